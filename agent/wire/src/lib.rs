@@ -1,0 +1,3 @@
+//! Every byte that leaves a Thermowell process.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The boiler firmware.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The world around the firmware.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The deterministic world.
+#![forbid(unsafe_code)]
