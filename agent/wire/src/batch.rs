@@ -1,0 +1,400 @@
+//! What lies in SAMPLES: packed batches and gaps, version 1.
+//!
+//! Byte 0 says what follows: [`BATCH_V1`] or [`GAP_V1`]. A batch is a postcard [`BatchHeader`], then the temperatures
+//! by frame of reference (the smallest as zigzag varint, the width in bits, `count` differences of that width, least
+//! significant bit first, padded to a byte), then the marks as runs (the mark, then the run's length as varint) that
+//! add up to `count`. A gap is a postcard [`Gap`]. Nothing may stand behind either.
+//!
+//! Measured 0.6–0.8 bytes per sample. White noise makes delta coding worse than subtracting a constant.
+
+use serde::{Deserialize, Serialize};
+
+use crate::line::GapReason;
+use crate::{Boot, CentiCelsius, Reading, Slot};
+
+/// The first byte of a batch of version 1.
+pub const BATCH_V1: u8 = 0x01;
+/// The first byte of a gap of version 1.
+pub const GAP_V1: u8 = 0x81;
+/// The most samples in a batch: ten seconds at 100 Hz, well below NATS's payload limit.
+pub const COUNT_MAX: usize = 1_000;
+/// No batch of version 1 with `count` samples is longer: the header and the frame of reference take at most 60 bytes,
+/// a temperature two, a run of marks three.
+#[must_use]
+pub const fn encoded_max(count: usize) -> usize {
+    64 + 5 * count
+}
+/// No gap of version 1 is longer.
+pub const GAP_ENCODED_MAX: usize = 72;
+
+/// Whether the gateway's clock was synchronised when it stamped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockQuality {
+    /// The kernel says that a time source disciplines the clock.
+    Synced,
+    /// Nobody vouches for it.
+    #[default]
+    Unsynced,
+}
+
+/// What a batch says about all its samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchHeader {
+    /// [`crate::device_id`] of the serial number.
+    pub device: u32,
+    /// The start of the firmware.
+    pub boot: Boot,
+    /// The slot of the first sample.
+    pub seq: u64,
+    /// How many samples, 1 to [`COUNT_MAX`].
+    pub count: u16,
+    /// UTC of the first sample, nanoseconds since 1970.
+    pub first_utc_ns: i64,
+    /// UTC nanoseconds between two samples.
+    pub period_ns: u32,
+    /// Whether that UTC can be trusted.
+    pub clock: ClockQuality,
+    /// Not a real boiler.
+    pub simulated: bool,
+}
+
+impl BatchHeader {
+    /// The first slot of the batch.
+    #[must_use]
+    pub fn first(&self) -> Slot {
+        Slot::new(self.boot, self.seq)
+    }
+
+    /// The slot behind the batch.
+    #[must_use]
+    pub fn end(&self) -> Slot {
+        Slot::new(self.boot, self.seq + u64::from(self.count))
+    }
+
+    /// UTC of the sample `index`, nanoseconds since 1970.
+    #[must_use]
+    pub fn utc_ns(&self, index: u16) -> i64 {
+        self.first_utc_ns + i64::from(index) * i64::from(self.period_ns)
+    }
+}
+
+/// Slots `from..to` of `boot` will never arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// [`crate::device_id`] of the serial number.
+    pub device: u32,
+    /// The start of the firmware.
+    pub boot: Boot,
+    /// The first missing slot.
+    pub from: u64,
+    /// The slot behind the last missing one.
+    pub to: u64,
+    /// Why.
+    pub reason: GapReason,
+    /// UTC of `from`, nanoseconds since 1970.
+    pub from_utc_ns: i64,
+    /// UTC nanoseconds between two slots.
+    pub period_ns: u32,
+    /// Whether that UTC can be trusted.
+    pub clock: ClockQuality,
+    /// Not a real boiler.
+    pub simulated: bool,
+}
+
+impl Gap {
+    /// How many slots.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.to - self.from
+    }
+}
+
+/// A message of SAMPLES.
+#[derive(Clone, Copy, Debug)]
+pub enum Packed<'a> {
+    /// Samples.
+    Batch(Batch<'a>),
+    /// Named absence.
+    Gap(Gap),
+}
+
+impl Packed<'_> {
+    /// [`crate::device_id`] of the device it comes from.
+    #[must_use]
+    pub fn device(&self) -> u32 {
+        match self {
+            Self::Batch(batch) => batch.header.device,
+            Self::Gap(gap) => gap.device,
+        }
+    }
+
+    /// The first slot it accounts for.
+    #[must_use]
+    pub fn first(&self) -> Slot {
+        match self {
+            Self::Batch(batch) => batch.header.first(),
+            Self::Gap(gap) => Slot::new(gap.boot, gap.from),
+        }
+    }
+
+    /// The slot behind the last one it accounts for.
+    #[must_use]
+    pub fn end(&self) -> Slot {
+        match self {
+            Self::Batch(batch) => batch.header.end(),
+            Self::Gap(gap) => Slot::new(gap.boot, gap.to),
+        }
+    }
+
+    /// UTC of [`Packed::end`], nanoseconds since 1970: where the next slot would be.
+    #[must_use]
+    pub fn end_utc_ns(&self) -> i64 {
+        match self {
+            Self::Batch(batch) => batch.header.utc_ns(batch.header.count),
+            Self::Gap(gap) => {
+                let slots = i64::try_from(gap.count()).unwrap_or(i64::MAX);
+                gap.from_utc_ns.saturating_add(slots.saturating_mul(i64::from(gap.period_ns)))
+            }
+        }
+    }
+}
+
+/// A batch whose bytes have been checked: reading it cannot fail.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// What it says about all its samples.
+    pub header: BatchHeader,
+    base: i16,
+    width: u32,
+    bits: &'a [u8],
+    runs: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// The samples in order.
+    #[must_use]
+    pub fn readings(&self) -> Readings<'a> {
+        Readings {
+            left: self.header.count,
+            base: self.base,
+            width: self.width,
+            bits: self.bits,
+            held: 0,
+            held_bits: 0,
+            runs: self.runs,
+            mark: 0,
+            run_left: 0,
+        }
+    }
+}
+
+/// Bytes that are no batch and no gap of a known version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// No byte at all.
+    #[error("empty")]
+    Empty,
+    /// Byte 0 names no known layout.
+    #[error("unknown layout {0:#04x}, this program knows 0x01 and 0x81")]
+    Layout(u8),
+    /// The postcard part does not parse.
+    #[error("malformed header")]
+    Header,
+    /// A count, a range or a width outside its limits.
+    #[error("value out of range in the header")]
+    Range,
+    /// The packed temperatures or the runs end early, do not add up, or something stands behind them.
+    #[error("the packed samples do not match the header")]
+    Body,
+}
+
+/// What cannot be packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PackError {
+    /// No samples, more than [`COUNT_MAX`], or not as many as the header says.
+    #[error("a batch has 1 to {COUNT_MAX} samples, as many as its header says")]
+    Count,
+    /// `out` is too small; [`encoded_max`] is always enough.
+    #[error("the buffer is too small")]
+    Space,
+}
+
+/// Packs a batch into `out` and returns its bytes.
+///
+/// # Errors
+/// See [`PackError`].
+pub fn encode_batch<'a>(
+    header: &BatchHeader,
+    readings: &[Reading],
+    out: &'a mut [u8],
+) -> Result<&'a mut [u8], PackError> {
+    if readings.is_empty() || readings.len() > COUNT_MAX || readings.len() != usize::from(header.count) {
+        return Err(PackError::Count);
+    }
+    let mut at = encode_head(BATCH_V1, header, out)?;
+    let base = readings.iter().map(|r| r.temperature.0).min().unwrap_or(0);
+    let top = readings.iter().map(|r| r.temperature.0).max().unwrap_or(0);
+    let width = u16::BITS - above(top, base).leading_zeros();
+    at += postcard::to_slice(&base, space(out, at)?).map_err(|_| PackError::Space)?.len();
+    *space(out, at)?.first_mut().ok_or(PackError::Space)? = width.to_le_bytes()[0];
+    at += 1;
+    at += pack_bits(readings, base, width, space(out, at)?)?;
+    for run in readings.chunk_by(|a, b| a.marks == b.marks) {
+        let length = u16::try_from(run.len()).map_err(|_| PackError::Count)?;
+        at += postcard::to_slice(&(run[0].marks, length), space(out, at)?).map_err(|_| PackError::Space)?.len();
+    }
+    Ok(&mut out[..at])
+}
+
+/// Packs a gap into `out` and returns its bytes.
+///
+/// # Errors
+/// `out` is too small; [`GAP_ENCODED_MAX`] is always enough.
+pub fn encode_gap<'a>(gap: &Gap, out: &'a mut [u8]) -> Result<&'a mut [u8], PackError> {
+    let end = encode_head(GAP_V1, gap, out)?;
+    Ok(&mut out[..end])
+}
+
+/// Checks and opens a message of SAMPLES.
+///
+/// # Errors
+/// Any bytes are allowed; those that are no message of a known version are named by [`Malformed`].
+pub fn decode(bytes: &[u8]) -> Result<Packed<'_>, Malformed> {
+    let (&layout, rest) = bytes.split_first().ok_or(Malformed::Empty)?;
+    match layout {
+        BATCH_V1 => decode_batch(rest).map(Packed::Batch),
+        GAP_V1 => decode_gap(rest).map(Packed::Gap),
+        unknown => Err(Malformed::Layout(unknown)),
+    }
+}
+
+fn decode_batch(bytes: &[u8]) -> Result<Batch<'_>, Malformed> {
+    let (header, rest) = postcard::take_from_bytes::<BatchHeader>(bytes).map_err(|_| Malformed::Header)?;
+    let count = usize::from(header.count);
+    let span = i64::from(header.count).checked_mul(i64::from(header.period_ns)).ok_or(Malformed::Range)?;
+    let in_range = (1..=COUNT_MAX).contains(&count)
+        && header.period_ns > 0
+        && header.seq.checked_add(u64::from(header.count)).is_some()
+        && header.first_utc_ns.checked_add(span).is_some();
+    if !in_range {
+        return Err(Malformed::Range);
+    }
+    let (base, rest) = postcard::take_from_bytes::<i16>(rest).map_err(|_| Malformed::Body)?;
+    let (&width, rest) = rest.split_first().ok_or(Malformed::Body)?;
+    if u32::from(width) > u16::BITS {
+        return Err(Malformed::Range);
+    }
+    let packed = (count * usize::from(width)).div_ceil(8);
+    if rest.len() < packed {
+        return Err(Malformed::Body);
+    }
+    let (bits, runs) = rest.split_at(packed);
+    check_runs(runs, count)?;
+    Ok(Batch { header, base, width: u32::from(width), bits, runs })
+}
+
+fn decode_gap(bytes: &[u8]) -> Result<Gap, Malformed> {
+    let (gap, rest) = postcard::take_from_bytes::<Gap>(bytes).map_err(|_| Malformed::Header)?;
+    if !rest.is_empty() {
+        return Err(Malformed::Body);
+    }
+    let slots = gap.to.checked_sub(gap.from).and_then(|n| i64::try_from(n).ok());
+    let end =
+        slots.and_then(|n| n.checked_mul(i64::from(gap.period_ns))).and_then(|ns| gap.from_utc_ns.checked_add(ns));
+    if gap.from < gap.to && gap.period_ns > 0 && end.is_some() { Ok(gap) } else { Err(Malformed::Range) }
+}
+
+fn check_runs(mut runs: &[u8], count: usize) -> Result<(), Malformed> {
+    let mut covered = 0usize;
+    while !runs.is_empty() {
+        let ((_, length), rest) = postcard::take_from_bytes::<(u8, u16)>(runs).map_err(|_| Malformed::Body)?;
+        if length == 0 {
+            return Err(Malformed::Body);
+        }
+        covered += usize::from(length);
+        runs = rest;
+    }
+    if covered == count { Ok(()) } else { Err(Malformed::Body) }
+}
+
+fn encode_head<T: Serialize>(layout: u8, head: &T, out: &mut [u8]) -> Result<usize, PackError> {
+    *out.first_mut().ok_or(PackError::Space)? = layout;
+    let head = postcard::to_slice(head, space(out, 1)?).map_err(|_| PackError::Space)?;
+    Ok(1 + head.len())
+}
+
+fn space(out: &mut [u8], at: usize) -> Result<&mut [u8], PackError> {
+    out.get_mut(at..).ok_or(PackError::Space)
+}
+
+/// How far `value` lies above `base`, which is not above it: at most 65,535.
+fn above(value: i16, base: i16) -> u16 {
+    value.wrapping_sub(base).cast_unsigned()
+}
+
+fn pack_bits(readings: &[Reading], base: i16, width: u32, out: &mut [u8]) -> Result<usize, PackError> {
+    let mut held = 0u64;
+    let mut held_bits = 0u32;
+    let mut at = 0;
+    for reading in readings {
+        held |= u64::from(above(reading.temperature.0, base)) << held_bits;
+        held_bits += width;
+        while held_bits >= 8 {
+            *out.get_mut(at).ok_or(PackError::Space)? = held.to_le_bytes()[0];
+            at += 1;
+            held >>= 8;
+            held_bits -= 8;
+        }
+    }
+    if held_bits > 0 {
+        *out.get_mut(at).ok_or(PackError::Space)? = held.to_le_bytes()[0];
+        at += 1;
+    }
+    Ok(at)
+}
+
+/// The samples of a batch in order.
+#[derive(Clone, Debug)]
+pub struct Readings<'a> {
+    left: u16,
+    base: i16,
+    width: u32,
+    bits: &'a [u8],
+    held: u32,
+    held_bits: u32,
+    runs: &'a [u8],
+    mark: u8,
+    run_left: u16,
+}
+
+impl Iterator for Readings<'_> {
+    type Item = Reading;
+
+    fn next(&mut self) -> Option<Reading> {
+        self.left = self.left.checked_sub(1)?;
+        if self.run_left == 0 {
+            let ((mark, length), rest) = postcard::take_from_bytes::<(u8, u16)>(self.runs).ok()?;
+            (self.mark, self.run_left, self.runs) = (mark, length, rest);
+        }
+        self.run_left -= 1;
+        while self.held_bits < self.width {
+            let (&byte, rest) = self.bits.split_first()?;
+            self.held |= u32::from(byte) << self.held_bits;
+            self.held_bits += 8;
+            self.bits = rest;
+        }
+        let mask = (1u32 << self.width) - 1;
+        let [low, high, ..] = (self.held & mask).to_le_bytes();
+        self.held >>= self.width;
+        self.held_bits -= self.width;
+        let difference = u16::from_le_bytes([low, high]).cast_signed();
+        Some(Reading { temperature: CentiCelsius(self.base.wrapping_add(difference)), marks: self.mark })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.left), Some(usize::from(self.left)))
+    }
+}
+
+impl ExactSizeIterator for Readings<'_> {}

@@ -1,0 +1,308 @@
+//! The units and names that cross a process border.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A temperature in hundredths of a degree Celsius: −327.68 … 327.67 °C.
+///
+/// The resolution of a good boiler NTC is about 0.05 K, so a hundredth loses nothing, and sums stay exact integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CentiCelsius(pub i16);
+
+impl CentiCelsius {
+    /// The temperature in °C.
+    #[must_use]
+    pub fn celsius(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
+    /// The nearest hundredth to `celsius`, half away from zero, saturating at the ends of the range; not a number is 0.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "float to integer `as` saturates, which is the contract here")]
+    pub fn from_celsius(celsius: f64) -> Self {
+        let half = if celsius < 0.0 { -0.5 } else { 0.5 };
+        Self((celsius * 100.0 + half) as i16)
+    }
+}
+
+impl fmt::Display for CentiCelsius {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let magnitude = self.0.unsigned_abs();
+        write!(f, "{sign}{}.{:02}", magnitude / 100, magnitude % 100)
+    }
+}
+
+/// What the sensor chain says about one reading. Only `Ok` readings are averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Quality {
+    /// A plausible temperature.
+    #[default]
+    Ok = 0,
+    /// The sensor's circuit is open (below −25 °C for a flow NTC).
+    Open = 1,
+    /// The sensor's circuit is shorted (above 125 °C for a flow NTC).
+    Short = 2,
+    /// Electrically sound, physically impossible.
+    OutOfRange = 3,
+}
+
+impl Quality {
+    /// The inverse of `as u8`, of the two lowest bits.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        match bits & 0b11 {
+            0 => Self::Ok,
+            1 => Self::Open,
+            2 => Self::Short,
+            _ => Self::OutOfRange,
+        }
+    }
+}
+
+/// One sample of the flow temperature: 4 bytes in the firmware's ring, at most 4 on the line.
+///
+/// `marks` holds the quality in bits 0–1, pump in bit 2, hot-water draw in bit 3, flame in bit 4; bits 5–7 are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reading {
+    /// The flow temperature. Meaningless where the quality is not `Ok`.
+    pub temperature: CentiCelsius,
+    /// Quality and flags, as laid out above.
+    pub marks: u8,
+}
+
+impl Reading {
+    /// Bit of `marks`: the heating pump runs.
+    pub const PUMP: u8 = 1 << 2;
+    /// Bit of `marks`: hot water is drawn, the heat goes to the tap.
+    pub const HOT_WATER: u8 = 1 << 3;
+    /// Bit of `marks`: the burner burns.
+    pub const FLAME: u8 = 1 << 4;
+
+    /// A reading from its parts.
+    #[must_use]
+    pub fn new(temperature: CentiCelsius, quality: Quality, pump: bool, hot_water: bool, flame: bool) -> Self {
+        let mut marks = quality as u8;
+        if pump {
+            marks |= Self::PUMP;
+        }
+        if hot_water {
+            marks |= Self::HOT_WATER;
+        }
+        if flame {
+            marks |= Self::FLAME;
+        }
+        Self { temperature, marks }
+    }
+
+    /// The sensor chain's verdict.
+    #[must_use]
+    pub fn quality(self) -> Quality {
+        Quality::from_bits(self.marks)
+    }
+
+    /// Whether the reading may be averaged.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        self.marks & 0b11 == 0
+    }
+
+    /// The heating pump runs.
+    #[must_use]
+    pub fn pump(self) -> bool {
+        self.marks & Self::PUMP != 0
+    }
+
+    /// Hot water is drawn.
+    #[must_use]
+    pub fn hot_water(self) -> bool {
+        self.marks & Self::HOT_WATER != 0
+    }
+
+    /// The burner burns.
+    #[must_use]
+    pub fn flame(self) -> bool {
+        self.marks & Self::FLAME != 0
+    }
+}
+
+/// One start of the firmware: a persistent counter (high half) and 32 random bits.
+///
+/// Boots of one device compare by age. In JSON a boot is a string of 16 hexadecimal digits, because JSON numbers lose
+/// the low bits; in packed layouts it is the number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Boot(pub u64);
+
+impl Boot {
+    /// A boot from its two halves.
+    #[must_use]
+    pub fn new(counter: u32, random: u32) -> Self {
+        Self((u64::from(counter) << 32) | u64::from(random))
+    }
+
+    /// How often the device has started.
+    #[must_use]
+    pub fn counter(self) -> u32 {
+        u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
+    }
+
+    /// The low byte, which stands for the boot in frequent line messages.
+    #[must_use]
+    pub fn tag(self) -> u8 {
+        self.0.to_le_bytes()[0]
+    }
+}
+
+impl fmt::Display for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for Boot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_u64(self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Boot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = <&str>::deserialize(deserializer)?;
+            let well_formed = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            let number = u64::from_str_radix(text, 16).ok().filter(|_| well_formed);
+            number.map(Self).ok_or_else(|| serde::de::Error::custom("a boot is 16 hexadecimal digits"))
+        } else {
+            u64::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
+/// A place in one boiler's history: slot `seq` of `boot`. Slots of one device compare by age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    /// The start of the firmware that it counts from.
+    pub boot: Boot,
+    /// Its number since then; it is scheduled at `seq` × period of the device clock.
+    pub seq: u64,
+}
+
+impl Slot {
+    /// The slot `seq` of `boot`.
+    #[must_use]
+    pub fn new(boot: Boot, seq: u64) -> Self {
+        Self { boot, seq }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.boot, self.seq)
+    }
+}
+
+/// The name of a boiler: `[a-z0-9][a-z0-9_-]{0,31}`, so that it survives as NATS token, MQTT level, metric label and
+/// file name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BoilerId(heapless::String<32>);
+
+/// A text that is not a boiler id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a boiler id has 1 to 32 characters of a-z, 0-9, '_' and '-', and begins with a letter or a digit")]
+pub struct InvalidBoilerId;
+
+impl BoilerId {
+    /// The longest id, in bytes.
+    pub const MAX: usize = 32;
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BoilerId {
+    type Err = InvalidBoilerId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBoilerId> {
+        let first_ok = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let rest_ok = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        if !(first_ok && rest_ok) {
+            return Err(InvalidBoilerId);
+        }
+        heapless::String::try_from(text).map(Self).map_err(|_| InvalidBoilerId)
+    }
+}
+
+impl fmt::Display for BoilerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for BoilerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for BoilerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = BoilerId;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{InvalidBoilerId}")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BoilerId, E> {
+                text.parse().map_err(|e| E::custom(e))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boiler_id_survives_everywhere_or_is_refused() {
+        for good in ["b1", "0", "boiler_house-2", "a234567890123456789012345678901z"] {
+            assert!(good.parse::<BoilerId>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "_a", "B1", "a.b", "a b", "ä", "a*", "a>", "a/b", "a2345678901234567890123456789012z"] {
+            assert!(bad.parse::<BoilerId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn celsius_rounds_half_away_from_zero_and_saturates() {
+        assert_eq!(CentiCelsius::from_celsius(61.375), CentiCelsius(6138));
+        assert_eq!(CentiCelsius::from_celsius(-0.125), CentiCelsius(-13));
+        assert_eq!(CentiCelsius::from_celsius(1e9), CentiCelsius(i16::MAX));
+        assert_eq!(CentiCelsius::from_celsius(f64::NAN), CentiCelsius(0));
+    }
+
+    #[test]
+    fn slots_compare_by_boot_first() {
+        let old = Slot::new(Boot::new(1, u32::MAX), 900);
+        let new = Slot::new(Boot::new(2, 0), 0);
+        assert!(old < new);
+        assert_eq!(new.boot.counter(), 2);
+    }
+
+    #[test]
+    fn marks_hold_quality_and_flags_apart() {
+        let reading = Reading::new(CentiCelsius(5), Quality::Short, true, false, true);
+        assert_eq!(reading.marks, 0b1_0110);
+        assert_eq!(reading.quality(), Quality::Short);
+        assert!(reading.pump() && !reading.hot_water() && reading.flame() && !reading.is_valid());
+    }
+}
