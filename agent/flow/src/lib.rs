@@ -1,4 +1,20 @@
-//! Every decision of Thermowell.
+//! Every decision of Thermowell: no clock, no I/O, no randomness.
+//!
+//! A room is a module. It imports only [`time`], [`published`] and rooms to its left:
+//!
+//! ```text
+//! agent:       serial ▸ decode ▸ batch ▸ spool ▸ publish ▸ actuate ▸ agent
+//! aggregator:  consume ▸ aggregate ▸ snapshot ▸ feed ▸ aggregator
+//! controller:  control ▸ controller
+//! ```
+//!
+//! A room with time has this shape: `step(&mut self, now, input, effects)` is the only way its state changes, and
+//! `wake_at(&self)` is the latest time at which it wants `Input::Wake`; early is harmless, late is not. Effects are
+//! nouns that the shell carries out blindly.
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
+
+pub mod published;
+pub mod time;
