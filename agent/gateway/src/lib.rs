@@ -1,1 +1,3 @@
 //! Every effect of Thermowell.
+
+pub mod shutdown;

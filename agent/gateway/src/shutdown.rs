@@ -1,0 +1,112 @@
+//! The end of a role, asked for from outside: a signal in the binary, a trigger in tests and between roles.
+//!
+//! A request is a level, not an edge: whoever looks late still sees it, and it is never taken back.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// A handle that tells when to stop. Clones see the same request.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    requests: watch::Receiver<bool>,
+}
+
+/// The other end of a [`Shutdown`]: asks for it. Dropping it asks too, so that nobody waits for ever.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    requests: watch::Sender<bool>,
+}
+
+/// The signals of the process cannot be listened to.
+#[derive(Debug, thiserror::Error)]
+#[error("listen for {signal}")]
+pub struct SignalsUnavailable {
+    signal: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+impl Shutdown {
+    /// A shutdown that is requested by SIGTERM or SIGINT.
+    ///
+    /// Further signals change nothing: it is the caller that bounds the drain.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn on_signals() -> Result<Self, SignalsUnavailable> {
+        let listen = |kind, name| signal(kind).map_err(|source| SignalsUnavailable { signal: name, source });
+        let mut terminate = listen(SignalKind::terminate(), "SIGTERM")?;
+        let mut interrupt = listen(SignalKind::interrupt(), "SIGINT")?;
+        let (trigger, shutdown) = Self::manual();
+        tokio::spawn(async move {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            tracing::info!(signal = name, "shutdown requested");
+            trigger.request();
+        });
+        Ok(shutdown)
+    }
+
+    /// A shutdown that the trigger requests: for tests, and for the order in which one process stops its roles.
+    #[must_use]
+    pub fn manual() -> (Trigger, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (Trigger { requests: sender }, Self { requests: receiver })
+    }
+
+    /// Returns once the shutdown is requested, at once where it was requested before. Safe to cancel and to ask again.
+    pub async fn requested(&mut self) {
+        // An error means that every trigger is gone, which is a request too.
+        drop(self.requests.wait_for(|requested| *requested).await);
+    }
+
+    /// Whether the shutdown is requested.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.requests.borrow() || self.requests.has_changed().is_err()
+    }
+}
+
+impl Trigger {
+    /// Requests the shutdown. Doing it again changes nothing.
+    pub fn request(&self) {
+        self.requests.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_seen_by_every_clone_early_and_late() {
+        let (trigger, mut early) = Shutdown::manual();
+        assert!(!early.is_requested());
+        let waiting = tokio::spawn({
+            let mut early = early.clone();
+            async move { early.requested().await }
+        });
+        trigger.request();
+        waiting.await.unwrap();
+        let mut late = early.clone();
+        late.requested().await;
+        late.requested().await;
+        early.requested().await;
+        assert!(late.is_requested() && early.is_requested());
+    }
+
+    #[tokio::test]
+    async fn a_lost_trigger_is_a_request() {
+        let (trigger, mut shutdown) = Shutdown::manual();
+        drop(trigger);
+        assert!(shutdown.is_requested());
+        shutdown.requested().await;
+    }
+}
