@@ -1,0 +1,102 @@
+//! The agent: one task per boiler between its serial port and SAMPLES.
+//!
+//! The task is a boring loop: it hands what happened to [`flow::Agent`] and carries out what that decides. Nothing
+//! here knows a sequence number.
+
+mod boiler;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use thermowell_wire::BoilerId;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::nats::{Connection, NatsError};
+use crate::report::Reporter;
+use crate::serial::OpenError;
+use crate::session::{Session, SessionError};
+use crate::shutdown::Shutdown;
+use crate::{actuate, streams};
+
+use boiler::Boiler;
+
+/// Leases that wait for a boiler's task. The controller renews every few seconds: one would do.
+const LEASES: usize = 4;
+
+/// Why the agent stopped working.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The connection cannot be configured.
+    #[error("connect")]
+    Connect(#[source] NatsError),
+    /// Server or streams are not ours to use.
+    #[error("keep a session")]
+    Session(#[source] SessionError),
+    /// A port that another process holds.
+    #[error("boiler {boiler}")]
+    Port {
+        /// Its boiler.
+        boiler: BoilerId,
+        /// Who holds it.
+        #[source]
+        source: OpenError,
+    },
+    /// Every boiler's delivery stands still until somebody looks.
+    #[error("boiler {boiler} stopped: {reason}")]
+    Stopped {
+        /// The last one that stopped.
+        boiler: BoilerId,
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+/// Runs the agent until `shutdown` is requested and what is held has been handed over, within a grace period.
+///
+/// # Errors
+/// See [`AgentError`]: all of them need somebody to look. A boiler that stops leaves the others running.
+pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> {
+    let connection = Connection::open(&config.nats, "thermowell agent").await.map_err(AgentError::Connect)?;
+    let session = Arc::new(Session::new(connection, streams::table(config)));
+    let context = session.connection().context().clone();
+    let reporter = Reporter::start(context.clone(), session.ready());
+    let clock = Clock::new(&config.clock);
+
+    let mut boilers = JoinSet::new();
+    let mut leases = HashMap::new();
+    for boiler in &config.boilers {
+        let (sender, receiver) = mpsc::channel(LEASES);
+        leases.insert(boiler.id.clone(), sender);
+        let task = Boiler::new(config, boiler, &session, &reporter, &clock, receiver);
+        boilers.spawn(task.run(shutdown.clone()));
+    }
+    let mut servants = JoinSet::new();
+    if config.control.enabled {
+        servants.spawn(actuate::follow(context, session.ready(), leases));
+    }
+    tokio::select! {
+        outcome = all(&mut boilers) => outcome,
+        error = session.keep() => Err(AgentError::Session(error)),
+    }
+}
+
+/// Waits for every boiler's task. What cannot work at all ends the role at once; stopped boilers only when no other is
+/// left.
+async fn all(boilers: &mut JoinSet<Result<(), AgentError>>) -> Result<(), AgentError> {
+    let mut stopped = None;
+    let mut finished = 0;
+    while let Some(joined) = boilers.join_next().await {
+        match joined.expect("a boiler's task neither panics nor is aborted") {
+            Ok(()) => finished += 1,
+            Err(error @ AgentError::Stopped { .. }) => stopped = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match stopped {
+        Some(error) if finished == 0 => Err(error),
+        Some(_) | None => Ok(()),
+    }
+}

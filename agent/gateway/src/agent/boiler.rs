@@ -1,0 +1,295 @@
+//! One boiler's task: port, server and clock on one side, [`flow::Agent`] on the other.
+
+use std::future::{Future, pending};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use thermowell_flow::agent::{self as flow, Effect, Input};
+use thermowell_flow::published::Lease;
+use thermowell_wire::subject;
+use tokio::sync::{mpsc, watch};
+
+use super::AgentError;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::nats::Phase;
+use crate::publish::{self, Published, Tail};
+use crate::report::Reporter;
+use crate::serial::{OpenError, Port};
+use crate::session::Session;
+use crate::shutdown::Shutdown;
+
+/// How long a shutdown waits for the last batches: a few round trips, and well below systemd's patience.
+const GRACE: Duration = Duration::from_secs(3);
+/// The first and the longest pause between two attempts to open a port.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// One read from a port: at most 16 long frames, a third of a second of a busy 115,200 baud line.
+const READ: usize = 4_096;
+
+/// What the server owes an answer for: at most one publish and one read of the tail.
+enum Answer {
+    Published(Published),
+    Tail(Tail),
+}
+
+type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What happened, as the select sees it.
+enum Happening {
+    Read(io::Result<usize>),
+    Answer(Answer),
+    Phase(Phase),
+    Lease(Lease),
+    Reopen,
+    Wake,
+    Shutdown,
+    GraceIsOver,
+}
+
+pub(super) struct Boiler {
+    agent: flow::Agent,
+    config: config::Boiler,
+    session: Arc<Session>,
+    context: Context,
+    subject: String,
+    reporter: Reporter,
+    clock: Clock,
+    leases: mpsc::Receiver<Lease>,
+    port: Option<Port>,
+    pause: Duration,
+    failures: u32,
+    publishing: Option<Pending>,
+    reading_tail: Option<Pending>,
+    effects: Vec<Effect>,
+    stopped: Option<String>,
+    grace: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Boiler {
+    pub(super) fn new(
+        config: &Config,
+        boiler: &config::Boiler,
+        session: &Arc<Session>,
+        reporter: &Reporter,
+        clock: &Clock,
+        leases: mpsc::Receiver<Lease>,
+    ) -> Self {
+        let agent = flow::Agent::new(flow::Settings {
+            boiler: boiler.id.clone(),
+            serial_number: boiler.serial_number.clone(),
+            batch: config.batch.samples,
+            control: config.control.enabled,
+            simulated_only: clock.speed() != 1,
+            spool_bytes: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),
+            timing: flow::Timing::at_speed(clock.speed(), config.nats.sync_interval),
+        });
+        Self {
+            agent,
+            config: boiler.clone(),
+            session: session.clone(),
+            context: session.connection().context().clone(),
+            subject: subject::samples(&boiler.id).to_string(),
+            reporter: reporter.clone(),
+            clock: clock.clone(),
+            leases,
+            port: None,
+            pause: Duration::ZERO,
+            failures: 0,
+            publishing: None,
+            reading_tail: None,
+            effects: Vec::with_capacity(16),
+            stopped: None,
+            grace: None,
+        }
+    }
+
+    /// Works until shutdown, and then until what is held is handed over or the grace period ends.
+    pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<(), AgentError> {
+        let mut ready = self.session.ready();
+        let mut buffer = vec![0; READ];
+        let phase = *ready.borrow_and_update();
+        self.phase(phase);
+        loop {
+            if let Some(reason) = self.stopped.take() {
+                tracing::error!(boiler = %self.config.id, reason, "this boiler stops");
+                return Err(AgentError::Stopped { boiler: self.config.id, reason });
+            }
+            if self.grace.is_some() && self.agent.is_drained() {
+                return Ok(());
+            }
+            match self.next(&mut shutdown, &mut ready, &mut buffer).await {
+                Happening::Read(read) => self.read(read, &buffer),
+                Happening::Answer(answer) => self.answered(&answer),
+                Happening::Phase(phase) => self.phase(phase),
+                Happening::Lease(lease) => self.step(Input::Setpoint(&lease)),
+                Happening::Reopen => self.open()?,
+                Happening::Wake => self.step(Input::Wake),
+                Happening::Shutdown => {
+                    self.grace = Some(Box::pin(tokio::time::sleep(GRACE)));
+                    self.step(Input::Flush);
+                }
+                Happening::GraceIsOver => {
+                    tracing::warn!(boiler = %self.config.id, slots = self.agent.backlog(), "left to the device's ring");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn next(
+        &mut self,
+        shutdown: &mut Shutdown,
+        ready: &mut watch::Receiver<Phase>,
+        buffer: &mut [u8],
+    ) -> Happening {
+        let Self { agent, clock, leases, port, pause, publishing, reading_tail, grace, .. } = self;
+        let ending = grace.is_some();
+        tokio::select! {
+            () = shutdown.requested(), if !ending => Happening::Shutdown,
+            () = or_never(grace) => Happening::GraceIsOver,
+            answer = or_never(publishing) => {
+                *publishing = None;
+                Happening::Answer(answer)
+            }
+            answer = or_never(reading_tail) => {
+                *reading_tail = None;
+                Happening::Answer(answer)
+            }
+            Ok(()) = ready.changed() => Happening::Phase(*ready.borrow_and_update()),
+            Some(lease) = leases.recv() => Happening::Lease(lease),
+            happening = read_or_reopen(port, *pause, buffer), if !ending => happening,
+            () = clock.sleep_until(agent.wake_at()) => Happening::Wake,
+        }
+    }
+
+    /// Tells the agent what happened and carries out what it decides.
+    fn step(&mut self, input: Input<'_>) {
+        let now = self.clock.now();
+        self.agent.step(now, input, &mut self.effects);
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Write(frame) => {
+                if let Some(port) = &mut self.port {
+                    port.send(&frame);
+                }
+            }
+            Effect::ClosePort => self.close(),
+            Effect::ReadTail => {
+                let read = publish::tail(self.context.clone(), self.subject.clone());
+                self.reading_tail = Some(Box::pin(async { Answer::Tail(read.await) }));
+            }
+            Effect::Publish { expected, payload } => {
+                let publish = publish::publish(self.context.clone(), self.subject.clone(), expected, payload);
+                self.publishing = Some(Box::pin(async { Answer::Published(publish.await) }));
+            }
+            Effect::Status(status) => self.reporter.status(&status),
+            Effect::Event(kind, body) => {
+                self.reporter.event(&self.config.id, kind, self.clock.now().utc, *body);
+            }
+            Effect::Stop { reason } => self.stopped = Some(reason),
+            Effect::Log(log) => crate::logs::agent(&self.config.id, &log),
+        }
+    }
+
+    fn read(&mut self, read: io::Result<usize>, buffer: &[u8]) {
+        match read {
+            Ok(0) => {
+                tracing::warn!(boiler = %self.config.id, port = %self.config.port.display(), "serial port unplugged");
+                self.close();
+            }
+            Ok(count) => self.step(Input::Bytes(&buffer[..count])),
+            Err(error) => {
+                tracing::warn!(boiler = %self.config.id, port = %self.config.port.display(), %error, "serial port lost");
+                self.close();
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if self.port.take().is_some() {
+            self.pause = REOPEN.0;
+            self.step(Input::PortClosed);
+        }
+    }
+
+    fn open(&mut self) -> Result<(), AgentError> {
+        match Port::open(&self.config.port, self.config.baud) {
+            Ok(port) => {
+                tracing::info!(boiler = %self.config.id, port = %self.config.port.display(), "serial port open");
+                self.port = Some(port);
+                self.pause = REOPEN.0;
+                self.failures = 0;
+                self.step(Input::PortOpened);
+            }
+            Err(source @ OpenError::InUse { .. }) => {
+                return Err(AgentError::Port { boiler: self.config.id.clone(), source });
+            }
+            Err(error) => {
+                self.failures += 1;
+                self.pause = (self.pause * 2).clamp(REOPEN.0, REOPEN.1);
+                if self.failures.is_power_of_two() {
+                    let error = crate::logs::chain(&error);
+                    tracing::warn!(boiler = %self.config.id, tries = self.failures, error, "serial port not open");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn phase(&mut self, phase: Phase) {
+        // Whatever is under way belongs to the session that has ended: its outcome is unknown, and the agent asks the
+        // stream itself when the next one begins.
+        self.publishing = None;
+        self.reading_tail = None;
+        self.step(Input::Disconnected);
+        if phase != Phase::Down {
+            self.step(Input::Connected);
+        }
+    }
+
+    fn answered(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Published(Published::Stored(sequence)) => self.step(Input::Acknowledged { sequence: *sequence }),
+            Answer::Published(Published::Refused(refused)) => self.step(Input::Refused(refused.clone())),
+            Answer::Published(Published::NoStream) => {
+                self.session.stream_is_missing();
+                self.step(Input::Refused(flow::Refused::Unknown));
+            }
+            Answer::Tail(Tail::Found { sequence, payload }) => self.step(Input::Tail(Some((*sequence, payload)))),
+            Answer::Tail(Tail::Empty) => self.step(Input::Tail(None)),
+            Answer::Tail(Tail::Unknown) => self.step(Input::TailUnknown),
+            Answer::Tail(Tail::NoStream) => {
+                self.session.stream_is_missing();
+                self.step(Input::TailUnknown);
+            }
+        }
+    }
+}
+
+/// Waits for a future that may not be there.
+async fn or_never<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+async fn read_or_reopen(port: &mut Option<Port>, pause: Duration, buffer: &mut [u8]) -> Happening {
+    match port {
+        Some(port) => Happening::Read(port.exchange(buffer).await),
+        None => {
+            tokio::time::sleep(pause).await;
+            Happening::Reopen
+        }
+    }
+}

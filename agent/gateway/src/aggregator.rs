@@ -1,0 +1,188 @@
+//! The aggregator: reads SAMPLES, publishes STATE after each batch and one SNAPSHOT per closed hour.
+//!
+//! It keeps nothing on disk. Each session begins at each boiler's last snapshot and replays from there, so a restart, a
+//! rollback, a wiped stream and a failover to another machine are one path.
+
+mod boiler;
+mod feeder;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_nats::jetstream::{Context, Message};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Future, StreamExt as _};
+use thermowell_flow::published::State;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream};
+use tokio::task::JoinSet;
+
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::consume;
+use crate::nats::{self, Connection, NatsError, Phase, RequestError};
+use crate::report::Reporter;
+use crate::session::{Session, SessionError};
+use crate::shutdown::Shutdown;
+use crate::{logs, streams};
+
+use boiler::{Boiler, Outcome};
+
+/// Another aggregator whose state is younger than this is alive: we stand by.
+const ALIVE: Duration = Duration::from_secs(5);
+/// The pause after a session that could not read, and between two looks at a live rival.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long a shutdown waits for the answers that the server owes.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A publish under way, and whose it is.
+type Pending = Pin<Box<dyn Future<Output = (BoilerId, Outcome)> + Send>>;
+
+/// Why the aggregator stopped working.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregatorError {
+    /// The connection cannot be configured.
+    #[error("connect")]
+    Connect(#[source] NatsError),
+    /// Server or streams are not ours to use.
+    #[error("keep a session")]
+    Session(#[source] SessionError),
+}
+
+/// Runs the aggregator until `shutdown` is requested.
+///
+/// # Errors
+/// See [`AggregatorError`]: all of them need somebody to look.
+pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), AggregatorError> {
+    let connection = Connection::open(&config.nats, "thermowell aggregator").await.map_err(AggregatorError::Connect)?;
+    let session = Session::new(connection, streams::table(config));
+    let context = session.connection().context().clone();
+    let reporter = Reporter::start(context.clone(), session.ready());
+    let boilers: Vec<BoilerId> = config.boilers.iter().map(|boiler| boiler.id.clone()).collect();
+    let mut servants = JoinSet::new();
+    if config.feed.enabled {
+        servants.spawn(feeder::run(context.clone(), session.ready(), boilers.clone()));
+    }
+    let aggregator =
+        Aggregator { context, reporter, boilers, instance: config.gateway.clone(), clock: Clock::new(&config.clock) };
+    tokio::select! {
+        () = aggregator.sessions(&session, shutdown.clone()) => Ok(()),
+        error = session.keep() => Err(AggregatorError::Session(error)),
+        () = async { shutdown.requested().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+struct Aggregator {
+    context: Context,
+    reporter: Reporter,
+    boilers: Vec<BoilerId>,
+    instance: String,
+    clock: Clock,
+}
+
+impl Aggregator {
+    /// One session after the other, until shutdown.
+    async fn sessions(&self, session: &Session, mut shutdown: Shutdown) {
+        let mut ready = session.ready();
+        loop {
+            tokio::select! {
+                Ok(_) = ready.wait_for(|phase| *phase != Phase::Down) => {}
+                () = shutdown.requested() => return,
+            }
+            ready.mark_unchanged();
+            tokio::select! {
+                outcome = self.work(shutdown.clone()) => match outcome {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!(error = logs::chain(&error), "session ended, beginning another");
+                        tokio::time::sleep(RETRY).await;
+                    }
+                },
+                _ = ready.changed() => tracing::info!("session ended with the connection"),
+            }
+        }
+    }
+
+    /// One session: begin at the last snapshots, replay, follow.
+    async fn work(&self, mut shutdown: Shutdown) -> Result<(), RequestError> {
+        self.stand_by().await?;
+        let first = consume::first_sequence(&self.context).await?;
+        let mut boilers = BTreeMap::new();
+        for id in &self.boilers {
+            let boiler = Boiler::begin(&self.context, &self.reporter, id, &self.instance, first).await?;
+            boilers.insert(id.clone(), boiler);
+        }
+        let from = boilers.values().map(Boiler::replay_from).min().flatten();
+        let subjects = self.boilers.iter().map(|id| subject::samples(id).to_string()).collect();
+        let messages = consume::samples(&self.context, subjects, from).await?;
+        let mut chunks = messages.ready_chunks(consume::MESSAGES_MAX);
+        let mut pending: FuturesUnordered<Pending> = FuturesUnordered::new();
+        tracing::info!(boilers = boilers.len(), from, "aggregating");
+        loop {
+            tokio::select! {
+                chunk = chunks.next() => {
+                    let Some(chunk) = chunk else {
+                        return Err(RequestError::new("read SAMPLES", "the server ended the consumer"));
+                    };
+                    for message in chunk {
+                        let message = message.map_err(|error| RequestError::new("read SAMPLES", error))?;
+                        observe(&mut boilers, &message, &self.clock)?;
+                    }
+                    for boiler in boilers.values_mut() {
+                        pending.extend(boiler.publish());
+                    }
+                }
+                Some((id, outcome)) = pending.next() => {
+                    if let Some(boiler) = boilers.get_mut(&id) {
+                        boiler.published(outcome, &self.clock)?;
+                        pending.extend(boiler.publish());
+                    }
+                }
+                () = shutdown.requested() => break,
+            }
+        }
+        while let Some((id, outcome)) = pending.next().await {
+            if let Some(boiler) = boilers.get_mut(&id) {
+                boiler.published(outcome, &self.clock)?;
+                pending.extend(boiler.publish());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits while another instance keeps STATE fresh.
+    async fn stand_by(&self) -> Result<(), RequestError> {
+        let Some(any) = self.boilers.first() else { return Ok(()) };
+        let mut said = false;
+        loop {
+            let last = nats::last(&self.context, stream::STATE, &subject::state(any)).await?;
+            let Some(last) = last else { return Ok(()) };
+            let age = clock::realtime_ns().saturating_sub(unix_ns(&last));
+            let alive = age < i64::try_from(ALIVE.as_nanos()).unwrap_or(i64::MAX);
+            match serde_json::from_slice::<State>(&last.payload) {
+                Ok(state) if alive && state.instance != self.instance => {
+                    if !said {
+                        tracing::warn!(rival = state.instance, "another aggregator is alive, standing by");
+                        said = true;
+                    }
+                }
+                Ok(_) | Err(_) => return Ok(()),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+fn observe(boilers: &mut BTreeMap<BoilerId, Boiler>, message: &Message, clock: &Clock) -> Result<(), RequestError> {
+    let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
+    let boiler = subject::boiler_of(&message.subject).and_then(|id| boilers.get_mut(&id));
+    if let Some(boiler) = boiler {
+        boiler.observe(info.stream_sequence, &message.payload, clock);
+    }
+    Ok(())
+}
+
+fn unix_ns(message: &async_nats::jetstream::stream::StreamMessage) -> i64 {
+    i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX)
+}

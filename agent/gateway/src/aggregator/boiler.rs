@@ -1,0 +1,140 @@
+//! One boiler in the aggregator: [`flow::Aggregator`] and its two publishes, each one at a time.
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::message::PublishMessage;
+use thermowell_flow::aggregator::{self as flow, Effect};
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject;
+
+use super::Pending;
+use crate::clock::Clock;
+use crate::nats::{self, RequestError};
+use crate::report::Reporter;
+use crate::snapshot;
+
+/// What the server said to one of the two publishes.
+pub(super) enum Outcome {
+    /// STATE was published, or was not: the next one comes anyway.
+    State,
+    /// What stands where the snapshot should go, if the server said.
+    Snapshot(Result<snapshot::Outcome, RequestError>),
+}
+
+pub(super) struct Boiler {
+    id: BoilerId,
+    aggregator: flow::Aggregator,
+    context: Context,
+    reporter: Reporter,
+    effects: Vec<Effect>,
+    /// There is news that STATE does not tell yet.
+    dirty: bool,
+    publishing_state: bool,
+    publishing_snapshot: bool,
+}
+
+impl Boiler {
+    /// A boiler at its last snapshot.
+    pub(super) async fn begin(
+        context: &Context,
+        reporter: &Reporter,
+        id: &BoilerId,
+        instance: &str,
+        first_sequence: u64,
+    ) -> Result<Self, RequestError> {
+        let last = snapshot::last(context, id).await?;
+        let settings = flow::Settings { boiler: id.clone(), instance: instance.to_owned() };
+        let mut aggregator = flow::Aggregator::new(settings, last);
+        aggregator.stream_begins_at(first_sequence);
+        Ok(Self {
+            id: id.clone(),
+            aggregator,
+            context: context.clone(),
+            reporter: reporter.clone(),
+            effects: Vec::new(),
+            dirty: false,
+            publishing_state: false,
+            publishing_snapshot: false,
+        })
+    }
+
+    /// The sequence in SAMPLES from which this boiler wants to read; none is the beginning.
+    pub(super) fn replay_from(&self) -> Option<u64> {
+        self.aggregator.replay_from()
+    }
+
+    /// Takes one message of SAMPLES.
+    pub(super) fn observe(&mut self, sequence: u64, payload: &[u8], clock: &Clock) {
+        // One consumer serves every boiler and begins where the earliest wants to.
+        if self.aggregator.replay_from().is_some_and(|from| sequence < from) {
+            return;
+        }
+        self.aggregator.observe(sequence, payload, &mut self.effects);
+        self.dirty = true;
+        self.carry_out(clock);
+    }
+
+    /// The publishes that are due now.
+    pub(super) fn publish(&mut self) -> Vec<Pending> {
+        let mut due = Vec::new();
+        if self.dirty && !self.publishing_state && let Some(state) = self.aggregator.state() {
+            self.dirty = false;
+            self.publishing_state = true;
+            let (id, context) = (self.id.clone(), self.context.clone());
+            let subject = subject::state(&id).to_string();
+            let json = nats::json(&state);
+            due.push(Box::pin(async move {
+                let message = PublishMessage::build().payload(json.into());
+                let sent = async { context.send_publish(subject, message).await?.await };
+                if let Err(error) = sent.await {
+                    tracing::debug!(boiler = %id, error = crate::logs::chain(&error), "state was not published");
+                }
+                (id, Outcome::State)
+            }) as Pending);
+        }
+        if !self.publishing_snapshot && let Some((expected, snapshot)) = self.aggregator.next_snapshot() {
+            self.publishing_snapshot = true;
+            let (id, context, snapshot) = (self.id.clone(), self.context.clone(), snapshot.clone());
+            due.push(Box::pin(async move {
+                let outcome = snapshot::store(&context, &id, expected, &snapshot).await;
+                (id, Outcome::Snapshot(outcome))
+            }));
+        }
+        due
+    }
+
+    /// Takes the server's answer.
+    pub(super) fn published(&mut self, outcome: Outcome, clock: &Clock) -> Result<(), RequestError> {
+        match outcome {
+            Outcome::State => self.publishing_state = false,
+            Outcome::Snapshot(outcome) => {
+                self.publishing_snapshot = false;
+                match outcome? {
+                    snapshot::Outcome::Stored(sequence) => self.stored(sequence),
+                    snapshot::Outcome::Conflict(found) => {
+                        self.aggregator.snapshot_conflict(found, &mut self.effects);
+                        self.carry_out(clock);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(&mut self, sequence: u64) {
+        if let Some((_, snapshot)) = self.aggregator.next_snapshot() {
+            tracing::info!(boiler = %self.id, hour = snapshot.hour, temperature = snapshot.temperature,
+                points = snapshot.temperature_points, missing = snapshot.missing.total(), "hourly snapshot");
+        }
+        self.aggregator.snapshot_stored(sequence);
+        self.dirty = true;
+    }
+
+    fn carry_out(&mut self, clock: &Clock) {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Event(kind, body) => self.reporter.event(&self.id, kind, clock.now().utc, *body),
+                Effect::Log(log) => crate::logs::aggregator(&self.id, &log),
+            }
+        }
+    }
+}

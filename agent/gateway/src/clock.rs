@@ -1,0 +1,128 @@
+//! The only reader of clocks.
+//!
+//! [`Clock`] maps CLOCK_BOOTTIME to the monotonic axis of `flow` and to UTC. On a gateway both are the machine's own.
+//! The rig runs the world faster: then one real nanosecond is `speed` nanoseconds of the axis, and UTC is simulated,
+//! counted from an epoch that every process of the run was given.
+//!
+//! Durations that stand for the transport (acknowledgements, freshness, back-off) are real: [`Clock::transport`]
+//! stretches them onto the axis, once, where rooms are built.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use thermowell_flow::time::{Monotonic, Now, Utc};
+use thermowell_wire::batch::ClockQuality;
+
+use crate::config;
+
+/// A scaled axis begins at this many real seconds before its epoch, so that processes that start early have a time.
+const BEFORE_EPOCH_NS: i128 = 3_600 * 1_000_000_000;
+
+/// This process's view of time.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    speed: u32,
+    epoch: Option<config::Epoch>,
+    assume_synced: bool,
+}
+
+impl Clock {
+    /// The clock that the configuration asks for.
+    #[must_use]
+    pub fn new(config: &config::Clock) -> Self {
+        Self { speed: config.speed, epoch: config.epoch.clone(), assume_synced: config.assume_synced }
+    }
+
+    /// How many times faster than real the world runs.
+    #[must_use]
+    pub fn speed(&self) -> u32 {
+        self.speed
+    }
+
+    /// One reading of the clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let boottime = boottime_ns();
+        match &self.epoch {
+            None => Now { monotonic: Monotonic(boottime), utc: Utc(realtime_ns()), clock: self.host_quality() },
+            Some(epoch) => {
+                let elapsed = i128::from(boottime) - i128::from(epoch.monotonic_ns);
+                let axis = (elapsed + BEFORE_EPOCH_NS) * i128::from(self.speed);
+                let utc = i128::from(epoch.utc_ns) + elapsed * i128::from(self.speed);
+                Now {
+                    monotonic: Monotonic(u64::try_from(axis.max(0)).unwrap_or(u64::MAX)),
+                    utc: Utc(i64::try_from(utc).unwrap_or(i64::MAX)),
+                    clock: ClockQuality::Synced,
+                }
+            }
+        }
+    }
+
+    /// A real duration as the axis sees it.
+    #[must_use]
+    pub fn transport(&self, real: Duration) -> Duration {
+        real.saturating_mul(self.speed)
+    }
+
+    /// Waits until the axis reaches `at`; for ever without one.
+    pub async fn sleep_until(&self, at: Option<Monotonic>) {
+        match at {
+            Some(at) => tokio::time::sleep(at.since(self.now().monotonic) / self.speed.max(1)).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn host_quality(&self) -> ClockQuality {
+        if self.assume_synced || kernel_says_synchronised() { ClockQuality::Synced } else { ClockQuality::Unsynced }
+    }
+}
+
+/// Real Unix time in nanoseconds, whatever the speed: for comparing with what servers stamp.
+#[must_use]
+pub fn realtime_ns() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+}
+
+/// Real nanoseconds since the machine started, suspend included.
+#[must_use]
+pub fn boottime_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let ns = now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec);
+    u64::try_from(ns).unwrap_or(0)
+}
+
+/// What `adjtimex` says: no safe crate has it.
+#[must_use]
+#[expect(unsafe_code, reason = "the one system call that tells whether a time source disciplines the clock")]
+pub fn kernel_says_synchronised() -> bool {
+    // SAFETY: `timex` is plain numbers for which zero is valid, and `modes == 0` makes the call read only.
+    let state = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&raw mut timex)
+    };
+    state >= 0 && state != libc::TIME_ERROR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scaled_axis_and_its_calendar_run_together() {
+        let epoch = config::Epoch { monotonic_ns: boottime_ns(), utc_ns: 1_767_744_000_000_000_000 };
+        let clock = Clock { speed: 60, epoch: Some(epoch), assume_synced: false };
+        let first = clock.now();
+        let second = clock.now();
+        let axis = i64::try_from(second.monotonic.0 - first.monotonic.0).unwrap();
+        assert_eq!(axis, second.utc.0 - first.utc.0);
+        assert_eq!(axis % 60, 0, "every real nanosecond is sixty");
+        assert!(first.utc.0 >= 1_767_744_000_000_000_000);
+    }
+
+    #[test]
+    fn transport_durations_are_stretched_once() {
+        let clock = Clock { speed: 60, epoch: None, assume_synced: true };
+        assert_eq!(clock.transport(Duration::from_secs(2)), Duration::from_secs(120));
+    }
+}

@@ -1,0 +1,237 @@
+//! The controller: reads STATE and STATUS, compares the current temperature with the last hour's average, and asks each
+//! boiler for a set-point, as a lease.
+//!
+//! It is the only author of set-points. A second one stops and says so. When it dies, the leases end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use async_nats::jetstream::Context;
+use futures_util::StreamExt as _;
+use thermowell_flow::controller::{self as flow, Effect, Input};
+use thermowell_flow::published::{EventBody, Lease, State, Status};
+use thermowell_flow::time::Monotonic;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, EventKind, stream, wildcard};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::{self, Asked};
+use crate::nats::{self, Connection, NatsError, Phase, RequestError};
+use crate::report::Reporter;
+use crate::session::{Session, SessionError};
+use crate::shutdown::Shutdown;
+use crate::{logs, streams};
+
+/// The pause after a session that could not read.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Why the controller stopped working.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The connection cannot be configured.
+    #[error("connect")]
+    Connect(#[source] NatsError),
+    /// Server or streams are not ours to use.
+    #[error("keep a session")]
+    Session(#[source] SessionError),
+    /// The configuration does not want it.
+    #[error("the controller is off: set `enabled = true` in [control] to let it ask the boilers for set-points")]
+    Off,
+    /// Somebody else is the author of set-points.
+    #[error("another controller ({rival}) asks boiler {boiler} for set-points; this one stops")]
+    Rival {
+        /// The boiler.
+        boiler: BoilerId,
+        /// The other instance.
+        rival: String,
+    },
+}
+
+/// Runs the controller until `shutdown` is requested. The leases that it leaves end by themselves.
+///
+/// # Errors
+/// See [`ControllerError`]: all of them need somebody to look.
+pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), ControllerError> {
+    if !config.control.enabled {
+        return Err(ControllerError::Off);
+    }
+    let connection = Connection::open(&config.nats, "thermowell controller").await.map_err(ControllerError::Connect)?;
+    let session = Session::new(connection, streams::table(config));
+    let context = session.connection().context().clone();
+    let reporter = Reporter::start(context.clone(), session.ready());
+    let clock = Clock::new(&config.clock);
+    let boilers = config.boilers.iter().map(|boiler| (boiler.id.clone(), Boiler::new(config, &boiler.id, &clock)));
+    let mut controller = Controller { context, reporter, clock, boilers: boilers.collect() };
+    tokio::select! {
+        rival = controller.sessions(&session) => Err(rival),
+        error = session.keep() => Err(ControllerError::Session(error)),
+        () = shutdown.requested() => Ok(()),
+    }
+}
+
+struct Controller {
+    context: Context,
+    reporter: Reporter,
+    clock: Clock,
+    boilers: BTreeMap<BoilerId, Boiler>,
+}
+
+struct Boiler {
+    controller: flow::Controller,
+    expected: Option<u64>,
+}
+
+impl Boiler {
+    fn new(config: &Config, id: &BoilerId, clock: &Clock) -> Self {
+        let settings = flow::Settings {
+            boiler: id.clone(),
+            instance: config.gateway.clone(),
+            law: config.control.law.clone(),
+            freshness: flow::Freshness::at_speed(clock.speed()),
+        };
+        Self { controller: flow::Controller::new(settings), expected: None }
+    }
+}
+
+/// Why a session ended.
+enum End {
+    Rival(ControllerError),
+    Read(RequestError),
+}
+
+impl From<RequestError> for End {
+    fn from(error: RequestError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl Controller {
+    /// One session after the other, until a rival appears.
+    async fn sessions(&mut self, session: &Session) -> ControllerError {
+        let mut ready = session.ready();
+        loop {
+            if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            ready.mark_unchanged();
+            let client = session.connection().client().clone();
+            tokio::select! {
+                end = self.work(&client) => match end {
+                    Ok(()) => {}
+                    Err(End::Rival(rival)) => return rival,
+                    Err(End::Read(error)) => {
+                        tracing::warn!(error = logs::chain(&error), "session ended, beginning another");
+                        tokio::time::sleep(RETRY).await;
+                    }
+                },
+                _ = ready.changed() => tracing::info!("session ended with the connection"),
+            }
+        }
+    }
+
+    async fn work(&mut self, client: &async_nats::Client) -> Result<(), End> {
+        let mut states = subscribe(client, wildcard::STATE).await?;
+        let mut statuses = subscribe(client, wildcard::STATUS).await?;
+        self.catch_up().await?;
+        loop {
+            let wake = self.boilers.values().filter_map(|boiler| boiler.controller.wake_at()).min();
+            let message = tokio::select! {
+                message = states.next() => message,
+                message = statuses.next() => message,
+                () = self.clock.sleep_until(wake) => {
+                    self.wake(wake).await?;
+                    continue;
+                }
+            };
+            let Some(message) = message else { return Ok(()) };
+            self.take(&message.subject, &message.payload).await?;
+        }
+    }
+
+    /// Reads what was said before this session.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
+        for id in ids {
+            for (stream, subject) in [(stream::STATUS, subject::status(&id)), (stream::STATE, subject::state(&id))] {
+                if let Some(message) = nats::last(&self.context, stream, &subject).await? {
+                    self.take(&subject, &message.payload).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, subject: &str, payload: &[u8]) -> Result<(), End> {
+        let Some(id) = subject::boiler_of(subject).filter(|id| self.boilers.contains_key(id)) else { return Ok(()) };
+        let parsed = if subject.ends_with(".state") {
+            serde_json::from_slice::<State>(payload).map(Parsed::State)
+        } else {
+            serde_json::from_slice::<Status>(payload).map(Parsed::Status)
+        };
+        match parsed {
+            Ok(Parsed::State(state)) => self.step(&id, Input::State(&state)).await,
+            Ok(Parsed::Status(status)) => self.step(&id, Input::Status(&status)).await,
+            Err(error) => {
+                tracing::warn!(subject, %error, "a message that is none was ignored");
+                Ok(())
+            }
+        }
+    }
+
+    async fn wake(&mut self, due: Option<Monotonic>) -> Result<(), End> {
+        let ids: Vec<BoilerId> = self
+            .boilers
+            .iter()
+            .filter(|(_, boiler)| boiler.controller.wake_at() <= due && boiler.controller.wake_at().is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            self.step(&id, Input::Wake).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, id: &BoilerId, input: Input<'_>) -> Result<(), End> {
+        let now = self.clock.now();
+        let mut effects = Vec::new();
+        if let Some(boiler) = self.boilers.get_mut(id) {
+            boiler.controller.step(now, input, &mut effects);
+        }
+        for effect in effects {
+            match effect {
+                Effect::Lease(lease) => self.ask(id, &lease).await?,
+                Effect::Decision(decision) => {
+                    self.reporter.event(id, EventKind::Decision, now.utc, EventBody::Decided(*decision));
+                }
+                Effect::Log(log) => logs::controller(id, &log),
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, id: &BoilerId, lease: &Lease) -> Result<(), End> {
+        let Some(boiler) = self.boilers.get_mut(id) else { return Ok(()) };
+        match control::ask(&self.context, id, boiler.expected, lease).await {
+            Ok(Asked::Stands(sequence)) => boiler.expected = Some(sequence),
+            Ok(Asked::Rival(rival)) => {
+                return Err(End::Rival(ControllerError::Rival { boiler: id.clone(), rival }));
+            }
+            Err(error) => {
+                boiler.expected = None;
+                tracing::warn!(boiler = %id, error = logs::chain(&error), "set-point not asked");
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Parsed {
+    State(State),
+    Status(Status),
+}
+
+async fn subscribe(client: &async_nats::Client, subject: &'static str) -> Result<Subscriber, RequestError> {
+    client.subscribe(subject).await.map_err(|error| RequestError::new(format!("subscribe to {subject}"), error))
+}

@@ -1,0 +1,81 @@
+//! The feed in the stream: the events of one SAMPLES message as one atomic batch, all of them once or none.
+//!
+//! The first event carries the condition that the subject still ends where we think. So a retry, a crash between two
+//! events or a second writer leaves neither a hole nor a double.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::Context;
+use serde::Deserialize;
+use thermowell_flow::published::FeedEvent;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream};
+
+use crate::nats::{self, ACK_TIMEOUT, RequestError};
+
+/// The server's answer to the last message of an atomic batch.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    seq: u64,
+    error: Option<Refusal>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    err_code: u64,
+    description: String,
+}
+
+/// The boiler's last event in the feed and its sequence.
+///
+/// # Errors
+/// The server does not say, or the event is not of a version that this program knows.
+pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, FeedEvent)>, RequestError> {
+    let Some(message) = nats::last(context, stream::FEED, &subject::feed(boiler)).await? else { return Ok(None) };
+    let event = serde_json::from_slice(&message.payload)
+        .map_err(|error| RequestError::new(format!("understand the last feed event of {boiler}"), error))?;
+    Ok(Some((message.sequence, event)))
+}
+
+/// Publishes `events` behind sequence `expected` (0: the subject is empty) and returns the sequence of the last one.
+///
+/// # Errors
+/// The server refused the batch or did not answer. Only reading the subject's end tells what happened.
+pub async fn publish(
+    context: &Context,
+    boiler: &BoilerId,
+    expected: u64,
+    events: &[FeedEvent],
+) -> Result<u64, RequestError> {
+    let failed = |error: async_nats::Error| RequestError::new(format!("publish to the feed of {boiler}"), error);
+    let client = context.client();
+    let subject = subject::feed(boiler).to_string();
+    let Some((last, body)) = events.split_last() else { return Ok(expected) };
+    // Unique for ever: the sequence it goes behind, and the sample it begins with.
+    let id = format!("{}-{}-{}", expected, events[0].boot, events[0].seq);
+    for (index, event) in body.iter().enumerate() {
+        let headers = headers(&id, index + 1, expected);
+        let sent = client.publish_with_headers(subject.clone(), headers, nats::json(event).into());
+        sent.await.map_err(|error| failed(error.into()))?;
+    }
+    let mut headers = headers(&id, events.len(), expected);
+    headers.insert("Nats-Batch-Commit", "1");
+    let request = client.request_with_headers(subject, headers, nats::json(last).into());
+    let answer = tokio::time::timeout(ACK_TIMEOUT, request).await;
+    let answer = answer.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
+    let answer: Answer = serde_json::from_slice(&answer.payload).map_err(|error| failed(error.into()))?;
+    match answer.error {
+        None => Ok(answer.seq),
+        Some(refusal) => Err(failed(format!("{} ({})", refusal.description, refusal.err_code).into())),
+    }
+}
+
+fn headers(id: &str, number: usize, expected: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Batch-Id", id);
+    headers.insert("Nats-Batch-Sequence", number.to_string());
+    if number == 1 {
+        headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+    }
+    headers
+}

@@ -1,0 +1,211 @@
+//! The connection to NATS: made once per process, kept by the client, watched by the roles.
+//!
+//! A role never waits for the server to start working: the client connects in the background and tells, through
+//! [`Connection::phase`], when the server is there, and which connection it is.
+
+mod request;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ConnectOptions, Event};
+use tokio::sync::watch;
+
+use crate::config;
+
+pub use request::{RequestError, Stored, compare_and_set, json, last};
+
+/// The oldest server whose behaviour the delivery rule was tested against.
+pub const SERVER_MIN: (i64, i64, i64) = (2, 15, 1);
+
+/// A dead peer is noticed after two of these; the client's default would need minutes.
+const PING: Duration = Duration::from_secs(5);
+/// How long a publish waits for its acknowledgement. After it the outcome is *unknown*.
+pub const ACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts to connect: a server that comes back is used within this time.
+const RECONNECT_MAX: Duration = Duration::from_millis(500);
+/// Publishes in flight over one connection: one per boiler and stream, for 500 boilers.
+const IN_FLIGHT_MAX: usize = 4_096;
+
+/// Whether the server is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not connected.
+    Down,
+    /// Connected; the number rises with each connection.
+    Up(u64),
+}
+
+/// What is wrong with the server or the way to it.
+#[derive(Debug, thiserror::Error)]
+pub enum NatsError {
+    /// Credentials cannot be read.
+    #[error("read NATS credentials from {path}")]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address or the TLS files are wrong.
+    #[error("connect to NATS at {url}")]
+    Connect {
+        /// As configured.
+        url: String,
+        /// What the client said.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// The server is older than the delivery rule needs.
+    #[error(
+        "the NATS server at {url} is version {found}, Thermowell needs {}.{}.{} or later",
+        SERVER_MIN.0, SERVER_MIN.1, SERVER_MIN.2
+    )]
+    TooOld {
+        /// As configured.
+        url: String,
+        /// What it says it is.
+        found: String,
+    },
+    /// The server runs without JetStream.
+    #[error("the NATS server at {url} has no JetStream; add a `jetstream` block to its configuration")]
+    NoJetStream {
+        /// As configured.
+        url: String,
+    },
+}
+
+/// A connection to NATS.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    client: Client,
+    context: Context,
+    phase: watch::Receiver<Phase>,
+    url: String,
+}
+
+impl Connection {
+    /// Starts connecting in the background under `name`.
+    ///
+    /// # Errors
+    /// Only what no waiting can mend: unreadable credentials, a malformed address.
+    pub async fn open(config: &config::Nats, name: &str) -> Result<Self, NatsError> {
+        let (sender, phase) = watch::channel(Phase::Down);
+        let options = options(config).await?.name(name).event_callback(move |event| {
+            let sender = sender.clone();
+            async move { note(&sender, &event) }
+        });
+        let client = options
+            .connect(&config.url)
+            .await
+            .map_err(|source| NatsError::Connect { url: config.url.clone(), source })?;
+        let context = jetstream::context::ContextBuilder::new()
+            .timeout(ACK_TIMEOUT)
+            .ack_timeout(ACK_TIMEOUT)
+            .max_ack_inflight(IN_FLIGHT_MAX)
+            .build(client.clone());
+        Ok(Self { client, context, phase, url: config.url.clone() })
+    }
+
+    /// The core client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// JetStream.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Whether the server is there; changes wake the receiver.
+    #[must_use]
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.clone()
+    }
+
+    /// Checks the server behind the present connection.
+    ///
+    /// # Errors
+    /// [`NatsError::TooOld`] and [`NatsError::NoJetStream`], which only an operator can mend.
+    pub fn verify_server(&self) -> Result<(), NatsError> {
+        let server = self.client.server_info();
+        let (major, minor, patch) = SERVER_MIN;
+        if !self.client.is_server_compatible(major, minor, patch) {
+            return Err(NatsError::TooOld { url: self.url.clone(), found: server.version });
+        }
+        if !server.jetstream {
+            return Err(NatsError::NoJetStream { url: self.url.clone() });
+        }
+        Ok(())
+    }
+}
+
+async fn options(config: &config::Nats) -> Result<ConnectOptions, NatsError> {
+    let mut options = ConnectOptions::new()
+        .retry_on_initial_connect()
+        .ping_interval(PING)
+        .connection_timeout(Duration::from_secs(3))
+        .request_timeout(Some(ACK_TIMEOUT))
+        .reconnect_delay_callback(|attempt| {
+            let exponent = u32::try_from(attempt.min(6)).unwrap_or(6);
+            Duration::from_millis(10 << exponent).min(RECONNECT_MAX)
+        });
+    if let Some(path) = &config.credentials {
+        let unreadable = |source| NatsError::Credentials { path: path.clone(), source };
+        options = options.credentials_file(path).await.map_err(unreadable)?;
+    }
+    if let Some(path) = &config.nkey_file {
+        options = options.nkey(read_secret(path).await?);
+    }
+    if let (Some(user), Some(path)) = (&config.user, &config.password_file) {
+        options = options.user_and_password(user.clone(), read_secret(path).await?);
+    }
+    if let Some(tls) = &config.tls {
+        options = options.require_tls(true);
+        if let Some(ca) = &tls.ca {
+            options = options.add_root_certificates(ca.clone());
+        }
+        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+            options = options.add_client_certificate(cert.clone(), key.clone());
+        }
+        if tls.first {
+            options = options.tls_first();
+        }
+    }
+    Ok(options)
+}
+
+async fn read_secret(path: &PathBuf) -> Result<String, NatsError> {
+    match tokio::fs::read_to_string(path).await {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(source) => Err(NatsError::Credentials { path: path.clone(), source }),
+    }
+}
+
+fn note(sender: &watch::Sender<Phase>, event: &Event) {
+    match event {
+        Event::Connected => {
+            let mut generation = 0;
+            sender.send_modify(|phase| {
+                generation = CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                *phase = Phase::Up(generation);
+            });
+            tracing::info!(connection = generation, "connected to NATS");
+        }
+        Event::Disconnected => {
+            sender.send_replace(Phase::Down);
+            tracing::warn!("disconnected from NATS; samples are held");
+        }
+        Event::Closed | Event::Draining | Event::LameDuckMode => tracing::info!(%event, "NATS connection"),
+        Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
+            tracing::warn!(%event, "NATS connection");
+        }
+    }
+}
+
+/// Numbers the connections of this process.
+static CONNECTIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

@@ -1,0 +1,67 @@
+//! The requests that more than one room makes: the last message of a subject, and a publish under a condition.
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{DirectGetErrorKind, StreamMessage};
+use serde::Serialize;
+
+/// The server did not give what was asked for. Worth another try, in a new session.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}")]
+pub struct RequestError {
+    operation: String,
+    #[source]
+    source: async_nats::Error,
+}
+
+impl RequestError {
+    /// An error of `operation`.
+    pub fn new(operation: impl Into<String>, source: impl Into<async_nats::Error>) -> Self {
+        Self { operation: operation.into(), source: source.into() }
+    }
+}
+
+/// What became of a publish under a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Stored under this sequence.
+    Yes(u64),
+    /// Something else stands there already.
+    Conflict,
+    /// Nobody knows; only reading back tells.
+    Unknown,
+}
+
+/// Publishes `value` as JSON under the condition that `subject` still ends at `expected` (0: is empty).
+pub async fn compare_and_set<T: Serialize>(context: &Context, subject: &str, expected: u64, value: &T) -> Stored {
+    let message = PublishMessage::build().expected_last_subject_sequence(expected).payload(json(value).into());
+    let acknowledged = async { context.send_publish(subject.to_owned(), message).await?.await };
+    match acknowledged.await {
+        Ok(acknowledgement) => Stored::Yes(acknowledgement.sequence),
+        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Stored::Conflict,
+        Err(error) => {
+            tracing::debug!(subject, error = crate::logs::chain(&error), "publish without an answer");
+            Stored::Unknown
+        }
+    }
+}
+
+/// A published type as JSON.
+pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("published types have string keys and finite numbers")
+}
+
+/// The last message of `subject` in `stream`, if there is one.
+///
+/// # Errors
+/// The server does not say, or the stream is not there.
+pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
+    let failed = |error: async_nats::Error| RequestError::new(format!("read the last message of {subject}"), error);
+    let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+    match stream.direct_get_last_for_subject(subject).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(failed(error.into())),
+    }
+}

@@ -1,0 +1,100 @@
+//! One batch to JetStream, and the end of a boiler's subject: the two calls that delivery is made of.
+//!
+//! Outcomes are values. A time-out is *unknown*: the batch may be stored, and only the subject's end tells.
+
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::DirectGetErrorKind;
+use async_nats::jetstream::{self, Context};
+use bytes::Bytes;
+use thermowell_flow::agent::Refused;
+use thermowell_wire::subject::stream;
+
+use crate::nats::ACK_TIMEOUT;
+
+/// "Message size exceeds maximum allowed" of the stream: the same batch will never be accepted.
+const TOO_LARGE: u64 = 10_054;
+
+/// What became of a batch.
+#[derive(Debug)]
+pub enum Published {
+    /// Stored under this sequence.
+    Stored(u64),
+    /// Not stored, or nobody knows.
+    Refused(Refused),
+    /// No stream takes this subject: it must be added again.
+    NoStream,
+}
+
+/// What stands at the end of a boiler's subject.
+#[derive(Debug)]
+pub enum Tail {
+    /// This message.
+    Found {
+        /// Its sequence in the stream.
+        sequence: u64,
+        /// Its bytes.
+        payload: Bytes,
+    },
+    /// Nothing.
+    Empty,
+    /// The server did not say.
+    Unknown,
+    /// The stream is not there.
+    NoStream,
+}
+
+/// Publishes one batch under the condition that the subject still ends at `expected` (0: is empty).
+pub async fn publish(context: Context, subject: String, expected: u64, payload: Vec<u8>) -> Published {
+    let message = PublishMessage::build().expected_last_subject_sequence(expected).payload(payload.into());
+    let acknowledged = async {
+        // The future is polled at once: its time-out starts with the first poll.
+        context.send_publish(subject, message).await?.await
+    };
+    match tokio::time::timeout(ACK_TIMEOUT, acknowledged).await {
+        Ok(Ok(ack)) => Published::Stored(ack.sequence),
+        Ok(Err(error)) => refusal(&error),
+        Err(_) => Published::Refused(Refused::Unknown),
+    }
+}
+
+fn refusal(error: &PublishError) -> Published {
+    match error.kind() {
+        PublishErrorKind::WrongLastSequence => Published::Refused(Refused::WrongSequence),
+        PublishErrorKind::StreamNotFound => Published::NoStream,
+        PublishErrorKind::MaxPayloadExceeded => Published::Refused(Refused::Permanent(error.to_string())),
+        PublishErrorKind::Other if error_code(error) == Some(TOO_LARGE) => {
+            Published::Refused(Refused::Permanent(crate::logs::chain(error)))
+        }
+        PublishErrorKind::WrongLastMessageId
+        | PublishErrorKind::TimedOut
+        | PublishErrorKind::BrokenPipe
+        | PublishErrorKind::MaxAckPending
+        | PublishErrorKind::Other => {
+            tracing::debug!(error = crate::logs::chain(error), "publish without an answer");
+            Published::Refused(Refused::Unknown)
+        }
+    }
+}
+
+fn error_code(error: &PublishError) -> Option<u64> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<jetstream::Error>().map(|cause| cause.error_code().0)
+}
+
+/// Reads the last message of `subject` in SAMPLES.
+pub async fn tail(context: Context, subject: String) -> Tail {
+    let Ok(samples) = context.get_stream_no_info(stream::SAMPLES).await else { return Tail::Unknown };
+    match tokio::time::timeout(ACK_TIMEOUT, samples.direct_get_last_for_subject(subject)).await {
+        Ok(Ok(message)) => Tail::Found { sequence: message.sequence, payload: message.payload },
+        Ok(Err(error)) => match error.kind() {
+            DirectGetErrorKind::NotFound => Tail::Empty,
+            DirectGetErrorKind::ErrorResponse(..) => Tail::NoStream,
+            DirectGetErrorKind::InvalidSubject
+            | DirectGetErrorKind::TimedOut
+            | DirectGetErrorKind::Request
+            | DirectGetErrorKind::Other => Tail::Unknown,
+        },
+        Err(_) => Tail::Unknown,
+    }
+}

@@ -1,0 +1,109 @@
+//! A session: the time between two disconnects in which the server is known good and every stream stands.
+//!
+//! Roles work only inside a session. Each new one starts from what the server says, never from memory: after a crash
+//! of the server its streams may have lost their tails, or may be gone.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Config as StreamConfig;
+use tokio::sync::{Notify, watch};
+
+use crate::nats::{Connection, NatsError, Phase};
+use crate::streams::{self, StreamError};
+
+/// The pause before streams are tried again that the server did not answer for.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Why no session can be had, whatever the waiting.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The server is not one that we can use.
+    #[error("use the NATS server")]
+    Server(#[source] NatsError),
+    /// A stream is not one that we can use.
+    #[error("prepare the streams")]
+    Stream(#[source] StreamError),
+}
+
+/// Tells when a session begins and ends, and can be told that a stream is missing.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    table: Vec<StreamConfig>,
+    ready: watch::Sender<Phase>,
+    missing: Notify,
+}
+
+impl Session {
+    /// A keeper of the streams in `table`; nothing happens until [`Session::keep`] runs.
+    #[must_use]
+    pub fn new(connection: Connection, table: Vec<StreamConfig>) -> Self {
+        Self { connection, table, ready: watch::channel(Phase::Down).0, missing: Notify::new() }
+    }
+
+    /// `Up` while server and streams are good.
+    #[must_use]
+    pub fn ready(&self) -> watch::Receiver<Phase> {
+        self.ready.subscribe()
+    }
+
+    /// The connection that the session lives on.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Somebody met a stream or a subject that is not there: end the session and begin another.
+    pub fn stream_is_missing(&self) {
+        self.missing.notify_one();
+    }
+
+    /// Keeps sessions until only an operator can help: returns a server or a stream that is not ours to use.
+    pub async fn keep(&self) -> SessionError {
+        let mut phase = self.connection.phase();
+        loop {
+            let current = *phase.borrow_and_update();
+            match current {
+                Phase::Down => {
+                    self.ready.send_replace(Phase::Down);
+                }
+                Phase::Up(_) => {
+                    if let Err(error) = self.prepare(current).await {
+                        return error;
+                    }
+                }
+            }
+            tokio::select! {
+                changed = phase.changed() => {
+                    if changed.is_err() {
+                        // The client is gone for good, which only happens when the process ends.
+                        std::future::pending::<()>().await;
+                    }
+                }
+                () = self.missing.notified() => {
+                    self.ready.send_replace(Phase::Down);
+                }
+                () = tokio::time::sleep(RETRY), if self.is_unprepared(current) => {}
+            }
+        }
+    }
+
+    async fn prepare(&self, phase: Phase) -> Result<(), SessionError> {
+        self.connection.verify_server().map_err(SessionError::Server)?;
+        match streams::ensure(self.connection.context(), &self.table).await {
+            Ok(()) => {
+                self.ready.send_replace(phase);
+                Ok(())
+            }
+            Err(error) if error.is_fatal() => Err(SessionError::Stream(error)),
+            Err(error) => {
+                tracing::warn!(error = crate::logs::chain(&error), "streams are not ready, trying again");
+                Ok(())
+            }
+        }
+    }
+
+    fn is_unprepared(&self, phase: Phase) -> bool {
+        phase != Phase::Down && *self.ready.borrow() != phase
+    }
+}

@@ -1,0 +1,227 @@
+//! The streams: created or verified at each connect, from one table.
+//!
+//! A stream of ours carries our mark in its metadata. One of the same name without it belongs to somebody else and is
+//! never touched: that is an error which names the stream. Subjects are only ever added.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::{Context, ErrorCode};
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream, wildcard};
+
+use crate::config;
+
+/// The key in a stream's metadata that makes it ours.
+const MARK: &str = "thermowell";
+/// Its value: raised when a stream's meaning changes.
+const MARK_VERSION: &str = "1";
+
+/// Why a stream is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// Somebody else made a stream of this name.
+    #[error(
+        "stream {name} exists and is not Thermowell's (no `{MARK}` in its metadata); \
+         rename it, or give Thermowell a NATS account of its own"
+    )]
+    Foreign {
+        /// The stream.
+        name: String,
+    },
+    /// Ours, but changed in a way that no update can mend.
+    #[error("stream {name} has {what} {found}, expected {expected}; it was changed by hand")]
+    Changed {
+        /// The stream.
+        name: String,
+        /// The setting.
+        what: &'static str,
+        /// As it is.
+        found: String,
+        /// As it must be.
+        expected: String,
+    },
+    /// A subject of ours is caught by a stream of somebody else.
+    #[error("a subject of stream {name} ({subjects}) is taken by another stream")]
+    Overlap {
+        /// The stream.
+        name: String,
+        /// What it needs.
+        subjects: String,
+    },
+    /// The server did not answer, or said no: worth another try.
+    #[error("{operation} stream {name}")]
+    Request {
+        /// What was tried.
+        operation: &'static str,
+        /// The stream.
+        name: String,
+        /// What the client said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StreamError {
+    /// Waiting does not mend it.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Foreign { .. } | Self::Changed { .. } | Self::Overlap { .. } => true,
+            Self::Request { .. } => false,
+        }
+    }
+}
+
+/// Every stream that this configuration needs.
+#[must_use]
+pub fn table(config: &config::Config) -> Vec<Config> {
+    let sizes = &config.streams;
+    let boilers: Vec<&BoilerId> = config.boilers.iter().map(|boiler| &boiler.id).collect();
+    let own = |subject: fn(&BoilerId) -> subject::Subject| boilers.iter().map(|b| subject(b).to_string()).collect();
+    let hours = |n: u64| Duration::from_secs(n * 3_600);
+    let days = |n: u64| hours(24 * n);
+    let mut table = vec![
+        Config { max_age: hours(72), ..file(stream::SAMPLES, own(subject::samples), sizes.samples) },
+        Config { max_messages_per_subject: 1, ..memory(stream::STATUS, wildcard::STATUS) },
+        Config { max_messages_per_subject: 1, ..memory(stream::STATE, wildcard::STATE) },
+        file(stream::SNAPSHOT, vec![wildcard::SNAPSHOT.to_owned()], sizes.snapshot),
+        Config {
+            max_messages_per_subject: 1,
+            max_age: Duration::from_secs(60),
+            ..memory(stream::LEASE, wildcard::LEASE)
+        },
+        Config { max_age: days(400), ..file(stream::EVENT, vec![wildcard::EVENT.to_owned()], sizes.event) },
+    ];
+    if config.feed.enabled {
+        table.push(Config {
+            max_age: hours(24),
+            allow_atomic_publish: true,
+            ..file(stream::FEED, own(subject::feed), sizes.feed)
+        });
+    }
+    table
+}
+
+/// Creates what is not there and verifies what is.
+///
+/// # Errors
+/// The first stream that is not usable.
+pub async fn ensure(context: &Context, table: &[Config]) -> Result<(), StreamError> {
+    for wanted in table {
+        ensure_one(context, wanted).await?;
+    }
+    Ok(())
+}
+
+async fn ensure_one(context: &Context, wanted: &Config) -> Result<(), StreamError> {
+    let name = wanted.name.clone();
+    let found = match context.get_stream(&name).await {
+        Ok(found) => found.cached_info().config.clone(),
+        Err(error) if is_absent(&error) => return create(context, wanted).await,
+        Err(error) => return Err(request("read", &name, error)),
+    };
+    let merged = merge(&found, wanted)?;
+    if is_same(&merged, &found) {
+        return Ok(());
+    }
+    tracing::info!(stream = name, subjects = merged.subjects.len(), "stream updated");
+    context.update_stream(merged).await.map_err(|error| request("update", &name, error))?;
+    // Two updates from stale reads erase each other: what counts is what stands there now.
+    let now = context.get_stream(&name).await.map_err(|error| request("read", &name, error))?;
+    let complete = wanted.subjects.iter().all(|subject| now.cached_info().config.subjects.contains(subject));
+    if complete { Ok(()) } else { Err(request("update", &name, "another gateway changed it at the same time")) }
+}
+
+async fn create(context: &Context, wanted: &Config) -> Result<(), StreamError> {
+    let name = &wanted.name;
+    match context.create_stream(wanted.clone()).await {
+        Ok(_) => {
+            tracing::info!(stream = name, "stream created");
+            Ok(())
+        }
+        Err(error) => match error.kind() {
+            CreateStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP => {
+                Err(StreamError::Overlap { name: name.clone(), subjects: wanted.subjects.join(", ") })
+            }
+            // Another role was faster with a configuration of its own: the next round verifies what it made.
+            _ => Err(request("create", name, error)),
+        },
+    }
+}
+
+fn is_absent(error: &async_nats::jetstream::context::GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// What the stream should become: ours in limits, the union in subjects.
+fn merge(found: &Config, wanted: &Config) -> Result<Config, StreamError> {
+    let name = wanted.name.clone();
+    if found.metadata.get(MARK).map(String::as_str) != Some(MARK_VERSION) {
+        return Err(StreamError::Foreign { name });
+    }
+    if found.storage != wanted.storage {
+        let (found, expected) = (format!("{:?}", found.storage), format!("{:?}", wanted.storage));
+        return Err(StreamError::Changed { name, what: "storage", found, expected });
+    }
+    if found.retention != wanted.retention {
+        let (found, expected) = (format!("{:?}", found.retention), format!("{:?}", wanted.retention));
+        return Err(StreamError::Changed { name, what: "retention", found, expected });
+    }
+    let mut merged = found.clone();
+    merged.max_bytes = wanted.max_bytes;
+    merged.max_age = wanted.max_age;
+    merged.max_messages_per_subject = wanted.max_messages_per_subject;
+    merged.discard = wanted.discard;
+    merged.allow_direct = true;
+    merged.allow_atomic_publish = wanted.allow_atomic_publish;
+    for subject in &wanted.subjects {
+        if !merged.subjects.contains(subject) {
+            merged.subjects.push(subject.clone());
+        }
+    }
+    Ok(merged)
+}
+
+fn is_same(a: &Config, b: &Config) -> bool {
+    a.max_bytes == b.max_bytes
+        && a.max_age == b.max_age
+        && a.max_messages_per_subject == b.max_messages_per_subject
+        && a.discard == b.discard
+        && a.allow_direct == b.allow_direct
+        && a.allow_atomic_publish == b.allow_atomic_publish
+        && a.subjects == b.subjects
+}
+
+fn request(
+    operation: &'static str,
+    name: &str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> StreamError {
+    StreamError::Request { operation, name: name.to_owned(), source: source.into() }
+}
+
+fn file(name: &str, subjects: Vec<String>, max_bytes: u64) -> Config {
+    base(name, subjects, max_bytes, StorageType::File)
+}
+
+/// Memory streams hold one message per subject: 16 MiB is room for 10,000 boilers.
+fn memory(name: &str, subject: &str) -> Config {
+    base(name, vec![subject.to_owned()], 16 << 20, StorageType::Memory)
+}
+
+fn base(name: &str, subjects: Vec<String>, max_bytes: u64, storage: StorageType) -> Config {
+    Config {
+        name: name.to_owned(),
+        subjects,
+        storage,
+        max_bytes: i64::try_from(max_bytes).unwrap_or(i64::MAX),
+        discard: DiscardPolicy::Old,
+        allow_direct: true,
+        metadata: HashMap::from([(MARK.to_owned(), MARK_VERSION.to_owned())]),
+        description: Some("Thermowell; see the map in agent/README.md".to_owned()),
+        ..Config::default()
+    }
+}
