@@ -1,1 +1,11 @@
-//! The whole system on one machine.
+//! The whole system on one machine: real parts, real processes, a real NATS server.
+//!
+//! The `demo`, the system tests and the measurements stand on it. Nothing here is part of the product, and the
+//! product knows nothing of it.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod guard;
+pub mod nats;
+pub mod process;

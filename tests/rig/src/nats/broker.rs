@@ -1,0 +1,396 @@
+//! A running nats-server of the rig's own: its folder, its ports, its death and its return.
+//!
+//! It runs on the very file that is documented for a gateway, [`SAMPLE_CONFIG`], with other ports and another store. So
+//! what the tests prove about power cuts and restarts holds for the documented settings.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::NatsServer;
+use crate::clock::Stopwatch;
+use crate::process::{Launch, ProcessError, Programs, Role, Supervised, describe};
+
+/// The documented configuration of nats-server on a gateway.
+pub const SAMPLE_CONFIG: &str = include_str!("../../../../config/nats.conf");
+
+/// A start takes 0.3 s, with a large store some more; ten seconds are a failure.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks at a server that is not ready. Not a wait for time to pass: for a level, with a bound.
+const READY_LOOK: Duration = Duration::from_millis(10);
+/// A monitor on this machine answers within milliseconds.
+const MONITOR_LIMIT: Duration = Duration::from_secs(2);
+/// SIGTERM makes the server sync and close its stores.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// A free port can be taken by somebody else before the server has it. Three times in a row is no accident.
+const PORT_TRIES: u32 = 3;
+
+/// How to run a server.
+#[derive(Debug, Clone)]
+pub struct BrokerOptions {
+    /// Folder of its own for configuration, log and store. Made when it is absent; a store in it is used again.
+    pub folder: PathBuf,
+    /// Port for clients; `None`: a free one.
+    pub port: Option<u16>,
+    /// Port of the monitor; `None`: a free one.
+    pub monitor_port: Option<u16>,
+    /// Appended to the sample configuration: users, limits, listeners.
+    pub extra_config: String,
+}
+
+impl BrokerOptions {
+    /// Everything in `folder`, free ports, nothing else.
+    #[must_use]
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            port: None,
+            monitor_port: None,
+            extra_config: String::new(),
+        }
+    }
+}
+
+/// A running nats-server. Dropping it kills it.
+#[derive(Debug)]
+pub struct Broker {
+    process: Supervised,
+    folder: PathBuf,
+    port: u16,
+    monitor_port: u16,
+}
+
+impl Broker {
+    /// Starts the server and waits until it accepts clients and its JetStream is ready.
+    ///
+    /// Only from a thread that lives as long as the rig: see [`crate::process`].
+    ///
+    /// # Errors
+    /// When the folder cannot be written, the server ends by itself, or is not ready within ten seconds; with the end
+    /// of its log.
+    pub fn start(
+        server: &NatsServer,
+        programs: &Programs,
+        options: BrokerOptions,
+    ) -> Result<Self, BrokerError> {
+        let chosen = options.port.is_some() && options.monitor_port.is_some();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let port = options.port.map_or_else(free_port, Ok)?;
+            let monitor_port = options.monitor_port.map_or_else(free_port, Ok)?;
+            let config = write_config(&options, port, monitor_port)?;
+            let launch = launch(server, programs, &options.folder, config);
+            let mut broker = Self {
+                process: Supervised::start(launch)
+                    .map_err(|source| BrokerError::Process { source })?,
+                folder: options.folder.clone(),
+                port,
+                monitor_port,
+            };
+            match broker.wait_ready() {
+                Ok(()) => return Ok(broker),
+                Err(error) if !chosen && tries < PORT_TRIES && error.is_port_in_use() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until it accepts clients and its JetStream is ready: after [`Broker::process`] has brought it back.
+    ///
+    /// # Errors
+    /// When it ends by itself or is not ready within ten seconds.
+    pub fn wait_ready(&mut self) -> Result<(), BrokerError> {
+        let watch = Stopwatch::start();
+        let mut last = "no answer".to_owned();
+        while watch.left_of(READY_LIMIT).is_some() {
+            if let Some(end) = self.ended_early()? {
+                let log = last_lines(self.log());
+                return Err(BrokerError::Ended { end, log });
+            }
+            match self.monitor("/healthz?js-enabled-only=true") {
+                Ok(_) if TcpStream::connect(loopback(self.port)).is_ok() => return Ok(()),
+                Ok(_) => last = format!("nothing listens on port {}", self.port),
+                Err(error) => last = error.to_string(),
+            }
+            std::thread::sleep(READY_LOOK);
+        }
+        Err(BrokerError::NotReady { last })
+    }
+
+    fn ended_early(&mut self) -> Result<Option<String>, BrokerError> {
+        let ended = self.process.ended();
+        let ended = ended.map_err(|source| BrokerError::Process { source })?;
+        Ok(ended.map(describe))
+    }
+
+    /// The port for clients.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Where the monitor answers.
+    #[must_use]
+    pub fn monitor_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.monitor_port)
+    }
+
+    /// The process, when it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.process.log()
+    }
+
+    /// The supervised process: for a main loop that restarts it when it dies, and for faults.
+    pub fn process(&mut self) -> &mut Supervised {
+        &mut self.process
+    }
+
+    /// Asks the monitor, for example for `/varz`.
+    ///
+    /// # Errors
+    /// When it does not answer within two seconds, or not with 200.
+    pub fn monitor(&self, path: &str) -> Result<String, BrokerError> {
+        let (status, body) =
+            http_get(self.monitor_port, path).map_err(|source| BrokerError::Monitor {
+                path: path.to_owned(),
+                source,
+            })?;
+        if status == 200 {
+            Ok(body)
+        } else {
+            Err(BrokerError::MonitorStatus {
+                path: path.to_owned(),
+                status,
+                body,
+            })
+        }
+    }
+
+    /// SIGKILL; it stays down until [`Broker::restart`].
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kill(&mut self) -> Result<(), BrokerError> {
+        let down = self.process.keep_down();
+        down.map_err(|source| BrokerError::Process { source })
+    }
+
+    /// SIGTERM, and waits for the end; it stays down until [`Broker::restart`].
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn stop(&mut self) -> Result<(), BrokerError> {
+        let stopped = self.process.stop(STOP_LIMIT);
+        stopped
+            .map(drop)
+            .map_err(|source| BrokerError::Process { source })
+    }
+
+    /// Starts it again when it does not run, on the same ports and store, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn restart(&mut self) -> Result<(), BrokerError> {
+        let up = self.process.bring_up();
+        up.map_err(|source| BrokerError::Process { source })?;
+        self.wait_ready()
+    }
+}
+
+/// The sample with what differs from run to run, as `nats.conf` in the server's folder: what `--keep` keeps can be run
+/// again by hand.
+fn write_config(
+    options: &BrokerOptions,
+    port: u16,
+    monitor_port: u16,
+) -> Result<PathBuf, BrokerError> {
+    let folder = &options.folder;
+    let write = |source| BrokerError::Folder {
+        path: folder.clone(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(write)?;
+    let store = folder.join("store");
+    let settings = [
+        ("listen", format!("\"127.0.0.1:{port}\"")),
+        ("http", format!("\"127.0.0.1:{monitor_port}\"")),
+        ("store_dir", format!("\"{}\"", store.display())),
+    ];
+    let mut config = SAMPLE_CONFIG.to_owned();
+    for (key, value) in settings {
+        config = with_setting(&config, key, &value);
+    }
+    config.push_str(&options.extra_config);
+    let path = folder.join("nats.conf");
+    std::fs::write(&path, config).map_err(write)?;
+    Ok(path)
+}
+
+/// The configuration with another value in the one line that sets `key`.
+fn with_setting(config: &str, key: &str, value: &str) -> String {
+    let mut found = 0;
+    let mut out = String::with_capacity(config.len());
+    for line in config.lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let is_setting = line
+            .trim_start()
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with(':'));
+        if is_setting {
+            found += 1;
+            out.push_str(&format!("{indent}{key}: {value}\n"));
+        } else {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    assert_eq!(found, 1, "config/nats.conf sets {key} once");
+    out
+}
+
+fn launch(server: &NatsServer, programs: &Programs, folder: &Path, config: PathBuf) -> Launch {
+    Launch {
+        name: "nats-server".to_owned(),
+        programs: programs.clone(),
+        role: Role::Program(server.path().to_owned()),
+        args: vec!["-c".into(), config.into()],
+        log: folder.join("nats-server.log"),
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16, BrokerError> {
+    let listener = TcpListener::bind(loopback(0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address
+        .map(|address| address.port())
+        .map_err(|source| BrokerError::NoPort { source })
+}
+
+/// One HTTP request, as short as the monitor understands it: status and body.
+fn http_get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&loopback(port), MONITOR_LIMIT)?;
+    stream.set_read_timeout(Some(MONITOR_LIMIT))?;
+    stream.set_write_timeout(Some(MONITOR_LIMIT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let no_http = || std::io::Error::new(std::io::ErrorKind::InvalidData, "no HTTP answer");
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(no_http)?;
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+    Ok((status.ok_or_else(no_http)?, body.to_owned()))
+}
+
+/// The last 20 lines of a log; nothing when it cannot be read, for that must not hide why somebody looks.
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Its folder cannot be written.
+    #[error("cannot write the server's folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// No port is free.
+    #[error("no free port")]
+    NoPort {
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The process cannot be handled.
+    #[error("cannot handle the server's process")]
+    Process {
+        /// The cause.
+        source: ProcessError,
+    },
+    /// It ended by itself.
+    #[error("nats-server ended by itself ({end}); its log says:\n{log}")]
+    Ended {
+        /// How it ended.
+        end: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// It runs, but is not ready.
+    #[error("nats-server is not ready after {} s: {last}", READY_LIMIT.as_secs())]
+    NotReady {
+        /// The last answer.
+        last: String,
+    },
+    /// The monitor does not answer.
+    #[error("the monitor does not answer {path}")]
+    Monitor {
+        /// What was asked.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The monitor answers with an error.
+    #[error("the monitor answers {path} with {status}: {body}")]
+    MonitorStatus {
+        /// What was asked.
+        path: String,
+        /// The status.
+        status: u16,
+        /// What it says.
+        body: String,
+    },
+}
+
+impl BrokerError {
+    fn is_port_in_use(&self) -> bool {
+        matches!(self, Self::Ended { log, .. } if log.contains("address already in use"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_changed_where_it_stands() {
+        let config = "http: 1\nblock {\n    store_dir: \"a\"\n}\n";
+        let changed = with_setting(config, "store_dir", "\"b\"");
+        assert_eq!(changed, "http: 1\nblock {\n    store_dir: \"b\"\n}\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "sets http once")]
+    fn a_setting_that_the_sample_lost_is_noticed() {
+        with_setting("http_port: 1\n", "http", "2");
+    }
+}

