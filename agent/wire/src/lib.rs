@@ -14,12 +14,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod batch;
 pub mod line;
 pub mod subject;
 pub mod units;
 
-pub use units::{BoilerId, Boot, CentiCelsius, InvalidBoilerId, Quality, Reading, Slot};
+pub use units::{BoilerId, Boot, CentiCelsius, InvalidBoilerId, InvalidBoot, Quality, Reading, Slot};
 
 /// CRC-32C (Castagnoli): of the line's frames, and of serial numbers in the packed layouts.
 ///

@@ -164,6 +164,37 @@ impl fmt::Display for Boot {
     }
 }
 
+/// A text that is not a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a boot is 16 hexadecimal digits")]
+pub struct InvalidBoot;
+
+impl FromStr for Boot {
+    type Err = InvalidBoot;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBoot> {
+        // Checked first, because `from_str_radix` also takes a sign and any length.
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(InvalidBoot);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidBoot)
+    }
+}
+
+struct BootText;
+
+impl serde::de::Visitor<'_> for BootText {
+    type Value = Boot;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{InvalidBoot}")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Boot, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 impl Serialize for Boot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_u64(self.0) }
@@ -173,10 +204,8 @@ impl Serialize for Boot {
 impl<'de> Deserialize<'de> for Boot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = <&str>::deserialize(deserializer)?;
-            let well_formed = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
-            let number = u64::from_str_radix(text, 16).ok().filter(|_| well_formed);
-            number.map(Self).ok_or_else(|| serde::de::Error::custom("a boot is 16 hexadecimal digits"))
+            // A visitor, because only some sources can lend their text: a reader, a parsed tree or an escape cannot.
+            deserializer.deserialize_str(BootText)
         } else {
             u64::deserialize(deserializer).map(Self)
         }
@@ -261,7 +290,7 @@ impl<'de> Deserialize<'de> for BoilerId {
                 write!(f, "{InvalidBoilerId}")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BoilerId, E> {
-                text.parse().map_err(|e| E::custom(e))
+                text.parse().map_err(E::custom)
             }
         }
         deserializer.deserialize_str(Text)
@@ -296,6 +325,66 @@ mod tests {
         let new = Slot::new(Boot::new(2, 0), 0);
         assert!(old < new);
         assert_eq!(new.boot.counter(), 2);
+    }
+
+    #[test]
+    fn a_boot_reads_back_from_every_kind_of_json() {
+        let boot = Boot::new(3, 0xdead_beef);
+        let text = serde_json::to_string(&boot).unwrap();
+        assert_eq!(text, "\"00000003deadbeef\"");
+        let tree = serde_json::to_value(boot).unwrap();
+        let escaped = text.replace('0', "\\u0030");
+        assert_eq!(serde_json::from_str::<Boot>(&text).unwrap(), boot);
+        assert_eq!(serde_json::from_reader::<_, Boot>(text.as_bytes()).unwrap(), boot);
+        assert_eq!(serde_json::from_value::<Boot>(tree).unwrap(), boot);
+        assert_eq!(serde_json::from_str::<Boot>(&escaped).unwrap(), boot);
+    }
+
+    #[test]
+    fn a_boot_is_sixteen_digits_and_nothing_else() {
+        assert_eq!("00000003DEADBEEF".parse(), Ok(Boot::new(3, 0xdead_beef)));
+        for bad in [
+            "",
+            "3",
+            "+0000003deadbeef",
+            "00000003deadbee",
+            "00000003deadbeef0",
+            "0000000gdeadbeef",
+            "0x000003deadbeef",
+        ] {
+            assert_eq!(bad.parse::<Boot>(), Err(InvalidBoot), "{bad}");
+        }
+        assert!(serde_json::from_str::<Boot>("3").is_err());
+    }
+
+    #[test]
+    fn a_boiler_id_reads_back_from_every_kind_of_json() {
+        let id: BoilerId = "b1".parse().unwrap();
+        let text = serde_json::to_string(&id).unwrap();
+        assert_eq!(serde_json::from_str::<BoilerId>(&text).unwrap(), id);
+        assert_eq!(serde_json::from_reader::<_, BoilerId>(text.as_bytes()).unwrap(), id);
+        assert_eq!(serde_json::from_value::<BoilerId>(serde_json::to_value(&id).unwrap()).unwrap(), id);
+        assert!(serde_json::from_str::<BoilerId>("\"B1\"").is_err());
+    }
+
+    #[test]
+    fn a_temperature_reads_like_one() {
+        let texts = [(6137, "61.37"), (-5, "-0.05"), (0, "0.00"), (-12345, "-123.45"), (i16::MIN, "-327.68")];
+        for (centi, text) in texts {
+            assert_eq!(std::format!("{}", CentiCelsius(centi)), text);
+        }
+    }
+
+    #[test]
+    fn every_hundredth_survives_the_way_over_celsius() {
+        for centi in i16::MIN..=i16::MAX {
+            assert_eq!(CentiCelsius::from_celsius(CentiCelsius(centi).celsius()), CentiCelsius(centi));
+        }
+    }
+
+    #[test]
+    fn a_reading_takes_four_bytes_of_the_ring() {
+        assert_eq!(size_of::<Reading>(), 4);
     }
 
     #[test]
