@@ -105,7 +105,7 @@ impl EventKind {
 #[must_use]
 pub fn event(boiler: &BoilerId, kind: EventKind) -> Subject {
     let mut subject = below(boiler, ".event.");
-    subject.push_str(kind.token()).expect("the longest event subject has 50 bytes");
+    subject.push_str(kind.token()).expect("the longest event subject has 54 bytes");
     subject
 }
 

@@ -13,6 +13,8 @@ use crate::line::GapReason;
 use crate::{Boot, Reading, Slot};
 
 mod pack;
+#[cfg(test)]
+mod tests;
 
 use pack::{above, pack_bits};
 
@@ -83,6 +85,16 @@ impl BatchHeader {
     pub fn utc_ns(&self, index: u16) -> i64 {
         self.first_utc_ns + i64::from(index) * i64::from(self.period_ns)
     }
+
+    /// What the types cannot say: 1 to [`COUNT_MAX`] samples, a period, and an end in slots and in UTC that exists.
+    /// Both directions ask it, so that nothing is stored which nobody could read.
+    fn is_in_range(&self) -> bool {
+        let span = i64::from(self.count) * i64::from(self.period_ns);
+        (1..=COUNT_MAX).contains(&usize::from(self.count))
+            && self.period_ns > 0
+            && self.seq.checked_add(u64::from(self.count)).is_some()
+            && self.first_utc_ns.checked_add(span).is_some()
+    }
 }
 
 /// Slots `from..to` of `boot` will never arrive.
@@ -113,6 +125,14 @@ impl Gap {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.to - self.from
+    }
+
+    /// What the types cannot say: at least one slot, a period, and an end in UTC that exists.
+    fn is_in_range(&self) -> bool {
+        let slots = self.to.checked_sub(self.from).and_then(|slots| i64::try_from(slots).ok());
+        let span = slots.and_then(|slots| slots.checked_mul(i64::from(self.period_ns)));
+        let end = span.and_then(|span| self.from_utc_ns.checked_add(span));
+        self.from < self.to && self.period_ns > 0 && end.is_some()
     }
 }
 
@@ -211,6 +231,9 @@ pub enum PackError {
     /// No samples, more than [`COUNT_MAX`], or not as many as the header says.
     #[error("a batch has 1 to {COUNT_MAX} samples, as many as its header says")]
     Count,
+    /// No period, no slots, or an end beyond what slots or UTC can number: [`decode`] would refuse it for ever.
+    #[error("value out of range in the header")]
+    Range,
     /// `out` is too small; [`encoded_max`] is always enough.
     #[error("the buffer is too small")]
     Space,
@@ -227,6 +250,9 @@ pub fn encode_batch<'a>(
 ) -> Result<&'a mut [u8], PackError> {
     if readings.is_empty() || readings.len() > COUNT_MAX || readings.len() != usize::from(header.count) {
         return Err(PackError::Count);
+    }
+    if !header.is_in_range() {
+        return Err(PackError::Range);
     }
     let mut at = encode_head(BATCH_V1, header, out)?;
     let base = readings.iter().map(|r| r.temperature.0).min().unwrap_or(0);
@@ -246,8 +272,11 @@ pub fn encode_batch<'a>(
 /// Packs a gap into `out` and returns its bytes.
 ///
 /// # Errors
-/// `out` is too small; [`GAP_ENCODED_MAX`] is always enough.
+/// `out` is too small ([`GAP_ENCODED_MAX`] is always enough), or the gap is out of range.
 pub fn encode_gap<'a>(gap: &Gap, out: &'a mut [u8]) -> Result<&'a mut [u8], PackError> {
+    if !gap.is_in_range() {
+        return Err(PackError::Range);
+    }
     let end = encode_head(GAP_V1, gap, out)?;
     Ok(&mut out[..end])
 }
@@ -268,12 +297,7 @@ pub fn decode(bytes: &[u8]) -> Result<Packed<'_>, Malformed> {
 fn decode_batch(bytes: &[u8]) -> Result<Batch<'_>, Malformed> {
     let (header, rest) = postcard::take_from_bytes::<BatchHeader>(bytes).map_err(|_| Malformed::Header)?;
     let count = usize::from(header.count);
-    let span = i64::from(header.count).checked_mul(i64::from(header.period_ns)).ok_or(Malformed::Range)?;
-    let in_range = (1..=COUNT_MAX).contains(&count)
-        && header.period_ns > 0
-        && header.seq.checked_add(u64::from(header.count)).is_some()
-        && header.first_utc_ns.checked_add(span).is_some();
-    if !in_range {
+    if !header.is_in_range() {
         return Err(Malformed::Range);
     }
     let (base, rest) = postcard::take_from_bytes::<i16>(rest).map_err(|_| Malformed::Body)?;
@@ -295,10 +319,7 @@ fn decode_gap(bytes: &[u8]) -> Result<Gap, Malformed> {
     if !rest.is_empty() {
         return Err(Malformed::Body);
     }
-    let slots = gap.to.checked_sub(gap.from).and_then(|n| i64::try_from(n).ok());
-    let end =
-        slots.and_then(|n| n.checked_mul(i64::from(gap.period_ns))).and_then(|ns| gap.from_utc_ns.checked_add(ns));
-    if gap.from < gap.to && gap.period_ns > 0 && end.is_some() { Ok(gap) } else { Err(Malformed::Range) }
+    if gap.is_in_range() { Ok(gap) } else { Err(Malformed::Range) }
 }
 
 fn check_runs(mut runs: &[u8], count: usize) -> Result<(), Malformed> {
@@ -308,7 +329,11 @@ fn check_runs(mut runs: &[u8], count: usize) -> Result<(), Malformed> {
         if length == 0 {
             return Err(Malformed::Body);
         }
+        // Refused as soon as it is too much: a long foreign payload must not overflow a 32-bit sum.
         covered += usize::from(length);
+        if covered > count {
+            return Err(Malformed::Body);
+        }
         runs = rest;
     }
     if covered == count { Ok(()) } else { Err(Malformed::Body) }

@@ -11,11 +11,11 @@ pub(super) fn above(value: i16, base: i16) -> u16 {
 }
 
 pub(super) fn pack_bits(readings: &[Reading], base: i16, width: u32, out: &mut [u8]) -> Result<usize, PackError> {
-    let mut held = 0u64;
+    let mut held = 0u32;
     let mut held_bits = 0u32;
     let mut at = 0;
     for reading in readings {
-        held |= u64::from(above(reading.temperature.0, base)) << held_bits;
+        held |= u32::from(above(reading.temperature.0, base)) << held_bits;
         held_bits += width;
         while held_bits >= 8 {
             *out.get_mut(at).ok_or(PackError::Space)? = held.to_le_bytes()[0];

@@ -27,7 +27,8 @@ impl Message for ToGateway {
                 !samples.readings.is_empty() && samples.seq.checked_add(super::READINGS_MAX as u64).is_some()
             }
             Self::Gap(gap) => gap.from < gap.to,
-            Self::Hello(_) | Self::Status(_) | Self::Answer(_) | Self::Pong(_) => true,
+            Self::Hello(hello) => hello.period_us > 0 && hello.oldest <= hello.next,
+            Self::Status(_) | Self::Answer(_) | Self::Pong(_) => true,
         }
     }
 }

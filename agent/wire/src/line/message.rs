@@ -1,4 +1,7 @@
-//! The messages of the line. Order of variants and fields *is* the layout: append only.
+//! The messages of the line.
+//!
+//! The order of variants and fields *is* the layout. Variants are only ever added at the end; a struct never gains a
+//! field, because an older reader refuses bytes that it cannot name: what is new becomes a message of its own.
 
 use serde::{Deserialize, Serialize};
 

@@ -20,13 +20,15 @@
 //!    │ Setpoint ──▶      ◀── Answer│   a lease; `n` rises strictly within a boot
 //! ```
 //!
-//! **Version policy.** Layouts never change. A message or an enum value is added at the end, and [`PROTOCOL`] is
-//! raised; a device says its version in `Hello`, and the gateway refuses one above its own.
+//! **Version policy.** Layouts never change, that of `Hello` least of all. A message or an enum value is added at the
+//! end, and [`PROTOCOL`] is raised; a device says its version in `Hello`, and the gateway refuses one above its own.
 //!
 //! **Contract.** Decoders take any chunking and any bytes, never panic, and name the cause of each rejection.
 
 mod frame;
 mod message;
+#[cfg(test)]
+mod tests;
 
 pub use frame::{EncodeError, FRAME_MAX, FrameReader, Message, Rejection, encode};
 pub use message::{
