@@ -1,0 +1,117 @@
+//! The numbers of a plant. The defaults are a house of 120 m² with a gas boiler of 24 kW.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::HotWaterConfig;
+use crate::{scenario::quantity, weather::WeatherConfig};
+
+/// Everything about a plant but its seed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlantConfig {
+    /// The time of day at which the simulation starts.
+    pub starts_at: Duration,
+    /// Boiler, pipes and radiators.
+    pub heating: HeatingConfig,
+    /// The house.
+    pub house: HouseConfig,
+    /// The weather around it.
+    pub weather: WeatherConfig,
+    /// The hot water in it.
+    pub hot_water: HotWaterConfig,
+}
+
+/// Boiler, pipes and radiators.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeatingConfig {
+    /// Heat to the water at full power in kW, 1 to 200.
+    #[serde(deserialize_with = "quantity::within::<_, 1, 200>")]
+    pub burner_kw: f64,
+    /// Smallest power of the burner in % of the full one, 5 to 100.
+    #[serde(deserialize_with = "quantity::within::<_, 5, 100>")]
+    pub minimum_percent: f64,
+    /// Heat capacity of the boiler body with its water in kJ/K, 2 to 500.
+    #[serde(deserialize_with = "quantity::within::<_, 2, 500>")]
+    pub body_kj_per_k: f64,
+    /// What the pump moves in l/h, 100 to 20,000.
+    #[serde(deserialize_with = "quantity::within::<_, 100, 20_000>")]
+    pub pump_l_per_h: f64,
+    /// Water in each of the two pipes in l, 2 to 500.
+    #[serde(deserialize_with = "quantity::within::<_, 2, 500>")]
+    pub pipe_litres: f64,
+    /// Water in the radiators in l, 10 to 5,000.
+    #[serde(deserialize_with = "quantity::within::<_, 10, 5_000>")]
+    pub radiator_litres: f64,
+    /// Heat of all radiators at 50 K above the room in kW, 1 to 200.
+    #[serde(deserialize_with = "quantity::within::<_, 1, 200>")]
+    pub radiator_kw: f64,
+    /// Radiator exponent (EN 442), 1 to 2; 1.3 for panel radiators.
+    #[serde(deserialize_with = "quantity::within::<_, 1, 2>")]
+    pub radiator_exponent: f64,
+    /// Temperature of all the water at the start in °C, 5 to 80.
+    #[serde(deserialize_with = "quantity::within::<_, 5, 80>")]
+    pub water_c: f64,
+    /// Pressure of the water at 20 °C in bar, 0 to 3.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 3>")]
+    pub pressure_bar: f64,
+}
+
+impl Default for HeatingConfig {
+    fn default() -> Self {
+        Self {
+            burner_kw: 24.0,
+            minimum_percent: 20.0,
+            body_kj_per_k: 13.5,
+            pump_l_per_h: 1_000.0,
+            pipe_litres: 8.0,
+            radiator_litres: 60.0,
+            radiator_kw: 10.0,
+            radiator_exponent: 1.3,
+            water_c: 35.0,
+            pressure_bar: 1.5,
+        }
+    }
+}
+
+/// The house: the rooms (air and what is in them) and the mass of its walls.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HouseConfig {
+    /// Floor area in m², 20 to 5,000.
+    #[serde(deserialize_with = "quantity::within::<_, 20, 5_000>")]
+    pub area_m2: f64,
+    /// Heat capacity in kJ/(m² K), 50 to 500; 165 is a medium building of ISO 52016-1.
+    #[serde(deserialize_with = "quantity::within::<_, 50, 500>")]
+    pub kj_per_m2_k: f64,
+    /// Share of that capacity which is air, furniture and surfaces, in %, 5 to 50.
+    #[serde(deserialize_with = "quantity::within::<_, 5, 50>")]
+    pub room_percent: f64,
+    /// Between room and mass in W/K, 100 to 20,000.
+    #[serde(deserialize_with = "quantity::within::<_, 100, 20_000>")]
+    pub coupling_w_per_k: f64,
+    /// Transmission to the outside in W/K, 10 to 10,000.
+    #[serde(deserialize_with = "quantity::within::<_, 10, 10_000>")]
+    pub transmission_w_per_k: f64,
+    /// Ventilation in W/K, 0 to 10,000.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 10_000>")]
+    pub ventilation_w_per_k: f64,
+    /// Temperature of the house at the start in °C, 0 to 30.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 30>")]
+    pub room_c: f64,
+}
+
+impl Default for HouseConfig {
+    fn default() -> Self {
+        Self {
+            area_m2: 120.0,
+            kj_per_m2_k: 165.0,
+            room_percent: 10.0,
+            coupling_w_per_k: 1_500.0,
+            transmission_w_per_k: 160.0,
+            ventilation_w_per_k: 60.0,
+            room_c: 20.0,
+        }
+    }
+}

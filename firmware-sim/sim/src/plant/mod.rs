@@ -1,0 +1,383 @@
+//! The heating plant: boiler body, burner, pump, pipes, radiators, a house of two nodes, hot water, water pressure.
+//!
+//! ```text
+//!            gas ─▶ burner ─▶ flue                       ┌─────────┐ radiators 3 × 20 l
+//!                     │             ┌─ heating ─ supply ─▶ r1 r2 r3 ├──▶ return ─┐       room ──▶ outdoors
+//!   inlet ─▶ body ────┴─ pump ─▶ diverter                └────┬────┘             │        │
+//!     ▲      (flow)                 └─ hot water ─ plate ─────┼──────────────────┤       mass
+//!     └───────────────────────────────────────────────────────┼──────────────────┘
+//!                                                    heat to the room
+//! ```
+//! Every box is one well-mixed node. All are moved together by an explicit step of 100 ms: the fastest node (the 1.5 l
+//! in front of the body) has a time constant of 5 s, so that a step is 2 % of it. Each joule that leaves a node is
+//! added to another one or to the [`Account`], in the same expression; so the balance closes to rounding.
+//!
+//! The plant obeys the firmware's [`Actuators`] and nothing else, with two exceptions, both hardware in a real boiler:
+//! the limiter (EN 14597) closes the gas at 110 °C for good, and the pump slows down where the water would change the
+//! body faster than the burner at full power could. Ignition, minimum off time and overrun are the firmware's business.
+//!
+//! Time is simulated time since the start, in microseconds. Nothing here reads a clock.
+
+mod config;
+mod tap;
+
+use self::tap::Tap;
+pub use self::{
+    config::{HeatingConfig, HouseConfig, PlantConfig},
+    tap::{DrawConfig, HotWaterConfig},
+};
+use crate::{
+    scenario::quantity,
+    weather::{Sky, Weather},
+};
+
+/// Where the pump's water goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Diverter {
+    /// To the radiators.
+    #[default]
+    Heating,
+    /// To the plate exchanger of the hot water.
+    HotWater,
+}
+
+/// What the firmware commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Actuators {
+    /// Power of the burner as a share of the full one; 0 (or not a number) is off, anything above is clamped to what
+    /// the burner can do.
+    pub burner: f64,
+    /// The pump runs.
+    pub pump: bool,
+    /// Where it pumps to.
+    pub diverter: Diverter,
+}
+
+/// What can be measured at one moment. The temperatures are those of the water and of the air, before any sensor.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Signals {
+    /// Flow: the water in the boiler body, in °C.
+    pub flow_c: f64,
+    /// Return: the water at the boiler's inlet, in °C.
+    pub return_c: f64,
+    /// The rooms, in °C.
+    pub room_c: f64,
+    /// Outdoors, in °C.
+    pub outdoor_c: f64,
+    /// Pressure of the heating water in bar.
+    pub pressure_bar: f64,
+    /// A tap is open: somebody wants hot water, whether it gets warm or not.
+    pub hot_water: bool,
+    /// The burner burns.
+    pub flame: bool,
+    /// Share of the full power at which it burns, 0 without a flame.
+    pub modulation: f64,
+    /// The hardware limiter has closed the gas.
+    pub limited: bool,
+}
+
+/// Where the energy went since the start, in joules. Gas is counted by its upper heating value, so that losses of a
+/// condensing boiler are never negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Account {
+    /// In: burnt gas.
+    pub gas_j: f64,
+    /// In: sun, people, appliances.
+    pub gains_j: f64,
+    /// Out: flue gas and condensate.
+    pub flue_j: f64,
+    /// Out: to the tap.
+    pub tap_j: f64,
+    /// Out: from the house to the outside.
+    pub outdoors_j: f64,
+    /// Moved inside: from radiators to rooms.
+    pub radiators_j: f64,
+    /// Moved inside: from boiler and pipes to rooms.
+    pub casing_j: f64,
+}
+
+impl Account {
+    /// What must be stored more than at the start, if every joule is accounted for.
+    #[must_use]
+    pub fn surplus_j(&self) -> f64 {
+        self.gas_j + self.gains_j - self.flue_j - self.tap_j - self.outdoors_j
+    }
+}
+
+/// The step of the integration.
+pub const STEP_US: u64 = 100_000;
+const STEP_S: f64 = 0.1;
+/// Heat capacity of water in J/(kg K); a litre is taken as a kilogram.
+const WATER_J_PER_KG_K: f64 = 4_186.0;
+const INLET_LITRES: f64 = 1.5;
+/// Losses to the room around the boiler and along the pipes in W/K. What lies behind the body cools down faster than
+/// the body, so that water never flows back warmer than it was sent.
+const BODY_LOSS_W_PER_K: f64 = 1.5;
+const INLET_LOSS_W_PER_K: f64 = 2.0;
+const PIPE_LOSS_W_PER_K: f64 = 15.0;
+/// How fast the fan changes the power, as a share of the full one per second.
+const MODULATION_PER_S: f64 = 0.1;
+/// Where the hardware limiter closes the gas (EN 14597; the makers' 110 °C).
+const LIMITER_C: f64 = 110.0;
+/// How much the pressure rises per kelvin of the mean water temperature: a usual vessel on 80 l of water.
+const BAR_PER_K: f64 = 0.006;
+
+/// What is derived from the configuration once.
+#[derive(Clone, Debug)]
+struct Constants {
+    full_w: f64,
+    minimum: f64,
+    body_j_per_k: f64,
+    inlet_j_per_k: f64,
+    pipe_j_per_k: f64,
+    radiator_j_per_k: f64,
+    /// Heat of one third of the radiators at 50 K.
+    radiator_w: f64,
+    exponent: f64,
+    pump_w_per_k: f64,
+    plate: f64,
+    cold_c: f64,
+    room_j_per_k: f64,
+    mass_j_per_k: f64,
+    coupling_w_per_k: f64,
+    outdoors_w_per_k: f64,
+    pressure_bar: f64,
+}
+
+impl Constants {
+    fn new(config: &PlantConfig) -> Self {
+        let PlantConfig { heating, house, hot_water, .. } = config;
+        let house_j_per_k = house.area_m2 * house.kj_per_m2_k * 1e3;
+        let room_share = house.room_percent / 100.0;
+        Self {
+            full_w: heating.burner_kw * 1e3,
+            minimum: heating.minimum_percent / 100.0,
+            body_j_per_k: heating.body_kj_per_k * 1e3,
+            inlet_j_per_k: INLET_LITRES * WATER_J_PER_KG_K,
+            pipe_j_per_k: heating.pipe_litres * WATER_J_PER_KG_K,
+            radiator_j_per_k: heating.radiator_litres / 3.0 * WATER_J_PER_KG_K,
+            radiator_w: heating.radiator_kw * 1e3 / 3.0,
+            exponent: heating.radiator_exponent,
+            pump_w_per_k: heating.pump_l_per_h / 3_600.0 * WATER_J_PER_KG_K,
+            plate: hot_water.plate_percent / 100.0,
+            cold_c: hot_water.cold_c,
+            room_j_per_k: house_j_per_k * room_share,
+            mass_j_per_k: house_j_per_k * (1.0 - room_share),
+            coupling_w_per_k: house.coupling_w_per_k,
+            outdoors_w_per_k: house.transmission_w_per_k + house.ventilation_w_per_k,
+            pressure_bar: heating.pressure_bar,
+        }
+    }
+}
+
+/// The temperatures of all nodes in °C.
+#[derive(Clone, Copy, Debug)]
+struct Nodes {
+    body: f64,
+    inlet: f64,
+    supply: f64,
+    back: f64,
+    radiators: [f64; 3],
+    room: f64,
+    mass: f64,
+}
+
+/// The plant.
+#[derive(Clone, Debug)]
+pub struct Plant {
+    k: Constants,
+    weather: Weather,
+    tap: Tap,
+    now_us: u64,
+    nodes: Nodes,
+    sky: Sky,
+    /// kg/s of hot water.
+    draw: f64,
+    /// Share of the full power, 0 without a flame.
+    modulation: f64,
+    limited: bool,
+    account: Account,
+}
+
+impl Plant {
+    /// A plant at rest at its start. The same configuration and seed are the same plant.
+    #[must_use]
+    pub fn new(config: &PlantConfig, seed: u64) -> Self {
+        let (water, room) = (config.heating.water_c, config.house.room_c);
+        let starts_at_us = quantity::micros(config.starts_at);
+        // Two streams from one seed: the golden ratio is the usual way to a second, unrelated one.
+        let mut weather = Weather::new(&config.weather, starts_at_us, seed);
+        let mut tap = Tap::new(&config.hot_water, starts_at_us, seed ^ 0x9e37_79b9_7f4a_7c15);
+        Self {
+            k: Constants::new(config),
+            sky: weather.at(0),
+            draw: tap.flow_at(0),
+            weather,
+            tap,
+            now_us: 0,
+            nodes: Nodes {
+                body: water,
+                inlet: water,
+                supply: water,
+                back: water,
+                radiators: [water; 3],
+                room,
+                mass: room,
+            },
+            modulation: 0.0,
+            limited: false,
+            account: Account::default(),
+        }
+    }
+
+    /// Moves the plant to the last whole step at or before `t_us`, under `actuators`. A time that has passed moves
+    /// nothing.
+    pub fn step_to(&mut self, t_us: u64, actuators: &Actuators) {
+        while t_us - self.now_us.min(t_us) >= STEP_US {
+            self.step(actuators);
+            self.now_us += STEP_US;
+            self.sky = self.weather.at(self.now_us);
+            self.draw = self.tap.flow_at(self.now_us);
+        }
+    }
+
+    /// What can be measured now.
+    #[must_use]
+    pub fn signals(&self) -> Signals {
+        let nodes = &self.nodes;
+        let [r1, r2, r3] = nodes.radiators;
+        let heating_c = (nodes.body + nodes.inlet + nodes.supply + nodes.back + r1 + r2 + r3) / 7.0;
+        Signals {
+            flow_c: nodes.body,
+            return_c: nodes.inlet,
+            room_c: nodes.room,
+            outdoor_c: self.sky.outdoor_c,
+            pressure_bar: (self.k.pressure_bar + BAR_PER_K * (heating_c - 20.0)).max(0.0),
+            hot_water: self.draw > 0.0,
+            flame: self.modulation > 0.0,
+            modulation: self.modulation,
+            limited: self.limited,
+        }
+    }
+
+    /// Where the energy went.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        self.account
+    }
+
+    /// The heat in all nodes above 0 °C, in joules.
+    #[must_use]
+    pub fn stored_j(&self) -> f64 {
+        let (k, nodes) = (&self.k, &self.nodes);
+        nodes.body * k.body_j_per_k
+            + nodes.inlet * k.inlet_j_per_k
+            + (nodes.supply + nodes.back) * k.pipe_j_per_k
+            + nodes.radiators.iter().sum::<f64>() * k.radiator_j_per_k
+            + nodes.room * k.room_j_per_k
+            + nodes.mass * k.mass_j_per_k
+    }
+
+    fn step(&mut self, actuators: &Actuators) {
+        let burner_w = self.burn(actuators.burner);
+        let k = &self.k;
+        let old = self.nodes;
+        let mut new = old;
+        let mut to_room_w = self.sky.gains_w;
+
+        // Losses of boiler and pipes. A body colder than the room takes nothing from it: that would be some 10 W, and
+        // without them nothing but the burner can warm the body, so that P ÷ C bounds its rise exactly.
+        let body_loss_w = BODY_LOSS_W_PER_K * (old.body - old.room).max(0.0);
+        let inlet_loss_w = INLET_LOSS_W_PER_K * (old.inlet - old.room);
+        let supply_loss_w = PIPE_LOSS_W_PER_K * (old.supply - old.room);
+        let back_loss_w = PIPE_LOSS_W_PER_K * (old.back - old.room);
+        new.inlet -= inlet_loss_w * STEP_S / k.inlet_j_per_k;
+        new.supply -= supply_loss_w * STEP_S / k.pipe_j_per_k;
+        new.back -= back_loss_w * STEP_S / k.pipe_j_per_k;
+        let casing_w = body_loss_w + inlet_loss_w + supply_loss_w + back_loss_w;
+        to_room_w += casing_w;
+
+        // Radiators give heat whether water moves or not.
+        let mut radiators_w = 0.0;
+        for node in &mut new.radiators {
+            let above = (*node - old.room).max(0.0);
+            let heat_w = k.radiator_w * (above / 50.0).powf(k.exponent);
+            *node -= heat_w * STEP_S / k.radiator_j_per_k;
+            radiators_w += heat_w;
+        }
+        to_room_w += radiators_w;
+
+        // The pump.
+        let direct_w = burner_w - body_loss_w;
+        let flow = if actuators.pump { pump_w_per_k(k, direct_w, old.body - old.inlet) } else { 0.0 };
+        let pumped_w = flow * (old.body - old.inlet);
+        let tap_w = match actuators.diverter {
+            Diverter::Heating => {
+                let [r1, r2, r3] = old.radiators;
+                new.supply += flow * (old.body - old.supply) * STEP_S / k.pipe_j_per_k;
+                new.radiators[0] += flow * (old.supply - r1) * STEP_S / k.radiator_j_per_k;
+                new.radiators[1] += flow * (r1 - r2) * STEP_S / k.radiator_j_per_k;
+                new.radiators[2] += flow * (r2 - r3) * STEP_S / k.radiator_j_per_k;
+                new.back += flow * (r3 - old.back) * STEP_S / k.pipe_j_per_k;
+                new.inlet += flow * (old.back - old.inlet) * STEP_S / k.inlet_j_per_k;
+                0.0
+            }
+            Diverter::HotWater => {
+                let smaller = flow.min(self.draw * WATER_J_PER_KG_K);
+                let tap_w = k.plate * smaller * (old.body - k.cold_c).max(0.0);
+                new.inlet += (pumped_w - tap_w) * STEP_S / k.inlet_j_per_k;
+                tap_w
+            }
+        };
+        new.body += (direct_w - pumped_w) * STEP_S / k.body_j_per_k;
+
+        // The house. Transmission leaves from the room node, so that at rest the loss is exactly W/K × difference.
+        let outdoors_w = k.outdoors_w_per_k * (old.room - self.sky.outdoor_c);
+        let coupled_w = k.coupling_w_per_k * (old.room - old.mass);
+        new.room += (to_room_w - outdoors_w - coupled_w) * STEP_S / k.room_j_per_k;
+        new.mass += coupled_w * STEP_S / k.mass_j_per_k;
+
+        self.account.gas_j += burner_w / efficiency(old.inlet) * STEP_S;
+        self.account.flue_j += burner_w * (1.0 / efficiency(old.inlet) - 1.0) * STEP_S;
+        self.account.gains_j += self.sky.gains_w * STEP_S;
+        self.account.tap_j += tap_w * STEP_S;
+        self.account.outdoors_j += outdoors_w * STEP_S;
+        self.account.radiators_j += radiators_w * STEP_S;
+        self.account.casing_j += casing_w * STEP_S;
+        self.nodes = new;
+    }
+
+    /// Moves the burner towards what is asked and returns the heat to the water in W.
+    fn burn(&mut self, asked: f64) -> f64 {
+        self.limited |= self.nodes.body >= LIMITER_C;
+        self.modulation = if self.limited || asked.is_nan() || asked <= 0.0 {
+            0.0
+        } else if self.modulation == 0.0 {
+            self.k.minimum
+        } else {
+            let change = MODULATION_PER_S * STEP_S;
+            asked.clamp(self.modulation - change, self.modulation + change).clamp(self.k.minimum, 1.0)
+        };
+        self.modulation * self.k.full_w
+    }
+}
+
+/// What the pump moves, in W/K: its full flow, or less where that would change the body faster than the burner at full
+/// power could. `direct_w` is what burner and casing give to the body, `spread_k` the body less the inlet.
+fn pump_w_per_k(k: &Constants, direct_w: f64, spread_k: f64) -> f64 {
+    let bound_w = if spread_k > 0.0 { k.full_w + direct_w } else { k.full_w - direct_w };
+    if k.pump_w_per_k * spread_k.abs() <= bound_w { k.pump_w_per_k } else { bound_w.max(0.0) / spread_k.abs() }
+}
+
+/// Efficiency against the upper heating value by return temperature: below the dew point of the flue gas (57 °C) the
+/// boiler condenses. The shape is the one that every maker prints; the numbers are of a usual gas boiler.
+fn efficiency(return_c: f64) -> f64 {
+    if return_c < 57.0 {
+        0.885 + (57.0 - return_c.max(25.0)) * (0.09 / 32.0)
+    } else {
+        0.885 - (return_c.min(90.0) - 57.0) * (0.02 / 33.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

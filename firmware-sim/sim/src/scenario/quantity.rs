@@ -1,0 +1,72 @@
+//! Checked quantities of a scenario file.
+//!
+//! The range of a value is part of how it is read, so that a wrong one is refused by the TOML reader itself,
+//! which knows the line and the column.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// The longest time that a scenario may name: longer than any run, short enough for microseconds in a `u64`.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// Reads a number from `LOW` to `HIGH`, both included.
+pub(crate) fn within<'de, D, const LOW: i32, const HIGH: i32>(deserializer: D) -> Result<f64, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let value = f64::deserialize(deserializer)?;
+    // A NaN is in no range.
+    if (f64::from(LOW)..=f64::from(HIGH)).contains(&value) {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format_args!("{value} is not from {LOW} to {HIGH}")))
+    }
+}
+
+/// Reads a point in time or a length that may be zero: `"1h30m"`, `"45 s"`, `"0 s"`.
+pub(crate) fn offset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).map_err(D::Error::custom)
+}
+
+/// Reads a length that is longer than nothing: `"30 s"`, `"500 ms"`.
+pub(crate) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match parse(&text) {
+        Ok(Duration::ZERO) => Err(D::Error::custom("the time must be longer than 0 s")),
+        Ok(length) => Ok(length),
+        Err(message) => Err(D::Error::custom(message)),
+    }
+}
+
+/// Microseconds, the unit of simulated time.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn parse(text: &str) -> Result<Duration, String> {
+    let length: SignedDuration =
+        text.trim().parse().map_err(|_| format!("`{text}` is not a time such as \"45 s\" or \"1h30m\""))?;
+    match Duration::try_from(length) {
+        Ok(length) if length <= LONGEST => Ok(length),
+        Ok(_) | Err(_) => Err(format!("`{text}` is not from 0 s to 366 days")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_the_usual_spellings() {
+        for (text, seconds) in [("45 s", 45), ("1h30m", 5400), ("2 min", 120), ("0 s", 0), ("1 hour 5 minutes", 3900)] {
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(parse("500 ms"), Ok(Duration::from_millis(500)));
+        for text in ["", "5", "-3 s", "soon", "9999999 h"] {
+            assert!(parse(text).is_err(), "{text} must be refused");
+        }
+    }
+}

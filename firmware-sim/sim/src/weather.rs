@@ -1,0 +1,186 @@
+//! The weather around the house, and what the sun and the people in it give.
+//!
+//! Outdoor temperature = mean + a daily wave that is warmest at 15:00 + a seeded wander (an Ornstein-Uhlenbeck process:
+//! it forgets in hours and never runs away). The sun is half a sine wave from 8:00 to 16:00, dimmed by a cloudiness
+//! that wanders likewise. Everything is drawn once a minute and interpolated between, in one fixed order, so that the
+//! same seed is the same weather.
+
+use std::f64::consts::{PI, TAU};
+
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use serde::Deserialize;
+
+use crate::scenario::quantity;
+
+/// The weather of a scenario.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WeatherConfig {
+    /// Mean outdoor temperature of a day in °C, −40 to 45.
+    #[serde(deserialize_with = "quantity::within::<_, -40, 45>")]
+    pub mean_c: f64,
+    /// Half the difference between the warmest and the coldest hour in K, 0 to 20.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 20>")]
+    pub swing_k: f64,
+    /// Standard deviation of the seeded wander in K, 0 to 10.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 10>")]
+    pub wander_k: f64,
+    /// Heat through the windows at noon under a clear sky in W, 0 to 20,000.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 20_000>")]
+    pub solar_peak_w: f64,
+    /// Heat of people and appliances in W, 0 to 5,000.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 5_000>")]
+    pub internal_w: f64,
+}
+
+impl Default for WeatherConfig {
+    fn default() -> Self {
+        Self { mean_c: 0.0, swing_k: 4.0, wander_k: 1.0, solar_peak_w: 1_500.0, internal_w: 350.0 }
+    }
+}
+
+/// What the weather does to the house at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sky {
+    /// Outdoor temperature in °C.
+    pub outdoor_c: f64,
+    /// Heat from the sun, people and appliances in W.
+    pub gains_w: f64,
+}
+
+const MINUTE_US: u64 = 60_000_000;
+const DAY_S: f64 = 86_400.0;
+/// How long the wander and the clouds remember, in minutes.
+const WANDER_MINUTES: f64 = 360.0;
+const CLOUD_MINUTES: f64 = 90.0;
+
+/// The weather as it goes on. It only goes forward.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    config: WeatherConfig,
+    starts_at_us: u64,
+    rng: ChaCha8Rng,
+    /// Both of unit variance.
+    wander: f64,
+    cloud: f64,
+    /// The minute that `ahead` stands for.
+    ahead_minute: u64,
+    behind: Sky,
+    ahead: Sky,
+}
+
+impl Weather {
+    /// Weather from the time of day `starts_at_us` (µs since midnight) on.
+    #[must_use]
+    pub fn new(config: &WeatherConfig, starts_at_us: u64, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (wander, cloud) = (normal(&mut rng), normal(&mut rng));
+        let mut weather = Self {
+            config: config.clone(),
+            starts_at_us,
+            rng,
+            wander,
+            cloud,
+            ahead_minute: 0,
+            behind: Sky::default(),
+            ahead: Sky::default(),
+        };
+        weather.ahead = weather.sky();
+        weather.advance();
+        weather
+    }
+
+    /// The sky at `t_us` after the start. `t_us` must not fall behind the minute asked for last.
+    pub fn at(&mut self, t_us: u64) -> Sky {
+        while t_us >= self.ahead_minute * MINUTE_US {
+            self.advance();
+        }
+        let part = 1.0 - (self.ahead_minute * MINUTE_US - t_us) as f64 / MINUTE_US as f64;
+        Sky {
+            outdoor_c: self.behind.outdoor_c + (self.ahead.outdoor_c - self.behind.outdoor_c) * part,
+            gains_w: self.behind.gains_w + (self.ahead.gains_w - self.behind.gains_w) * part,
+        }
+    }
+
+    fn advance(&mut self) {
+        self.wander = walk(self.wander, WANDER_MINUTES, &mut self.rng);
+        self.cloud = walk(self.cloud, CLOUD_MINUTES, &mut self.rng);
+        self.ahead_minute += 1;
+        self.behind = self.ahead;
+        self.ahead = self.sky();
+    }
+
+    /// The sky at `ahead_minute`.
+    fn sky(&self) -> Sky {
+        let day_s = (self.starts_at_us as f64 / 1e6 + self.ahead_minute as f64 * 60.0) % DAY_S;
+        let hour = day_s / 3_600.0;
+        let wave = ((hour - 15.0) / 24.0 * TAU).cos();
+        let sun = if (8.0..16.0).contains(&hour) { ((hour - 8.0) / 8.0 * PI).sin() } else { 0.0 };
+        // One standard deviation of cloud is a third of the light; an overcast sky still gives a tenth.
+        let clear = (0.6 - 0.33 * self.cloud).clamp(0.1, 1.0);
+        Sky {
+            outdoor_c: self.config.mean_c + self.config.swing_k * wave + self.config.wander_k * self.wander,
+            gains_w: self.config.internal_w + self.config.solar_peak_w * sun * clear,
+        }
+    }
+}
+
+/// One step of an Ornstein-Uhlenbeck process of unit variance.
+fn walk(value: f64, memory_steps: f64, rng: &mut ChaCha8Rng) -> f64 {
+    let keep = (-1.0 / memory_steps).exp();
+    keep * value + (1.0 - keep * keep).sqrt() * normal(rng)
+}
+
+/// A bell-shaped number of mean 0 and variance 1 that never leaves ±3.47: the sum of four uniform ones
+/// (Irwin-Hall), which costs one 64-bit draw and no logarithm.
+pub(crate) fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let bits = rng.next_u64();
+    let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
+    // Each term has mean 65,535 ÷ 2 and variance 65,536² ÷ 12, so four of them have a deviation of 65,536 ÷ √3.
+    (sum as f64 - 131_070.0) * (1.732_050_807_568_877_2 / 65_536.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_is_warmest_in_the_afternoon_and_means_what_it_says() {
+        let config = WeatherConfig { mean_c: -5.0, wander_k: 0.0, ..WeatherConfig::default() };
+        let mut weather = Weather::new(&config, 0, 1);
+        let hours: Vec<f64> = (0..24).map(|hour| weather.at(hour * 60 * MINUTE_US).outdoor_c).collect();
+        let mean = hours.iter().sum::<f64>() / 24.0;
+        assert!((mean + 5.0).abs() < 1e-6, "mean {mean}");
+        assert!((hours[15] + 1.0).abs() < 1e-6 && (hours[3] + 9.0).abs() < 1e-6, "{hours:?}");
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_weather_however_it_is_asked() {
+        let config = WeatherConfig::default();
+        let (mut coarse, mut fine) = (Weather::new(&config, 0, 9), Weather::new(&config, 0, 9));
+        let mut other = Weather::new(&config, 0, 10);
+        let mut differs = false;
+        for second in 0..50_000_u64 {
+            let sky = fine.at(second * 1_000_000);
+            if second % 700 == 0 {
+                assert_eq!(sky, coarse.at(second * 1_000_000));
+                differs |= sky != other.at(second * 1_000_000);
+            }
+        }
+        assert!(differs, "another seed must be other weather");
+    }
+
+    #[test]
+    fn the_wander_has_the_deviation_that_was_asked_for() {
+        let config = WeatherConfig { mean_c: 0.0, swing_k: 0.0, wander_k: 2.0, ..WeatherConfig::default() };
+        let mut weather = Weather::new(&config, 0, 3);
+        let values: Vec<f64> = (0..4_000).map(|hour| weather.at(hour * 60 * MINUTE_US).outdoor_c).collect();
+        let mean = values.iter().sum::<f64>() / 4_000.0;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 4_000.0;
+        assert!(mean.abs() < 0.4, "mean {mean}");
+        assert!((1.7..2.3).contains(&variance.sqrt()), "deviation {}", variance.sqrt());
+    }
+}
