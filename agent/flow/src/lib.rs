@@ -16,5 +16,12 @@
 
 extern crate alloc;
 
+pub mod aggregate;
+pub mod aggregator;
+pub mod consume;
+pub mod control;
+pub mod controller;
+pub mod feed;
 pub mod published;
+pub mod snapshot;
 pub mod time;

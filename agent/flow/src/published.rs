@@ -4,7 +4,9 @@
 //! are Unix seconds, boots are strings of 16 hexadecimal digits (JSON numbers lose their low bits). A value that is
 //! not known is `null`, never 0 and never the last one.
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thermowell_wire::batch::ClockQuality;
@@ -167,6 +169,48 @@ pub struct State {
     pub version: u8,
 }
 
+/// How far what a [`State`] says can be trusted now: what people see, and what gates control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// There is no average yet.
+    Warming,
+    /// The newest slot is young.
+    Fresh,
+    /// Nothing came for a while: good enough to wait, not to ask for heat.
+    Coasting,
+    /// Nothing came for so long that nothing may rest on it.
+    Fault,
+}
+
+/// The ages at which freshness is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreshnessLimits {
+    /// The oldest that is fresh.
+    pub fresh: Duration,
+    /// The oldest that is not a fault.
+    pub coasting: Duration,
+}
+
+impl FreshnessLimits {
+    /// 5 s and 60 s of real time, on an axis that runs `speed` times as fast.
+    #[must_use]
+    pub fn at_speed(speed: u32) -> Self {
+        Self { fresh: Duration::from_secs(5) * speed, coasting: Duration::from_secs(60) * speed }
+    }
+}
+
+/// The one rule for freshness: `age` is that of the newest slot, none where no average is there.
+#[must_use]
+pub fn freshness(age: Option<Duration>, limits: &FreshnessLimits) -> Freshness {
+    match age {
+        None => Freshness::Warming,
+        Some(age) if age <= limits.fresh => Freshness::Fresh,
+        Some(age) if age <= limits.coasting => Freshness::Coasting,
+        Some(_) => Freshness::Fault,
+    }
+}
+
 /// The hour that has no snapshot yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provisional {
@@ -211,12 +255,13 @@ pub struct Snapshot {
     pub skipped_hours: u64,
     /// Sum of the counted readings, centi-degrees.
     pub sum_centi: i64,
-    /// The first slot accounted for; none in an hour without slots.
+    /// The first slot accounted for; none in an hour without slots of a boot.
     pub first: Option<Slot>,
-    /// The last slot accounted for; none in an hour without slots.
-    pub last: Option<Slot>,
-    /// Where the hour lies in SAMPLES; none in an hour without messages.
-    pub samples: Option<SamplesRange>,
+    /// The last slot accounted for, in an hour without slots of a boot the last one before it: the next hour begins
+    /// behind it.
+    pub last: Slot,
+    /// Where the hour lies in SAMPLES.
+    pub samples: SamplesRange,
     /// Not a real boiler.
     pub simulated: bool,
     /// Whether every stamp in it can be trusted.
@@ -266,9 +311,9 @@ impl Missing {
 pub struct SamplesRange {
     /// The message 120 s before the hour, from which a replay warms up.
     pub replay: u64,
-    /// The first message with slots of the hour.
+    /// The first message with slots of the hour; in an hour without, the last message before it.
     pub first: u64,
-    /// The last one.
+    /// The last message with slots of the hour; in an hour without, the last message before it.
     pub last: u64,
 }
 
@@ -393,12 +438,10 @@ pub enum EventBody {
         /// What became of it.
         outcome: Outcome,
     },
-    /// A stored snapshot differs from its recomputation.
+    /// A stored snapshot differs from its recomputation: the stored one stands.
     SnapshotDiffers {
-        /// Its hour, RFC 3339.
-        hour: String,
-        /// What was recomputed, as JSON.
-        recomputed: String,
+        /// What was recomputed.
+        recomputed: Box<Snapshot>,
     },
     /// What the controller decided, with what it knew.
     Decided(Decision),

@@ -10,6 +10,8 @@
 //! that stand for the transport (acknowledgements, freshness, `based_on`, `Identify`, the 20 ms) then arrive
 //! multiplied by the speed, so that no decision here knows about it.
 
+use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 
 use thermowell_wire::batch::ClockQuality;
@@ -62,6 +64,25 @@ impl Utc {
     }
 }
 
+/// The beginning of an hour, counted from 1970, as RFC 3339: `2026-01-07T02:00:00Z`.
+///
+/// The date is the proleptic Gregorian one, by counting from 1 March, so that the leap day is a year's last day: eras
+/// of 400 years have 146,097 days, and months then follow 153 days in five.
+#[must_use]
+pub fn hour_text(hour: i64) -> String {
+    let (days, hour_of_day) = (hour.div_euclid(24), hour.rem_euclid(24));
+    // 0000-03-01 lies 719,468 days before 1970-01-01.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{hour_of_day:02}:00:00Z")
+}
+
 /// Microseconds of the device clock since one start of the firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceTime(pub u64);
@@ -75,4 +96,25 @@ pub struct Now {
     pub utc: Utc,
     /// Whether the calendar can be trusted.
     pub clock: ClockQuality,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_printed_as_dates() {
+        for (hour, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:00:00Z"),
+            (490_898, "2026-01-01T02:00:00Z"),
+            (19_782 * 24 + 5, "2024-02-29T05:00:00Z"),
+            (19_783 * 24, "2024-03-01T00:00:00Z"),
+            (11_016 * 24, "2000-02-29T00:00:00Z"),
+            (47_541 * 24 - 1, "2100-02-28T23:00:00Z"),
+            (47_541 * 24, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(hour_text(hour), text);
+        }
+    }
 }

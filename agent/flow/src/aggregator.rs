@@ -1,0 +1,499 @@
+//! One boiler's aggregator: SAMPLES in, the rolling state and the hourly snapshots out.
+//!
+//! It keeps nothing on disk: it begins at the boiler's last snapshot, reads SAMPLES from [`Aggregator::replay_from`],
+//! and then knows what the run before knew. Start, rollback, wiped stream and another machine are one path, and a
+//! replay gives the same bytes.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use thermowell_wire::batch::{self, Batch, ClockQuality, Gap, Malformed, Packed};
+use thermowell_wire::subject::EventKind;
+use thermowell_wire::{BoilerId, Quality, Reading, Slot};
+
+use crate::aggregate::{Pane, Window, coverage};
+use crate::consume::{Arrival, Consume, Lost, Refusal};
+use crate::published::{EventBody, Provisional, Snapshot, State, celsius, centi_mean};
+use crate::snapshot::{Head, Ledger, Reason, Span, hour_of};
+use crate::time::{SECOND_NS, Utc, hour_text};
+
+#[cfg(test)]
+mod tests;
+
+/// Closed hours that wait for the server, at most: two days without a reading and three days of SAMPLES are 120.
+pub const BACKLOG_MAX: usize = 128;
+
+/// Whose aggregator it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The boiler.
+    pub boiler: BoilerId,
+    /// Names this process in the published state.
+    pub instance: String,
+}
+
+/// What the shell does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Publishes an event.
+    Event(EventKind, Box<EventBody>),
+    /// Writes a log line.
+    Log(Log),
+    /// Throws this aggregator away and begins at the stored snapshot: it is not the one that this one went on from.
+    BeginAnew,
+}
+
+/// What people should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// A message is none.
+    Malformed {
+        /// Its sequence in SAMPLES.
+        sequence: u64,
+        /// What is wrong with it.
+        cause: Malformed,
+    },
+    /// A message was seen before, or its boot has been left.
+    Seen {
+        /// Its sequence in SAMPLES.
+        sequence: u64,
+        /// How many slots.
+        slots: u64,
+    },
+    /// Slots left the stream before they were read.
+    Discarded {
+        /// The first.
+        first: Slot,
+        /// How many.
+        slots: u64,
+    },
+    /// Slots are missing and nobody knows why: an error in this software.
+    Unexplained {
+        /// The first.
+        first: Slot,
+        /// How many.
+        slots: u64,
+    },
+    /// Stamps went back: these slots are not averaged.
+    SteppedBack {
+        /// The first.
+        first: Slot,
+        /// How many.
+        slots: u64,
+    },
+    /// An hour is stored with other content than ours.
+    SnapshotDiffers {
+        /// In hours since 1970.
+        hour: i64,
+    },
+    /// A later hour than ours is stored: another aggregator is ahead.
+    AnotherIsAhead {
+        /// In hours since 1970.
+        hour: i64,
+    },
+    /// A closed hour found no place among those that wait, and is only counted in `skipped_hours`.
+    BacklogFull {
+        /// In hours since 1970.
+        hour: i64,
+    },
+}
+
+/// What was taken and refused since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Batches with something new.
+    pub batches: u64,
+    /// Gaps with something new.
+    pub gaps: u64,
+    /// Slots read, valid or not.
+    pub samples: u64,
+    /// Slots that were seen before.
+    pub duplicates: u64,
+    /// Messages that are none.
+    pub malformed: u64,
+    /// Slots that left the stream before they were read.
+    pub discarded: u64,
+    /// Slots that are missing and nobody knows why.
+    pub unexplained: u64,
+    /// Slots whose stamp went back.
+    pub stepped_back: u64,
+    /// Slots stamped by a clock that nobody vouches for.
+    pub unsynced: u64,
+    /// Hours closed.
+    pub hours: u64,
+    /// Stored hours that differ from ours.
+    pub differing: u64,
+    /// Closed hours that found no place among those that wait.
+    pub dropped_hours: u64,
+}
+
+/// The newest slot that is accounted for.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    slot: Slot,
+    stamp: Utc,
+    reading: Option<Reading>,
+    period_ns: u32,
+    clock: ClockQuality,
+    simulated: bool,
+}
+
+/// One boiler's aggregator.
+#[derive(Debug)]
+pub struct Aggregator {
+    settings: Settings,
+    consume: Consume,
+    window: Window,
+    ledger: Ledger,
+    /// The snapshot that it goes on from, until its hour is closed again.
+    stored: Option<Box<Snapshot>>,
+    replay_from: Option<u64>,
+    began: bool,
+    newest: Option<Newest>,
+    closed: VecDeque<Snapshot>,
+    /// The sequence of the boiler's last snapshot; 0 is none.
+    expected: u64,
+    /// Its hour.
+    stored_hour: Option<i64>,
+    dropped_hours: u64,
+    counters: Counters,
+}
+
+impl Aggregator {
+    /// At the boiler's last snapshot and the stream sequence of it; none at the beginning of a history.
+    #[must_use]
+    pub fn new(settings: Settings, last: Option<(u64, Snapshot)>) -> Self {
+        let (expected, stored) = last.map_or((0, None), |(sequence, stored)| (sequence, Some(Box::new(stored))));
+        let boiler = settings.boiler.clone();
+        Self {
+            settings,
+            consume: Consume::new(),
+            window: Window::new(),
+            ledger: stored.as_ref().map_or(Ledger::new(boiler.clone()), |stored| Ledger::recompute(boiler, stored)),
+            replay_from: stored.as_ref().map(|stored| stored.samples.replay),
+            stored_hour: stored.as_deref().map(hour_of),
+            stored,
+            began: false,
+            newest: None,
+            closed: VecDeque::new(),
+            expected,
+            dropped_hours: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The sequence in SAMPLES to read from; none is the beginning.
+    #[must_use]
+    pub fn replay_from(&self) -> Option<u64> {
+        self.replay_from
+    }
+
+    /// Tells what SAMPLES holds at [`Aggregator::replay_from`] for this boiler. Where that is nothing, or another
+    /// message than the one that the snapshot meant (a stream that began anew), reading starts at the beginning.
+    pub fn found_at_replay(&mut self, message: Option<&[u8]>) {
+        let Some(stored) = &self.stored else { return };
+        let first = message.and_then(|bytes| batch::decode(bytes).ok()).map(|packed| packed.first());
+        if first.is_none_or(|first| first > Ledger::begin_of(stored)) {
+            self.replay_from = None;
+        }
+    }
+
+    /// The first sequence of SAMPLES when reading began: tells what was discarded from what nobody knows.
+    pub fn stream_begins_at(&mut self, first_sequence: u64) {
+        self.consume.stream_begins_at(first_sequence);
+    }
+
+    /// Takes one message of SAMPLES of this boiler.
+    pub fn observe(&mut self, sequence: u64, bytes: &[u8], effects: &mut Vec<Effect>) {
+        let arrival = match self.consume.accept(sequence, bytes) {
+            Ok(arrival) => arrival,
+            Err(Refusal::Malformed(cause)) => {
+                self.counters.malformed += 1;
+                return effects.push(Effect::Log(Log::Malformed { sequence, cause }));
+            }
+            Err(Refusal::Seen { slots }) => {
+                self.counters.duplicates += slots;
+                return effects.push(Effect::Log(Log::Seen { sequence, slots }));
+            }
+        };
+        let lost = arrival.lost.or_else(|| self.begin(&arrival));
+        let head = head_of(sequence, &arrival.packed);
+        self.counters.duplicates += arrival.seen;
+        self.ledger.enter(&head);
+        if let Some(lost) = lost {
+            self.lose(&lost, &head, effects);
+        }
+        match &arrival.packed {
+            Packed::Batch(batch) => self.batch(batch, arrival.seen, &head, effects),
+            Packed::Gap(gap) => self.gap(gap, arrival.seen, &head),
+        }
+        self.ledger.leave(&head, arrival.packed.end_utc_ns());
+        self.take_closed(effects);
+    }
+
+    /// What to publish as the boiler's state; none before the first slot.
+    #[must_use]
+    pub fn state(&self) -> Option<State> {
+        let newest = self.newest?;
+        let view = self.window.view();
+        let valid = newest.reading.filter(|reading| reading.is_valid());
+        let provisional = match self.ledger.open() {
+            Some(open) => Provisional {
+                hour: hour_text(open.hour),
+                temperature: centi_mean(open.valid.centi, open.valid.points).map(celsius),
+                points: open.valid.points,
+            },
+            None => Provisional { hour: hour_text(newest.stamp.hour()), temperature: None, points: 0 },
+        };
+        Some(State {
+            boiler: self.settings.boiler.clone(),
+            instance: self.settings.instance.clone(),
+            stamp: newest.stamp.unix_seconds(),
+            slot: newest.slot,
+            current: valid.map(|reading| reading.temperature.celsius()),
+            quality: newest.reading.map_or(Quality::Ok, Reading::quality),
+            heating: view.is_heating,
+            average: centi_mean(view.valid.centi, view.valid.points).map(celsius),
+            average_points: view.valid.points,
+            average_heating: centi_mean(view.heating.centi, view.heating.points).map(celsius),
+            heating_share: coverage(view.heating_seconds, u32::try_from(SECOND_NS).expect("10^9 is below 2^32")),
+            coverage: coverage(view.valid.points, newest.period_ns),
+            minimum: view.minimum.map(|centi| celsius(i64::from(centi))),
+            maximum: view.maximum.map(|centi| celsius(i64::from(centi))),
+            provisional,
+            last_hour: self.stored_hour.map(hour_text),
+            clock: newest.clock,
+            simulated: newest.simulated,
+            version: 1,
+        })
+    }
+
+    /// The oldest closed hour that is not stored, and the sequence that the boiler's last snapshot must have. One is in
+    /// flight at a time.
+    #[must_use]
+    pub fn next_snapshot(&self) -> Option<(u64, &Snapshot)> {
+        self.closed.front().map(|snapshot| (self.expected, snapshot))
+    }
+
+    /// The snapshot was stored under `sequence`.
+    pub fn snapshot_stored(&mut self, sequence: u64) {
+        if let Some(snapshot) = self.closed.pop_front() {
+            self.expected = sequence;
+            self.stored_hour = Some(hour_of(&snapshot));
+        }
+    }
+
+    /// The snapshot was refused, or nobody knows: `found` is the boiler's last one, read back.
+    pub fn snapshot_conflict(&mut self, found: Option<(u64, Snapshot)>, effects: &mut Vec<Effect>) {
+        let Some((sequence, found)) = found else {
+            // The stream is empty: what was there is gone, what comes is not held up by that.
+            self.expected = 0;
+            return;
+        };
+        let hour = hour_of(&found);
+        let Some(ours) = self.closed.front().map(hour_of) else { return };
+        self.expected = sequence;
+        if hour == ours {
+            let snapshot = self.closed.pop_front().expect("the queue has a front");
+            self.stored_hour = Some(hour);
+            let last = snapshot.last;
+            self.compare(snapshot, &found, effects);
+            if last != found.last {
+                effects.push(Effect::BeginAnew);
+            }
+        } else if hour > ours {
+            effects.push(Effect::Log(Log::AnotherIsAhead { hour }));
+            effects.push(Effect::BeginAnew);
+        } else if Some(hour) != self.stored_hour {
+            effects.push(Effect::BeginAnew);
+        }
+    }
+
+    /// When the newest slot was taken.
+    #[must_use]
+    pub fn newest(&self) -> Option<Utc> {
+        self.newest.map(|newest| newest.stamp)
+    }
+
+    /// What was taken and refused.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The first message: if it comes too late for the stored hour, history goes on behind that.
+    fn begin(&mut self, arrival: &Arrival<'_>) -> Option<Lost> {
+        let first_ever = !core::mem::replace(&mut self.began, true);
+        let stored = self.stored.as_ref().filter(|_| first_ever)?;
+        let first = arrival.packed.first();
+        if first <= Ledger::begin_of(stored) {
+            return None;
+        }
+        self.ledger = Ledger::behind(self.settings.boiler.clone(), stored);
+        let last = self.stored.take()?.last;
+        let from = if last.boot == first.boot { last.seq + 1 } else { 0 };
+        let count = first.seq.saturating_sub(from);
+        (count > 0).then_some(Lost { first: Slot::new(first.boot, from), count, discarded: true })
+    }
+
+    fn lose(&mut self, lost: &Lost, head: &Head, effects: &mut Vec<Effect>) {
+        let (first, slots) = (lost.first, lost.count);
+        let back_ns = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(head.period_ns));
+        let span = Span { first, count: slots, utc_ns: head.utc_ns.saturating_sub(back_ns) };
+        if lost.discarded {
+            self.counters.discarded += slots;
+            effects.push(Effect::Log(Log::Discarded { first, slots }));
+            self.ledger.name(span, Reason::Discarded, head);
+        } else {
+            self.counters.unexplained += slots;
+            effects.push(Effect::Log(Log::Unexplained { first, slots }));
+            self.ledger.name(span, Reason::Unexplained, head);
+        }
+    }
+
+    fn gap(&mut self, gap: &Gap, seen: u64, head: &Head) {
+        self.counters.gaps += 1;
+        let skip_ns = i64::try_from(seen).unwrap_or(i64::MAX).saturating_mul(i64::from(gap.period_ns));
+        let first = Slot::new(gap.boot, gap.from + seen);
+        let span = Span { first, count: gap.to - first.seq, utc_ns: gap.from_utc_ns.saturating_add(skip_ns) };
+        self.ledger.name(span, gap.reason.into(), head);
+        let last_ns = Packed::Gap(*gap).end_utc_ns().saturating_sub(i64::from(gap.period_ns));
+        let stamp = self.mark(last_ns, head);
+        if head.synced {
+            self.window.advance(stamp.second());
+        }
+        self.newest = Some(newest(Slot::new(gap.boot, gap.to - 1), stamp, None, head));
+    }
+
+    fn batch(&mut self, batch: &Batch<'_>, seen: u64, head: &Head, effects: &mut Vec<Effect>) {
+        self.counters.batches += 1;
+        let header = &batch.header;
+        let mut at = u16::try_from(seen).expect("fewer slots were seen than a batch holds");
+        let mut readings = batch.readings();
+        readings.by_ref().take(usize::from(at)).for_each(drop);
+        self.counters.samples += u64::from(header.count - at);
+        if head.synced {
+            let stale = self.stale(batch, at);
+            self.step_back(batch, at, stale, head, effects);
+            readings.by_ref().take(usize::from(stale)).for_each(drop);
+            at += stale;
+        } else {
+            let span = span(batch, at, header.count - at);
+            self.counters.unsynced += span.count;
+            self.ledger.name(span, Reason::Clock, head);
+        }
+        // Before the window moves: trusted time after another begins it anew.
+        let stamp = self.mark(header.utc_ns(header.count - 1), head);
+        let mut newest_reading = None;
+        while at < header.count {
+            let slots = self.piece(batch, at);
+            let mut pane = Pane::EMPTY;
+            for reading in readings.by_ref().take(usize::from(slots)) {
+                pane.add(reading);
+                newest_reading = Some(reading);
+            }
+            let span = span(batch, at, slots);
+            self.window.add(Utc(span.utc_ns).second(), &pane);
+            if head.synced {
+                self.ledger.count(&span, &pane, head);
+            }
+            at += slots;
+        }
+        let last = Slot::new(header.boot, header.seq + u64::from(header.count - 1));
+        self.newest = Some(newest(last, stamp, newest_reading, head));
+    }
+
+    /// How many readings from `at` on lie in one second and on one side of the ledger's cuts.
+    fn piece(&self, batch: &Batch<'_>, at: u16) -> u16 {
+        let header = &batch.header;
+        let utc = Utc(header.utc_ns(at));
+        let left_ns = (utc.second() + 1) * SECOND_NS - utc.0;
+        let in_second = u64::try_from(left_ns).unwrap_or(1).div_ceil(u64::from(header.period_ns));
+        let uncut = self.ledger.uncut(Slot::new(header.boot, header.seq + u64::from(at)));
+        let left = header.count - at;
+        u16::try_from(in_second.min(uncut)).unwrap_or(left).min(left)
+    }
+
+    /// How many readings from `at` on are stamped at or below the high-water mark.
+    fn stale(&self, batch: &Batch<'_>, at: u16) -> u16 {
+        let mark_ns = self.ledger.newest_ns();
+        let is_stale = |index: &u16| mark_ns.is_some_and(|mark_ns| batch.header.utc_ns(*index) <= mark_ns);
+        let fresh = (at..batch.header.count).find(|index| !is_stale(index));
+        fresh.unwrap_or(batch.header.count) - at
+    }
+
+    fn step_back(&mut self, batch: &Batch<'_>, at: u16, slots: u16, head: &Head, effects: &mut Vec<Effect>) {
+        if slots == 0 {
+            return;
+        }
+        let span = span(batch, at, slots);
+        self.counters.stepped_back += span.count;
+        effects.push(Effect::Log(Log::SteppedBack { first: span.first, slots: span.count }));
+        self.ledger.name(span, Reason::Clock, head);
+    }
+
+    /// The stamp of a message's last slot, or the high-water mark where that is later. Where trusted time begins, the
+    /// window does, too.
+    fn mark(&mut self, last_ns: i64, head: &Head) -> Utc {
+        if !head.synced {
+            return Utc(last_ns);
+        }
+        if self.newest.is_some_and(|newest| newest.clock == ClockQuality::Unsynced) {
+            self.window.begin_anew();
+        }
+        Utc(self.ledger.newest_ns().map_or(last_ns, |mark_ns| mark_ns.max(last_ns)))
+    }
+
+    /// Hours that the ledger closed: the stored one is compared, the others wait for the server.
+    fn take_closed(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(mut snapshot) = self.ledger.take_closed() {
+            self.counters.hours += 1;
+            let hour = hour_of(&snapshot);
+            if let Some(stored) = self.stored.take_if(|stored| hour_of(stored) == hour) {
+                self.compare(snapshot, &stored, effects);
+            } else if self.closed.len() >= BACKLOG_MAX {
+                self.dropped_hours += 1;
+                self.counters.dropped_hours += 1;
+                effects.push(Effect::Log(Log::BacklogFull { hour }));
+            } else {
+                snapshot.skipped_hours += core::mem::take(&mut self.dropped_hours);
+                self.closed.push_back(snapshot);
+            }
+        }
+    }
+
+    /// The stored hour stands; where ours differs somebody should look. Sequences may differ: a stream can begin anew.
+    fn compare(&mut self, mut ours: Snapshot, stored: &Snapshot, effects: &mut Vec<Effect>) {
+        ours.samples = stored.samples;
+        if ours == *stored {
+            return;
+        }
+        self.counters.differing += 1;
+        effects.push(Effect::Log(Log::SnapshotDiffers { hour: hour_of(stored) }));
+        let body = EventBody::SnapshotDiffers { recomputed: Box::new(ours) };
+        effects.push(Effect::Event(EventKind::Snapshot, Box::new(body)));
+    }
+}
+
+fn head_of(sequence: u64, packed: &Packed<'_>) -> Head {
+    let (utc_ns, period_ns, clock, simulated, is_batch) = match packed {
+        Packed::Batch(Batch { header, .. }) => {
+            (header.first_utc_ns, header.period_ns, header.clock, header.simulated, true)
+        }
+        Packed::Gap(gap) => (gap.from_utc_ns, gap.period_ns, gap.clock, gap.simulated, false),
+    };
+    let synced = clock == ClockQuality::Synced;
+    Head { sequence, first: packed.first(), utc_ns, period_ns, synced, simulated, is_batch }
+}
+
+fn span(batch: &Batch<'_>, at: u16, slots: u16) -> Span {
+    let first = Slot::new(batch.header.boot, batch.header.seq + u64::from(at));
+    Span { first, count: u64::from(slots), utc_ns: batch.header.utc_ns(at) }
+}
+
+fn newest(slot: Slot, stamp: Utc, reading: Option<Reading>, head: &Head) -> Newest {
+    let clock = if head.synced { ClockQuality::Synced } else { ClockQuality::Unsynced };
+    Newest { slot, stamp, reading, period_ns: head.period_ns, clock, simulated: head.simulated }
+}
