@@ -16,12 +16,19 @@
 
 extern crate alloc;
 
+pub mod actuate;
+pub mod agent;
 pub mod aggregate;
 pub mod aggregator;
+pub mod batch;
 pub mod consume;
 pub mod control;
 pub mod controller;
+pub mod decode;
 pub mod feed;
+pub mod publish;
 pub mod published;
+pub mod serial;
 pub mod snapshot;
+pub mod spool;
 pub mod time;

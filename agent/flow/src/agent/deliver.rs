@@ -1,0 +1,216 @@
+//! The delivering half of an agent: records to the stream, and from the stream's end back to where to read.
+
+use alloc::boxed::Box;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
+use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::line::GapReason;
+use thermowell_wire::subject::EventKind;
+use thermowell_wire::{Boot, Slot, device_id};
+
+use super::{Agent, Effect, Log, SKIP_MIN};
+use crate::batch::{Record, Stamp};
+use crate::decode::Cursor;
+use crate::publish::{Conflict, Live, Next, Refused, Told};
+use crate::published::EventBody;
+use crate::time::Now;
+
+impl Agent {
+    /// Publishes what can be published, or finds out where the stream ends.
+    pub(super) fn deliver(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let live = self.live();
+        match self.publisher.next(now.monotonic, live, &mut self.spool) {
+            Next::Wait => {}
+            Next::ReadTail => effects.push(Effect::ReadTail),
+            Next::Publish { expected, payload, moved } => {
+                self.counters.publishes += 1;
+                if let Some((slot, utc_ns)) = moved {
+                    self.lift(now, slot, utc_ns);
+                }
+                effects.push(Effect::Publish { expected, payload });
+            }
+            Next::Hole(at) => {
+                let beyond = |cursor: &Cursor| cursor.expected().boot != at.boot || cursor.expected() > at;
+                self.astray |= self.cursor.as_ref().is_none_or(beyond);
+            }
+            Next::Conflict(conflict) => self.conflict(now, conflict, effects),
+        }
+    }
+
+    pub(super) fn tail(&mut self, now: Now, tail: Option<(u64, &[u8])>, effects: &mut Vec<Effect>) {
+        let live = self.live();
+        let device = live.map(|live| live.device).or_else(|| self.link.bound().map(device_id));
+        let told = self.publisher.tail(now.monotonic, tail, device, live, &mut self.spool);
+        match told {
+            Told::Stale => return,
+            Told::Known => {}
+            Told::WentBack { expected, found, slots } => {
+                self.counters.rollbacks += 1;
+                self.log(now, Log::StreamWentBack { expected, found, slots }, effects);
+                let body = EventBody::StreamWentBack { expected, found };
+                effects.push(Effect::Event(EventKind::Delivery, Box::new(body)));
+            }
+            Told::Conflict(conflict) => return self.conflict(now, conflict, effects),
+        }
+        self.log(now, Log::TailRead { end: self.publisher.end() }, effects);
+        self.astray = true;
+    }
+
+    fn conflict(&mut self, now: Now, Conflict { found, stop }: Conflict, effects: &mut Vec<Effect>) {
+        self.counters.conflicts += 1;
+        // Who is there may be what is out of date.
+        self.link.foreign(now.monotonic, &mut self.out);
+        self.log(now, Log::Conflict { found: found.clone() }, effects);
+        if stop {
+            let reason = alloc::format!("the stream's end is not ours: {found}");
+            effects.push(Effect::Event(EventKind::Delivery, Box::new(EventBody::Conflict { found })));
+            effects.push(Effect::Stop { reason });
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, now: Now, sequence: u64, effects: &mut Vec<Effect>) {
+        self.counters.acknowledged += 1;
+        let Some(gap) = self.publisher.acknowledge(now.monotonic, sequence, &mut self.spool) else { return };
+        let reason = match gap.reason {
+            GapReason::Ring => "ring",
+            GapReason::Missed => "missed",
+            GapReason::Discarded => "discarded",
+            GapReason::Clock => "clock",
+        };
+        let Slot { boot, seq: from } = gap.first;
+        let body = EventBody::GapNamed { boot, from, to: gap.end, reason: reason.to_string() };
+        effects.push(Effect::Event(EventKind::Gap, Box::new(body)));
+    }
+
+    pub(super) fn refused(&mut self, now: Now, refused: &Refused, effects: &mut Vec<Effect>) {
+        self.counters.wrong_sequences += u64::from(*refused == Refused::WrongSequence);
+        self.counters.unknown += u64::from(*refused == Refused::Unknown);
+        let slots = self.publisher.refuse(now.monotonic, refused, &mut self.spool);
+        if slots > 0 {
+            self.counters.discarded += slots;
+            self.log(now, Log::PutAside { slots }, effects);
+        }
+    }
+
+    /// Compares where the device is read with what the stream needs.
+    ///
+    /// With a known end, the first slot behind it that is not held is read next. While the end is not known the device
+    /// is read behind what is held, else from its oldest slot: it is held until somebody wants it.
+    pub(super) fn aim(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let Some(session) = self.link.live() else { return };
+        if !self.astray && self.cursor.is_some() {
+            return;
+        }
+        let boot = session.boot();
+        let (next, oldest) = (session.next, session.oldest());
+        let from = match (self.publisher.wanted(boot), &self.cursor) {
+            (Some(wanted), _) if wanted > next => return,
+            (Some(wanted), _) => self.first_missing(Slot::new(boot, wanted)),
+            (None, Some(_)) => return,
+            (None, None) => {
+                let patience = self.accepted.after(self.settings.timing.tail_first);
+                if self.publisher.is_connected() && now.monotonic < patience {
+                    return;
+                }
+                self.spool.last_end(boot).unwrap_or(oldest)
+            }
+        };
+        self.astray = false;
+        let expected = self.cursor.as_ref().map(|cursor| cursor.expected().seq);
+        if expected == Some(from) {
+            return;
+        }
+        self.cut(now);
+        let slot = Slot::new(boot, from);
+        let timing = self.settings.timing.decode;
+        match &mut self.cursor {
+            Some(cursor) => cursor.aim(from, now.monotonic),
+            None => self.cursor = Some(Cursor::new(timing, slot, now.monotonic)),
+        }
+        if expected.is_none_or(|expected| from < expected || from - expected >= SKIP_MIN) && !self.full {
+            self.resume(now);
+            self.log(now, Log::Resumed { from: slot }, effects);
+        }
+    }
+
+    /// The first slot from `slot` on that is neither in memory nor in the open batch.
+    fn first_missing(&self, slot: Slot) -> u64 {
+        let end = self.spool.contiguous_end(slot);
+        match self.cutter.open() {
+            Some((first, open)) if first.boot == slot.boot && (first.seq..open).contains(&end) => {
+                self.spool.contiguous_end(Slot::new(slot.boot, open))
+            }
+            Some(_) | None => end,
+        }
+    }
+
+    /// The device that was accepted last, as the publisher sees it.
+    fn live(&self) -> Option<Live> {
+        let session = self.link.session()?;
+        let open = self.link.live().is_some();
+        Some(Live {
+            device: session.device(),
+            boot: session.boot(),
+            oldest: session.oldest(),
+            next: session.next,
+            open,
+        })
+    }
+
+    /// When the first slot of `record` was taken, as far as that can be told now.
+    pub(super) fn stamp(&self, now: Now, record: &Record) -> Stamp {
+        let place = match record.stamp {
+            Stamp::Stamped { .. } => return record.stamp,
+            Stamp::Placed(place) => place,
+            Stamp::Waiting => match self.place(now, record.first.boot, record.first.seq) {
+                Some(place) => place,
+                None => return Stamp::Waiting,
+            },
+        };
+        let clock = self.clock(now);
+        let started = self.calendar.seen.map_or(now.monotonic, |(_, at)| at);
+        let waited = now.monotonic.since(started) >= self.settings.timing.clock_wait;
+        if clock == ClockQuality::Unsynced && !waited {
+            return Stamp::Placed(place);
+        }
+        let ago = i64::try_from(now.monotonic.0).unwrap_or(i64::MAX).saturating_sub(place);
+        Stamp::Stamped { utc_ns: now.utc.0.saturating_sub(ago), clock }
+    }
+
+    /// The place of a slot on the monotonic clock, once the device's clock is known well enough or was waited for.
+    fn place(&self, now: Now, boot: Boot, seq: u64) -> Option<i64> {
+        let stamper = self.stamper.as_ref().filter(|stamper| stamper.boot() == boot)?;
+        let waited = now.monotonic.since(self.accepted) >= self.settings.timing.clock_wait;
+        stamper.place(seq).filter(|_| stamper.is_ready() || waited)
+    }
+
+    pub(super) fn stamp_waiting(&mut self, now: Now) {
+        if !self.spool.has_unstamped() {
+            return;
+        }
+        let mut spool = core::mem::replace(&mut self.spool, crate::spool::Spool::new(0));
+        spool.stamp(|record| self.stamp(now, record));
+        self.spool = spool;
+    }
+
+    /// Places what waits of a boot that ends, with what is known of its clock.
+    pub(super) fn place_the_rest(&mut self, now: Now) {
+        if let Some(stamper) = &self.stamper {
+            self.spool.stamp(|record| match (record.stamp, stamper.place(record.first.seq)) {
+                (Stamp::Waiting, Some(place)) if record.first.boot == stamper.boot() => Stamp::Placed(place),
+                (stamp, _) => stamp,
+            });
+        }
+        self.stamp_waiting(now);
+    }
+
+    /// A message was moved up to the stored end: the boot's later stamps follow.
+    fn lift(&mut self, now: Now, slot: Slot, utc_ns: i64) {
+        let ago = now.utc.0.saturating_sub(utc_ns);
+        let place = i64::try_from(now.monotonic.0).unwrap_or(i64::MAX).saturating_sub(ago);
+        if let Some(stamper) = self.stamper.as_mut().filter(|stamper| stamper.boot() == slot.boot) {
+            stamper.lift(slot.seq, place);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! What goes in and out of an agent: the words that it shares with its shell.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use thermowell_wire::line::Rejection;
+use thermowell_wire::subject::EventKind;
+use thermowell_wire::{BoilerId, Boot, Slot};
+
+use crate::actuate::Declined;
+use crate::batch::stamp;
+use crate::publish::Refused;
+use crate::published;
+use crate::{decode, publish, serial};
+
+/// A frame for the device. The longest message to a device takes 29 bytes.
+pub type Frame = heapless::Vec<u8, 48>;
+
+/// What an agent is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The boiler.
+    pub boiler: BoilerId,
+    /// The device that it is bound to; none binds it to the first one that this run meets.
+    pub serial_number: Option<String>,
+    /// Samples per batch, 1 to 1,000.
+    pub batch: u16,
+    /// Whether set-points may be sent.
+    pub control: bool,
+    /// The clock is scaled: a device that is not simulated is refused.
+    pub simulated_only: bool,
+    /// Bound of the spool.
+    pub spool_bytes: usize,
+    /// Every duration.
+    pub timing: Timing,
+}
+
+/// Every duration, on the flow axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Of the link.
+    pub serial: serial::Timing,
+    /// Of the cursor.
+    pub decode: decode::Timing,
+    /// Of the device's clock.
+    pub stamp: stamp::Timing,
+    /// Of the delivery.
+    pub publish: publish::Timing,
+    /// After the device was accepted, reading waits this long for the stream's end.
+    pub tail_first: Duration,
+    /// Without a new slot for this long, the open batch is cut.
+    pub cut_after: Duration,
+    /// Stamping waits at most this long for a clock that can be trusted; well inside the ring.
+    pub clock_wait: Duration,
+    /// The calendar stepped when it moves by more than this against the monotonic clock.
+    pub clock_step: Duration,
+    /// How far behind the device's newest slot the data of a lease may be.
+    pub based_on: Duration,
+    /// Between two statuses.
+    pub status: Duration,
+    /// Between two statuses when something changed.
+    pub status_change: Duration,
+    /// Between two log lines about the same.
+    pub log: Duration,
+}
+
+impl Timing {
+    /// The durations of a world that runs `speed` times as fast as this machine: all of them stand for the transport,
+    /// so each is a real duration × `speed`. `sync_interval` is the server's.
+    #[must_use]
+    pub fn at_speed(speed: u32, sync_interval: Duration) -> Self {
+        let ms = |ms: u64| Duration::from_millis(ms).saturating_mul(speed);
+        Self {
+            serial: serial::Timing { silence: ms(1_000), ping: ms(1_000), ping_quick: ms(20) },
+            decode: decode::Timing { again: ms(100), apart: ms(20), progress: ms(1_000) },
+            stamp: stamp::Timing { off: ms(20), off_for: ms(10_000) },
+            publish: publish::Timing {
+                keep: sync_interval.saturating_mul(3).saturating_mul(speed),
+                again: ms(1_000),
+                answer: ms(10_000),
+                overlap: ms(20),
+                conflict_window: ms(60_000),
+                conflict_pause: ms(5_000),
+            },
+            tail_first: ms(1_000),
+            cut_after: ms(1_000),
+            clock_wait: ms(60_000),
+            clock_step: ms(20),
+            based_on: ms(5_000),
+            status: ms(1_000),
+            status_change: ms(100),
+            log: ms(10_000),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// The serial port is open, and empty of old bytes.
+    PortOpened,
+    /// The serial port is gone.
+    PortClosed,
+    /// Bytes of the serial port.
+    Bytes(&'a [u8]),
+    /// The server can be reached and the stream is there.
+    Connected,
+    /// It cannot. What was asked of it is cancelled and will not be answered.
+    Disconnected,
+    /// The answer to `ReadTail`: sequence and payload of the subject's last message, or that there is none.
+    Tail(Option<(u64, &'a [u8])>),
+    /// `ReadTail` failed.
+    TailUnknown,
+    /// The answer to `Publish`: stored.
+    Acknowledged {
+        /// Under this sequence.
+        sequence: u64,
+    },
+    /// The answer to `Publish`: not stored, or nobody knows.
+    Refused(Refused),
+    /// A new lease.
+    Setpoint(&'a published::Lease),
+    /// The agent will end: the open batch is cut now.
+    Flush,
+    /// It is time.
+    Wake,
+}
+
+/// What the shell carries out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// To the serial port.
+    Write(Frame),
+    /// Close the serial port and open it again.
+    ClosePort,
+    /// Read the subject's last message. At most one is under way.
+    ReadTail,
+    /// Publish to the subject. At most one is under way.
+    Publish {
+        /// The sequence that the subject must end with; 0 is none.
+        expected: u64,
+        /// The message.
+        payload: Vec<u8>,
+    },
+    /// Publish the status.
+    Status(Box<published::Status>),
+    /// Publish an event.
+    Event(EventKind, Box<published::EventBody>),
+    /// This boiler stops until somebody looks.
+    Stop {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// For the log.
+    Log(Log),
+}
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The state changed.
+    Info,
+    /// Somebody should look.
+    Warn,
+}
+
+/// A line for the log; repeats are held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// A device was accepted.
+    Device {
+        /// Serial number of its board.
+        serial_number: String,
+        /// Its boot.
+        boot: Boot,
+    },
+    /// A device was refused.
+    DeviceRefused {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Reading begins or goes elsewhere.
+    Resumed {
+        /// At this slot.
+        from: Slot,
+    },
+    /// The stream's end was read.
+    TailRead {
+        /// The next slot; none where there is no message.
+        end: Option<Slot>,
+    },
+    /// The stream lost what it had acknowledged; it is published again.
+    StreamWentBack {
+        /// The sequence that was expected.
+        expected: u64,
+        /// The sequence that was found.
+        found: u64,
+        /// Slots to publish again from memory; the device has the rest.
+        slots: u64,
+    },
+    /// The stream's end is not ours.
+    Conflict {
+        /// What was found.
+        found: String,
+    },
+    /// The server will never take a batch.
+    PutAside {
+        /// Its slots.
+        slots: u64,
+    },
+    /// The spool is full: the device is not read.
+    SpoolFull {
+        /// Slots that wait for the server.
+        backlog: u64,
+    },
+    /// The spool has room again.
+    SpoolHasRoom,
+    /// Frames were thrown away.
+    Rejected {
+        /// The last cause.
+        cause: Rejection,
+        /// How many since the start.
+        total: u64,
+    },
+    /// A lease was not passed on.
+    LeaseDeclined(Declined),
+    /// The stamps of this boiler jumped.
+    ClockJumped {
+        /// By this, in nanoseconds.
+        by_ns: i64,
+    },
+}
+
+impl Log {
+    /// How loud it is.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Device { .. } | Self::Resumed { .. } | Self::TailRead { .. } | Self::SpoolHasRoom => Level::Info,
+            Self::DeviceRefused { .. }
+            | Self::StreamWentBack { .. }
+            | Self::Conflict { .. }
+            | Self::PutAside { .. }
+            | Self::SpoolFull { .. }
+            | Self::Rejected { .. }
+            | Self::LeaseDeclined(_)
+            | Self::ClockJumped { .. } => Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device { serial_number, boot } => write!(f, "device {serial_number} accepted, boot {boot}"),
+            Self::DeviceRefused { reason } => write!(f, "device refused: {reason}"),
+            Self::Resumed { from } => write!(f, "reading from {from}"),
+            Self::TailRead { end: Some(end) } => write!(f, "the stream ends before {end}"),
+            Self::TailRead { end: None } => f.write_str("the stream has nothing of this boiler"),
+            Self::StreamWentBack { expected, found, slots } => {
+                write!(f, "the stream went back from {expected} to {found}: {slots} slots again from memory")
+            }
+            Self::Conflict { found } => write!(f, "the stream's end is not ours: {found}"),
+            Self::PutAside { slots } => write!(f, "the server will never take a batch: {slots} slots put aside"),
+            Self::SpoolFull { backlog } => write!(f, "the spool is full with {backlog} slots: not reading the device"),
+            Self::SpoolHasRoom => f.write_str("the spool has room again"),
+            Self::Rejected { cause, total } => write!(f, "frame rejected: {cause} ({total} so far)"),
+            Self::LeaseDeclined(declined) => write!(f, "lease not passed on: {declined}"),
+            Self::ClockJumped { by_ns } => write!(f, "stamps jumped by {} ms", by_ns / 1_000_000),
+        }
+    }
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Valid frames.
+    pub frames: u64,
+    /// Frames thrown away, in the order of [`Rejection::ALL`].
+    pub rejected: [u64; 6],
+    /// Messages with impossible numbers.
+    pub implausible: u64,
+    /// Samples taken.
+    pub samples: u64,
+    /// Samples that had been read before.
+    pub duplicates: u64,
+    /// Times that something was missing in front of what came.
+    pub holes: u64,
+    /// Frames of another boot than the session's.
+    pub foreign: u64,
+    /// `Identify` sent.
+    pub identifies: u64,
+    /// `Resume` sent.
+    pub resumes: u64,
+    /// Devices refused.
+    pub refused_devices: u64,
+    /// Boots met.
+    pub boots: u64,
+    /// Samples that found the spool full: the ring may still have them.
+    pub full: u64,
+    /// Batches cut.
+    pub batches: u64,
+    /// Gaps named, by line or memory.
+    pub gaps: u64,
+    /// Messages published, tries included.
+    pub publishes: u64,
+    /// Messages acknowledged.
+    pub acknowledged: u64,
+    /// Refusals of a wrong sequence.
+    pub wrong_sequences: u64,
+    /// Publishes with an unknown outcome.
+    pub unknown: u64,
+    /// Slots that the server would never take.
+    pub discarded: u64,
+    /// Times that the stream lost what it had acknowledged.
+    pub rollbacks: u64,
+    /// Times that the stream's end was not ours.
+    pub conflicts: u64,
+    /// Jumps of the stamps.
+    pub clock_jumps: u64,
+    /// Set-points and releases sent.
+    pub requests: u64,
+    /// Leases not passed on.
+    pub declined: u64,
+}

@@ -1,0 +1,400 @@
+//! One boiler's agent: from its serial line into its subject of SAMPLES.
+//!
+//! ```text
+//! bytes ▸ serial ▸ decode ▸ batch ▸ spool ▸ publish ▸ SAMPLES          lease ▸ actuate ▸ bytes
+//!              ▲ Resume                        │ where the stream ends
+//!              └───────────────────────────────┘
+//! ```
+//!
+//! One rule carries it: the stream's end is the only truth. Whenever it is read, the agent goes on from there: from
+//! memory where that holds the next slot, else from the device. So a crash of this process, a lost acknowledgement, a
+//! server that lost its last seconds and a pulled cable are one path.
+
+mod deliver;
+mod effect;
+mod read;
+
+use alloc::boxed::Box;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+use core::mem::{Discriminant, discriminant, take};
+
+use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::line::{FrameReader, ToDevice, encode};
+use thermowell_wire::subject::EventKind;
+use thermowell_wire::{Boot, Slot};
+
+pub use effect::{Counters, Effect, Frame, Input, Level, Log, Settings, Timing};
+
+pub use crate::publish::Refused;
+
+use crate::actuate::Actuator;
+use crate::batch::stamp::Stamper;
+use crate::batch::{Cutter, Record};
+use crate::decode::Cursor;
+use crate::publish::Publisher;
+use crate::published::{self, DeviceStatus, EventBody};
+use crate::serial::{Link, Session};
+use crate::spool::Spool;
+use crate::time::{HOUR_NS, Monotonic, Now};
+
+/// Slots that are held already and are skipped by a `Resume` behind them; fewer arrive faster than they are skipped.
+const SKIP_MIN: u64 = 64;
+/// A calendar that stepped forward by more than an hour is not trusted for this many hours: 10 minutes.
+const DISTRUST_NS: u64 = 600_000_000_000;
+
+/// One boiler's agent.
+#[derive(Debug)]
+pub struct Agent {
+    settings: Settings,
+    link: Link,
+    reader: FrameReader,
+    cursor: Option<Cursor>,
+    cutter: Cutter,
+    stamper: Option<Stamper>,
+    spool: Spool,
+    publisher: Publisher,
+    actuator: Actuator,
+    /// When the device was accepted.
+    accepted: Monotonic,
+    /// The reading has to be compared with the stream's end.
+    astray: bool,
+    /// The spool is full: the device is not read.
+    full: bool,
+    newest: Option<Slot>,
+    announced: Option<Boot>,
+    calendar: Calendar,
+    report: Report,
+    logged: Vec<(Discriminant<Log>, Monotonic)>,
+    prune_at: Option<Monotonic>,
+    out: Vec<ToDevice>,
+    cut: Vec<Record>,
+    counters: Counters,
+}
+
+/// The mapping from the monotonic clock to UTC, and how far it is trusted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calendar {
+    /// UTC minus monotonic at the last step, and the time of the first.
+    seen: Option<(i64, Monotonic)>,
+    distrusted_until: Monotonic,
+}
+
+/// When the status was published last, and whether it has changed since.
+#[derive(Clone, Copy, Debug, Default)]
+struct Report {
+    at: Option<Monotonic>,
+    changed: bool,
+    link: published::Link,
+}
+
+impl Agent {
+    /// An agent that has seen nothing: port closed, server away.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let timing = &settings.timing;
+        Self {
+            link: Link::new(timing.serial, settings.serial_number.clone(), settings.simulated_only),
+            reader: FrameReader::new(),
+            cursor: None,
+            cutter: Cutter::new(settings.batch),
+            stamper: None,
+            spool: Spool::new(settings.spool_bytes),
+            publisher: Publisher::new(timing.publish),
+            actuator: Actuator::new(settings.control, timing.based_on),
+            accepted: Monotonic::default(),
+            astray: false,
+            full: false,
+            newest: None,
+            announced: None,
+            calendar: Calendar::default(),
+            report: Report::default(),
+            logged: Vec::new(),
+            prune_at: None,
+            out: Vec::new(),
+            cut: Vec::new(),
+            counters: Counters::default(),
+            settings,
+        }
+    }
+
+    /// Moves the agent forward: the only way its state changes.
+    pub fn step(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
+        self.watch_calendar(now, effects);
+        match input {
+            Input::PortOpened => {
+                self.reader.reset();
+                self.link.open(now.monotonic, &mut self.out);
+            }
+            Input::PortClosed => self.link.close(),
+            Input::Bytes(bytes) => self.read(now, bytes, effects),
+            Input::Connected => self.publisher.connect(now.monotonic),
+            Input::Disconnected => self.publisher.disconnect(now.monotonic),
+            Input::Tail(tail) => self.tail(now, tail, effects),
+            Input::TailUnknown => self.publisher.tail_unknown(now.monotonic),
+            Input::Acknowledged { sequence } => self.acknowledged(now, sequence, effects),
+            Input::Refused(refused) => self.refused(now, &refused, effects),
+            Input::Setpoint(lease) => self.pass_on(now, lease, effects),
+            Input::Flush => self.cut(now),
+            Input::Wake => {}
+        }
+        self.settle(now, effects);
+    }
+
+    /// The latest time at which `step` wants [`Input::Wake`]. Early is harmless, late is not.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Monotonic> {
+        let timing = &self.settings.timing;
+        let live = self.link.live().is_some();
+        let stalled = self.cursor.as_ref().filter(|_| live && !self.full).map(Cursor::stalled_at);
+        let tail_first = (live && self.cursor.is_none()).then(|| self.accepted.after(timing.tail_first));
+        let started = self.calendar.seen.map(|(_, at)| at.after(timing.clock_wait));
+        let clock = started.filter(|_| self.spool.has_unstamped());
+        let pause = if self.report.changed { timing.status_change } else { timing.status };
+        [
+            self.link.wake_at(),
+            stalled,
+            tail_first,
+            clock,
+            self.cutter.silent_at(timing.cut_after),
+            self.publisher.wake_at(),
+            self.prune_at,
+            self.report.at.map(|at| at.after(pause)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Slots that were read and are not acknowledged.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        self.spool.backlog() + self.cutter.len()
+    }
+
+    /// Bytes of memory that hold records.
+    #[must_use]
+    pub fn spool_bytes(&self) -> usize {
+        self.spool.bytes()
+    }
+
+    /// Whether nothing is left that could be published now: what shutting down waits for.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.cutter.is_empty() && (self.spool.backlog() == 0 || !self.publisher.is_busy())
+    }
+
+    /// The state of the serial link.
+    #[must_use]
+    pub fn link(&self) -> published::Link {
+        self.link.state()
+    }
+
+    /// Whatever follows from the state, after every input.
+    fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let timing = self.settings.timing;
+        self.link.wake(now.monotonic, &mut self.out);
+        if self.cutter.silent_at(timing.cut_after).is_some_and(|at| at <= now.monotonic) {
+            self.cut(now);
+        }
+        self.stamp_waiting(now);
+        self.make_room(now, effects);
+        self.deliver(now, effects);
+        self.aim(now, effects);
+        self.keep_reading(now);
+        self.announce(effects);
+        self.report(now, effects);
+        for message in self.out.drain(..) {
+            self.counters.identifies += u64::from(matches!(message, ToDevice::Identify));
+            self.counters.resumes += u64::from(matches!(message, ToDevice::Resume { .. }));
+            let mut frame = [0; 48];
+            let frame = encode(&message, &mut frame).expect("no message to a device is longer than 48 bytes");
+            effects.push(Effect::Write(Frame::from_slice(frame).expect("cut from 48 bytes")));
+        }
+    }
+
+    /// Lets go of old records; opens and closes the tap.
+    fn make_room(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let keep = self.settings.timing.publish.keep;
+        let connected = self.publisher.connected_time(now.monotonic);
+        self.spool.prune(connected, keep);
+        let left = self.spool.prune_in(connected, keep).filter(|_| self.publisher.is_connected());
+        self.prune_at = left.map(|left| now.monotonic.after(left));
+        let full = !self.spool.has_room();
+        if full == self.full {
+            return;
+        }
+        self.full = full;
+        if full {
+            self.log(now, Log::SpoolFull { backlog: self.spool.backlog() }, effects);
+        } else {
+            self.log(now, Log::SpoolHasRoom, effects);
+            self.resume(now);
+        }
+    }
+
+    /// Repeats a `Resume` that seems to be lost.
+    fn keep_reading(&mut self, now: Now) {
+        let live = self.link.live().is_some() && !self.full;
+        if live && self.cursor.as_ref().is_some_and(|cursor| cursor.stalled_at() <= now.monotonic) {
+            self.resume(now);
+        }
+    }
+
+    /// Asks the device to go on at the expected slot.
+    fn resume(&mut self, now: Now) {
+        if self.link.live().is_none() {
+            return;
+        }
+        if let Some(cursor) = &mut self.cursor {
+            let Slot { boot, seq } = cursor.expected();
+            cursor.aim(seq, now.monotonic);
+            self.out.push(ToDevice::Resume { boot, from: seq });
+        }
+    }
+
+    fn pass_on(&mut self, now: Now, lease: &published::Lease, effects: &mut Vec<Effect>) {
+        let clock = self.stamper.as_ref().and_then(|stamper| stamper.device_time(now.monotonic));
+        let session = self.link.live().filter(|_| self.cursor.is_some());
+        match self.actuator.request(lease, session, clock) {
+            Ok(request) => {
+                self.counters.requests += 1;
+                self.out.push(request);
+            }
+            Err(declined) => {
+                self.counters.declined += 1;
+                self.log(now, Log::LeaseDeclined(declined), effects);
+            }
+        }
+    }
+
+    /// Notices steps of the calendar.
+    fn watch_calendar(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let mapping = now.utc.0.saturating_sub(i64::try_from(now.monotonic.0).unwrap_or(i64::MAX));
+        let Some((before, _)) = &mut self.calendar.seen else {
+            self.calendar.seen = Some((mapping, now.monotonic));
+            return;
+        };
+        let by_ns = mapping - core::mem::replace(before, mapping);
+        if by_ns > HOUR_NS {
+            self.calendar.distrusted_until = Monotonic(now.monotonic.0.saturating_add(DISTRUST_NS));
+        }
+        if u128::from(by_ns.unsigned_abs()) > self.settings.timing.clock_step.as_nanos() {
+            self.jumped(now, by_ns, effects);
+        }
+    }
+
+    fn jumped(&mut self, now: Now, by_ns: i64, effects: &mut Vec<Effect>) {
+        self.counters.clock_jumps += 1;
+        self.log(now, Log::ClockJumped { by_ns }, effects);
+        effects.push(Effect::Event(EventKind::Clock, Box::new(EventBody::ClockJumped { by_ns })));
+    }
+
+    /// Whether the calendar can be trusted now.
+    fn clock(&self, now: Now) -> ClockQuality {
+        if now.monotonic < self.calendar.distrusted_until { ClockQuality::Unsynced } else { now.clock }
+    }
+
+    /// Says once that a boot was met that the stream does not know.
+    fn announce(&mut self, effects: &mut Vec<Effect>) {
+        let Some(session) = self.link.live() else { return };
+        let boot = session.boot();
+        if self.announced == Some(boot) || !self.publisher.is_known() {
+            return;
+        }
+        self.announced = Some(boot);
+        if self.publisher.end().is_none_or(|end| end.boot != boot) {
+            let serial_number = session.hello.serial_number.to_string();
+            let firmware = session.hello.firmware.to_string();
+            let body = EventBody::BootSeen { boot, serial_number, firmware };
+            effects.push(Effect::Event(EventKind::Boot, Box::new(body)));
+        }
+    }
+
+    /// Publishes the status when it is time.
+    fn report(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let timing = &self.settings.timing;
+        self.report.changed |= core::mem::replace(&mut self.report.link, self.link.state()) != self.link.state();
+        let pause = if self.report.changed { timing.status_change } else { timing.status };
+        if self.report.at.is_some_and(|at| now.monotonic < at.after(pause)) {
+            return;
+        }
+        self.report.at = Some(now.monotonic);
+        self.report.changed = false;
+        let link = self.link.state();
+        let device = self.link.session().filter(|_| link != published::Link::Down).and_then(device_status);
+        effects.push(Effect::Status(Box::new(published::Status {
+            boiler: self.settings.boiler.clone(),
+            created_at: now.utc.unix_seconds(),
+            link,
+            device,
+            newest: self.newest,
+            backlog: self.backlog(),
+            simulated: self.link.session().is_some_and(|session| session.hello.simulated),
+            version: 1,
+        })));
+    }
+
+    /// Logs, unless the same kind of line was logged just now.
+    fn log(&mut self, now: Now, log: Log, effects: &mut Vec<Effect>) {
+        let kind = discriminant(&log);
+        match self.logged.iter_mut().find(|(logged, _)| *logged == kind) {
+            Some((_, at)) if now.monotonic.since(*at) < self.settings.timing.log => return,
+            Some((_, at)) => *at = now.monotonic,
+            None => self.logged.push((kind, now.monotonic)),
+        }
+        effects.push(Effect::Log(log));
+    }
+
+    /// Ends the open batch.
+    fn cut(&mut self, now: Now) {
+        if let Some(record) = self.cutter.cut() {
+            self.hold(now, record);
+        }
+    }
+
+    /// Takes a record into memory, stamped where that is possible.
+    fn hold(&mut self, now: Now, mut record: Record) {
+        record.stamp = self.stamp(now, &record);
+        self.counters.batches += 1;
+        self.spool.insert(record);
+    }
+
+    fn hold_cut(&mut self, now: Now) {
+        let mut cut = take(&mut self.cut);
+        for record in cut.drain(..) {
+            self.hold(now, record);
+        }
+        self.cut = cut;
+    }
+}
+
+/// The device's last status as published; none before its first.
+fn device_status(session: &Session) -> Option<DeviceStatus> {
+    let status = session.status.as_ref()?;
+    let marks = thermowell_wire::Reading { marks: status.marks, ..Default::default() };
+    Some(DeviceStatus {
+        boot: session.boot(),
+        serial_number: session.hello.serial_number.to_string(),
+        firmware: session.hello.firmware.to_string(),
+        state: status.state,
+        flame: marks.flame(),
+        pump: marks.pump(),
+        hot_water: marks.hot_water(),
+        modulation: status.modulation,
+        return_temperature: status.return_temperature.map(thermowell_wire::CentiCelsius::celsius),
+        room: status.room.map(thermowell_wire::CentiCelsius::celsius),
+        outdoor: status.outdoor.map(thermowell_wire::CentiCelsius::celsius),
+        pressure_mbar: status.pressure_mbar,
+        own_flow: session.hello.own_flow.celsius(),
+        setpoint: status.setpoint.map(Into::into),
+        fault: status.fault,
+        burner_starts: status.burner_starts,
+    })
+}

@@ -1,0 +1,260 @@
+//! The reading half of an agent: bytes of the line to records in memory.
+
+use alloc::boxed::Box;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+use core::mem::take;
+
+use thermowell_wire::line::{GapNotice, GapReason, Hello, Rejection, Samples, Status, ToDevice, ToGateway};
+use thermowell_wire::subject::EventKind;
+use thermowell_wire::{Boot, Reading, Slot};
+
+use super::{Agent, Effect, Log, SKIP_MIN};
+use crate::batch::stamp::Stamper;
+use crate::batch::{Origin, Record};
+use crate::decode::Arrival;
+use crate::published::EventBody;
+use crate::serial::{Greeting, Session};
+use crate::spool::Coverage;
+use crate::time::{DeviceTime, Now};
+
+impl Agent {
+    pub(super) fn read(&mut self, now: Now, bytes: &[u8], effects: &mut Vec<Effect>) {
+        let mut reader = take(&mut self.reader);
+        reader.feed(bytes, |frame| match frame {
+            Ok(message) => self.hear(now, message, effects),
+            Err(cause) => self.reject(now, cause, effects),
+        });
+        self.reader = reader;
+    }
+
+    fn reject(&mut self, now: Now, cause: Rejection, effects: &mut Vec<Effect>) {
+        self.counters.rejected[cause.index()] += 1;
+        let total = self.counters.rejected.iter().sum();
+        self.log(now, Log::Rejected { cause, total }, effects);
+    }
+
+    fn hear(&mut self, now: Now, message: ToGateway, effects: &mut Vec<Effect>) {
+        self.counters.frames += 1;
+        self.link.hear(now.monotonic);
+        match message {
+            ToGateway::Hello(hello) => self.greet(now, hello, effects),
+            ToGateway::Samples(samples) => self.take_samples(now, &samples),
+            ToGateway::Gap(gap) => self.take_gap(now, &gap),
+            ToGateway::Status(status) => self.take_status(now, status, effects),
+            ToGateway::Answer(answer) => {
+                if let Some(answer) = self.actuator.answer(&answer, self.link.live()) {
+                    let body = EventBody::Answered { n: answer.n, outcome: answer.outcome };
+                    effects.push(Effect::Event(EventKind::Answer, Box::new(body)));
+                }
+            }
+            ToGateway::Pong(pong) => {
+                let own = self.link.is_own(pong.nonce);
+                if let Some(stamper) = self.stamper.as_mut().filter(|_| own)
+                    && let Some(by_ns) = stamper.pong(now.monotonic, DeviceTime(pong.device_us))
+                {
+                    self.jumped(now, by_ns, effects);
+                }
+            }
+        }
+    }
+
+    fn greet(&mut self, now: Now, hello: Hello, effects: &mut Vec<Effect>) {
+        let boot = hello.boot;
+        let device_us = hello.device_us;
+        let serial_number = hello.serial_number.to_string();
+        let open = self.cutter.open().filter(|(first, _)| first.boot == boot).map(|(_, end)| end);
+        let held = self.spool.last_end(boot).max(open).map(|end| Slot::new(boot, end));
+        match self.link.greet(now.monotonic, hello, held) {
+            Greeting::Refused { reason, news } => {
+                self.counters.refused_devices += 1;
+                self.log(now, Log::DeviceRefused { reason: reason.clone() }, effects);
+                if news {
+                    let body = EventBody::DeviceRefused { serial_number, reason };
+                    effects.push(Effect::Event(EventKind::Boot, Box::new(body)));
+                }
+            }
+            Greeting::Accepted { new, .. } => {
+                if new {
+                    self.begin_boot(now, boot);
+                    self.log(now, Log::Device { serial_number, boot }, effects);
+                } else if !self.full {
+                    self.resume(now);
+                }
+                if let Some(stamper) = &mut self.stamper
+                    && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(device_us))
+                {
+                    self.jumped(now, by_ns, effects);
+                }
+                self.astray = true;
+            }
+        }
+    }
+
+    /// Another boot: what is open of the old one ends here.
+    fn begin_boot(&mut self, now: Now, boot: Boot) {
+        self.cut(now);
+        self.place_the_rest(now);
+        self.counters.boots += 1;
+        self.accepted = now.monotonic;
+        self.cursor = None;
+        let period_ns = self.link.session().map_or(1, Session::period_ns);
+        self.stamper = Some(Stamper::new(self.settings.timing.stamp, boot, period_ns));
+    }
+
+    fn take_status(&mut self, now: Now, status: Status, effects: &mut Vec<Effect>) {
+        let expected = self.cursor.as_ref().map_or(0, |cursor| cursor.expected().seq);
+        let Some(session) = self.link.session_mut().filter(|session| session.boot().tag() == status.tag) else {
+            return self.foreign(now);
+        };
+        if status.next < expected {
+            // The same tag, but an earlier life: one reboot in 256.
+            return self.foreign(now);
+        }
+        if status.next > session.seq_max() {
+            self.counters.implausible += 1;
+            return;
+        }
+        session.saw_next(status.next);
+        let device_us = status.device_us;
+        let before = session.status.replace(status);
+        let key = |status: &Status| {
+            let setpoint = status.setpoint.map(|active| (active.n, active.demand, active.flow));
+            (status.marks, status.state, status.fault, setpoint)
+        };
+        self.report.changed |= before.as_ref().map(key) != session.status.as_ref().map(key);
+        if self.link.live().is_some()
+            && let Some(stamper) = &mut self.stamper
+            && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(device_us))
+        {
+            self.jumped(now, by_ns, effects);
+        }
+    }
+
+    fn take_samples(&mut self, now: Now, samples: &Samples) {
+        let Some((origin, seq_max)) = self.reading() else { return };
+        let Some(cursor) = &self.cursor else { return };
+        if samples.seq > seq_max {
+            self.counters.implausible += 1;
+            return;
+        }
+        let count = u64::try_from(samples.readings.len()).unwrap_or(u64::MAX);
+        match cursor.samples(samples) {
+            Arrival::Foreign => self.foreign(now),
+            Arrival::Duplicate => self.counters.duplicates += count,
+            Arrival::Hole => self.hole(now),
+            Arrival::InOrder(_) if self.full => self.counters.full += count,
+            Arrival::InOrder(readings) => {
+                let from = cursor.expected();
+                let new = u64::try_from(readings.len()).unwrap_or(u64::MAX);
+                self.counters.duplicates += count - new;
+                self.take_readings(now, from, readings, origin);
+                self.advance(now, Slot::new(from.boot, from.seq + new));
+            }
+        }
+    }
+
+    /// Holds those of `readings` that are not held yet.
+    fn take_readings(&mut self, now: Now, from: Slot, mut readings: &[Reading], origin: Origin) {
+        let mut at = from;
+        while !readings.is_empty() {
+            let len = u64::try_from(readings.len()).unwrap_or(u64::MAX);
+            let (held, end) = match self.spool.coverage(at) {
+                Coverage::Held(end) => (true, end),
+                Coverage::Free(next) => (false, next.unwrap_or(u64::MAX)),
+            };
+            let count = len.min(end - at.seq);
+            let (these, rest) = readings.split_at(usize::try_from(count).unwrap_or(readings.len()));
+            if held {
+                self.cut(now);
+                self.counters.duplicates += count;
+            } else {
+                self.counters.samples += count;
+                let cut = &mut self.cut;
+                self.cutter.feed(now.monotonic, at, these, origin, |record| cut.push(record));
+                self.hold_cut(now);
+            }
+            readings = rest;
+            at.seq += count;
+            if !held && at.seq == end {
+                self.cut(now);
+            }
+        }
+    }
+
+    fn take_gap(&mut self, now: Now, gap: &GapNotice) {
+        let Some((origin, seq_max)) = self.reading() else { return };
+        let Some(cursor) = &self.cursor else { return };
+        if gap.to > seq_max {
+            self.counters.implausible += 1;
+            return;
+        }
+        match cursor.gap(gap) {
+            Arrival::Foreign => self.foreign(now),
+            Arrival::Duplicate => {}
+            Arrival::Hole => self.hole(now),
+            Arrival::InOrder(_) if self.full => self.counters.full += 1,
+            Arrival::InOrder(range) => {
+                // The line knows two reasons; a device that makes up another did not sample.
+                let reason = if gap.reason == GapReason::Ring { GapReason::Ring } else { GapReason::Missed };
+                let mut at = cursor.expected();
+                self.cut(now);
+                while at.seq < range.end {
+                    match self.spool.coverage(at) {
+                        Coverage::Held(end) => at.seq = end,
+                        Coverage::Free(next) => {
+                            let end = next.unwrap_or(u64::MAX).min(range.end);
+                            self.counters.gaps += 1;
+                            self.hold(now, Record::gap(at, end, reason, origin));
+                            at.seq = end;
+                        }
+                    }
+                }
+                self.advance(now, at);
+            }
+        }
+    }
+
+    /// Slots below `to` are taken; those behind it that are held already are skipped.
+    fn advance(&mut self, now: Now, to: Slot) {
+        let expected = self.spool.contiguous_end(to);
+        if let Some(cursor) = &mut self.cursor {
+            cursor.advance(expected, now.monotonic);
+        }
+        if let Some(session) = self.link.session_mut() {
+            session.saw_next(expected);
+        }
+        let newest = Slot::new(to.boot, expected.saturating_sub(1));
+        self.newest = self.newest.max(Some(newest));
+        if expected - to.seq >= SKIP_MIN {
+            self.cut(now);
+            self.resume(now);
+        }
+    }
+
+    fn hole(&mut self, now: Now) {
+        self.counters.holes += 1;
+        if self.full {
+            return;
+        }
+        if let Some(cursor) = &mut self.cursor
+            && cursor.may_resume(now.monotonic)
+        {
+            let Slot { boot, seq } = cursor.expected();
+            self.out.push(ToDevice::Resume { boot, from: seq });
+        }
+    }
+
+    fn foreign(&mut self, now: Now) {
+        self.counters.foreign += 1;
+        self.link.foreign(now.monotonic, &mut self.out);
+    }
+
+    /// What is needed to read samples; none before the device was accepted.
+    fn reading(&self) -> Option<(Origin, u64)> {
+        let session = self.link.live()?;
+        let origin =
+            Origin { device: session.device(), period_ns: session.period_ns(), simulated: session.hello.simulated };
+        Some((origin, session.seq_max()))
+    }
+}

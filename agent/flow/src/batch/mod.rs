@@ -1,0 +1,265 @@
+//! Readings to records: what lies in memory and goes into the stream as one message.
+//!
+//! A batch is cut where `seq` divides by the batch size, at a gap, at the end of a boot, where the next slot is held
+//! already, and after a second of silence. So two agents that read the same slots mostly cut the same batches.
+//!
+//! Readings are packed when they are cut: 70 bytes for a second instead of 400. The stamp comes when the clocks are
+//! known, which may be later; it goes into the header when the record is published.
+
+pub mod stamp;
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use thermowell_wire::batch::{
+    BatchHeader, COUNT_MAX, ClockQuality, GAP_ENCODED_MAX, Gap, Packed, decode, encode_batch, encode_gap, encoded_max,
+};
+use thermowell_wire::line::GapReason;
+use thermowell_wire::{Reading, Slot};
+
+use crate::time::Monotonic;
+
+/// What a record needs to know of its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// [`thermowell_wire::device_id`] of its serial number.
+    pub device: u32,
+    /// Nanoseconds between two slots.
+    pub period_ns: u32,
+    /// Not a real boiler.
+    pub simulated: bool,
+}
+
+/// When a record's first slot was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// The device's clock is not known yet.
+    Waiting,
+    /// On the monotonic clock, nanoseconds; the calendar is not trusted yet.
+    Placed(i64),
+    /// For good.
+    Stamped {
+        /// UTC, nanoseconds since 1970.
+        utc_ns: i64,
+        /// Whether it can be trusted.
+        clock: ClockQuality,
+    },
+}
+
+/// Consecutive slots of one boot: samples, or their absence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The first slot.
+    pub first: Slot,
+    /// The slot behind the last one.
+    pub end: u64,
+    /// Of the device.
+    pub origin: Origin,
+    /// Of the first slot.
+    pub stamp: Stamp,
+    /// The samples, or why there are none.
+    pub body: Body,
+}
+
+/// What a record holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A packed batch whose header has no stamp yet.
+    Samples(Box<[u8]>),
+    /// Absence.
+    Gap(GapReason),
+}
+
+impl Record {
+    /// Absence of the slots from `first` up to `end`.
+    #[must_use]
+    pub fn gap(first: Slot, end: u64, reason: GapReason, origin: Origin) -> Self {
+        Self { first, end, origin, stamp: Stamp::Waiting, body: Body::Gap(reason) }
+    }
+
+    /// Samples from `first` on, at most [`COUNT_MAX`].
+    ///
+    /// # Panics
+    /// Where there are no readings or too many.
+    #[must_use]
+    pub fn samples(first: Slot, readings: &[Reading], origin: Origin, scratch: &mut Vec<u8>) -> Self {
+        let header = header(first, readings.len(), 0, ClockQuality::Unsynced, origin);
+        scratch.resize(encoded_max(COUNT_MAX), 0);
+        let packed = encode_batch(&header, readings, scratch).expect("1 to COUNT_MAX readings, and room for them");
+        let end = first.seq + u64::from(header.count);
+        Self { first, end, origin, stamp: Stamp::Waiting, body: Body::Samples(Box::from(&*packed)) }
+    }
+
+    /// The slot behind the last one.
+    #[must_use]
+    pub fn end(&self) -> Slot {
+        Slot::new(self.first.boot, self.end)
+    }
+
+    /// How many slots.
+    #[must_use]
+    pub fn slots(&self) -> u64 {
+        self.end - self.first.seq
+    }
+
+    /// Bytes of its body.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        match &self.body {
+            Body::Samples(packed) => packed.len(),
+            Body::Gap(_) => 0,
+        }
+    }
+
+    /// UTC of slot `seq` of this record, where it is stamped.
+    #[must_use]
+    pub fn utc_ns(&self, seq: u64) -> Option<i64> {
+        let Stamp::Stamped { utc_ns, .. } = self.stamp else { return None };
+        let into = i64::try_from(seq.checked_sub(self.first.seq)?).ok()?;
+        utc_ns.checked_add(into.checked_mul(i64::from(self.origin.period_ns))?)
+    }
+
+    /// The message for the stream: the slots from `from` on, the first of them at `utc_ns`.
+    ///
+    /// # Panics
+    /// Where `from` does not lie in the record.
+    #[must_use]
+    pub fn message(&self, from: u64, utc_ns: i64, clock: ClockQuality) -> Vec<u8> {
+        assert!((self.first.seq..self.end).contains(&from), "the message begins within its record");
+        let Origin { device, period_ns, simulated } = self.origin;
+        let boot = self.first.boot;
+        match &self.body {
+            Body::Gap(reason) => {
+                let gap = Gap {
+                    device,
+                    boot,
+                    from,
+                    to: self.end,
+                    reason: *reason,
+                    from_utc_ns: utc_ns,
+                    period_ns,
+                    clock,
+                    simulated,
+                };
+                let mut out = [0; GAP_ENCODED_MAX];
+                encode_gap(&gap, &mut out).expect("GAP_ENCODED_MAX is always enough").to_vec()
+            }
+            Body::Samples(packed) => {
+                let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by Record::samples") };
+                let skip = usize::try_from(from - self.first.seq).expect("less than COUNT_MAX");
+                let readings: Vec<Reading> = batch.readings().skip(skip).collect();
+                let header = header(Slot::new(boot, from), readings.len(), utc_ns, clock, self.origin);
+                let mut out = vec![0; encoded_max(readings.len())];
+                let len = encode_batch(&header, &readings, &mut out).expect("fewer than were packed before").len();
+                out.truncate(len);
+                out
+            }
+        }
+    }
+}
+
+fn header(first: Slot, count: usize, first_utc_ns: i64, clock: ClockQuality, origin: Origin) -> BatchHeader {
+    let Origin { device, period_ns, simulated } = origin;
+    let count = u16::try_from(count).expect("at most COUNT_MAX readings");
+    BatchHeader { device, boot: first.boot, seq: first.seq, count, first_utc_ns, period_ns, clock, simulated }
+}
+
+/// Collects readings that go on from each other, and cuts.
+#[derive(Clone, Debug)]
+pub struct Cutter {
+    size: u64,
+    first: Slot,
+    origin: Origin,
+    readings: Vec<Reading>,
+    fed: Monotonic,
+    scratch: Vec<u8>,
+}
+
+impl Cutter {
+    /// A cutter of batches of `size` samples, held to 1 … [`COUNT_MAX`].
+    #[must_use]
+    pub fn new(size: u16) -> Self {
+        let size = usize::from(size).clamp(1, COUNT_MAX);
+        let origin = Origin { device: 0, period_ns: 1, simulated: false };
+        Self {
+            size: u64::try_from(size).expect("at most COUNT_MAX"),
+            first: Slot::default(),
+            origin,
+            readings: Vec::with_capacity(size),
+            fed: Monotonic::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The open batch: its first slot and the slot behind it.
+    #[must_use]
+    pub fn open(&self) -> Option<(Slot, u64)> {
+        (!self.readings.is_empty()).then(|| (self.first, self.end()))
+    }
+
+    /// Slots in the open batch.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        u64::try_from(self.readings.len()).expect("at most COUNT_MAX")
+    }
+
+    /// Whether no batch is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.readings.is_empty()
+    }
+
+    /// Takes readings from `first` on and hands out each record that is full.
+    ///
+    /// # Panics
+    /// Where they do not go on from the open batch: the caller cuts first.
+    pub fn feed(
+        &mut self,
+        now: Monotonic,
+        first: Slot,
+        mut readings: &[Reading],
+        origin: Origin,
+        mut each: impl FnMut(Record),
+    ) {
+        self.fed = now;
+        let mut at = first.seq;
+        while !readings.is_empty() {
+            if self.readings.is_empty() {
+                (self.first, self.origin) = (Slot::new(first.boot, at), origin);
+            }
+            assert!(self.first.boot == first.boot && self.end() == at, "readings go on from the open batch");
+            let room = usize::try_from(self.size - at % self.size).expect("at most COUNT_MAX");
+            let (take, rest) = readings.split_at(room.min(readings.len()));
+            self.readings.extend_from_slice(take);
+            at = self.end();
+            readings = rest;
+            if at.is_multiple_of(self.size)
+                && let Some(record) = self.cut()
+            {
+                each(record);
+            }
+        }
+    }
+
+    /// Ends the open batch where it stands.
+    pub fn cut(&mut self) -> Option<Record> {
+        if self.readings.is_empty() {
+            return None;
+        }
+        let record = Record::samples(self.first, &self.readings, self.origin, &mut self.scratch);
+        self.readings.clear();
+        Some(record)
+    }
+
+    /// When the open batch has waited `silence` for its next slot.
+    #[must_use]
+    pub fn silent_at(&self, silence: Duration) -> Option<Monotonic> {
+        (!self.readings.is_empty()).then(|| self.fed.after(silence))
+    }
+
+    fn end(&self) -> u64 {
+        self.first.seq + self.len()
+    }
+}

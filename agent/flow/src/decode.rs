@@ -1,0 +1,120 @@
+//! Frames to slots in order: accepts only what is expected next.
+//!
+//! Go-back-N, the gateway's half: a slot beyond the expected one is a hole, answered by one `Resume`; a slot before it
+//! was seen. A gap counts only when it begins at the expected slot, so that a late answer to an old question cannot
+//! open a hole. The cursor knows one boot; another boot is another cursor.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use thermowell_wire::line::{GapNotice, Samples};
+use thermowell_wire::{Boot, Reading, Slot};
+
+use crate::time::Monotonic;
+
+/// Durations of the cursor, on the flow axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two `Resume` for the same slot.
+    pub again: Duration,
+    /// Between two `Resume` for different slots.
+    pub apart: Duration,
+    /// Without progress for this long, `Resume` is repeated: it may have been lost.
+    pub progress: Duration,
+}
+
+/// What a `Samples` or `Gap` is to the cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival<T> {
+    /// Goes on at the expected slot.
+    InOrder(T),
+    /// Seen before, as a whole.
+    Duplicate,
+    /// Slots are missing before it.
+    Hole,
+    /// Of another boot.
+    Foreign,
+}
+
+/// Where the reading of one boot stands.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    timing: Timing,
+    boot: Boot,
+    expected: u64,
+    asked: Option<(u64, Monotonic)>,
+    progressed: Monotonic,
+}
+
+impl Cursor {
+    /// A cursor that expects `expected`; the caller sends the `Resume`.
+    #[must_use]
+    pub fn new(timing: Timing, expected: Slot, now: Monotonic) -> Self {
+        Self { timing, boot: expected.boot, expected: expected.seq, asked: Some((expected.seq, now)), progressed: now }
+    }
+
+    /// The slot that is expected next.
+    #[must_use]
+    pub fn expected(&self) -> Slot {
+        Slot::new(self.boot, self.expected)
+    }
+
+    /// Takes `samples` where they go on: the readings from the expected slot on.
+    pub fn samples<'a>(&self, samples: &'a Samples) -> Arrival<&'a [Reading]> {
+        if samples.tag != self.boot.tag() {
+            return Arrival::Foreign;
+        }
+        let Some(seen) = self.expected.checked_sub(samples.seq) else { return Arrival::Hole };
+        match usize::try_from(seen).ok().and_then(|seen| samples.readings.get(seen..)) {
+            Some(rest) if !rest.is_empty() => Arrival::InOrder(rest),
+            Some(_) | None => Arrival::Duplicate,
+        }
+    }
+
+    /// Takes a gap where it begins at the expected slot.
+    #[must_use]
+    pub fn gap(&self, gap: &GapNotice) -> Arrival<Range<u64>> {
+        if gap.tag != self.boot.tag() {
+            Arrival::Foreign
+        } else if gap.from == self.expected {
+            Arrival::InOrder(gap.from..gap.to)
+        } else if gap.from < self.expected {
+            Arrival::Duplicate
+        } else {
+            Arrival::Hole
+        }
+    }
+
+    /// Slots below `expected` are taken.
+    pub fn advance(&mut self, expected: u64, now: Monotonic) {
+        self.expected = expected;
+        self.progressed = now;
+    }
+
+    /// Goes elsewhere; the caller sends the `Resume`.
+    pub fn aim(&mut self, expected: u64, now: Monotonic) {
+        self.expected = expected;
+        self.progressed = now;
+        self.asked = Some((expected, now));
+    }
+
+    /// Whether a `Resume` for the expected slot may be sent now, because of a hole; notes that it was.
+    pub fn may_resume(&mut self, now: Monotonic) -> bool {
+        let due = match self.asked {
+            Some((seq, at)) if seq == self.expected => now.since(at) >= self.timing.again,
+            Some((_, at)) => now.since(at) >= self.timing.apart,
+            None => true,
+        };
+        if due {
+            self.asked = Some((self.expected, now));
+        }
+        due
+    }
+
+    /// When the lack of progress is answered by another `Resume`.
+    #[must_use]
+    pub fn stalled_at(&self) -> Monotonic {
+        let asked = self.asked.map_or(self.progressed, |(_, at)| at);
+        self.progressed.max(asked).after(self.timing.progress)
+    }
+}

@@ -1,0 +1,532 @@
+//! Delivery: exactly once into the stream, in order.
+//!
+//! The stream's end is the only truth. The publisher reads it on every connect, after a refusal and after an unknown
+//! outcome, and goes on behind it; one message is in flight, and each carries the sequence that it expects the stream's
+//! end to have. A retry, a zombie from before a crash or a second writer is refused instead of stored.
+//!
+//! ```text
+//!            Connected               Tail
+//!   away ───────────────▶ unknown ─────────▶ known ──┐ Publish, Acknowledged
+//!    ▲                      ▲ ▲                │ ▲   │
+//!    │ Disconnected         │ └── Refused ─────┘ └───┘
+//!    └── from anywhere      └──── 5 s ──── conflict ───▶ stop, after 3 in a minute
+//! ```
+//!
+//! A publish that was sent is answered before the next one goes out: an answer that came too late would else be taken
+//! for the answer to another message. A disconnect cancels what is under way, and its answers with it; a message that
+//! is stored all the same is found at the stream's end, or is the zombie that the expectation refuses.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use thermowell_wire::batch::decode;
+use thermowell_wire::line::GapReason;
+use thermowell_wire::{Boot, Slot};
+
+use crate::batch::{Body, Record, Stamp};
+use crate::spool::Spool;
+use crate::time::Monotonic;
+
+/// Conflicts within the window that stop a boiler.
+const CONFLICTS_MAX: usize = 3;
+/// Refusals in a row that are answered at once; then the tail is read at a pause.
+const EAGER_MAX: u32 = 2;
+/// How often a record is refused for good before it is put aside: the server may only be starting.
+const PUT_ASIDE_AFTER: u32 = 3;
+
+/// Durations of the publisher, on the flow axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Records stay this long behind their acknowledgement, in connected time.
+    pub keep: Duration,
+    /// Between two readings of the tail that failed or led nowhere.
+    pub again: Duration,
+    /// No answer for this long counts as an unknown outcome. Longer than the shell's own time-outs.
+    pub answer: Duration,
+    /// A message that begins at most this much before the stored end is moved up to it.
+    pub overlap: Duration,
+    /// Conflicts are counted over this long.
+    pub conflict_window: Duration,
+    /// Between a conflict and the next look.
+    pub conflict_pause: Duration,
+}
+
+/// Why the server did not take a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The stream's end is not at the expected sequence (10071).
+    WrongSequence,
+    /// Nobody knows: it may be stored or not.
+    Unknown,
+    /// It will never take a message so large.
+    TooLarge,
+    /// It says no, and will again.
+    Permanent(String),
+}
+
+/// The device that was accepted last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// [`thermowell_wire::device_id`] of its serial number.
+    pub device: u32,
+    /// Its boot.
+    pub boot: Boot,
+    /// The oldest slot that its ring can hold.
+    pub oldest: u64,
+    /// The slot that it samples next.
+    pub next: u64,
+    /// It can be asked now.
+    pub open: bool,
+}
+
+/// Where the stream ends for this boiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    /// Not read yet.
+    Unknown,
+    /// Nowhere: there is no message, and nothing to begin with.
+    Nothing,
+    /// There is no message; the history begins here.
+    Origin(Slot),
+    /// The next slot.
+    At(Slot),
+}
+
+#[derive(Clone, Debug)]
+struct InFlight {
+    first: Slot,
+    end: Slot,
+    end_utc_ns: i64,
+    deadline: Monotonic,
+    gap: Option<Gap>,
+}
+
+/// A gap that is in the stream now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Its first slot.
+    pub first: Slot,
+    /// The slot behind its last one.
+    pub end: u64,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// What the publisher wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing, until something happens.
+    Wait,
+    /// The subject's last message.
+    ReadTail,
+    /// This message, if the subject's last sequence is `expected`.
+    Publish {
+        /// The expectation; 0 is none.
+        expected: u64,
+        /// The message.
+        payload: Vec<u8>,
+        /// The first slot was moved up to this UTC, in nanoseconds.
+        moved: Option<(Slot, i64)>,
+    },
+    /// These slots are missing before what is held, and the device may still have them.
+    Hole(Slot),
+    /// The stream's end is not ours.
+    Conflict(Conflict),
+}
+
+/// The stream's end is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// What was found there.
+    pub found: String,
+    /// The third one in a minute: this boiler stops.
+    pub stop: bool,
+}
+
+/// What a read tail told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nobody asked.
+    Stale,
+    /// The stream ends where it should, or is met for the first time.
+    Known,
+    /// It ends before what was acknowledged.
+    WentBack {
+        /// The sequence that was expected.
+        expected: u64,
+        /// The sequence that was found; 0 is none.
+        found: u64,
+        /// Slots that have to be published again.
+        slots: u64,
+    },
+    /// It is not ours.
+    Conflict(Conflict),
+}
+
+/// The publisher of one boiler.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    timing: Timing,
+    connected: bool,
+    connected_since: Monotonic,
+    connected_before: Duration,
+    asked: Option<Monotonic>,
+    retry_at: Monotonic,
+    refusals: u32,
+    for_good: u32,
+    position: Position,
+    sequence: u64,
+    end_utc_ns: Option<i64>,
+    in_flight: Option<InFlight>,
+    /// The furthest acknowledged: what a rollback is measured against.
+    reached: Option<(u64, Slot)>,
+    conflicts: VecDeque<Monotonic>,
+    stopped: bool,
+}
+
+impl Publisher {
+    /// A publisher whose server is away.
+    #[must_use]
+    pub fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            connected: false,
+            connected_since: Monotonic::default(),
+            connected_before: Duration::ZERO,
+            asked: None,
+            retry_at: Monotonic::default(),
+            refusals: 0,
+            for_good: 0,
+            position: Position::Unknown,
+            sequence: 0,
+            end_utc_ns: None,
+            in_flight: None,
+            reached: None,
+            conflicts: VecDeque::new(),
+            stopped: false,
+        }
+    }
+
+    /// Whether the server is there.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether an answer is awaited, or the tail has to be read first.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.in_flight.is_some() || (self.connected && !self.stopped && self.position == Position::Unknown)
+    }
+
+    /// Where the stream ends, once that is known and there is something.
+    #[must_use]
+    pub fn end(&self) -> Option<Slot> {
+        match self.position {
+            Position::At(slot) => Some(slot),
+            Position::Unknown | Position::Nothing | Position::Origin(_) => None,
+        }
+    }
+
+    /// Whether the stream's end was read.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.position != Position::Unknown
+    }
+
+    /// The first slot of `boot` that the stream needs; none while that is not known.
+    #[must_use]
+    pub fn wanted(&self, boot: Boot) -> Option<u64> {
+        match self.position {
+            Position::At(slot) | Position::Origin(slot) => Some(if slot.boot == boot { slot.seq } else { 0 }),
+            Position::Unknown | Position::Nothing => None,
+        }
+    }
+
+    /// How long the server has been there, altogether.
+    #[must_use]
+    pub fn connected_time(&self, now: Monotonic) -> Duration {
+        let running = if self.connected { now.since(self.connected_since) } else { Duration::ZERO };
+        self.connected_before + running
+    }
+
+    /// The server is there.
+    pub fn connect(&mut self, now: Monotonic) {
+        if !self.connected {
+            self.connected_since = now;
+        }
+        self.connected = true;
+        self.forget();
+        self.retry_at = now;
+        self.refusals = 0;
+    }
+
+    /// The server is away.
+    pub fn disconnect(&mut self, now: Monotonic) {
+        self.connected_before = self.connected_time(now);
+        self.connected = false;
+        self.forget();
+    }
+
+    /// What was known of the stream's end is doubtful, and nobody will answer what was asked.
+    fn forget(&mut self) {
+        self.position = Position::Unknown;
+        self.asked = None;
+        self.in_flight = None;
+    }
+
+    /// The tail could not be read.
+    pub fn tail_unknown(&mut self, now: Monotonic) {
+        self.asked = None;
+        self.retry_at = now.after(self.timing.again);
+    }
+
+    /// The subject's last message, or that there is none.
+    pub fn tail(
+        &mut self,
+        now: Monotonic,
+        tail: Option<(u64, &[u8])>,
+        device: Option<u32>,
+        live: Option<Live>,
+        spool: &mut Spool,
+    ) -> Told {
+        if self.asked.take().is_none() || self.position != Position::Unknown {
+            return Told::Stale;
+        }
+        let Some((sequence, bytes)) = tail else {
+            (self.sequence, self.end_utc_ns, self.position) = (0, None, Position::Nothing);
+            let slots = spool.settle(None, self.connected_time(now));
+            return self.compare(0, None, slots);
+        };
+        let packed = match decode(bytes) {
+            Ok(packed) => packed,
+            Err(cause) => return Told::Conflict(self.conflict(now, format!("message {sequence}: {cause}"))),
+        };
+        let end = packed.end();
+        if let Some(device) = device.filter(|&device| device != packed.device()) {
+            let found = format!("message {sequence} of device {:08x}, ours is {device:08x}", packed.device());
+            return Told::Conflict(self.conflict(now, found));
+        }
+        if let Some(found) = beyond(end, live) {
+            return Told::Conflict(self.conflict(now, format!("message {sequence} up to {found}")));
+        }
+        (self.sequence, self.end_utc_ns, self.position) = (sequence, Some(packed.end_utc_ns()), Position::At(end));
+        let slots = spool.settle(Some(end), self.connected_time(now));
+        self.compare(sequence, Some(end), slots)
+    }
+
+    fn compare(&mut self, found: u64, end: Option<Slot>, slots: u64) -> Told {
+        let before = core::mem::replace(&mut self.reached, end.map(|end| (found, end)));
+        match before {
+            Some((expected, slot)) if end.is_none_or(|end| end < slot) => Told::WentBack { expected, found, slots },
+            Some(_) | None => Told::Known,
+        }
+    }
+
+    fn conflict(&mut self, now: Monotonic, found: String) -> Conflict {
+        let window = self.timing.conflict_window;
+        self.conflicts.retain(|&at| now.since(at) < window);
+        self.conflicts.push_back(now);
+        self.position = Position::Unknown;
+        self.retry_at = now.after(self.timing.conflict_pause);
+        self.stopped |= self.conflicts.len() >= CONFLICTS_MAX;
+        Conflict { found, stop: self.stopped }
+    }
+
+    /// The message in flight is stored. Returns the gap, where it was one.
+    pub fn acknowledge(&mut self, now: Monotonic, sequence: u64, spool: &mut Spool) -> Option<Gap> {
+        let flown = self.in_flight.take()?;
+        if sequence <= self.sequence {
+            // Not the answer to this message: the stream knows better.
+            self.position = Position::Unknown;
+            return None;
+        }
+        spool.acknowledge(flown.first, self.connected_time(now));
+        (self.refusals, self.for_good) = (0, 0);
+        if self.position != Position::Unknown {
+            (self.sequence, self.end_utc_ns, self.position) =
+                (sequence, Some(flown.end_utc_ns), Position::At(flown.end));
+            self.reached = Some((sequence, flown.end));
+        }
+        flown.gap
+    }
+
+    /// The message in flight was refused, or nobody knows. Returns the slots that are put aside, where they are.
+    pub fn refuse(&mut self, now: Monotonic, refused: &Refused, spool: &mut Spool) -> u64 {
+        let Some(flown) = self.in_flight.take() else { return 0 };
+        self.position = Position::Unknown;
+        self.refusals = self.refusals.saturating_add(1);
+        let eager = self.refusals <= EAGER_MAX;
+        self.retry_at = if eager { now } else { now.after(self.timing.again) };
+        match refused {
+            Refused::WrongSequence | Refused::Unknown => 0,
+            Refused::TooLarge => put_aside(flown.first, spool),
+            Refused::Permanent(_) => {
+                self.for_good += 1;
+                self.retry_at = now.after(self.timing.again);
+                if self.for_good < PUT_ASIDE_AFTER { 0 } else { put_aside(flown.first, spool) }
+            }
+        }
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, now: Monotonic, live: Option<Live>, spool: &mut Spool) -> Next {
+        if let Some(deadline) = self.in_flight.as_ref().map(|flown| flown.deadline) {
+            if now < deadline {
+                return Next::Wait;
+            }
+            self.refuse(now, &Refused::Unknown, spool);
+        }
+        if self.stopped || !self.connected {
+            return Next::Wait;
+        }
+        if self.position == Position::Unknown {
+            return self.read_tail(now);
+        }
+        if let Position::At(end) = self.position
+            && let Some(found) = beyond(end, live)
+        {
+            return Next::Conflict(self.conflict(now, format!("slots up to {found}")));
+        }
+        if self.position == Position::Nothing {
+            let Some(origin) = origin(live, spool) else { return Next::Wait };
+            self.position = Position::Origin(origin);
+        }
+        self.go_on(now, live, spool)
+    }
+
+    fn read_tail(&mut self, now: Monotonic) -> Next {
+        let waiting = self.asked.is_some_and(|at| now.since(at) < self.timing.answer);
+        if waiting || now < self.retry_at {
+            return Next::Wait;
+        }
+        self.asked = Some(now);
+        Next::ReadTail
+    }
+
+    /// The next message behind a known position.
+    fn go_on(&mut self, now: Monotonic, live: Option<Live>, spool: &mut Spool) -> Next {
+        loop {
+            let (at, virgin) = match self.position {
+                Position::At(slot) => (slot, false),
+                Position::Origin(slot) => (slot, true),
+                Position::Unknown | Position::Nothing => return Next::Wait,
+            };
+            let Some(record) = spool.at_or_after(at) else { return Next::Wait };
+            let first = record.first;
+            let want = if first.boot > at.boot { Slot::new(first.boot, 0) } else { at };
+            if first > want {
+                if live.is_some_and(|live| live.boot == want.boot) {
+                    return Next::Hole(want);
+                }
+                if virgin {
+                    self.position = Position::Origin(first);
+                } else {
+                    let gap = gap_before(record, want.seq);
+                    spool.insert(gap);
+                }
+                continue;
+            }
+            if virgin && record.body == Body::Gap(GapReason::Ring) {
+                // Nothing lies before it that could be missing.
+                self.position = Position::Origin(record.end());
+                spool.remove(first);
+                continue;
+            }
+            return self.publish(now, want, record.clone());
+        }
+    }
+
+    fn publish(&mut self, now: Monotonic, from: Slot, record: Record) -> Next {
+        let (Some(utc_ns), Stamp::Stamped { clock, .. }) = (record.utc_ns(from.seq), record.stamp) else {
+            return Next::Wait;
+        };
+        let moved_ns = self.end_utc_ns.filter(|&end| self.is_overlap(end - utc_ns, record.origin.period_ns));
+        let first_utc_ns = moved_ns.unwrap_or(utc_ns);
+        let slots = i64::try_from(record.end - from.seq).unwrap_or(i64::MAX);
+        let gap = match record.body {
+            Body::Gap(reason) => Some(Gap { first: from, end: record.end, reason }),
+            Body::Samples(_) => None,
+        };
+        self.in_flight = Some(InFlight {
+            first: record.first,
+            end: record.end(),
+            end_utc_ns: first_utc_ns.saturating_add(slots.saturating_mul(i64::from(record.origin.period_ns))),
+            deadline: now.after(self.timing.answer),
+            gap,
+        });
+        Next::Publish {
+            expected: self.sequence,
+            payload: record.message(from.seq, first_utc_ns, clock),
+            moved: moved_ns.map(|utc_ns| (from, utc_ns)),
+        }
+    }
+
+    /// Whether a message that begins `ns` before the stored end is moved up to it. Less than half a period is left: it
+    /// comes from following the device's clock, and no stamp goes back.
+    fn is_overlap(&self, ns: i64, period_ns: u32) -> bool {
+        let limit = i64::try_from(self.timing.overlap.as_nanos()).unwrap_or(i64::MAX);
+        ns > i64::from(period_ns / 2) && ns <= limit
+    }
+
+    /// The latest time at which [`Publisher::next`] wants to be called.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Monotonic> {
+        if let Some(flown) = &self.in_flight {
+            return Some(flown.deadline);
+        }
+        if !self.connected || self.stopped || self.position != Position::Unknown {
+            return None;
+        }
+        Some(self.asked.map_or(self.retry_at, |at| at.after(self.timing.answer).max(self.retry_at)))
+    }
+}
+
+/// The stream's end, where it lies beyond what the device can have sampled.
+fn beyond(end: Slot, live: Option<Live>) -> Option<String> {
+    let live = live?;
+    if end.boot > live.boot {
+        return Some(format!("{end}, but the device is in boot {}", live.boot));
+    }
+    (end.boot == live.boot && end.seq > live.next).then(|| format!("{end}, but the device is at {}", live.next))
+}
+
+/// Where a history without a predecessor begins: the oldest of memory and ring.
+fn origin(live: Option<Live>, spool: &Spool) -> Option<Slot> {
+    let held = spool.front().map(|record| record.first);
+    let ring = live.filter(|live| live.open).map(|live| Slot::new(live.boot, live.oldest));
+    match (held, ring) {
+        (Some(held), Some(ring)) => Some(held.min(ring)),
+        (held, ring) => held.or(ring),
+    }
+}
+
+/// The absence of the slots from `from` up to `record`, which nobody has any more.
+fn gap_before(record: &Record, from: u64) -> Record {
+    let mut gap = Record::gap(Slot::new(record.first.boot, from), record.first.seq, GapReason::Ring, record.origin);
+    let slots = i64::try_from(gap.slots()).unwrap_or(i64::MAX);
+    let back = slots.saturating_mul(i64::from(record.origin.period_ns));
+    gap.stamp = match record.stamp {
+        Stamp::Waiting => Stamp::Waiting,
+        Stamp::Placed(ns) => Stamp::Placed(ns.saturating_sub(back)),
+        Stamp::Stamped { utc_ns, clock } => Stamp::Stamped { utc_ns: utc_ns.saturating_sub(back), clock },
+    };
+    gap
+}
+
+/// Puts the record aside as a gap, unless it is one.
+fn put_aside(first: Slot, spool: &mut Spool) -> u64 {
+    let Some(mut record) = spool.remove(first) else { return 0 };
+    let slots = match record.body {
+        Body::Samples(_) => record.slots(),
+        Body::Gap(_) => 0,
+    };
+    if slots > 0 {
+        record.body = Body::Gap(GapReason::Discarded);
+    }
+    spool.insert(record);
+    slots
+}

@@ -1,0 +1,308 @@
+//! The serial link: who is on the other side, and whether it still talks.
+//!
+//! ```text
+//!            PortOpened                Hello accepted
+//!   Down ───────────────▶ Silent ──────────────────────▶ Up
+//!    ▲                      ▲ │ Hello refused             │
+//!    │ PortClosed           │ └──────────▶ Refused         │ 1 s without a valid frame
+//!    └── from anywhere      └──────────────────────────────┘
+//! ```
+//!
+//! `Identify` goes out on opening, after a second without a valid frame, on a foreign tag, and once a second to a
+//! device that was refused. The session outlives the port: what is known of a boot stays true when the cable is out.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use thermowell_wire::line::{Hello, PROTOCOL, Status, ToDevice};
+use thermowell_wire::{Boot, Slot, device_id};
+
+use crate::published;
+use crate::time::Monotonic;
+
+/// Pings that follow the first `Resume` quickly: nothing is stamped before three pongs.
+const QUICK_PINGS: u32 = 3;
+/// The longest period that a device may have: stamps keep it in 32 bits of nanoseconds.
+const PERIOD_US_MAX: u32 = 4_000_000;
+
+/// Durations of the link, on the flow axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Without a valid frame for this long, the device is asked who it is; also the pause between two such questions.
+    pub silence: Duration,
+    /// Between two pings.
+    pub ping: Duration,
+    /// Between the first pings.
+    pub ping_quick: Duration,
+}
+
+/// A device that was accepted, and what is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// What it said about itself last.
+    pub hello: Hello,
+    /// The slot that it samples next, as far as it was heard.
+    pub next: u64,
+    /// What it reported last in this boot.
+    pub status: Option<Status>,
+}
+
+impl Session {
+    /// Its boot.
+    #[must_use]
+    pub fn boot(&self) -> Boot {
+        self.hello.boot
+    }
+
+    /// The 32 bits that stand for it in packed layouts.
+    #[must_use]
+    pub fn device(&self) -> u32 {
+        device_id(&self.hello.serial_number)
+    }
+
+    /// Nanoseconds of device time between two slots.
+    #[must_use]
+    pub fn period_ns(&self) -> u32 {
+        // `refusal` has checked the product's range.
+        self.hello.period_us.saturating_mul(1_000)
+    }
+
+    /// The last slot whose place in time still fits the arithmetic of stamps: 73 years at 10 ms.
+    #[must_use]
+    pub fn seq_max(&self) -> u64 {
+        (u64::MAX / 8) / u64::from(self.period_ns().max(1))
+    }
+
+    /// The oldest slot that the ring can still hold.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.hello.oldest.max(self.next.saturating_sub(u64::from(self.hello.ring)))
+    }
+
+    /// Learns that slots below `next` exist.
+    pub fn saw_next(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+}
+
+/// What became of a `Hello`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// The same boot as before, or the first one of this run.
+    Accepted {
+        /// The boot that has ended, where this one is another.
+        ended: Option<Boot>,
+        /// No session was known for this boot.
+        new: bool,
+    },
+    /// Not to be read from.
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+        /// Not said before of this device.
+        news: bool,
+    },
+}
+
+/// The link of one boiler.
+#[derive(Clone, Debug)]
+pub struct Link {
+    timing: Timing,
+    bound: Option<String>,
+    simulated_only: bool,
+    state: published::Link,
+    session: Option<Session>,
+    /// The last valid frame, or the opening.
+    heard: Monotonic,
+    identified: Option<Monotonic>,
+    refused: Option<String>,
+    nonce: u32,
+    /// The first nonce of this opening: older pongs are bytes that waited in the port.
+    nonce_first: u32,
+    ping_at: Option<Monotonic>,
+    quick_left: u32,
+}
+
+impl Link {
+    /// A link whose port is closed, bound to `serial_number` or to the first device that it meets.
+    #[must_use]
+    pub fn new(timing: Timing, serial_number: Option<String>, simulated_only: bool) -> Self {
+        Self {
+            timing,
+            bound: serial_number,
+            simulated_only,
+            state: published::Link::Down,
+            session: None,
+            heard: Monotonic::default(),
+            identified: None,
+            refused: None,
+            nonce: 0,
+            nonce_first: 0,
+            ping_at: None,
+            quick_left: 0,
+        }
+    }
+
+    /// The state as published.
+    #[must_use]
+    pub fn state(&self) -> published::Link {
+        self.state
+    }
+
+    /// The device, known since this port was opened.
+    #[must_use]
+    pub fn live(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|_| self.ping_at.is_some())
+    }
+
+    /// The device that was accepted last, whether the port is open or not.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// The device that was accepted last, to note what it says.
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        self.session.as_mut()
+    }
+
+    /// The serial number that this link is bound to.
+    #[must_use]
+    pub fn bound(&self) -> Option<&str> {
+        self.bound.as_deref()
+    }
+
+    /// The port is open: nothing that was said before counts.
+    pub fn open(&mut self, now: Monotonic, out: &mut Vec<ToDevice>) {
+        self.state = published::Link::Silent;
+        self.heard = now;
+        self.ping_at = None;
+        self.nonce_first = self.nonce;
+        self.identify(now, out);
+    }
+
+    /// The port is gone.
+    pub fn close(&mut self) {
+        self.state = published::Link::Down;
+        self.ping_at = None;
+        self.identified = None;
+    }
+
+    /// A valid frame came in.
+    pub fn hear(&mut self, now: Monotonic) {
+        self.heard = now;
+        if self.state == published::Link::Silent && self.ping_at.is_some() {
+            self.state = published::Link::Up;
+        }
+    }
+
+    /// The device says who it is. `held` is the end of what is held of its boot.
+    pub fn greet(&mut self, now: Monotonic, hello: Hello, held: Option<Slot>) -> Greeting {
+        if let Some(reason) = self.refusal(&hello, held) {
+            self.state = published::Link::Refused;
+            self.ping_at = None;
+            let news = self.refused.as_ref() != Some(&reason);
+            self.refused = Some(reason.clone());
+            return Greeting::Refused { reason, news };
+        }
+        self.refused = None;
+        self.state = published::Link::Up;
+        self.bound.get_or_insert_with(|| hello.serial_number.to_string());
+        let before = self.session.as_ref().map(Session::boot);
+        let new = before != Some(hello.boot);
+        let ended = before.filter(|_| new);
+        match self.session.as_mut().filter(|_| !new) {
+            Some(session) => {
+                session.saw_next(hello.next);
+                session.hello = hello;
+            }
+            None => self.session = Some(Session { next: hello.next, hello, status: None }),
+        }
+        if new || self.ping_at.is_none() {
+            self.quick_left = QUICK_PINGS;
+            self.ping_at = Some(now);
+            self.nonce_first = self.nonce;
+        }
+        Greeting::Accepted { ended, new }
+    }
+
+    /// Why this device is not read from; none where it is.
+    fn refusal(&self, hello: &Hello, held: Option<Slot>) -> Option<String> {
+        if hello.protocol > PROTOCOL {
+            return Some(format!("it speaks protocol {}, this gateway up to {PROTOCOL}: update it", hello.protocol));
+        }
+        if let Some(bound) = self.bound.as_deref().filter(|&bound| bound != hello.serial_number.as_str()) {
+            let serial = &hello.serial_number;
+            return Some(format!("its serial number is {serial}, this boiler is bound to {bound}: check the port"));
+        }
+        if self.simulated_only && !hello.simulated {
+            return Some("it is not simulated, but the clock is scaled: set the speed to 1".into());
+        }
+        if hello.period_us == 0 || hello.period_us > PERIOD_US_MAX {
+            return Some(format!("its sampling period of {} µs is out of range", hello.period_us));
+        }
+        let known = self.session.as_ref().map(Session::boot);
+        if known.is_some_and(|known| known > hello.boot) {
+            return Some(format!("its boot {} is older than one already seen", hello.boot));
+        }
+        let end = held.filter(|held| held.boot == hello.boot && held.seq > hello.next)?;
+        Some(format!("its next slot is {}, but {} is held already: its boots are not unique", hello.next, end.seq))
+    }
+
+    /// A frame of a boot that is not the session's.
+    pub fn foreign(&mut self, now: Monotonic, out: &mut Vec<ToDevice>) {
+        if self.identified.is_none_or(|last| now.since(last) >= self.timing.silence) {
+            self.identify(now, out);
+        }
+    }
+
+    /// Whether this pong answers a ping of this opening.
+    #[must_use]
+    pub fn is_own(&self, nonce: u32) -> bool {
+        self.ping_at.is_some() && nonce.wrapping_sub(self.nonce_first) < self.nonce.wrapping_sub(self.nonce_first)
+    }
+
+    /// Sends what is due.
+    pub fn wake(&mut self, now: Monotonic, out: &mut Vec<ToDevice>) {
+        if self.identify_at().is_some_and(|at| at <= now) {
+            if self.state == published::Link::Up {
+                self.state = published::Link::Silent;
+            }
+            self.identify(now, out);
+        }
+        if self.ping_at.is_some_and(|at| at <= now) {
+            out.push(ToDevice::Ping { nonce: self.nonce });
+            self.nonce = self.nonce.wrapping_add(1);
+            self.quick_left = self.quick_left.saturating_sub(1);
+            let pause = if self.quick_left > 0 { self.timing.ping_quick } else { self.timing.ping };
+            self.ping_at = Some(now.after(pause));
+        }
+    }
+
+    /// The latest time at which [`Link::wake`] wants to be called.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Monotonic> {
+        [self.identify_at(), self.ping_at].into_iter().flatten().min()
+    }
+
+    fn identify_at(&self) -> Option<Monotonic> {
+        let asked = self.identified.unwrap_or(self.heard);
+        match self.state {
+            published::Link::Down => None,
+            // A device that goes on sending to whoever was here before has not said who it is.
+            published::Link::Silent | published::Link::Up if self.ping_at.is_some() => {
+                Some(asked.max(self.heard).after(self.timing.silence))
+            }
+            published::Link::Refused | published::Link::Silent | published::Link::Up => {
+                Some(asked.after(self.timing.silence))
+            }
+        }
+    }
+
+    fn identify(&mut self, now: Monotonic, out: &mut Vec<ToDevice>) {
+        self.identified = Some(now);
+        out.push(ToDevice::Identify);
+    }
+}

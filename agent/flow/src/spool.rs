@@ -1,0 +1,209 @@
+//! What was read and may still be needed: records in memory, ordered by slot.
+//!
+//! A record stays for a while behind its acknowledgement, because a broker that crashes loses its last `sync_interval`:
+//! 3 × that, counted while connected. It is bounded in bytes; a full spool stops the reading, so that the device's ring
+//! keeps what it can and names the rest. Nothing here is ever dropped that was not acknowledged.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use thermowell_wire::batch::{COUNT_MAX, encoded_max};
+use thermowell_wire::{Boot, Slot};
+
+use crate::batch::{Record, Stamp};
+
+/// What a record costs beside its body: itself, its place in the tree, the allocator's share.
+const OVERHEAD: usize = 160;
+
+/// Whether a slot is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Up to this slot, exclusive.
+    Held(u64),
+    /// Not, and the next slot of this boot that is held, where there is one.
+    Free(Option<u64>),
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    record: Record,
+    /// The connected time at which it was acknowledged.
+    acknowledged: Option<Duration>,
+}
+
+/// The records of one boiler.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    entries: BTreeMap<Slot, Entry>,
+    limit: usize,
+    bytes: usize,
+    backlog: u64,
+    unstamped: usize,
+}
+
+impl Spool {
+    /// An empty spool of at most `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { entries: BTreeMap::new(), limit, bytes: 0, backlog: 0, unstamped: 0 }
+    }
+
+    /// Slots that are not acknowledged.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        self.backlog
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether one more batch of any size fits.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.bytes + encoded_max(COUNT_MAX) + OVERHEAD <= self.limit
+    }
+
+    /// Takes a record. `has_room` was asked before the reading; records are never refused here.
+    pub fn insert(&mut self, record: Record) {
+        debug_assert!(self.is_free(&record), "a slot is held once");
+        self.bytes += record.body_len() + OVERHEAD;
+        self.backlog += record.slots();
+        self.unstamped += usize::from(!is_stamped(&record));
+        self.entries.insert(record.first, Entry { record, acknowledged: None });
+    }
+
+    fn is_free(&self, record: &Record) -> bool {
+        match self.coverage(record.first) {
+            Coverage::Held(_) => false,
+            Coverage::Free(next) => next.is_none_or(|next| next >= record.end),
+        }
+    }
+
+    /// Whether `slot` is held.
+    #[must_use]
+    pub fn coverage(&self, slot: Slot) -> Coverage {
+        if let Some((_, entry)) = self.entries.range(..=slot).next_back()
+            && entry.record.first.boot == slot.boot
+            && entry.record.end > slot.seq
+        {
+            return Coverage::Held(entry.record.end);
+        }
+        let next = self.entries.range(slot..).next().filter(|(first, _)| first.boot == slot.boot);
+        Coverage::Free(next.map(|(first, _)| first.seq))
+    }
+
+    /// The first slot of `slot.boot` from `slot` on that is not held.
+    #[must_use]
+    pub fn contiguous_end(&self, slot: Slot) -> u64 {
+        let mut at = slot.seq;
+        while let Coverage::Held(end) = self.coverage(Slot::new(slot.boot, at)) {
+            at = end;
+        }
+        at
+    }
+
+    /// The slot behind the last one that is held of `boot`.
+    #[must_use]
+    pub fn last_end(&self, boot: Boot) -> Option<u64> {
+        let upto = Slot::new(boot, u64::MAX);
+        let (_, entry) = self.entries.range(..=upto).next_back()?;
+        (entry.record.first.boot == boot).then_some(entry.record.end)
+    }
+
+    /// The first record.
+    #[must_use]
+    pub fn front(&self) -> Option<&Record> {
+        self.entries.values().next().map(|entry| &entry.record)
+    }
+
+    /// The record that holds `position`, or else the first behind it.
+    #[must_use]
+    pub fn at_or_after(&self, position: Slot) -> Option<&Record> {
+        let holding = self.entries.range(..=position).next_back().map(|(_, entry)| &entry.record);
+        holding
+            .filter(|record| record.end() > position)
+            .or_else(|| self.entries.range(position..).next().map(|(_, entry)| &entry.record))
+    }
+
+    /// The stream's end is `position`: records up to it are acknowledged, the others are not. Returns how many slots
+    /// of acknowledged records have to be published again.
+    pub fn settle(&mut self, position: Option<Slot>, connected: Duration) -> u64 {
+        let mut back = 0;
+        self.backlog = 0;
+        for entry in self.entries.values_mut() {
+            if position.is_some_and(|position| entry.record.end() <= position) {
+                entry.acknowledged.get_or_insert(connected);
+            } else {
+                self.backlog += entry.record.slots();
+                if entry.acknowledged.take().is_some() {
+                    back += entry.record.slots();
+                }
+            }
+        }
+        back
+    }
+
+    /// The record that begins at `first` is in the stream.
+    pub fn acknowledge(&mut self, first: Slot, connected: Duration) {
+        if let Some(entry) = self.entries.get_mut(&first)
+            && entry.acknowledged.is_none()
+        {
+            entry.acknowledged = Some(connected);
+            self.backlog -= entry.record.slots();
+        }
+    }
+
+    /// Takes a record out.
+    pub fn remove(&mut self, first: Slot) -> Option<Record> {
+        let entry = self.entries.remove(&first)?;
+        self.bytes -= entry.record.body_len() + OVERHEAD;
+        self.unstamped -= usize::from(!is_stamped(&entry.record));
+        if entry.acknowledged.is_none() {
+            self.backlog -= entry.record.slots();
+        }
+        Some(entry.record)
+    }
+
+    /// Lets go of what was acknowledged `keep` of connected time ago.
+    pub fn prune(&mut self, connected: Duration, keep: Duration) {
+        while let Some((&first, entry)) = self.entries.first_key_value()
+            && entry.acknowledged.is_some_and(|at| connected.saturating_sub(at) >= keep)
+        {
+            self.remove(first);
+        }
+    }
+
+    /// How long from `connected` until [`Spool::prune`] finds something.
+    #[must_use]
+    pub fn prune_in(&self, connected: Duration, keep: Duration) -> Option<Duration> {
+        let (_, entry) = self.entries.first_key_value()?;
+        entry.acknowledged.map(|at| (at + keep).saturating_sub(connected))
+    }
+
+    /// Whether some record waits for its stamp.
+    #[must_use]
+    pub fn has_unstamped(&self) -> bool {
+        self.unstamped > 0
+    }
+
+    /// Moves the stamps of waiting records on.
+    pub fn stamp(&mut self, mut each: impl FnMut(&Record) -> Stamp) {
+        if self.unstamped == 0 {
+            return;
+        }
+        self.unstamped = 0;
+        for entry in self.entries.values_mut() {
+            if !is_stamped(&entry.record) {
+                entry.record.stamp = each(&entry.record);
+                self.unstamped += usize::from(!is_stamped(&entry.record));
+            }
+        }
+    }
+}
+
+fn is_stamped(record: &Record) -> bool {
+    matches!(record.stamp, Stamp::Stamped { .. })
+}
