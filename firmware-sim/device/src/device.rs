@@ -33,12 +33,14 @@ pub enum Event {
         /// The first slot behind them.
         to: u64,
     },
-    /// Slots `from..to` were wanted and are overwritten.
+    /// Slots `from..to` were wanted and are overwritten: the gateway is told so.
     Overwritten {
         /// The first of them.
         from: u64,
         /// The first slot behind them.
         to: u64,
+        /// Device time.
+        device_us: u64,
     },
     /// A lease began.
     LeaseAccepted {
@@ -346,7 +348,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             let Some(next) = self.link.take(now_us, &self.ring, self.config.period_us) else { break };
             let message = self.complete(next, now_us);
             if let ToGateway::Gap(gap) = &message {
-                self.note_gap(gap);
+                self.note_gap(gap, now_us);
             }
             let frame = encode(&message, &mut out[written..]).expect("every message fits into a frame");
             let length = frame.len();
@@ -357,9 +359,9 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         written
     }
 
-    fn note_gap(&mut self, gap: &GapNotice) {
+    fn note_gap(&mut self, gap: &GapNotice, device_us: u64) {
         match gap.reason {
-            GapReason::Ring => self.report(Event::Overwritten { from: gap.from, to: gap.to }),
+            GapReason::Ring => self.report(Event::Overwritten { from: gap.from, to: gap.to, device_us }),
             GapReason::Missed | GapReason::Discarded | GapReason::Clock => {}
         }
     }

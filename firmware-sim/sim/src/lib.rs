@@ -1,7 +1,27 @@
 //! The world around the firmware.
+//!
+//! ```text
+//!   scenario ──▶ plant ▶ sensor ─┐                         ┌─▶ account (what was sampled, what was destroyed)
+//!                                ├▶ source ▶ boiler ───────┤
+//!                        replay ─┘    (the real firmware)  └─▶ line ▶ port ──▶ the gateway
+//!                                          ▲                    (faults)
+//!                    clock × speed ── simulation ◀── console (orders)
+//! ```
+//! Everything left of `port` is deterministic: simulated time and a seed go in, and the same bytes come out. `clock`
+//! reads the clock, `port` and `account` do the input and output, `simulation` drives them in one thread.
 #![forbid(unsafe_code)]
 
+pub mod account;
+pub mod boiler;
+pub mod cli;
+pub mod clock;
+pub mod console;
+pub mod line;
 pub mod plant;
+pub mod port;
 pub mod scenario;
 pub mod sensor;
+pub mod simulation;
+pub mod source;
+pub mod station;
 pub mod weather;

@@ -1,2 +1,8 @@
-//! The binary.
-fn main() {}
+//! The simulator as a program of its own.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    firmware_sim::cli::main(std::env::args_os().collect())
+}

@@ -1,0 +1,285 @@
+//! One simulated boiler: the real firmware on a simulated board, with its power switch.
+//!
+//! Time is simulated nanoseconds since the epoch, handed in. However coarsely it is handed in, slots, reboots and
+//! faults happen at their own exact times, in order: the same seed gives the same readings at every speed and tick.
+
+use thermowell_device::{Actuators, Board, Config, Device, Event as DeviceEvent, Inputs, Measured, NonVolatile};
+use thermowell_wire::{BoilerId, Boot, Reading};
+
+use crate::account::{Entry, Event, true_ns};
+use crate::scenario::{BoilerScenario, DeviceFault, DeviceFaultKind};
+use crate::source::Source;
+
+/// What a simulated boiler is made of.
+#[derive(Debug)]
+pub struct BoilerSetup {
+    /// Its name.
+    pub id: BoilerId,
+    /// The firmware's configuration.
+    pub device: Config,
+    /// What is in store for it.
+    pub scenario: BoilerScenario,
+    /// What its inputs are connected to.
+    pub source: Source,
+    /// Slots of the ring.
+    pub ring: usize,
+    /// How often it has started before.
+    pub boots: u32,
+}
+
+/// One simulated boiler.
+#[derive(Debug)]
+pub struct Boiler {
+    id: BoilerId,
+    config: Config,
+    seed: u64,
+    drift_ppb: i64,
+    ring: usize,
+    nonvolatile: NonVolatile,
+    source: Source,
+    power: Power,
+    /// Device faults to come, the next one last.
+    faults: Vec<DeviceFault>,
+    journal: Vec<Entry>,
+}
+
+#[derive(Debug)]
+enum Power {
+    /// Off until then.
+    Off { until_ns: u64 },
+    /// On since then.
+    On(Box<Running>),
+}
+
+#[derive(Debug)]
+struct Running {
+    device: Device<Vec<Reading>>,
+    since_ns: u64,
+    /// Missed slots that are not in the journal yet.
+    missed: Option<(u64, u64)>,
+    /// Until when it does not sample, and since when.
+    silent: (u64, u64),
+}
+
+impl Boiler {
+    /// A boiler that is switched on at `on_ns`.
+    #[must_use]
+    pub fn new(setup: BoilerSetup, on_ns: u64) -> Self {
+        let BoilerSetup { id, device, scenario, source, ring, boots } = setup;
+        let mut faults = scenario.device.faults.clone();
+        faults.retain(|fault| fault.from_us.saturating_mul(1_000) >= on_ns);
+        faults.reverse();
+        Self {
+            id,
+            config: device,
+            seed: scenario.seed_of("boot"),
+            drift_ppb: parts_per_billion(scenario.device.drift_ppm),
+            ring,
+            nonvolatile: NonVolatile { boot_counter: boots, ..NonVolatile::default() },
+            source,
+            power: Power::Off { until_ns: on_ns },
+            faults,
+            journal: Vec::new(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &BoilerId {
+        &self.id
+    }
+
+    /// The device, while it is on.
+    #[must_use]
+    pub fn device(&self) -> Option<&Device<Vec<Reading>>> {
+        match &self.power {
+            Power::On(running) => Some(&running.device),
+            Power::Off { .. } => None,
+        }
+    }
+
+    /// Whether the line would carry its words now.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.device().is_some()
+    }
+
+    /// Lets everything happen that is due at `now_ns`. `utc` gives the UTC of a simulated time.
+    pub fn advance(&mut self, now_ns: u64, utc: impl Fn(u64) -> i64) {
+        while let Some(fault) = self.faults.pop_if(|fault| fault.from_us.saturating_mul(1_000) <= now_ns) {
+            let (from_ns, until_ns) = (fault.from_us.saturating_mul(1_000), fault.until_us.saturating_mul(1_000));
+            self.run_to(from_ns, &utc);
+            match fault.kind {
+                DeviceFaultKind::Reboot => self.switch_off(from_ns, until_ns),
+                DeviceFaultKind::Missed => self.silence(from_ns, until_ns),
+            }
+        }
+        self.run_to(now_ns, &utc);
+    }
+
+    /// Switches it off at `now_ns`, to which it must have advanced, and on again at `until_ns`.
+    pub fn switch_off(&mut self, now_ns: u64, until_ns: u64) {
+        if let Power::On(running) = &mut self.power {
+            note_missed(running, now_ns, &mut self.journal);
+            let (boot, slots) = (running.device.boot(), running.device.next());
+            self.journal.push(Entry::Event(Event::End { t_ns: now_ns, boot, slots }));
+        }
+        self.power = Power::Off { until_ns: until_ns.max(now_ns) };
+    }
+
+    /// Lets it miss the slots from `from_ns` until `until_ns`.
+    pub fn silence(&mut self, from_ns: u64, until_ns: u64) {
+        if let Power::On(running) = &mut self.power {
+            running.silent = (from_ns, until_ns);
+        }
+    }
+
+    /// Takes what came over the line. A device that is off hears nothing.
+    pub fn receive(&mut self, bytes: &[u8], now_ns: u64) {
+        let Power::On(running) = &mut self.power else { return };
+        let device_us = device_us(now_ns.saturating_sub(running.since_ns), self.drift_ppb);
+        for chunk in bytes.chunks(256) {
+            running.device.receive(chunk, device_us);
+            note_events(running, self.drift_ppb, &mut self.journal);
+        }
+    }
+
+    /// Writes what leaves over the line now into `out` and returns how many bytes.
+    pub fn transmit(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
+        let Power::On(running) = &mut self.power else { return 0 };
+        let device_us = device_us(now_ns.saturating_sub(running.since_ns), self.drift_ppb);
+        let written = running.device.transmit(device_us, out);
+        note_events(running, self.drift_ppb, &mut self.journal);
+        written
+    }
+
+    /// Enters something that happened around the boiler.
+    pub fn enter(&mut self, event: Event) {
+        self.journal.push(Entry::Event(event));
+    }
+
+    /// What there is to account for since this was called last, in order.
+    pub fn take_journal(&mut self) -> impl Iterator<Item = Entry> {
+        self.journal.drain(..)
+    }
+
+    fn run_to(&mut self, now_ns: u64, utc: &impl Fn(u64) -> i64) {
+        if let Power::Off { until_ns } = self.power {
+            if now_ns < until_ns {
+                self.source.idle(now_ns / 1_000);
+                return;
+            }
+            self.source.idle(until_ns / 1_000);
+            self.power = Power::On(Box::new(self.boot(until_ns, utc(until_ns))));
+        }
+        let Power::On(running) = &mut self.power else { return };
+        let device_us = device_us(now_ns.saturating_sub(running.since_ns), self.drift_ppb);
+        let mut board = SimulatedBoard {
+            source: &mut self.source,
+            since_ns: running.since_ns,
+            drift_ppb: self.drift_ppb,
+            silent: running.silent,
+            missed: &mut running.missed,
+            boot: running.device.boot(),
+            journal: &mut self.journal,
+        };
+        running.device.poll(device_us, &mut board);
+        note_events(running, self.drift_ppb, &mut self.journal);
+    }
+
+    fn boot(&mut self, t_ns: u64, utc_ns: i64) -> Running {
+        let random = random_half(self.seed, self.nonvolatile.boot_counter);
+        let boot = self.nonvolatile.start(random);
+        let config = self.config.clone();
+        self.journal.push(Entry::Event(Event::Boot {
+            t_ns,
+            boot,
+            serial_number: config.serial_number.as_str().to_owned(),
+            utc_ns,
+            period_us: config.period_us,
+            drift_ppb: self.drift_ppb,
+            ring: self.ring as u64,
+        }));
+        let device = Device::new(config, boot, vec![Reading::default(); self.ring]);
+        Running { device, since_ns: t_ns, missed: None, silent: (0, 0) }
+    }
+}
+
+/// The board: the source as the device clock sees it, and the account of every slot.
+struct SimulatedBoard<'a> {
+    source: &'a mut Source,
+    since_ns: u64,
+    drift_ppb: i64,
+    silent: (u64, u64),
+    missed: &'a mut Option<(u64, u64)>,
+    boot: Boot,
+    journal: &'a mut Vec<Entry>,
+}
+
+impl Board for SimulatedBoard<'_> {
+    fn sample(&mut self, seq: u64, slot_us: u64, actuators: &Actuators) -> Option<Measured> {
+        let t_ns = when_ns(self.since_ns, slot_us, self.drift_ppb);
+        let measured = self.source.measure(t_ns / 1_000, actuators);
+        let measured = measured.filter(|_| !(self.silent.0..self.silent.1).contains(&t_ns));
+        let reading = measured.map(|it| Reading::new(it.flow, it.quality, actuators.pump, it.hot_water, it.flame));
+        self.journal.push(Entry::Slot(reading));
+        if reading.is_none() {
+            let from = self.missed.map_or(seq, |(from, _)| from);
+            *self.missed = Some((from, seq + 1));
+        } else if let Some((from, to)) = self.missed.take() {
+            self.journal.push(Entry::Event(Event::Missed { t_ns, boot: self.boot, from, to }));
+        }
+        measured
+    }
+
+    fn inputs(&mut self, device_us: u64, actuators: &Actuators) -> Inputs {
+        self.source.inputs(when_ns(self.since_ns, device_us, self.drift_ppb) / 1_000, actuators)
+    }
+}
+
+fn note_missed(running: &mut Running, t_ns: u64, journal: &mut Vec<Entry>) {
+    if let Some((from, to)) = running.missed.take() {
+        journal.push(Entry::Event(Event::Missed { t_ns, boot: running.device.boot(), from, to }));
+    }
+}
+
+/// Enters what the device reports. What it missed is entered slot by slot, by the board.
+fn note_events(running: &mut Running, drift_ppb: i64, journal: &mut Vec<Entry>) {
+    let boot = running.device.boot();
+    while let Some(event) = running.device.take_event() {
+        let when = |device_us| when_ns(running.since_ns, device_us, drift_ppb);
+        journal.push(Entry::Event(match event {
+            DeviceEvent::Missed { .. } => continue,
+            DeviceEvent::Overwritten { from, to, device_us } => Event::Ring { t_ns: when(device_us), boot, from, to },
+            DeviceEvent::LeaseAccepted { n, flow, lease_s, device_us } => {
+                Event::Lease { t_ns: when(device_us), boot, n, flow, lease_s }
+            }
+            DeviceEvent::OwnControl { n, device_us } => Event::OwnControl { t_ns: when(device_us), boot, n },
+        }));
+    }
+}
+
+/// The simulated time at which a device clock that started at `since_ns` shows `device_us`.
+fn when_ns(since_ns: u64, device_us: u64, drift_ppb: i64) -> u64 {
+    let passed_ns = true_ns(u128::from(device_us) * 1_000, drift_ppb);
+    since_ns.saturating_add(u64::try_from(passed_ns).unwrap_or(u64::MAX))
+}
+
+/// What a device clock shows when `passed_ns` have passed.
+fn device_us(passed_ns: u64, drift_ppb: i64) -> u64 {
+    let rate = u128::try_from(1_000_000_000 + drift_ppb).unwrap_or(1);
+    u64::try_from(u128::from(passed_ns) * rate / 1_000_000_000_000).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "float to integer `as` saturates; a scenario has at most 500 ppm")]
+fn parts_per_billion(ppm: f64) -> i64 {
+    (ppm * 1_000.0).round() as i64
+}
+
+/// The random half of a boot's name: splitmix64 of the seed and the number of the start.
+fn random_half(seed: u64, counter: u32) -> u32 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(u64::from(counter) + 1));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    u32::try_from(z >> 32).unwrap_or(0)
+}

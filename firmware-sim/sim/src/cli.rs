@@ -1,0 +1,271 @@
+//! The command line.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use thermowell_device::{Config, LineConfig};
+use thermowell_wire::BoilerId;
+
+use crate::account::{Writer, WriterError};
+use crate::boiler::{Boiler, BoilerSetup};
+use crate::clock::Clock;
+use crate::console::Console;
+use crate::line::Line;
+use crate::port::{Port, PortError, PortKind};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::simulation::{Simulation, SimulationError, log};
+use crate::source::Source;
+use crate::station::Station;
+
+/// Slots of the ring at speed 1: 120 s.
+const RING_SLOTS: u32 = 12_000;
+/// What 115,200 baud carry, with start and stop bit.
+const LINE_BYTES_PER_SECOND: u32 = 11_520;
+/// Real time of the line that a late tick may make up for.
+const BURST_US: u64 = 20_000;
+/// 16 MB of ring a boiler at the most, and simulated nanoseconds in a `u64` for months.
+const SPEED_MAX: u32 = 4_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  One boiler at /tmp/ports/b1, in real time:
+    firmware-sim --port-dir /tmp/ports
+  Two boilers, an hour in a minute, with everything that they sampled written down:
+    firmware-sim --boilers 2 --speed 60 --port-dir /tmp/ports --account /tmp/account
+  A cable that comes loose, and orders from a second terminal:
+    firmware-sim --scenario config/scenarios/unplug.toml --control /tmp/control
+    echo 'reboot b1 5s' | nc -U -q 1 /tmp/control";
+
+/// A simulated heating plant around the real firmware, on a pseudo-terminal.
+#[derive(Debug, Parser)]
+#[command(name = "firmware-sim", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// A boiler, by name; may be repeated
+    #[arg(long = "boiler", value_name = "ID", conflicts_with = "boilers")]
+    boiler: Vec<BoilerId>,
+    /// So many boilers: b1, b2, …
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    boilers: u16,
+    /// Simulated seconds in a real one
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SPEED_MAX)))]
+    speed: u32,
+    /// The CLOCK_BOOTTIME, in nanoseconds, at which simulated time begins; where it lies ahead, the boilers start then
+    #[arg(long, value_name = "NS")]
+    epoch_monotonic_ns: Option<u64>,
+    /// UTC at that moment, as 2026-01-07T00:00:00Z or in nanoseconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = parse_utc)]
+    epoch_utc: Option<i64>,
+    /// Where the ports are made, each under its boiler's name
+    #[arg(long, value_name = "DIR", default_value = "ports")]
+    port_dir: PathBuf,
+    /// Make unix sockets instead of pseudo-terminals
+    #[arg(long)]
+    socket: bool,
+    /// What the weather is like and what goes wrong
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// The seed of everything random, instead of the scenario's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Write down what is sampled and what is destroyed
+    #[arg(long, value_name = "DIR")]
+    account: Option<PathBuf>,
+    /// Take orders from a unix socket, or from standard input where it is `-`
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// Claim to be real boilers, to see a scaled clock refused
+    #[arg(long)]
+    real: bool,
+    /// The serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
+    #[arg(long = "serial-number", value_name = "ID=TEXT", value_parser = parse_serial_number)]
+    serial_numbers: Vec<(BoilerId, heapless::String<24>)>,
+}
+
+/// The simulator cannot be put together.
+#[derive(Debug, thiserror::Error)]
+enum SetupError {
+    #[error("the scenario is refused")]
+    Scenario(#[source] ScenarioError),
+    #[error("the scenario names {0}, which is none of the boilers")]
+    Stranger(BoilerId),
+    #[error("{0} is named twice")]
+    Twice(BoilerId),
+    #[error("no port for {boiler}")]
+    Port { boiler: BoilerId, source: PortError },
+    #[error("no account of {boiler}")]
+    Account { boiler: BoilerId, source: WriterError },
+    #[error("cannot take orders at {}", path.display())]
+    Console { path: PathBuf, source: std::io::Error },
+}
+
+/// Runs the simulator with these arguments, the first being its name, until it is asked to end.
+///
+/// Exit codes: 0, 1 for a failure, 2 for wrong arguments.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return if error.print().is_ok() { code } else { ExitCode::FAILURE };
+        }
+    };
+    match build(&args) {
+        Ok(simulation) => conclude(run(simulation)),
+        Err(error) => conclude(Err(Box::new(error))),
+    }
+}
+
+fn run(mut simulation: Simulation) -> Result<(), Box<dyn Error>> {
+    simulation.run().map_err(|error: SimulationError| error.into())
+}
+
+/// Says what went wrong, with its causes, on one line.
+fn conclude(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    // Where standard error is gone, the exit code still says it.
+    log(format_args!("{text}")).map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE)
+}
+
+fn build(args: &Args) -> Result<Simulation, SetupError> {
+    let ids = boiler_ids(args)?;
+    let scenario = match &args.scenario {
+        Some(path) => Scenario::read(path).map_err(SetupError::Scenario)?,
+        None => Scenario::default(),
+    };
+    let scenario = match args.seed {
+        Some(seed) => scenario.with_seed(seed),
+        None => scenario,
+    };
+    if let Some(stranger) = scenario.named().find(|named| !ids.contains(named)) {
+        return Err(SetupError::Stranger(stranger.clone()));
+    }
+    let clock = Clock::new(args.speed, args.epoch_monotonic_ns, args.epoch_utc);
+    let console = match args.control.as_deref() {
+        None => None,
+        Some(path) if path.as_os_str() == "-" => Some(Console::standard()),
+        Some(path) => {
+            let console = Console::socket(path);
+            Some(console.map_err(|source| SetupError::Console { path: path.to_owned(), source })?)
+        }
+    };
+    let stations = ids.iter().map(|id| station(args, &scenario, id, &clock)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Simulation::new(clock, stations, console))
+}
+
+fn boiler_ids(args: &Args) -> Result<Vec<BoilerId>, SetupError> {
+    let numbered = || (1..=args.boilers).map(|n| format!("b{n}").parse().expect("a letter and digits are an id"));
+    let ids: Vec<BoilerId> = if args.boiler.is_empty() { numbered().collect() } else { args.boiler.clone() };
+    match ids.iter().enumerate().find(|(index, id)| ids[..*index].contains(id)) {
+        Some((_, twice)) => Err(SetupError::Twice(twice.clone())),
+        None => Ok(ids),
+    }
+}
+
+fn station(args: &Args, scenario: &Scenario, id: &BoilerId, clock: &Clock) -> Result<Station, SetupError> {
+    let account = match &args.account {
+        Some(folder) => {
+            let writer = Writer::open(folder, id);
+            Some(writer.map_err(|source| SetupError::Account { boiler: id.clone(), source })?)
+        }
+        None => None,
+    };
+    // A simulation that begins now begins at 0, however long it took to get here; one that began elsewhere goes on.
+    let on_ns = args.epoch_monotonic_ns.and_then(|_| clock.now_ns()).unwrap_or(0);
+    let boots = account.as_ref().map_or_else(|| boots_by_time(clock, on_ns), Writer::boots);
+    let scenario = scenario.boiler(id);
+    let setup = BoilerSetup {
+        id: id.clone(),
+        device: device_config(args, id),
+        source: Source::plant(&scenario),
+        ring: usize::try_from(RING_SLOTS * args.speed).expect("the speed is bounded"),
+        boots,
+        scenario,
+    };
+    let line = Line::new(setup.scenario.line.faults.clone(), setup.scenario.seed_of("line"));
+    let boiler = Boiler::new(setup, on_ns);
+    let kind = if args.socket { PortKind::Socket } else { PortKind::Pty };
+    let port = Port::open(kind, args.port_dir.join(id.as_str()));
+    let port = port.map_err(|source| SetupError::Port { boiler: id.clone(), source })?;
+    Ok(Station::new(boiler, line, port, account))
+}
+
+/// Without a memory the number of starts must still rise from one run to the next: seconds since 1970 do.
+fn boots_by_time(clock: &Clock, on_ns: u64) -> u32 {
+    u32::try_from(clock.utc_ns(on_ns).div_euclid(1_000_000_000)).unwrap_or(0)
+}
+
+fn device_config(args: &Args, id: &BoilerId) -> Config {
+    let given = args.serial_numbers.iter().find(|(boiler, _)| boiler == id).map(|(_, text)| text.clone());
+    Config {
+        serial_number: given.unwrap_or_else(|| serial_number(id)),
+        firmware: heapless::String::try_from(concat!("device ", env!("CARGO_PKG_VERSION"))).unwrap_or_default(),
+        simulated: !args.real,
+        // Time is virtual here: a busy machine must not lose slots.
+        catch_up_slots: u64::MAX,
+        line: LineConfig {
+            bytes_per_second: LINE_BYTES_PER_SECOND * args.speed,
+            burst_us: BURST_US * u64::from(args.speed),
+        },
+        ..Config::default()
+    }
+}
+
+/// `SIM-b1`. An id that is too long for that stands as its checksum.
+fn serial_number(id: &BoilerId) -> heapless::String<24> {
+    let plain = format!("SIM-{id}");
+    heapless::String::try_from(plain.as_str()).unwrap_or_else(|_| {
+        let short = format!("SIM-{:08x}", thermowell_wire::device_id(id.as_str()));
+        heapless::String::try_from(short.as_str()).expect("twelve characters fit")
+    })
+}
+
+fn parse_utc(text: &str) -> Result<i64, String> {
+    if let Ok(nanoseconds) = text.parse() {
+        return Ok(nanoseconds);
+    }
+    let time: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    i64::try_from(time.as_nanosecond()).map_err(|error| error.to_string())
+}
+
+fn parse_serial_number(text: &str) -> Result<(BoilerId, heapless::String<24>), String> {
+    let (id, number) = text.split_once('=').ok_or("it is ID=TEXT")?;
+    let id = id.parse().map_err(|error| format!("{error}"))?;
+    let number = heapless::String::try_from(number).map_err(|_| "a serial number has at most 24 bytes")?;
+    Ok((id, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Args::command().debug_assert();
+        assert_eq!(parse_utc("2026-01-07T00:00:00Z"), Ok(1_767_744_000_000_000_000));
+        assert_eq!(parse_utc("17"), Ok(17));
+        assert!(parse_utc("noon").is_err() && parse_serial_number("b1").is_err());
+        assert_eq!(serial_number(&"b1".parse().unwrap()).as_str(), "SIM-b1");
+        assert_eq!(serial_number(&"a234567890123456789012345678901z".parse().unwrap()).len(), 12);
+    }
+
+    #[test]
+    fn boilers_are_numbered_or_named_but_never_twice() {
+        let ids = |args: &[&str]| boiler_ids(&Args::try_parse_from(args).unwrap());
+        assert_eq!(ids(&["x", "--boilers", "3"]).unwrap().len(), 3);
+        assert_eq!(ids(&["x", "--boiler", "cellar"]).unwrap()[0].as_str(), "cellar");
+        assert!(matches!(ids(&["x", "--boiler", "a", "--boiler", "a"]), Err(SetupError::Twice(_))));
+        assert!(Args::try_parse_from(["x", "--boiler", "a", "--boilers", "2"]).is_err());
+        assert!(Args::try_parse_from(["x", "--speed", "0"]).is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! All boilers of the process, in one thread: a timer, the ports, and whoever gives orders.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::clock::Clock;
+use crate::console::{Console, Order};
+use crate::station::{Station, StationError};
+
+/// Real time between two looks at the boilers: a tenth of a slot at speed 1.
+const TICK_NS: i64 = 1_000_000;
+/// With more boilers than this the tick is twice as long, so that looking does not become the work.
+const TICK_BOILERS: usize = 8;
+/// Real time between two writings of the account.
+const FLUSH_NS: u64 = 100_000_000;
+
+/// The simulation cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The system refuses the timer or the wait for it.
+    #[error("cannot wait for the timer")]
+    Timer(#[source] Errno),
+    /// The system refuses to tell of signals.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// One of the boilers cannot go on.
+    #[error(transparent)]
+    Station(#[from] StationError),
+}
+
+/// All boilers of the process.
+#[derive(Debug)]
+pub struct Simulation {
+    clock: Clock,
+    stations: Vec<Station>,
+    console: Option<Console>,
+}
+
+impl Simulation {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(clock: Clock, stations: Vec<Station>, console: Option<Console>) -> Self {
+        Self { clock, stations, console }
+    }
+
+    /// Runs until SIGTERM, SIGINT or the order to quit. The account is complete then.
+    ///
+    /// # Errors
+    /// Where it cannot begin or go on.
+    pub fn run(&mut self) -> Result<(), SimulationError> {
+        let timer = ticking(self.stations.len()).map_err(SimulationError::Timer)?;
+        let signals = signals().map_err(SimulationError::Signals)?;
+        let mut flush_due_ns = 0;
+        loop {
+            if self.wait(&timer, &signals)? {
+                return self.close();
+            }
+            let Some(now_ns) = self.clock.now_ns() else { continue };
+            for station in &mut self.stations {
+                station.serve(now_ns, &self.clock)?;
+            }
+            if self.take_orders(now_ns) {
+                return self.close();
+            }
+            let real_ns = self.clock.real_ns();
+            if real_ns >= flush_due_ns {
+                flush_due_ns = real_ns + FLUSH_NS;
+                for station in &mut self.stations {
+                    station.flush()?;
+                }
+            }
+        }
+    }
+
+    /// Waits for the timer, a port or an order; whether a signal came.
+    fn wait(&self, timer: &OwnedFd, signals: &UnixStream) -> Result<bool, SimulationError> {
+        let mut waits = Vec::with_capacity(self.stations.len() + 4);
+        waits.push(PollFd::new(signals, PollFlags::IN));
+        waits.push(PollFd::new(timer, PollFlags::IN));
+        for station in &self.stations {
+            waits.extend(station.port().readable().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        }
+        if let Some(console) = &self.console {
+            waits.extend(console.readable().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        }
+        match poll(&mut waits, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(SimulationError::Timer(error)),
+        }
+        let stop = !waits[0].revents().is_empty();
+        if !waits[1].revents().is_empty() {
+            // How many ticks passed does not matter: time is read from the clock.
+            match rustix::io::read(timer, &mut [0_u8; 8]) {
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(SimulationError::Timer(error)),
+            }
+        }
+        Ok(stop)
+    }
+
+    /// Does what was ordered; whether that is to quit.
+    fn take_orders(&mut self, now_ns: u64) -> bool {
+        let Self { console: Some(console), stations, .. } = self else { return false };
+        let mut quit = false;
+        console.serve(|order| match order {
+            Order::Quit => {
+                quit = true;
+                Ok(String::from("bye"))
+            }
+            Order::Boiler { id, deed } => {
+                let station = stations.iter_mut().find(|station| *station.boiler().id() == id);
+                let station = station.ok_or_else(|| format!("there is no boiler {id}"))?;
+                Ok(deed.carry_out(station, now_ns))
+            }
+        });
+        quit
+    }
+
+    fn close(&mut self) -> Result<(), SimulationError> {
+        let now_ns = self.clock.now_ns().unwrap_or(0);
+        for station in &mut self.stations {
+            station.close(now_ns, &self.clock)?;
+        }
+        Ok(())
+    }
+}
+
+fn ticking(boilers: usize) -> Result<OwnedFd, Errno> {
+    let tick_ns = if boilers > TICK_BOILERS { 2 * TICK_NS } else { TICK_NS };
+    let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+    let tick = Timespec { tv_sec: 0, tv_nsec: tick_ns };
+    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: tick, it_value: tick })?;
+    Ok(timer)
+}
+
+/// A socket that becomes readable when the process is asked to end.
+fn signals() -> io::Result<UnixStream> {
+    let (reader, writer) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGTERM, writer.try_clone()?)?;
+    signal_hook::low_level::pipe::register(SIGINT, writer)?;
+    Ok(reader)
+}
+
+/// Says one line about the state of things.
+///
+/// # Errors
+/// Where nobody can hear it.
+pub(crate) fn log(line: std::fmt::Arguments<'_>) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "firmware-sim: {line}")
+}

@@ -1,0 +1,86 @@
+//! What the firmware's inputs are connected to.
+
+use thermowell_device::{Actuators, Diverter, Inputs, Measured};
+use thermowell_wire::CentiCelsius;
+
+use crate::plant::{self, Plant, Signals};
+use crate::scenario::BoilerScenario;
+use crate::sensor::Sensor;
+
+/// Where readings come from. Time is simulated microseconds since the epoch and only goes forward.
+#[derive(Debug)]
+pub enum Source {
+    /// The simulated plant, seen through its flow sensor.
+    Plant(Box<PlantSource>),
+}
+
+/// The plant and its sensors.
+#[derive(Debug)]
+pub struct PlantSource {
+    plant: Plant,
+    sensor: Sensor,
+    signals: Signals,
+}
+
+impl Source {
+    /// The plant of `scenario`.
+    #[must_use]
+    pub fn plant(scenario: &BoilerScenario) -> Self {
+        let plant = Plant::new(&scenario.plant, scenario.seed_of("plant"));
+        let signals = plant.signals();
+        let sensor = Sensor::new(&scenario.sensor, scenario.seed_of("sensor"));
+        Self::Plant(Box::new(PlantSource { plant, sensor, signals }))
+    }
+
+    /// The flow sensor and the switches at `t_us`; None is silence.
+    pub fn measure(&mut self, t_us: u64, actuators: &Actuators) -> Option<Measured> {
+        match self {
+            Self::Plant(it) => {
+                it.advance(t_us, actuators);
+                let (flow, quality) = it.sensor.sample(t_us, it.signals.flow_c);
+                let Signals { hot_water, flame, .. } = it.signals;
+                Some(Measured { flow, quality, hot_water, flame })
+            }
+        }
+    }
+
+    /// The slow inputs at `t_us`.
+    pub fn inputs(&mut self, t_us: u64, actuators: &Actuators) -> Inputs {
+        match self {
+            Self::Plant(it) => {
+                it.advance(t_us, actuators);
+                let Signals { return_c, room_c, outdoor_c, pressure_bar, .. } = it.signals;
+                Inputs {
+                    return_temperature: Some(CentiCelsius::from_celsius(return_c)),
+                    room: Some(CentiCelsius::from_celsius(room_c)),
+                    outdoor: Some(CentiCelsius::from_celsius(outdoor_c)),
+                    pressure_mbar: millibar(pressure_bar),
+                }
+            }
+        }
+    }
+
+    /// Lets time pass without a device: nothing burns, nothing is pumped.
+    pub fn idle(&mut self, t_us: u64) {
+        match self {
+            Self::Plant(it) => it.advance(t_us, &Actuators::default()),
+        }
+    }
+}
+
+impl PlantSource {
+    fn advance(&mut self, t_us: u64, actuators: &Actuators) {
+        let diverter = match actuators.diverter {
+            Diverter::Heating => plant::Diverter::Heating,
+            Diverter::HotWater => plant::Diverter::HotWater,
+        };
+        let burner = f64::from(actuators.burner_permille) / 1_000.0;
+        self.plant.step_to(t_us, &plant::Actuators { burner, pump: actuators.pump, diverter });
+        self.signals = self.plant.signals();
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float to integer `as` saturates")]
+fn millibar(bar: f64) -> u16 {
+    (bar * 1_000.0 + 0.5) as u16
+}
