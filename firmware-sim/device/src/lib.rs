@@ -25,6 +25,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 mod board;
 mod config;
 mod control;
@@ -38,3 +41,6 @@ pub use board::{Actuators, Board, Diverter, Inputs, Measured};
 pub use config::{Config, CurvePoint, HeatingCurve, LineConfig, NonVolatile};
 pub use device::{Counters, Device, Event};
 pub use ring::{Ring, Stretch};
+
+#[cfg(test)]
+mod tests;

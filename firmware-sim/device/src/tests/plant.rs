@@ -1,0 +1,115 @@
+//! What the burner and the pump do.
+
+use thermowell_wire::line::{BoilerState, Demand, FaultKind, Setpoint, ToDevice};
+use thermowell_wire::{CentiCelsius, Quality};
+
+use super::{BOOT, Bench, SECOND_US};
+use crate::{Actuators, Diverter};
+
+const MINUTE_US: u64 = 60 * SECOND_US;
+
+fn at(flow: i16) -> Bench {
+    let mut bench = Bench::resumed(1_000);
+    bench.board.outdoor = Some(CentiCelsius(0));
+    bench.board.flow = Some((CentiCelsius(flow), Quality::Ok));
+    bench
+}
+
+fn burns(bench: &Bench) -> bool {
+    bench.device.actuators().burner_permille > 0
+}
+
+#[test]
+fn after_a_boot_the_burner_waits_three_minutes_even_for_hot_water() {
+    for hot_water in [false, true] {
+        let mut bench = at(3_000);
+        bench.board.hot_water = hot_water;
+        bench.advance(3 * MINUTE_US - 200_000);
+        assert!(!burns(&bench));
+        assert_eq!(bench.status().state, BoilerState::Firing);
+        let Actuators { burner_permille, pump, diverter } = *bench.device.actuators();
+        assert!((200..=1_000).contains(&burner_permille) && pump);
+        assert_eq!(diverter == Diverter::HotWater, hot_water);
+    }
+}
+
+#[test]
+fn the_burner_holds_the_set_point_with_a_hysteresis_and_rests_between() {
+    let mut bench = at(3_000);
+    bench.advance(4 * MINUTE_US);
+    let target = bench.device.own_flow().0;
+    let flow = |bench: &mut Bench, flow| bench.board.flow = Some((CentiCelsius(flow), Quality::Ok));
+    flow(&mut bench, target + 490);
+    bench.advance(2 * MINUTE_US);
+    assert_eq!(bench.device.actuators().burner_permille, 200, "down to the minimum, still burning");
+    flow(&mut bench, target + 510);
+    bench.advance(SECOND_US);
+    assert_eq!(bench.status().state, BoilerState::Waiting);
+    flow(&mut bench, target - 310);
+    bench.advance(2 * MINUTE_US);
+    assert!(!burns(&bench), "three minutes of rest");
+    bench.advance(MINUTE_US);
+    assert!(burns(&bench));
+    assert_eq!(bench.status().burner_starts, 2);
+}
+
+#[test]
+fn no_demand_is_obeyed_after_the_overrun_but_frost_and_hot_water_go_before_it() {
+    let mut bench = at(3_000);
+    bench.advance(4 * MINUTE_US);
+    let mut n = 0;
+    let mut none = |bench: &mut Bench| {
+        n += 1;
+        let flow = CentiCelsius(0);
+        bench.say(&ToDevice::Setpoint(Setpoint { boot: BOOT, n, demand: Demand::None, flow, lease_s: 120 }));
+        bench.advance(SECOND_US);
+    };
+    none(&mut bench);
+    assert!(!burns(&bench));
+    assert_eq!(bench.status().state, BoilerState::Overrun);
+    bench.advance(100 * SECOND_US);
+    none(&mut bench);
+    bench.advance(90 * SECOND_US);
+    assert_eq!(bench.status().state, BoilerState::Standby);
+
+    none(&mut bench);
+    bench.board.hot_water = true;
+    bench.advance(SECOND_US);
+    assert!(burns(&bench) && bench.device.actuators().diverter == Diverter::HotWater);
+    bench.board.hot_water = false;
+    bench.advance(SECOND_US);
+    assert!(!burns(&bench));
+
+    bench.board.flow = Some((CentiCelsius(499), Quality::Ok));
+    for _ in 0..2 {
+        none(&mut bench);
+        bench.advance(100 * SECOND_US);
+    }
+    assert!(burns(&bench) && bench.device.is_leased(), "frost");
+    bench.board.flow = Some((CentiCelsius(1_501), Quality::Ok));
+    none(&mut bench);
+    assert!(!burns(&bench));
+}
+
+#[test]
+fn too_hot_or_blind_means_off() {
+    for (flow, quality, fault) in [
+        (8_800, Quality::Ok, None),
+        (9_500, Quality::Ok, Some(FaultKind::Overheat)),
+        (3_000, Quality::Open, Some(FaultKind::Sensor)),
+    ] {
+        let mut bench = at(3_000);
+        bench.board.hot_water = true;
+        bench.advance(4 * MINUTE_US);
+        assert!(burns(&bench));
+        bench.board.flow = Some((CentiCelsius(flow), quality));
+        bench.advance(200_000);
+        assert!(!burns(&bench));
+        let status = bench.status();
+        assert_eq!(status.fault.map(|it| (it.kind, it.boot, it.counter)), fault.map(|kind| (kind, BOOT, 1)));
+        assert_eq!(status.state == BoilerState::Blocked, fault.is_some());
+        bench.board.flow = Some((CentiCelsius(5_000), Quality::Ok));
+        bench.advance(SECOND_US);
+        assert_eq!(bench.status().fault, None, "it comes back by itself");
+    }
+}
