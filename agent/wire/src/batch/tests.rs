@@ -356,6 +356,57 @@ fn counts_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn headers_are_refused_just_beyond_their_limits() {
+    let two = [reading(5, 0); 2];
+    let sound = header(2);
+    let last = BatchHeader { seq: u64::MAX - 2, first_utc_ns: i64::MAX - 20_000_000, ..sound };
+    assert_eq!(unpack(&pack(&last, &two)), (last, two.to_vec()));
+    let beyond = [
+        BatchHeader { period_ns: 0, ..sound },
+        BatchHeader { seq: u64::MAX - 1, ..sound },
+        BatchHeader { first_utc_ns: i64::MAX - 19_999_999, ..sound },
+    ];
+    for header in beyond {
+        assert_eq!(encode_batch(&header, &two, &mut [0; 128]), Err(PackError::Range), "{header:?}");
+        assert_eq!(decode(&naive(&header, &two)).unwrap_err(), Malformed::Range, "{header:?}");
+    }
+    let mut no_samples = std::vec![BATCH_V1];
+    no_samples.extend_from_slice(postcard::to_slice(&header(0), &mut [0; 64]).unwrap());
+    no_samples.extend_from_slice(&[0, 0]);
+    assert_eq!(decode(&no_samples).unwrap_err(), Malformed::Range);
+}
+
+#[test]
+fn gaps_are_refused_just_beyond_their_limits() {
+    let sound = Gap {
+        device: 1,
+        boot: Boot(2),
+        from: 3,
+        to: 5,
+        reason: GapReason::Ring,
+        from_utc_ns: i64::MAX - 20_000_000,
+        period_ns: 10_000_000,
+        clock: ClockQuality::Synced,
+        simulated: false,
+    };
+    let bytes = encode_gap(&sound, &mut [0; GAP_ENCODED_MAX]).unwrap().to_vec();
+    assert!(matches!(decode(&bytes), Ok(Packed::Gap(gap)) if gap == sound));
+    let beyond = [
+        Gap { to: 3, ..sound },
+        Gap { to: 2, ..sound },
+        Gap { period_ns: 0, ..sound },
+        Gap { from_utc_ns: i64::MAX - 19_999_999, ..sound },
+        Gap { to: u64::MAX, from_utc_ns: 0, ..sound },
+    ];
+    for gap in beyond {
+        assert_eq!(encode_gap(&gap, &mut [0; GAP_ENCODED_MAX]), Err(PackError::Range), "{gap:?}");
+        let mut raw = std::vec![GAP_V1];
+        raw.extend_from_slice(postcard::to_slice(&gap, &mut [0; 128]).unwrap());
+        assert_eq!(decode(&raw).unwrap_err(), Malformed::Range, "{gap:?}");
+    }
+}
+
+#[test]
 fn unknown_layouts_are_named() {
     assert_eq!(decode(&[]).unwrap_err(), Malformed::Empty);
     assert_eq!(decode(&[0x02, 1, 2, 3]).unwrap_err(), Malformed::Layout(0x02));

@@ -309,6 +309,37 @@ fn every_rejection_has_its_cause_and_the_next_frame_is_read() {
 }
 
 #[test]
+fn every_bit_of_the_checksum_counts() {
+    let body = [2, 7];
+    for bit in 0..32 {
+        let mut checked = body.to_vec();
+        checked.extend_from_slice(&(naive_crc(&body) ^ (1 << bit)).to_le_bytes());
+        let mut stream = naive_cobs(&checked);
+        stream.push(0);
+        assert_eq!(read::<ToDevice>(&stream), [Err(Rejection::Checksum)], "bit {bit}");
+    }
+}
+
+#[test]
+fn no_two_flipped_bits_give_a_message() {
+    let boot = Boot::new(3, 0xdead_beef);
+    let message =
+        ToDevice::Setpoint(Setpoint { boot, n: 4, demand: Demand::Heat, flow: CentiCelsius(5_500), lease_s: 60 });
+    let sound = frame(&message);
+    let bits = (sound.len() - 1) * 8;
+    for first in 0..bits {
+        for second in first..bits {
+            let mut bytes = sound.clone();
+            bytes[first / 8] ^= 1 << (first % 8);
+            if second != first {
+                bytes[second / 8] ^= 1 << (second % 8);
+            }
+            assert!(read::<ToDevice>(&bytes).iter().all(Result::is_err), "bits {first} and {second}");
+        }
+    }
+}
+
+#[test]
 fn a_frame_of_exactly_the_maximum_is_not_oversized() {
     let mut stream = std::vec![1; FRAME_MAX - 1];
     stream.push(0);
