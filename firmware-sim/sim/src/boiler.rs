@@ -283,3 +283,106 @@ fn random_half(seed: u64, counter: u32) -> u32 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     u32::try_from(z >> 32).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use thermowell_wire::line::{FrameReader, GapReason, ToDevice, ToGateway, encode};
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    fn boiler(text: &str, ring: usize) -> Boiler {
+        let scenario = Scenario::parse("test", text).unwrap().boiler(&"b1".parse().unwrap());
+        let device = Config { catch_up_slots: u64::MAX, simulated: true, ..Config::default() };
+        let source = Source::plant(&scenario);
+        Boiler::new(BoilerSetup { id: "b1".parse().unwrap(), device, scenario, source, ring, boots: 3 }, 0)
+    }
+
+    fn journal(boiler: &mut Boiler) -> Vec<Entry> {
+        boiler.take_journal().collect()
+    }
+
+    fn say(boiler: &mut Boiler, message: &ToDevice, now_ns: u64) {
+        let mut buffer = [0; 256];
+        boiler.receive(encode(message, &mut buffer).unwrap(), now_ns);
+    }
+
+    const TROUBLE: &str = "[device]\ndrift_ppm = -47.5\nreboot = [{ at = \"20 s\", for = \"3 s\" }]\n\
+        missed = [{ at = \"5 s\", for = \"250 ms\" }, { at = \"19 s\", for = \"900 ms\" }]\n";
+
+    #[test]
+    fn the_same_seed_is_the_same_account_however_time_is_handed_in() {
+        let run = |stride_ns: usize, seed: u64| {
+            let mut boiler = boiler(&format!("seed = {seed}\n{TROUBLE}"), 500);
+            let (mut entries, mut bytes, mut out) = (Vec::new(), Vec::new(), vec![0; 4_096]);
+            for now_ns in (0..=60 * SECOND_NS).step_by(stride_ns) {
+                boiler.advance(now_ns, |t_ns| i64::try_from(t_ns).unwrap());
+                if let (0, Some(device)) = (now_ns % (5 * SECOND_NS), boiler.device()) {
+                    let boot = device.boot();
+                    say(&mut boiler, &ToDevice::Resume { boot, from: 0 }, now_ns);
+                }
+                let written = boiler.transmit(now_ns, &mut out);
+                bytes.extend_from_slice(&out[..written]);
+                entries.extend(boiler.take_journal());
+            }
+            (entries, bytes)
+        };
+        let fine = run(1_000_000, 1);
+        assert!(fine.1.len() > 30_000, "{}", fine.1.len());
+        assert_eq!(fine, run(1_000_000, 1));
+        assert_ne!(fine.0, run(1_000_000, 2).0);
+        let sampled = |entries: Vec<Entry>| -> Vec<Entry> {
+            // What the ring has lost depends on when it was asked for; what was sampled does not.
+            entries.into_iter().filter(|it| !matches!(it, Entry::Event(Event::Ring { .. }))).collect()
+        };
+        assert_eq!(sampled(fine.0), sampled(run(500_000_000, 1).0));
+    }
+
+    #[test]
+    fn faults_strike_at_their_own_times() {
+        let mut boiler = boiler(TROUBLE, 12_000);
+        boiler.advance(60 * SECOND_NS, |t_ns| 7 + i64::try_from(t_ns).unwrap());
+        let entries = journal(&mut boiler);
+        let events: Vec<&Event> =
+            entries.iter().filter_map(|it| if let Entry::Event(event) = it { Some(event) } else { None }).collect();
+        let [first, early, late, end, second] = events.as_slice() else { panic!("{events:?}") };
+        let Event::Boot { t_ns: 0, boot: one, utc_ns: 7, drift_ppb: -47_500, .. } = first else { panic!("{first:?}") };
+        // The clock is slow: slot 500 is due 237 µs after the fifth second.
+        assert!(matches!(early, Event::Missed { from: 500, to: 525, .. }), "{early:?}");
+        assert!(matches!(late, Event::Missed { from: 1_900, to: 1_990, .. }), "{late:?}");
+        assert!(matches!(end, Event::End { t_ns: 20_000_000_000, slots: 2_000, .. }), "{end:?}");
+        let Event::Boot { t_ns: 23_000_000_000, boot: two, .. } = second else { panic!("{second:?}") };
+        assert_eq!((one.counter(), two.counter()), (4, 5));
+        let slots = entries.iter().filter(|it| matches!(it, Entry::Slot(_))).count();
+        assert_eq!(slots, 2_000 + 3_700);
+    }
+
+    #[test]
+    fn the_account_names_the_gaps_that_the_gateway_hears_of() {
+        let mut boiler = boiler("", 300);
+        boiler.advance(10 * SECOND_NS, |_| 0);
+        let boot = boiler.device().unwrap().boot();
+        say(&mut boiler, &ToDevice::Resume { boot, from: 12 }, 10 * SECOND_NS);
+        let (mut heard, mut out, mut reader) = (Vec::new(), vec![0; 4_096], FrameReader::new());
+        for tick in 0..100 {
+            let written = boiler.transmit(10 * SECOND_NS + tick * 1_000_000, &mut out);
+            reader.feed::<ToGateway>(&out[..written], |message| match message.unwrap() {
+                ToGateway::Gap(gap) if gap.reason == GapReason::Ring => heard.push((gap.from, gap.to)),
+                ToGateway::Gap(_)
+                | ToGateway::Samples(_)
+                | ToGateway::Hello(_)
+                | ToGateway::Status(_)
+                | ToGateway::Answer(_)
+                | ToGateway::Pong(_) => {}
+            });
+        }
+        assert_eq!(heard, [(12, 701)]);
+        let entered: Vec<_> = journal(&mut boiler)
+            .into_iter()
+            .filter_map(|it| if let Entry::Event(Event::Ring { from, to, .. }) = it { Some((from, to)) } else { None })
+            .collect();
+        assert_eq!(entered, heard);
+    }
+}
