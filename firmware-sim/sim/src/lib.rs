@@ -19,6 +19,7 @@ pub mod console;
 pub mod line;
 pub mod plant;
 pub mod port;
+pub mod replay;
 pub mod scenario;
 pub mod sensor;
 pub mod simulation;

@@ -1,0 +1,119 @@
+//! Decimal text to hundredths of a degree, in integers.
+//!
+//! A recorded series is compared with its snapshots to the last integer, so no float may stand in between: `61.375` is
+//! 6138 because a half rounds away from zero, and not because of how 61.375 happens to be stored.
+
+use super::Unit;
+
+/// A number as it is written: `digits` ÷ 10^`scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Decimal {
+    digits: i128,
+    scale: u32,
+}
+
+/// The most digits that a number may have: so many that 500 × the number still fits an `i128` twice over.
+const MOST_DIGITS: u32 = 30;
+
+impl Decimal {
+    /// Reads `-12.5` or `-12,5`. None for anything else: exponents, words, nothing.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (negative, text) = match text.strip_prefix(['-', '\u{2212}']) {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (mut digits, mut count, mut scale) = (0_i128, 0, None);
+        for character in text.chars() {
+            if let Some(digit) = character.to_digit(10) {
+                digits = digits * 10 + i128::from(digit);
+                count += 1;
+                scale = scale.map(|scale: u32| scale + 1);
+            } else if matches!(character, '.' | ',') && scale.is_none() {
+                scale = Some(0);
+            } else {
+                return None;
+            }
+            if count > MOST_DIGITS {
+                return None;
+            }
+        }
+        (count > 0).then_some(Self { digits: if negative { -digits } else { digits }, scale: scale.unwrap_or(0) })
+    }
+
+    /// Hundredths of a degree Celsius, a half away from zero.
+    pub(super) fn centi_celsius(self, unit: Unit) -> i128 {
+        let one = 10_i128.pow(self.scale);
+        match unit {
+            Unit::Celsius => divide(self.digits * 100, one),
+            Unit::Fahrenheit => divide((self.digits - 32 * one) * 500, 9 * one),
+        }
+    }
+
+    /// Hundredths of the number itself, a half away from zero.
+    pub(super) fn hundredths(self) -> i128 {
+        divide(self.digits * 100, 10_i128.pow(self.scale))
+    }
+}
+
+/// `dividend` ÷ `divisor`, which is positive, to the nearest integer, a half away from zero.
+fn divide(dividend: i128, divisor: i128) -> i128 {
+    let magnitude = (dividend.abs() * 2 + divisor) / (divisor * 2);
+    if dividend < 0 { -magnitude } else { magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn centi(text: &str, unit: Unit) -> Option<i128> {
+        Decimal::parse(text).map(|decimal| decimal.centi_celsius(unit))
+    }
+
+    #[test]
+    fn text_is_read_exactly_or_not_at_all() {
+        for (text, expected) in [
+            ("61.37", 6137),
+            ("61,375", 6138),
+            ("-61.375", -6138),
+            ("-3,0", -300),
+            ("+7", 700),
+            (" 0.005 ", 1),
+            ("0.0049999999999999999999", 0),
+            ("\u{2212}5.5", -550),
+            (".5", 50),
+            ("5.", 500),
+        ] {
+            assert_eq!(centi(text, Unit::Celsius), Some(expected), "{text}");
+        }
+        let too_long = "1".repeat(31);
+        for text in ["", "-", ".", "1.2.3", "1,2.3", "1e3", "nan", "12 °C", "--1", too_long.as_str()] {
+            assert_eq!(centi(text, Unit::Celsius), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn fahrenheit_becomes_celsius_in_integers() {
+        for (text, expected) in [("32", 0), ("212", 10_000), ("-40", -4_000), ("69.88083514", 2_104), ("33", 56)] {
+            assert_eq!(centi(text, Unit::Fahrenheit), Some(expected), "{text}");
+        }
+        // 32.009 °F are 0.005 °C: exactly a half.
+        assert_eq!(centi("32.009", Unit::Fahrenheit), Some(1));
+        assert_eq!(centi("31.991", Unit::Fahrenheit), Some(-1));
+    }
+
+    proptest! {
+        /// The twin goes by search: no other hundredth may be nearer.
+        #[test]
+        fn nothing_is_nearer(milli in -400_000_i64..400_000) {
+            let sign = if milli < 0 { "-" } else { "" };
+            let text = format!("{sign}{}.{:03}", milli.abs() / 1_000, milli.abs() % 1_000);
+            let celsius = centi(&text, Unit::Celsius).unwrap();
+            prop_assert!((celsius * 10 - i128::from(milli)).abs() <= 5);
+            let fahrenheit = centi(&text, Unit::Fahrenheit).unwrap();
+            prop_assert!((fahrenheit * 90 - (i128::from(milli) - 32_000) * 5).abs() <= 45);
+        }
+    }
+}
