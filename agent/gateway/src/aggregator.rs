@@ -178,11 +178,11 @@ fn observe(boilers: &mut BTreeMap<BoilerId, Boiler>, message: &Message, clock: &
     let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
     let boiler = subject::boiler_of(&message.subject).and_then(|id| boilers.get_mut(&id));
     if let Some(boiler) = boiler {
-        boiler.observe(info.stream_sequence, &message.payload, clock);
+        boiler.observe(info.stream_sequence, &message.payload, clock)?;
     }
     Ok(())
 }
 
-fn unix_ns(message: &async_nats::jetstream::stream::StreamMessage) -> i64 {
+fn unix_ns(message: &async_nats::jetstream::message::StreamMessage) -> i64 {
     i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX)
 }

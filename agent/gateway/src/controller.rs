@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_nats::Subscriber;
 use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
+use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
 use thermowell_flow::controller::{self as flow, Effect, Input};
 use thermowell_flow::published::{EventBody, Lease, State, Status};
 use thermowell_flow::time::Monotonic;
@@ -16,7 +17,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::control::{self, Asked};
 use crate::nats::{self, Connection, NatsError, Phase, RequestError};
 use crate::report::Reporter;
@@ -63,7 +64,8 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Controll
     let reporter = Reporter::start(context.clone(), session.ready());
     let clock = Clock::new(&config.clock);
     let boilers = config.boilers.iter().map(|boiler| (boiler.id.clone(), Boiler::new(config, &boiler.id, &clock)));
-    let mut controller = Controller { context, reporter, clock, boilers: boilers.collect() };
+    let boilers = boilers.collect();
+    let mut controller = Controller { context, reporter, clock, boilers };
     tokio::select! {
         rival = controller.sessions(&session) => Err(rival),
         error = session.keep() => Err(ControllerError::Session(error)),
@@ -88,7 +90,7 @@ impl Boiler {
         let settings = flow::Settings {
             boiler: id.clone(),
             instance: config.gateway.clone(),
-            law: config.control.law.clone(),
+            law: law(&config.control.law),
             freshness: flow::Freshness::at_speed(clock.speed()),
         };
         Self { controller: flow::Controller::new(settings), expected: None }
@@ -224,6 +226,29 @@ impl Controller {
             }
         }
         Ok(())
+    }
+}
+
+/// The law with its numbers in the units that it computes in.
+fn law(law: &config::Law) -> Law {
+    let point = |point: config::CurvePoint| CurvePoint { outdoor: point.outdoor.celsius(), flow: point.flow.celsius() };
+    let period = |target: &config::Target| Period {
+        from_s: u32::from(target.from_minute) * 60,
+        target: target.room.celsius(),
+    };
+    let [cold, warm] = law.curve;
+    Law {
+        curve: Curve { cold: point(cold), warm: point(warm) },
+        schedule: Schedule {
+            offset_s: i32::from(law.utc_offset_minutes) * 60,
+            periods: law.target.iter().map(period).collect(),
+        },
+        kp: law.kp,
+        k: law.k,
+        flow_min: law.flow_min.celsius(),
+        flow_max: law.flow_max.celsius(),
+        lease_s: u16::try_from(law.lease.as_secs()).expect("the configuration allows at most 120 s"),
+        renew: law.renew,
     }
 }
 

@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use thermowell_flow::{agent, aggregator, controller};
+use thermowell_wire::BoilerId;
+
 /// An error and its causes on one line, each level once.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
@@ -16,4 +19,34 @@ pub fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A line that the agent's decisions ask for.
+pub fn agent(boiler: &BoilerId, log: &agent::Log) {
+    match log.level() {
+        agent::Level::Info => tracing::info!(%boiler, ?log, "agent"),
+        agent::Level::Warn => tracing::warn!(%boiler, ?log, "agent"),
+    }
+}
+
+/// A line that the aggregator's decisions ask for.
+pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log) {
+    match log {
+        aggregator::Log::Unexplained { .. } => tracing::error!(%boiler, ?log, "aggregator"),
+        aggregator::Log::Malformed { .. }
+        | aggregator::Log::Discarded { .. }
+        | aggregator::Log::SteppedBack { .. }
+        | aggregator::Log::SnapshotDiffers { .. }
+        | aggregator::Log::AnotherIsAhead { .. }
+        | aggregator::Log::BacklogFull { .. } => tracing::warn!(%boiler, ?log, "aggregator"),
+        aggregator::Log::Seen { .. } => tracing::info!(%boiler, ?log, "aggregator"),
+    }
+}
+
+/// A line that the controller's decisions ask for.
+pub fn controller(boiler: &BoilerId, log: &controller::Log) {
+    match log {
+        controller::Log::RoomMissing | controller::Log::Stopped => tracing::warn!(%boiler, ?log, "controller"),
+        controller::Log::Rule { .. } | controller::Log::RoomBack => tracing::info!(%boiler, ?log, "controller"),
+    }
 }

@@ -23,6 +23,7 @@ pub(super) enum Outcome {
 pub(super) struct Boiler {
     id: BoilerId,
     aggregator: flow::Aggregator,
+    replay_from: Option<u64>,
     context: Context,
     reporter: Reporter,
     effects: Vec<Effect>,
@@ -47,6 +48,7 @@ impl Boiler {
         aggregator.stream_begins_at(first_sequence);
         Ok(Self {
             id: id.clone(),
+            replay_from: aggregator.replay_from(),
             aggregator,
             context: context.clone(),
             reporter: reporter.clone(),
@@ -59,18 +61,18 @@ impl Boiler {
 
     /// The sequence in SAMPLES from which this boiler wants to read; none is the beginning.
     pub(super) fn replay_from(&self) -> Option<u64> {
-        self.aggregator.replay_from()
+        self.replay_from
     }
 
     /// Takes one message of SAMPLES.
-    pub(super) fn observe(&mut self, sequence: u64, payload: &[u8], clock: &Clock) {
+    pub(super) fn observe(&mut self, sequence: u64, payload: &[u8], clock: &Clock) -> Result<(), RequestError> {
         // One consumer serves every boiler and begins where the earliest wants to.
-        if self.aggregator.replay_from().is_some_and(|from| sequence < from) {
-            return;
+        if self.replay_from.is_some_and(|from| sequence < from) {
+            return Ok(());
         }
         self.aggregator.observe(sequence, payload, &mut self.effects);
         self.dirty = true;
-        self.carry_out(clock);
+        self.carry_out(clock)
     }
 
     /// The publishes that are due now.
@@ -112,7 +114,7 @@ impl Boiler {
                     snapshot::Outcome::Stored(sequence) => self.stored(sequence),
                     snapshot::Outcome::Conflict(found) => {
                         self.aggregator.snapshot_conflict(found, &mut self.effects);
-                        self.carry_out(clock);
+                        self.carry_out(clock)?;
                     }
                 }
             }
@@ -129,12 +131,19 @@ impl Boiler {
         self.dirty = true;
     }
 
-    fn carry_out(&mut self, clock: &Clock) {
+    fn carry_out(&mut self, clock: &Clock) -> Result<(), RequestError> {
+        let mut anew = false;
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Event(kind, body) => self.reporter.event(&self.id, kind, clock.now().utc, *body),
                 Effect::Log(log) => crate::logs::aggregator(&self.id, &log),
+                Effect::BeginAnew => anew = true,
             }
         }
+        if anew {
+            let why = "the stored snapshot is not the one that this session went on from";
+            return Err(RequestError::new(format!("go on with boiler {}", self.id), why));
+        }
+        Ok(())
     }
 }

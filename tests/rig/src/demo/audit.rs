@@ -1,0 +1,345 @@
+//! Reads every book of a finished run and closes the ledger.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::pull::Config;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use firmware_sim::account::{Account, AccountError, Boiler};
+use futures_util::StreamExt as _;
+use thermowell_flow::published::{FeedEvent, Snapshot, State};
+use thermowell_wire::BoilerId;
+use thermowell_wire::batch;
+use thermowell_wire::subject::{self, stream};
+
+use super::ledger::{self, AverageReport, BoilerReport, Ledger};
+use super::live::Boilers;
+use super::samples::{SamplesBook, SamplesReader};
+use super::setup::Plan;
+use crate::clock::Stopwatch;
+
+/// Seconds of the rolling window.
+const WINDOW_S: i64 = 3_600;
+/// Between two looks at what has arrived.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Why the books cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The streams.
+    #[error("{operation}")]
+    Nats {
+        /// What was tried.
+        operation: String,
+        /// What the client said.
+        #[source]
+        source: async_nats::Error,
+    },
+    /// The simulator's account.
+    #[error("the simulator's account")]
+    Account(#[source] AccountError),
+}
+
+fn nats(operation: impl Into<String>) -> impl FnOnce(async_nats::Error) -> AuditError {
+    move |source| AuditError::Nats { operation: operation.into(), source }
+}
+
+/// Waits until the aggregator has published a state of each boiler's last message in SAMPLES (and the feed, where it
+/// runs, its last sample). What does not arrive in time is a problem by name.
+///
+/// # Errors
+/// The streams cannot be read.
+pub(super) async fn settle(
+    client: &Client,
+    boilers: &Boilers,
+    with_feed: bool,
+    limit: Duration,
+) -> Result<Vec<String>, AuditError> {
+    let watch = Stopwatch::start();
+    let mut problems = Vec::new();
+    for id in boilers.keys() {
+        loop {
+            let behind = what_is_behind(client, id, with_feed).await?;
+            let Some(behind) = behind else { break };
+            if watch.left_of(limit).is_none() {
+                problems.push(format!("boiler {id}: {behind} within {} s", limit.as_secs()));
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    Ok(problems)
+}
+
+async fn what_is_behind(client: &Client, id: &BoilerId, with_feed: bool) -> Result<Option<String>, AuditError> {
+    let Some(tail) = last(client, stream::SAMPLES, &subject::samples(id)).await? else {
+        return Ok(Some("no sample arrived".to_owned()));
+    };
+    let Ok(end) = batch::decode(&tail).map(|packed| packed.end()) else { return Ok(None) };
+    let state = last(client, stream::STATE, &subject::state(id)).await?;
+    let state = state.and_then(|json| serde_json::from_slice::<State>(&json).ok());
+    if state.is_none_or(|state| (state.slot.boot, state.slot.seq + 1) != (end.boot, end.seq)) {
+        return Ok(Some("the aggregator did not reach the end of SAMPLES".to_owned()));
+    }
+    if with_feed {
+        let event = last(client, stream::FEED, &subject::feed(id)).await?;
+        let event = event.and_then(|json| serde_json::from_slice::<FeedEvent>(&json).ok());
+        if event.is_none_or(|event| (event.boot, event.seq + 1) != (end.boot, end.seq)) {
+            return Ok(Some("the feed did not reach the end of SAMPLES".to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Checks everything.
+///
+/// # Errors
+/// The books cannot be read.
+pub async fn audit(
+    client: &Client,
+    boilers: &[BoilerId],
+    plan: &Plan,
+    with_feed: bool,
+    mut general: Vec<String>,
+) -> Result<Ledger, AuditError> {
+    let account = Account::open(&plan.account()).map_err(AuditError::Account)?;
+    let mut reports = Vec::new();
+    for id in boilers {
+        let mut problems = std::mem::take(&mut general);
+        let Some(record) = account.boiler(id) else {
+            problems.push("the simulator has no account of it".to_owned());
+            let (samples, average) = (SamplesBook::default(), None);
+            reports.push(BoilerReport { boiler: id.to_string(), hours: Vec::new(), samples, average, problems });
+            continue;
+        };
+        let samples = samples_book(client, record, plan, &mut problems).await?;
+        let snapshots = snapshots(client, id, &mut problems).await?;
+        let hours =
+            ledger::hours(record, &samples, &snapshots, plan.speed, &mut problems).map_err(AuditError::Account)?;
+        let average = average(client, id, &samples, &mut problems).await?;
+        if with_feed {
+            feed(client, record, &samples, &mut problems).await?;
+        }
+        reports.push(BoilerReport { boiler: id.to_string(), hours, samples, average, problems });
+    }
+    let ok = reports.iter().all(|report| report.problems.is_empty());
+    Ok(Ledger { ok, boilers: reports })
+}
+
+async fn samples_book(
+    client: &Client,
+    account: &Boiler,
+    plan: &Plan,
+    problems: &mut Vec<String>,
+) -> Result<SamplesBook, AuditError> {
+    let mut reader = SamplesReader::new(account, plan.speed);
+    let mut failure = None;
+    each(client, stream::SAMPLES, &subject::samples(&account.id), |sequence, payload| {
+        if failure.is_none() {
+            failure = reader.take(sequence, payload).err();
+        }
+    })
+    .await?;
+    match failure {
+        Some(error) => Err(AuditError::Account(error)),
+        None => Ok(reader.finish(problems)),
+    }
+}
+
+async fn snapshots(client: &Client, id: &BoilerId, problems: &mut Vec<String>) -> Result<Vec<Snapshot>, AuditError> {
+    let mut snapshots = Vec::new();
+    each(client, stream::SNAPSHOT, &subject::snapshot(id), |sequence, payload| {
+        match serde_json::from_slice::<Snapshot>(payload) {
+            Ok(snapshot) => snapshots.push(snapshot),
+            Err(error) => problems.push(format!("snapshot {sequence} does not parse: {error}")),
+        }
+    })
+    .await?;
+    Ok(snapshots)
+}
+
+/// The last STATE against the account's readings in the same seconds.
+async fn average(
+    client: &Client,
+    id: &BoilerId,
+    book: &SamplesBook,
+    problems: &mut Vec<String>,
+) -> Result<Option<AverageReport>, AuditError> {
+    let Some(json) = last(client, stream::STATE, &subject::state(id)).await? else { return Ok(None) };
+    let state: State = match serde_json::from_slice(&json) {
+        Ok(state) => state,
+        Err(error) => {
+            problems.push(format!("STATE does not parse: {error}"));
+            return Ok(None);
+        }
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "Unix seconds fit until the year 292 billion")]
+    let newest = state.stamp.floor() as i64;
+    let window = book.seconds.range(newest - WINDOW_S + 1..=newest);
+    let (sum, count) = window.fold((0, 0), |(sum, count), (_, (s, n))| (sum + s, count + n));
+    let reference = ledger::decimal(sum, count);
+    if count != state.average_points || reference != state.average {
+        problems.push(format!(
+            "the average is {:?} over {} readings, reference {reference:?} over {count}",
+            state.average, state.average_points
+        ));
+    }
+    Ok(Some(AverageReport { published: state.average, reference, points: count, coverage: state.coverage }))
+}
+
+/// Each sample once, in order, with its value.
+async fn feed(
+    client: &Client,
+    account: &Boiler,
+    book: &SamplesBook,
+    problems: &mut Vec<String>,
+) -> Result<(), AuditError> {
+    let (mut events, mut wrong, mut newest) = (0u64, 0u64, None);
+    let mut sampled = None;
+    each(client, stream::FEED, &subject::feed(&account.id), |_, payload| {
+        let Ok(event) = serde_json::from_slice::<FeedEvent>(payload) else {
+            wrong += 1;
+            return;
+        };
+        let slot = (event.boot, event.seq);
+        if newest.is_some_and(|newest| slot <= newest) {
+            wrong += 1;
+        }
+        let follows = newest.is_some_and(|(boot, seq)| boot == event.boot && seq + 1 == event.seq);
+        if !follows {
+            sampled = account.boot(event.boot).and_then(|record| record.readings(event.seq..record.slots).ok());
+        }
+        let reading = sampled.as_mut().and_then(Iterator::next).and_then(Result::ok).flatten();
+        let celsius = reading.filter(|reading| reading.is_valid()).map(|reading| reading.temperature.celsius());
+        if reading.is_none() || celsius != event.data.temperature {
+            wrong += 1;
+        }
+        newest = Some(slot);
+        events += 1;
+    })
+    .await?;
+    if wrong > 0 || events != book.slots {
+        problems.push(format!("the feed has {events} events, {wrong} of them wrong; SAMPLES has {} slots", book.slots));
+    }
+    Ok(())
+}
+
+/// Calls `take` with every message that `subject` has now, in order.
+async fn each(
+    client: &Client,
+    stream: &str,
+    subject: &str,
+    mut take: impl FnMut(u64, &[u8]),
+) -> Result<(), AuditError> {
+    let failed = || nats(format!("read {subject}"));
+    let context = jetstream::new(client.clone());
+    let config = Config {
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::None,
+        memory_storage: true,
+        inactive_threshold: Duration::from_secs(30),
+        filter_subject: subject.to_owned(),
+        ..Config::default()
+    };
+    let mut consumer =
+        context.create_consumer_on_stream(config, stream).await.map_err(|error| failed()(error.into()))?;
+    let mut left = consumer.info().await.map_err(|error| failed()(error.into()))?.num_pending;
+    let messages = consumer.stream().max_messages_per_batch(500).messages().await;
+    let mut messages = messages.map_err(|error| failed()(error.into()))?;
+    while left > 0 {
+        let Some(message) = messages.next().await else { break };
+        let message = message.map_err(|error| failed()(error.into()))?;
+        let sequence = message.info().map_err(failed())?.stream_sequence;
+        take(sequence, &message.payload);
+        left -= 1;
+    }
+    Ok(())
+}
+
+async fn last(client: &Client, stream: &str, subject: &str) -> Result<Option<Vec<u8>>, AuditError> {
+    let context = jetstream::new(client.clone());
+    let message = thermowell::nats::last(&context, stream, subject).await;
+    let message = message.map_err(|error| nats(format!("read {subject}"))(error.into()))?;
+    Ok(message.map(|message| message.payload.to_vec()))
+}
+
+/// The end of a log, for an error message.
+#[must_use]
+pub fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+/// The report for programs.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print_json(ledger: &Ledger) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, ledger)?;
+    writeln!(out)
+}
+
+/// The report for people.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print(ledger: &Ledger) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let celsius = |value: Option<f64>| value.map_or("–".to_owned(), |celsius| format!("{celsius:.2}°"));
+    writeln!(out, "\nLedger: what was published, against what the simulator sampled\n")?;
+    for boiler in &ledger.boilers {
+        for hour in &boiler.hours {
+            let missing = hour.missing;
+            writeln!(
+                out,
+                "{:<6} {}  slots {:>6} = counted {:>6} + ring {} + reboot {} + missed {} + invalid {} + other {}   snapshot {} reference {}{}",
+                boiler.boiler,
+                hour.hour,
+                hour.slots,
+                hour.counted,
+                missing.ring,
+                missing.reboot,
+                missing.missed,
+                missing.invalid,
+                missing.clock + missing.discarded + missing.unexplained,
+                celsius(hour.snapshot),
+                celsius(hour.reference),
+                if hour.partial { "  (first)" } else { "" },
+            )?;
+        }
+        let book = &boiler.samples;
+        writeln!(
+            out,
+            "{:<6} SAMPLES: {} readings, {} lost, {} twice, {} wrong, {} named missing; {} messages, worst stamp {:+.2} ms",
+            boiler.boiler,
+            book.slots,
+            book.lost,
+            book.twice,
+            book.wrong,
+            book.named,
+            book.messages,
+            book.worst_stamp_ms
+        )?;
+        if let Some(average) = &boiler.average {
+            writeln!(
+                out,
+                "{:<6} average of the last hour: {} over {} readings (coverage {:.2} %), reference {}",
+                boiler.boiler,
+                celsius(average.published),
+                average.points,
+                average.coverage * 100.0,
+                celsius(average.reference)
+            )?;
+        }
+        for problem in &boiler.problems {
+            writeln!(out, "{:<6} PROBLEM: {problem}", boiler.boiler)?;
+        }
+    }
+    writeln!(out, "\n{}", if ledger.ok { "Every sum closes." } else { "The ledger does NOT close." })
+}

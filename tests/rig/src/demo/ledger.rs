@@ -1,0 +1,317 @@
+//! The ledger: what was published, held against the simulator's own account.
+//!
+//! Two books are checked per boiler. *Hours*: each snapshot against a brute-force sum over exactly the slots from its
+//! `first` to its `last`, taken from what the simulator sampled and not from what arrived. *Samples*: SAMPLES, message
+//! by message, against every single reading of the account: each slot once, in order, with its value, or named as
+//! missing. Nothing here shares code with the aggregator but the types of what it publishes.
+
+use std::collections::BTreeMap;
+
+use firmware_sim::account::{AccountError, Boiler, BootRecord, Summary};
+use serde::Serialize;
+use thermowell_flow::published::{Missing, Snapshot};
+use thermowell_wire::{Boot, Slot};
+
+use super::samples::SamplesBook;
+
+/// Nanoseconds in an hour.
+const HOUR_NS: i64 = 3_600_000_000_000;
+/// What transport may add to a stamp, in real nanoseconds: the tolerance of hour borders, times the speed.
+pub const TRANSPORT_NS: i64 = 5_000_000;
+
+/// The whole report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ledger {
+    /// Every sum closes and equals its reference.
+    pub ok: bool,
+    /// One entry per boiler.
+    pub boilers: Vec<BoilerReport>,
+}
+
+/// One boiler's books.
+#[derive(Clone, Debug, Serialize)]
+pub struct BoilerReport {
+    /// Its id.
+    pub boiler: String,
+    /// The closed hours.
+    pub hours: Vec<HourReport>,
+    /// The samples in the stream.
+    pub samples: SamplesBook,
+    /// The rolling average at the end.
+    pub average: Option<AverageReport>,
+    /// What does not close, in words.
+    pub problems: Vec<String>,
+}
+
+/// One closed hour.
+#[derive(Clone, Debug, Serialize)]
+pub struct HourReport {
+    /// Its beginning, RFC 3339.
+    pub hour: String,
+    /// Device slots in it.
+    pub slots: u64,
+    /// Slots in the mean.
+    pub counted: u64,
+    /// The others, by reason.
+    pub missing: Missing,
+    /// The mean as published.
+    pub snapshot: Option<f64>,
+    /// The mean of what the simulator sampled.
+    pub reference: Option<f64>,
+    /// The first hour of its history.
+    pub partial: bool,
+}
+
+/// The rolling average at the end of the run.
+#[derive(Clone, Debug, Serialize)]
+pub struct AverageReport {
+    /// As published in STATE.
+    pub published: Option<f64>,
+    /// Of what the simulator sampled, over the same seconds.
+    pub reference: Option<f64>,
+    /// Readings in it.
+    pub points: u64,
+    /// As published.
+    pub coverage: f64,
+}
+
+/// Checks one boiler's snapshots. `speed` sets the tolerances, `book` tells how far each boot got into the stream.
+///
+/// # Errors
+/// The account cannot be read.
+pub fn hours(
+    account: &Boiler,
+    book: &SamplesBook,
+    snapshots: &[Snapshot],
+    speed: u32,
+    problems: &mut Vec<String>,
+) -> Result<Vec<HourReport>, AccountError> {
+    let mut reports = Vec::new();
+    let mut previous: Option<&Snapshot> = None;
+    for snapshot in snapshots {
+        let mut hour = Hour { account, book, snapshot, speed, problems };
+        reports.push(hour.check(previous)?);
+        previous = Some(snapshot);
+    }
+    Ok(reports)
+}
+
+struct Hour<'a> {
+    account: &'a Boiler,
+    book: &'a SamplesBook,
+    snapshot: &'a Snapshot,
+    speed: u32,
+    problems: &'a mut Vec<String>,
+}
+
+/// What the account says about the slots of one hour.
+#[derive(Default)]
+struct Expected {
+    valid: Summary,
+    ring: u64,
+    reboot: u64,
+    transitions: u64,
+}
+
+impl Hour<'_> {
+    fn check(&mut self, previous: Option<&Snapshot>) -> Result<HourReport, AccountError> {
+        let snapshot = self.snapshot;
+        let expected = match snapshot.first {
+            Some(first) => self.expected(first, snapshot.last)?,
+            None => Expected::default(),
+        };
+        let missing = snapshot.missing;
+        self.equal("slots and counted + missing", snapshot.slots, snapshot.temperature_points + missing.total());
+        self.equal("counted", snapshot.temperature_points, expected.valid.count);
+        if snapshot.sum_centi != expected.valid.sum_centi {
+            self.problem(&format!("sum_centi is {}, reference {}", snapshot.sum_centi, expected.valid.sum_centi));
+        }
+        self.equal("missing.ring", missing.ring, expected.ring);
+        self.equal("missing.missed", missing.missed, expected.valid.missed);
+        self.equal("missing.invalid", missing.invalid, expected.valid.invalid);
+        self.equal("missing.clock", missing.clock, 0);
+        self.equal("missing.discarded", missing.discarded, 0);
+        self.equal("missing.unexplained", missing.unexplained, 0);
+        let slack = expected.transitions * (1 + self.tolerance_slots());
+        if missing.reboot.abs_diff(expected.reboot) > slack {
+            self.problem(&format!("missing.reboot is {}, expected {} ± {slack}", missing.reboot, expected.reboot));
+        }
+        self.extremes(&expected.valid);
+        self.borders(previous);
+        Ok(HourReport {
+            hour: snapshot.hour.clone(),
+            slots: snapshot.slots,
+            counted: snapshot.temperature_points,
+            missing,
+            snapshot: snapshot.temperature,
+            reference: mean(&expected.valid),
+            partial: snapshot.partial,
+        })
+    }
+
+    /// Walks the account from `first` to `last`, boot by boot.
+    fn expected(&mut self, first: Slot, last: Slot) -> Result<Expected, AccountError> {
+        let mut expected = Expected::default();
+        let mut before: Option<(&BootRecord, u64)> = None;
+        for boot in self.account.boots.iter().filter(|boot| (first.boot..=last.boot).contains(&boot.boot)) {
+            let from = if boot.boot == first.boot { first.seq } else { 0 };
+            let to = if boot.boot == last.boot { last.seq + 1 } else { self.end_of(boot.boot) };
+            let (summary, ring) = valid(boot, from, to)?;
+            add(&mut expected.valid, &summary);
+            expected.ring += ring;
+            if let Some((old, end)) = before {
+                expected.reboot += self.reboot_slots(old, end, boot);
+                expected.transitions += 1;
+            }
+            before = Some((boot, to));
+        }
+        self.reboots_at_the_borders(first, before, &mut expected);
+        Ok(expected)
+    }
+
+    /// Reboots whose other side lies in another hour.
+    fn reboots_at_the_borders(&self, first: Slot, last: Option<(&BootRecord, u64)>, expected: &mut Expected) {
+        let boots = &self.account.boots;
+        let at = |boot: Boot| boots.iter().position(|record| record.boot == boot);
+        if first.seq == 0
+            && let Some(index) = at(first.boot).filter(|&index| index > 0)
+        {
+            let old = &boots[index - 1];
+            expected.reboot += self.reboot_slots(old, self.end_of(old.boot), &boots[index]);
+            expected.transitions += 1;
+        }
+        if let Some((old, end)) = last
+            && end == self.end_of(old.boot)
+            && let Some(new) = at(old.boot).and_then(|index| boots.get(index + 1))
+        {
+            expected.reboot += self.reboot_slots(old, end, new);
+            expected.transitions += 1;
+        }
+    }
+
+    /// The slots between the last one of `old` that was stored and slot 0 of `new` that lie in this hour.
+    fn reboot_slots(&self, old: &BootRecord, end: u64, new: &BootRecord) -> u64 {
+        let Some(last) = end.checked_sub(1) else { return 0 };
+        let period = i64::from(new.period_us) * 1_000;
+        let from = old.utc_ns(last);
+        let total = (new.utc0_ns - from + period / 2) / period - 1;
+        let inside = (1..=total).filter(|k| self.holds(from + k * period)).count();
+        u64::try_from(inside).unwrap_or(u64::MAX)
+    }
+
+    fn holds(&self, utc_ns: i64) -> bool {
+        let end = self.snapshot.created_at * 1_000_000_000;
+        (end - HOUR_NS..end).contains(&utc_ns)
+    }
+
+    /// The slot behind the last one of `boot` that reached the stream; what was sampled behind it died with the boot.
+    fn end_of(&self, boot: Boot) -> u64 {
+        self.book.ends.get(&boot).copied().unwrap_or(0)
+    }
+
+    fn extremes(&mut self, valid: &Summary) {
+        let centi = |celsius: Option<f64>| celsius.map(|c| (c * 100.0).round());
+        let same = centi(self.snapshot.minimum) == valid.minimum_centi.map(f64::from)
+            && centi(self.snapshot.maximum) == valid.maximum_centi.map(f64::from);
+        if !same {
+            self.problem("minimum or maximum differ from the reference");
+        }
+    }
+
+    fn borders(&mut self, previous: Option<&Snapshot>) {
+        let Some(first) = self.snapshot.first else { return };
+        let last = self.snapshot.last;
+        let end = self.snapshot.created_at * 1_000_000_000;
+        self.border("begins", first, end - HOUR_NS, first.seq == 0);
+        let behind = Slot::new(last.boot, last.seq + 1);
+        let boot_ended = behind.seq == self.end_of(last.boot);
+        self.border("ends", behind, end, boot_ended);
+        if let Some(before) = previous {
+            let expected = Slot::new(before.last.boot, before.last.seq + 1);
+            let follows = expected == first || first.seq == 0;
+            if !follows {
+                self.problem(&format!("begins at {first}, which does not follow the hour before"));
+            }
+            if before.created_at + 3_600 != self.snapshot.created_at {
+                self.problem("does not follow the hour before it");
+            }
+        }
+        if self.snapshot.partial != previous.is_none() {
+            self.problem(&format!("partial is {}", self.snapshot.partial));
+        }
+    }
+
+    /// The true time of `slot` must lie at `border`, unless a boot begins or ends there.
+    fn border(&mut self, what: &str, slot: Slot, border: i64, excused: bool) {
+        let Some(boot) = self.account.boot(slot.boot) else {
+            return self.problem(&format!("{what} in boot {}, which the simulator never started", slot.boot));
+        };
+        let off = boot.utc_ns(slot.seq) - border;
+        let tolerance = TRANSPORT_NS * i64::from(self.speed) + i64::from(boot.period_us) * 1_000;
+        if off.abs() > tolerance && !excused {
+            self.problem(&format!(
+                "{what} {} ms off the border, allowed {} ms",
+                off / 1_000_000,
+                tolerance / 1_000_000
+            ));
+        }
+    }
+
+    fn tolerance_slots(&self) -> u64 {
+        u64::from(self.speed).div_ceil(2)
+    }
+
+    fn equal(&mut self, what: &str, found: u64, reference: u64) {
+        if found != reference {
+            self.problem(&format!("{what} is {found}, reference {reference}"));
+        }
+    }
+
+    fn problem(&mut self, what: &str) {
+        self.problems.push(format!("hour {}: {what}", self.snapshot.hour));
+    }
+}
+
+/// What the account holds of `from..to` beside what the ring lost, and how many slots the ring lost.
+fn valid(boot: &BootRecord, from: u64, to: u64) -> Result<(Summary, u64), AccountError> {
+    let mut sum = Summary::default();
+    let mut ring = 0;
+    let mut at = from;
+    for gap in boot.ring_gaps.iter().filter(|gap| gap.start < to && gap.end > from) {
+        let (start, end) = (gap.start.max(at), gap.end.min(to));
+        add(&mut sum, &boot.summary(at..start)?);
+        ring += end - start;
+        at = end;
+    }
+    add(&mut sum, &boot.summary(at..to.max(at))?);
+    Ok((sum, ring))
+}
+
+fn add(sum: &mut Summary, more: &Summary) {
+    sum.sum_centi += more.sum_centi;
+    sum.count += more.count;
+    sum.invalid += more.invalid;
+    sum.missed += more.missed;
+    sum.minimum_centi = [sum.minimum_centi, more.minimum_centi].into_iter().flatten().min();
+    sum.maximum_centi = [sum.maximum_centi, more.maximum_centi].into_iter().flatten().max();
+}
+
+/// The mean in °C, rounded half away from zero to two decimals, by a way of its own.
+fn mean(summary: &Summary) -> Option<f64> {
+    decimal(summary.sum_centi, summary.count)
+}
+
+/// `sum ÷ count` hundredths as °C with two decimals, half away from zero.
+#[must_use]
+pub fn decimal(sum_centi: i64, count: u64) -> Option<f64> {
+    let count = i128::from(count);
+    (count > 0).then(|| {
+        let doubled = 2 * i128::from(sum_centi).abs() + count;
+        let magnitude = i64::try_from(doubled / (2 * count)).unwrap_or(i64::MAX);
+        let hundredths = if sum_centi < 0 { -magnitude } else { magnitude };
+        format!("{hundredths}e-2").parse().unwrap_or(f64::NAN)
+    })
+}
+
+/// Seconds of stamped UTC with sum and count of the account's readings: the reference of the rolling average.
+pub type Seconds = BTreeMap<i64, (i64, u64)>;

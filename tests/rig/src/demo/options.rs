@@ -1,0 +1,109 @@
+//! What `cargo demo` can be told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Runs the whole of Thermowell on this machine: a real nats-server, simulated boilers on serial lines, the agent, the
+/// aggregator and the controller, each a process of its own. Shows a live table and ends with a ledger.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "cargo demo",
+    bin_name = "cargo demo --",
+    after_help = "Examples:
+  cargo demo                              two boilers, an hour passes in a minute, until Ctrl-C
+  cargo demo --speed 60 --for 3h          three hours, then the ledger; exit 0 only if every sum closes
+  cargo demo --speed 1 --for 2m           in real time
+  cargo demo --scenario config/scenarios/unplug.toml --speed 5 --for 30m
+  cargo demo --for 1h --json > report.json
+
+Exit codes: 0 the ledger closes, 1 it does not or something could not run, 2 wrong arguments."
+)]
+pub struct Options {
+    /// How many boilers, b1 to bN.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub boilers: u16,
+    /// How many times faster than real the world runs; 60: an hour passes in a minute, 1: real time.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub speed: u32,
+    /// How long, in simulated time ("3h", "2m", "90s"); hours begun before it ends are waited for (not at speed 1).
+    /// Without it: until Ctrl-C.
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Of everything that is random in the simulated world.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// What happens in the simulated world; see config/scenarios.
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Plays a recorded temperature series instead of the simulated plant.
+    #[arg(long, value_name = "FILE", requires = "column")]
+    pub replay: Option<PathBuf>,
+    /// The column of the recording: its name, or its number from 1.
+    #[arg(long, value_name = "NAME|N", requires = "replay")]
+    pub column: Option<String>,
+    /// Publish one JSON event per sample on `boiler.{id}` too.
+    #[arg(long)]
+    pub feed: bool,
+    /// The port of nats-server; without it a free one.
+    #[arg(long, value_name = "P")]
+    pub nats_port: Option<u16>,
+    /// Leave store, configurations and logs in this folder, which must not exist or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Print the report as JSON on stdout, and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+    /// More arguments for the simulator, for system tests.
+    #[arg(long, hide = true, value_name = "ARG", allow_hyphen_values = true)]
+    pub sim_arg: Vec<String>,
+    /// Samples per batch.
+    #[arg(long, hide = true, default_value_t = 100)]
+    pub batch: u16,
+}
+
+/// "1h30m", "90 s", "2m": what people write.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected a duration as 3h, 2m, 90s or 1h30m, found \"{text}\"");
+    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let mut rest = compact.as_str();
+    let mut total = 0u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
+        let unit =
+            rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(&rest[digits..], |n| &rest[digits..digits + n]);
+        let seconds = match unit {
+            "d" => 86_400,
+            "h" => 3_600,
+            "m" | "min" => 60,
+            "s" => 1,
+            _ => return Err(expected()),
+        };
+        total = number.checked_mul(seconds).and_then(|s| total.checked_add(s)).ok_or_else(expected)?;
+        rest = &rest[digits + unit.len()..];
+    }
+    if total == 0 { Err(expected()) } else { Ok(Duration::from_secs(total)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, seconds) in [("3h", 10_800), ("2m", 120), ("90 s", 90), ("1h30m", 5_400), ("1d", 86_400)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "3", "h", "-1h", "3x", "0s", "1h-", "99999999999999999999h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Options::command().debug_assert();
+    }
+}

@@ -1,0 +1,226 @@
+//! One run on this machine: its folder, its configuration, its processes.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::options::Options;
+use crate::nats::{Broker, BrokerError, BrokerOptions, NatsServer};
+use crate::process::{Launch, ProcessError, Programs, Role, Supervised};
+
+/// The devices boot this long after everything was started: agents and aggregator are there by then.
+const LEAD: Duration = Duration::from_millis(1_500);
+/// 2026-01-07T00:00:00Z: a winter's day, at the start of an hour. Where simulated UTC begins.
+const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A file or folder cannot be made.
+    #[error("make {path}")]
+    Make {
+        /// It.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// `--keep` names a folder with something in it.
+    #[error("--keep {path}: the folder is not empty")]
+    NotEmpty {
+        /// It.
+        path: PathBuf,
+    },
+    /// nats-server does not run.
+    #[error("start nats-server")]
+    Broker(#[source] BrokerError),
+    /// A process does not start.
+    #[error("start a process")]
+    Process(#[source] ProcessError),
+}
+
+/// Where and when a run takes place.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Store, configuration, ports, account and logs.
+    pub folder: PathBuf,
+    /// Real CLOCK_BOOTTIME nanoseconds at which the devices boot.
+    pub epoch_monotonic_ns: u64,
+    /// UTC at that moment.
+    pub epoch_utc_ns: i64,
+    /// Simulated seconds per real second.
+    pub speed: u32,
+}
+
+impl Plan {
+    /// A run in `folder` that begins in a moment.
+    #[must_use]
+    pub fn in_folder(folder: &Path, speed: u32) -> Self {
+        let now = ns(ClockId::Boottime);
+        let lead = i64::try_from(LEAD.as_nanos()).unwrap_or(0);
+        let epoch_utc_ns = if speed == 1 { ns(ClockId::Realtime) + lead } else { SIMULATED_START_NS };
+        let epoch_monotonic_ns = u64::try_from(now + lead).unwrap_or(0);
+        Self { folder: folder.to_owned(), epoch_monotonic_ns, epoch_utc_ns, speed }
+    }
+
+    /// Simulated time since the devices booted; zero before.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        let now = u64::try_from(ns(ClockId::Boottime)).unwrap_or(0);
+        Duration::from_nanos(now.saturating_sub(self.epoch_monotonic_ns)) * self.speed
+    }
+
+    /// UTC now, as this run counts it, in nanoseconds.
+    #[must_use]
+    pub fn utc_ns(&self) -> i64 {
+        let real = i128::from(ns(ClockId::Boottime)) - i128::from(self.epoch_monotonic_ns);
+        let utc = i128::from(self.epoch_utc_ns) + real * i128::from(self.speed);
+        i64::try_from(utc).unwrap_or(i64::MAX)
+    }
+
+    /// Where the simulator keeps its account.
+    #[must_use]
+    pub fn account(&self) -> PathBuf {
+        self.folder.join("account")
+    }
+
+    /// Where the simulator takes orders while it runs.
+    #[must_use]
+    pub fn console(&self) -> PathBuf {
+        self.folder.join("console")
+    }
+}
+
+fn ns(clock: ClockId) -> i64 {
+    let now = clock_gettime(clock);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+/// Every process of a run.
+pub struct Processes {
+    /// nats-server.
+    pub broker: Broker,
+    /// The boilers.
+    pub simulator: Supervised,
+    /// The roles.
+    pub agent: Supervised,
+    /// Aggregates.
+    pub aggregator: Supervised,
+    /// Asks for set-points.
+    pub controller: Supervised,
+}
+
+/// Makes the folder that a run lives in.
+///
+/// # Errors
+/// It cannot be made, or holds something.
+pub fn prepare(folder: &Path) -> Result<(), SetupError> {
+    let make = |source| SetupError::Make { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(make)?;
+    if fs::read_dir(folder).map_err(make)?.next().is_some() {
+        return Err(SetupError::NotEmpty { path: folder.to_owned() });
+    }
+    for name in ["ports", "account", "logs", "nats"] {
+        let path = folder.join(name);
+        fs::create_dir(&path).map_err(|source| SetupError::Make { path, source })?;
+    }
+    Ok(())
+}
+
+impl Processes {
+    /// Starts everything, the server first, the boilers last. Only from a thread that outlives the run.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub fn start(
+        options: &Options,
+        folder: &Path,
+        server: &NatsServer,
+        programs: &Programs,
+    ) -> Result<(Self, Plan), SetupError> {
+        let broker_options = BrokerOptions { port: options.nats_port, ..BrokerOptions::in_folder(folder.join("nats")) };
+        let broker = Broker::start(server, programs, broker_options).map_err(SetupError::Broker)?;
+        let plan = Plan::in_folder(folder, options.speed);
+        let config = folder.join("thermowell.toml");
+        fs::write(&config, configuration(options, &plan, &broker))
+            .map_err(|source| SetupError::Make { path: config.clone(), source })?;
+        let role = |name: &str| {
+            let args = ["run", name, "--config"].map(OsString::from).into_iter().chain([config.clone().into()]);
+            supervise(folder, programs, name, Role::Thermowell, args.collect())
+        };
+        let agent = role("agent")?;
+        let aggregator = role("aggregator")?;
+        let controller = role("controller")?;
+        let args = simulator_arguments(options, &plan);
+        let simulator = supervise(folder, programs, "firmware-sim", Role::FirmwareSim, args)?;
+        Ok((Self { broker, simulator, agent, aggregator, controller }, plan))
+    }
+
+    /// Every process, in flow order, server last.
+    pub fn all(&mut self) -> [&mut Supervised; 5] {
+        let Self { broker, simulator, agent, aggregator, controller } = self;
+        [simulator, agent, aggregator, controller, broker.process()]
+    }
+}
+
+fn supervise(
+    folder: &Path,
+    programs: &Programs,
+    name: &str,
+    role: Role,
+    args: Vec<OsString>,
+) -> Result<Supervised, SetupError> {
+    let log = folder.join("logs").join(format!("{name}.log"));
+    let launch = Launch { name: name.to_owned(), programs: programs.clone(), role, args, log };
+    Supervised::start(launch).map_err(SetupError::Process)
+}
+
+fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
+    let mut text = format!(
+        "# Written by the demo.\ngateway = \"demo\"\n\n[nats]\nurl = \"{}\"\nmonitor = \"{}\"\nsync_interval = \"10 s\"\n\n",
+        broker.url(),
+        broker.monitor_url()
+    );
+    text += "[clock]\nassume_synced = true\n";
+    if options.speed != 1 {
+        text += &format!(
+            "speed = {}\nepoch_monotonic_ns = {}\nepoch_utc = \"{}\"\n",
+            options.speed,
+            plan.epoch_monotonic_ns,
+            super::rfc3339(plan.epoch_utc_ns)
+        );
+    }
+    text += &format!("\n[batch]\nsamples = {}\n", options.batch);
+    text += &format!("\n[feed]\nenabled = {}\n\n[control]\nenabled = true\n", options.feed);
+    for n in 1..=options.boilers {
+        let port = plan.folder.join("ports").join(format!("b{n}"));
+        text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n", port.display());
+    }
+    text
+}
+
+fn simulator_arguments(options: &Options, plan: &Plan) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    let mut add = |name: &str, value: OsString| args.extend([name.into(), value]);
+    add("--boilers", options.boilers.to_string().into());
+    add("--speed", plan.speed.to_string().into());
+    add("--seed", options.seed.to_string().into());
+    add("--epoch-monotonic-ns", plan.epoch_monotonic_ns.to_string().into());
+    add("--epoch-utc", plan.epoch_utc_ns.to_string().into());
+    add("--port-dir", plan.folder.join("ports").into());
+    add("--account", plan.account().into());
+    add("--control", plan.console().into());
+    if let Some(scenario) = &options.scenario {
+        add("--scenario", scenario.into());
+    }
+    if let (Some(replay), Some(column)) = (&options.replay, &options.column) {
+        add("--replay", replay.into());
+        add("--column", column.into());
+    }
+    args.extend(options.sim_arg.iter().map(OsString::from));
+    args
+}
