@@ -13,9 +13,7 @@ impl Stopwatch {
     #[expect(clippy::disallowed_methods, reason = "this is the rig's clock.rs")]
     #[must_use]
     pub fn start() -> Self {
-        Self {
-            started: Instant::now(),
-        }
+        Self { started: Instant::now() }
     }
 
     /// The time since the start.
@@ -27,8 +25,6 @@ impl Stopwatch {
     /// What is left of `limit`, or `None` when it has been used up.
     #[must_use]
     pub fn left_of(&self, limit: Duration) -> Option<Duration> {
-        limit
-            .checked_sub(self.elapsed())
-            .filter(|left| !left.is_zero())
+        limit.checked_sub(self.elapsed()).filter(|left| !left.is_zero())
     }
 }

@@ -1,7 +1,7 @@
 //! The program between the rig and each of its children: it ties the child's life to the rig's, then becomes it.
 //!
-//! `demo guard PARENT PROGRAM [ARGUMENT]...` asks the kernel for SIGKILL when its parent ends, checks that the parent is
-//! still the one that started it, and replaces itself by PROGRAM. The request survives the replacement, so that not
+//! `demo guard PARENT PROGRAM [ARGUMENT]...` asks the kernel for SIGKILL when its parent ends, checks that the parent
+//! is still the one that started it, and replaces itself by PROGRAM. The request survives the replacement, so that not
 //! even a SIGKILL of the rig leaves a server or a simulator behind. (`Command::pre_exec` would do the same and needs
 //! `unsafe`.)
 //!
@@ -35,32 +35,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn become_program(
-    mut args: impl Iterator<Item = OsString>,
-) -> Result<std::convert::Infallible, (u8, String)> {
-    let usage = || {
-        (
-            USAGE,
-            "usage: guard PARENT PROGRAM [ARGUMENT]...".to_owned(),
-        )
-    };
+fn become_program(mut args: impl Iterator<Item = OsString>) -> Result<std::convert::Infallible, (u8, String)> {
+    let usage = || (USAGE, "usage: guard PARENT PROGRAM [ARGUMENT]...".to_owned());
     let parent = args.next().and_then(|word| word.to_str()?.parse().ok());
     let parent = parent.and_then(Pid::from_raw).ok_or_else(usage)?;
     let program = args.next().ok_or_else(usage)?;
 
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
-        (
-            NOT_STARTED,
-            format!("cannot ask for the parent's death signal: {error}"),
-        )
-    })?;
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| (NOT_STARTED, format!("cannot ask for the parent's death signal: {error}")))?;
     // Between fork and the request above the parent may have ended; the request would then wait for somebody else.
     if getppid() != Some(parent) {
         return Err((NOT_STARTED, format!("parent {parent} has already ended")));
     }
     let error = Command::new(&program).args(args).exec();
-    Err((
-        NOT_STARTED,
-        format!("cannot start {}: {error}", program.display()),
-    ))
+    Err((NOT_STARTED, format!("cannot start {}: {error}", program.display())))
 }

