@@ -1,3 +1,4 @@
 //! Every effect of Thermowell.
 
+pub mod config;
 pub mod shutdown;

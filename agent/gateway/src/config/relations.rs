@@ -1,0 +1,84 @@
+//! What must hold between values that are each fine.
+
+use super::quantity::show_duration;
+use super::section::Findings;
+use super::{Config, RING};
+
+/// Reports every relation that does not hold.
+pub(super) fn check(config: &Config, findings: &Findings) {
+    nats(config, findings);
+    clock(config, findings);
+    ring(config, findings);
+    control(config, findings);
+}
+
+fn nats(config: &Config, findings: &Findings) {
+    let nats = &config.nats;
+    let ways = [
+        ("nats.credentials", nats.credentials.is_some()),
+        ("nats.nkey_file", nats.nkey_file.is_some()),
+        ("nats.user", nats.user.is_some()),
+    ];
+    let used: Vec<&str> = ways.iter().filter(|(_, used)| *used).map(|(key, _)| *key).collect();
+    if let [first, second, ..] = used[..] {
+        findings.relation(&[second], &format!("one way to get in is enough, and {first} is another"));
+    }
+    if nats.user.is_some() != nats.password_file.is_some() {
+        findings.relation(&["nats.user", "nats.password_file"], "user and password_file come together");
+    }
+    if let Some(tls) = &nats.tls
+        && tls.cert.is_some() != tls.key.is_some()
+    {
+        findings.relation(&["nats.tls.cert", "nats.tls.key"], "cert and key come together");
+    }
+}
+
+fn clock(config: &Config, findings: &Findings) {
+    let clock = &config.clock;
+    if clock.speed != 1 && clock.epoch.is_none() {
+        let message = "a clock that is not real needs an epoch: \
+                       epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:00:00Z\" }";
+        findings.relation(&["clock.speed"], message);
+    }
+    if clock.speed == 1 && clock.epoch.is_some() {
+        findings.relation(&["clock.epoch"], "at speed 1 the calendar is the machine's, and an epoch has no meaning");
+    }
+}
+
+/// What was acknowledged and then lost by the server must still be in the device's ring when it is missed.
+fn ring(config: &Config, findings: &Findings) {
+    let reach = config.spool.spill_after + 3 * config.nats.sync_interval;
+    if reach >= RING {
+        let message = format!(
+            "spool.spill_after + 3 × nats.sync_interval must be less than the {} that the device remembers, and is {}",
+            show_duration(RING),
+            show_duration(reach)
+        );
+        findings.relation(&["spool.spill_after", "nats.sync_interval"], &message);
+    }
+}
+
+fn control(config: &Config, findings: &Findings) {
+    let law = &config.control.law;
+    if law.lease <= 2 * law.renew {
+        let message = format!(
+            "a lease must be longer than two renewals, so that one may be lost: {} is not more than 2 × {}",
+            show_duration(law.lease),
+            show_duration(law.renew)
+        );
+        findings.relation(&["control.lease", "control.renew"], &message);
+    }
+    if law.flow_min >= law.flow_max {
+        let message =
+            format!("flow_min must be below flow_max, and {} °C is not below {} °C", law.flow_min, law.flow_max);
+        findings.relation(&["control.flow_min", "control.flow_max"], &message);
+    }
+    let [cold, warm] = law.curve;
+    if cold.outdoor >= warm.outdoor || cold.flow < warm.flow {
+        let message = "the first point must be colder outdoors than the second, and its flow not cooler";
+        findings.relation(&["control.curve"], message);
+    }
+    if law.target.windows(2).any(|steps| steps[0].from_minute >= steps[1].from_minute) {
+        findings.relation(&["control.target"], "steps must be in the order of the day, each time once");
+    }
+}

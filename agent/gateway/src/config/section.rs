@@ -1,0 +1,243 @@
+//! Reading the raw tree: every key that the code asks for is known, every other is a problem, and so is every value
+//! that its parser refuses. Reading goes on after a problem, so that one look shows them all.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::document::{Node, Table, Value};
+use super::error::{Kind, Place, Problem};
+
+/// What a reading found out.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    problems: RefCell<Vec<Problem>>,
+    spots: RefCell<BTreeMap<String, Spot>>,
+    known: RefCell<BTreeSet<String>>,
+}
+
+/// Where a key was set, and to what.
+#[derive(Clone, Debug)]
+pub(super) struct Spot {
+    pub(super) place: Place,
+    pub(super) text: String,
+}
+
+impl Findings {
+    pub(super) fn push(&self, place: &Place, kind: Kind, message: String) {
+        self.problems.borrow_mut().push(Problem { place: place.clone(), kind, message });
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.borrow().is_empty()
+    }
+
+    /// Two values that do not go together: reported at the first of `keys` that is set. The defaults do go together,
+    /// so one is.
+    pub(super) fn relation(&self, keys: &[&str], message: &str) {
+        let spots = self.spots.borrow();
+        let (key, spot) = keys
+            .iter()
+            .find_map(|key| spots.get(*key).map(|spot| (*key, spot.clone())))
+            .expect("defaults keep every relation, so a broken one involves a key that is set");
+        self.push(&spot.place, Kind::Relation, format!("{key} = {}: {message}", spot.text));
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        problems
+    }
+
+    /// Every key that was asked for, with its path.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        self.known.borrow().clone()
+    }
+}
+
+/// One table while it is read. An absent table is an empty one.
+pub(super) struct Section<'a> {
+    path: String,
+    place: Place,
+    table: Option<&'a Table>,
+    findings: &'a Findings,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    /// Reads the root table.
+    pub(super) fn root<T>(table: &'a Table, findings: &'a Findings, read: impl FnOnce(&Self) -> T) -> T {
+        let place = table.place.clone();
+        Self::read(Self { path: String::new(), place, table: Some(table), findings, asked: RefCell::default() }, read)
+    }
+
+    /// Reads the table `key`.
+    pub(super) fn section<T>(&self, key: &'static str, read: impl FnOnce(&Self) -> T) -> T {
+        let path = self.path_of(key);
+        let node = self.node(key);
+        let table = node.and_then(|node| self.as_table(node, &path));
+        let place = node.map_or(&self.place, |node| &node.place).clone();
+        Self::read(Self { path, place, table, findings: self.findings, asked: RefCell::default() }, read)
+    }
+
+    /// Reads the tables of the list `key`; none where it is absent. What is no table, or no list at all, is reported
+    /// and counts as an item that cannot be read.
+    pub(super) fn list<T>(&self, key: &'static str, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<Option<T>>> {
+        let node = self.node(key)?;
+        let path = self.path_of(key);
+        let Value::List(items) = &node.value else {
+            self.refuse(node, &path, "not a list of tables");
+            return Some(vec![None]);
+        };
+        let read_item = |item: &'a Node| {
+            let table = Some(self.as_table(item, &path)?);
+            let (path, place) = (path.clone(), item.place.clone());
+            Self::read(Self { path, place, table, findings: self.findings, asked: RefCell::default() }, &read)
+        };
+        Some(items.iter().map(read_item).collect())
+    }
+
+    /// The value of `key` where it is set and its parser takes it.
+    pub(super) fn optional<T>(&self, key: &'static str, parse: impl Fn(&Node) -> Result<T, String>) -> Option<T> {
+        let node = self.node(key)?;
+        let path = self.path_of(key);
+        match parse(node) {
+            Ok(value) => Some(value),
+            Err(complaint) => {
+                self.refuse(node, &path, &complaint);
+                None
+            }
+        }
+    }
+
+    /// The value of `key`, or its default.
+    pub(super) fn value<T>(&self, key: &'static str, default: T, parse: impl Fn(&Node) -> Result<T, String>) -> T {
+        self.optional(key, parse).unwrap_or(default)
+    }
+
+    /// The value of `key`, which has no default.
+    pub(super) fn required<T>(&self, key: &'static str, parse: impl Fn(&Node) -> Result<T, String>) -> Option<T> {
+        if self.node(key).is_none() {
+            self.missing(key, "");
+        }
+        self.optional(key, parse)
+    }
+
+    /// Reports that `key` is missing here.
+    pub(super) fn missing(&self, key: &'static str, example: &str) {
+        let message = format!("{}: missing{example}", self.path_of(key));
+        self.findings.push(&self.place, Kind::Key, message);
+    }
+
+    /// Reports what is wrong with a key that is set here.
+    pub(super) fn refuse_spot(&self, spot: &Spot, key: &str, kind: Kind, complaint: &str) {
+        self.findings.push(&spot.place, kind, format!("{} = {}: {complaint}", self.path_of(key), spot.text));
+    }
+
+    /// Where `key` is set here.
+    pub(super) fn spot(&self, key: &str) -> Option<Spot> {
+        let node = &self.table?.find(key)?.node;
+        Some(Spot { place: node.place.clone(), text: node.text.clone() })
+    }
+
+    fn read<T>(section: Self, read: impl FnOnce(&Self) -> T) -> T {
+        let value = read(&section);
+        section.report_unknown();
+        value
+    }
+
+    fn node(&self, key: &'static str) -> Option<&'a Node> {
+        if !self.asked.borrow().contains(&key) {
+            self.asked.borrow_mut().push(key);
+        }
+        let path = self.path_of(key);
+        self.findings.known.borrow_mut().insert(path.clone());
+        let node = &self.table?.find(key)?.node;
+        let spot = Spot { place: node.place.clone(), text: node.text.clone() };
+        self.findings.spots.borrow_mut().insert(path, spot);
+        Some(node)
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn as_table(&self, node: &'a Node, path: &str) -> Option<&'a Table> {
+        if let Value::Table(table) = &node.value {
+            return Some(table);
+        }
+        self.refuse(node, path, "not a table");
+        None
+    }
+
+    fn refuse(&self, node: &Node, path: &str, complaint: &str) {
+        self.findings.push(&node.place, Kind::Value, format!("{path} = {}: {complaint}", node.text));
+    }
+
+    fn report_unknown(&self) {
+        let asked = self.asked.borrow();
+        for entry in self.table.into_iter().flat_map(|table| &table.entries) {
+            if asked.contains(&entry.key.as_str()) {
+                continue;
+            }
+            let hint = match nearest(&entry.key, &asked) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("known here are {}", asked.join(", ")),
+            };
+            let message = format!("{}: unknown key; {hint}", self.path_of(&entry.key));
+            self.findings.push(&entry.place, Kind::Key, message);
+        }
+    }
+}
+
+/// The known word that is most like `word`, where one is like it at all: at most a third of its letters differ.
+pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let (distance, near) = known.iter().map(|known| (distance(word, known), *known)).min()?;
+    let longest = word.chars().count().max(near.chars().count());
+    (distance * 3 <= longest).then_some(near)
+}
+
+/// How many letters must be added, removed, changed or swapped with their neighbour to make `a` into `b`
+/// (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            if i == 0 || j == 0 {
+                table[i][j] = i + j;
+                continue;
+            }
+            let changed = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (table[i - 1][j] + 1).min(table[i][j - 1] + 1).min(table[i - 1][j - 1] + changed);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(table[i - 2][j - 2] + 1);
+            }
+            table[i][j] = best;
+        }
+    }
+    table[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_near() {
+        let known = ["sync_interval", "url", "user", "tls"];
+        assert_eq!(nearest("sync_intervall", &known), Some("sync_interval"));
+        assert_eq!(nearest("snyc_interval", &known), Some("sync_interval"));
+        assert_eq!(nearest("uesr", &known), Some("user"));
+        assert_eq!(nearest("password", &known), None);
+        assert_eq!(nearest("x", &[]), None);
+    }
+
+    #[test]
+    fn a_distance_counts_edits() {
+        for (a, b, edits) in [("", "", 0), ("", "abc", 3), ("baud", "baud", 0), ("buad", "baud", 1), ("bad", "baud", 1)]
+        {
+            assert_eq!((distance(a, b), distance(b, a)), (edits, edits), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! One function per table: its keys, their types, units, ranges and defaults.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thermowell_wire::{BoilerId, CentiCelsius};
+use tracing_subscriber::filter::Targets;
+
+use super::document::Node;
+use super::error::Kind;
+use super::quantity::{boolean, bytes, duration, number, path, temperature, text, time_of_day, whole};
+use super::section::{Section, Spot};
+use super::{
+    Batch, Boiler, Clock, Config, Control, CurvePoint, Epoch, Feed, HttpAddress, Law, Log, Nats, SAMPLE_LINE_BYTES,
+    SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
+};
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The longest serial number that fits a `Hello`.
+const SERIAL_NUMBER_MAX: usize = 24;
+/// Rates that serial ports know.
+const BAUDS: [u32; 6] = [38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
+
+const DEFAULT_CURVE: [CurvePoint; 2] = [
+    CurvePoint { outdoor: CentiCelsius(-10_00), flow: CentiCelsius(55_00) },
+    CurvePoint { outdoor: CentiCelsius(15_00), flow: CentiCelsius(30_00) },
+];
+const DEFAULT_TARGET: [Target; 2] = [
+    Target { from_minute: 6 * 60, room: CentiCelsius(21_00) },
+    Target { from_minute: 22 * 60, room: CentiCelsius(18_00) },
+];
+
+// 100 samples/s × 20 B × 10 bits are 20,000 bit/s; a device catches up at no more than 80 % of the line.
+const _: () = assert!(SAMPLES_PER_SECOND * SAMPLE_LINE_BYTES * 10 * 100 <= BAUDS[0] * 80);
+
+/// The root table. None only where a problem was reported.
+pub(super) fn config(root: &Section<'_>) -> Option<Config> {
+    let gateway = root.value("gateway", host_name(), name);
+    let nats = root.section("nats", nats);
+    let clock = root.section("clock", clock);
+    let baud = root.section("serial", |serial| serial.value("baud", 115_200, baud));
+    // Everything is read before the first `?`: a key that nobody asked for counts as unknown.
+    let boilers = boilers(root, baud);
+    let control = root.section("control", control);
+    let log = root.section("log", |log| Log { filter: log.value("filter", default_filter(), targets) });
+    let config = |control| Config {
+        gateway,
+        nats,
+        clock,
+        boilers,
+        batch: root.section("batch", |batch| Batch { samples: batch.value("samples", 100, whole(1..=1000)) }),
+        spool: root.section("spool", spool),
+        streams: root.section("streams", streams),
+        feed: root.section("feed", |feed| Feed { enabled: feed.value("enabled", false, boolean) }),
+        control,
+        log,
+    };
+    control.map(config)
+}
+
+fn nats(nats: &Section<'_>) -> Nats {
+    let url = nats.value("url", "nats://127.0.0.1:4222".to_owned(), server_url);
+    let has_tls = nats.spot("tls").is_some() || url.starts_with("tls:");
+    let tls = nats.section("tls", |tls| Tls {
+        ca: tls.optional("ca", path),
+        cert: tls.optional("cert", path),
+        key: tls.optional("key", path),
+        first: tls.value("first", false, boolean),
+    });
+    Nats {
+        url,
+        credentials: nats.optional("credentials", path),
+        nkey_file: nats.optional("nkey_file", path),
+        user: nats.optional("user", text),
+        password_file: nats.optional("password_file", path),
+        tls: has_tls.then_some(tls),
+        sync_interval: nats.value("sync_interval", secs(10), duration(Duration::from_millis(100)..=secs(120))),
+        monitor: nats.optional("monitor", http_address),
+    }
+}
+
+fn clock(clock: &Section<'_>) -> Clock {
+    let read_epoch = |epoch: &Section<'_>| {
+        let monotonic_ns = epoch.required("monotonic_ns", whole(0..=i64::MAX));
+        let utc_ns = epoch.required("utc", full_hour);
+        Some(Epoch { monotonic_ns: u64::try_from(monotonic_ns?).ok()?, utc_ns: utc_ns? })
+    };
+    let epoch = clock.spot("epoch").is_some().then(|| clock.section("epoch", read_epoch)).flatten();
+    Clock {
+        speed: clock.value("speed", 1, whole(1..=1000)),
+        epoch,
+        assume_synced: clock.value("assume_synced", false, boolean),
+    }
+}
+
+fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
+    let seen = RefCell::new(BTreeMap::new());
+    let read = |section: &Section<'_>| {
+        let id = section.required("id", boiler_id);
+        let port = section.required("port", path);
+        let baud = section.value("baud", default_baud, baud);
+        let serial_number = section.optional("serial_number", serial_number);
+        let boiler = Boiler { id: id?, port: port?, baud, serial_number };
+        unique(section, &seen, "id", boiler.id.to_string());
+        unique(section, &seen, "port", boiler.port.display().to_string());
+        Some(boiler)
+    };
+    let Some(boilers) = root.list("boiler", read) else {
+        let example = "; name each boiler as in\n    [[boiler]]\n    id = \"b1\"\n    port = \"/dev/thermowell-b1\"";
+        root.missing("boiler", example);
+        return Vec::new();
+    };
+    if boilers.is_empty() {
+        root.missing("boiler", "; at least one is needed");
+    }
+    boilers.into_iter().flatten().collect()
+}
+
+fn unique(
+    section: &Section<'_>,
+    seen: &RefCell<BTreeMap<(&'static str, String), Spot>>,
+    key: &'static str,
+    value: String,
+) {
+    let Some(spot) = section.spot(key) else { return };
+    if let Some(first) = seen.borrow().get(&(key, value.clone())) {
+        let message = format!("already another boiler's, at {}", first.place);
+        section.refuse_spot(&spot, key, Kind::Relation, &message);
+        return;
+    }
+    seen.borrow_mut().insert((key, value), spot);
+}
+
+fn spool(spool: &Section<'_>) -> Spool {
+    Spool {
+        memory: spool.value("memory", 8 * MIB, bytes(MIB..=GIB)),
+        spill_after: spool.value("spill_after", secs(30), duration(secs(1)..=secs(120))),
+        directory: spool.value("directory", PathBuf::from("/var/lib/thermowell"), path),
+    }
+}
+
+/// The defaults fit, together with what is in memory, into the 4 GiB of `config/nats.conf`: the server reserves them.
+fn streams(streams: &Section<'_>) -> Streams {
+    let size = |key, default| streams.value(key, default, bytes(MIB..=1024 * GIB));
+    Streams {
+        samples: size("samples", GIB),
+        feed: size("feed", 2 * GIB),
+        snapshot: size("snapshot", 256 * MIB),
+        event: size("event", 256 * MIB),
+    }
+}
+
+fn control(control: &Section<'_>) -> Option<Control> {
+    let enabled = control.value("enabled", false, boolean);
+    let (curve, target) = (curve(control), target(control));
+    let law = |curve, target| Law {
+        curve,
+        target,
+        utc_offset_minutes: control.value("utc_offset", 0, utc_offset),
+        kp: control.value("kp", 8.0, number(0.0..=12.0)),
+        k: control.value("k", 0.5, number(0.0..=1.0)),
+        flow_min: control.value("flow_min", CentiCelsius(25_00), temperature(15..=90)),
+        flow_max: control.value("flow_max", CentiCelsius(75_00), temperature(15..=90)),
+        lease: control.value("lease", secs(60), duration(secs(10)..=secs(120))),
+        renew: control.value("renew", secs(15), duration(secs(1)..=secs(60))),
+    };
+    // Read in any case, so that every key is asked for; kept only where both lists are fine.
+    let is_fine = curve.is_some() && target.is_some();
+    let law = law(curve.unwrap_or(DEFAULT_CURVE), target.unwrap_or_default());
+    is_fine.then_some(Control { enabled, law })
+}
+
+fn curve(control: &Section<'_>) -> Option<[CurvePoint; 2]> {
+    let points = control.list("curve", |point| {
+        let outdoor = point.required("outdoor", temperature(-50..=30));
+        let flow = point.required("flow", temperature(15..=90));
+        Some(CurvePoint { outdoor: outdoor?, flow: flow? })
+    });
+    let Some(points) = points else { return Some(DEFAULT_CURVE) };
+    let points = points.into_iter().collect::<Option<Vec<_>>>()?;
+    let curve = <[CurvePoint; 2]>::try_from(points).ok();
+    if curve.is_none() {
+        complain(control, "curve", "wants two points, { outdoor = \"-10 °C\", flow = \"55 °C\" } and another");
+    }
+    curve
+}
+
+fn target(control: &Section<'_>) -> Option<Vec<Target>> {
+    let steps = control.list("target", |step| {
+        let from_minute = step.required("from", time_of_day);
+        let room = step.required("room", temperature(5..=30));
+        Some(Target { from_minute: from_minute?, room: room? })
+    });
+    let Some(steps) = steps else { return Some(DEFAULT_TARGET.to_vec()) };
+    let steps = steps.into_iter().collect::<Option<Vec<_>>>()?;
+    if steps.is_empty() {
+        complain(control, "target", "wants at least one step, such as { from = \"06:00\", room = \"21 °C\" }");
+    }
+    Some(steps)
+}
+
+fn complain(section: &Section<'_>, key: &'static str, complaint: &str) {
+    if let Some(spot) = section.spot(key) {
+        section.refuse_spot(&spot, key, Kind::Value, complaint);
+    }
+}
+
+fn default_filter() -> Targets {
+    "info".parse().expect("a level is a filter")
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| is_name_character(*c)).take(NAME_MAX).collect();
+    if name.is_empty() { "thermowell".to_owned() } else { name }
+}
+
+/// A gateway's name travels in messages and logs.
+const NAME_MAX: usize = 64;
+
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+fn name(node: &Node) -> Result<String, String> {
+    let name = text(node)?;
+    let fine = name.len() <= NAME_MAX && name.chars().all(is_name_character);
+    if fine {
+        Ok(name)
+    } else {
+        Err("not a name, allowed are 1 to 64 characters of a-z, A-Z, 0-9, '-', '_' and '.'".into())
+    }
+}
+
+fn boiler_id(node: &Node) -> Result<BoilerId, String> {
+    text(node)?.parse().map_err(|error: thermowell_wire::InvalidBoilerId| error.to_string())
+}
+
+fn serial_number(node: &Node) -> Result<String, String> {
+    let number = text(node)?;
+    let fits = number.len() <= SERIAL_NUMBER_MAX;
+    if fits { Ok(number) } else { Err(format!("too long, allowed are 1 to {SERIAL_NUMBER_MAX} bytes")) }
+}
+
+fn baud(node: &Node) -> Result<u32, String> {
+    let baud = whole(0..=u32::MAX)(node);
+    let needed = SAMPLES_PER_SECOND * SAMPLE_LINE_BYTES * 10;
+    let known = BAUDS.map(|baud| baud.to_string()).join(", ");
+    match baud {
+        Ok(baud) if BAUDS.contains(&baud) => Ok(baud),
+        Ok(baud) if baud < BAUDS[0] => Err(format!(
+            "too slow: {SAMPLES_PER_SECOND} samples a second of {SAMPLE_LINE_BYTES} bytes are {needed} bit/s, and a \
+             device uses at most 80 % of the line; allowed are {known}"
+        )),
+        Ok(_) | Err(_) => Err(format!("not a rate of serial ports, allowed are {known}")),
+    }
+}
+
+fn server_url(node: &Node) -> Result<String, String> {
+    let url = text(node)?;
+    let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
+    let Some(rest) = rest else {
+        return Err("not a server's address, such as \"nats://127.0.0.1:4222\" or \"tls://nats.example:4222\"".into());
+    };
+    if rest.contains('@') {
+        return Err("holds a user or a password; name them as user and password_file".into());
+    }
+    host_and_port(rest, 4222)?;
+    Ok(url)
+}
+
+fn http_address(node: &Node) -> Result<HttpAddress, String> {
+    let url = text(node)?;
+    let rest = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    host_and_port(rest.ok_or("not an address of plain HTTP, such as \"http://127.0.0.1:8222\"")?, 80)
+}
+
+fn host_and_port(text: &str, default_port: u16) -> Result<HttpAddress, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port != 0)),
+        Some(_) | None => (text, Some(default_port)),
+    };
+    let Some(port) = port else { return Err("no such port, allowed are 1 to 65535".into()) };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let is_address = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
+    let fine = match bare {
+        Some(bare) => !bare.is_empty() && bare.chars().all(is_address),
+        None => !host.is_empty() && host.chars().all(is_host),
+    };
+    if !fine {
+        return Err("no host before the port, or one with characters that no host has".into());
+    }
+    Ok(HttpAddress { host: bare.unwrap_or(host).to_owned(), port })
+}
+
+fn full_hour(node: &Node) -> Result<i64, String> {
+    let complaint = "not a full hour of UTC between 1970 and 2261, such as \"2026-01-07T00:00:00Z\"";
+    let moment: jiff::Timestamp = text(node).map_err(|_| complaint)?.parse().map_err(|_| complaint)?;
+    let nanoseconds = i64::try_from(moment.as_nanosecond()).map_err(|_| complaint)?;
+    let hour = thermowell_flow::time::HOUR_NS;
+    if nanoseconds >= 0 && nanoseconds % hour == 0 { Ok(nanoseconds) } else { Err(complaint.into()) }
+}
+
+fn utc_offset(node: &Node) -> Result<i16, String> {
+    let complaint = "not an offset from UTC, allowed are \"-12:00\" to \"+14:00\"";
+    let text = text(node).map_err(|_| complaint)?;
+    let (sign, rest) = match text.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        Some(_) | None => return Err(complaint.into()),
+    };
+    let digit = |i: usize| rest.as_bytes().get(i).filter(|b| b.is_ascii_digit()).map(|b| i16::from(b - b'0'));
+    let minutes = || {
+        let hour = digit(0)? * 10 + digit(1)?;
+        let minute = digit(3)? * 10 + digit(4)?;
+        (rest.len() == 5 && rest.as_bytes()[2] == b':' && minute < 60).then_some(sign * (hour * 60 + minute))
+    };
+    minutes().filter(|minutes| (-12 * 60..=14 * 60).contains(minutes)).ok_or_else(|| complaint.into())
+}
+
+fn targets(node: &Node) -> Result<Targets, String> {
+    super::filter(&text(node)?).ok_or_else(|| super::FILTER_EXPECTED.into())
+}

@@ -1,0 +1,351 @@
+use std::fs;
+
+use super::section::Findings;
+use super::*;
+
+const ONE: &str = "[[boiler]]\nid = \"b1\"\nport = \"/dev/ttyUSB0\"\n";
+
+/// What a person sees.
+fn refusal(text: &str) -> String {
+    match Config::parse(text, "t.toml") {
+        Ok(_) => format!("accepted: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+const KEYS: &[(&str, &str)] = &[
+    ("nats.sync_intervall = \"5 s\"", "1:6: nats.sync_intervall: unknown key; did you mean \"sync_interval\"?"),
+    ("[contrl]\nenabled = true", "1:2: contrl: unknown key; did you mean \"control\"?"),
+    ("batch.colour = 1", "1:7: batch.colour: unknown key; known here are samples"),
+    ("clock = { speed = 60, epoch = { utc = \"2026-01-07T00:00:00Z\" } }", "1:31: clock.epoch.monotonic_ns: missing"),
+];
+
+const TYPES: &[(&str, &str)] = &[
+    ("batch = 7", "1:9: batch = 7: not a table"),
+    ("batch.samples = \"many\"", "1:17: batch.samples = \"many\": not a whole number, allowed are 1 to 1000"),
+    ("feed.enabled = \"yes\"", "1:16: feed.enabled = \"yes\": not a truth value, allowed are true and false"),
+    ("gateway = 7", "1:11: gateway = 7: not a text in quotes"),
+    ("control.kp = \"8\"", "1:14: control.kp = \"8\": not a number, allowed are 0 to 12"),
+    ("control.curve = 3", "1:17: control.curve = 3: not a list of tables"),
+];
+
+const UNITS: &[(&str, &str)] = &[
+    (
+        "nats.sync_interval = 10",
+        "1:22: nats.sync_interval = 10: not a duration with its unit in quotes, such as \"5 s\"; \
+         allowed are 100 ms to 2 min",
+    ),
+    (
+        "nats.sync_interval = \"10\"",
+        "1:22: nats.sync_interval = \"10\": no unit; units of a duration are ms, s, min, h, as in \"5 s\"",
+    ),
+    (
+        "nats.sync_interval = \"10 parsecs\"",
+        "1:22: nats.sync_interval = \"10 parsecs\": unknown unit \"parsecs\"; units of a duration are \
+         ms, s, min, h, as in \"5 s\"",
+    ),
+    (
+        "spool.memory = \"8 MB\"",
+        "1:16: spool.memory = \"8 MB\": unknown unit \"MB\"; units of a size are B, KiB, MiB, GiB, TiB, \
+         as in \"64 MiB\"",
+    ),
+    (
+        "control.flow_max = \"70 K\"",
+        "1:20: control.flow_max = \"70 K\": unknown unit \"K\"; units of a temperature are °C (or C), \
+         as in \"60 °C\"",
+    ),
+    (
+        "control.flow_max = \"hot\"",
+        "1:20: control.flow_max = \"hot\": not a temperature, such as \"60 °C\"; allowed are 15 °C to 90 °C",
+    ),
+];
+
+const RANGES: &[(&str, &str)] = &[
+    ("batch.samples = 0", "1:17: batch.samples = 0: out of range, allowed are 1 to 1000"),
+    ("batch.samples = 1001", "1:17: batch.samples = 1001: out of range, allowed are 1 to 1000"),
+    ("batch.samples = 65537", "1:17: batch.samples = 65537: out of range, allowed are 1 to 1000"),
+    ("clock.speed = -1", "1:15: clock.speed = -1: out of range, allowed are 1 to 1000"),
+    ("control.k = 1.01", "1:13: control.k = 1.01: out of range, allowed are 0 to 1"),
+    ("control.k = nan", "1:13: control.k = nan: out of range, allowed are 0 to 1"),
+    ("control.lease = \"121 s\"", "1:17: control.lease = \"121 s\": out of range, allowed are 10 s to 2 min"),
+    ("streams.samples = \"1 KiB\"", "1:19: streams.samples = \"1 KiB\": out of range, allowed are 1 MiB to 1 TiB"),
+    (
+        "control.flow_max = \"90.01 °C\"",
+        "1:20: control.flow_max = \"90.01 °C\": out of range, allowed are 15 °C to 90 °C",
+    ),
+    (
+        "control.flow_max = \"60.005 °C\"",
+        "1:20: control.flow_max = \"60.005 °C\": finer than can be kept; allowed are 15 °C to 90 °C",
+    ),
+    (
+        "control.target = [{ from = \"24:00\", room = \"21 °C\" }]",
+        "1:28: control.target.from = \"24:00\": not a time of day, allowed are \"00:00\" to \"23:59\"",
+    ),
+    (
+        "control.target = []",
+        "1:18: control.target = []: wants at least one step, such as { from = \"06:00\", room = \"21 °C\" }",
+    ),
+    (
+        "control.utc_offset = \"1:00\"",
+        "1:22: control.utc_offset = \"1:00\": not an offset from UTC, allowed are \"-12:00\" to \"+14:00\"",
+    ),
+    (
+        "serial.baud = 9600",
+        "1:15: serial.baud = 9600: too slow: 100 samples a second of 20 bytes are 20000 bit/s, and a device uses \
+         at most 80 % of the line; allowed are 38400, 57600, 115200, 230400, 460800, 921600",
+    ),
+    (
+        "serial.baud = 115201",
+        "1:15: serial.baud = 115201: not a rate of serial ports, \
+         allowed are 38400, 57600, 115200, 230400, 460800, 921600",
+    ),
+    (
+        "nats.url = \"localhost:4222\"",
+        "1:12: nats.url = \"localhost:4222\": not a server's address, such as \"nats://127.0.0.1:4222\" or \
+         \"tls://nats.example:4222\"",
+    ),
+    ("nats.url = \"nats://a:0\"", "1:12: nats.url = \"nats://a:0\": no such port, allowed are 1 to 65535"),
+    (
+        "nats.credentials = \"b1.creds\"",
+        "1:20: nats.credentials = \"b1.creds\": not a path from the root, such as \"/etc/thermowell/b1.creds\"",
+    ),
+    (
+        "log.filter = \"loud\"",
+        "1:14: log.filter = \"loud\": not a filter, such as \"info\", \"warn,thermowell=debug\" or \"off\"; \
+         levels are off, error, warn, info, debug, trace",
+    ),
+    (
+        "clock = { speed = 60, epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:30:00Z\" } }",
+        "1:57: clock.epoch.utc = \"2026-01-07T00:30:00Z\": not a full hour of UTC between 1970 and 2261, \
+         such as \"2026-01-07T00:00:00Z\"",
+    ),
+];
+
+const RELATIONS: &[(&str, &str)] = &[
+    (
+        "clock.speed = 60",
+        "1:15: clock.speed = 60: a clock that is not real needs an epoch: \
+         epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:00:00Z\" }",
+    ),
+    (
+        "clock.epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:00:00Z\" }",
+        "1:15: clock.epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:00:00Z\" }: \
+         at speed 1 the calendar is the machine's, and an epoch has no meaning",
+    ),
+    (
+        "control.renew = \"30 s\"",
+        "1:17: control.renew = \"30 s\": a lease must be longer than two renewals, so that one may be lost: \
+         1 min is not more than 2 × 30 s",
+    ),
+    (
+        "nats.sync_interval = \"30 s\"",
+        "1:22: nats.sync_interval = \"30 s\": spool.spill_after + 3 × nats.sync_interval must be less than the \
+         2 min that the device remembers, and is 2 min",
+    ),
+    (
+        "control.flow_min = \"75 °C\"",
+        "1:20: control.flow_min = \"75 °C\": flow_min must be below flow_max, and 75.00 °C is not below 75.00 °C",
+    ),
+    ("nats.user = \"agent\"", "1:13: nats.user = \"agent\": user and password_file come together"),
+    ("nats.tls.cert = \"/a.pem\"", "1:17: nats.tls.cert = \"/a.pem\": cert and key come together"),
+    (
+        "nats.credentials = \"/a.creds\"\nnats.nkey_file = \"/a.nk\"",
+        "2:18: nats.nkey_file = \"/a.nk\": one way to get in is enough, and nats.credentials is another",
+    ),
+];
+
+const SYNTAX: &[(&str, &str)] = &[
+    ("batch.samples = ", "1:17: not TOML: string values must be quoted, expected literal string"),
+    ("batch.samples = 1\nbatch.samples = 2", "2:7: samples: set twice, first at t.toml:1:7"),
+];
+
+/// Each wrong line stands in front of one good boiler, alone: its message must be the only one.
+#[test]
+fn a_wrong_value_is_answered_with_its_place_and_what_is_allowed() {
+    for (wrong, message) in [KEYS, TYPES, UNITS, RANGES, RELATIONS, SYNTAX].concat() {
+        let expected = format!("t.toml:{message}");
+        assert_eq!(refusal(&format!("{wrong}\n{ONE}")), expected, "for {wrong}");
+    }
+}
+
+#[test]
+fn boilers_are_named_once_and_well() {
+    let table = [
+        (
+            "",
+            "t.toml:1:1: boiler: missing; name each boiler as in\n    [[boiler]]\n    id = \"b1\"\n    \
+             port = \"/dev/thermowell-b1\"",
+        ),
+        ("boiler = []", "t.toml:1:1: boiler: missing; at least one is needed"),
+        ("boiler = 3", "t.toml:1:10: boiler = 3: not a list of tables"),
+        ("[[boiler]]\nid = \"b1\"", "t.toml:1:1: boiler.port: missing"),
+        (
+            "[[boiler]]\nid = \"B 1\"\nport = \"/dev/a\"",
+            "t.toml:2:6: boiler.id = \"B 1\": a boiler id has 1 to 32 characters of a-z, 0-9, '_' and '-', and begins \
+             with a letter or a digit",
+        ),
+        (
+            "[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b\"",
+            "t.toml:5:6: boiler.id = \"b1\": already another boiler's, at t.toml:2:6",
+        ),
+        (
+            "[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\n[[boiler]]\nid = \"b2\"\nport = \"/dev/a\"",
+            "t.toml:6:8: boiler.port = \"/dev/a\": already another boiler's, at t.toml:3:8",
+        ),
+        (
+            "[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\nbuad = 115200",
+            "t.toml:4:1: boiler.buad: unknown key; did you mean \"baud\"?",
+        ),
+        (
+            "[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\nserial_number = \"1234567890123456789012345\"",
+            "t.toml:4:17: boiler.serial_number = \"1234567890123456789012345\": too long, allowed are 1 to 24 bytes",
+        ),
+    ];
+    for (wrong, message) in table {
+        assert_eq!(refusal(wrong), message, "for {wrong}");
+    }
+}
+
+#[test]
+fn one_look_shows_every_problem_from_the_top() {
+    let text = format!("gatewy = \"g\"\n[batch]\nsamples = 0\n[log]\nfilter = 3\n{ONE}baud = 300\n");
+    let lines: Vec<String> = refusal(&text).lines().map(|line| line.chars().take(22).collect()).collect();
+    assert_eq!(
+        lines,
+        ["t.toml:1:1: gatewy: un", "t.toml:3:11: batch.sam", "t.toml:5:10: log.filte", "t.toml:9:8: boiler.bau"]
+    );
+}
+
+/// A password in an address must not come back in a log.
+#[test]
+fn a_password_is_not_repeated() {
+    let message = refusal(&format!("nats.url = \"nats://me:hunter2@h:4222\"\n{ONE}"));
+    assert_eq!(
+        message,
+        "t.toml:1:12: nats.url = \"nats://…\": holds a user or a password; name them as user and password_file"
+    );
+}
+
+#[test]
+fn files_beside_it_are_merged_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let main = folder.path().join("thermowell.toml");
+    fs::create_dir(folder.path().join("conf.d")).unwrap();
+    let part = |name: &str| folder.path().join("conf.d").join(name);
+    fs::write(&main, format!("[batch]\nsamples = 10\n{ONE}")).unwrap();
+    fs::write(part("20-c.toml"), "[[boiler]]\nid = \"b3\"\nport = \"/dev/c\"\n").unwrap();
+    fs::write(part("10-b.toml"), "feed.enabled = true\n[[boiler]]\nid = \"b2\"\nport = \"/dev/b\"\n").unwrap();
+    fs::write(part("README"), "not read").unwrap();
+    let config = Config::load(&main).unwrap();
+    let ids: Vec<&str> = config.boilers.iter().map(|boiler| boiler.id.as_str()).collect();
+    assert_eq!((ids, config.batch.samples, config.feed.enabled), (vec!["b1", "b2", "b3"], 10, true));
+
+    fs::write(part("20-c.toml"), format!("batch.samples = 20\n{ONE}")).unwrap();
+    let (first, second) = (main.display(), part("20-c.toml").display().to_string());
+    assert_eq!(
+        Config::load(&main).unwrap_err().to_string(),
+        format!("{second}:1:7: batch.samples: set twice, first at {first}:2:1")
+    );
+    fs::write(part("20-c.toml"), ONE).unwrap();
+    assert_eq!(
+        Config::load(&main).unwrap_err().to_string(),
+        format!(
+            "{second}:2:6: boiler.id = \"b1\": already another boiler's, at {first}:4:6\n\
+             {second}:3:8: boiler.port = \"/dev/ttyUSB0\": already another boiler's, at {first}:5:8"
+        )
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent.toml");
+    let error = Config::load(&absent).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot read the configuration {}", absent.display()));
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+
+    let binary = folder.path().join("binary.toml");
+    fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
+    assert!(matches!(Config::load(&binary), Err(ConfigError::Unreadable { .. })));
+}
+
+#[test]
+fn units_are_read_exactly() {
+    let text = "control.lease = \"1.5 min\"\ncontrol.flow_max = \"61.25C\"\nspool.memory = \"1.5 GiB\"\n";
+    let config = Config::parse(&format!("{}{ONE}", text.replace("1.5 GiB", "0.5 GiB")), "t.toml").unwrap();
+    assert_eq!(config.control.law.lease, Duration::from_secs(90));
+    assert_eq!(config.control.law.flow_max, CentiCelsius(61_25));
+    assert_eq!(config.spool.memory, 512 << 20);
+    assert!(refusal(&format!("{text}{ONE}")).contains("allowed are 1 MiB to 1 GiB"));
+}
+
+#[test]
+fn a_scaled_clock_has_its_epoch() {
+    let text = format!("clock = {{ speed = 60, epoch = {{ monotonic_ns = 123, utc = 2026-01-07T00:00:00Z }} }}\n{ONE}");
+    let clock = Config::parse(&text, "t.toml").unwrap().clock;
+    assert_eq!(clock.speed, 60);
+    assert_eq!(clock.epoch, Some(Epoch { monotonic_ns: 123, utc_ns: 1_767_744_000_000_000_000 }));
+}
+
+#[test]
+fn a_tls_address_asks_for_encryption() {
+    let tls = |text: &str| Config::parse(&format!("{text}\n{ONE}"), "t.toml").unwrap().nats.tls;
+    assert_eq!(tls(""), None);
+    assert_eq!(tls("nats.url = \"tls://h\""), Some(Tls::default()));
+    assert_eq!(tls("[nats.tls]"), Some(Tls::default()));
+    assert_eq!(tls("nats.tls.first = true"), Some(Tls { first: true, ..Tls::default() }));
+}
+
+mod sample {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../../../config/thermowell.toml");
+
+    /// The sample with its commented keys switched on: `# key = value` and `# [table]`, but no prose.
+    fn uncommented() -> String {
+        let is_key = |text: &str| {
+            let word = text.split([' ', '.']).next().unwrap_or("");
+            let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            (is_word && text.contains(" = ") && text.split(" = ").next() == Some(word)) || text.starts_with('[')
+        };
+        let switch_on = |line: &str| match line.strip_prefix("# ") {
+            Some(text) if is_key(text) => format!("{text}\n"),
+            Some(_) | None => format!("{line}\n"),
+        };
+        SAMPLE.lines().map(switch_on).collect()
+    }
+
+    #[test]
+    fn the_sample_parses_and_its_documented_defaults_are_the_defaults() {
+        let sample = Config::parse(SAMPLE, "config/thermowell.toml").unwrap_or_else(|error| panic!("{error}"));
+        let minimal = Config::parse(
+            "[[boiler]]\nid = \"b1\"\nport = \"/dev/thermowell-b1\"\n[nats]\nmonitor = \"http://127.0.0.1:8222\"",
+            "m.toml",
+        );
+        assert_eq!(sample, minimal.unwrap(), "what the sample switches on is what every gateway needs");
+        let defaults =
+            Config::parse(&uncommented(), "config/thermowell.toml").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(defaults, sample);
+    }
+
+    #[test]
+    fn the_sample_names_every_key() {
+        let findings = Findings::default();
+        let text = format!("{}\n[clock.epoch]\n", uncommented());
+        Config::read([(text.as_str(), "config/thermowell.toml")], &findings);
+        let known = findings.known();
+        assert!(known.len() > 40, "{known:?}");
+        for path in known {
+            let key = path.rsplit('.').next().unwrap();
+            let documents = |line: &str| {
+                let line = line.trim_start_matches(['#', ' ']);
+                let table = [format!("[{path}]"), format!("[[{path}]]")];
+                line.starts_with(&format!("{key} = "))
+                    || line.contains(&format!("{{ {key} = "))
+                    || line.contains(&format!(", {key} = "))
+                    || table.iter().any(|table| line == table)
+            };
+            assert!(SAMPLE.lines().any(documents), "{path} is not documented");
+        }
+    }
+}
