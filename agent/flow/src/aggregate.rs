@@ -190,6 +190,12 @@ impl Window {
         self.newest
     }
 
+    /// The valid readings in the window, without a look at the panes.
+    #[must_use]
+    pub fn valid(&self) -> Sum {
+        self.valid
+    }
+
     /// Forgets everything: what came so far lies on another time axis.
     pub fn begin_anew(&mut self) {
         self.panes.fill(Pane::EMPTY);

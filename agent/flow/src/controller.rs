@@ -341,7 +341,7 @@ impl Controller {
     }
 
     fn asked_mean(&self, known: &Known) -> Option<f64> {
-        let asked = self.wishes.view().valid;
+        let asked = self.wishes.valid();
         let heating_seconds = known.share * 3_600.0;
         let points = f64::from(u32::try_from(asked.points).ok()?);
         (points >= 0.9 * heating_seconds).then(|| centi_mean(asked.centi, asked.points).map(celsius)).flatten()

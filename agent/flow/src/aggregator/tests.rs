@@ -1,1 +1,491 @@
+//! A stream is made of [`Op`]s together with the truth, slot by slot. The aggregator works on spans and panes; the
+//! reference looks at one slot after the other.
 
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+use thermowell_wire::batch::{BatchHeader, GAP_ENCODED_MAX, encode_batch, encode_gap, encoded_max};
+use thermowell_wire::line::GapReason;
+use thermowell_wire::{Boot, CentiCelsius};
+
+use super::*;
+use crate::published::Missing;
+use crate::time::HOUR_NS;
+
+/// Two slots a second: hours are short enough to look at each slot, and seconds still hold several.
+const PERIOD_NS: u32 = 500_000_000;
+const DEVICE: u32 = 7;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Read { count: u16, pump: bool, draw: bool, invalid: bool, slew: i8 },
+    Gap { count: u64, reason: GapReason },
+    Lose { count: u64 },
+    Reboot { off_s: i64, ring: u64, lost: u64 },
+    Again,
+    Overlap { back: u16, count: u16 },
+    Garbage,
+    Unsynced { count: u16 },
+    StepBack { by_s: i64, count: u16 },
+}
+
+/// One slot and what became of it.
+#[derive(Clone, Copy, Debug)]
+struct Truth {
+    slot: Option<Slot>,
+    utc_ns: i64,
+    fate: Result<Reading, Reason>,
+}
+
+struct Stream {
+    messages: Vec<(u64, Vec<u8>)>,
+    truth: Vec<Truth>,
+    next: Slot,
+    utc_ns: i64,
+    /// What the last batch held, for messages that overlap.
+    tail: Vec<(i64, Reading)>,
+}
+
+impl Stream {
+    fn of(start_ns: i64, ops: &[Op]) -> Self {
+        let next = Slot::new(Boot::new(3, 9), 1_000);
+        let mut stream = Self { messages: Vec::new(), truth: Vec::new(), next, utc_ns: start_ns, tail: Vec::new() };
+        stream.read(50, Op::Read { count: 50, pump: true, draw: false, invalid: false, slew: 0 });
+        ops.iter().for_each(|op| stream.add(*op));
+        stream
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        // Other boilers' messages lie between.
+        let sequence = self.messages.last().map_or(41, |(sequence, _)| sequence + 3);
+        self.messages.push((sequence, bytes));
+    }
+
+    fn batch(&mut self, first: Slot, utc_ns: i64, period_ns: u32, clock: ClockQuality, readings: &[Reading]) {
+        let count = u16::try_from(readings.len()).unwrap();
+        let header = BatchHeader {
+            device: DEVICE,
+            boot: first.boot,
+            seq: first.seq,
+            count,
+            first_utc_ns: utc_ns,
+            period_ns,
+            clock,
+            simulated: true,
+        };
+        let mut out = vec![0; encoded_max(readings.len())];
+        let bytes = encode_batch(&header, readings, &mut out).unwrap().to_vec();
+        self.push(bytes);
+    }
+
+    fn readings(&self, count: u16, marks: impl Fn(u16) -> u8) -> Vec<Reading> {
+        let centi = |at: u16| i16::try_from((self.next.seq * 7 + u64::from(at) * 13) % 9_000).unwrap() - 500;
+        (0..count).map(|at| Reading { temperature: CentiCelsius(centi(at)), marks: marks(at) }).collect()
+    }
+
+    fn read(&mut self, count: u16, op: Op) {
+        let Op::Read { pump, draw, invalid, slew, .. } = op else { unreachable!() };
+        let flags = u8::from(pump) * Reading::PUMP + u8::from(draw) * Reading::HOT_WATER;
+        let readings = self.readings(count, |at| flags + u8::from(invalid && at % 5 == 0));
+        let period_ns = PERIOD_NS.checked_add_signed(i32::from(slew) * 1_000).unwrap();
+        self.batch(self.next, self.utc_ns, period_ns, ClockQuality::Synced, &readings);
+        self.tail.clear();
+        for reading in readings {
+            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, fate: Ok(reading) });
+            self.tail.push((self.utc_ns, reading));
+            self.next.seq += 1;
+            self.utc_ns += i64::from(period_ns);
+        }
+    }
+
+    fn miss(&mut self, count: u64, reason: Reason) {
+        for _ in 0..count {
+            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, fate: Err(reason) });
+            self.next.seq += 1;
+            self.utc_ns += i64::from(PERIOD_NS);
+        }
+    }
+
+    fn gap(&mut self, count: u64, reason: GapReason) {
+        let gap = Gap {
+            device: DEVICE,
+            boot: self.next.boot,
+            from: self.next.seq,
+            to: self.next.seq + count,
+            reason,
+            from_utc_ns: self.utc_ns,
+            period_ns: PERIOD_NS,
+            clock: ClockQuality::Synced,
+            simulated: true,
+        };
+        let mut out = [0; GAP_ENCODED_MAX];
+        let bytes = encode_gap(&gap, &mut out).unwrap().to_vec();
+        self.push(bytes);
+        self.miss(count, reason.into());
+        self.tail.clear();
+    }
+
+    fn plain(&mut self, count: u16) {
+        self.read(count, Op::Read { count, pump: true, draw: false, invalid: false, slew: 0 });
+    }
+
+    fn add(&mut self, op: Op) {
+        match op {
+            Op::Read { count, .. } => self.read(count, op),
+            Op::Gap { count, reason } => self.gap(count, reason),
+            Op::Lose { count } => {
+                self.miss(count, Reason::Unexplained);
+                self.plain(7);
+            }
+            Op::Reboot { off_s, ring, lost } => self.reboot(off_s, ring, lost),
+            Op::Again => {
+                let (_, bytes) = self.messages.last().unwrap().clone();
+                self.push(bytes);
+            }
+            Op::Overlap { back, count } => self.overlap(back, count),
+            Op::Garbage => self.push(vec![1, 2, 3]),
+            Op::Unsynced { count } => {
+                let readings = self.readings(count, |_| Reading::PUMP);
+                self.batch(self.next, self.utc_ns + 77, PERIOD_NS, ClockQuality::Unsynced, &readings);
+                self.next.seq += u64::from(count);
+                self.utc_ns += i64::from(count) * i64::from(PERIOD_NS);
+                self.tail.clear();
+            }
+            Op::StepBack { by_s, count } => {
+                self.utc_ns -= by_s * SECOND_NS;
+                self.plain(count);
+            }
+        }
+    }
+
+    fn reboot(&mut self, off_s: i64, ring: u64, lost: u64) {
+        // 0.2 of a slot beside the grid of the old boot.
+        let off_ns = off_s * SECOND_NS + i64::from(PERIOD_NS) / 5;
+        let slots = (off_ns + i64::from(PERIOD_NS) / 2) / i64::from(PERIOD_NS);
+        for at in 0..slots {
+            let utc_ns = self.utc_ns + at * i64::from(PERIOD_NS);
+            self.truth.push(Truth { slot: None, utc_ns, fate: Err(Reason::Reboot) });
+        }
+        self.utc_ns += off_ns;
+        self.next = Slot::new(Boot::new(self.next.boot.counter() + 1, 5), 0);
+        if ring > 0 {
+            self.gap(ring, GapReason::Ring);
+        }
+        self.miss(lost, Reason::Unexplained);
+        self.plain(20);
+    }
+
+    /// A message that begins with slots that the last one held.
+    fn overlap(&mut self, back: u16, count: u16) {
+        let back = usize::from(back).min(self.tail.len());
+        let seen: Vec<(i64, Reading)> = self.tail[self.tail.len() - back..].to_vec();
+        let fresh = self.readings(count, |_| Reading::PUMP);
+        let readings: Vec<Reading> = seen.iter().map(|(_, reading)| *reading).chain(fresh.iter().copied()).collect();
+        let first = Slot::new(self.next.boot, self.next.seq - u64::try_from(back).unwrap());
+        let first_ns = self.utc_ns - i64::try_from(back).unwrap() * i64::from(PERIOD_NS);
+        self.batch(first, first_ns, PERIOD_NS, ClockQuality::Synced, &readings);
+        for reading in fresh {
+            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, fate: Ok(reading) });
+            self.next.seq += 1;
+            self.utc_ns += i64::from(PERIOD_NS);
+        }
+        self.tail.clear();
+    }
+}
+
+/// What an hour must hold.
+#[derive(Debug, Default, PartialEq)]
+struct Expected {
+    created_at: i64,
+    sum: i64,
+    points: u64,
+    heating: (i64, u64),
+    minimum: Option<i16>,
+    maximum: Option<i16>,
+    missing: Missing,
+    first: Option<Slot>,
+}
+
+fn expected(truth: &[Truth]) -> Vec<Expected> {
+    let mut hours: Vec<Expected> = Vec::new();
+    let mut marks: alloc::collections::BTreeMap<i64, (bool, bool)> = alloc::collections::BTreeMap::new();
+    for Truth { utc_ns, fate, .. } in truth {
+        if let Ok(reading) = fate {
+            let (heats, draws) = marks.entry(Utc(*utc_ns).second()).or_insert((true, false));
+            *heats &= reading.is_valid() && reading.pump() && !reading.hot_water();
+            *draws |= reading.hot_water();
+        }
+    }
+    let drawn = |second: i64| marks.range(second - 120..second).any(|(_, (_, draws))| *draws);
+    for Truth { slot, utc_ns, fate } in truth {
+        let end = (Utc(*utc_ns).hour() + 1) * 3_600;
+        while hours.last().is_none_or(|hour| hour.created_at < end) {
+            let created_at = hours.last().map_or(end, |hour| hour.created_at + 3_600);
+            hours.push(Expected { created_at, ..Expected::default() });
+        }
+        let hour = hours.last_mut().unwrap();
+        hour.first = hour.first.or(*slot);
+        match fate {
+            Ok(reading) if reading.is_valid() => {
+                let centi = reading.temperature.0;
+                hour.sum += i64::from(centi);
+                hour.points += 1;
+                hour.minimum = Some(hour.minimum.map_or(centi, |minimum| minimum.min(centi)));
+                hour.maximum = Some(hour.maximum.map_or(centi, |maximum| maximum.max(centi)));
+                let second = Utc(*utc_ns).second();
+                if marks[&second].0 && !drawn(second) {
+                    hour.heating.0 += i64::from(centi);
+                    hour.heating.1 += 1;
+                }
+            }
+            Ok(_) => hour.missing.invalid += 1,
+            Err(Reason::Reboot) => hour.missing.reboot += 1,
+            Err(Reason::Ring) => hour.missing.ring += 1,
+            Err(Reason::Missed) => hour.missing.missed += 1,
+            Err(Reason::Unexplained) => hour.missing.unexplained += 1,
+            Err(Reason::Discarded) => hour.missing.discarded += 1,
+            Err(Reason::Clock) => hour.missing.clock += 1,
+            Err(Reason::Invalid) => unreachable!("only readings are invalid"),
+        }
+    }
+    hours.pop();
+    hours
+}
+
+fn settings() -> Settings {
+    Settings { boiler: "b1".parse().unwrap(), instance: String::from("here") }
+}
+
+/// Feeds everything and acknowledges every snapshot; snapshots, events and the aggregator come out.
+fn run(stream: &[(u64, Vec<u8>)], last: Option<(u64, Snapshot)>) -> (Vec<Snapshot>, Vec<Effect>, Aggregator) {
+    let mut aggregator = Aggregator::new(settings(), last);
+    aggregator.stream_begins_at(1);
+    let from = aggregator.replay_from().unwrap_or(0);
+    let mut snapshots = Vec::new();
+    let mut effects = Vec::new();
+    for (sequence, bytes) in stream.iter().filter(|(sequence, _)| *sequence >= from) {
+        aggregator.observe(*sequence, bytes, &mut effects);
+        while let Some((expected, snapshot)) = aggregator.next_snapshot() {
+            let sequence = expected + 1;
+            snapshots.push(snapshot.clone());
+            aggregator.snapshot_stored(sequence);
+        }
+    }
+    (snapshots, effects, aggregator)
+}
+
+fn json(snapshots: &[Snapshot]) -> Vec<String> {
+    snapshots.iter().map(|snapshot| serde_json::to_string(snapshot).unwrap()).collect()
+}
+
+fn restored(snapshot: &Snapshot) -> Snapshot {
+    serde_json::from_str(&serde_json::to_string(snapshot).unwrap()).unwrap()
+}
+
+fn any_read() -> impl Strategy<Value = Op> {
+    (1u16..900, prop::bool::weighted(0.85), prop::bool::weighted(0.15), prop::bool::weighted(0.2), any::<i8>())
+        .prop_map(|(count, pump, draw, invalid, slew)| Op::Read { count, pump, draw, invalid, slew })
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let reason = prop_oneof![Just(GapReason::Ring), Just(GapReason::Missed), Just(GapReason::Discarded)];
+    let off = prop_oneof![4 => 0i64..400, 1 => 3_000i64..40_000];
+    prop_oneof![
+        30 => any_read(),
+        3 => (prop_oneof![1u64..500, 5_000u64..20_000], reason).prop_map(|(count, reason)| Op::Gap { count, reason }),
+        1 => (1u64..9_000).prop_map(|count| Op::Lose { count }),
+        2 => (off, 0u64..300, 0u64..3).prop_map(|(off_s, ring, lost)| Op::Reboot { off_s, ring, lost }),
+        2 => Just(Op::Again),
+        2 => (0u16..60, 1u16..200).prop_map(|(back, count)| Op::Overlap { back, count }),
+        1 => Just(Op::Garbage),
+    ]
+}
+
+fn any_op_of_time() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        20 => any_op(),
+        2 => (1u16..900).prop_map(|count| Op::Unsynced { count }),
+        1 => (1i64..4_000, 1u16..900).prop_map(|(by_s, count)| Op::StepBack { by_s, count }),
+    ]
+}
+
+const BORDER_NS: i64 = 490_000 * HOUR_NS;
+
+fn starts() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(BORDER_NS), BORDER_NS..BORDER_NS + HOUR_NS, BORDER_NS - 30 * SECOND_NS..BORDER_NS]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// S2, S3, S4.
+    #[test]
+    fn every_hour_holds_what_a_look_at_every_slot_finds(
+        start in starts(),
+        ops in prop::collection::vec(any_op(), 1..80),
+    ) {
+        let stream = Stream::of(start, &ops);
+        let (snapshots, _, aggregator) = run(&stream.messages, None);
+        let found: Vec<Expected> = snapshots.iter().map(|snapshot| Expected {
+            created_at: snapshot.created_at,
+            sum: snapshot.sum_centi,
+            points: snapshot.temperature_points,
+            heating: (
+                snapshot.heating.temperature.map_or(0, |_| 1),
+                snapshot.heating.points,
+            ),
+            minimum: snapshot.minimum.map(|celsius| CentiCelsius::from_celsius(celsius).0),
+            maximum: snapshot.maximum.map(|celsius| CentiCelsius::from_celsius(celsius).0),
+            missing: snapshot.missing,
+            first: snapshot.first,
+        }).collect();
+        let expected = expected(&stream.truth);
+        for (snapshot, hour) in snapshots.iter().zip(&expected) {
+            let mean = centi_mean(hour.heating.0, hour.heating.1).map(celsius);
+            prop_assert_eq!(snapshot.heating.temperature, mean);
+            prop_assert_eq!(snapshot.slots, snapshot.temperature_points + snapshot.missing.total());
+        }
+        let expected: Vec<Expected> = expected
+            .into_iter()
+            .map(|hour| Expected { heating: (i64::from(hour.heating.1 > 0), hour.heating.1), ..hour })
+            .collect();
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(snapshots.iter().filter(|snapshot| snapshot.partial).count(), usize::from(!snapshots.is_empty()));
+        let state = aggregator.state().unwrap();
+        let newest = aggregator.newest().unwrap().second();
+        let window: Vec<Reading> = stream.truth.iter()
+            .filter(|truth| crate::aggregate::covers(newest, Utc(truth.utc_ns).second()))
+            .filter_map(|truth| truth.fate.ok().filter(|reading| reading.is_valid()))
+            .collect();
+        prop_assert_eq!(state.average_points, u64::try_from(window.len()).unwrap());
+        let sum: i64 = window.iter().map(|reading| i64::from(reading.temperature.0)).sum();
+        prop_assert_eq!(state.average, centi_mean(sum, state.average_points).map(celsius));
+    }
+
+    /// S6: from any stored snapshot on, the rest comes out byte for byte, and the stored hour itself does, too.
+    #[test]
+    fn a_restart_from_any_snapshot_gives_the_same_bytes(
+        start in starts(),
+        ops in prop::collection::vec(any_op_of_time(), 10..50),
+        from in 0usize..6,
+    ) {
+        let stream = Stream::of(start, &ops);
+        let (snapshots, _, first_run) = run(&stream.messages, None);
+        for (at, stored) in snapshots.iter().enumerate().skip(from).step_by(6) {
+            let (again, effects, aggregator) = run(&stream.messages, Some((9, restored(stored))));
+            let differing = effects.iter().find(|effect| matches!(effect, Effect::Event(..)));
+            prop_assert_eq!(differing, None, "hour {} of {:?}", &stored.hour, stored);
+            prop_assert_eq!(json(&again), json(&snapshots[at + 1..]));
+            prop_assert_eq!(aggregator.newest(), first_run.newest());
+        }
+    }
+
+    /// S6: wherever the run before was cut off, the next one goes on with the same bytes.
+    #[test]
+    fn a_crash_at_any_message_changes_nothing(
+        start in starts(),
+        ops in prop::collection::vec(any_op_of_time(), 20..60),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let stream = Stream::of(start, &ops);
+        let (all, _, _) = run(&stream.messages, None);
+        let (mut snapshots, _, _) = run(&stream.messages[..cut.index(stream.messages.len())], None);
+        let last = snapshots.last().map(|last| (1, restored(last)));
+        snapshots.extend(run(&stream.messages, last).0);
+        prop_assert_eq!(json(&snapshots), json(&all));
+    }
+}
+
+/// One message after the other, a second each.
+fn seconds(count: u64) -> Vec<(u64, Vec<u8>)> {
+    let ops =
+        vec![Op::Read { count: 2, pump: true, draw: false, invalid: false, slew: 0 }; usize::try_from(count).unwrap()];
+    Stream::of(BORDER_NS, &ops).messages
+}
+
+#[test]
+fn slots_before_the_stream_begins_are_discarded_and_others_unexplained() {
+    let messages = seconds(100);
+    for (begins_at, discarded, unexplained) in [(1, 0, 20), (messages[60].0, 20, 0)] {
+        let mut aggregator = Aggregator::new(settings(), None);
+        let mut effects = Vec::new();
+        messages[..50].iter().for_each(|(sequence, bytes)| aggregator.observe(*sequence, bytes, &mut effects));
+        aggregator.stream_begins_at(begins_at);
+        messages[60..].iter().for_each(|(sequence, bytes)| aggregator.observe(*sequence, bytes, &mut effects));
+        assert_eq!((aggregator.counters().discarded, aggregator.counters().unexplained), (discarded, unexplained));
+        assert_eq!(effects.len(), 1);
+    }
+}
+
+#[test]
+fn a_stream_that_began_anew_is_read_from_its_beginning() {
+    let messages = seconds(7_300);
+    let (snapshots, _, _) = run(&messages, None);
+    let stored = &snapshots[0];
+    let at = |sequence: u64| messages.iter().find(|(found, _)| *found == sequence).map(|(_, bytes)| bytes.as_slice());
+    let mut aggregator = Aggregator::new(settings(), Some((4, restored(stored))));
+    aggregator.found_at_replay(at(stored.samples.replay));
+    assert_eq!(aggregator.replay_from(), Some(stored.samples.replay));
+    aggregator.found_at_replay(Some(&messages[7_000].1));
+    assert_eq!(aggregator.replay_from(), None);
+    // What lies between the stored hour and the stream's beginning is discarded; nothing is compared.
+    let (rest, effects, aggregator) = run(&messages[4_000..], Some((4, restored(stored))));
+    assert_eq!(rest.len(), 1);
+    assert!(rest[0].missing.discarded > 0 && rest[0].slots == 7_200 && !rest[0].partial);
+    assert_eq!(aggregator.counters().discarded, rest[0].missing.discarded);
+    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Event(..))).count(), 0);
+}
+
+#[test]
+fn another_writer_of_snapshots_is_found_out() {
+    let messages = seconds(3 * 3_600);
+    let filled = || {
+        let mut aggregator = Aggregator::new(settings(), None);
+        messages.iter().for_each(|(sequence, bytes)| aggregator.observe(*sequence, bytes, &mut Vec::new()));
+        aggregator
+    };
+    let (snapshots, _, _) = run(&messages, None);
+    let told = |found: Option<(u64, Snapshot)>| {
+        let (mut aggregator, mut effects) = (filled(), Vec::new());
+        aggregator.snapshot_conflict(found, &mut effects);
+        let next = aggregator.next_snapshot().map(|(expected, snapshot)| (expected, snapshot.created_at));
+        (next.unwrap(), effects)
+    };
+    let first = snapshots[0].created_at;
+    assert_eq!(told(None), ((0, first), vec![]));
+    assert_eq!(told(Some((9, snapshots[0].clone()))), ((9, first + 3_600), vec![]));
+    let mut other = snapshots[0].clone();
+    other.sum_centi += 1;
+    let (next, effects) = told(Some((9, other)));
+    assert_eq!(next, (9, first + 3_600));
+    assert!(matches!(&effects[..], [Effect::Log(Log::SnapshotDiffers { .. }), Effect::Event(EventKind::Snapshot, _)]));
+    let (_, effects) = told(Some((9, snapshots[1].clone())));
+    assert!(matches!(&effects[..], [Effect::Log(Log::AnotherIsAhead { .. }), Effect::BeginAnew]));
+}
+
+#[test]
+fn the_window_begins_anew_with_trusted_time() {
+    let read = Op::Read { count: 100, pump: true, draw: false, invalid: false, slew: 0 };
+    let mut stream = Stream::of(BORDER_NS, &[read, Op::Unsynced { count: 40 }]);
+    let (_, _, aggregator) = run(&stream.messages, None);
+    let state = aggregator.state().unwrap();
+    assert_eq!((state.average_points, state.clock), (190, ClockQuality::Unsynced));
+    stream.add(read);
+    let (_, _, aggregator) = run(&stream.messages, None);
+    let state = aggregator.state().unwrap();
+    assert_eq!((state.average_points, state.clock), (100, ClockQuality::Synced));
+}
+
+#[test]
+fn what_is_stamped_in_the_past_is_never_averaged() {
+    let read = Op::Read { count: 100, pump: true, draw: false, invalid: false, slew: 0 };
+    let stream = Stream::of(BORDER_NS, &[read, Op::StepBack { by_s: 60, count: 100 }]);
+    let (_, _, aggregator) = run(&stream.messages, None);
+    let before = run(&stream.messages[..2], None).2;
+    assert_eq!(aggregator.newest(), before.newest());
+    assert_eq!(aggregator.counters().stepped_back, 100);
+    let state = aggregator.state().unwrap();
+    assert_eq!((state.average_points, state.current), (150, None));
+}

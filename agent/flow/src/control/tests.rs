@@ -1,1 +1,175 @@
+use alloc::vec;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::time::SECOND_NS;
+
+fn law() -> Law {
+    Law {
+        curve: Curve {
+            cold: CurvePoint { outdoor: -12.0, flow: 60.0 },
+            warm: CurvePoint { outdoor: 18.0, flow: 25.0 },
+        },
+        schedule: Schedule { offset_s: 3_600, periods: vec![period(6, 21.0), period(22, 17.0)] },
+        kp: 8.0,
+        k: 0.5,
+        flow_min: 25.0,
+        flow_max: 65.0,
+        lease_s: 60,
+        renew: Duration::from_secs(15),
+    }
+}
+
+fn period(hour: u32, target: f64) -> Period {
+    Period { from_s: hour * 3_600, target }
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-9
+}
+
+fn hour() -> LastHour {
+    LastHour { current: 50.0, average: 50.0, asked: 50.0, share: 1.0 }
+}
+
+#[test]
+fn the_curve_is_a_line_between_two_points_and_level_outside() {
+    let curve = law().curve;
+    for (outdoor, flow) in [(-30.0, 60.0), (-12.0, 60.0), (3.0, 42.5), (18.0, 25.0), (30.0, 25.0)] {
+        assert!(near(curve.flow(outdoor), flow), "{outdoor}");
+    }
+}
+
+#[test]
+fn the_schedule_reaches_over_midnight_in_local_time() {
+    let schedule = law().schedule;
+    for (utc_hour, target) in [(4, 17.0), (5, 21.0), (20, 21.0), (21, 17.0), (23, 17.0), (0, 17.0)] {
+        assert!(near(schedule.target(Utc(utc_hour * 3_600 * SECOND_NS)), target), "{utc_hour}");
+    }
+    assert!(near(schedule.target(Utc(5 * 3_600 * SECOND_NS - 1)), 17.0));
+    let none = Schedule { offset_s: 0, periods: vec![] };
+    assert!(near(none.target(Utc(0)), 20.0));
+}
+
+#[test]
+fn the_room_term_is_limited_and_absent_without_a_room() {
+    let law = law();
+    for (room, flow) in [(Some(20.0), 42.5 + 8.0), (Some(10.0), 42.5 + 15.0), (Some(25.0), 32.5), (None, 42.5)] {
+        assert!(near(law.wish(3.0, room, 21.0).flow, flow), "{room:?}");
+    }
+    let warm = law.wish(18.0, Some(30.0), 21.0);
+    assert!(near(warm.flow, 25.0) && near(warm.free, 15.0));
+}
+
+#[test]
+fn the_correction_pays_for_what_came_late_and_damps_an_excess() {
+    let law = law();
+    assert!(near(law.correction(None), 0.0));
+    assert!(near(law.correction(Some(&hour())), 0.0));
+    assert!(near(law.correction(Some(&LastHour { asked: 54.0, ..hour() })), 2.0));
+    assert!(near(law.correction(Some(&LastHour { asked: 90.0, ..hour() })), 5.0));
+    assert!(near(law.correction(Some(&LastHour { asked: 10.0, share: 0.5, ..hour() })), -2.5));
+    assert!(near(law.correction(Some(&LastHour { current: 58.0, ..hour() })), 0.0));
+    assert!(near(law.correction(Some(&LastHour { current: 62.0, ..hour() })), -2.0));
+    assert!(near(law.correction(Some(&LastHour { current: 38.0, ..hour() })), 2.0));
+}
+
+#[test]
+fn heat_is_wanted_with_hysteresis() {
+    let wish = |free| Wish { free, flow: free };
+    let room = Some(20.0);
+    for (free, was, wanted) in [(23.9, true, false), (24.1, true, true), (25.9, false, false), (26.1, false, true)] {
+        assert_eq!(Law::is_heat_wanted(&wish(free), room, 20.0, was), wanted, "{free} {was}");
+    }
+    for (room, was, wanted) in [(20.6, true, true), (20.8, true, false), (20.5, false, false), (20.3, false, true)] {
+        assert_eq!(Law::is_heat_wanted(&wish(60.0), Some(room), 20.0, was), wanted, "{room} {was}");
+    }
+    assert!(Law::is_heat_wanted(&wish(30.0), None, 20.0, true));
+}
+
+#[test]
+fn the_ramp_moves_half_a_kelvin_in_a_quarter_of_a_minute() {
+    let at = |seconds: u64| Monotonic(seconds * 1_000_000_000);
+    let mut ramp = Ramp::begin(5_000, at(0));
+    ramp.follow(5_049, at(600));
+    assert_eq!(ramp.centi(), 5_000, "too small a change");
+    ramp.follow(6_000, at(600));
+    assert_eq!(ramp.centi(), 5_050, "standing still saves up one change");
+    ramp.follow(6_000, at(614));
+    assert_eq!(ramp.centi(), 5_050, "too early");
+    ramp.follow(4_000, at(615));
+    assert_eq!(ramp.centi(), 5_000);
+}
+
+proptest! {
+    /// S7: whatever happens, the set-point is within its limits and does not run.
+    #[test]
+    fn the_set_point_stays_within_its_limits_and_its_speed(
+        steps in prop::collection::vec(
+            (0u64..120_000, -40.0f64..40.0, prop::option::of(-10.0f64..40.0), 0.0f64..100.0, 0.0f64..100.0, 0.0f64..1.0),
+            1..60,
+        ),
+    ) {
+        let law = law();
+        let mut now = Monotonic(0);
+        let mut ramp: Option<Ramp> = None;
+        let mut history = vec![];
+        for (passed_ms, outdoor, room, average, asked, share) in steps {
+            now = now.after(Duration::from_millis(passed_ms));
+            let wish = law.wish(outdoor, room, 20.0);
+            let hour = LastHour { current: average + 20.0, average, asked, share };
+            let aim = law.aim(&wish, law.correction(Some(&hour)));
+            let ramp = ramp.get_or_insert(Ramp::begin(aim, now));
+            ramp.follow(aim, now);
+            prop_assert!((2_500..=6_500).contains(&ramp.centi()));
+            history.push((now, ramp.centi()));
+        }
+        for (index, (then, before)) in history.iter().enumerate() {
+            for (at, after) in &history[index..] {
+                // 2 K/min, plus the one change that standing still saved up.
+                let allowed = i64::try_from(at.since(*then).as_millis()).unwrap() * 200 / 60_000 + 51;
+                prop_assert!((after - before).abs() <= allowed, "{before} to {after}");
+            }
+        }
+    }
+}
+
+/// A house and a boiler, each of first order: the law neither swings nor runs away.
+#[test]
+fn a_simple_house_is_brought_to_its_target_and_kept_there() {
+    const STEP_S: u32 = 15;
+    let law = Law { schedule: Schedule { offset_s: 0, periods: vec![period(0, 20.0)] }, ..law() };
+    let (mut room, mut flow) = (16.0, 30.0);
+    let outdoor = 0.0;
+    let mut ramp: Option<Ramp> = None;
+    let (mut flows, mut asks, mut rooms) = (vec![], vec![], vec![]);
+    for step in 0..3 * 86_400 / STEP_S {
+        let now = Monotonic(u64::from(step) * u64::from(STEP_S) * 1_000_000_000);
+        let wish = law.wish(outdoor, Some(room), 20.0);
+        let last = |values: &[f64]| {
+            let tail = &values[values.len().saturating_sub(240)..];
+            tail.iter().sum::<f64>() / f64::from(u32::try_from(tail.len()).unwrap())
+        };
+        let hour =
+            (step > 0).then(|| LastHour { current: flow, average: last(&flows), asked: last(&asks), share: 1.0 });
+        let aim = law.aim(&wish, law.correction(hour.as_ref()));
+        let ramp = ramp.get_or_insert(Ramp::begin(aim, now));
+        ramp.follow(aim, now);
+        // The boiler delivers 2 K less than asked; 0.5 kW/K of radiator, 0.3 kW/K of loss, 8 kWh/K of house.
+        let asked = celsius(ramp.centi());
+        flow += (asked - 2.0 - flow) * f64::from(STEP_S) / 300.0;
+        room += (0.5 * (flow - room) - 0.3 * (room - outdoor) * 2.0) * f64::from(STEP_S) / (8.0 * 3_600.0);
+        flows.push(flow);
+        asks.push(wish.flow);
+        rooms.push(room);
+    }
+    let day = &rooms[rooms.len() - 5_760..];
+    let (low, high) = day.iter().fold((f64::MAX, f64::MIN), |(low, high), room| (room.min(low), room.max(high)));
+    assert!((low - 20.0).abs() < 1.0 && (high - 20.0).abs() < 1.0, "{low} to {high}");
+    assert!(high - low < 0.3, "it swings: {low} to {high}");
+}
+
+fn celsius(centi: i64) -> f64 {
+    crate::published::celsius(centi)
+}

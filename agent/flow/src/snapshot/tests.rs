@@ -1,1 +1,186 @@
+use alloc::vec::Vec;
 
+use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::{CentiCelsius, Reading};
+
+use super::*;
+
+const PERIOD_NS: u32 = 10_000_000;
+const BORDER: i64 = 490_000;
+
+/// A ledger that is fed by hand: 100 slots a second, one message after the other.
+struct Bench {
+    ledger: Ledger,
+    next: Slot,
+    utc_ns: i64,
+    sequence: u64,
+}
+
+impl Bench {
+    fn new(before_border: u64) -> Self {
+        Self {
+            ledger: Ledger::new("b1".parse().unwrap()),
+            next: Slot::new(Boot::new(1, 0), 0),
+            utc_ns: start_ns(BORDER) - length(before_border, PERIOD_NS),
+            sequence: 1,
+        }
+    }
+
+    fn head(&self, synced: bool, is_batch: bool) -> Head {
+        Head {
+            sequence: self.sequence,
+            first: self.next,
+            utc_ns: self.utc_ns,
+            period_ns: PERIOD_NS,
+            synced,
+            simulated: false,
+            is_batch,
+        }
+    }
+
+    fn pass(&mut self, head: &Head, slots: u64) {
+        self.utc_ns += length(slots, PERIOD_NS);
+        self.ledger.leave(head, self.utc_ns);
+        self.next.seq += slots;
+        self.sequence += 1;
+    }
+
+    /// One message of readings, one slot a piece.
+    fn read(&mut self, slots: u64) {
+        let head = self.head(true, true);
+        self.ledger.enter(&head);
+        for at in 0..slots {
+            let mut pane = Pane::EMPTY;
+            pane.add(Reading { temperature: CentiCelsius(5_000), marks: Reading::PUMP });
+            let first = Slot::new(self.next.boot, self.next.seq + at);
+            let span = Span { first, count: 1, utc_ns: self.utc_ns + length(at, PERIOD_NS) };
+            self.ledger.count(&span, &pane, &head);
+        }
+        self.pass(&head, slots);
+    }
+
+    fn name(&mut self, slots: u64, reason: Reason, synced: bool) {
+        let head = self.head(synced, false);
+        self.ledger.enter(&head);
+        self.ledger.name(Span { first: self.next, count: slots, utc_ns: self.utc_ns }, reason, &head);
+        self.pass(&head, slots);
+    }
+
+    fn reboot(&mut self, off_slots: u64) {
+        self.utc_ns += length(off_slots, PERIOD_NS);
+        self.next = Slot::new(Boot::new(self.next.boot.counter() + 1, 0), 0);
+    }
+
+    fn closed(&mut self) -> Vec<Snapshot> {
+        core::iter::from_fn(|| self.ledger.take_closed()).collect()
+    }
+}
+
+#[test]
+fn an_hour_ends_with_its_last_slot() {
+    let mut bench = Bench::new(150);
+    bench.read(150);
+    assert!(bench.closed().is_empty(), "no clock closes an hour");
+    bench.read(1);
+    let [hour] = bench.closed().try_into().unwrap();
+    assert_eq!((hour.slots, hour.last.seq, hour.created_at), (150, 149, BORDER * 3_600));
+    assert!(hour.partial && hour.hour == "2025-11-24T15:00:00Z");
+}
+
+#[test]
+fn a_gap_is_shared_between_the_hours_that_it_touches() {
+    let mut bench = Bench::new(150);
+    bench.read(100);
+    bench.name(360_170, Reason::Ring, true);
+    bench.read(1);
+    let hours = bench.closed();
+    let ring: Vec<u64> = hours.iter().map(|hour| hour.missing.ring).collect();
+    assert_eq!(ring, [50, 360_000]);
+    assert_eq!((hours[0].last.seq, hours[1].first.unwrap().seq, hours[1].last.seq), (149, 150, 360_149));
+    assert_eq!(hours[1].temperature, None);
+    assert_eq!(bench.ledger.open().unwrap().missing.ring, 120);
+}
+
+#[test]
+fn the_time_between_two_boots_is_shared_likewise() {
+    let mut bench = Bench::new(150);
+    bench.read(100);
+    // The new boot's slots 0 to 39 are gone as well, and named: they are no part of the reboot.
+    bench.reboot(80);
+    bench.name(40, Reason::Ring, true);
+    bench.read(60);
+    let [hour] = bench.closed().try_into().unwrap();
+    assert_eq!((hour.missing.reboot, hour.slots, hour.last.seq), (50, 150, 99));
+    let open = bench.ledger.open().unwrap();
+    assert_eq!((open.missing.reboot, open.missing.ring, open.valid.points), (30, 40, 60));
+}
+
+#[test]
+fn what_waited_for_a_clock_counts_in_the_hour_of_the_next_trusted_slot() {
+    let mut bench = Bench::new(150);
+    bench.read(100);
+    bench.name(70, Reason::Clock, false);
+    bench.read(10);
+    let [hour] = bench.closed().try_into().unwrap();
+    assert_eq!((hour.slots, hour.missing.clock, hour.clock), (100, 0, ClockQuality::Synced));
+    let open = bench.ledger.open().unwrap();
+    assert_eq!((open.missing.clock, open.valid.points, open.untrusted), (70, 10, true));
+}
+
+#[test]
+fn a_boot_that_was_never_trusted_is_no_part_of_the_time_between() {
+    let mut bench = Bench::new(360_000);
+    bench.read(10);
+    bench.reboot(100);
+    bench.name(200, Reason::Clock, false);
+    bench.reboot(300);
+    bench.read(10);
+    let open = bench.ledger.open().unwrap();
+    assert_eq!((open.missing.reboot, open.missing.clock), (400, 200));
+}
+
+#[test]
+fn forty_eight_empty_hours_are_published_and_the_rest_is_counted() {
+    let mut bench = Bench::new(100);
+    bench.read(100);
+    bench.reboot(60 * 360_000 + 5);
+    bench.read(1);
+    bench.utc_ns += HOUR_NS;
+    bench.read(1);
+    let hours = bench.closed();
+    assert_eq!(hours.len(), 1 + 48 + 1);
+    assert!(hours[1..49].iter().all(|hour| hour.temperature.is_none() && hour.missing.reboot == 360_000));
+    assert!(hours[1..49].iter().all(|hour| hour.first.is_none() && hour.last.seq == 99 && !hour.partial));
+    assert_eq!((hours[49].skipped_hours, hours[49].missing.reboot, hours[49].temperature_points), (12, 5, 1));
+    assert!(hours[..49].iter().all(|hour| hour.skipped_hours == 0));
+}
+
+#[test]
+fn a_stored_last_slot_is_the_boundary_whatever_the_stamps_say() {
+    let mut bench = Bench::new(150);
+    bench.read(150);
+    bench.read(1);
+    let [stored] = bench.closed().try_into().unwrap();
+    for shift in [-3i64, 3] {
+        let mut again = Bench { ledger: Ledger::recompute("b1".parse().unwrap(), &stored), ..Bench::new(150) };
+        again.utc_ns += shift * i64::from(PERIOD_NS);
+        again.read(160);
+        let [hour] = again.closed().try_into().unwrap();
+        assert_eq!((hour.slots, hour.last.seq), (150, 149), "{shift}");
+        let open = again.ledger.open().unwrap();
+        assert_eq!((open.hour, open.valid.points), (BORDER, 10), "{shift}");
+    }
+}
+
+#[test]
+fn behind_a_stored_hour_whose_messages_are_gone_everything_between_is_discarded() {
+    let mut bench = Bench::new(150);
+    bench.read(150);
+    bench.read(1);
+    let [stored] = bench.closed().try_into().unwrap();
+    let mut again = Bench { ledger: Ledger::behind("b1".parse().unwrap(), &stored), ..Bench::new(0) };
+    again.reboot(500);
+    again.read(10);
+    let open = again.ledger.open().unwrap();
+    assert_eq!((open.hour, open.missing.discarded, open.valid.points, open.partial), (BORDER, 500, 10, false));
+}
