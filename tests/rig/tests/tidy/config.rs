@@ -13,13 +13,13 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
 
 /// Why the reader of this file would refuse it.
 fn refusal(source: &Source) -> Option<String> {
-    let path = source.path.as_str();
+    let (path, text) = (source.path.as_str(), source.text.as_str());
     if path == "config/nats.conf" {
-        nats_refusal(&source.text)
-    } else if path == "config/thermowell.toml" || (path.starts_with("config/scenarios/") && path.ends_with(".toml")) {
-        // SEAM: the configuration's and the scenario's own types take this over as soon as they can be called from
-        // here; until then only the syntax is checked.
-        source.text.parse::<toml::Table>().err().map(|error| error.to_string())
+        nats_refusal(text)
+    } else if path == "config/thermowell.toml" {
+        thermowell::config::Config::parse(text, path).err().map(|error| error.to_string())
+    } else if path.starts_with("config/scenarios/") && path.ends_with(".toml") {
+        firmware_sim::scenario::Scenario::parse(path, text).err().map(|error| error.to_string())
     } else {
         Some("nobody reads this file: say in tidy who does".to_owned())
     }
@@ -42,8 +42,8 @@ fn nats_refusal(text: &str) -> Option<String> {
 fn files_that_nobody_accepts_are_found() {
     for (path, text) in [
         ("config/nats.conf", "jetstream { sink_interval: \"10s\" }"),
-        ("config/thermowell.toml", "[[boiler]\n"),
-        ("config/scenarios/a.toml", "seed = \n"),
+        ("config/thermowell.toml", "[bioler]\n"),
+        ("config/scenarios/a.toml", "sead = 1\n"),
         ("config/notes.txt", ""),
     ] {
         assert!(refusal(&Source::new(path, text)).is_some(), "{path}");
