@@ -481,11 +481,64 @@ fn the_window_begins_anew_with_trusted_time() {
 #[test]
 fn what_is_stamped_in_the_past_is_never_averaged() {
     let read = Op::Read { count: 100, pump: true, draw: false, invalid: false, slew: 0 };
-    let stream = Stream::of(BORDER_NS, &[read, Op::StepBack { by_s: 60, count: 100 }]);
+    let short = Op::Read { count: 10, pump: true, draw: false, invalid: false, slew: 0 };
+    let mut stream = Stream::of(BORDER_NS, &[read, Op::StepBack { by_s: 60, count: 100 }, short]);
     let (_, _, aggregator) = run(&stream.messages, None);
     let before = run(&stream.messages[..2], None).2;
     assert_eq!(aggregator.newest(), before.newest());
-    assert_eq!(aggregator.counters().stepped_back, 100);
+    assert_eq!(aggregator.counters().stepped_back, 110);
     let state = aggregator.state().unwrap();
     assert_eq!((state.average_points, state.current), (150, None));
+    // 60 s are 120 slots, the last of which is stamped like the newest one before.
+    stream.add(Op::Read { count: 20, pump: true, draw: false, invalid: false, slew: 0 });
+    let (_, _, aggregator) = run(&stream.messages, None);
+    assert_eq!((aggregator.counters().stepped_back, aggregator.state().unwrap().average_points), (120, 160));
+}
+
+#[test]
+fn a_restart_from_an_empty_hour_gives_the_same_bytes() {
+    let read = Op::Read { count: 20, pump: true, draw: false, invalid: false, slew: 0 };
+    let mut ops = vec![read; 100];
+    ops.push(Op::Reboot { off_s: 60 * 3_600, ring: 30, lost: 0 });
+    ops.extend(vec![read; 500]);
+    // The last batches before the empty hours lie within the 120 s before the border.
+    let stream = Stream::of(BORDER_NS - 1_030 * SECOND_NS, &ops);
+    let (snapshots, _, _) = run(&stream.messages, None);
+    assert_eq!(snapshots.len(), 1 + 48 + 1);
+    assert_eq!(snapshots[49].skipped_hours, 12);
+    for (at, stored) in snapshots.iter().enumerate() {
+        let (again, effects, _) = run(&stream.messages, Some((9, restored(stored))));
+        assert_eq!(effects, []);
+        assert_eq!(json(&again), json(&snapshots[at + 1..]));
+    }
+}
+
+#[test]
+fn a_stored_last_slot_divides_messages_whatever_their_stamps_say() {
+    let messages = |start_ns| {
+        let read = Op::Read { count: 50, pump: true, draw: false, invalid: false, slew: 0 };
+        Stream::of(start_ns, &vec![read; 400]).messages
+    };
+    let (snapshots, _, _) = run(&messages(BORDER_NS), None);
+    for shift_ns in [-1_300_000_000, -200_000_000, 200_000_000, 1_300_000_000] {
+        let (again, effects, _) = run(&messages(BORDER_NS + shift_ns), Some((9, restored(&snapshots[0]))));
+        assert_eq!(effects, [], "the stored hour holds the same slots");
+        assert_eq!(again[0].first, Some(crate::consume::behind(snapshots[0].last)), "{shift_ns}");
+    }
+}
+
+#[test]
+fn a_restart_knows_the_draw_before_its_hour() {
+    let read = |draw| Op::Read { count: 20, pump: true, draw, invalid: false, slew: 0 };
+    // Two and a half hours of ten seconds each, and a draw that ends 115 s before each full hour.
+    let ops: Vec<Op> = (1..900).map(|at| read(at % 360 == 347)).collect();
+    let stream = Stream::of(BORDER_NS - 25 * SECOND_NS, &ops);
+    let (snapshots, _, _) = run(&stream.messages, None);
+    assert_eq!(snapshots.len(), 3);
+    assert_eq!(snapshots[1].temperature_points - snapshots[1].heating.points, 2 * (10 + 120));
+    for (at, stored) in snapshots.iter().enumerate() {
+        let (again, effects, _) = run(&stream.messages, Some((9, restored(stored))));
+        assert_eq!(effects, []);
+        assert_eq!(json(&again), json(&snapshots[at + 1..]));
+    }
 }

@@ -184,3 +184,26 @@ fn behind_a_stored_hour_whose_messages_are_gone_everything_between_is_discarded(
     let open = again.ledger.open().unwrap();
     assert_eq!((open.hour, open.missing.discarded, open.valid.points, open.partial), (BORDER, 500, 10, false));
 }
+
+#[test]
+fn the_time_between_two_boots_before_a_stored_hour_is_not_counted_again() {
+    let mut bench = Bench::new(500);
+    bench.read(100);
+    bench.reboot(300);
+    bench.read(100);
+    bench.read(1);
+    bench.utc_ns += HOUR_NS;
+    bench.read(1);
+    let hours = bench.closed();
+    assert_eq!((hours[0].missing.reboot, hours[1].first.unwrap().seq), (300, 100));
+    // The new boot is stamped 4 s later now: part of the time between would lie in the stored hour.
+    let mut again = Bench { ledger: Ledger::recompute("b1".parse().unwrap(), &hours[1]), ..Bench::new(500) };
+    again.read(100);
+    again.reboot(700);
+    again.read(100);
+    again.read(1);
+    again.utc_ns += HOUR_NS;
+    again.read(1);
+    let [hour] = again.closed().try_into().unwrap();
+    assert_eq!((hour.missing.reboot, hour.slots), (0, 1));
+}
