@@ -8,7 +8,7 @@ use thermowell_wire::line::{GapReason, Samples, ToDevice, ToGateway};
 use thermowell_wire::{Boot, Reading};
 
 use super::{BOOT, Bench, SECOND_US, Script, pongs, samples};
-use crate::{Config, Event};
+use crate::{Config, Event, LineConfig};
 
 #[test]
 fn nothing_is_sent_before_resume_but_the_greeting() {
@@ -77,6 +77,20 @@ fn catching_up_takes_four_fifths_of_the_line_and_pongs_go_first() {
     assert!(bytes * 10 > line * 7 && bytes * 20 < line * 17, "{bytes} of {line}");
     assert!(slots > 4_000, "{slots} slots in 2 s, twenty times live");
     assert!(worst_us < 20_000, "a pong waits for one frame at most: {worst_us}");
+}
+
+#[test]
+fn no_more_leaves_than_the_line_carries() {
+    let line = LineConfig { bytes_per_second: 1_000, burst_us: 20_000 };
+    let mut bench = Bench::with(12_000, Config { line, ..Config::default() });
+    bench.say(&ToDevice::Resume { boot: BOOT, from: 0 });
+    let (mut bytes, mut out) = (0, [0; 4_096]);
+    for nonce in 0..5_000 {
+        bench.advance(1_000);
+        bench.say(&ToDevice::Ping { nonce });
+        bytes += bench.device.transmit(bench.now_us, &mut out);
+    }
+    assert!((4_800..=5_100).contains(&bytes), "{bytes} bytes in 5 s");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use thermowell_wire::line::{BoilerState, Demand, FaultKind, Setpoint, ToDevice};
 use thermowell_wire::{CentiCelsius, Quality};
 
 use super::{BOOT, Bench, SECOND_US};
-use crate::{Actuators, Diverter};
+use crate::{Actuators, Config, Diverter};
 
 const MINUTE_US: u64 = 60 * SECOND_US;
 
@@ -98,7 +98,11 @@ fn too_hot_or_blind_means_off() {
         (9_500, Quality::Ok, Some(FaultKind::Overheat)),
         (3_000, Quality::Open, Some(FaultKind::Sensor)),
     ] {
-        let mut bench = at(3_000);
+        // Somebody who wants water hotter than it may be.
+        let config = Config { hot_water_flow: CentiCelsius(9_400), catch_up_slots: u64::MAX, ..Config::default() };
+        let mut bench = Bench::with(1_000, config);
+        bench.say(&ToDevice::Resume { boot: BOOT, from: 0 });
+        bench.board.flow = Some((CentiCelsius(3_000), Quality::Ok));
         bench.board.hot_water = true;
         bench.advance(4 * MINUTE_US);
         assert!(burns(&bench));
