@@ -4,6 +4,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use thermowell_device::{Config, LineConfig};
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::line::Line;
 use crate::port::{Port, PortError, PortKind};
+use crate::replay::{Column, Gaps, Mark, Options, Replay, ReplayError, Rows, Unit};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::simulation::{Simulation, SimulationError, log};
 use crate::source::Source;
@@ -35,6 +37,8 @@ Examples:
     firmware-sim --port-dir /tmp/ports
   Two boilers, an hour in a minute, with everything that they sampled written down:
     firmware-sim --boilers 2 --speed 60 --port-dir /tmp/ports --account /tmp/account
+  Four hours of a recorded day, ten times as fast:
+    firmware-sim --speed 10 --replay 20170101.csv --column 12 --from 10:00 --until 14:00
   A cable that comes loose, and orders from a second terminal:
     firmware-sim --scenario config/scenarios/unplug.toml --control /tmp/control
     echo 'reboot b1 5s' | nc -U -q 1 /tmp/control";
@@ -67,6 +71,8 @@ pub struct Args {
     /// What the weather is like and what goes wrong
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
+    #[command(flatten)]
+    replay: ReplayArgs,
     /// The seed of everything random, instead of the scenario's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -84,6 +90,49 @@ pub struct Args {
     serial_numbers: Vec<(BoilerId, heapless::String<24>)>,
 }
 
+/// A recorded series instead of the plant.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Replay")]
+struct ReplayArgs {
+    /// Play a recorded series instead of the plant: text with tabs, semicolons or commas
+    #[arg(long, value_name = "FILE", requires = "column")]
+    replay: Option<PathBuf>,
+    /// Its column, by name or by number from 1
+    #[arg(long, value_name = "NAME|N", requires = "replay")]
+    column: Option<Column>,
+    /// Its unit, C or F, instead of what the header says
+    #[arg(long, value_name = "UNIT", requires = "replay")]
+    unit: Option<Unit>,
+    /// From the first row at or after this time of day or date
+    #[arg(long, value_name = "TIME", requires_all = ["replay", "until"])]
+    from: Option<Mark>,
+    /// Up to the first row that has reached this time of day or date
+    #[arg(long, value_name = "TIME", requires_all = ["replay", "from"])]
+    until: Option<Mark>,
+    /// Simulated time that a row lasts
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_duration)]
+    row: Duration,
+    /// A jump of so many usual steps in the timestamps is silence
+    #[arg(long, value_name = "STEPS", default_value_t = Gaps::default().silent_from)]
+    silent_from: u32,
+    /// The most rows that one gap may last
+    #[arg(long, value_name = "ROWS", default_value_t = Gaps::default().most_rows, hide_default_value = true)]
+    gap_rows: u32,
+}
+
+impl ReplayArgs {
+    fn open(&self) -> Result<Option<Replay>, ReplayError> {
+        let (Some(path), Some(column)) = (&self.replay, &self.column) else { return Ok(None) };
+        let rows = match (self.from, self.until) {
+            (Some(from), Some(until)) => Rows::Between { from, until },
+            (None | Some(_), None | Some(_)) => Rows::All,
+        };
+        let gaps = Gaps { silent_from: self.silent_from, most_rows: self.gap_rows };
+        let options = Options { column: column.clone(), unit: self.unit, rows, row: self.row, gaps };
+        Replay::open(path, &options).map(Some)
+    }
+}
+
 /// The simulator cannot be put together.
 #[derive(Debug, thiserror::Error)]
 enum SetupError {
@@ -93,6 +142,8 @@ enum SetupError {
     Stranger(BoilerId),
     #[error("{0} is named twice")]
     Twice(BoilerId),
+    #[error("the series is refused")]
+    Replay(#[source] ReplayError),
     #[error("no port for {boiler}")]
     Port { boiler: BoilerId, source: PortError },
     #[error("no account of {boiler}")]
@@ -157,7 +208,9 @@ fn build(args: &Args) -> Result<Simulation, SetupError> {
             Some(console.map_err(|source| SetupError::Console { path: path.to_owned(), source })?)
         }
     };
-    let stations = ids.iter().map(|id| station(args, &scenario, id, &clock)).collect::<Result<Vec<_>, _>>()?;
+    let replay = args.replay.open().map_err(SetupError::Replay)?;
+    let stations = ids.iter().map(|id| station(args, &scenario, replay.as_ref(), id, &clock));
+    let stations = stations.collect::<Result<Vec<_>, _>>()?;
     Ok(Simulation::new(clock, stations, console))
 }
 
@@ -170,7 +223,13 @@ fn boiler_ids(args: &Args) -> Result<Vec<BoilerId>, SetupError> {
     }
 }
 
-fn station(args: &Args, scenario: &Scenario, id: &BoilerId, clock: &Clock) -> Result<Station, SetupError> {
+fn station(
+    args: &Args,
+    scenario: &Scenario,
+    replay: Option<&Replay>,
+    id: &BoilerId,
+    clock: &Clock,
+) -> Result<Station, SetupError> {
     let account = match &args.account {
         Some(folder) => {
             let writer = Writer::open(folder, id);
@@ -185,7 +244,7 @@ fn station(args: &Args, scenario: &Scenario, id: &BoilerId, clock: &Clock) -> Re
     let setup = BoilerSetup {
         id: id.clone(),
         device: device_config(args, id),
-        source: Source::plant(&scenario),
+        source: replay.map_or_else(|| Source::plant(&scenario), |replay| Source::Replay(replay.clone())),
         ring: usize::try_from(RING_SLOTS * args.speed).expect("the speed is bounded"),
         boots,
         scenario,
@@ -234,6 +293,11 @@ fn parse_utc(text: &str) -> Result<i64, String> {
     }
     let time: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     i64::try_from(time.as_nanosecond()).map_err(|error| error.to_string())
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let length: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(length).map_err(|error| error.to_string())
 }
 
 fn parse_serial_number(text: &str) -> Result<(BoilerId, heapless::String<24>), String> {

@@ -4,6 +4,7 @@ use thermowell_device::{Actuators, Diverter, Inputs, Measured};
 use thermowell_wire::CentiCelsius;
 
 use crate::plant::{self, Plant, Signals};
+use crate::replay::{Played, Replay};
 use crate::scenario::BoilerScenario;
 use crate::sensor::Sensor;
 
@@ -12,6 +13,8 @@ use crate::sensor::Sensor;
 pub enum Source {
     /// The simulated plant, seen through its flow sensor.
     Plant(Box<PlantSource>),
+    /// A recorded series; it begins with the simulation, and after its end there is silence.
+    Replay(Replay),
 }
 
 /// The plant and its sensors.
@@ -41,6 +44,10 @@ impl Source {
                 let Signals { hot_water, flame, .. } = it.signals;
                 Some(Measured { flow, quality, hot_water, flame })
             }
+            Self::Replay(replay) => match replay.at(t_us) {
+                Played::Reading(flow, quality) => Some(Measured { flow, quality, hot_water: false, flame: false }),
+                Played::Silent | Played::End => None,
+            },
         }
     }
 
@@ -57,6 +64,8 @@ impl Source {
                     pressure_mbar: millibar(pressure_bar),
                 }
             }
+            // One temperature was recorded, and nothing around it.
+            Self::Replay(_) => Inputs::default(),
         }
     }
 
@@ -64,6 +73,7 @@ impl Source {
     pub fn idle(&mut self, t_us: u64) {
         match self {
             Self::Plant(it) => it.advance(t_us, &Actuators::default()),
+            Self::Replay(_) => {}
         }
     }
 }

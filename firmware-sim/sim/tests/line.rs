@@ -1,5 +1,7 @@
 //! The simulator as a process, heard by a gateway that knows nothing but the line: a naive one, written for this test.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
