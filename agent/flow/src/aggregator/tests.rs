@@ -516,7 +516,8 @@ fn a_restart_from_an_empty_hour_gives_the_same_bytes() {
 #[test]
 fn a_stored_last_slot_divides_messages_whatever_their_stamps_say() {
     let messages = |start_ns| {
-        let read = Op::Read { count: 50, pump: true, draw: false, invalid: false, slew: 0 };
+        // The hour's last slot is in the middle of a message and, shifted, of a second.
+        let read = Op::Read { count: 49, pump: true, draw: false, invalid: false, slew: 0 };
         Stream::of(start_ns, &vec![read; 400]).messages
     };
     let (snapshots, _, _) = run(&messages(BORDER_NS), None);
@@ -530,12 +531,12 @@ fn a_stored_last_slot_divides_messages_whatever_their_stamps_say() {
 #[test]
 fn a_restart_knows_the_draw_before_its_hour() {
     let read = |draw| Op::Read { count: 20, pump: true, draw, invalid: false, slew: 0 };
-    // Two and a half hours of ten seconds each, and a draw that ends 115 s before each full hour.
-    let ops: Vec<Op> = (1..900).map(|at| read(at % 360 == 347)).collect();
+    // Two and a half hours of ten seconds each, and a draw that ends 50 s before each full hour.
+    let ops: Vec<Op> = (1..900).map(|at| read(at % 360 == 355)).collect();
     let stream = Stream::of(BORDER_NS - 25 * SECOND_NS, &ops);
     let (snapshots, _, _) = run(&stream.messages, None);
     assert_eq!(snapshots.len(), 3);
-    assert_eq!(snapshots[1].temperature_points - snapshots[1].heating.points, 2 * (10 + 120));
+    assert_eq!(snapshots[2].temperature_points - snapshots[2].heating.points, 2 * (70 + 10 + 50));
     for (at, stored) in snapshots.iter().enumerate() {
         let (again, effects, _) = run(&stream.messages, Some((9, restored(stored))));
         assert_eq!(effects, []);
