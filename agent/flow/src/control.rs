@@ -8,9 +8,9 @@
 //! S = clamp(T* + u, flow_min, flow_max), at most 2 K/min, changed only by ≥ 0.5 K
 //! ```
 //!
-//! The room term gives the comfort; the hourly term pays when the boiler delivers less than was asked. An hourly average
-//! is a delay, so `k` above 0.5 rings. All temperatures are °C; what is asked is in centi-degrees, so that a limit is a
-//! limit to the last digit.
+//! The room term gives the comfort; the hourly term pays when the boiler delivers less than was asked. An hourly
+//! average is a delay, so `k` above 0.5 rings. All temperatures are °C; what is asked is in centi-degrees, so that a
+//! limit is a limit to the last digit.
 
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -352,7 +352,8 @@ proptest! {
             .map(|hour| Expected { heating: (i64::from(hour.heating.1 > 0), hour.heating.1), ..hour })
             .collect();
         prop_assert_eq!(found, expected);
-        prop_assert_eq!(snapshots.iter().filter(|snapshot| snapshot.partial).count(), usize::from(!snapshots.is_empty()));
+        let partial = snapshots.iter().filter(|snapshot| snapshot.partial).count();
+        prop_assert_eq!(partial, usize::from(!snapshots.is_empty()));
         let state = aggregator.state().unwrap();
         let newest = aggregator.newest().unwrap().second();
         let window: Vec<Reading> = stream.truth.iter()

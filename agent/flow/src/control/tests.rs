@@ -107,7 +107,14 @@ proptest! {
     #[test]
     fn the_set_point_stays_within_its_limits_and_its_speed(
         steps in prop::collection::vec(
-            (0u64..120_000, -40.0f64..40.0, prop::option::of(-10.0f64..40.0), 0.0f64..100.0, 0.0f64..100.0, 0.0f64..1.0),
+            (
+                0u64..120_000,
+                -40.0f64..40.0,
+                prop::option::of(-10.0f64..40.0),
+                0.0f64..100.0,
+                0.0f64..100.0,
+                0.0f64..1.0,
+            ),
             1..60,
         ),
     ) {

@@ -36,7 +36,10 @@ fn an_event_reads_as_published() {
     Feed::new(None).events(7, &message(1, 1, 2), &mut events);
     assert_eq!(
         serde_json::to_string(&events[0]).unwrap(),
-        r#"{"name":"TemperatureSampled","boot":"0000000100000000","seq":1,"data":{"temperature":61.37,"created_at":1767754800.01},"samples":7}"#
+        concat!(
+            r#"{"name":"TemperatureSampled","boot":"0000000100000000","seq":1,"#,
+            r#""data":{"temperature":61.37,"created_at":1767754800.01},"samples":7}"#
+        )
     );
     assert_eq!(
         serde_json::to_string(&events[1].data).unwrap(),
