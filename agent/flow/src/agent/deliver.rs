@@ -14,7 +14,7 @@ use crate::batch::{Record, Stamp};
 use crate::decode::Cursor;
 use crate::publish::{Conflict, Live, Next, Refused, Told};
 use crate::published::EventBody;
-use crate::time::Now;
+use crate::time::{Monotonic, Now};
 
 impl Agent {
     /// Publishes what can be published, or finds out where the stream ends.
@@ -98,6 +98,7 @@ impl Agent {
     /// With a known end, the first slot behind it that is not held is read next. While the end is not known the device
     /// is read behind what is held, else from its oldest slot: it is held until somebody wants it.
     pub(super) fn aim(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.aim_at = None;
         let Some(session) = self.link.live() else { return };
         if !self.astray && self.cursor.is_some() {
             return;
@@ -111,6 +112,7 @@ impl Agent {
             (None, None) => {
                 let patience = self.accepted.after(self.settings.timing.tail_first);
                 if self.publisher.is_connected() && now.monotonic < patience {
+                    self.aim_at = Some(patience);
                     return;
                 }
                 self.spool.last_end(boot).unwrap_or(oldest)
@@ -186,9 +188,13 @@ impl Agent {
     }
 
     pub(super) fn stamp_waiting(&mut self, now: Now) {
+        self.stamp_at = None;
         if !self.spool.has_unstamped() {
             return;
         }
+        let patience = |since: Monotonic| since.after(self.settings.timing.clock_wait);
+        let ends = [Some(self.accepted), self.calendar.seen.map(|(_, at)| at)].map(|since| since.map(patience));
+        self.stamp_at = ends.into_iter().flatten().filter(|&at| at > now.monotonic).min();
         let mut spool = core::mem::replace(&mut self.spool, crate::spool::Spool::new(0));
         spool.stamp(|record| self.stamp(now, record));
         self.spool = spool;

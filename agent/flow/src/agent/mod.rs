@@ -13,6 +13,8 @@
 mod deliver;
 mod effect;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
@@ -67,6 +69,10 @@ pub struct Agent {
     report: Report,
     logged: Vec<(Discriminant<Log>, Monotonic)>,
     prune_at: Option<Monotonic>,
+    /// The end of the patience with a server that has not told its end.
+    aim_at: Option<Monotonic>,
+    /// The end of the patience with clocks that are not known.
+    stamp_at: Option<Monotonic>,
     out: Vec<ToDevice>,
     cut: Vec<Record>,
     counters: Counters,
@@ -111,6 +117,8 @@ impl Agent {
             report: Report::default(),
             logged: Vec::new(),
             prune_at: None,
+            aim_at: None,
+            stamp_at: None,
             out: Vec::new(),
             cut: Vec::new(),
             counters: Counters::default(),
@@ -147,15 +155,12 @@ impl Agent {
         let timing = &self.settings.timing;
         let live = self.link.live().is_some();
         let stalled = self.cursor.as_ref().filter(|_| live && !self.full).map(Cursor::stalled_at);
-        let tail_first = (live && self.cursor.is_none()).then(|| self.accepted.after(timing.tail_first));
-        let started = self.calendar.seen.map(|(_, at)| at.after(timing.clock_wait));
-        let clock = started.filter(|_| self.spool.has_unstamped());
         let pause = if self.report.changed { timing.status_change } else { timing.status };
         [
             self.link.wake_at(),
             stalled,
-            tail_first,
-            clock,
+            self.aim_at,
+            self.stamp_at,
             self.cutter.silent_at(timing.cut_after),
             self.publisher.wake_at(),
             self.prune_at,

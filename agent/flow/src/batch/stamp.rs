@@ -133,10 +133,14 @@ impl Stamper {
         u64::try_from(ns / 1_000).ok().map(DeviceTime)
     }
 
-    /// Slot `seq` was moved up to `place`, the stored end: later slots follow, and slew back from there.
+    /// Slot `seq` was moved up to `place`, the stored end: later slots follow, and slew back from there. Farther than
+    /// what is followed, the slot is one of long ago, when the clocks stood otherwise.
     pub fn lift(&mut self, seq: u64, place: i64) {
         let Some(here) = self.place(seq) else { return };
-        self.output += (place - here).max(0);
+        let by = place.saturating_sub(here).max(0);
+        if u128::from(by.unsigned_abs()) <= self.timing.off.as_nanos() {
+            self.output += by;
+        }
     }
 }
 

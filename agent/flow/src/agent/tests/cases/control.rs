@@ -1,0 +1,91 @@
+//! Leases and the status.
+
+use super::*;
+
+fn lease(based_on: u64, lease_s: u16) -> Lease {
+    Lease {
+        demand: Demand::Heat,
+        flow: 52.25,
+        lease_s,
+        based_on: Slot::new(BOOT, based_on),
+        instance: String::from("c1"),
+        created_at: 0.0,
+        version: 1,
+    }
+}
+
+#[test]
+fn leases_go_to_the_device_under_rising_numbers() {
+    let mut bench = Bench::running(settings(), 1_000, None);
+    bench.say(&ToGateway::Status(status(1_005)));
+    bench.effects.clear();
+    bench.tell(Input::Setpoint(&lease(1_000, 60)));
+    bench.tell(Input::Setpoint(&lease(1_000, 60)));
+    bench.tell(Input::Setpoint(&lease(1_000, 0)));
+    let written = bench.written();
+    let [ToDevice::Setpoint(a), ToDevice::Setpoint(b), ToDevice::Release { n, .. }] = written[..] else {
+        panic!("{written:?}");
+    };
+    assert!(a.n >= 10 && a.n < b.n && b.n < n, "from the device's clock on: {} {} {n}", a.n, b.n);
+    assert_eq!((a.flow, a.lease_s, a.boot), (CentiCelsius(5_225), 60, BOOT));
+    let outcome = Outcome::Accepted { flow: a.flow, lease_s: 60 };
+    for n in [a.n, b.n] {
+        bench.say(&ToGateway::Answer(Answer { boot: BOOT, n, outcome }));
+    }
+    let answered = bench.events().into_iter().filter(|(kind, _)| *kind == EventKind::Answer).count();
+    assert_eq!(answered, 1, "the same outcome is said once");
+}
+
+#[test]
+fn numbers_rise_across_a_restart_of_the_agent() {
+    let number = |bench: &mut Bench| {
+        bench.effects.clear();
+        bench.tell(Input::Setpoint(&lease(1_000, 60)));
+        let Some(ToDevice::Setpoint(setpoint)) = bench.written().pop() else { panic!("no set-point") };
+        setpoint.n
+    };
+    let mut before = Bench::running(settings(), 1_000, None);
+    let first = number(&mut before);
+    let mut after = Bench::running(settings(), 1_000, None);
+    after.pass(200);
+    assert!(number(&mut after) > first);
+}
+
+#[test]
+fn leases_that_must_not_act_are_declined() {
+    let other_boot = Lease { based_on: Slot::new(Boot(BOOT.0 + 1), 1_000), ..lease(0, 60) };
+    for (control, lease) in
+        [(false, lease(1_000, 60)), (true, lease(499, 60)), (true, lease(1_510, 60)), (true, other_boot)]
+    {
+        let mut bench = Bench::running(Settings { control, ..settings() }, 1_000, None);
+        bench.effects.clear();
+        bench.tell(Input::Setpoint(&lease));
+        let written = bench.written();
+        assert!(!written.iter().any(|m| matches!(m, ToDevice::Setpoint(_) | ToDevice::Release { .. })), "{lease:?}");
+        assert_eq!(bench.agent.counters().declined, 1);
+    }
+}
+
+#[test]
+fn the_status_comes_once_a_second_and_on_change() {
+    let mut bench = Bench::running(settings(), 100, None);
+    bench.pass(2_000);
+    bench.effects.clear();
+    for _ in 0..30 {
+        bench.pass(100);
+    }
+    let count = |bench: &Bench| bench.effects.iter().filter(|effect| matches!(effect, Effect::Status(_))).count();
+    assert_eq!(count(&bench), 3);
+    bench.effects.clear();
+    bench.say(&ToGateway::Status(status(102)));
+    bench.pass(100);
+    assert_eq!(count(&bench), 1, "a new state");
+    let Some(Effect::Status(last)) = bench.effects.iter().rev().find(|effect| matches!(effect, Effect::Status(_)))
+    else {
+        panic!("no status");
+    };
+    let device = last.device.as_ref().unwrap();
+    assert!(device.pump && !device.flame);
+    assert_eq!(device.room, Some(20.5));
+    assert_eq!(device.serial_number, "TW-1".to_string());
+}

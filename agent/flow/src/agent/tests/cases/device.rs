@@ -1,0 +1,97 @@
+//! Who is on the line.
+
+use super::*;
+
+#[test]
+fn a_reboot_under_the_same_tag_is_noticed() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.samples(0, 300);
+    bench.pass(900);
+    bench.say(&ToGateway::Status(status(300)));
+    bench.pass(900);
+    bench.effects.clear();
+    bench.say(&ToGateway::Status(status(20)));
+    assert_eq!(bench.written(), [ToDevice::Identify]);
+}
+
+#[test]
+fn samples_of_another_boot_are_not_taken() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.pass(1_000);
+    bench.effects.clear();
+    let readings = core::iter::repeat_n(Reading::default(), 5).collect();
+    let tag = BOOT.tag().wrapping_add(1);
+    bench.pass(1_000);
+    bench.effects.clear();
+    bench.now.monotonic.0 += 500 * MS;
+    bench.say(&ToGateway::Samples(Samples { tag, seq: 0, readings }));
+    assert_eq!(bench.agent.counters().samples, 0);
+    assert_eq!(bench.agent.counters().foreign, 1);
+}
+
+#[test]
+fn a_device_that_must_not_be_read_is_refused_and_said_once() {
+    let real = Hello { simulated: false, ..hello(100) };
+    let newer = Hello { protocol: 2, ..hello(100) };
+    let other = Hello { serial_number: "TW-2".try_into().unwrap(), ..hello(100) };
+    let slow = Hello { period_us: 5_000_000, ..hello(100) };
+    for (refused, why) in [(real, "not simulated"), (newer, "protocol 2"), (other, "TW-1"), (slow, "period")] {
+        let bound = Settings { serial_number: Some("TW-1".into()), simulated_only: true, ..settings() };
+        let mut bench = Bench::new(bound);
+        bench.tell(Input::PortOpened);
+        for _ in 0..3 {
+            bench.say(&ToGateway::Hello(refused.clone()));
+            bench.pass(1_000);
+        }
+        assert_eq!(bench.agent.link(), Link::Refused, "{why}: {:?}", bench.agent.counters());
+        assert!(bench.resumes().is_empty());
+        let events = bench.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert!(matches!(&events[0].1, EventBody::DeviceRefused { reason, .. } if reason.contains(why)), "{events:?}");
+        bench.say(&ToGateway::Hello(hello(100)));
+        assert_eq!(bench.agent.link(), Link::Up, "the right one is welcome at once");
+    }
+}
+
+#[test]
+fn the_same_boot_that_went_back_is_refused() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.samples(0, 150);
+    bench.say(&ToGateway::Hello(hello(149)));
+    assert_eq!(bench.agent.link(), Link::Refused);
+    bench.say(&ToGateway::Hello(hello(150)));
+    assert_eq!(bench.agent.link(), Link::Up);
+    bench.say(&ToGateway::Hello(Hello { boot: Boot(BOOT.0 - (1 << 32)), ..hello(900) }));
+    assert_eq!(bench.agent.link(), Link::Refused, "an older boot");
+}
+
+#[test]
+fn a_silent_line_is_asked_who_it_is_once_a_second() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.effects.clear();
+    for _ in 0..5 {
+        bench.pass(500);
+    }
+    let asked = bench.written().into_iter().filter(|message| *message == ToDevice::Identify).count();
+    assert_eq!(asked, 2);
+    assert_eq!(bench.agent.link(), Link::Silent);
+    bench.say(&ToGateway::Status(status(40)));
+    assert_eq!(bench.agent.link(), Link::Up);
+}
+
+#[test]
+fn garbage_is_counted_and_never_believed() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.effects.clear();
+    let mut noise = 1u64;
+    for _ in 0..2_000 {
+        noise = crate::agent::tests::device::mix(noise, 3);
+        bench.tell(Input::Bytes(&noise.to_le_bytes()));
+    }
+    bench.samples(0, 0);
+    let counters = *bench.agent.counters();
+    assert!(counters.rejected.iter().sum::<u64>() > 10, "{counters:?}");
+    assert_eq!(counters.samples, 0);
+    let logged = bench.effects.iter().filter(|effect| matches!(effect, Effect::Log(Log::Rejected { .. }))).count();
+    assert_eq!(logged, 1, "repeats are held back");
+}

@@ -1,0 +1,100 @@
+//! When a slot was taken.
+
+use super::*;
+
+#[test]
+fn nothing_is_stamped_before_three_pongs() {
+    let mut bench = Bench::new(settings());
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(None));
+    bench.tell(Input::PortOpened);
+    bench.say(&ToGateway::Hello(hello(0)));
+    bench.samples(0, 100);
+    for _ in 0..3 {
+        assert!(bench.published().is_empty());
+        bench.pong();
+    }
+    assert_eq!(bench.published(), [(0, 0, 100)]);
+}
+
+fn stamps(bench: &Bench) -> Vec<i64> {
+    let mut all = Vec::new();
+    for effect in &bench.effects {
+        if let Effect::Publish { payload, .. } = effect
+            && let Packed::Batch(batch) = decode(payload).unwrap()
+        {
+            all.push(batch.header.first_utc_ns);
+        }
+    }
+    all
+}
+
+#[test]
+fn a_batch_that_overlaps_a_little_is_moved_up_and_the_next_ones_follow() {
+    let mut plain = Bench::running(settings(), 100, Some((1, &stored(0, BOOT, "TW-1"))));
+    plain.samples(100, 200);
+    let first = stamps(&plain)[0];
+    for (overlap_ms, moved_ms) in [(0, 0), (4, 0), (15, 15), (19, 19), (25, 0)] {
+        let mut tail = decode_header(&stored(0, BOOT, "TW-1"));
+        tail.first_utc_ns = first - 1_000_000_000 + overlap_ms * 1_000_000;
+        let mut out = vec![0; batch::encoded_max(100)];
+        let tail = encode_batch(&tail, &[Reading::default(); 100], &mut out).unwrap();
+        let mut bench = Bench::running(settings(), 100, Some((1, tail)));
+        bench.samples(100, 100);
+        bench.samples(200, 100);
+        bench.tell(Input::Acknowledged { sequence: 2 });
+        bench.samples(300, 100);
+        bench.tell(Input::Acknowledged { sequence: 3 });
+        let moved: Vec<i64> = stamps(&bench).iter().map(|stamp| (stamp - first) / 1_000_000).collect();
+        assert_eq!(moved, [moved_ms, 1_000 + moved_ms, 2_000 + moved_ms], "overlap of {overlap_ms} ms");
+    }
+}
+
+fn decode_header(message: &[u8]) -> BatchHeader {
+    let Packed::Batch(batch) = decode(message).unwrap() else { panic!("no batch") };
+    batch.header
+}
+
+#[test]
+fn a_clock_that_is_not_trusted_delays_stamps_for_a_minute_at_most() {
+    let mut bench = Bench::new(settings());
+    bench.now.clock = ClockQuality::Unsynced;
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(None));
+    bench.tell(Input::PortOpened);
+    bench.say(&ToGateway::Hello(hello(0)));
+    for _ in 0..3 {
+        bench.pong();
+    }
+    bench.samples(0, 100);
+    bench.pass(50_000);
+    assert!(bench.published().is_empty());
+    assert_eq!(bench.agent.backlog(), 100, "waiting delays stamping, not reading");
+    bench.pass(10_000);
+    assert_eq!(bench.published(), [(0, 0, 100)]);
+    let Some(Effect::Publish { payload, .. }) =
+        bench.effects.iter().find(|effect| matches!(effect, Effect::Publish { .. }))
+    else {
+        panic!("nothing was published");
+    };
+    let Packed::Batch(batch) = decode(payload).unwrap() else { panic!("no batch") };
+    assert_eq!(batch.header.clock, ClockQuality::Unsynced);
+}
+
+#[test]
+fn a_step_of_the_calendar_is_an_event_and_a_long_one_is_distrusted() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.now.utc.0 += 2 * 3_600 * 1_000_000_000;
+    bench.samples(0, 100);
+    let jumped = EventBody::ClockJumped { by_ns: 2 * 3_600 * 1_000_000_000 };
+    assert!(bench.events().contains(&(EventKind::Clock, jumped)));
+    let Some(Effect::Publish { payload, .. }) =
+        bench.effects.iter().find(|effect| matches!(effect, Effect::Publish { .. }))
+    else {
+        // Within the first minute stamping waits.
+        assert_eq!(bench.agent.backlog(), 100);
+        return;
+    };
+    let Packed::Batch(batch) = decode(payload).unwrap() else { panic!("no batch") };
+    assert_eq!(batch.header.clock, ClockQuality::Unsynced);
+}
