@@ -187,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn days_differ_and_the_seed_decides() {
+        let minutes = |seed, day: u64| {
+            let mut tap = Tap::new(&HotWaterConfig::default(), 0, seed);
+            (day * 1_440..(day + 1) * 1_440).map(|minute| tap.flow_at(minute * 60_000_000)).collect::<Vec<_>>()
+        };
+        assert_eq!(minutes(1, 2), minutes(1, 2));
+        assert_ne!(minutes(1, 2), minutes(1, 3));
+        assert_ne!(minutes(1, 2), minutes(2, 2));
+    }
+
+    #[test]
     fn no_draws_means_none_but_the_named_one() {
         let draw = DrawConfig { at: Duration::from_secs(100), length: Duration::from_secs(50), litres_per_minute: 6.0 };
         let config = HotWaterConfig { draws_per_day: 0.0, draw: vec![draw], ..HotWaterConfig::default() };

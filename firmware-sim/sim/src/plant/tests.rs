@@ -115,6 +115,18 @@ fn at_rest_the_radiators_and_the_gains_make_up_the_loss() {
 }
 
 #[test]
+fn radiators_give_what_they_are_rated_for() {
+    for (water_c, expected_w) in [(70.0, 10_000.0), (45.0, 10_000.0 * 0.5_f64.powf(1.3)), (20.0, 0.0)] {
+        let mut config = config(0.0, 0.0);
+        config.heating.water_c = water_c;
+        let mut plant = Plant::new(&config, 1);
+        plant.step_to(STEP_US, &Actuators::default());
+        let given_w = plant.account().radiators_j / STEP_S;
+        assert!((given_w - expected_w).abs() < 1e-6, "{given_w} W at {water_c} °C");
+    }
+}
+
+#[test]
 fn a_draw_heats_the_tap_and_not_the_rooms() {
     let draw = DrawConfig { at: Duration::from_secs(3_600), length: Duration::from_secs(600), litres_per_minute: 8.0 };
     let mut config = config(0.0, 0.0);
