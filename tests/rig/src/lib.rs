@@ -8,5 +8,6 @@
 pub mod clock;
 pub mod demo;
 pub mod guard;
+pub mod house;
 pub mod nats;
 pub mod process;

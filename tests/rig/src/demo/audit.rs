@@ -17,7 +17,6 @@ use thermowell_wire::batch;
 use thermowell_wire::subject::{self, stream};
 
 use super::ledger::{self, AverageReport, BoilerReport, Ledger};
-use super::live::Boilers;
 use super::samples::{SamplesBook, SamplesReader};
 use super::setup::Plan;
 use crate::clock::Stopwatch;
@@ -53,15 +52,15 @@ fn nats(operation: impl Into<String>) -> impl FnOnce(async_nats::Error) -> Audit
 ///
 /// # Errors
 /// The streams cannot be read.
-pub(super) async fn settle(
+pub async fn settle(
     client: &Client,
-    boilers: &Boilers,
+    boilers: &[BoilerId],
     with_feed: bool,
     limit: Duration,
 ) -> Result<Vec<String>, AuditError> {
     let watch = Stopwatch::start();
     let mut problems = Vec::new();
-    for id in boilers.keys() {
+    for id in boilers {
         loop {
             let behind = what_is_behind(client, id, with_feed).await?;
             let Some(behind) = behind else { break };

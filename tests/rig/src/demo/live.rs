@@ -13,22 +13,22 @@ use super::setup::Plan;
 
 /// What was said last about one boiler.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Live {
+pub(crate) struct Live {
     /// By the aggregator.
-    pub(super) state: Option<State>,
+    pub(crate) state: Option<State>,
     /// By the agent.
-    pub(super) status: Option<Status>,
+    pub(crate) status: Option<Status>,
     /// By the controller.
-    pub(super) lease: Option<Lease>,
+    pub(crate) lease: Option<Lease>,
     /// Hours closed in this run, with their means.
-    pub(super) snapshots: Vec<Snapshot>,
+    pub(crate) snapshots: Vec<Snapshot>,
 }
 
 /// Every boiler, by id.
-pub(super) type Boilers = BTreeMap<BoilerId, Live>;
+pub(crate) type Boilers = BTreeMap<BoilerId, Live>;
 
 /// Takes a message of one of the four subjects. What does not parse is not ours to show.
-pub(super) fn take(boilers: &mut Boilers, subject: &str, payload: &[u8]) {
+pub(crate) fn take(boilers: &mut Boilers, subject: &str, payload: &[u8]) {
     let Some(live) = subject::boiler_of(subject).and_then(|id| boilers.get_mut(&id)) else { return };
     match subject.rsplit('.').next() {
         Some("state") => live.state = serde_json::from_slice(payload).ok().or(live.state.take()),
@@ -41,7 +41,7 @@ pub(super) fn take(boilers: &mut Boilers, subject: &str, payload: &[u8]) {
 
 /// The table, one line per boiler.
 #[must_use]
-pub(super) fn table(boilers: &Boilers, plan: &Plan, deaths: &[(String, u32)]) -> String {
+pub(crate) fn table(boilers: &Boilers, plan: &Plan, deaths: &[(String, u32)]) -> String {
     let mut text = String::new();
     let elapsed = plan.elapsed();
     let _always_fits = writeln!(

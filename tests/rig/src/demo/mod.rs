@@ -5,7 +5,7 @@
 
 pub mod audit;
 pub mod ledger;
-mod live;
+pub(crate) mod live;
 mod options;
 pub mod samples;
 pub mod setup;
@@ -130,7 +130,7 @@ fn absolute(folder: &Path) -> io::Result<PathBuf> {
     std::path::absolute(folder)
 }
 
-fn boiler(n: u16) -> BoilerId {
+pub(crate) fn boiler(n: u16) -> BoilerId {
     format!("b{n}").parse().expect("b and a number is a boiler id")
 }
 
@@ -250,7 +250,8 @@ impl Demo<'_> {
     async fn close_the_books(&mut self, client: &async_nats::Client) -> Result<Ledger, DemoError> {
         let Processes { agent, aggregator, controller, simulator, .. } = &mut self.processes;
         stop_in_order([controller, agent], STOP).map_err(DemoError::Process)?;
-        let settled = audit::settle(client, &self.boilers, self.options.feed, SETTLE).await;
+        let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
+        let settled = audit::settle(client, &ids, self.options.feed, SETTLE).await;
         let mut problems: Vec<String> = settled.map_err(DemoError::Audit)?;
         stop_in_order([aggregator, simulator], STOP).map_err(DemoError::Process)?;
         if let Some(duration) = self.options.duration {
@@ -260,7 +261,6 @@ impl Demo<'_> {
                 }
             }
         }
-        let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
         audit::audit(client, &ids, &self.plan, self.options.feed, problems).await.map_err(DemoError::Audit)
     }
 }

@@ -188,7 +188,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
     text += "[clock]\nassume_synced = true\n";
     if options.speed != 1 {
         text += &format!(
-            "speed = {}\nepoch_monotonic_ns = {}\nepoch_utc = \"{}\"\n",
+            "speed = {}\n\n[clock.epoch]\nmonotonic_ns = {}\nutc = \"{}\"\n",
             options.speed,
             plan.epoch_monotonic_ns,
             super::rfc3339(plan.epoch_utc_ns)

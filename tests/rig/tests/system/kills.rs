@@ -1,0 +1,51 @@
+//! SIGKILL of every process of ours and of the server, again and again: nothing lost, nothing twice.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use rig::house::{House, SOON, assert_whole};
+use rig::process::Supervised;
+use rustix::process::Signal;
+
+/// Change it and the moments change; a failure prints it.
+const SEED: u64 = 3;
+/// How often each process dies.
+const KILLS: u32 = 5;
+const NAMES: [&str; 4] = ["agent", "aggregator", "controller", "nats-server"];
+
+fn role<'a>(house: &'a mut House, name: &str) -> &'a mut Supervised {
+    let role = house.processes.all().into_iter().find(|role| role.name() == name);
+    role.expect("one of the roles")
+}
+
+#[test]
+fn twenty_kills_lose_nothing_and_double_nothing() {
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let mut victims: Vec<&str> = NAMES.iter().flat_map(|name| [*name; KILLS as usize]).collect();
+    victims.shuffle(&mut random);
+
+    let mut house = House::start(super::DEMO, &["--speed", "1", "--feed"]);
+    for boiler in house.boilers() {
+        house.until("samples arrive", SOON, |house| house.stored(&boiler));
+    }
+    for victim in victims {
+        house.go_on(Duration::from_millis(random.random_range(100..1_500)));
+        // After several deaths it stays away for a while; dead men cannot be killed.
+        house.until(&format!("{victim} is back (seed {SEED})"), SOON, |house| role(house, victim).pid());
+        role(&mut house, victim).signal(Signal::KILL).unwrap();
+    }
+    for name in NAMES {
+        house.until(&format!("{name} died {KILLS} times (seed {SEED})"), SOON, |house| {
+            (role(house, name).deaths() == KILLS).then_some(())
+        });
+    }
+    let ledger = house.close();
+    assert_whole(&ledger);
+    for boiler in &ledger.boilers {
+        let average = boiler.average.as_ref().expect("an average");
+        assert_eq!((average.published, average.points), (average.reference, boiler.samples.slots));
+    }
+}

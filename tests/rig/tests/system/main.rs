@@ -1,0 +1,9 @@
+//! The whole system: real processes, a real nats-server, serial lines. Each test ends with the ledger.
+//!
+//! One program, so that the tests share two cores without a queue of their own: the harness runs as many at a time as
+//! there are cores.
+
+mod kills;
+
+/// The multi-call binary.
+const DEMO: &str = env!("CARGO_BIN_EXE_demo");
