@@ -85,6 +85,9 @@ pub struct Args {
     /// Claim to be real boilers, to see a scaled clock refused
     #[arg(long)]
     real: bool,
+    /// Slots that a device remembers at speed 1; at others so many times more
+    #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = clap::value_parser!(u32).range(100..=i64::from(RING_SLOTS)))]
+    ring: u32,
     /// The serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
     #[arg(long = "serial-number", value_name = "ID=TEXT", value_parser = parse_serial_number)]
     serial_numbers: Vec<(BoilerId, heapless::String<24>)>,
@@ -245,7 +248,7 @@ fn station(
         id: id.clone(),
         device: device_config(args, id),
         source: replay.map_or_else(|| Source::plant(&scenario), |replay| Source::Replay(replay.clone())),
-        ring: usize::try_from(RING_SLOTS * args.speed).expect("the speed is bounded"),
+        ring: usize::try_from(args.ring * args.speed).expect("the speed is bounded"),
         boots,
         scenario,
     };
