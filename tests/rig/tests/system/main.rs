@@ -3,7 +3,10 @@
 //! One program, so that the tests share two cores without a queue of their own: the harness runs as many at a time as
 //! there are cores.
 
+mod cable;
+mod control;
 mod kills;
+mod stranger;
 
 /// The multi-call binary.
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");

@@ -1,0 +1,102 @@
+//! A stranger's program: plain NATS over a socket, sharing no code with ours, reads what we publish.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rig::house::{House, SOON, assert_whole};
+use serde_json::Value;
+
+/// A client that knows the text protocol and nothing else.
+struct Plain {
+    stream: BufReader<TcpStream>,
+}
+
+impl Plain {
+    fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut client = Self { stream: BufReader::new(stream) };
+        assert!(client.line().starts_with("INFO {"));
+        client.say("CONNECT {\"verbose\":false,\"pedantic\":false}\r\nPING\r\n");
+        assert_eq!(client.line(), "PONG");
+        client
+    }
+
+    fn say(&mut self, words: &str) {
+        self.stream.get_mut().write_all(words.as_bytes()).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// The next message: its subject and its payload.
+    fn next(&mut self) -> (String, Value) {
+        loop {
+            let line = self.line();
+            let words: Vec<&str> = line.split(' ').collect();
+            match words.as_slice() {
+                ["PING"] => self.say("PONG\r\n"),
+                ["MSG", subject, .., length] => {
+                    let mut payload = vec![0; length.parse::<usize>().unwrap() + 2];
+                    self.stream.read_exact(&mut payload).unwrap();
+                    return ((*subject).to_owned(), serde_json::from_slice(&payload).unwrap());
+                }
+                _ => panic!("the server said {line:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plain_subscription_reads_the_hourly_snapshot() {
+    let mut house = House::start(super::DEMO, &["--speed", "300", "--boilers", "1"]);
+    let mut client = Plain::connect(house.processes.broker.port());
+    client.say("SUB boiler.b1.hourly-snapshot 1\r\n");
+    let (subject, event) = client.next();
+    assert_eq!(subject, "boiler.b1.hourly-snapshot");
+    let temperature = event["temperature"].as_f64().expect("a temperature");
+    assert!((10.0..90.0).contains(&temperature), "{temperature}");
+    let hour = house.plan.epoch_utc_ns / 1_000_000_000;
+    assert_eq!(event["created_at"].as_i64(), Some(hour + 3_600));
+    let points = event["temperature_points"].as_u64().expect("a count");
+
+    let ledger = house.close();
+    assert_whole(&ledger);
+    let report = &ledger.boilers[0].hours[0];
+    assert_eq!((report.reference, report.counted), (Some(temperature), points));
+}
+
+#[test]
+fn a_plain_consumer_reads_each_sample_once() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1", "--feed"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("a second of samples", SOON, |house| (house.stored(&boiler)?.1 >= 300).then_some(()));
+    let mut client = Plain::connect(house.processes.broker.port());
+    let wish =
+        r#"{"stream_name":"FEED","config":{"deliver_subject":"mine","deliver_policy":"all","ack_policy":"none"}}"#;
+    // The feed is a view: its stream is there, its events may still be on their way.
+    client.say(&format!(
+        "SUB mine 1\r\nSUB answer 2\r\nPUB $JS.API.CONSUMER.CREATE.FEED answer {}\r\n{wish}\r\n",
+        wish.len()
+    ));
+    let (mut expected, mut newest) = (0, 0.0);
+    while expected < 2_000 {
+        let (subject, event) = client.next();
+        if subject == "answer" {
+            assert_eq!(event["error"], Value::Null);
+            continue;
+        }
+        assert_eq!(subject, "boiler.b1");
+        assert_eq!(event["seq"].as_u64(), Some(expected), "{event}");
+        let temperature = event["data"]["temperature"].as_f64().expect("a temperature");
+        assert!((0.0..100.0).contains(&temperature), "{event}");
+        let created_at = event["data"]["created_at"].as_f64().expect("a time");
+        assert!(created_at > newest, "{event} is not later than {newest}");
+        (expected, newest) = (expected + 1, created_at);
+    }
+    assert_whole(&house.close());
+}
