@@ -1,4 +1,32 @@
-//! Every effect of Thermowell.
+//! Every effect of Thermowell: the roles, their shells around the decisions of `flow`, and the command line.
+//!
+//! | role | its rooms here |
+//! |---|---|
+//! | [`agent`] | [`serial`], [`publish`], [`actuate`] |
+//! | [`aggregator`] | [`consume`], [`snapshot`], [`feed`] |
+//! | [`controller`] | [`control`] |
+//!
+//! Rooms never import each other: what more than one needs is in [`nats`]. Only [`clock`] reads clocks.
 
+pub mod actuate;
+pub mod agent;
+pub mod aggregator;
+pub mod check;
+pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod consume;
+pub mod control;
+pub mod controller;
+pub mod feed;
+pub mod logs;
+pub mod nats;
+pub mod publish;
+pub mod report;
+pub mod run;
+pub mod serial;
+pub mod service;
+pub mod session;
 pub mod shutdown;
+pub mod snapshot;
+pub mod streams;

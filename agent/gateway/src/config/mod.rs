@@ -21,6 +21,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use thermowell_wire::{BoilerId, CentiCelsius};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use error::{ConfigError, Kind, Place, Problem};
+pub use quantity::show_duration;
 
 use section::{Findings, Section};
 
@@ -85,7 +87,7 @@ pub struct Nats {
     /// How often the server syncs its files, as configured there (`jetstream { sync_interval }`).
     pub sync_interval: Duration,
     /// The server's HTTP monitor, for `thermowell check`.
-    pub monitor: Option<HttpAddress>,
+    pub monitor: Option<Address>,
 }
 
 /// `[nats.tls]`.
@@ -101,13 +103,30 @@ pub struct Tls {
     pub first: bool,
 }
 
-/// Where something speaks plain HTTP.
+impl Nats {
+    /// Where the server listens.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        tables::server_address(&self.url).expect("the url was checked when it was read")
+    }
+}
+
+/// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpAddress {
+pub struct Address {
     /// Name or address, an IPv6 address without brackets.
     pub host: String,
     /// Port.
     pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// `[clock]`.

@@ -182,7 +182,8 @@ fn decimal(text: &str) -> Option<(i128, i128)> {
 }
 
 /// A duration in its largest whole unit.
-pub(super) fn show_duration(duration: Duration) -> String {
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
     show(i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX), TIMES)
 }
 

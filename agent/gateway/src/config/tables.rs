@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::error::Kind;
 use super::quantity::{boolean, bytes, duration, number, path, temperature, text, time_of_day, whole};
 use super::section::{Section, Spot};
 use super::{
-    Batch, Boiler, Clock, Config, Control, CurvePoint, Epoch, Feed, HttpAddress, Law, Log, Nats, SAMPLE_LINE_BYTES,
+    Address, Batch, Boiler, Clock, Config, Control, CurvePoint, Epoch, Feed, Law, Log, Nats, SAMPLE_LINE_BYTES,
     SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
 };
 
@@ -166,7 +165,7 @@ fn control(control: &Section<'_>) -> Option<Control> {
         k: control.value("k", 0.5, number(0.0..=1.0)),
         flow_min: control.value("flow_min", CentiCelsius(25_00), temperature(15..=90)),
         flow_max: control.value("flow_max", CentiCelsius(75_00), temperature(15..=90)),
-        lease: control.value("lease", secs(60), duration(secs(10)..=secs(120))),
+        lease: control.value("lease", secs(60), whole_seconds),
         renew: control.value("renew", secs(15), duration(secs(1)..=secs(60))),
     };
     // Read in any case, so that every key is asked for; kept only where both lists are fine.
@@ -204,6 +203,12 @@ fn target(control: &Section<'_>) -> Option<Vec<Target>> {
     Some(steps)
 }
 
+/// A lease travels in whole seconds.
+fn whole_seconds(node: &Node) -> Result<Duration, String> {
+    let lease = duration(secs(10)..=secs(120))(node)?;
+    if lease.subsec_nanos() == 0 { Ok(lease) } else { Err("not in whole seconds".into()) }
+}
+
 fn complain(section: &Section<'_>, key: &'static str, complaint: &str) {
     if let Some(spot) = section.spot(key) {
         section.refuse_spot(&spot, key, Kind::Value, complaint);
@@ -211,7 +216,7 @@ fn complain(section: &Section<'_>, key: &'static str, complaint: &str) {
 }
 
 fn default_filter() -> Targets {
-    "info".parse().expect("a level is a filter")
+    "info,async_nats=warn".parse().expect("levels are a filter")
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -219,8 +224,9 @@ fn secs(seconds: u64) -> Duration {
 }
 
 fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name: String = name.trim().chars().filter(|c| is_name_character(*c)).take(NAME_MAX).collect();
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    let name: String = name.chars().filter(|c| is_name_character(*c)).take(NAME_MAX).collect();
     if name.is_empty() { "thermowell".to_owned() } else { name }
 }
 
@@ -267,6 +273,11 @@ fn baud(node: &Node) -> Result<u32, String> {
 
 fn server_url(node: &Node) -> Result<String, String> {
     let url = text(node)?;
+    server_address(&url).map(|_| url)
+}
+
+/// Where the server of a `nats://` or `tls://` address listens.
+pub(super) fn server_address(url: &str) -> Result<Address, String> {
     let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
     let Some(rest) = rest else {
         return Err("not a server's address, such as \"nats://127.0.0.1:4222\" or \"tls://nats.example:4222\"".into());
@@ -274,17 +285,16 @@ fn server_url(node: &Node) -> Result<String, String> {
     if rest.contains('@') {
         return Err("holds a user or a password; name them as user and password_file".into());
     }
-    host_and_port(rest, 4222)?;
-    Ok(url)
+    host_and_port(rest, 4222)
 }
 
-fn http_address(node: &Node) -> Result<HttpAddress, String> {
+fn http_address(node: &Node) -> Result<Address, String> {
     let url = text(node)?;
     let rest = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     host_and_port(rest.ok_or("not an address of plain HTTP, such as \"http://127.0.0.1:8222\"")?, 80)
 }
 
-fn host_and_port(text: &str, default_port: u16) -> Result<HttpAddress, String> {
+fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port != 0)),
         Some(_) | None => (text, Some(default_port)),
@@ -300,7 +310,7 @@ fn host_and_port(text: &str, default_port: u16) -> Result<HttpAddress, String> {
     if !fine {
         return Err("no host before the port, or one with characters that no host has".into());
     }
-    Ok(HttpAddress { host: bare.unwrap_or(host).to_owned(), port })
+    Ok(Address { host: bare.unwrap_or(host).to_owned(), port })
 }
 
 fn full_hour(node: &Node) -> Result<i64, String> {

@@ -67,6 +67,7 @@ const RANGES: &[(&str, &str)] = &[
     ("clock.speed = -1", "1:15: clock.speed = -1: out of range, allowed are 1 to 1000"),
     ("control.k = 1.01", "1:13: control.k = 1.01: out of range, allowed are 0 to 1"),
     ("control.k = nan", "1:13: control.k = nan: out of range, allowed are 0 to 1"),
+    ("control.lease = \"60.5 s\"", "1:17: control.lease = \"60.5 s\": not in whole seconds"),
     ("control.lease = \"121 s\"", "1:17: control.lease = \"121 s\": out of range, allowed are 10 s to 2 min"),
     ("streams.samples = \"1 KiB\"", "1:19: streams.samples = \"1 KiB\": out of range, allowed are 1 MiB to 1 TiB"),
     (

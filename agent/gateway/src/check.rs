@@ -1,0 +1,269 @@
+//! The doctor: is everything in place, and if not, what to do.
+//!
+//! | id | asks |
+//! |---|---|
+//! | `config.parse` | can the configuration be read, is each value fine? |
+//! | `config.relations` | do the values go together? |
+//! | `port.present`, `port.access`, `port.free` | for each boiler: is the port there, may we use it, does nobody else? |
+//! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
+//! | `nats.login` | does it let us in? |
+//! | `nats.sync-interval` | does it sync as often as the configuration believes? |
+//! | `clock.synced` | can the calendar be trusted? |
+//!
+//! Ids are stable. What was not looked at is *unknown*, never ok: an answer that nobody gave is no answer.
+
+mod clock;
+mod http;
+mod port;
+mod server;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::config::{Config, ConfigError, Kind};
+use crate::logs;
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Works, but somebody should look.
+    Warning,
+    /// Does not work.
+    Error,
+    /// Could not be looked at.
+    Unknown,
+}
+
+impl Status {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One check's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The check's stable id.
+    pub id: &'static str,
+    /// What it is about where there are several: a boiler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// How it stands.
+    pub status: Status,
+    /// What was seen.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    fn new(id: &'static str, status: Status, message: impl Into<String>) -> Self {
+        Self { id, subject: None, status, message: message.into(), advice: None }
+    }
+
+    fn about(self, subject: impl Into<String>) -> Self {
+        Self { subject: Some(subject.into()), ..self }
+    }
+
+    fn advise(self, advice: impl Into<String>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
+    }
+}
+
+/// What all checks come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No error. There may be warnings, and answers that nobody could give.
+    Fine,
+    /// At least one error.
+    Failed,
+    /// The configuration itself is wrong.
+    Configuration,
+}
+
+/// Every check's answer, in the order of the table above.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// No check found an error.
+    ok: bool,
+    checks: Vec<Finding>,
+}
+
+/// Checks the configuration at `path` and everything that it names.
+pub async fn check(path: &Path) -> Report {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(error) => return Report::new(refused(&error)),
+    };
+    let boilers = match config.boilers.len() {
+        1 => "1 boiler".to_owned(),
+        many => format!("{many} boilers"),
+    };
+    let mut checks = vec![
+        Finding::new("config.parse", Status::Ok, format!("{}: {boilers}", path.display())),
+        Finding::new("config.relations", Status::Ok, "all values go together"),
+    ];
+    config.boilers.iter().for_each(|boiler| checks.extend(port::check(boiler)));
+    checks.extend(server::check(&config).await);
+    checks.push(clock::check(&config.clock));
+    Report::new(checks)
+}
+
+fn refused(error: &ConfigError) -> Vec<Finding> {
+    let mut checks = Vec::new();
+    match error {
+        ConfigError::Unreadable { .. } => checks.push(
+            Finding::new("config.parse", Status::Error, logs::chain(error))
+                .advise("name the configuration with --config, and let this user read it"),
+        ),
+        ConfigError::Refused(problems) => checks.extend(problems.iter().map(|problem| {
+            let id = match problem.kind {
+                Kind::Syntax | Kind::Key | Kind::Value => "config.parse",
+                Kind::Relation => "config.relations",
+            };
+            Finding::new(id, Status::Error, problem.to_string())
+        })),
+    }
+    if checks.iter().all(|check| check.id == "config.relations") {
+        checks.insert(0, Finding::new("config.parse", Status::Ok, "each value is fine"));
+    } else if checks.iter().all(|check| check.id == "config.parse") {
+        let message = "not looked at before each value is fine";
+        checks.push(Finding::new("config.relations", Status::Unknown, message));
+    }
+    checks
+}
+
+impl Report {
+    fn new(checks: Vec<Finding>) -> Self {
+        Self { ok: checks.iter().all(|check| check.status != Status::Error), checks }
+    }
+
+    /// What all checks come to.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let is_configuration = |check: &Finding| check.status == Status::Error && check.id.starts_with("config.");
+        match self.ok {
+            true => Verdict::Fine,
+            false if self.checks.iter().any(is_configuration) => Verdict::Configuration,
+            false => Verdict::Failed,
+        }
+    }
+
+    /// The report for a program, on one line for each run.
+    ///
+    /// # Panics
+    /// Never: the report is text and booleans.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string(self).expect("text and booleans encode");
+        text.push('\n');
+        text
+    }
+
+    /// The report for people: a line for each check, what to do below it, and the sum.
+    ///
+    /// # Panics
+    /// Never: writing to a string does not fail.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let about = |check: &Finding| check.subject.clone().unwrap_or_default();
+        let ids = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
+        let subjects = self.checks.iter().map(|check| about(check).len()).max().unwrap_or(0);
+        let indent = 9 + ids + 1 + subjects + usize::from(subjects > 0);
+        for check in &self.checks {
+            let subject = if subjects > 0 { format!("{:subjects$} ", about(check)) } else { String::new() };
+            let message = check.message.replace('\n', &format!("\n{:indent$}", ""));
+            writeln!(text, "{:<8} {:<ids$} {subject}{message}", check.status.word(), check.id).expect(STRING);
+            if let Some(advice) = &check.advice {
+                writeln!(text, "{:indent$}-> {advice}", "").expect(STRING);
+            }
+        }
+        let count = |status| self.checks.iter().filter(|check| check.status == status).count();
+        let sums = [Status::Ok, Status::Warning, Status::Error, Status::Unknown]
+            .map(|status| format!("{} {}", count(status), status.word()));
+        writeln!(text, "\n{}", sums.join(", ")).expect(STRING);
+        text
+    }
+}
+
+const STRING: &str = "writing to a string does not fail";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check_text(text: &str) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.toml");
+        std::fs::write(&path, text).unwrap();
+        check(&path).await
+    }
+
+    fn statuses(report: &Report, id: &str) -> Vec<Status> {
+        report.checks.iter().filter(|check| check.id == id).map(|check| check.status).collect()
+    }
+
+    #[tokio::test]
+    async fn a_wrong_value_leaves_relations_unknown() {
+        let report = check_text("batch.samples = 0").await;
+        assert_eq!(statuses(&report, "config.parse"), [Status::Error; 2], "the value, and the missing boiler");
+        assert_eq!(statuses(&report, "config.relations"), [Status::Unknown]);
+        assert_eq!(report.verdict(), Verdict::Configuration);
+    }
+
+    #[tokio::test]
+    async fn a_broken_relation_is_its_own_check() {
+        let boiler = "[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"";
+        let report = check_text(&format!("control.renew = \"40 s\"\n{boiler}")).await;
+        assert_eq!(statuses(&report, "config.parse"), [Status::Ok]);
+        assert_eq!(statuses(&report, "config.relations"), [Status::Error]);
+        assert_eq!(report.verdict(), Verdict::Configuration);
+    }
+
+    #[tokio::test]
+    async fn what_is_absent_is_an_error_and_what_nobody_can_say_is_unknown() {
+        // Port 9 of this machine: nobody discards here.
+        let text = "nats.url = \"nats://127.0.0.1:9\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/absent\"";
+        let report = check_text(text).await;
+        assert_eq!(statuses(&report, "port.present"), [Status::Error]);
+        assert_eq!(statuses(&report, "port.free"), [Status::Unknown]);
+        assert_eq!(statuses(&report, "nats.reachable"), [Status::Error]);
+        for id in ["nats.version", "nats.jetstream", "nats.login", "nats.sync-interval"] {
+            assert_eq!(statuses(&report, id), [Status::Unknown], "{id}");
+        }
+        assert_eq!(report.verdict(), Verdict::Failed);
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["checks"][2]["id"], "port.present");
+        assert_eq!(json["checks"][2]["subject"], "b1");
+        assert_eq!(json["checks"][2]["status"], "error");
+    }
+
+    #[test]
+    fn the_text_lines_up() {
+        let report = Report::new(vec![
+            Finding::new("config.parse", Status::Ok, "fine"),
+            Finding::new("port.present", Status::Error, "gone").about("b1").advise("plug it in"),
+        ]);
+        assert_eq!(
+            report.text(),
+            "ok       config.parse    fine\n\
+             error    port.present b1 gone\n\
+             \x20                        -> plug it in\n\n\
+             1 ok, 0 warning, 1 error, 0 unknown\n"
+        );
+        assert_eq!(report.verdict(), Verdict::Failed);
+    }
+}

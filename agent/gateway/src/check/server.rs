@@ -1,0 +1,238 @@
+//! Is the server there, new enough, with JetStream, does it let us in, and does it sync as the configuration believes?
+
+use std::io;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::http;
+use super::{Finding, Status};
+use crate::config::{Address, Config, Nats, show_duration};
+use crate::logs;
+use crate::nats::{Connection, Phase, SERVER_MIN};
+
+/// For each of greeting and login.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A greeting has about 500 bytes.
+const GREETING_MAX: u64 = 64 * 1024;
+
+/// What a server says of itself before anybody logs in.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Greeting {
+    version: String,
+    #[serde(default)]
+    jetstream: bool,
+}
+
+pub(super) async fn check(config: &Config) -> Vec<Finding> {
+    let nats = &config.nats;
+    let greeting = match greeting(nats).await {
+        Ok(greeting) => greeting,
+        Err(error) => {
+            let message = format!("{}: {error}", nats.url);
+            let advice = "start it (systemctl start thermowell-nats), or name another server as url in [nats]";
+            let mut findings = vec![Finding::new("nats.reachable", Status::Error, message).advise(advice)];
+            let unseen = |id| Finding::new(id, Status::Unknown, "not looked at: no server");
+            findings.extend(["nats.version", "nats.jetstream", "nats.login"].map(unseen));
+            findings.push(sync_interval(nats).await);
+            return findings;
+        }
+    };
+    let (greeting, login) = match login(nats).await {
+        Ok(connection) => {
+            let server = connection.client().server_info();
+            let greeting = greeting.unwrap_or(Greeting { version: server.version, jetstream: server.jetstream });
+            (Some(greeting), Finding::new("nats.login", Status::Ok, "we are let in"))
+        }
+        Err(message) => {
+            let advice = "look at credentials, nkey_file, user and [nats.tls], and at the server's log";
+            (greeting, Finding::new("nats.login", Status::Error, message).advise(advice))
+        }
+    };
+    let mut findings = vec![Finding::new("nats.reachable", Status::Ok, format!("{} answers", nats.url))];
+    match greeting {
+        Some(greeting) => findings.extend([version(&greeting.version), jetstream(greeting.jetstream)]),
+        None => {
+            let unseen = |id| Finding::new(id, Status::Unknown, "the server says it after the login only");
+            findings.extend(["nats.version", "nats.jetstream"].map(unseen));
+        }
+    }
+    findings.push(login);
+    findings.push(sync_interval(nats).await);
+    findings
+}
+
+/// The server's greeting; none where it encrypts first.
+async fn greeting(nats: &Nats) -> io::Result<Option<Greeting>> {
+    let Address { host, port } = nats.address();
+    let exchange = async {
+        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        if nats.tls.as_ref().is_some_and(|tls| tls.first) {
+            return Ok(None);
+        }
+        let mut line = String::new();
+        BufReader::new(stream.take(GREETING_MAX)).read_line(&mut line).await?;
+        let greeting = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str(json).ok());
+        greeting.map(Some).ok_or_else(|| io::Error::other("what answers there is no NATS server"))
+    };
+    timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn login(nats: &Nats) -> Result<Connection, String> {
+    let connection = Connection::open(nats, "thermowell check").await.map_err(|error| logs::chain(&error))?;
+    let mut phase = connection.phase();
+    let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await.is_ok_and(|up| up.is_ok());
+    if up { Ok(connection) } else { Err(format!("not let in within {}", show_duration(PATIENCE))) }
+}
+
+fn version(found: &str) -> Finding {
+    let (major, minor, patch) = SERVER_MIN;
+    match parse_version(found) {
+        Some(version) if version >= SERVER_MIN => Finding::new("nats.version", Status::Ok, found),
+        Some(_) => Finding::new("nats.version", Status::Error, format!("{found} is too old"))
+            .advise(format!("install nats-server {major}.{minor}.{patch} or later")),
+        None => Finding::new("nats.version", Status::Unknown, format!("{found} is no version")),
+    }
+}
+
+/// The three numbers of a version. What follows a hyphen (`2.15.1-rc.2`) makes it no older here.
+fn parse_version(text: &str) -> Option<(i64, i64, i64)> {
+    let release = text.split(['-', '+']).next()?;
+    let mut numbers = release.split('.').map(|number| number.parse::<i64>().ok());
+    let version = (numbers.next()??, numbers.next()??, numbers.next()??);
+    numbers.next().is_none().then_some(version)
+}
+
+fn jetstream(enabled: bool) -> Finding {
+    if enabled {
+        return Finding::new("nats.jetstream", Status::Ok, "on");
+    }
+    Finding::new("nats.jetstream", Status::Error, "the server runs without JetStream")
+        .advise("add a `jetstream` block to its configuration, as in nats.conf")
+}
+
+#[derive(Debug, Deserialize)]
+struct Varz {
+    jetstream: Option<VarzJetStream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct VarzJetStream {
+    config: Option<VarzConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+struct VarzConfig {
+    /// Nanoseconds.
+    sync_interval: Option<u64>,
+    /// Absent when off.
+    #[serde(default)]
+    sync_always: bool,
+}
+
+async fn sync_interval(nats: &Nats) -> Finding {
+    let unknown =
+        |message: String, advice: &str| Finding::new("nats.sync-interval", Status::Unknown, message).advise(advice);
+    let Some(monitor) = &nats.monitor else {
+        let advice = "name the server's monitor as monitor in [nats], such as \"http://127.0.0.1:8222\"";
+        return unknown("only the server's monitor knows".to_owned(), advice);
+    };
+    let advice = "look at `http` in nats.conf and at monitor in [nats]";
+    match http::get(monitor, "/varz").await {
+        Ok(body) => match serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream?.config) {
+            Some(config) => judge_sync(&config, nats.sync_interval),
+            None => unknown(format!("the monitor at {monitor} does not say"), advice),
+        },
+        Err(error) => unknown(format!("the monitor at {monitor}: {}", logs::chain(&error)), advice),
+    }
+}
+
+/// A server that syncs less often than believed can lose more than the boilers still remember.
+fn judge_sync(server: &VarzConfig, believed: Duration) -> Finding {
+    let found = |status, message: String| Finding::new("nats.sync-interval", status, message);
+    let configured = show_duration(believed);
+    if server.sync_always {
+        return found(
+            Status::Warning,
+            "the server syncs each message: four times the wear, and nothing gained".to_owned(),
+        )
+        .advise(format!("set sync_interval: \"{}\" in nats.conf", configured.replace(' ', "")));
+    }
+    let Some(interval) = server.sync_interval.map(Duration::from_nanos) else {
+        return found(Status::Unknown, "the monitor does not say".to_owned());
+    };
+    let actual = show_duration(interval);
+    if interval == believed {
+        return found(Status::Ok, format!("the server syncs every {actual}"));
+    }
+    let message = format!("the server syncs every {actual}, [nats] sync_interval says {configured}");
+    let advice = format!("set sync_interval: \"{}\" in nats.conf, on a line of its own", configured.replace(' ', ""));
+    let status = if interval > believed { Status::Error } else { Status::Warning };
+    found(status, message).advise(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn sync(json: &str) -> Status {
+        judge_sync(&serde_json::from_str(json).unwrap(), Duration::from_secs(10)).status
+    }
+
+    #[test]
+    fn a_server_syncs_as_believed_or_says_how() {
+        assert_eq!(sync(r#"{"sync_interval":10000000000}"#), Status::Ok);
+        assert_eq!(sync(r#"{"sync_interval":120000000000}"#), Status::Error);
+        assert_eq!(sync(r#"{"sync_interval":1000000000}"#), Status::Warning);
+        assert_eq!(sync(r#"{"sync_interval":10000000000,"sync_always":true}"#), Status::Warning);
+        assert_eq!(sync("{}"), Status::Unknown);
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        for (found, status) in [
+            ("2.15.1", Status::Ok),
+            ("2.15.1-rc.2", Status::Ok),
+            ("3.0.0", Status::Ok),
+            ("2.100.0", Status::Ok),
+            ("2.15.0", Status::Error),
+            ("2.9.24", Status::Error),
+            ("2.15", Status::Unknown),
+            ("devel", Status::Unknown),
+        ] {
+            assert_eq!(version(found).status, status, "{found}");
+        }
+    }
+
+    async fn greeted_by(line: &'static str) -> io::Result<Option<Greeting>> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let text = format!("nats.url = \"nats://127.0.0.1:{port}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"");
+        let nats = Config::parse(&text, "t.toml").unwrap().nats;
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(line.as_bytes()).await.unwrap();
+        };
+        tokio::join!(greeting(&nats), server).0
+    }
+
+    #[tokio::test]
+    async fn a_greeting_names_the_version() {
+        let greeting = greeted_by("INFO {\"version\":\"2.15.1\",\"jetstream\":true,\"port\":4222}\r\n").await;
+        assert_eq!(greeting.unwrap(), Some(Greeting { version: "2.15.1".to_owned(), jetstream: true }));
+    }
+
+    #[tokio::test]
+    async fn another_program_is_no_server() {
+        for line in ["HTTP/1.0 400 Bad Request\r\n", "INFO nonsense\r\n", "INFO {}", ""] {
+            let error = greeted_by(line).await.unwrap_err();
+            assert_eq!(error.to_string(), "what answers there is no NATS server", "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The command line.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done, or stopped as asked |
+//! | 1 | failed; another start may help |
+//! | 2 | the command line is wrong |
+//! | 78 | the configuration is wrong; another start would only repeat it |
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::{self, Config, ConfigError};
+use crate::controller::ControllerError;
+use crate::run::{self, Role, RunError};
+use crate::service::{self, Watchdog};
+use crate::shutdown::Shutdown;
+use crate::{check, logs};
+
+/// Overrides `[log] filter`.
+const LOG_VARIABLE: &str = "THERMOWELL_LOG";
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Success,
+    Failure,
+    Usage,
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Success => Self::SUCCESS,
+            Exit::Failure => Self::FAILURE,
+            Exit::Usage => Self::from(2),
+            Exit::Configuration => Self::from(78),
+        }
+    }
+}
+
+/// Boiler temperatures, from the serial line into NATS: measured every 10 ms, averaged over the hour, and used to ask
+/// the boiler for a better set-point.
+#[derive(Debug, Parser)]
+#[command(name = "thermowell", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  thermowell check                   is everything in place?
+  thermowell run                     all roles in one process, with /etc/thermowell/thermowell.toml
+  thermowell run agent               one role, as the service units do
+  thermowell run --config my.toml    with another configuration
+
+Environment:
+  THERMOWELL_LOG=debug               overrides `filter` in [log]
+
+Exit codes: 0 fine, 1 failure, 2 wrong command line, 78 wrong configuration";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run roles until SIGTERM or SIGINT
+    #[command(after_help = RUN_EXAMPLES)]
+    Run {
+        /// The role to run; without it all three, the controller only where [control] is enabled
+        role: Option<Role>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Check configuration, ports, server and clock, and say what to do
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        #[command(flatten)]
+        source: Source,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  thermowell run                                  agent, aggregator and, where enabled, controller
+  thermowell run aggregator --config my.toml      one role with another configuration
+  THERMOWELL_LOG=warn,thermowell=debug thermowell run agent";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  thermowell check
+  thermowell check --config my.toml --json | jq '.checks[] | select(.status == \"error\")'
+
+Exit codes: 0 no error (look at warnings and unknowns), 1 an error, 78 the configuration is wrong";
+
+#[derive(Debug, Args)]
+struct Source {
+    /// The configuration; files in the folder conf.d beside it are read too
+    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// Runs the command that `args` ask for; the first is the program's name. Never exits by itself.
+#[must_use]
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    dispatch(args).into()
+}
+
+fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => return answer(&error),
+    };
+    match arguments.command {
+        Command::Run { role, source } => run(&source, role),
+        Command::Check { source, json } => check(&source, json),
+    }
+}
+
+/// Help and version are answers too, and go to stdout.
+fn answer(error: &clap::Error) -> Exit {
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (true, _) => Exit::Usage,
+        (false, Ok(())) => Exit::Success,
+        (false, Err(_)) => Exit::Failure,
+    }
+}
+
+fn run(source: &Source, role: Option<Role>) -> Exit {
+    let config = match Config::load(&source.config) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    let Some(filter) = log_filter(&config) else {
+        complain(&format!("{LOG_VARIABLE}: {}", config::FILTER_EXPECTED));
+        return Exit::Configuration;
+    };
+    start_log(filter);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return Exit::Failure;
+        }
+    };
+    runtime.block_on(run_roles(&config, role))
+}
+
+async fn run_roles(config: &Config, role: Option<Role>) -> Exit {
+    let shutdown = match Shutdown::on_signals() {
+        Ok(shutdown) => shutdown,
+        Err(error) => {
+            tracing::error!(error = logs::chain(&error), "no signals");
+            return Exit::Failure;
+        }
+    };
+    let (version, boilers) = (env!("CARGO_PKG_VERSION"), config.boilers.len());
+    tracing::info!(version, gateway = config.gateway, boilers, server = config.nats.url, "thermowell");
+    let _watchdog = Watchdog::feed();
+    service::ready();
+    let mut stopping = shutdown.clone();
+    let announce = tokio::spawn(async move {
+        stopping.requested().await;
+        service::stopping();
+    });
+    let outcome = run::run(config, role, shutdown).await;
+    announce.abort();
+    match outcome {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            tracing::error!(error = logs::chain(&error), "stopped");
+            exit_of(&error)
+        }
+    }
+}
+
+/// A role that the configuration does not want is a matter of configuration: another start would only repeat it.
+fn exit_of(error: &RunError) -> Exit {
+    match error {
+        RunError::Controller(ControllerError::Off) => Exit::Configuration,
+        RunError::Agent(_) | RunError::Aggregator(_) | RunError::Controller(_) | RunError::Ended { .. } => {
+            Exit::Failure
+        }
+    }
+}
+
+/// The log's filter; none where the environment names one that is none.
+fn log_filter(config: &Config) -> Option<Targets> {
+    match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
+        Some(text) => text.to_str().and_then(config::filter),
+        None => Some(config.log.filter.clone()),
+    }
+}
+
+/// Fields on stderr. The journal stamps each line itself; without it, the line carries its time.
+fn start_log(filter: Targets) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = if env::var_os("JOURNAL_STREAM").is_some() {
+        registry.with(lines.without_time()).try_init()
+    } else {
+        registry.with(lines).try_init()
+    };
+    if let Err(error) = started {
+        tracing::debug!(%error, "the log was started before");
+    }
+}
+
+fn check(source: &Source, json: bool) -> Exit {
+    let report = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(check::check(&source.config)),
+        Err(error) => {
+            complain(&format!("no runtime: {error}"));
+            return Exit::Failure;
+        }
+    };
+    let text = if json { report.json() } else { report.text() };
+    if io::stdout().lock().write_all(text.as_bytes()).is_err() {
+        return Exit::Failure;
+    }
+    match report.verdict() {
+        check::Verdict::Fine => Exit::Success,
+        check::Verdict::Failed => Exit::Failure,
+        check::Verdict::Configuration => Exit::Configuration,
+    }
+}
+
+fn refuse(error: &ConfigError) -> Exit {
+    complain(&logs::chain(error));
+    complain("thermowell: nothing was started, the configuration is wrong");
+    Exit::Configuration
+}
+
+/// For the time before there is a log. A stderr that is gone cannot be complained about.
+fn complain(line: &str) {
+    drop(writeln!(io::stderr().lock(), "{line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(args: &[&str]) -> Exit {
+        dispatch(["thermowell"].iter().chain(args).map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_2_and_help_is_0() {
+        assert_eq!(exit(&[]), Exit::Usage);
+        assert_eq!(exit(&["run", "boiler"]), Exit::Usage);
+        assert_eq!(exit(&["run", "agent", "--confg", "x"]), Exit::Usage);
+        assert_eq!(exit(&["--help"]), Exit::Success);
+        assert_eq!(exit(&["--version"]), Exit::Success);
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_78() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.toml");
+        let path = file.to_str().unwrap();
+        assert_eq!(exit(&["run", "--config", path]), Exit::Configuration);
+        assert_eq!(exit(&["check", "--config", path]), Exit::Configuration);
+        std::fs::write(&file, "boiler = 3").unwrap();
+        assert_eq!(exit(&["run", "agent", "--config", path]), Exit::Configuration);
+        assert_eq!(exit(&["check", "--json", "--config", path]), Exit::Configuration);
+        let off = exit_of(&RunError::Controller(ControllerError::Off));
+        assert_eq!(off, Exit::Configuration);
+    }
+
+    #[test]
+    fn the_arguments_of_the_service_units_are_understood() {
+        for role in ["agent", "aggregator", "controller"] {
+            let line = ["thermowell", "run", role, "--config", "/etc/thermowell/thermowell.toml"];
+            let arguments = Arguments::try_parse_from(line).unwrap();
+            assert!(matches!(arguments.command, Command::Run { role: Some(_), .. }));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Roles in one process: started together, stopped in the order in which data flow.
+//!
+//! ```text
+//!            request ─▶ agent ends, or its grace is over ─▶ aggregator … ─▶ controller …
+//! ```
+//!
+//! Each role stays polled while the ones before it drain: what the agent hands over last, the aggregator still sees.
+//! A role that ends by itself takes the others down with it, in the same order, because whoever restarts the process
+//! restarts all of them.
+
+use std::time::Duration;
+
+use futures_util::future::select_all;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::agent::{self, AgentError};
+use crate::aggregator::{self, AggregatorError};
+use crate::config::Config;
+use crate::controller::{self, ControllerError};
+use crate::shutdown::{Shutdown, Trigger};
+
+/// What the agent may take to hand over what it holds; the boilers remember the rest.
+const AGENT_GRACE: Duration = Duration::from_secs(5);
+/// What the others may take: the stream remembers everything for them.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Why a process with roles ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The agent failed.
+    #[error("agent")]
+    Agent(#[source] AgentError),
+    /// The aggregator failed.
+    #[error("aggregator")]
+    Aggregator(#[source] AggregatorError),
+    /// The controller failed.
+    #[error("controller")]
+    Controller(#[source] ControllerError),
+    /// A role ended without an error and without a request.
+    #[error("{role} ended although nobody asked it to")]
+    Ended {
+        /// Which one.
+        role: &'static str,
+    },
+}
+
+/// A role to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Serial ports to SAMPLES, leases to boilers.
+    Agent,
+    /// SAMPLES to STATE and hourly snapshots.
+    Aggregator,
+    /// STATE to set-point leases.
+    Controller,
+}
+
+/// Runs one role, or all that the configuration wants, until `shutdown` is requested and they have drained, or until
+/// one of them ends by itself.
+///
+/// # Errors
+/// The first role that failed.
+pub async fn run(config: &Config, role: Option<Role>, shutdown: Shutdown) -> Result<(), RunError> {
+    let roles = match role {
+        Some(role) => vec![role],
+        None if config.control.enabled => vec![Role::Agent, Role::Aggregator, Role::Controller],
+        None => vec![Role::Agent, Role::Aggregator],
+    };
+    supervise(roles.into_iter().map(|role| start(config, role)).collect(), shutdown).await
+}
+
+fn start(config: &Config, role: Role) -> Running {
+    let config = config.clone();
+    match role {
+        Role::Agent => Running::start("agent", AGENT_GRACE, |shutdown| async move {
+            agent::run(&config, shutdown).await.map_err(RunError::Agent)
+        }),
+        Role::Aggregator => Running::start("aggregator", GRACE, |shutdown| async move {
+            aggregator::run(&config, shutdown).await.map_err(RunError::Aggregator)
+        }),
+        Role::Controller => Running::start("controller", GRACE, |shutdown| async move {
+            controller::run(&config, shutdown).await.map_err(RunError::Controller)
+        }),
+    }
+}
+
+struct Running {
+    role: &'static str,
+    grace: Duration,
+    trigger: Trigger,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    fn start<F>(role: &'static str, grace: Duration, run: impl FnOnce(Shutdown) -> F) -> Self
+    where
+        F: Future<Output = Result<(), RunError>> + Send + 'static,
+    {
+        let (trigger, shutdown) = Shutdown::manual();
+        tracing::info!(role, "start");
+        Self { role, grace, trigger, task: tokio::spawn(run(shutdown)) }
+    }
+
+    /// Asks the role to stop and waits for it, within its grace.
+    async fn stop(mut self) -> Result<(), RunError> {
+        self.trigger.request();
+        match timeout(self.grace, &mut self.task).await {
+            Ok(ended) => {
+                tracing::info!(role = self.role, "stopped");
+                ended.expect("a role neither panics nor is aborted before its grace is over")
+            }
+            Err(_) => {
+                tracing::warn!(role = self.role, grace = ?self.grace, "did not stop in time; abandoned");
+                self.task.abort();
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn supervise(mut roles: Vec<Running>, mut shutdown: Shutdown) -> Result<(), RunError> {
+    let early = tokio::select! {
+        () = shutdown.requested() => None,
+        (ended, index, _) = select_all(roles.iter_mut().map(|running| &mut running.task)) => Some((index, ended)),
+    };
+    let mut outcome = Ok(());
+    if let Some((index, ended)) = early {
+        let role = roles.remove(index).role;
+        let ended = ended.expect("a role neither panics nor is aborted while it runs");
+        outcome = Err(ended.err().unwrap_or(RunError::Ended { role }));
+    }
+    for running in roles {
+        let stopped = running.stop().await;
+        outcome = outcome.and(stopped);
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    type Record = Arc<Mutex<Vec<String>>>;
+
+    fn obedient(name: &'static str, record: &Record) -> Running {
+        let record = record.clone();
+        Running::start(name, Duration::from_secs(60), |mut shutdown| async move {
+            shutdown.requested().await;
+            record.lock().unwrap().push(format!("{name} asked"));
+            for _ in 0..5 {
+                tokio::task::yield_now().await;
+            }
+            record.lock().unwrap().push(format!("{name} drained"));
+            Ok(())
+        })
+    }
+
+    #[tokio::test]
+    async fn roles_drain_one_after_the_other() {
+        let record = Record::default();
+        let (trigger, shutdown) = Shutdown::manual();
+        trigger.request();
+        let roles = ["agent", "aggregator", "controller"].map(|name| obedient(name, &record)).into_iter().collect();
+        supervise(roles, shutdown).await.unwrap();
+        let order =
+            ["agent", "aggregator", "controller"].map(|name| [format!("{name} asked"), format!("{name} drained")]);
+        assert_eq!(*record.lock().unwrap(), order.concat());
+    }
+
+    #[tokio::test]
+    async fn a_role_that_never_stops_is_abandoned() {
+        let record = Record::default();
+        let (trigger, shutdown) = Shutdown::manual();
+        trigger.request();
+        let (alive, gone) = oneshot::channel::<()>();
+        let stubborn = Running::start("agent", Duration::ZERO, |_| async move {
+            let _alive = alive;
+            std::future::pending().await
+        });
+        supervise(vec![stubborn, obedient("aggregator", &record)], shutdown).await.unwrap();
+        assert_eq!(*record.lock().unwrap(), ["aggregator asked", "aggregator drained"]);
+        gone.await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_role_that_ends_takes_the_others_down_in_order() {
+        let record = Record::default();
+        let (_trigger, shutdown) = Shutdown::manual();
+        let failing =
+            Running::start("aggregator", GRACE, |_| async { Err(RunError::Controller(ControllerError::Off)) });
+        let roles = vec![obedient("agent", &record), failing, obedient("controller", &record)];
+        let error = supervise(roles, shutdown).await.unwrap_err();
+        assert!(matches!(error, RunError::Controller(ControllerError::Off)), "{error:?}");
+        assert_eq!(*record.lock().unwrap(), ["agent asked", "agent drained", "controller asked", "controller drained"]);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_nobody_asked_for_is_an_error() {
+        let (_trigger, shutdown) = Shutdown::manual();
+        let leaving = Running::start("agent", GRACE, |_| async { Ok(()) });
+        let error = supervise(vec![leaving], shutdown).await.unwrap_err();
+        assert_eq!(error.to_string(), "agent ended although nobody asked it to");
+    }
+}
