@@ -76,7 +76,8 @@ pub struct Counters {
 }
 
 impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Device<S> {
-    /// A device that starts now, at 0 of its clock. `boot` comes from [`crate::NonVolatile::start`]; `storage` is the ring.
+    /// A device that starts now, at 0 of its clock. `boot` comes from [`crate::NonVolatile::start`];
+    /// `storage` is the ring.
     ///
     /// # Panics
     /// Where `storage` is empty or the period is 0.

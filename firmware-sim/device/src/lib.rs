@@ -10,8 +10,8 @@
 //!   board ◀──────────────────── actuators
 //! ```
 //!
-//! One struct, [`Device`], without a clock, an allocation or a port of its own: whoever drives it brings the time of the
-//! device clock (microseconds since this start) and moves the bytes. The same code runs in the simulator, in the
+//! One struct, [`Device`], without a clock, an allocation or a port of its own: whoever drives it brings the time of
+//! the device clock (microseconds since this start) and moves the bytes. The same code runs in the simulator, in the
 //! deterministic world and on a board.
 //!
 //! | what | number | why |

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::RangedI64ValueParser;
 use thermowell_device::{Config, LineConfig};
 use thermowell_wire::BoilerId;
 
@@ -54,7 +55,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     boilers: u16,
     /// Simulated seconds in a real one
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SPEED_MAX)))]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = speeds())]
     speed: u32,
     /// The CLOCK_BOOTTIME, in nanoseconds, at which simulated time begins; where it lies ahead, the boilers start then
     #[arg(long, value_name = "NS")]
@@ -86,7 +87,7 @@ pub struct Args {
     #[arg(long)]
     real: bool,
     /// Slots that a device remembers at speed 1; at others so many times more
-    #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = clap::value_parser!(u32).range(100..=i64::from(RING_SLOTS)))]
+    #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = rings())]
     ring: u32,
     /// The serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
     #[arg(long = "serial-number", value_name = "ID=TEXT", value_parser = parse_serial_number)]
@@ -288,6 +289,14 @@ fn serial_number(id: &BoilerId) -> heapless::String<24> {
         let short = format!("SIM-{:08x}", thermowell_wire::device_id(id.as_str()));
         heapless::String::try_from(short.as_str()).expect("twelve characters fit")
     })
+}
+
+fn speeds() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=i64::from(SPEED_MAX))
+}
+
+fn rings() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(100..=i64::from(RING_SLOTS))
 }
 
 fn parse_utc(text: &str) -> Result<i64, String> {

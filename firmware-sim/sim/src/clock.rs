@@ -22,8 +22,9 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that runs `speed` times as fast as the real one from `epoch_monotonic_ns` (CLOCK_BOOTTIME) on, where it is
-    /// `epoch_utc_ns`. Without them: from now on, with the true UTC at speed 1, with that of the hour's start otherwise.
+    /// A clock that runs `speed` times as fast as the real one from `epoch_monotonic_ns` (CLOCK_BOOTTIME) on,
+    /// where it is `epoch_utc_ns`. Without them: from now on, with the true UTC at speed 1, with that of the hour's
+    /// start otherwise.
     #[must_use]
     pub fn new(speed: u32, epoch_monotonic_ns: Option<u64>, epoch_utc_ns: Option<i64>) -> Self {
         let now_ns = monotonic_ns();
