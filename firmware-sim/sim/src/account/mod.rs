@@ -8,8 +8,9 @@
 //! | `b1-{boot}.slots` | three bytes a slot, from slot 0 on |
 //!
 //! A slot is hundredths of a degree (`i16`, little endian) and the marks as in [`Reading`], with bit 7 for one that was
-//! not sampled. 26 MB a day and boiler; a reader takes what it asks for, in pieces, and never the whole day. Both grow at their ends
-//! only, about ten times a second, slots first: while a simulator runs, everything that an event names is there.
+//! not sampled: 26 MB a day and boiler. A reader takes what it asks for, in pieces, and never the whole day. Both files
+//! grow at their ends only, about ten times a second, slots first: while a simulator runs, everything that an event
+//! names is there.
 
 mod reader;
 mod writer;
