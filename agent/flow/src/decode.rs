@@ -118,3 +118,60 @@ impl Cursor {
         self.progressed.max(asked).after(self.timing.progress)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use thermowell_wire::line::GapReason;
+
+    use super::*;
+
+    const BOOT: Boot = Boot(0x1_0000_0042);
+    const TIMING: Timing = Timing {
+        again: Duration::from_millis(100),
+        apart: Duration::from_millis(20),
+        progress: Duration::from_secs(1),
+    };
+
+    fn cursor(expected: u64) -> Cursor {
+        Cursor::new(TIMING, Slot::new(BOOT, expected), Monotonic(0))
+    }
+
+    fn samples(tag: u8, seq: u64, count: usize) -> Samples {
+        Samples { tag, seq, readings: core::iter::repeat_n(Reading::default(), count).collect() }
+    }
+
+    #[test]
+    fn only_the_expected_slot_goes_on() {
+        let cursor = cursor(100);
+        assert_eq!(cursor.samples(&samples(0x42, 100, 5)), Arrival::InOrder(&[Reading::default(); 5][..]));
+        assert_eq!(cursor.samples(&samples(0x42, 98, 5)), Arrival::InOrder(&[Reading::default(); 3][..]));
+        assert_eq!(cursor.samples(&samples(0x42, 95, 5)), Arrival::Duplicate);
+        assert_eq!(cursor.samples(&samples(0x42, 0, 5)), Arrival::Duplicate);
+        assert_eq!(cursor.samples(&samples(0x42, 101, 5)), Arrival::Hole);
+        assert_eq!(cursor.samples(&samples(0x43, 100, 5)), Arrival::Foreign);
+    }
+
+    #[test]
+    fn a_gap_counts_only_where_it_begins_at_the_expected_slot() {
+        let cursor = cursor(100);
+        let gap = |tag, from| GapNotice { tag, from, to: 200, reason: GapReason::Ring };
+        assert_eq!(cursor.gap(&gap(0x42, 100)), Arrival::InOrder(100..200));
+        assert_eq!(cursor.gap(&gap(0x42, 99)), Arrival::Duplicate);
+        assert_eq!(cursor.gap(&gap(0x42, 101)), Arrival::Hole);
+        assert_eq!(cursor.gap(&gap(0x41, 100)), Arrival::Foreign);
+    }
+
+    #[test]
+    fn one_hole_is_one_question() {
+        let ms = |ms: u64| Monotonic(ms * 1_000_000);
+        let mut cursor = cursor(100);
+        assert!(!cursor.may_resume(ms(99)), "the first question is on its way");
+        assert!(cursor.may_resume(ms(100)));
+        assert!(!cursor.may_resume(ms(199)));
+        cursor.advance(150, ms(120));
+        assert!(cursor.may_resume(ms(120)), "another hole");
+        cursor.advance(160, ms(130));
+        assert!(!cursor.may_resume(ms(139)), "but not at once");
+        assert_eq!(cursor.stalled_at(), ms(1_130));
+    }
+}

@@ -207,3 +207,79 @@ impl Spool {
 fn is_stamped(record: &Record) -> bool {
     matches!(record.stamp, Stamp::Stamped { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+    use thermowell_wire::line::GapReason;
+
+    use super::*;
+    use crate::batch::Origin;
+
+    const ORIGIN: Origin = Origin { device: 1, period_ns: 10_000_000, simulated: false };
+
+    fn record(boot: u64, first: u64, end: u64) -> Record {
+        Record::gap(Slot::new(Boot(boot), first), end, GapReason::Missed, ORIGIN)
+    }
+
+    proptest! {
+        /// Against a set of slots: what is held, where holes are, what is acknowledged.
+        #[test]
+        fn it_agrees_with_a_naive_set(
+            spans in prop::collection::vec((1u64..3, 0u64..200, 1u64..20), 1..40),
+            boot in 1u64..3,
+            at in 0u64..220,
+        ) {
+            let mut spool = Spool::new(1 << 20);
+            let mut held = BTreeSet::new();
+            for (boot, first, len) in spans {
+                if (first..first + len).any(|seq| held.contains(&(boot, seq))) {
+                    continue;
+                }
+                held.extend((first..first + len).map(|seq| (boot, seq)));
+                spool.insert(record(boot, first, first + len));
+            }
+            let slot = Slot::new(Boot(boot), at);
+            let missing = (at..).find(|&seq| !held.contains(&(boot, seq))).unwrap();
+            prop_assert_eq!(spool.contiguous_end(slot), missing);
+            match spool.coverage(slot) {
+                Coverage::Held(end) => prop_assert!(held.contains(&(boot, at)) && end <= missing && end > at),
+                Coverage::Free(next) => {
+                    prop_assert!(!held.contains(&(boot, at)));
+                    prop_assert_eq!(next, (at..300).find(|&seq| held.contains(&(boot, seq))));
+                }
+            }
+            let after = held.iter().find(|&&(b, seq)| (b, seq) >= (boot, at));
+            let found = spool.at_or_after(slot).map(|record| {
+                let first = record.first.max(slot);
+                (first.boot.0, first.seq)
+            });
+            prop_assert_eq!(found, after.copied());
+            prop_assert_eq!(spool.last_end(Boot(boot)), held.range(..(boot, u64::MAX)).next_back().filter(|(b, _)| *b == boot).map(|(_, seq)| seq + 1));
+            spool.settle(Some(slot), Duration::ZERO);
+            let behind: Vec<_> = spool.entries.values().filter(|entry| entry.record.end() > slot).collect();
+            prop_assert_eq!(spool.backlog(), behind.iter().map(|entry| entry.record.slots()).sum::<u64>());
+            let left = behind.len();
+            spool.prune(Duration::from_secs(30), Duration::from_secs(30));
+            prop_assert_eq!(spool.entries.len(), left);
+            prop_assert_eq!(spool.bytes(), left * OVERHEAD);
+        }
+    }
+
+    #[test]
+    fn a_server_that_went_back_makes_a_backlog_again() {
+        let mut spool = Spool::new(1 << 20);
+        for first in [0, 100, 200] {
+            spool.insert(record(1, first, first + 100));
+            spool.acknowledge(Slot::new(Boot(1), first), Duration::from_secs(1));
+        }
+        assert_eq!(spool.backlog(), 0);
+        assert_eq!(spool.settle(Some(Slot::new(Boot(1), 150)), Duration::from_secs(2)), 200);
+        assert_eq!(spool.backlog(), 200);
+        spool.prune(Duration::from_secs(60), Duration::from_secs(30));
+        assert_eq!(spool.front().map(|record| record.first.seq), Some(100), "only what the server still has may go");
+    }
+}

@@ -7,6 +7,8 @@
 //! known, which may be later; it goes into the header when the record is published.
 
 pub mod stamp;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::vec;

@@ -13,8 +13,11 @@ mod world;
 
 use world::{Faults, World};
 
+/// Runs these seeds, or `WORLD_SEEDS` times as many where that is set.
 fn run(seeds: core::ops::Range<u64>, faults: &Faults) {
-    for seed in seeds {
+    let times = std::env::var("WORLD_SEEDS").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    let more = (1..times).flat_map(|time| seeds.clone().map(move |seed| seed + 10_000 * time));
+    for seed in seeds.clone().chain(more) {
         World::new(seed, faults.clone()).run();
     }
 }

@@ -264,3 +264,32 @@ fn a_full_spool_stops_reading_and_begins_again_with_room() {
     bench.pass(30_000);
     assert_eq!(bench.resumes().first(), Some(&held), "where it stopped");
 }
+
+#[test]
+fn a_hole_that_is_filled_ends_where_the_next_slots_are_held() {
+    let mut bench = Bench::new(settings());
+    bench.tell(Input::PortOpened);
+    bench.say(&ToGateway::Hello(Hello { oldest: 150, ..hello(200) }));
+    for _ in 0..3 {
+        bench.pong();
+    }
+    bench.samples(150, 50);
+    bench.pass(1_000);
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
+    assert_eq!(bench.resumes().last(), Some(&100));
+    bench.samples(100, 50);
+    bench.samples(200, 100);
+    for sequence in 2..4 {
+        bench.tell(Input::Acknowledged { sequence });
+    }
+    assert_eq!(bench.published(), [(1, 100, 150), (2, 150, 200), (3, 200, 300)]);
+}
+
+#[test]
+fn what_is_open_of_a_boot_goes_out_when_the_next_one_begins() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.samples(0, 30);
+    bench.say(&ToGateway::Hello(Hello { boot: Boot(BOOT.0 + (1 << 32)), ..hello(0) }));
+    assert_eq!(bench.published(), [(0, 0, 30)]);
+}

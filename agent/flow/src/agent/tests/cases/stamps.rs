@@ -98,3 +98,28 @@ fn a_step_of_the_calendar_is_an_event_and_a_long_one_is_distrusted() {
     let Packed::Batch(batch) = decode(payload).unwrap() else { panic!("no batch") };
     assert_eq!(batch.header.clock, ClockQuality::Unsynced);
 }
+
+/// A device that is 50 ppm fast pulls its stamps towards the stored end that the first batch was moved up to.
+#[test]
+fn a_batch_that_was_moved_up_is_no_step_back_later() {
+    let mut plain = Bench::running(settings(), 100, Some((1, &stored(0, BOOT, "TW-1"))));
+    plain.samples(100, 100);
+    let mut tail = decode_header(&stored(0, BOOT, "TW-1"));
+    tail.first_utc_ns = stamps(&plain)[0] - 1_000_000_000 + 19_000_000;
+    let mut out = vec![0; batch::encoded_max(100)];
+    let tail = encode_batch(&tail, &[Reading::default(); 100], &mut out).unwrap();
+    let mut bench = Bench::running(settings(), 100, Some((1, tail)));
+    for second in 0..120 {
+        bench.samples(100 + second * 100, 100);
+        bench.tell(Input::Acknowledged { sequence: 2 + second });
+        bench.pass(1_000);
+        let device_us = (bench.now.monotonic.0 - 1_000_000 * MS) / 1_000 + 1_000_000 + (second + 1) * 50;
+        bench.say(&ToGateway::Status(Status { device_us, ..status(200 + second * 100) }));
+    }
+    let stamps = stamps(&bench);
+    assert_eq!(stamps.len(), 120);
+    for pair in stamps.windows(2) {
+        let step = pair[1] - pair[0];
+        assert!((999_000_000..=1_001_000_000).contains(&step), "{step} ns from one batch to the next");
+    }
+}

@@ -1,0 +1,190 @@
+//! Cutting, trimming and stamping.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use proptest::prelude::*;
+use thermowell_wire::batch::{ClockQuality, Packed, decode};
+use thermowell_wire::line::GapReason;
+use thermowell_wire::{Boot, CentiCelsius, Reading, Slot};
+
+use super::stamp::{Stamper, Timing};
+use super::{Cutter, Origin, Record};
+use crate::time::{DeviceTime, Monotonic};
+
+const BOOT: Boot = Boot(0x0000_0002_0000_0001);
+const ORIGIN: Origin = Origin { device: 9, period_ns: 10_000_000, simulated: true };
+const TIMING: Timing = Timing { off: Duration::from_millis(20), off_for: Duration::from_secs(10) };
+const SECOND: u64 = 1_000_000_000;
+
+fn reading(seq: u64) -> Reading {
+    let low = i16::from((seq.wrapping_mul(37)).to_le_bytes()[0]);
+    Reading { temperature: CentiCelsius(5_000 + low), marks: 0 }
+}
+
+fn unpack(record: &Record, from: u64) -> (Slot, Vec<Reading>) {
+    let message = record.message(from, 5, ClockQuality::Synced);
+    let Packed::Batch(batch) = decode(&message).unwrap() else { panic!("no batch") };
+    assert_eq!((batch.header.first_utc_ns, batch.header.clock), (5, ClockQuality::Synced));
+    (batch.header.first(), batch.readings().collect())
+}
+
+proptest! {
+    #[test]
+    fn any_chunking_cuts_the_same_batches(
+        size in 1u16..=1_000,
+        start in 0u64..5_000,
+        chunks in prop::collection::vec(1usize..70, 1..60),
+    ) {
+        let mut cutter = Cutter::new(size);
+        let mut records = Vec::new();
+        let mut at = start;
+        for chunk in chunks {
+            let readings: Vec<_> = (at..).take(chunk).map(reading).collect();
+            cutter.feed(Monotonic(0), Slot::new(BOOT, at), &readings, ORIGIN, |record| records.push(record));
+            at += u64::try_from(chunk).unwrap();
+        }
+        records.extend(cutter.cut());
+        let mut expected = start;
+        for (index, record) in records.iter().enumerate() {
+            prop_assert_eq!(record.first, Slot::new(BOOT, expected));
+            prop_assert!(record.slots() <= u64::from(size));
+            let (first, readings) = unpack(record, record.first.seq);
+            prop_assert_eq!(first, record.first);
+            prop_assert!(readings.iter().zip(expected..).all(|(got, seq)| *got == reading(seq)));
+            prop_assert_eq!(u64::try_from(readings.len()).unwrap(), record.slots());
+            expected = record.end;
+            let last = index + 1 == records.len();
+            prop_assert!(last || expected.is_multiple_of(u64::from(size)), "cut at {}", expected);
+        }
+        prop_assert_eq!(expected, at);
+    }
+
+    #[test]
+    fn a_trimmed_record_keeps_the_rest(count in 1u64..=1_000, from in 0u64..1_000) {
+        let readings: Vec<_> = (70..70 + count).map(reading).collect();
+        let record = Record::samples(Slot::new(BOOT, 70), &readings, ORIGIN, &mut Vec::new());
+        let from = 70 + from % count;
+        let (first, rest) = unpack(&record, from);
+        prop_assert_eq!(first.seq, from);
+        prop_assert!(rest.iter().zip(from..).all(|(got, seq)| *got == reading(seq)));
+        prop_assert_eq!(u64::try_from(rest.len()).unwrap(), record.end - from);
+    }
+
+    /// Within 30 minutes of an oscillator that differs by up to 60 ppm, with frames that are up to 280 ms late, the
+    /// stamps are true within a few milliseconds, and never go back.
+    #[test]
+    fn stamps_are_true_however_late_the_frames_are(drift in -60i64..=60, seed in any::<u64>()) {
+        let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000);
+        let mut noise = seed | 1;
+        let mut draw = |limit: u64| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 33) % limit
+        };
+        let booted = 50 * SECOND;
+        let device_us = |now: u64| {
+            let age = i64::try_from((now - booted) / 1_000).unwrap();
+            DeviceTime(u64::try_from(age + age * drift / 1_000_000).unwrap())
+        };
+        let mut before = i64::MIN;
+        for second in 1..1_800 {
+            let sent = booted + second * SECOND;
+            // One in two is quick.
+            let late = if draw(2) == 0 || second < 4 { draw(300_000) } else { draw(280_000_000) };
+            let jump = stamper.pong(Monotonic(sent + late), device_us(sent));
+            prop_assert_eq!(jump, None);
+            if !stamper.is_ready() {
+                continue;
+            }
+            let seq = device_us(sent).0 / 10_000;
+            let place = stamper.place(seq).unwrap();
+            let exact = i64::try_from(booted + seq * 10_000_000).unwrap();
+            let truth = exact - exact.saturating_sub(i64::try_from(booted).unwrap()) / 1_000_000 * drift;
+            prop_assert!((place - truth).abs() < 4_000_000, "{} ns off after {} s", place - truth, second);
+            prop_assert!(place > before, "slot {seq}");
+            before = place;
+        }
+    }
+}
+
+#[test]
+fn a_gap_says_what_is_missing() {
+    let record = Record::gap(Slot::new(BOOT, 40), 90, GapReason::Ring, ORIGIN);
+    let message = record.message(50, -7, ClockQuality::Unsynced);
+    let Packed::Gap(gap) = decode(&message).unwrap() else { panic!("no gap") };
+    assert_eq!((gap.boot, gap.from, gap.to, gap.reason, gap.from_utc_ns), (BOOT, 50, 90, GapReason::Ring, -7));
+    assert_eq!((gap.device, gap.period_ns, gap.simulated), (9, 10_000_000, true));
+}
+
+#[test]
+#[should_panic(expected = "go on from the open batch")]
+fn readings_that_do_not_go_on_are_a_mistake() {
+    let mut cutter = Cutter::new(100);
+    cutter.feed(Monotonic(0), Slot::new(BOOT, 0), &[reading(0)], ORIGIN, drop);
+    cutter.feed(Monotonic(0), Slot::new(BOOT, 2), &[reading(2)], ORIGIN, drop);
+}
+
+#[test]
+fn a_batch_of_a_second_takes_less_than_a_hundred_bytes() {
+    let readings: Vec<_> =
+        (0..100).map(|seq| Reading { temperature: CentiCelsius(5_000 + seq % 7), marks: 4 }).collect();
+    let record = Record::samples(Slot::new(BOOT, 360_000), &readings, ORIGIN, &mut Vec::new());
+    assert!(record.body_len() < 100, "{}", record.body_len());
+}
+
+/// A stamper with three pongs, offset 0.
+fn ready() -> (Stamper, u64) {
+    let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000);
+    for second in 1..=3 {
+        assert!(!stamper.is_ready());
+        stamper.pong(Monotonic(second * SECOND), DeviceTime(second * 1_000_000));
+    }
+    assert!(stamper.is_ready());
+    (stamper, 3)
+}
+
+#[test]
+fn a_late_frame_moves_nothing() {
+    let (mut stamper, second) = ready();
+    stamper.observe(Monotonic((second + 100) * SECOND), DeviceTime(second * 1_000_000));
+    let moved = stamper.place(0).unwrap();
+    assert!((0..=10_500_000).contains(&moved), "100 ppm of 100 s at most: {moved}");
+}
+
+#[test]
+fn a_clock_that_jumped_is_followed_after_ten_seconds() {
+    let (mut stamper, start) = ready();
+    let mut jumps = Vec::new();
+    for second in start + 1..start + 20 {
+        // The device's clock is 50 ms ahead from now on.
+        let device = DeviceTime(second * 1_000_000 + 50_000);
+        jumps.extend(stamper.observe(Monotonic(second * SECOND), device).map(|by| (second - start, by)));
+    }
+    let [(after, by)] = jumps[..] else { panic!("{jumps:?}") };
+    assert_eq!(after, 11);
+    assert!((-50_000_000..-40_000_000).contains(&by), "{by}");
+    assert_eq!(stamper.place(0), Some(-50_000_000));
+}
+
+#[test]
+fn less_than_twenty_milliseconds_are_slewed() {
+    let (mut stamper, start) = ready();
+    for second in start + 1..start + 31 {
+        let before = stamper.place(100).unwrap();
+        assert_eq!(stamper.observe(Monotonic(second * SECOND), DeviceTime(second * 1_000_000 + 15_000)), None);
+        let step = stamper.place(100).unwrap() - before;
+        assert!((-500_000..=0).contains(&step), "{step}");
+    }
+    assert_eq!(stamper.place(0), Some(-15_000_000), "30 s at 500 ppm are enough");
+}
+
+#[test]
+fn a_lift_is_followed_by_later_slots_unless_it_is_of_long_ago() {
+    let (mut stamper, _) = ready();
+    stamper.lift(300, 3_000_000_000 + 15_000_000);
+    assert_eq!(stamper.place(400), Some(4_015_000_000));
+    stamper.lift(300, 3_000_000_000 + 10_000_000);
+    assert_eq!(stamper.place(400), Some(4_015_000_000), "it never lowers");
+    stamper.lift(300, 3_000_000_000 + 40_000_000);
+    assert_eq!(stamper.place(400), Some(4_015_000_000), "too far");
+}
