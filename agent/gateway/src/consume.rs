@@ -8,6 +8,8 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::{Config, Stream};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::stream::DirectGetErrorKind;
+use bytes::Bytes;
 use thermowell_wire::subject::stream;
 
 use crate::nats::RequestError;
@@ -25,6 +27,21 @@ pub async fn first_sequence(context: &Context) -> Result<u64, RequestError> {
     let samples = context.get_stream(stream::SAMPLES).await;
     let samples = samples.map_err(|error| RequestError::new("read the state of SAMPLES", error))?;
     Ok(samples.cached_info().state.first_sequence)
+}
+
+/// The message of SAMPLES at `sequence`, if it is there and of `subject`.
+///
+/// # Errors
+/// The server does not say.
+pub async fn message(context: &Context, sequence: u64, subject: &str) -> Result<Option<Bytes>, RequestError> {
+    let failed = |error: async_nats::Error| RequestError::new(format!("read message {sequence} of SAMPLES"), error);
+    let samples = context.get_stream_no_info(stream::SAMPLES).await.map_err(|error| failed(error.into()))?;
+    match samples.direct_get(sequence).await {
+        Ok(message) if message.subject.as_str() == subject => Ok(Some(message.payload)),
+        Ok(_) => Ok(None),
+        Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(failed(error.into())),
+    }
 }
 
 /// Every message of `subjects` in SAMPLES from sequence `from` on, and what will come.

@@ -13,7 +13,7 @@ pub enum Outcome {
     /// It, under this sequence.
     Stored(u64),
     /// Another one under its sequence, or none.
-    Conflict(Option<(u64, Snapshot)>),
+    Conflict(Option<Box<(u64, Snapshot)>>),
 }
 
 /// Publishes `snapshot` behind sequence `expected`, and reads back whenever that is in doubt.
@@ -36,12 +36,13 @@ pub async fn store(
 ///
 /// # Errors
 /// The server does not say, or what stands there is no snapshot of a version that this program knows.
-pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, Snapshot)>, RequestError> {
+pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<Box<(u64, Snapshot)>>, RequestError> {
     let Some(message) = nats::last(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await? else {
         return Ok(None);
     };
     let sequence = message.sequence;
-    let snapshot = serde_json::from_slice(&message.payload)
-        .map_err(|error| RequestError::new(format!("understand the snapshot of {boiler} at sequence {sequence}"), error))?;
-    Ok(Some((sequence, snapshot)))
+    let snapshot = serde_json::from_slice(&message.payload).map_err(|error| {
+        RequestError::new(format!("understand the snapshot of {boiler} at sequence {sequence}"), error)
+    })?;
+    Ok(Some(Box::new((sequence, snapshot))))
 }

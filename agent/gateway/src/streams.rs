@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
 use thermowell_wire::BoilerId;
@@ -142,14 +142,19 @@ async fn create(context: &Context, wanted: &Config) -> Result<(), StreamError> {
             tracing::info!(stream = name, "stream created");
             Ok(())
         }
-        Err(error) => match error.kind() {
-            CreateStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP => {
-                Err(StreamError::Overlap { name: name.clone(), subjects: wanted.subjects.join(", ") })
-            }
-            // Another role was faster with a configuration of its own: the next round verifies what it made.
-            _ => Err(request("create", name, error)),
-        },
+        Err(error) if is_overlap(&error) => {
+            Err(StreamError::Overlap { name: name.clone(), subjects: wanted.subjects.join(", ") })
+        }
+        // Another role was faster with a configuration of its own: the next round verifies what it made.
+        Err(error) => Err(request("create", name, error)),
     }
+}
+
+fn is_overlap(error: &CreateStreamError) -> bool {
+    matches!(
+        error.kind(),
+        CreateStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP
+    )
 }
 
 fn is_absent(error: &async_nats::jetstream::context::GetStreamError) -> bool {

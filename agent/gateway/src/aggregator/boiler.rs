@@ -8,6 +8,7 @@ use thermowell_wire::subject;
 
 use super::Pending;
 use crate::clock::Clock;
+use crate::consume;
 use crate::nats::{self, RequestError};
 use crate::report::Reporter;
 use crate::snapshot;
@@ -17,7 +18,7 @@ pub(super) enum Outcome {
     /// STATE was published, or was not: the next one comes anyway.
     State,
     /// What stands where the snapshot should go, if the server said.
-    Snapshot(Result<snapshot::Outcome, RequestError>),
+    Snapshot(Box<Result<snapshot::Outcome, RequestError>>),
 }
 
 pub(super) struct Boiler {
@@ -44,8 +45,12 @@ impl Boiler {
     ) -> Result<Self, RequestError> {
         let last = snapshot::last(context, id).await?;
         let settings = flow::Settings { boiler: id.clone(), instance: instance.to_owned() };
-        let mut aggregator = flow::Aggregator::new(settings, last);
+        let mut aggregator = flow::Aggregator::new(settings, last.map(|last| *last));
         aggregator.stream_begins_at(first_sequence);
+        if let Some(from) = aggregator.replay_from() {
+            let found = consume::message(context, from, &subject::samples(id)).await?;
+            aggregator.found_at_replay(found.as_deref());
+        }
         Ok(Self {
             id: id.clone(),
             replay_from: aggregator.replay_from(),
@@ -78,7 +83,10 @@ impl Boiler {
     /// The publishes that are due now.
     pub(super) fn publish(&mut self) -> Vec<Pending> {
         let mut due = Vec::new();
-        if self.dirty && !self.publishing_state && let Some(state) = self.aggregator.state() {
+        if self.dirty
+            && !self.publishing_state
+            && let Some(state) = self.aggregator.state()
+        {
             self.dirty = false;
             self.publishing_state = true;
             let (id, context) = (self.id.clone(), self.context.clone());
@@ -93,12 +101,14 @@ impl Boiler {
                 (id, Outcome::State)
             }) as Pending);
         }
-        if !self.publishing_snapshot && let Some((expected, snapshot)) = self.aggregator.next_snapshot() {
+        if !self.publishing_snapshot
+            && let Some((expected, snapshot)) = self.aggregator.next_snapshot()
+        {
             self.publishing_snapshot = true;
             let (id, context, snapshot) = (self.id.clone(), self.context.clone(), snapshot.clone());
             due.push(Box::pin(async move {
                 let outcome = snapshot::store(&context, &id, expected, &snapshot).await;
-                (id, Outcome::Snapshot(outcome))
+                (id, Outcome::Snapshot(Box::new(outcome)))
             }));
         }
         due
@@ -110,10 +120,10 @@ impl Boiler {
             Outcome::State => self.publishing_state = false,
             Outcome::Snapshot(outcome) => {
                 self.publishing_snapshot = false;
-                match outcome? {
+                match (*outcome)? {
                     snapshot::Outcome::Stored(sequence) => self.stored(sequence),
                     snapshot::Outcome::Conflict(found) => {
-                        self.aggregator.snapshot_conflict(found, &mut self.effects);
+                        self.aggregator.snapshot_conflict(found.map(|found| *found), &mut self.effects);
                         self.carry_out(clock)?;
                     }
                 }

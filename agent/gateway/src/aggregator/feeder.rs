@@ -45,12 +45,15 @@ async fn session(context: &Context, boilers: &[BoilerId]) -> RequestError {
 
 async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<(), RequestError> {
     let mut feeds = BTreeMap::new();
+    let mut starts = Vec::new();
     for boiler in boilers {
         let last = feed::last(context, boiler).await?;
         let expected = last.as_ref().map_or(0, |(sequence, _)| *sequence);
-        feeds.insert(boiler.clone(), (Feed::new(last), expected));
+        let feed = Feed::new(last);
+        starts.push(start(context, boiler, &feed).await?);
+        feeds.insert(boiler.clone(), (feed, expected));
     }
-    let from = feeds.values().map(|(feed, _)| feed.replay_from()).min().flatten();
+    let from = starts.into_iter().min().flatten();
     let subjects = boilers.iter().map(|boiler| subject::samples(boiler).to_string()).collect();
     let mut messages = consume::samples(context, subjects, from).await?;
     let mut events = Vec::new();
@@ -64,4 +67,12 @@ async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<(), RequestEr
         events.clear();
     }
     Ok(())
+}
+
+/// Where to begin: at the message that the last event came from; at the beginning, where SAMPLES has another one there or
+/// none, because it began anew.
+async fn start(context: &Context, boiler: &BoilerId, feed: &Feed) -> Result<Option<u64>, RequestError> {
+    let Some(from) = feed.replay_from() else { return Ok(None) };
+    let found = consume::message(context, from, &subject::samples(boiler)).await?;
+    Ok(found.map(|_| from))
 }

@@ -17,6 +17,9 @@ const LEAD: Duration = Duration::from_millis(1_500);
 /// 2026-01-07T00:00:00Z: a winter's day, at the start of an hour. Where simulated UTC begins.
 const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
 
+/// The scenario of a run that names none: nothing goes wrong in it.
+const WINTER_DAY: &str = include_str!("../../../../config/scenarios/winter-day.toml");
+
 /// Why a run cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -155,7 +158,9 @@ impl Processes {
         let agent = role("agent")?;
         let aggregator = role("aggregator")?;
         let controller = role("controller")?;
-        let args = simulator_arguments(options, &plan);
+        let winter_day = folder.join("scenario.toml");
+        fs::write(&winter_day, WINTER_DAY).map_err(|source| SetupError::Make { path: winter_day.clone(), source })?;
+        let args = simulator_arguments(options, &plan, &winter_day);
         let simulator = supervise(folder, programs, "firmware-sim", Role::FirmwareSim, args)?;
         Ok((Self { broker, simulator, agent, aggregator, controller }, plan))
     }
@@ -195,7 +200,10 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
         );
     }
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
-    text += &format!("\n[feed]\nenabled = {}\n\n[control]\nenabled = true\n", options.feed);
+    text += &format!(
+        "\n[feed]\nenabled = {}\n\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n",
+        options.feed
+    );
     for n in 1..=options.boilers {
         let port = plan.folder.join("ports").join(format!("b{n}"));
         text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n", port.display());
@@ -203,7 +211,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
     text
 }
 
-fn simulator_arguments(options: &Options, plan: &Plan) -> Vec<OsString> {
+fn simulator_arguments(options: &Options, plan: &Plan, winter_day: &Path) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
     let mut add = |name: &str, value: OsString| args.extend([name.into(), value]);
     add("--boilers", options.boilers.to_string().into());
@@ -214,9 +222,7 @@ fn simulator_arguments(options: &Options, plan: &Plan) -> Vec<OsString> {
     add("--port-dir", plan.folder.join("ports").into());
     add("--account", plan.account().into());
     add("--control", plan.console().into());
-    if let Some(scenario) = &options.scenario {
-        add("--scenario", scenario.into());
-    }
+    add("--scenario", options.scenario.as_deref().unwrap_or(winter_day).into());
     if let (Some(replay), Some(column)) = (&options.replay, &options.column) {
         add("--replay", replay.into());
         add("--column", column.into());
