@@ -98,19 +98,15 @@ impl House {
     /// It does not start.
     #[must_use]
     pub fn start(multi_call: &str, arguments: &[&str]) -> Self {
-        Self::start_with(multi_call, arguments, |_| {})
-    }
-
-    /// As [`House::start`]; `before` runs when the folders are there and nothing has started.
-    ///
-    /// # Panics
-    /// It does not start.
-    #[must_use]
-    pub fn start_with(multi_call: &str, arguments: &[&str], before: impl FnOnce(&Path)) -> Self {
-        let options = Options::try_parse_from(["demo"].iter().chain(arguments)).unwrap_or_else(|e| panic!("{e}"));
+        let mut options = Options::try_parse_from(["demo"].iter().chain(arguments)).unwrap_or_else(|e| panic!("{e}"));
         let folder = tempfile::Builder::new().prefix("thermowell-test-").tempdir().expect("a temporary folder");
         setup::prepare(folder.path()).expect("an empty folder");
-        before(folder.path());
+        if options.scenario.is_none() {
+            // Nothing goes wrong but what the test does.
+            let quiet = folder.path().join("quiet.toml");
+            fs::write(&quiet, "").expect("a folder of our own");
+            options.scenario = Some(quiet);
+        }
         let programs = Programs::at(multi_call);
         let started = Processes::start(&options, folder.path(), &server(), &programs);
         let (processes, plan) = started.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(&error)));
@@ -186,12 +182,15 @@ impl House {
         done.unwrap_or_else(|| panic!("{order}: {answer}"))
     }
 
-    /// Where the device of `boiler` is. None while it is off.
+    /// Where the device of `boiler` is. None while it is off, or the simulator has not begun to listen.
     ///
     /// # Panics
     /// The simulator says something else.
     #[must_use]
     pub fn place(&self, boiler: &BoilerId) -> Option<Place> {
+        if !self.plan.console().exists() {
+            return None;
+        }
         let status = self.order(&format!("status {boiler}"));
         let word = |name: &str| {
             let word = status.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));

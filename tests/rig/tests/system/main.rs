@@ -5,6 +5,7 @@
 
 mod cable;
 mod control;
+mod input;
 mod kills;
 mod stranger;
 

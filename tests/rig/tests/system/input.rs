@@ -1,0 +1,188 @@
+//! Bad input: what the process says, and whether it lives or ends.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use rig::house::{self, House, SOON, assert_whole};
+use rig::nats::{Broker, BrokerOptions};
+use rig::process::{Child, Launch, Programs, Role};
+use thermowell_flow::published::{Link, Status};
+use thermowell_wire::subject::{self, stream};
+
+/// An agent by itself, on a configuration of the test's own.
+fn agent(folder: &Path, config: &str) -> Child {
+    let path = folder.join("thermowell.toml");
+    std::fs::write(&path, config).unwrap();
+    second_agent(folder, &path)
+}
+
+fn second_agent(folder: &Path, config: &Path) -> Child {
+    let args = ["run".into(), "agent".into(), "--config".into(), config.into()].to_vec();
+    let (programs, log) = (Programs::at(super::DEMO), folder.join("second.log"));
+    let launch = Launch { name: "agent".to_owned(), programs, role: Role::Thermowell, args, log };
+    Child::spawn(&launch).unwrap()
+}
+
+/// Waits for the end of an agent that cannot work: its exit code, and what it said.
+fn end(mut agent: Child, folder: &Path) -> (Option<i32>, String) {
+    let status = agent.wait(SOON).unwrap();
+    let said = house::log(&folder.join("second.log"));
+    let status = status.unwrap_or_else(|| panic!("it lives on, and says:\n{said}"));
+    (status.code(), said)
+}
+
+fn config(url: &str, port: &Path, id: &str) -> String {
+    let port = port.display();
+    format!("gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n[[boiler]]\nid = \"{id}\"\nport = \"{port}\"\n")
+}
+
+#[test]
+fn garbage_on_the_line_costs_nothing() {
+    let mut house = House::start(super::DEMO, &["--speed", "2"]);
+    let [first, second] = house.boilers().try_into().expect("two boilers");
+    house.until("samples arrive", SOON, |house| house.stored(&first));
+    for count in [1, 255, 256, 4_000, 16_384] {
+        assert_eq!(house.order(&format!("garbage {first} {count}")), format!("{count} bytes"));
+        assert_eq!(house.order(&format!("garbage {second} {count}")), format!("{count} bytes"));
+        house.catch_up(SOON);
+    }
+    assert_whole(&house.close());
+}
+
+#[test]
+fn a_wrong_boiler_id_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("nats://127.0.0.1:4222", &folder.path().join("port"), "Boiler 1");
+    let (code, said) = end(agent(folder.path(), &config), folder.path());
+    assert_eq!(code, Some(78), "{said}");
+    for word in ["thermowell.toml:7", "id", "Boiler 1"] {
+        assert!(said.contains(word), "no {word:?} in:\n{said}");
+    }
+}
+
+#[test]
+fn a_port_that_is_not_there_is_waited_for() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    house.processes.simulator.keep_down().unwrap();
+    house.processes.agent.keep_down().unwrap();
+    let port = house.folder().join("ports/b1");
+    std::fs::remove_file(&port).unwrap_or_default();
+    let log = house.processes.agent.log().to_owned();
+    std::fs::write(&log, "").unwrap();
+    house.processes.agent.bring_up().unwrap();
+    let pid = house.processes.agent.pid();
+    house.until("the agent says that the port is not there", SOON, |_| {
+        let log = house::log(&log);
+        let line = log.lines().find(|line| line.contains("serial port not open"))?;
+        (line.contains("WARN") && line.contains(port.to_str()?)).then_some(())
+    });
+    house.processes.simulator.bring_up().unwrap();
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("samples arrive", SOON, |house| house.stored(&boiler));
+    assert_eq!(house.processes.agent.pid(), pid, "the agent lives on");
+    assert_whole(&house.close());
+}
+
+#[test]
+fn a_port_in_use_ends_the_second_agent_with_the_name_of_the_first() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("samples arrive", SOON, |house| house.stored(&boiler));
+    let second = second_agent(house.folder(), &house.folder().join("thermowell.toml"));
+    let (code, said) = end(second, house.folder());
+    assert_eq!(code, Some(1), "{said}");
+    let holder = format!("is in use by process {} (", house.processes.agent.pid().expect("the first runs"));
+    assert!(said.contains(&holder), "no {holder:?} in:\n{said}");
+    assert_whole(&house.close());
+}
+
+#[test]
+fn without_a_server_the_agent_holds_and_then_delivers() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    house.processes.agent.keep_down().unwrap();
+    house.processes.broker.kill().unwrap();
+    house.processes.agent.bring_up().unwrap();
+    let pid = house.processes.agent.pid();
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("five seconds are sampled", SOON, |house| house.place(&boiler).filter(|place| place.next > 500));
+    assert_eq!(house.stored(&boiler), None);
+    house.processes.broker.restart().unwrap();
+    let ledger = house.close();
+    assert_whole(&ledger);
+    assert!(ledger.boilers[0].samples.slots > 500);
+    assert_eq!((house.processes.agent.deaths(), pid.is_some()), (0, true));
+}
+
+#[test]
+fn a_server_that_is_too_old_is_named_with_both_versions() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // It ends with the process of the tests; nobody waits for it.
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = BufReader::new(client.unwrap());
+            let info = format!(
+                "INFO {{\"server_id\":\"OLD\",\"server_name\":\"old\",\"version\":\"2.9.0\",\"go\":\"go1.19\",\"proto\":1,\
+                 \"host\":\"127.0.0.1\",\"port\":{port},\"headers\":true,\"jetstream\":true,\"max_payload\":1048576,\
+                 \"client_id\":1}}\r\n"
+            );
+            let mut goes_on = client.get_mut().write_all(info.as_bytes()).is_ok();
+            let mut line = String::new();
+            while goes_on && client.read_line(&mut line).is_ok_and(|length| length > 0) {
+                goes_on = line != "PING\r\n" || client.get_mut().write_all(b"PONG\r\n").is_ok();
+                line.clear();
+            }
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&format!("nats://127.0.0.1:{port}"), &folder.path().join("port"), "b1");
+    let (code, said) = end(agent(folder.path(), &config), folder.path());
+    assert_eq!(code, Some(1), "{said}");
+    for word in ["2.9.0", "2.15.1", &format!("127.0.0.1:{port}")] {
+        assert!(said.contains(word), "no {word:?} in:\n{said}");
+    }
+}
+
+#[test]
+fn a_stream_of_somebody_else_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = BrokerOptions::in_folder(folder.path().join("nats"));
+    let broker = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
+    let runtime = house::runtime();
+    let client = runtime.block_on(async_nats::connect(broker.url())).unwrap();
+    let context = runtime.block_on(async { jetstream::new(client) });
+    let theirs = jetstream::stream::Config {
+        name: stream::SAMPLES.to_owned(),
+        subjects: vec!["laboratory.>".to_owned()],
+        ..Default::default()
+    };
+    let mut stream = runtime.block_on(context.create_stream(theirs)).unwrap();
+    runtime.block_on(async { context.publish("laboratory.blood", "0+".into()).await.unwrap().await }).unwrap();
+    let before = runtime.block_on(stream.info()).unwrap().clone();
+
+    let config = config(&broker.url(), &folder.path().join("port"), "b1");
+    let (code, said) = end(agent(folder.path(), &config), folder.path());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("stream SAMPLES exists and is not Thermowell's"), "{said}");
+    let after = runtime.block_on(stream.info()).unwrap();
+    assert_eq!((&after.config, after.state.messages), (&before.config, 1));
+}
+
+#[test]
+fn a_scaled_clock_refuses_a_device_that_is_not_simulated() {
+    let mut house = House::start(super::DEMO, &["--speed", "5", "--boilers", "1", "--sim-arg=--real"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("the device is refused", SOON, |house| {
+        let status: Status = house.last_json(stream::STATUS, &subject::status(&boiler))?;
+        (status.link == Link::Refused).then_some(())
+    });
+    house.until("it could have sent much", SOON, |house| house.place(&boiler).filter(|place| place.next > 2_000));
+    assert_eq!(house.stored(&boiler), None);
+    let said = house::log(house.processes.agent.log());
+    let reason = "it is not simulated, but the clock is scaled: set the speed to 1";
+    assert!(said.lines().any(|line| line.contains("WARN") && line.contains(reason)), "{said}");
+    assert_eq!(house.processes.agent.stop(Duration::from_secs(10)).unwrap().and_then(|end| end.code()), Some(0));
+}
