@@ -7,6 +7,7 @@ mod cable;
 mod control;
 mod input;
 mod kills;
+mod replay;
 mod stranger;
 
 /// The multi-call binary.
