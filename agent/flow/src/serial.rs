@@ -72,7 +72,7 @@ impl Session {
     /// The last slot whose place in time still fits the arithmetic of stamps: 73 years at 10 ms.
     #[must_use]
     pub fn seq_max(&self) -> u64 {
-        (u64::MAX / 8) / u64::from(self.period_ns().max(1))
+        seq_max(&self.hello)
     }
 
     /// The oldest slot that the ring can still hold.
@@ -243,6 +243,9 @@ impl Link {
         if hello.period_us == 0 || hello.period_us > PERIOD_US_MAX {
             return Some(format!("its sampling period of {} µs is out of range", hello.period_us));
         }
+        if hello.next > seq_max(hello) {
+            return Some(format!("its next slot {} lies decades ahead", hello.next));
+        }
         let known = self.session.as_ref().map(Session::boot);
         if known.is_some_and(|known| known > hello.boot) {
             return Some(format!("its boot {} is older than one already seen", hello.boot));
@@ -305,4 +308,8 @@ impl Link {
         self.identified = Some(now);
         out.push(ToDevice::Identify);
     }
+}
+
+fn seq_max(hello: &Hello) -> u64 {
+    (u64::MAX / 8) / u64::from(hello.period_us.saturating_mul(1_000).max(1))
 }

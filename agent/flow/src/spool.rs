@@ -258,7 +258,8 @@ mod tests {
                 (first.boot.0, first.seq)
             });
             prop_assert_eq!(found, after.copied());
-            prop_assert_eq!(spool.last_end(Boot(boot)), held.range(..(boot, u64::MAX)).next_back().filter(|(b, _)| *b == boot).map(|(_, seq)| seq + 1));
+            let last = held.range((boot, 0)..(boot, u64::MAX)).next_back();
+            prop_assert_eq!(spool.last_end(Boot(boot)), last.map(|(_, seq)| seq + 1));
             spool.settle(Some(slot), Duration::ZERO);
             let behind: Vec<_> = spool.entries.values().filter(|entry| entry.record.end() > slot).collect();
             prop_assert_eq!(spool.backlog(), behind.iter().map(|entry| entry.record.slots()).sum::<u64>());

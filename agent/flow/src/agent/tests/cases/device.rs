@@ -34,8 +34,11 @@ fn a_device_that_must_not_be_read_is_refused_and_said_once() {
     let real = Hello { simulated: false, ..hello(100) };
     let newer = Hello { protocol: 2, ..hello(100) };
     let other = Hello { serial_number: "TW-2".try_into().unwrap(), ..hello(100) };
+    let ahead = Hello { next: u64::MAX - 1, oldest: 0, ..hello(100) };
     let slow = Hello { period_us: 5_000_000, ..hello(100) };
-    for (refused, why) in [(real, "not simulated"), (newer, "protocol 2"), (other, "TW-1"), (slow, "period")] {
+    for (refused, why) in
+        [(real, "not simulated"), (newer, "protocol 2"), (other, "TW-1"), (slow, "period"), (ahead, "decades")]
+    {
         let bound = Settings { serial_number: Some("TW-1".into()), simulated_only: true, ..settings() };
         let mut bench = Bench::new(bound);
         bench.tell(Input::PortOpened);

@@ -123,3 +123,17 @@ fn a_batch_that_was_moved_up_is_no_step_back_later() {
         assert!((999_000_000..=1_001_000_000).contains(&step), "{step} ns from one batch to the next");
     }
 }
+
+#[test]
+fn pongs_that_nobody_asked_for_are_old_bytes() {
+    let mut bench = Bench::new(settings());
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(None));
+    bench.tell(Input::PortOpened);
+    bench.say(&ToGateway::Hello(hello(0)));
+    bench.samples(0, 100);
+    for nonce in 70..80 {
+        bench.say(&ToGateway::Pong(Pong { nonce, device_us: 5 }));
+    }
+    assert!(bench.published().is_empty());
+}
