@@ -184,7 +184,7 @@ mod tests {
         });
         supervise(vec![stubborn, obedient("aggregator", &record)], shutdown).await.unwrap();
         assert_eq!(*record.lock().unwrap(), ["aggregator asked", "aggregator drained"]);
-        gone.await.unwrap_err();
+        timeout(Duration::from_secs(10), gone).await.expect("what is abandoned is dropped").unwrap_err();
     }
 
     #[tokio::test]

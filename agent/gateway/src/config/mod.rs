@@ -1,4 +1,4 @@
-//! The configuration: what the files say ([`document`], raw) and what was checked ([`Config`]). A `Config` is proof:
+//! The configuration: what the files say (raw, `document`) and what was checked ([`Config`]). A `Config` is proof:
 //! whoever holds one need not ask again.
 //!
 //! ```text

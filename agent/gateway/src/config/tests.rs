@@ -281,6 +281,37 @@ fn units_are_read_exactly() {
 }
 
 #[test]
+fn times_of_day_and_offsets_have_one_form() {
+    let time = |text: &str| refusal(&format!("control.target = [{{ from = \"{text}\", room = \"21 °C\" }}]\n{ONE}"));
+    for wrong in ["6:00", "006:00", "06:0", "06:60", "+6:00", "0600", "06-00", "é6:00"] {
+        assert!(time(wrong).contains("not a time of day"), "{wrong}");
+    }
+    let law = |text: &str| Config::parse(&format!("control.{text}\n{ONE}"), "t.toml").unwrap().control.law;
+    assert_eq!(law("target = [{ from = \"23:59\", room = \"21 °C\" }]").target[0].from_minute, 1439);
+    assert_eq!(law("utc_offset = \"-03:30\"").utc_offset_minutes, -210);
+    assert_eq!(law("utc_offset = \"+14:00\"").utc_offset_minutes, 840);
+    for wrong in ["+14:01", "-12:01", "+1:00", "+01:60", "01:00", "", "+01-00", "é01:00"] {
+        assert!(refusal(&format!("control.utc_offset = \"{wrong}\"\n{ONE}")).contains("utc_offset"), "{wrong}");
+    }
+}
+
+#[test]
+fn addresses_are_read_with_their_ports() {
+    let server = |url: &str| Config::parse(&format!("nats.url = \"{url}\"\n{ONE}"), "t.toml").map(|c| c.nats.address());
+    for (url, address) in [
+        ("nats://h", "h:4222"),
+        ("tls://nats.example:7", "nats.example:7"),
+        ("nats://[::1]", "[::1]:4222"),
+        ("nats://[::1]:7", "[::1]:7"),
+    ] {
+        assert_eq!(server(url).unwrap().to_string(), address, "{url}");
+    }
+    for wrong in ["nats://", "nats://:4222", "nats://::1", "nats://h:", "nats://h:65536", "nats://a b", "nats://h/x"] {
+        assert!(server(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn a_scaled_clock_has_its_epoch() {
     let text = format!("clock = {{ speed = 60, epoch = {{ monotonic_ns = 123, utc = 2026-01-07T00:00:00Z }} }}\n{ONE}");
     let clock = Config::parse(&text, "t.toml").unwrap().clock;
