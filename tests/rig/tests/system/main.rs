@@ -3,8 +3,11 @@
 //! One program, so that the tests share two cores without a queue of their own: the harness runs as many at a time as
 //! there are cores.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test, and says where")]
+
 mod cable;
 mod control;
+mod demo;
 mod input;
 mod kills;
 mod replay;

@@ -1,0 +1,66 @@
+//! `cargo demo` as people and programs start it: its arguments, its exit codes, its JSON.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn demo(arguments: &[&str]) -> Output {
+    Command::new(super::DEMO).args(arguments).output().unwrap()
+}
+
+#[test]
+fn ten_minutes_of_json_are_the_documented_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let path = kept.to_str().expect("a path in UTF-8");
+    // The hour that has begun is waited for.
+    let output = demo(&["--speed", "120", "--for", "10m", "--boilers", "2", "--json", "--keep", path]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}\n{report}");
+    let ledger: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(ledger["ok"], true);
+    let boilers = ledger["boilers"].as_array().expect("boilers");
+    let names: Vec<&str> = boilers.iter().filter_map(|boiler| boiler["boiler"].as_str()).collect();
+    assert_eq!(names, ["b1", "b2"]);
+    for boiler in boilers {
+        let hour = &boiler["hours"][0];
+        assert_eq!(hour["hour"], "2026-01-07T00:00:00Z");
+        assert_eq!(hour["partial"], true);
+        assert_eq!(hour["counted"], hour["slots"]);
+        assert!(hour["slots"].as_u64().is_some_and(|slots| slots.abs_diff(360_000) < 1_000), "{hour}");
+        assert!(hour["snapshot"].is_f64() && hour["snapshot"] == hour["reference"], "{hour}");
+        for reason in ["ring", "reboot", "missed", "invalid", "clock", "discarded", "unexplained"] {
+            assert_eq!(hour["missing"][reason], 0, "{reason}");
+        }
+    }
+    for name in ["thermowell.toml", "account", "logs/agent.log", "nats/store"] {
+        assert!(kept.join(name).exists(), "{name} is not kept");
+    }
+    refuses_a_full_folder(&kept);
+}
+
+fn refuses_a_full_folder(kept: &Path) {
+    let output = demo(&["--keep", kept.to_str().expect("a path in UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the folder is not empty"), "{said}");
+}
+
+#[test]
+fn wrong_arguments_are_named_and_end_with_2() {
+    for (arguments, word) in [
+        (["--speed", "0"].as_slice(), "--speed"),
+        (&["--boilers", "65"], "--boilers"),
+        (&["--for", "soon"], "expected a duration"),
+        (&["--replay", "file.csv"], "--column"),
+        (&["--spede", "1"], "--speed"),
+    ] {
+        let output = demo(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(word), "{arguments:?} without {word}: {said}");
+        assert!(output.stdout.is_empty());
+    }
+}
