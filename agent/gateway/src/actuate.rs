@@ -21,7 +21,11 @@ use crate::nats::Phase;
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Hands each boiler's new leases to its channel, session after session. Ends with the process.
-pub async fn follow(context: Context, mut ready: watch::Receiver<Phase>, boilers: HashMap<BoilerId, mpsc::Sender<Lease>>) {
+pub async fn follow(
+    context: Context,
+    mut ready: watch::Receiver<Phase>,
+    boilers: HashMap<BoilerId, mpsc::Sender<Lease>>,
+) {
     loop {
         if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
             return;
@@ -56,7 +60,8 @@ async fn follow_one(
         ..Config::default()
     };
     let consumer = context.create_consumer_on_stream(config, stream::LEASE).await?;
-    let mut messages = consumer.stream().heartbeat(Duration::from_secs(1)).expires(Duration::from_secs(10)).messages().await?;
+    let mut messages =
+        consumer.stream().heartbeat(Duration::from_secs(1)).expires(Duration::from_secs(10)).messages().await?;
     while let Some(message) = messages.next().await {
         let message = message?;
         let Some(channel) = subject::boiler_of(&message.subject).and_then(|boiler| boilers.get(&boiler)) else {

@@ -43,8 +43,9 @@ pub async fn ask(
     };
     match nats::compare_and_set(context, &subject, expected, lease).await {
         Stored::Yes(sequence) => Ok(Asked::Stands(sequence)),
-        Stored::Conflict | Stored::Unknown => {
-            Err(RequestError::new(format!("ask for boiler {boiler}"), "the lease was not taken; trying at the next renewal"))
-        }
+        Stored::Conflict | Stored::Unknown => Err(RequestError::new(
+            format!("ask for boiler {boiler}"),
+            "the lease was not taken; trying at the next renewal",
+        )),
     }
 }

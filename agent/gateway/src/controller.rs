@@ -232,10 +232,8 @@ impl Controller {
 /// The law with its numbers in the units that it computes in.
 fn law(law: &config::Law) -> Law {
     let point = |point: config::CurvePoint| CurvePoint { outdoor: point.outdoor.celsius(), flow: point.flow.celsius() };
-    let period = |target: &config::Target| Period {
-        from_s: u32::from(target.from_minute) * 60,
-        target: target.room.celsius(),
-    };
+    let period =
+        |target: &config::Target| Period { from_s: u32::from(target.from_minute) * 60, target: target.room.celsius() };
     let [cold, warm] = law.curve;
     Law {
         curve: Curve { cold: point(cold), warm: point(warm) },

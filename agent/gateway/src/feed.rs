@@ -1,4 +1,4 @@
-//! The feed in the stream: the events of one SAMPLES message as one atomic batch, all of them once or none.
+//! The feed in the stream: the events of some SAMPLES messages as one atomic batch, all of them once or none.
 //!
 //! The first event carries the condition that the subject still ends where we think. So a retry, a crash between two
 //! events or a second writer leaves neither a hole nor a double.
@@ -11,6 +11,9 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
 use crate::nats::{self, ACK_TIMEOUT, RequestError};
+
+/// The most events in one atomic batch: the server's limit.
+pub const EVENTS_MAX: usize = 1_000;
 
 /// The server's answer to the last message of an atomic batch.
 #[derive(Debug, Deserialize)]
@@ -37,7 +40,7 @@ pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, F
     Ok(Some((message.sequence, event)))
 }
 
-/// Publishes `events` behind sequence `expected` (0: the subject is empty) and returns the sequence of the last one.
+/// Publishes `events`, at most [`EVENTS_MAX`], behind sequence `expected` (0: the subject is empty) and returns the sequence of the last one.
 ///
 /// # Errors
 /// The server refused the batch or did not answer. Only reading the subject's end tells what happened.
@@ -51,8 +54,8 @@ pub async fn publish(
     let client = context.client();
     let subject = subject::feed(boiler).to_string();
     let Some((last, body)) = events.split_last() else { return Ok(expected) };
-    // Unique for ever: the sequence it goes behind, and the sample it begins with.
-    let id = format!("{}-{}-{}", expected, events[0].boot, events[0].seq);
+    // Unique, also against a batch that a killed aggregator left unfinished.
+    let id = client.new_inbox().replace("_INBOX.", "");
     for (index, event) in body.iter().enumerate() {
         let headers = headers(&id, index + 1, expected);
         let sent = client.publish_with_headers(subject.clone(), headers, nats::json(event).into());

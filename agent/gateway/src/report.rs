@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream;
+use async_nats::jetstream::message::PublishMessage;
 use thermowell_flow::published::{Event, EventBody, Status};
 use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;

@@ -4,11 +4,13 @@
 //! average. Each session begins at the last event of each boiler, which names the SAMPLES message that it comes from.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use thermowell_flow::feed::Feed;
+use thermowell_flow::published::FeedEvent;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject;
 use tokio::sync::watch;
@@ -16,6 +18,11 @@ use tokio::sync::watch;
 use crate::nats::{Phase, RequestError};
 use crate::{consume, feed, logs};
 
+/// SAMPLES messages that are taken at once where the feed is behind: an atomic batch costs the server tens of
+/// milliseconds whatever its size, so few large ones catch up where many small ones do not.
+const CHUNK: usize = 50;
+/// Atomic batches under way. The server allows 50 a stream.
+const AT_ONCE: usize = 16;
 /// The pause before another session.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -43,30 +50,61 @@ async fn session(context: &Context, boilers: &[BoilerId]) -> RequestError {
     }
 }
 
+type Publish<'a> = Pin<Box<dyn Future<Output = Result<(), RequestError>> + Send + 'a>>;
+
+/// One boiler's part of the feed.
+struct Lane {
+    feed: Feed,
+    /// The sequence of the last event in the stream.
+    expected: u64,
+    /// What is not there yet.
+    events: Vec<FeedEvent>,
+}
+
 async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<(), RequestError> {
-    let mut feeds = BTreeMap::new();
+    let mut lanes = BTreeMap::new();
     let mut starts = Vec::new();
     for boiler in boilers {
         let last = feed::last(context, boiler).await?;
         let expected = last.as_ref().map_or(0, |(sequence, _)| *sequence);
         let feed = Feed::new(last);
         starts.push(start(context, boiler, &feed).await?);
-        feeds.insert(boiler.clone(), (feed, expected));
+        lanes.insert(boiler.clone(), Lane { feed, expected, events: Vec::new() });
     }
     let from = starts.into_iter().min().flatten();
     let subjects = boilers.iter().map(|boiler| subject::samples(boiler).to_string()).collect();
-    let mut messages = consume::samples(context, subjects, from).await?;
-    let mut events = Vec::new();
-    while let Some(message) = messages.next().await {
-        let message = message.map_err(|error| RequestError::new("read SAMPLES for the feed", error))?;
-        let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
-        let Some(boiler) = subject::boiler_of(&message.subject) else { continue };
-        let Some((feed, expected)) = feeds.get_mut(&boiler) else { continue };
-        feed.events(info.stream_sequence, &message.payload, &mut events);
-        *expected = feed::publish(context, &boiler, *expected, &events).await?;
-        events.clear();
+    let messages = consume::samples(context, subjects, from).await?;
+    let mut chunks = messages.ready_chunks(CHUNK);
+    while let Some(chunk) = chunks.next().await {
+        for message in chunk {
+            let message = message.map_err(|error| RequestError::new("read SAMPLES for the feed", error))?;
+            let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
+            let lane = subject::boiler_of(&message.subject).and_then(|boiler| lanes.get_mut(&boiler));
+            if let Some(lane) = lane {
+                lane.feed.events(info.stream_sequence, &message.payload, &mut lane.events);
+            }
+        }
+        let mut publishes: Vec<Publish<'_>> = Vec::with_capacity(lanes.len());
+        for (boiler, lane) in &mut lanes {
+            publishes.push(Box::pin(lane.publish(context, boiler)));
+        }
+        let mut publishes = futures_util::stream::iter(publishes).buffer_unordered(AT_ONCE);
+        while let Some(published) = publishes.next().await {
+            published?;
+        }
     }
     Ok(())
+}
+
+impl Lane {
+    /// Publishes what has gathered, one atomic batch behind the other.
+    async fn publish(&mut self, context: &Context, boiler: &BoilerId) -> Result<(), RequestError> {
+        for events in self.events.chunks(feed::EVENTS_MAX) {
+            self.expected = feed::publish(context, boiler, self.expected, events).await?;
+        }
+        self.events.clear();
+        Ok(())
+    }
 }
 
 /// Where to begin: at the message that the last event came from; at the beginning, where SAMPLES has another one there or
