@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config.parse` | can the configuration be read, is each value fine? |
 //! | `config.relations` | do the values go together? |
-//! | `port.present`, `port.access`, `port.free` | for each boiler: is the port there, may we use it, does nobody else? |
+//! | `port.present`, `port.access`, `port.free` | for each boiler: is the port there, ours to use, nobody else's? |
 //! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
 //! | `nats.login` | does it let us in? |
 //! | `nats.sync-interval` | does it sync as often as the configuration believes? |
