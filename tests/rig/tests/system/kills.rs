@@ -27,7 +27,8 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     let mut victims: Vec<&str> = NAMES.iter().flat_map(|name| [*name; KILLS as usize]).collect();
     victims.shuffle(&mut random);
 
-    let mut house = House::start(super::DEMO, &["--speed", "1", "--feed"]);
+    // Small batches: fifty publishes a second and boiler for a death to hit.
+    let mut house = House::start(super::DEMO, &["--speed", "1", "--feed", "--batch", "2"]);
     for boiler in house.boilers() {
         house.until("samples arrive", SOON, |house| house.stored(&boiler));
     }
