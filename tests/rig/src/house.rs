@@ -85,7 +85,7 @@ pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs a few files only")
 }
 
-/// The words of [`thermowell`]'s logs behind each other, without the time in front of each line.
+/// What a log says; nothing where it cannot be read.
 #[must_use]
 pub fn log(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()

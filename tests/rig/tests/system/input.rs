@@ -125,7 +125,7 @@ fn a_server_that_is_too_old_is_named_with_both_versions() {
         for client in listener.incoming() {
             let mut client = BufReader::new(client.unwrap());
             let info = format!(
-                "INFO {{\"server_id\":\"OLD\",\"server_name\":\"old\",\"version\":\"2.9.0\",\"go\":\"go1.19\",\"proto\":1,\
+                "INFO {{\"server_id\":\"OLD\",\"server_name\":\"old\",\"version\":\"2.9.0\",\"proto\":1,\
                  \"host\":\"127.0.0.1\",\"port\":{port},\"headers\":true,\"jetstream\":true,\"max_payload\":1048576,\
                  \"client_id\":1}}\r\n"
             );
