@@ -1,6 +1,6 @@
 //! The agent: one task per boiler between its serial port and SAMPLES.
 //!
-//! The task is a boring loop: it hands what happened to [`flow::Agent`] and carries out what that decides. Nothing
+//! The task is a boring loop: it hands what happened to `flow::Agent` and carries out what that decides. Nothing
 //! here knows a sequence number.
 
 mod boiler;

@@ -40,7 +40,8 @@ pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, F
     Ok(Some((message.sequence, event)))
 }
 
-/// Publishes `events`, at most [`EVENTS_MAX`], behind sequence `expected` (0: the subject is empty) and returns the sequence of the last one.
+/// Publishes `events`, at most [`EVENTS_MAX`], behind sequence `expected` (0: the subject is empty) and returns the
+/// sequence of the last one.
 ///
 /// # Errors
 /// The server refused the batch or did not answer. Only reading the subject's end tells what happened.

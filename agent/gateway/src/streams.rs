@@ -158,7 +158,10 @@ fn is_overlap(error: &CreateStreamError) -> bool {
 }
 
 fn is_absent(error: &async_nats::jetstream::context::GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
+    matches!(
+        error.kind(),
+        GetStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND
+    )
 }
 
 /// What the stream should become: ours in limits, the union in subjects.

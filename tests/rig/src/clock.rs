@@ -1,6 +1,25 @@
-//! The rig's one clock: how long something takes. Calendar time is the gateway's and the simulator's business.
+//! The rig's clocks: how long something takes, and where a run lies in time, which is handed to every process of it.
 
 use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// CLOCK_BOOTTIME in nanoseconds: the axis that every process of a run shares.
+#[must_use]
+pub fn boottime_ns() -> i64 {
+    ns(ClockId::Boottime)
+}
+
+/// True UTC, nanoseconds since 1970.
+#[must_use]
+pub fn realtime_ns() -> i64 {
+    ns(ClockId::Realtime)
+}
+
+fn ns(clock: ClockId) -> i64 {
+    let now = clock_gettime(clock);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
 
 /// A point in time from which the rig measures.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! One boiler's task: port, server and clock on one side, [`flow::Agent`] on the other.
+//! One boiler's task: port, server and clock on one side, `flow::Agent` on the other.
 
 use std::future::{Future, pending};
 use std::io;
@@ -209,7 +209,8 @@ impl Boiler {
             }
             Ok(count) => self.step(Input::Bytes(&buffer[..count])),
             Err(error) => {
-                tracing::warn!(boiler = %self.config.id, port = %self.config.port.display(), %error, "serial port lost");
+                let port = self.config.port.display();
+                tracing::warn!(boiler = %self.config.id, %port, %error, "serial port lost");
                 self.close();
             }
         }

@@ -1,4 +1,4 @@
-//! One boiler in the aggregator: [`flow::Aggregator`] and its two publishes, each one at a time.
+//! One boiler in the aggregator: `flow::Aggregator` and its two publishes, each one at a time.
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::message::PublishMessage;

@@ -107,8 +107,8 @@ impl Lane {
     }
 }
 
-/// Where to begin: at the message that the last event came from; at the beginning, where SAMPLES has another one there or
-/// none, because it began anew.
+/// Where to begin: at the message that the last event came from; at the beginning, where SAMPLES has another one there
+/// or none, because it began anew.
 async fn start(context: &Context, boiler: &BoilerId, feed: &Feed) -> Result<Option<u64>, RequestError> {
     let Some(from) = feed.replay_from() else { return Ok(None) };
     let found = consume::message(context, from, &subject::samples(boiler)).await?;

@@ -6,9 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::options::Options;
+use crate::clock::{boottime_ns, realtime_ns};
 use crate::nats::{Broker, BrokerError, BrokerOptions, NatsServer};
 use crate::process::{Launch, ProcessError, Programs, Role, Supervised};
 
@@ -63,9 +62,9 @@ impl Plan {
     /// A run in `folder` that begins in a moment.
     #[must_use]
     pub fn in_folder(folder: &Path, speed: u32) -> Self {
-        let now = ns(ClockId::Boottime);
+        let now = boottime_ns();
         let lead = i64::try_from(LEAD.as_nanos()).unwrap_or(0);
-        let epoch_utc_ns = if speed == 1 { ns(ClockId::Realtime) + lead } else { SIMULATED_START_NS };
+        let epoch_utc_ns = if speed == 1 { realtime_ns() + lead } else { SIMULATED_START_NS };
         let epoch_monotonic_ns = u64::try_from(now + lead).unwrap_or(0);
         Self { folder: folder.to_owned(), epoch_monotonic_ns, epoch_utc_ns, speed }
     }
@@ -73,14 +72,14 @@ impl Plan {
     /// Simulated time since the devices booted; zero before.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        let now = u64::try_from(ns(ClockId::Boottime)).unwrap_or(0);
+        let now = u64::try_from(boottime_ns()).unwrap_or(0);
         Duration::from_nanos(now.saturating_sub(self.epoch_monotonic_ns)) * self.speed
     }
 
     /// UTC now, as this run counts it, in nanoseconds.
     #[must_use]
     pub fn utc_ns(&self) -> i64 {
-        let real = i128::from(ns(ClockId::Boottime)) - i128::from(self.epoch_monotonic_ns);
+        let real = i128::from(boottime_ns()) - i128::from(self.epoch_monotonic_ns);
         let utc = i128::from(self.epoch_utc_ns) + real * i128::from(self.speed);
         i64::try_from(utc).unwrap_or(i64::MAX)
     }
@@ -96,11 +95,6 @@ impl Plan {
     pub fn console(&self) -> PathBuf {
         self.folder.join("console")
     }
-}
-
-fn ns(clock: ClockId) -> i64 {
-    let now = clock_gettime(clock);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
 /// Every process of a run.
