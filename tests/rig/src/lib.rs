@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod demo;
+pub mod figures;
 pub mod guard;
 pub mod house;
 pub mod nats;

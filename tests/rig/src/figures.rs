@@ -1,0 +1,183 @@
+//! `cargo figures`: what the system costs and how fast it is, measured on this machine.
+//!
+//! Every figure comes from processes that really run: the roles, nats-server and the simulator, each its own process,
+//! read from outside. The budgets are those of the design; nothing else here is a constant of the result.
+
+mod recovery;
+mod replay;
+mod shape;
+mod stand;
+mod steady;
+mod usage;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use firmware_sim::account::AccountError;
+
+use self::shape::Figure;
+use self::stand::Bench;
+use crate::demo::setup::SetupError;
+use crate::nats::{BrokerError, NatsError, locate};
+use crate::process::{ProcessError, Programs};
+
+/// The first argument that asks for the measurements.
+pub const WORD: &str = "figures";
+
+/// Measures what Thermowell costs and how fast it is, on this machine, in less than four minutes.
+///
+/// Set THERMOWELL_BIN to measure another program than the demo's, for example the one that is shipped.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cargo figures", bin_name = "cargo figures --")]
+pub struct Options {
+    /// How long each steady state is watched, in seconds; half a minute is three syncs of nats-server
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
+    window: u64,
+    /// Only what was named: steady, batch-of-1, recovery, replay, codec, size; may be repeated
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// The static binary whose size is told
+    #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-musl/dist/thermowell")]
+    binary: PathBuf,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// One boiler at 100 Hz, a second in a batch: processor, memory, bytes, latency.
+    Steady,
+    /// The same with each sample in a batch of its own: latency.
+    #[value(name = "batch-of-1")]
+    BatchOf1,
+    /// Starts after a SIGKILL, and what an absence of the server left behind.
+    Recovery,
+    /// An aggregator reads a long stream.
+    Replay,
+    /// Packing and unpacking.
+    Codec,
+    /// The binary's size.
+    Size,
+}
+
+/// Why something could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum FiguresError {
+    /// There is no usable nats-server.
+    #[error("find nats-server")]
+    Server(#[source] NatsError),
+    /// The system cannot be set up.
+    #[error("set up")]
+    Setup(#[source] SetupError),
+    /// nats-server does not do as told.
+    #[error("handle nats-server")]
+    Broker(#[source] BrokerError),
+    /// A process does not do as told.
+    #[error("handle a process")]
+    Process(#[source] ProcessError),
+    /// A file or folder.
+    #[error("{path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The measuring connection.
+    #[error("{operation}")]
+    Nats {
+        /// What was tried.
+        operation: &'static str,
+        /// What the client said.
+        #[source]
+        source: async_nats::Error,
+    },
+    /// The simulator's account.
+    #[error("the simulator's account")]
+    Account(#[source] AccountError),
+    /// What must happen does not.
+    #[error("not within {} s: {what}", limit.as_secs())]
+    Late {
+        /// It.
+        what: &'static str,
+        /// The patience.
+        limit: Duration,
+    },
+}
+
+/// Measures with the arguments of the command line behind [`WORD`].
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options = match Options::try_parse_from([OsString::from(WORD)].into_iter().chain(args)) {
+        Ok(options) => options,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+        }
+    };
+    let printed = measure(&options).map(|figures| print(&options, &figures));
+    match printed {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("figures: {}", thermowell::logs::chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<Vec<Figure>, FiguresError> {
+    let bench = Bench {
+        server: locate(&mut |progress| say(progress)).map_err(FiguresError::Server)?,
+        programs: Programs::of_this_process().map_err(FiguresError::Process)?,
+        window: Duration::from_secs(options.window),
+    };
+    let wanted = |part: Part| {
+        let wanted = options.only.is_empty() || options.only.contains(&part);
+        if wanted {
+            say(&format!("measuring: {part:?}"));
+        }
+        wanted
+    };
+    let mut figures = Vec::new();
+    if wanted(Part::Steady) {
+        figures.extend(steady::batch_of_100(&bench)?);
+    }
+    if wanted(Part::BatchOf1) {
+        figures.extend(steady::batch_of_1(&bench)?);
+    }
+    if wanted(Part::Recovery) {
+        figures.extend(recovery::measure(&bench)?);
+    }
+    if wanted(Part::Replay) {
+        figures.push(replay::aggregator(&bench, 1, 50_000)?);
+        figures.push(replay::aggregator(&bench, 100, 1_000)?);
+    }
+    if wanted(Part::Codec) {
+        figures.extend(replay::codec());
+    }
+    if wanted(Part::Size) {
+        figures.push(shape::size(&options.binary));
+    }
+    Ok(figures)
+}
+
+fn print(options: &Options, figures: &[Figure]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if options.json {
+        return writeln!(out, "{}", serde_json::to_string_pretty(figures)?);
+    }
+    write!(out, "{}", shape::table(figures))
+}
+
+/// A line for people, beside the report.
+fn say(line: &str) {
+    // Nobody is left to tell that standard error is closed.
+    writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
+}

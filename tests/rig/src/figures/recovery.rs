@@ -1,0 +1,121 @@
+//! How long it takes to be back after a SIGKILL, and to catch up with what has gathered.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use thermowell_wire::subject::wildcard;
+use thermowell_wire::{batch, subject};
+
+use super::FiguresError;
+use super::shape::{Budget, Figure, millis, percentile, real};
+use super::stand::{Bench, PATIENCE, Stand};
+use crate::clock::Stopwatch;
+use crate::demo;
+
+/// An hour of history in a quarter of a minute.
+const SPEED: u32 = 240;
+/// Simulated time before anything is killed: the hour, and what the agent and the aggregator need to begin.
+const HISTORY: Duration = Duration::from_secs(65 * 60);
+/// The share of the hour that an average must cover to be that of an hour.
+const WHOLE: f64 = 0.95;
+/// How often each start is measured.
+const STARTS: usize = 5;
+/// How long the server is away.
+const AWAY: Duration = Duration::from_secs(8);
+/// Samples a device takes in one of its seconds.
+const RATE: u64 = 100;
+/// Simulated time by which a live agent is behind: two batches.
+const LIVE: Duration = Duration::from_millis(2_000);
+
+/// Everything that is killed.
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
+    let mut stand = Stand::start(bench, SPEED, 100)?;
+    stand.settle(Duration::ZERO)?;
+    while let Some(left) = HISTORY.checked_sub(stand.plan.elapsed()).filter(|left| !left.is_zero()) {
+        stand.pass(left / SPEED);
+    }
+    let mut states = stand.listen(wildcard::STATE)?;
+    stand.state(&mut states, "an average of a whole hour", |state| state.coverage > WHOLE)?;
+    let aggregator = aggregator(&mut stand)?;
+    let agent = agent(&mut stand)?;
+    let caught_up = outage(&mut stand)?;
+    Ok(vec![aggregator, agent, caught_up])
+}
+
+fn aggregator(stand: &mut Stand) -> Result<Figure, FiguresError> {
+    let mut took = Vec::new();
+    for _ in 0..STARTS {
+        stand.processes.aggregator.keep_down().map_err(FiguresError::Process)?;
+        // From here on only the new one speaks.
+        let mut states = stand.listen(wildcard::STATE)?;
+        let watch = Stopwatch::start();
+        stand.processes.aggregator.bring_up().map_err(FiguresError::Process)?;
+        let whole = |state: &thermowell_flow::published::State| state.average.is_some() && state.coverage > WHOLE;
+        stand.state(&mut states, "an average after a start", whole)?;
+        took.push(millis(watch.elapsed()));
+    }
+    took.sort_by(f64::total_cmp);
+    let worst = percentile(&took, 1.0);
+    let how = format!(
+        "SIGKILL; from exec to the first state with a whole hour's average, median of {STARTS}, worst {worst:.0} ms"
+    );
+    Ok(Figure::new("restart of the aggregator", percentile(&took, 0.5), "ms", Budget::AtMost(150.0), how))
+}
+
+fn agent(stand: &mut Stand) -> Result<Figure, FiguresError> {
+    let mut took = Vec::new();
+    for _ in 0..STARTS {
+        stand.processes.agent.keep_down().map_err(FiguresError::Process)?;
+        let mut samples = stand.listen(&subject::samples(&demo::boiler(1)))?;
+        let watch = Stopwatch::start();
+        stand.processes.agent.bring_up().map_err(FiguresError::Process)?;
+        let first = stand.wait_for(tokio::time::timeout(PATIENCE, samples.next()));
+        first.map_err(|_| FiguresError::Late { what: "a batch after a start", limit: PATIENCE })?;
+        took.push(millis(watch.elapsed()));
+    }
+    took.sort_by(f64::total_cmp);
+    let worst = percentile(&took, 1.0);
+    let how = format!("SIGKILL; from exec to the first batch, median of {STARTS}, worst {worst:.0} ms");
+    Ok(Figure::new("restart of the agent", percentile(&took, 0.5), "ms", Budget::None, how))
+}
+
+/// nats-server is killed and comes back; the agent hands over what it holds while more arrives.
+fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
+    // What the agent's last start left to do is not the outage's.
+    let live = |stand: &Stand, end: u64| {
+        let sampled = u64::try_from(stand.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
+        let behind = u64::try_from((LIVE * SPEED / 20).as_millis()).unwrap_or(0) * RATE / 1_000;
+        end + behind >= sampled
+    };
+    stand.until("the agent is live", |stand| stand.stored().filter(|end| live(stand, end.seq)))?;
+    stand.processes.broker.kill().map_err(FiguresError::Broker)?;
+    stand.pass(AWAY);
+    let mut samples = stand.listen_anew()?;
+    let first = stand.wait_for(tokio::time::timeout(PATIENCE, samples.next()));
+    let late = |_| FiguresError::Late { what: "a batch after the server's return", limit: PATIENCE };
+    let first = first.map_err(late)?.and_then(|message| Some(batch::decode(&message.payload).ok()?.end()));
+    let watch = Stopwatch::start();
+    let search = async {
+        while let Some(message) = samples.next().await {
+            let end = batch::decode(&message.payload).ok().map(|packed| packed.end().seq);
+            if let Some(end) = end.filter(|end| live(stand, *end)) {
+                return Some(end);
+            }
+        }
+        None
+    };
+    let last = stand.wait_for(tokio::time::timeout(PATIENCE, search));
+    let took = watch.elapsed();
+    let (Some(first), Ok(Some(last))) = (first, last) else {
+        return Err(FiguresError::Late { what: "the backlog is gone", limit: PATIENCE });
+    };
+    let samples = last.saturating_sub(first.seq);
+    let how = format!(
+        "nats-server killed for {} s at speed {SPEED}: {samples} samples in {:.0} ms, in order, \
+         each batch acknowledged before the next",
+        AWAY.as_secs(),
+        millis(took)
+    );
+    let rate = real(samples) / took.as_secs_f64();
+    Ok(Figure::new("catching up, agent, one boiler", rate, "samples/s", Budget::AtLeast(500_000.0), how))
+}

@@ -1,0 +1,192 @@
+//! How fast a long stream is read again, and what packing costs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::{Client, Subscriber};
+use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
+use thermowell_flow::published::State;
+use thermowell_wire::batch::{self, BatchHeader, ClockQuality, Packed};
+use thermowell_wire::subject::{self, stream, wildcard};
+use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Reading};
+
+use super::FiguresError;
+use super::shape::{Budget, Figure, real};
+use super::stand::{Bench, LOOK, PATIENCE, failed, folder, runtime};
+use crate::clock::Stopwatch;
+use crate::demo::boiler;
+use crate::nats::{Broker, BrokerOptions};
+use crate::process::{Launch, Role, Supervised};
+
+/// Samples in a batch: a second.
+const COUNT: u16 = 100;
+/// Publishes under way at once.
+const IN_FLIGHT: u64 = 500;
+/// What a packed batch takes at the most.
+const SPACE: usize = 4_096;
+
+/// One aggregator without snapshots reads `seconds` batches of each boiler from a stream that is there already.
+pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Figure, FiguresError> {
+    let folder = folder()?;
+    let options = BrokerOptions::in_folder(folder.path().join("nats"));
+    let broker = Broker::start(&bench.server, &bench.programs, options).map_err(FiguresError::Broker)?;
+    let config = folder.path().join("thermowell.toml");
+    fs::write(&config, configuration(&broker, boilers, folder.path()))
+        .map_err(|source| FiguresError::File { path: config.clone(), source })?;
+    let launch = Launch {
+        name: "aggregator".to_owned(),
+        programs: bench.programs.clone(),
+        role: Role::Thermowell,
+        args: vec!["run".into(), "aggregator".into(), "--config".into(), config.into()],
+        log: folder.path().join("aggregator.log"),
+    };
+    let runtime = runtime()?;
+    // The streams are the product's to make.
+    let mut role = Supervised::start(launch).map_err(FiguresError::Process)?;
+    let client = runtime.block_on(async_nats::connect(broker.url()));
+    let client = client.map_err(|error| failed("connect")(error.into()))?;
+    runtime.block_on(streams_are_there(&client))?;
+    role.stop(PATIENCE).map_err(FiguresError::Process)?;
+    runtime.block_on(publish(&client, boilers, seconds))?;
+    let mut states = runtime.block_on(async {
+        let states = client.subscribe(wildcard::STATE).await.map_err(|error| failed("subscribe")(error.into()))?;
+        client.flush().await.map_err(|error| failed("subscribe")(error.into()))?;
+        Ok(states)
+    })?;
+    let watch = Stopwatch::start();
+    role.bring_up().map_err(FiguresError::Process)?;
+    let end = seconds * u64::from(COUNT) - 1;
+    let done = runtime.block_on(tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)));
+    let took = watch.elapsed();
+    done.map_err(|_| FiguresError::Late { what: "the aggregator reaches the end", limit: PATIENCE })?;
+    let samples = u64::from(boilers) * seconds * u64::from(COUNT);
+    let (what, bound) = match boilers {
+        1 => ("catching up, aggregator, one boiler".to_owned(), 500_000.0),
+        n => (format!("catching up, aggregator, {n} boilers"), 5_000_000.0),
+    };
+    let how = format!(
+        "{samples} synthetic samples in SAMPLES, no snapshot; from exec to the last boiler's last state, {:.2} s",
+        took.as_secs_f64()
+    );
+    Ok(Figure::new(what, real(samples) / took.as_secs_f64(), "samples/s", Budget::AtLeast(bound), how))
+}
+
+fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
+    let mut text = format!(
+        "gateway = \"figures\"\n\n[nats]\nurl = \"{}\"\nmonitor = \"{}\"\n\n[clock]\nassume_synced = true\n",
+        broker.url(),
+        broker.monitor_url()
+    );
+    for id in (1..=boilers).map(boiler) {
+        let port = folder.join(id.as_str());
+        let _always_fits = write!(text, "\n[[boiler]]\nid = \"{id}\"\nport = \"{}\"\n", port.display());
+    }
+    text
+}
+
+async fn streams_are_there(client: &Client) -> Result<(), FiguresError> {
+    let context = jetstream::new(client.clone());
+    let watch = Stopwatch::start();
+    // SNAPSHOT is made after SAMPLES.
+    while context.get_stream(stream::SNAPSHOT).await.is_err() {
+        if watch.left_of(PATIENCE).is_none() {
+            return Err(FiguresError::Late { what: "the streams are made", limit: PATIENCE });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// The boilers in turn, second by second, as a fleet would.
+async fn publish(client: &Client, boilers: u16, seconds: u64) -> Result<(), FiguresError> {
+    let context = jetstream::new(client.clone());
+    let ids: Vec<BoilerId> = (1..=boilers).map(boiler).collect();
+    let length_ns = i64::try_from(seconds).unwrap_or(0) * 1_000_000_000;
+    let start_ns = crate::clock::realtime_ns() - length_ns;
+    let readings = readings();
+    let mut acks = Vec::new();
+    let mut under_way = 0;
+    for second in 0..seconds {
+        for id in &ids {
+            let payload = pack(&header(second, start_ns), &readings);
+            let ack = context.publish(subject::samples(id).to_string(), payload.into()).await;
+            acks.push(ack.map_err(|error| failed("publish")(error.into()))?.into_future());
+            under_way += 1;
+            if under_way == IN_FLIGHT {
+                try_join_all(acks.drain(..)).await.map_err(|error| failed("publish")(error.into()))?;
+                under_way = 0;
+            }
+        }
+    }
+    try_join_all(acks).await.map_err(|error| failed("publish")(error.into()))?;
+    Ok(())
+}
+
+async fn all_at(states: &mut Subscriber, boilers: u16, end: u64) {
+    let mut there: BTreeMap<BoilerId, u64> = BTreeMap::new();
+    while let Some(message) = states.next().await {
+        if let Ok(state) = serde_json::from_slice::<State>(&message.payload) {
+            there.insert(state.boiler, state.slot.seq);
+        }
+        if there.len() == usize::from(boilers) && there.values().all(|seq| *seq >= end) {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+fn header(second: u64, start_ns: i64) -> BatchHeader {
+    BatchHeader {
+        device: 1,
+        boot: Boot::new(1, 1),
+        seq: second * u64::from(COUNT),
+        count: COUNT,
+        first_utc_ns: start_ns + i64::try_from(second).unwrap_or(0) * 1_000_000_000,
+        period_ns: 10_000_000,
+        clock: ClockQuality::Synced,
+        simulated: true,
+    }
+}
+
+/// A second of a warm pipe: the last two digits move.
+fn readings() -> Vec<Reading> {
+    let noise = |n: u16| 5_500 + i16::try_from((n * 37) % 23).unwrap_or(0);
+    (0..COUNT).map(|n| Reading::new(CentiCelsius(noise(n)), Quality::Ok, true, false, true)).collect()
+}
+
+fn pack(header: &BatchHeader, readings: &[Reading]) -> Vec<u8> {
+    let mut space = [0; SPACE];
+    batch::encode_batch(header, readings, &mut space).expect("a hundred readings fit").to_vec()
+}
+
+/// Nanoseconds a sample to pack and to unpack, in this thread.
+pub(super) fn codec() -> Vec<Figure> {
+    const ROUNDS: u32 = 20_000;
+    let (header, readings) = (header(0, 0), readings());
+    let per_sample = |took: Duration| took.as_secs_f64() * 1e9 / f64::from(ROUNDS) / f64::from(COUNT);
+    let mut space = [0; SPACE];
+    let watch = Stopwatch::start();
+    for _ in 0..ROUNDS {
+        black_box(batch::encode_batch(black_box(&header), black_box(&readings), &mut space).ok());
+    }
+    let packing = watch.elapsed();
+    let packed = pack(&header, &readings);
+    let watch = Stopwatch::start();
+    for _ in 0..ROUNDS {
+        if let Ok(Packed::Batch(batch)) = batch::decode(black_box(&packed)) {
+            black_box(batch.readings().map(|reading| i64::from(reading.temperature.0)).sum::<i64>());
+        }
+    }
+    let unpacking = watch.elapsed();
+    let how = format!("{ROUNDS} batches of {COUNT}, {} B each", packed.len());
+    vec![
+        Figure::new("packing", per_sample(packing), "ns a sample", Budget::None, how.clone()),
+        Figure::new("unpacking and adding up", per_sample(unpacking), "ns a sample", Budget::None, how),
+    ]
+}

@@ -1,0 +1,166 @@
+//! A figure, its budget, and the table of them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What the binary may weigh.
+const SIZE_MAX: f64 = 8.0;
+
+/// What is promised of a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Budget {
+    /// Nothing: it is told for comparison.
+    None,
+    /// It is at most this.
+    AtMost(f64),
+    /// It is at least this.
+    AtLeast(f64),
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Figure {
+    /// What.
+    pub(super) what: String,
+    /// How much; none where it could not be measured.
+    pub(super) measured: Option<f64>,
+    /// Of what.
+    pub(super) unit: &'static str,
+    /// What is promised.
+    pub(super) budget: Budget,
+    /// Whether that is kept; none without a promise or a measurement.
+    pub(super) ok: Option<bool>,
+    /// How it was measured.
+    pub(super) how: String,
+}
+
+impl Figure {
+    /// A line.
+    pub(super) fn new(
+        what: impl Into<String>,
+        measured: f64,
+        unit: &'static str,
+        budget: Budget,
+        how: impl Into<String>,
+    ) -> Self {
+        let ok = match budget {
+            Budget::None => None,
+            Budget::AtMost(bound) => Some(measured <= bound),
+            Budget::AtLeast(bound) => Some(measured >= bound),
+        };
+        Self { what: what.into(), measured: Some(measured), unit, budget, ok, how: how.into() }
+    }
+}
+
+/// A count as a number to reckon with.
+#[expect(clippy::cast_precision_loss, reason = "what is counted here stays far below 2^53")]
+pub(super) fn real(count: u64) -> f64 {
+    count as f64
+}
+
+/// A duration in milliseconds.
+pub(super) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// The value below which the share `p` of `sorted` lies; 0 of nothing.
+pub(super) fn percentile(sorted: &[f64], p: f64) -> f64 {
+    let share = Duration::from_secs(u64::try_from(sorted.len()).unwrap_or(0)).mul_f64(p);
+    let rank = usize::try_from(share.as_secs()).unwrap_or(0);
+    sorted.get(rank).or(sorted.last()).copied().unwrap_or(0.0)
+}
+
+/// The static binary's size.
+pub(super) fn size(binary: &Path) -> Figure {
+    let what = "the static, stripped binary";
+    let build = "`cargo build --profile dist --target x86_64-unknown-linux-musl -p thermowell`";
+    match std::fs::read(binary) {
+        Ok(bytes) => {
+            let size = real(u64::try_from(bytes.len()).unwrap_or(0)) / 1e6;
+            let dynamic = bytes.windows(10).any(|name| name == b"/ld-linux-" || name == b"/ld-musl-x");
+            let how = if dynamic { "NOT static: it names a dynamic loader" } else { build };
+            Figure::new(what, size, "MB", Budget::AtMost(SIZE_MAX), how)
+        }
+        Err(_) => Figure {
+            what: what.to_owned(),
+            measured: None,
+            unit: "MB",
+            budget: Budget::AtMost(SIZE_MAX),
+            ok: None,
+            how: format!("not there; build it with {build}, or name it with --binary"),
+        },
+    }
+}
+
+/// The figures as a table for people, which is Markdown too.
+pub(super) fn table(figures: &[Figure]) -> String {
+    let mut text = String::from("| figure | measured | budget | | how |\n|---|---|---|---|---|\n");
+    for figure in figures {
+        let unit = figure.unit;
+        let measured = figure.measured.map_or("–".to_owned(), |value| format!("{} {unit}", number(value)));
+        let budget = match figure.budget {
+            Budget::None => "–".to_owned(),
+            Budget::AtMost(bound) => format!("≤ {} {unit}", number(bound)),
+            Budget::AtLeast(bound) => format!("≥ {} {unit}", number(bound)),
+        };
+        let ok = match figure.ok {
+            Some(true) => "ok",
+            Some(false) => "**MISSED**",
+            None => "",
+        };
+        let _always_fits = writeln!(text, "| {} | {measured} | {budget} | {ok} | {} |", figure.what, figure.how);
+    }
+    text
+}
+
+/// Three digits that mean something; thousands apart.
+fn number(value: f64) -> String {
+    if value >= 1_000.0 {
+        let digits = format!("{value:.0}");
+        let mut text = String::new();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        return text;
+    }
+    let text = if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") };
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, text) in [(0.0, "0"), (0.7, "0.7"), (11.234, "11.23"), (450.4, "450"), (5_000_000.0, "5,000,000")] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn a_budget_is_kept_or_missed() {
+        let figure = |measured, budget| Figure::new("x", measured, "ms", budget, "");
+        assert_eq!(figure(1.0, Budget::None).ok, None);
+        assert_eq!(figure(1.0, Budget::AtMost(1.0)).ok, Some(true));
+        assert_eq!(figure(1.1, Budget::AtMost(1.0)).ok, Some(false));
+        assert_eq!(figure(0.9, Budget::AtLeast(1.0)).ok, Some(false));
+        assert!(table(&[figure(1.1, Budget::AtMost(1.0))]).contains("| x | 1.1 ms | ≤ 1 ms | **MISSED** |"));
+    }
+
+    #[test]
+    fn percentiles_are_ranks() {
+        let values: Vec<f64> = (0..100u32).map(f64::from).collect();
+        assert!((percentile(&values, 0.5) - 50.0).abs() < f64::EPSILON);
+        assert!((percentile(&values, 0.99) - 99.0).abs() < f64::EPSILON);
+        assert!((percentile(&values, 1.0) - 99.0).abs() < f64::EPSILON);
+        assert!(percentile(&[], 0.5).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,92 @@
+//! What a process has used, as the kernel counts it.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::FiguresError;
+
+/// The kernel tells processor time in hundredths of a second, on every architecture that we build for.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a process has used since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Processor time, of all its threads, ours and the kernel's for us.
+    pub(super) cpu: Duration,
+    /// Resident memory now, KiB.
+    pub(super) resident_kib: u64,
+    /// The most resident memory that it ever had, KiB.
+    pub(super) peak_kib: u64,
+    /// Bytes that it read with read(2): serial ports, but no sockets.
+    pub(super) read: u64,
+    /// Bytes of the pages that it made dirty and that go to a block device.
+    pub(super) written: u64,
+}
+
+impl Usage {
+    /// Asks the kernel.
+    pub(super) fn of(pid: u32) -> Result<Self, FiguresError> {
+        let read = |name: &str| {
+            let path = PathBuf::from(format!("/proc/{pid}/{name}"));
+            fs::read_to_string(&path).map_err(|source| FiguresError::File { path, source })
+        };
+        let (stat, status, io) = (read("stat")?, read("status")?, read("io")?);
+        Self::parse(&stat, &status, &io).ok_or_else(|| FiguresError::File {
+            path: PathBuf::from(format!("/proc/{pid}")),
+            source: io::Error::from(io::ErrorKind::InvalidData),
+        })
+    }
+
+    fn parse(stat: &str, status: &str, io: &str) -> Option<Self> {
+        // The name in brackets may hold anything; behind it, state is word 1, utime and stime are words 12 and 13.
+        let (_, words) = stat.rsplit_once(')')?;
+        let ticks =
+            words.split_whitespace().skip(11).take(2).map(|word| word.parse::<u32>().ok()).sum::<Option<u32>>()?;
+        let field = |text: &str, name: &str| -> Option<u64> {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            value.split_whitespace().next()?.parse().ok()
+        };
+        Some(Self {
+            cpu: TICK * ticks,
+            resident_kib: field(status, "VmRSS")?,
+            peak_kib: field(status, "VmHWM")?,
+            read: field(io, "rchar")?,
+            written: field(io, "write_bytes")?,
+        })
+    }
+
+    /// What it has used since `before`; memory is what it has now.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            read: self.read.saturating_sub(before.read),
+            written: self.written.saturating_sub(before.written),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_texts_are_read() {
+        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0";
+        let status = "Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t   10 kB\n";
+        let io = "rchar: 5\nwchar: 6\nread_bytes: 1\nwrite_bytes: 4096\ncancelled_write_bytes: 0\n";
+        let usage = Usage::parse(stat, status, io).unwrap();
+        let expected = Usage { cpu: Duration::from_secs(2), resident_kib: 10, peak_kib: 12, read: 5, written: 4096 };
+        assert_eq!(usage, expected);
+        assert_eq!(Usage::parse("7 (a", status, io), None);
+        assert_eq!(Usage::parse(stat, "", io), None);
+    }
+
+    #[test]
+    fn our_own_usage_is_known() {
+        let usage = Usage::of(std::process::id()).unwrap();
+        assert!(usage.resident_kib > 0 && usage.peak_kib >= usage.resident_kib, "{usage:?}");
+    }
+}
