@@ -297,7 +297,8 @@ pub fn print(ledger: &Ledger) -> io::Result<()> {
             let missing = hour.missing;
             writeln!(
                 out,
-                "{:<6} {}  slots {:>6} = counted {:>6} + ring {} + reboot {} + missed {} + invalid {} + other {}   snapshot {} reference {}{}",
+                "{:<6} {}  slots {:>6} = counted {:>6} + ring {} + reboot {} + missed {} + invalid {} + other {}   \
+                 snapshot {} reference {}{}",
                 boiler.boiler,
                 hour.hour,
                 hour.slots,
@@ -315,7 +316,8 @@ pub fn print(ledger: &Ledger) -> io::Result<()> {
         let book = &boiler.samples;
         writeln!(
             out,
-            "{:<6} SAMPLES: {} readings, {} lost, {} twice, {} wrong, {} named missing; {} messages, worst stamp {:+.2} ms",
+            "{:<6} SAMPLES: {} readings, {} lost, {} twice, {} wrong, {} named missing; {} messages, \
+             worst stamp {:+.2} ms",
             boiler.boiler,
             book.slots,
             book.lost,

@@ -53,7 +53,8 @@ pub(crate) fn table(boilers: &Boilers, plan: &Plan, deaths: &[(String, u32)]) ->
     );
     let _always_fits = writeln!(
         text,
-        "boiler        now   1h avg coverage      age backlog    hours last hour    asked  accepted  control   boiler is"
+        "boiler        now   1h avg coverage      age backlog    hours last hour    asked  accepted  control   \
+         boiler is"
     );
     for (id, live) in boilers {
         let _always_fits = writeln!(text, "{}", row(id, live, plan));

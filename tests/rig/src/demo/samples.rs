@@ -82,8 +82,10 @@ impl<'a> SamplesReader<'a> {
             Packed::Gap(gap) => self.gap(sequence, &gap),
         }
         let end = packed.end();
-        self.book.ends.insert(end.boot, end.seq);
-        self.next = Some(end);
+        let reached = self.book.ends.entry(end.boot).or_default();
+        *reached = end.seq.max(*reached);
+        // A message that repeats must not make the next one look like another repeat, or like none.
+        self.next = self.next.max(Some(end));
         Ok(())
     }
 

@@ -180,7 +180,8 @@ fn supervise(
 
 fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
     let mut text = format!(
-        "# Written by the demo.\ngateway = \"demo\"\n\n[nats]\nurl = \"{}\"\nmonitor = \"{}\"\nsync_interval = \"10 s\"\n\n",
+        "# Written by the demo.\ngateway = \"demo\"\n\n\
+         [nats]\nurl = \"{}\"\nmonitor = \"{}\"\nsync_interval = \"10 s\"\n\n",
         broker.url(),
         broker.monitor_url()
     );
@@ -194,10 +195,8 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
         );
     }
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
-    text += &format!(
-        "\n[feed]\nenabled = {}\n\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n",
-        options.feed
-    );
+    text += &format!("\n[feed]\nenabled = {}\n", options.feed);
+    text += "\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
     for n in 1..=options.boilers {
         let port = plan.folder.join("ports").join(format!("b{n}"));
         text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n", port.display());
