@@ -10,10 +10,10 @@ use clap::Parser;
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo demo",
-    bin_name = "cargo demo --",
+    bin_name = "cargo demo",
     after_help = "Examples:
   cargo demo                              two boilers, an hour passes in a minute, until Ctrl-C
-  cargo demo --speed 60 --for 3h          three hours, then the ledger; exit 0 only if every sum closes
+  cargo demo --speed 60 --for 3h          three hours, then the ledger
   cargo demo --speed 1 --for 2m           in real time
   cargo demo --scenario config/scenarios/unplug.toml --speed 5 --for 30m
   cargo demo --for 1h --json > report.json
