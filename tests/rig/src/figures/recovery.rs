@@ -69,7 +69,7 @@ fn agent(stand: &mut Stand) -> Result<Figure, FiguresError> {
         let mut samples = stand.listen(&subject::samples(&demo::boiler(1)))?;
         let watch = Stopwatch::start();
         stand.processes.agent.bring_up().map_err(FiguresError::Process)?;
-        let first = stand.wait_for(tokio::time::timeout(PATIENCE, samples.next()));
+        let first = stand.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
         first.map_err(|_| FiguresError::Late { what: "a batch after a start", limit: PATIENCE })?;
         took.push(millis(watch.elapsed()));
     }
@@ -91,7 +91,7 @@ fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
     stand.processes.broker.kill().map_err(FiguresError::Broker)?;
     stand.pass(AWAY);
     let mut samples = stand.listen_anew()?;
-    let first = stand.wait_for(tokio::time::timeout(PATIENCE, samples.next()));
+    let first = stand.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
     let late = |_| FiguresError::Late { what: "a batch after the server's return", limit: PATIENCE };
     let first = first.map_err(late)?.and_then(|message| Some(batch::decode(&message.payload).ok()?.end()));
     let watch = Stopwatch::start();
@@ -104,7 +104,7 @@ fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
         }
         None
     };
-    let last = stand.wait_for(tokio::time::timeout(PATIENCE, search));
+    let last = stand.wait_for(async { tokio::time::timeout(PATIENCE, search).await });
     let took = watch.elapsed();
     let (Some(first), Ok(Some(last))) = (first, last) else {
         return Err(FiguresError::Late { what: "the backlog is gone", limit: PATIENCE });

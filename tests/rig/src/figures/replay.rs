@@ -19,6 +19,7 @@ use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Reading};
 use super::FiguresError;
 use super::shape::{Budget, Figure, real};
 use super::stand::{Bench, LOOK, PATIENCE, failed, folder, runtime};
+use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
 use crate::nats::{Broker, BrokerOptions};
@@ -59,20 +60,27 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
         client.flush().await.map_err(|error| failed("subscribe")(error.into()))?;
         Ok(states)
     })?;
+    let used = |pid: Option<u32>| pid.map_or(Ok(Usage::default()), Usage::of);
+    let server_before = used(broker.pid())?;
     let watch = Stopwatch::start();
     role.bring_up().map_err(FiguresError::Process)?;
     let end = seconds * u64::from(COUNT) - 1;
-    let done = runtime.block_on(tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)));
+    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)).await });
     let took = watch.elapsed();
     done.map_err(|_| FiguresError::Late { what: "the aggregator reaches the end", limit: PATIENCE })?;
+    let server = used(broker.pid())?.since(server_before);
+    let own = used(role.pid())?;
     let samples = u64::from(boilers) * seconds * u64::from(COUNT);
     let (what, bound) = match boilers {
         1 => ("catching up, aggregator, one boiler".to_owned(), 500_000.0),
         n => (format!("catching up, aggregator, {n} boilers"), 5_000_000.0),
     };
     let how = format!(
-        "{samples} synthetic samples in SAMPLES, no snapshot; from exec to the last boiler's last state, {:.2} s",
-        took.as_secs_f64()
+        "{samples} synthetic samples in SAMPLES, no snapshot; from exec to the last boiler's last state, {:.2} s, \
+         of which the aggregator computed {:.2} s and nats-server {:.2} s",
+        took.as_secs_f64(),
+        own.cpu.as_secs_f64(),
+        server.cpu.as_secs_f64()
     );
     Ok(Figure::new(what, real(samples) / took.as_secs_f64(), "samples/s", Budget::AtLeast(bound), how))
 }

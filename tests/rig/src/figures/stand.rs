@@ -160,14 +160,16 @@ impl Stand {
 
     /// Lets time pass: the length of a measurement, not a wait for anything.
     pub(super) fn pass(&self, length: Duration) {
-        self.wait_for(tokio::time::sleep(length));
+        self.wait_for(async { tokio::time::sleep(length).await });
     }
 
     /// Where what SAMPLES holds of the boiler ends; none where it is empty or the server away.
     pub(super) fn stored(&self) -> Option<Slot> {
         let subject = subject::samples(&demo::boiler(1));
-        let context = jetstream::new(self.client.clone());
-        let last = self.wait_for(thermowell::nats::last(&context, stream::SAMPLES, &subject));
+        let last = self.wait_for(async {
+            let context = jetstream::new(self.client.clone());
+            thermowell::nats::last(&context, stream::SAMPLES, &subject).await
+        });
         let end = batch::decode(&last.ok()??.payload).ok()?.end();
         Some(end)
     }

@@ -115,8 +115,7 @@ fn watch(stand: &Stand, length: Duration, roles: &[&Supervised]) -> Result<Watch
 
 /// What SAMPLES takes in the server's store.
 fn stored_bytes(stand: &Stand) -> Result<u64, FiguresError> {
-    let context = jetstream::new(stand.client.clone());
-    let stream = stand.wait_for(context.get_stream(stream::SAMPLES));
+    let stream = stand.wait_for(async { jetstream::new(stand.client.clone()).get_stream(stream::SAMPLES).await });
     Ok(stream.map_err(|error| failed("look at SAMPLES")(error.into()))?.cached_info().state.bytes)
 }
 
@@ -159,11 +158,14 @@ fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
     figures.push(Figure::new("in JetStream", stored, "B a sample", Budget::None, how));
     let day = real(together.written()) / together.took.as_secs_f64() * DAY_S / 1e9;
     let how = format!(
-        "write_bytes of thermowell and nats-server over {}, times {:.0}; without the file system's journal",
+        "write_bytes of thermowell and nats-server over {}, times {:.0}; a lower bound, for the budget counts the file system's journal too",
         over(together),
         DAY_S / together.took.as_secs_f64()
     );
-    figures.push(Figure::new("to the block device", day, "GB a day", Budget::AtMost(0.4), how));
+    let mut written = Figure::new("file data to the block device", day, "GB a day", Budget::AtMost(0.4), how);
+    // The budget counts the journal, write_bytes does not: above the budget it is missed, below nothing is proven.
+    written.ok = written.ok.filter(|kept| !kept);
+    figures.push(written);
     figures
 }
 
