@@ -158,7 +158,8 @@ fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
     figures.push(Figure::new("in JetStream", stored, "B a sample", Budget::None, how));
     let day = real(together.written()) / together.took.as_secs_f64() * DAY_S / 1e9;
     let how = format!(
-        "write_bytes of thermowell and nats-server over {}, times {:.0}; a lower bound, for the budget counts the file system's journal too",
+        "write_bytes of thermowell and nats-server over {}, times {:.0}; \
+         a lower bound, for the budget counts the file system's journal too",
         over(together),
         DAY_S / together.took.as_secs_f64()
     );
