@@ -8,7 +8,7 @@
 //! fault       releases, once
 //! ```
 //!
-//! It comes back only on fresh good data. The order in which reasons win is that of [`Controller::verdict`]. When this
+//! It comes back only on fresh good data. The order in which reasons win is that of `Controller::verdict`. When this
 //! program dies, the lease ends and the boiler is on its own control: nothing here has to happen for that.
 
 use alloc::boxed::Box;

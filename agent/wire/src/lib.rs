@@ -3,7 +3,7 @@
 //! | module | what it lays out | who reads it |
 //! |---|---|---|
 //! | [`units`] | temperatures, readings, boots, slots, boiler ids | everybody |
-//! | [`line`] | the serial line between firmware and gateway, version 1 | `device`, the agent |
+//! | [`mod@line`] | the serial line between firmware and gateway, version 1 | `device`, the agent |
 //! | [`batch`] | the packed samples and gaps in JetStream, version 1 | the agent, the aggregator, `verify` |
 //! | [`subject`] | NATS subjects and stream names | every role |
 //!

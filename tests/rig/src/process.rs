@@ -1,4 +1,4 @@
-//! Child processes of the rig, each behind the [`guard`](crate::guard), and their supervision.
+//! Child processes of the rig, each behind the [`guard`], and their supervision.
 //!
 //! **Start children only from a thread that lives as long as the rig.** The kernel sends the death signal when the
 //! *thread* that started the child ends, not the process: a child that a worker of a thread pool started is killed
