@@ -5,6 +5,7 @@
 //! | [`units`] | temperatures, readings, boots, slots, boiler ids | everybody |
 //! | [`mod@line`] | the serial line between firmware and gateway, version 1 | `device`, the agent |
 //! | [`batch`] | the packed samples and gaps in JetStream, version 1 | the agent, the aggregator, `verify` |
+//! | [`spill`] | the spill file, version 1 | the agent |
 //! | [`subject`] | NATS subjects and stream names | every role |
 //!
 //! `LAYOUTS.md` beside this crate's manifest is the page of byte layouts, good enough to write a C encoder from.
@@ -19,6 +20,7 @@ extern crate std;
 
 pub mod batch;
 pub mod line;
+pub mod spill;
 pub mod subject;
 pub mod units;
 
