@@ -426,6 +426,13 @@ pub enum EventBody {
         /// What was found there.
         found: String,
     },
+    /// A spill file could not be used, or not wholly: it lies aside.
+    SpillFilePutAside {
+        /// Where.
+        file: String,
+        /// Why.
+        reason: String,
+    },
     /// The stamps of this boiler jumped.
     ClockJumped {
         /// By how much, nanoseconds; positive is forward.

@@ -3,14 +3,20 @@
 //! A record stays for a while behind its acknowledgement, because a broker that crashes loses its last `sync_interval`:
 //! 3 × that, counted while connected. It is bounded in bytes; a full spool stops the reading, so that the device's ring
 //! keeps what it can and names the rest. Nothing here is ever dropped that was not acknowledged.
+//!
+//! While nothing is acknowledged for long, a copy goes to disk: [`spill`].
+
+pub mod spill;
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use thermowell_wire::batch::{COUNT_MAX, encoded_max};
 use thermowell_wire::{Boot, Slot};
 
 use crate::batch::{Record, Stamp};
+use crate::time::Monotonic;
 
 /// What a record costs beside its body: itself, its place in the tree, the allocator's share.
 const OVERHEAD: usize = 160;
@@ -27,6 +33,10 @@ pub enum Coverage {
 #[derive(Clone, Debug)]
 struct Entry {
     record: Record,
+    /// Since when.
+    held: Monotonic,
+    /// Whether it lies in the spill file.
+    spilled: bool,
     /// The connected time at which it was acknowledged.
     acknowledged: Option<Duration>,
 }
@@ -39,13 +49,14 @@ pub struct Spool {
     bytes: usize,
     backlog: u64,
     unstamped: usize,
+    spilled: usize,
 }
 
 impl Spool {
     /// An empty spool of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { entries: BTreeMap::new(), limit, bytes: 0, backlog: 0, unstamped: 0 }
+        Self { entries: BTreeMap::new(), limit, bytes: 0, backlog: 0, unstamped: 0, spilled: 0 }
     }
 
     /// Slots that are not acknowledged.
@@ -67,12 +78,32 @@ impl Spool {
     }
 
     /// Takes a record. `has_room` was asked before the reading; records are never refused here.
-    pub fn insert(&mut self, record: Record) {
+    pub fn insert(&mut self, now: Monotonic, record: Record) {
+        self.take(now, record, false);
+    }
+
+    /// Takes what is not held of a record that was found in the spill file.
+    pub fn restore(&mut self, now: Monotonic, record: &Record) {
+        let mut at = record.first;
+        while at.seq < record.end {
+            match self.coverage(at) {
+                Coverage::Held(end) => at.seq = end,
+                Coverage::Free(next) => {
+                    let end = next.unwrap_or(u64::MAX).min(record.end);
+                    self.take(now, record.part(at.seq, end), true);
+                    at.seq = end;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, held: Monotonic, record: Record, spilled: bool) {
         debug_assert!(self.is_free(&record), "a slot is held once");
         self.bytes += record.body_len() + OVERHEAD;
         self.backlog += record.slots();
         self.unstamped += usize::from(!is_stamped(&record));
-        self.entries.insert(record.first, Entry { record, acknowledged: None });
+        self.spilled += usize::from(spilled);
+        self.entries.insert(record.first, Entry { record, held, spilled, acknowledged: None });
     }
 
     fn is_free(&self, record: &Record) -> bool {
@@ -161,6 +192,7 @@ impl Spool {
         let entry = self.entries.remove(&first)?;
         self.bytes -= entry.record.body_len() + OVERHEAD;
         self.unstamped -= usize::from(!is_stamped(&entry.record));
+        self.spilled -= usize::from(entry.spilled);
         if entry.acknowledged.is_none() {
             self.backlog -= entry.record.slots();
         }
@@ -181,6 +213,51 @@ impl Spool {
     pub fn prune_in(&self, connected: Duration, keep: Duration) -> Option<Duration> {
         let (_, entry) = self.entries.first_key_value()?;
         entry.acknowledged.map(|at| (at + keep).saturating_sub(connected))
+    }
+
+    /// Since when the record has been held that comes first among those that are not acknowledged.
+    #[must_use]
+    pub fn pending_since(&self) -> Option<Monotonic> {
+        if self.backlog == 0 {
+            return None;
+        }
+        self.entries.values().find(|entry| entry.acknowledged.is_none()).map(|entry| entry.held)
+    }
+
+    /// Hands every stamped record that is not in the spill file to `each`, as a message, in order.
+    ///
+    /// A record that waits for its stamp is left out: its place on this machine's clock means nothing after a restart,
+    /// and it waits no longer than the device remembers.
+    pub fn spill(&mut self, mut each: impl FnMut(Vec<u8>)) {
+        if !self.has_unspilled() {
+            return;
+        }
+        for entry in self.entries.values_mut().filter(|entry| !entry.spilled) {
+            let Stamp::Stamped { utc_ns, clock } = entry.record.stamp else { continue };
+            entry.spilled = true;
+            self.spilled += 1;
+            each(entry.record.message(entry.record.first.seq, utc_ns, clock));
+        }
+    }
+
+    /// Nothing lies in the spill file any more, as far as anybody knows.
+    pub fn forget_spilled(&mut self) {
+        self.spilled = 0;
+        for entry in self.entries.values_mut() {
+            entry.spilled = false;
+        }
+    }
+
+    /// Whether something that is held lies in the spill file.
+    #[must_use]
+    pub fn has_spilled(&self) -> bool {
+        self.spilled > 0
+    }
+
+    /// Whether something stamped is held that does not lie in the spill file.
+    #[must_use]
+    pub fn has_unspilled(&self) -> bool {
+        self.spilled + self.unstamped < self.entries.len()
     }
 
     /// Whether some record waits for its stamp.
@@ -240,7 +317,7 @@ mod tests {
                     continue;
                 }
                 held.extend((first..first + len).map(|seq| (boot, seq)));
-                spool.insert(record(boot, first, first + len));
+                spool.insert(Monotonic(0), record(boot, first, first + len));
             }
             let slot = Slot::new(Boot(boot), at);
             let missing = (at..).find(|&seq| !held.contains(&(boot, seq))).unwrap();
@@ -274,7 +351,7 @@ mod tests {
     fn a_server_that_went_back_makes_a_backlog_again() {
         let mut spool = Spool::new(1 << 20);
         for first in [0, 100, 200] {
-            spool.insert(record(1, first, first + 100));
+            spool.insert(Monotonic(0), record(1, first, first + 100));
             spool.acknowledge(Slot::new(Boot(1), first), Duration::from_secs(1));
         }
         assert_eq!(spool.backlog(), 0);

@@ -29,4 +29,5 @@ pub mod service;
 pub mod session;
 pub mod shutdown;
 pub mod snapshot;
+pub mod spool;
 pub mod streams;

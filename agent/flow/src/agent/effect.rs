@@ -14,6 +14,7 @@ use crate::actuate::Declined;
 use crate::batch::stamp;
 use crate::publish::Refused;
 use crate::published;
+use crate::spool::spill::{self, Spill};
 use crate::{decode, publish, serial};
 
 /// A frame for the device. The longest message to a device takes 29 bytes.
@@ -49,6 +50,8 @@ pub struct Timing {
     pub stamp: stamp::Timing,
     /// Of the delivery.
     pub publish: publish::Timing,
+    /// Of the spill file.
+    pub spill: spill::Timing,
     /// After the device was accepted, reading waits this long for the stream's end.
     pub tail_first: Duration,
     /// Without a new slot for this long, the open batch is cut.
@@ -69,9 +72,9 @@ pub struct Timing {
 
 impl Timing {
     /// The durations of a world that runs `speed` times as fast as this machine: all of them stand for the transport,
-    /// so each is a real duration × `speed`. `sync_interval` is the server's.
+    /// so each is a real duration × `speed`. `sync_interval` is the server's, `spill_after` the spool's.
     #[must_use]
-    pub fn at_speed(speed: u32, sync_interval: Duration) -> Self {
+    pub fn at_speed(speed: u32, sync_interval: Duration, spill_after: Duration) -> Self {
         let ms = |ms: u64| Duration::from_millis(ms).saturating_mul(speed);
         Self {
             serial: serial::Timing { silence: ms(1_000), ping: ms(1_000), ping_quick: ms(20) },
@@ -85,6 +88,7 @@ impl Timing {
                 conflict_window: ms(60_000),
                 conflict_pause: ms(5_000),
             },
+            spill: spill::Timing { after: spill_after.saturating_mul(speed), every: ms(10_000) },
             tail_first: ms(1_000),
             cut_after: ms(1_000),
             clock_wait: ms(60_000),
@@ -125,6 +129,14 @@ pub enum Input<'a> {
     Setpoint(&'a published::Lease),
     /// The agent will end: the open batch is cut now.
     Flush,
+    /// The agent ends, with the backlog that it has: what is not acknowledged is written to the spill file.
+    Leave,
+    /// A record of the spill file: before any other input.
+    Spilled(&'a [u8]),
+    /// The spill file is synced.
+    SpillSynced,
+    /// It is not, or could not be written.
+    SpillFailed,
     /// It is time.
     Wake,
 }
@@ -145,6 +157,8 @@ pub enum Effect {
         /// The message.
         payload: Vec<u8>,
     },
+    /// To the spill file.
+    Spill(Spill),
     /// Publish the status.
     Status(Box<published::Status>),
     /// Publish an event.
@@ -218,6 +232,15 @@ pub enum Log {
     },
     /// The spool has room again.
     SpoolHasRoom,
+    /// The server takes nothing: what waits goes to the spill file.
+    Spilling {
+        /// Slots that wait.
+        backlog: u64,
+    },
+    /// The spill file is not needed any more.
+    SpillDone,
+    /// The spill file could not be synced: it is written anew.
+    SpillFailed,
     /// Frames were thrown away.
     Rejected {
         /// The last cause.
@@ -239,12 +262,18 @@ impl Log {
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
-            Self::Device { .. } | Self::Resumed { .. } | Self::TailRead { .. } | Self::SpoolHasRoom => Level::Info,
+            Self::Device { .. }
+            | Self::Resumed { .. }
+            | Self::TailRead { .. }
+            | Self::SpoolHasRoom
+            | Self::SpillDone => Level::Info,
             Self::DeviceRefused { .. }
             | Self::StreamWentBack { .. }
             | Self::Conflict { .. }
             | Self::PutAside { .. }
             | Self::SpoolFull { .. }
+            | Self::Spilling { .. }
+            | Self::SpillFailed
             | Self::Rejected { .. }
             | Self::LeaseDeclined(_)
             | Self::ClockJumped { .. } => Level::Warn,
@@ -267,6 +296,9 @@ impl fmt::Display for Log {
             Self::PutAside { slots } => write!(f, "the server will never take a batch: {slots} slots put aside"),
             Self::SpoolFull { backlog } => write!(f, "the spool is full with {backlog} slots: not reading the device"),
             Self::SpoolHasRoom => f.write_str("the spool has room again"),
+            Self::Spilling { backlog } => write!(f, "the server takes nothing: {backlog} slots go to the spill file"),
+            Self::SpillDone => f.write_str("the spill file is not needed any more"),
+            Self::SpillFailed => f.write_str("the spill file could not be synced: it will be written anew"),
             Self::Rejected { cause, total } => write!(f, "frame rejected: {cause} ({total} so far)"),
             Self::LeaseDeclined(declined) => write!(f, "lease not passed on: {declined}"),
             Self::ClockJumped { by_ns } => write!(f, "stamps jumped by {} ms", by_ns / 1_000_000),
@@ -313,6 +345,12 @@ pub struct Counters {
     pub wrong_sequences: u64,
     /// Publishes with an unknown outcome.
     pub unknown: u64,
+    /// Records written to the spill file.
+    pub spilled: u64,
+    /// Syncs of the spill file that failed.
+    pub spill_failures: u64,
+    /// Records of the spill file that were taken up at the start.
+    pub restored: u64,
     /// Slots that the server would never take.
     pub discarded: u64,
     /// Times that the stream lost what it had acknowledged.

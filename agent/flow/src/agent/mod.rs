@@ -13,6 +13,7 @@
 mod deliver;
 mod effect;
 mod read;
+mod spill;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ use crate::publish::Publisher;
 use crate::published::{self, DeviceStatus, EventBody};
 use crate::serial::{Link, Session};
 use crate::spool::Spool;
+use crate::spool::spill::Spiller;
 use crate::time::{HOUR_NS, Monotonic, Now};
 
 /// Slots that are held already and are skipped by a `Resume` behind them; fewer arrive faster than they are skipped.
@@ -55,6 +57,9 @@ pub struct Agent {
     cutter: Cutter,
     stamper: Option<Stamper>,
     spool: Spool,
+    spiller: Spiller,
+    /// The agent ends: what is not acknowledged is written down now.
+    leaving: bool,
     publisher: Publisher,
     actuator: Actuator,
     /// When the device was accepted.
@@ -106,6 +111,8 @@ impl Agent {
             cutter: Cutter::new(settings.batch),
             stamper: None,
             spool: Spool::new(settings.spool_bytes),
+            spiller: Spiller::new(timing.spill, settings.spool_bytes),
+            leaving: false,
             publisher: Publisher::new(timing.publish),
             actuator: Actuator::new(settings.control, timing.based_on),
             accepted: Monotonic::default(),
@@ -144,6 +151,13 @@ impl Agent {
             Input::Refused(refused) => self.refused(now, &refused, effects),
             Input::Setpoint(lease) => self.pass_on(now, lease, effects),
             Input::Flush => self.cut(now),
+            Input::Spilled(message) => self.restore(now, message),
+            Input::SpillSynced => self.spiller.synced(now.monotonic),
+            Input::SpillFailed => self.spill_failed(now, effects),
+            Input::Leave => {
+                self.cut(now);
+                self.leaving = true;
+            }
             Input::Wake => {}
         }
         self.settle(now, effects);
@@ -164,6 +178,7 @@ impl Agent {
             self.cutter.silent_at(timing.cut_after),
             self.publisher.wake_at(),
             self.prune_at,
+            self.spiller.wake_at(&self.spool),
             self.report.at.map(|at| at.after(pause)),
         ]
         .into_iter()
@@ -195,6 +210,12 @@ impl Agent {
         self.cutter.is_empty() && (self.spool.backlog() == 0 || !self.publisher.is_busy())
     }
 
+    /// Bytes of the spill file's records.
+    #[must_use]
+    pub fn spill_bytes(&self) -> usize {
+        self.spiller.bytes()
+    }
+
     /// The state of the serial link.
     #[must_use]
     pub fn link(&self) -> published::Link {
@@ -211,6 +232,7 @@ impl Agent {
         self.stamp_waiting(now);
         self.make_room(now, effects);
         self.deliver(now, effects);
+        self.spill(now, effects);
         self.aim(now, effects);
         self.keep_reading(now);
         self.announce(effects);
@@ -368,7 +390,7 @@ impl Agent {
     fn hold(&mut self, now: Now, mut record: Record) {
         record.stamp = self.stamp(now, &record);
         self.counters.batches += 1;
-        self.spool.insert(record);
+        self.spool.insert(now.monotonic, record);
     }
 
     fn hold_cut(&mut self, now: Now) {

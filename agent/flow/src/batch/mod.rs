@@ -94,6 +94,50 @@ impl Record {
         Self { first, end, origin, stamp: Stamp::Waiting, body: Body::Samples(Box::from(&*packed)) }
     }
 
+    /// A record that was published or spilled, as it was.
+    #[must_use]
+    pub fn from_message(message: &Packed<'_>, bytes: &[u8]) -> Self {
+        let (first, end) = (message.first(), message.end().seq);
+        match message {
+            Packed::Batch(batch) => {
+                let BatchHeader { device, period_ns, simulated, first_utc_ns: utc_ns, clock, .. } = batch.header;
+                let origin = Origin { device, period_ns, simulated };
+                Self { first, end, origin, stamp: Stamp::Stamped { utc_ns, clock }, body: Body::Samples(bytes.into()) }
+            }
+            Packed::Gap(gap) => {
+                let origin = Origin { device: gap.device, period_ns: gap.period_ns, simulated: gap.simulated };
+                let stamp = Stamp::Stamped { utc_ns: gap.from_utc_ns, clock: gap.clock };
+                Self { first, end, origin, stamp, body: Body::Gap(gap.reason) }
+            }
+        }
+    }
+
+    /// The slots of a stamped record from `from` up to `to`.
+    ///
+    /// # Panics
+    /// Where they do not lie in the record, or it is not stamped.
+    #[must_use]
+    pub fn part(&self, from: u64, to: u64) -> Self {
+        assert!(self.first.seq <= from && from < to && to <= self.end, "a part lies in its record");
+        let Stamp::Stamped { clock, .. } = self.stamp else { panic!("only what is stamped is divided") };
+        let utc_ns = self.utc_ns(from).expect("it is stamped");
+        let body = match &self.body {
+            Body::Gap(reason) => Body::Gap(*reason),
+            Body::Samples(packed) => {
+                let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by encode_batch") };
+                let skip = usize::try_from(from - self.first.seq).expect("less than COUNT_MAX");
+                let take = usize::try_from(to - from).expect("at most COUNT_MAX");
+                let readings: Vec<Reading> = batch.readings().skip(skip).take(take).collect();
+                return Self {
+                    stamp: Stamp::Stamped { utc_ns, clock },
+                    ..Self::samples(Slot::new(self.first.boot, from), &readings, self.origin, &mut Vec::new())
+                };
+            }
+        };
+        let first = Slot::new(self.first.boot, from);
+        Self { first, end: to, origin: self.origin, stamp: Stamp::Stamped { utc_ns, clock }, body }
+    }
+
     /// The slot behind the last one.
     #[must_use]
     pub fn end(&self) -> Slot {

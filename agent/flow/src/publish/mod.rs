@@ -276,11 +276,11 @@ impl Publisher {
         self.retry_at = if eager { now } else { now.after(self.timing.again) };
         match refused {
             Refused::WrongSequence | Refused::Unknown => 0,
-            Refused::TooLarge => put_aside(flown.first, spool),
+            Refused::TooLarge => put_aside(now, flown.first, spool),
             Refused::Permanent(_) => {
                 self.for_good += 1;
                 self.retry_at = now.after(self.timing.again);
-                if self.for_good < PUT_ASIDE_AFTER { 0 } else { put_aside(flown.first, spool) }
+                if self.for_good < PUT_ASIDE_AFTER { 0 } else { put_aside(now, flown.first, spool) }
             }
         }
     }
@@ -339,7 +339,7 @@ impl Publisher {
                     self.position = Position::Origin(first);
                 } else {
                     let gap = gap_before(record, want.seq);
-                    spool.insert(gap);
+                    spool.insert(now, gap);
                 }
                 continue;
             }
@@ -431,7 +431,7 @@ fn gap_before(record: &Record, from: u64) -> Record {
 }
 
 /// Puts the record aside as a gap, unless it is one.
-fn put_aside(first: Slot, spool: &mut Spool) -> u64 {
+fn put_aside(now: Monotonic, first: Slot, spool: &mut Spool) -> u64 {
     let Some(mut record) = spool.remove(first) else { return 0 };
     let slots = match record.body {
         Body::Samples(_) => record.slots(),
@@ -440,6 +440,6 @@ fn put_aside(first: Slot, spool: &mut Spool) -> u64 {
     if slots > 0 {
         record.body = Body::Gap(GapReason::Discarded);
     }
-    spool.insert(record);
+    spool.insert(now, record);
     slots
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use thermowell_flow::agent::{self as flow, Effect, Input};
-use thermowell_flow::published::Lease;
-use thermowell_wire::subject;
+use thermowell_flow::published::{EventBody, Lease};
+use thermowell_flow::spool::spill::Spill;
+use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{mpsc, watch};
 
 use super::AgentError;
@@ -21,6 +22,7 @@ use crate::report::Reporter;
 use crate::serial::{OpenError, Port};
 use crate::session::Session;
 use crate::shutdown::Shutdown;
+use crate::spool::{SpillFile, SpoolError};
 
 /// How long a shutdown waits for the last batches: a few round trips, and well below systemd's patience.
 const GRACE: Duration = Duration::from_secs(3);
@@ -35,12 +37,15 @@ enum Answer {
     Tail(Tail),
 }
 
+/// A sync of the spill file on its way.
+type Syncing = Pin<Box<dyn Future<Output = Result<(), SpoolError>> + Send>>;
 type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What happened, as the select sees it.
 enum Happening {
     Read(io::Result<usize>),
     Answer(Answer),
+    Synced(Result<(), SpoolError>),
     Phase(Phase),
     Lease(Lease),
     Reopen,
@@ -63,6 +68,8 @@ pub(super) struct Boiler {
     failures: u32,
     publishing: Option<Pending>,
     reading_tail: Option<Pending>,
+    spill_file: SpillFile,
+    syncing: Option<Syncing>,
     effects: Vec<Effect>,
     stopped: Option<String>,
     grace: Option<Pin<Box<tokio::time::Sleep>>>,
@@ -84,7 +91,7 @@ impl Boiler {
             control: config.control.enabled,
             simulated_only: clock.speed() != 1,
             spool_bytes: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),
-            timing: flow::Timing::at_speed(clock.speed(), config.nats.sync_interval),
+            timing: flow::Timing::at_speed(clock.speed(), config.nats.sync_interval, config.spool.spill_after),
         });
         Self {
             agent,
@@ -100,6 +107,8 @@ impl Boiler {
             failures: 0,
             publishing: None,
             reading_tail: None,
+            spill_file: SpillFile::new(&config.spool.directory, &config.gateway, &boiler.id),
+            syncing: None,
             effects: Vec::with_capacity(16),
             stopped: None,
             grace: None,
@@ -110,6 +119,7 @@ impl Boiler {
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<(), AgentError> {
         let mut ready = self.session.ready();
         let mut buffer = vec![0; READ];
+        self.load();
         let phase = *ready.borrow_and_update();
         self.phase(phase);
         loop {
@@ -118,11 +128,12 @@ impl Boiler {
                 return Err(AgentError::Stopped { boiler: self.config.id, reason });
             }
             if self.grace.is_some() && self.agent.is_drained() {
-                return Ok(());
+                return self.leave().await;
             }
             match self.next(&mut shutdown, &mut ready, &mut buffer).await {
                 Happening::Read(read) => self.read(read, &buffer),
                 Happening::Answer(answer) => self.answered(&answer),
+                Happening::Synced(synced) => self.synced(synced),
                 Happening::Phase(phase) => self.phase(phase),
                 Happening::Lease(lease) => self.step(Input::Setpoint(&lease)),
                 Happening::Reopen => self.open()?,
@@ -131,10 +142,7 @@ impl Boiler {
                     self.grace = Some(Box::pin(tokio::time::sleep(GRACE)));
                     self.step(Input::Flush);
                 }
-                Happening::GraceIsOver => {
-                    tracing::warn!(boiler = %self.config.id, slots = self.agent.backlog(), "left to the device's ring");
-                    return Ok(());
-                }
+                Happening::GraceIsOver => return self.leave().await,
             }
         }
     }
@@ -145,7 +153,7 @@ impl Boiler {
         ready: &mut watch::Receiver<Phase>,
         buffer: &mut [u8],
     ) -> Happening {
-        let Self { agent, clock, leases, port, pause, publishing, reading_tail, grace, .. } = self;
+        let Self { agent, clock, leases, port, pause, publishing, reading_tail, syncing, grace, .. } = self;
         let ending = grace.is_some();
         tokio::select! {
             () = shutdown.requested(), if !ending => Happening::Shutdown,
@@ -157,6 +165,10 @@ impl Boiler {
             answer = or_never(reading_tail) => {
                 *reading_tail = None;
                 Happening::Answer(answer)
+            }
+            synced = or_never(syncing) => {
+                *syncing = None;
+                Happening::Synced(synced)
             }
             Ok(()) = ready.changed() => Happening::Phase(*ready.borrow_and_update()),
             Some(lease) = leases.recv() => Happening::Lease(lease),
@@ -192,6 +204,7 @@ impl Boiler {
                 let publish = publish::publish(self.context.clone(), self.subject.clone(), expected, payload);
                 self.publishing = Some(Box::pin(async { Answer::Published(publish.await) }));
             }
+            Effect::Spill(spill) => self.spill(spill),
             Effect::Status(status) => self.reporter.status(&status),
             Effect::Event(kind, body) => {
                 self.reporter.event(&self.config.id, kind, self.clock.now().utc, *body);
@@ -199,6 +212,87 @@ impl Boiler {
             Effect::Stop { reason } => self.stopped = Some(reason),
             Effect::Log(log) => crate::logs::agent(&self.config.id, &log),
         }
+    }
+
+    /// Takes up what an earlier run left in the spill file. Without a usable folder the agent works all the same: it
+    /// holds less through an outage, and says so.
+    fn load(&mut self) {
+        let boiler = self.config.id.clone();
+        let file = self.spill_file.path().display().to_string();
+        let found = match self.spill_file.load() {
+            Ok(found) => found,
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                return tracing::error!(%boiler, file, error, "the spill file cannot be used");
+            }
+        };
+        if let Some((aside, reason)) = found.aside {
+            let aside = aside.display().to_string();
+            tracing::warn!(%boiler, file, aside, reason, "spill file put aside");
+            let body = EventBody::SpillFilePutAside { file: aside, reason };
+            self.reporter.event(&boiler, EventKind::Delivery, self.clock.now().utc, body);
+        }
+        if found.torn > 0 {
+            tracing::warn!(%boiler, file, bytes = found.torn, "torn end of the spill file cut off");
+        }
+        for message in &found.messages {
+            self.step(Input::Spilled(message));
+        }
+        if !found.messages.is_empty() {
+            tracing::info!(%boiler, file, records = found.messages.len(), slots = self.agent.backlog(), "spill file read");
+        }
+    }
+
+    fn spill(&mut self, spill: Spill) {
+        match self.spill_file.carry_out(spill) {
+            Ok(None) => {}
+            Ok(Some(sync)) => {
+                let running = tokio::task::spawn_blocking(move || sync.run());
+                self.syncing = Some(Box::pin(async { running.await.expect("a sync neither panics nor is aborted") }));
+            }
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                tracing::warn!(boiler = %self.config.id, error, "the spill file stays");
+            }
+        }
+    }
+
+    fn synced(&mut self, synced: Result<(), SpoolError>) {
+        match synced {
+            Ok(()) => self.step(Input::SpillSynced),
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                tracing::error!(boiler = %self.config.id, error, "the spill file could not be synced");
+                self.spill_file.give_up();
+                self.step(Input::SpillFailed);
+            }
+        }
+    }
+
+    /// The end: what the server did not take goes to the spill file.
+    async fn leave(mut self) -> Result<(), AgentError> {
+        if self.agent.backlog() == 0 {
+            return Ok(());
+        }
+        if let Some(syncing) = self.syncing.take() {
+            let synced = syncing.await;
+            self.synced(synced);
+        }
+        self.step(Input::Leave);
+        let synced = match self.syncing.take() {
+            Some(syncing) => syncing.await,
+            None => Ok(()),
+        };
+        let (boiler, slots) = (&self.config.id, self.agent.backlog());
+        match synced {
+            Ok(()) if self.agent.spill_bytes() > 0 => tracing::info!(%boiler, slots, "left in the spill file"),
+            Ok(()) => tracing::warn!(%boiler, slots, "left to the device's ring"),
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                tracing::error!(%boiler, slots, error, "left to the device's ring: the spill file cannot be written");
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self, read: io::Result<usize>, buffer: &[u8]) {

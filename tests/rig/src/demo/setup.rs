@@ -195,6 +195,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
         );
     }
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
+    text += &format!("\n[spool]\ndirectory = \"{}\"\n", plan.folder.join("spool").display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
     text += "\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
     for n in 1..=options.boilers {

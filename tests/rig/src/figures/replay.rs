@@ -91,6 +91,7 @@ fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
         broker.url(),
         broker.monitor_url()
     );
+    let _always_fits = write!(text, "\n[spool]\ndirectory = \"{}\"\n", folder.join("spool").display());
     for id in (1..=boilers).map(boiler) {
         let port = folder.join(id.as_str());
         let _always_fits = write!(text, "\n[[boiler]]\nid = \"{id}\"\nport = \"{}\"\n", port.display());

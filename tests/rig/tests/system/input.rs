@@ -35,8 +35,10 @@ fn end(mut agent: Child, folder: &Path) -> (Option<i32>, String) {
 }
 
 fn config(url: &str, port: &Path, id: &str) -> String {
-    let port = port.display();
-    format!("gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n[[boiler]]\nid = \"{id}\"\nport = \"{port}\"\n")
+    let spool = port.parent().expect("ports lie in a folder").join("spool");
+    let (port, spool) = (port.display(), spool.display());
+    let spool = format!("[spool]\ndirectory = \"{spool}\"\n");
+    format!("gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n{spool}\n[[boiler]]\nid = \"{id}\"\nport = \"{port}\"\n")
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod control;
 mod delivery;
 mod device;
+mod spill;
 mod stamps;
 
 use alloc::string::{String, ToString as _};
@@ -40,7 +41,7 @@ fn settings() -> Settings {
         control: true,
         simulated_only: false,
         spool_bytes: 1 << 20,
-        timing: Timing::at_speed(1, Duration::from_secs(10)),
+        timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(30)),
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod cases;
 mod device;
-
+mod disk;
 mod stream;
 mod world;
 

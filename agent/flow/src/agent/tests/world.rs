@@ -17,6 +17,7 @@ use thermowell_wire::{Boot, Slot};
 pub(super) use faults::Faults;
 
 use super::device::{Device, PERIOD_NS, mix};
+use super::disk::Disk;
 use super::stream::Stream;
 use crate::agent::{Agent, Effect, Input, Refused, Settings, Timing};
 use crate::time::{Monotonic, Now, Utc};
@@ -63,6 +64,9 @@ pub(super) struct World {
     to_gateway: VecDeque<(u64, Vec<u8>)>,
     to_device: VecDeque<(u64, Vec<u8>)>,
     stream: Stream,
+    disk: Disk,
+    /// When the sync that is under way ends, and whether it succeeds.
+    syncing: Option<(u64, bool)>,
     connected: bool,
     arrivals: Vec<Arrival>,
     answers: Vec<(u64, u64, Answer)>,
@@ -97,7 +101,7 @@ fn settings(batch: u16) -> Settings {
         control: true,
         simulated_only: false,
         spool_bytes: 1 << 20,
-        timing: Timing::at_speed(1, Duration::from_nanos(SYNC)),
+        timing: Timing::at_speed(1, Duration::from_nanos(SYNC), Duration::from_secs(1)),
     }
 }
 
@@ -115,6 +119,8 @@ impl World {
             to_gateway: VecDeque::new(),
             to_device: VecDeque::new(),
             stream: Stream::default(),
+            disk: Disk::default(),
+            syncing: None,
             connected: false,
             arrivals: Vec::new(),
             answers: Vec::new(),
@@ -216,6 +222,7 @@ impl World {
             self.agent_back,
             self.cable_back,
             self.server_back,
+            self.syncing.map(|(at, _)| at),
         ];
         self.now = self.now.max(events.into_iter().flatten().min().unwrap());
         self.happen();
@@ -240,6 +247,10 @@ impl World {
             self.break_something();
         }
         self.come_back();
+        let now = self.now;
+        if let Some((_, synced)) = self.syncing.take_if(|(at, _)| *at <= now) {
+            self.tell(if synced { Input::SpillSynced } else { Input::SpillFailed });
+        }
         while self.to_device.front().is_some_and(|(at, _)| *at <= self.now) {
             let (_, bytes) = self.to_device.pop_front().unwrap();
             self.device.receive(self.now, &bytes);
@@ -319,6 +330,13 @@ impl World {
                 self.answers.push((at, self.life, answer));
             }
             Effect::Publish { expected, payload } => self.publish(expected, payload),
+            Effect::Spill(spill) => {
+                let fails = self.chance(self.faults.lost_acks);
+                if self.disk.carry_out(spill, fails) {
+                    assert!(self.syncing.is_none(), "one sync at a time");
+                    self.syncing = Some((self.now + self.below(500 * MS), !fails));
+                }
+            }
             Effect::Status(status) => assert!(status.backlog < 10_000),
             Effect::Event(kind, body) => self.note(&format!("event {kind:?} {body:?}")),
             Effect::Stop { reason } => self.fail(&format!("it stopped: {reason}")),

@@ -108,6 +108,9 @@ impl World {
         self.note("the agent crashes");
         self.forget_questions();
         self.to_gateway.clear();
+        self.syncing = None;
+        let survive = usize::try_from(self.below(20)).unwrap();
+        self.disk.crash(survive);
         self.agent_back = Some(back);
     }
 
@@ -154,6 +157,9 @@ impl World {
             self.note("the agent starts");
             let batch = [50, 50, 50, 1_000, 30, 7][usize::try_from(self.below(6)).unwrap()];
             self.agent = Some(Agent::new(settings(batch)));
+            for message in self.disk.file.clone().into_iter().flatten() {
+                self.tell(Input::Spilled(&message));
+            }
             if self.connected {
                 self.tell(Input::Connected);
             }

@@ -1,0 +1,42 @@
+//! The spilling of an agent: its memory to disk while the server takes nothing, and back at the next start.
+
+use alloc::vec::Vec;
+
+use thermowell_wire::batch::decode;
+
+use super::{Agent, Effect, Log};
+use crate::batch::Record;
+use crate::spool::spill::Spill;
+use crate::time::Now;
+
+impl Agent {
+    /// Takes a record of the spill file. What is no message is not ours to judge: the shell has checked its sum.
+    pub(super) fn restore(&mut self, now: Now, message: &[u8]) {
+        self.spiller.found(message.len());
+        if let Ok(packed) = decode(message) {
+            self.counters.restored += 1;
+            self.spool.restore(now.monotonic, &Record::from_message(&packed, message));
+        }
+    }
+
+    pub(super) fn spill_failed(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.counters.spill_failures += 1;
+        self.spiller.failed(now.monotonic, &mut self.spool);
+        self.log(now, Log::SpillFailed, effects);
+    }
+
+    /// Writes down what waits too long, and lets go of the file that nobody needs.
+    pub(super) fn spill(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let before = self.spiller.exists();
+        let spilled = &mut self.counters.spilled;
+        self.spiller.next(now.monotonic, self.leaving, &mut self.spool, |spill| {
+            *spilled += u64::from(matches!(spill, Spill::Append(_)));
+            effects.push(Effect::Spill(spill));
+        });
+        match (before, self.spiller.exists()) {
+            (false, true) => self.log(now, Log::Spilling { backlog: self.spool.backlog() }, effects),
+            (true, false) => self.log(now, Log::SpillDone, effects),
+            (false, false) | (true, true) => {}
+        }
+    }
+}
