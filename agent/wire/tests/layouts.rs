@@ -11,7 +11,7 @@ use thermowell_wire::batch::{self, ClockQuality, Packed};
 use thermowell_wire::line::{
     BoilerState, Demand, FRAME_MAX, FaultKind, FrameReader, GapReason, Message, Refusal, ToDevice, ToGateway, encode,
 };
-use thermowell_wire::{CRC32C, Reading};
+use thermowell_wire::{CRC32C, Reading, spill};
 
 const PAGE: &str = include_str!("../LAYOUTS.md");
 
@@ -209,8 +209,28 @@ fn enum_numbers_are_as_written() {
 }
 
 #[test]
+fn spill_files() {
+    let vectors = blocks("spill");
+    assert_eq!(vectors.len(), 3);
+    for block in vectors {
+        let (text, [expected]) = vector(block, ["bytes"]);
+        let mut out = [0; spill::HEADER_MAX];
+        let words: Vec<&str> = block.lines().next().expect("its name").split(' ').collect();
+        let len = match words[..] {
+            ["header", gateway, boiler, stream] => {
+                spill::encode_header(&spill::Header { gateway, boiler, stream }, &mut out)
+            }
+            ["record", ref message @ ..] => spill::encode_record(&bytes(&message.join(" ")), &mut out),
+            _ => panic!("{text}"),
+        };
+        assert_eq!(hex(&out[..len]), hex(&expected), "{text}");
+    }
+}
+
+#[test]
 fn no_block_is_left_unchecked() {
-    let known = ["varint", "zigzag", "crc", "cobs", "enums", "sizes", "to-gateway", "to-device", "packed", "text"];
+    let known =
+        ["varint", "zigzag", "crc", "cobs", "enums", "sizes", "to-gateway", "to-device", "packed", "spill", "text"];
     let fences: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix("```")).collect();
     assert!(fences.len().is_multiple_of(2), "every block is closed");
     for fence in fences.iter().step_by(2) {

@@ -9,6 +9,7 @@
 
 mod line;
 mod packed;
+mod spill;
 
 use thermowell_wire::batch::{BATCH_V1, COUNT_MAX, GAP_ENCODED_MAX, GAP_V1, encoded_max};
 use thermowell_wire::line::{FRAME_MAX, PROTOCOL, READINGS_MAX};
