@@ -7,13 +7,13 @@
 //! | `port.present`, `port.access`, `port.free` | for each boiler: is the port there, ours to use, nobody else's? |
 //! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
 //! | `nats.login` | does it let us in? |
+//! | `nats.health` | does it say that it is well? |
 //! | `nats.sync-interval` | does it sync as often as the configuration believes? |
 //! | `clock.synced` | can the calendar be trusted? |
 //!
 //! Ids are stable. What was not looked at is *unknown*, never ok: an answer that nobody gave is no answer.
 
 mod clock;
-mod http;
 mod port;
 mod server;
 

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::AgentError;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::nats::Phase;
+use crate::nats::{Phase, monitor};
 use crate::publish::{self, Published, Tail};
 use crate::report::Reporter;
 use crate::serial::{OpenError, Port};
@@ -26,6 +26,8 @@ use crate::spool::{SpillFile, SpoolError};
 
 /// How long a shutdown waits for the last batches: a few round trips, and well below systemd's patience.
 const GRACE: Duration = Duration::from_secs(3);
+/// Publishes in a row that nobody answers, before the server is asked how it feels; then every so many again.
+const SILENCE: u32 = 3;
 /// The first and the longest pause between two attempts to open a port.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// One read from a port: at most 16 long frames, a third of a second of a busy 115,200 baud line.
@@ -57,6 +59,9 @@ enum Happening {
 pub(super) struct Boiler {
     agent: flow::Agent,
     config: config::Boiler,
+    nats: config::Nats,
+    /// Publishes in a row that were not answered.
+    unanswered: u32,
     session: Arc<Session>,
     context: Context,
     subject: String,
@@ -96,6 +101,8 @@ impl Boiler {
         Self {
             agent,
             config: boiler.clone(),
+            nats: config.nats.clone(),
+            unanswered: 0,
             session: session.clone(),
             context: session.connection().context().clone(),
             subject: subject::samples(&boiler.id).to_string(),
@@ -352,7 +359,33 @@ impl Boiler {
         }
     }
 
+    /// A server that takes nothing and does not say so: its monitor may know why.
+    fn wonder(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Published(Published::Refused(flow::Refused::Unknown)) => self.unanswered += 1,
+            Answer::Published(_) => self.unanswered = 0,
+            Answer::Tail(_) => {}
+        }
+        // Ten times as rare as it begins: a time-out takes 2 s, so this is a line a minute.
+        if self.unanswered != SILENCE && (self.unanswered == 0 || !self.unanswered.is_multiple_of(10 * SILENCE)) {
+            return;
+        }
+        let (boiler, slots, monitor) = (self.config.id.clone(), self.agent.backlog(), self.nats.monitor.clone());
+        tokio::spawn(async move {
+            let cause = match monitor {
+                Some(monitor) => monitor::complaint(&monitor).await,
+                None => Err("only the server's monitor could tell: name it as monitor in [nats]".to_owned()),
+            };
+            match cause {
+                Ok(Some(cause)) => tracing::error!(%boiler, slots, cause, advice = monitor::ADVICE, "server frozen"),
+                Ok(None) => tracing::warn!(%boiler, slots, "the server takes nothing, and says that it is well"),
+                Err(unknown) => tracing::warn!(%boiler, slots, unknown, "the server takes nothing"),
+            }
+        });
+    }
+
     fn answered(&mut self, answer: &Answer) {
+        self.wonder(answer);
         match answer {
             Answer::Published(Published::Stored(sequence)) => self.step(Input::Acknowledged { sequence: *sequence }),
             Answer::Published(Published::Refused(refused)) => self.step(Input::Refused(refused.clone())),

@@ -8,11 +8,10 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::http;
 use super::{Finding, Status};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
-use crate::nats::{Connection, Phase, SERVER_MIN};
+use crate::nats::{Connection, Phase, SERVER_MIN, monitor};
 
 /// For each of greeting and login.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -61,6 +60,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
         }
     }
     findings.push(login);
+    findings.extend(health(nats).await);
     findings.push(sync_interval(nats).await);
     findings
 }
@@ -136,17 +136,27 @@ struct VarzConfig {
 async fn sync_interval(nats: &Nats) -> Finding {
     let unknown =
         |message: String, advice: &str| Finding::new("nats.sync-interval", Status::Unknown, message).advise(advice);
-    let Some(monitor) = &nats.monitor else {
+    let Some(address) = &nats.monitor else {
         let advice = "name the server's monitor as monitor in [nats], such as \"http://127.0.0.1:8222\"";
         return unknown("only the server's monitor knows".to_owned(), advice);
     };
     let advice = "look at `http` in nats.conf and at monitor in [nats]";
-    match http::get(monitor, "/varz").await {
+    match monitor::get(address, "/varz").await {
         Ok(body) => match serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream?.config) {
             Some(config) => judge_sync(&config, nats.sync_interval),
-            None => unknown(format!("the monitor at {monitor} does not say"), advice),
+            None => unknown(format!("the monitor at {address} does not say"), advice),
         },
-        Err(error) => unknown(format!("the monitor at {monitor}: {}", logs::chain(&error)), advice),
+        Err(error) => unknown(format!("the monitor at {address}: {}", logs::chain(&error)), advice),
+    }
+}
+
+/// Whether the server can write: the one place that names a full disk.
+async fn health(nats: &Nats) -> Option<Finding> {
+    let found = |status, message: String| Some(Finding::new("nats.health", status, message));
+    match monitor::complaint(nats.monitor.as_ref()?).await {
+        Ok(None) => found(Status::Ok, "the server says that it is well".to_owned()),
+        Ok(Some(complaint)) => found(Status::Error, complaint).map(|finding| finding.advise(monitor::ADVICE)),
+        Err(error) => found(Status::Unknown, error),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A role never waits for the server to start working: the client connects in the background and tells, through
 //! [`Connection::phase`], when the server is there, and which connection it is.
 
+pub(crate) mod monitor;
 mod request;
 
 use std::path::PathBuf;
