@@ -1,0 +1,86 @@
+//! Delivery under attack: somebody changes, empties, deletes or writes the stream while the agent publishes into it.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use rig::house::{House, SOON, assert_whole};
+use thermowell_flow::published::{Event, EventBody};
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, EventKind, stream};
+
+/// Sampling before the attack, in real time.
+const BEFORE: Duration = Duration::from_secs(3);
+
+fn house() -> House {
+    let mut house = House::start(super::DEMO, &["--speed", "2"]);
+    house.catch_up(SOON);
+    house.go_on(BEFORE);
+    house
+}
+
+/// Changes SAMPLES by hand, as an administrator would.
+fn with_samples<T>(house: &House, what: impl AsyncFnOnce(jetstream::Context, jetstream::stream::Stream) -> T) -> T {
+    house.wait_for(async {
+        let context = jetstream::new(house.connect().await.expect("the server runs"));
+        let samples = context.get_stream(stream::SAMPLES).await.expect("SAMPLES is there");
+        what(context, samples).await
+    })
+}
+
+#[test]
+fn a_subject_that_is_taken_out_of_the_stream_is_put_back_and_nothing_is_lost() {
+    let mut house = house();
+    with_samples(&house, async |context, samples| {
+        let mut config = samples.cached_info().config.clone();
+        let subject = subject::samples(&"b1".parse().expect("an id")).to_string();
+        config.subjects.retain(|other| *other != subject);
+        assert_eq!(config.subjects.len(), 1, "one of two boilers is left");
+        context.update_stream(config).await.expect("an administrator may");
+    });
+    house.catch_up(SOON);
+    assert_whole(&house.close());
+}
+
+/// The ring holds 240 s at this speed: all that was there comes again, from memory and from the devices.
+#[test]
+fn a_stream_that_is_emptied_is_filled_again() {
+    let mut house = house();
+    with_samples(&house, async |_, samples| {
+        let purged = samples.purge().await.expect("an administrator may").purged;
+        assert!(purged > 0, "there was something");
+    });
+    house.catch_up(SOON);
+    assert_whole(&house.close());
+}
+
+#[test]
+fn a_stream_that_is_deleted_is_made_and_filled_again() {
+    let mut house = house();
+    with_samples(&house, async |context, _| {
+        context.delete_stream(stream::SAMPLES).await.expect("an administrator may")
+    });
+    house.catch_up(SOON);
+    assert_whole(&house.close());
+}
+
+/// Bytes that are no message of ours end one boiler's delivery, with an event that quotes them; the other goes on.
+#[test]
+fn a_foreign_writer_stops_its_boiler_alone_and_is_named() {
+    let mut house = house();
+    let [first, second]: [BoilerId; 2] = house.boilers().try_into().expect("two boilers");
+    house.wait_for(async {
+        let client = house.connect().await.expect("the server runs");
+        client.publish(subject::samples(&first).to_string(), "21.5 degrees".into()).await.expect("connected");
+        client.flush().await.expect("connected");
+    });
+    let subject = subject::event(&first, EventKind::Delivery).to_string();
+    let event: Event = house.until("the conflict is an event", 2 * SOON, |house| {
+        house.last_json::<Event>(stream::EVENT, &subject).filter(|e| matches!(e.body, EventBody::Conflict { .. }))
+    });
+    let EventBody::Conflict { found } = event.body else { unreachable!("filtered") };
+    assert!(found.starts_with("message "), "{found}");
+    let before = house.stored(&second).expect("it has published");
+    house.until("the other boiler goes on", SOON, |house| house.stored(&second).filter(|stored| *stored > before));
+    let tail = house.last(stream::SAMPLES, &subject::samples(&first)).expect("the foreign message");
+    assert_eq!(tail, b"21.5 degrees", "nothing was written behind it");
+}
