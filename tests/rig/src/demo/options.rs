@@ -58,6 +58,9 @@ pub struct Options {
     /// More arguments for the simulator, for system tests.
     #[arg(long, hide = true, value_name = "ARG", allow_hyphen_values = true)]
     pub sim_arg: Vec<String>,
+    /// After how many seconds without the server memory is spilled.
+    #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
+    pub spill_after: u32,
     /// Samples per batch.
     #[arg(long, hide = true, default_value_t = 100)]
     pub batch: u16,

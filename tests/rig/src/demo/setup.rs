@@ -90,6 +90,12 @@ impl Plan {
         self.folder.join("account")
     }
 
+    /// Where the agent keeps its spill files.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.folder.join("spool")
+    }
+
     /// Where the simulator takes orders while it runs.
     #[must_use]
     pub fn console(&self) -> PathBuf {
@@ -195,7 +201,8 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
         );
     }
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
-    text += &format!("\n[spool]\ndirectory = \"{}\"\n", plan.folder.join("spool").display());
+    let (after, directory) = (options.spill_after, plan.spool());
+    text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
     text += "\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
     for n in 1..=options.boilers {

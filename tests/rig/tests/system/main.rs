@@ -11,6 +11,7 @@ mod control;
 mod demo;
 mod input;
 mod kills;
+mod outage;
 mod replay;
 mod stranger;
 
