@@ -1,0 +1,308 @@
+//! The agent's shell: carries out what `flow::Agent` decides, on the model server, line and disk.
+
+use std::time::Duration;
+
+use thermowell_flow::agent::{Agent, Effect, Input, Refused, Settings, Timing};
+use thermowell_flow::published::Lease;
+use thermowell_wire::batch::{Packed, decode};
+use thermowell_wire::line::{Demand, GapReason, ToDevice};
+use thermowell_wire::{Boot, Slot};
+
+use crate::plan::{Bug, Kind, MS, SECOND};
+use crate::world::World;
+
+/// What memory may take.
+pub(crate) const SPOOL: usize = 1 << 20;
+/// Between two set-points.
+const RENEWAL: u64 = 15 * SECOND;
+
+/// A message on its way to the server.
+#[derive(Debug)]
+struct Arrival {
+    at: u64,
+    expected: u64,
+    payload: Vec<u8>,
+    /// The life that waits for the answer; none when it is lost.
+    answered: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Tail(Option<(u64, Vec<u8>)>),
+    TailUnknown,
+    Acknowledged(u64),
+    Refused(Refused),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct AgentShell {
+    agent: Option<Agent>,
+    /// Rises with every crash and disconnect: answers to earlier questions are dropped.
+    life: u64,
+    arrivals: Vec<Arrival>,
+    answers: Vec<(u64, u64, Answer)>,
+    /// When the sync of the spill file ends, and whether it succeeds.
+    syncing: Option<(u64, bool)>,
+    lease_at: u64,
+    /// Set-points that were written: boot and number.
+    pub(crate) asked: Vec<(Boot, u32)>,
+    /// What the agent was told last of the stream's end, for [`Bug::OwnMemory`].
+    remembered: Option<(u64, Vec<u8>)>,
+    publishing: Option<Vec<u8>>,
+}
+
+impl AgentShell {
+    pub(crate) fn lives(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    pub(crate) fn next(&self) -> Option<u64> {
+        let arrivals = self.arrivals.iter().map(|arrival| arrival.at).min();
+        let answers = self.answers.iter().map(|(at, ..)| *at).min();
+        let syncing = self.syncing.map(|(at, _)| at);
+        [arrivals, answers, syncing].into_iter().flatten().min()
+    }
+
+    /// Nobody waits for what was asked any more.
+    fn forget(&mut self) {
+        self.life += 1;
+        self.publishing = None;
+        let life = self.life;
+        self.answers.retain(|(_, asked, _)| *asked == life);
+    }
+}
+
+fn settings(id: &thermowell_wire::BoilerId, batch: u16) -> Settings {
+    Settings {
+        boiler: id.clone(),
+        serial_number: None,
+        batch,
+        control: true,
+        simulated_only: false,
+        spool_bytes: SPOOL,
+        timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(5)),
+    }
+}
+
+impl World {
+    pub(crate) fn agent_wakes(&self) -> Option<u64> {
+        let at = self.agent.agent.as_ref()?.wake_at()?.0;
+        // With a leaking clock its axis is another one: look every second.
+        Some(if self.bug == Some(Bug::StepLeaks) { self.now + SECOND } else { at })
+    }
+
+    pub(crate) fn wake_agent(&mut self) {
+        if self.agent_wakes().is_some_and(|at| at <= self.now) || self.bug == Some(Bug::StepLeaks) {
+            self.tell_agent(Input::Wake);
+            let again = self.agent_wakes().is_some_and(|at| at <= self.now);
+            self.check(!again, || "the agent wants to be woken for ever".to_owned());
+        }
+        if self.agent.lives() && self.agent.lease_at <= self.now {
+            self.agent.lease_at = self.now + RENEWAL;
+            self.ask_for_heat();
+        }
+    }
+
+    /// A controller that always wants something.
+    fn ask_for_heat(&mut self) {
+        let Some((boot, next)) = self.boiler.device().map(|device| (device.boot(), device.next())) else { return };
+        let lease = Lease {
+            demand: Demand::Heat,
+            flow: 45.0,
+            lease_s: 60,
+            based_on: Slot::new(boot, next.saturating_sub(10)),
+            instance: "world".to_owned(),
+            created_at: 0.0,
+            version: 1,
+        };
+        self.tell_agent(Input::Setpoint(&lease));
+    }
+
+    pub(crate) fn start_agent(&mut self) {
+        let batch = [100, 100, 100, 1_000, 30, 7][self.random.index(6)];
+        self.note(&format!("the agent starts, batches of {batch}"));
+        self.agent.agent = Some(Agent::new(settings(&self.id, batch)));
+        if self.bug != Some(Bug::SpillUnread) {
+            for message in self.disk.records() {
+                self.tell_agent(Input::Spilled(&message));
+            }
+        }
+        if self.broker.up {
+            self.tell_agent(Input::Connected);
+        }
+        if self.line.plugged {
+            self.tell_agent(Input::PortOpened);
+        }
+    }
+
+    pub(crate) fn crash_agent(&mut self, back: u64) {
+        if self.agent.agent.take().is_none() {
+            return;
+        }
+        self.note("the agent crashes");
+        self.count(Kind::AgentCrash);
+        self.agent.forget();
+        self.agent.syncing = None;
+        self.agent.remembered = None;
+        self.line.clear();
+        let survive = self.random.index(20);
+        self.disk.crash(survive);
+        self.backs.agent = Some(back);
+    }
+
+    pub(crate) fn cut_off_agent(&mut self) {
+        self.agent.forget();
+        self.tell_agent(Input::Disconnected);
+    }
+
+    pub(crate) fn tell_agent(&mut self, input: Input<'_>) {
+        let now = self.clocks();
+        let Some(agent) = &mut self.agent.agent else { return };
+        let mut effects = Vec::new();
+        agent.step(now, input, &mut effects);
+        let (held, spilled) = (agent.spool_bytes(), agent.spill_bytes());
+        self.check(held <= SPOOL && spilled <= 2 * SPOOL + 8_192, || format!("S5 {held} B held, {spilled} B spilled"));
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Write(frame) => self.write(&frame),
+            Effect::ClosePort | Effect::Status(_) => {}
+            Effect::ReadTail => self.read_tail(),
+            Effect::Publish { expected, payload } => self.publish(expected, payload),
+            Effect::Spill(spill) => {
+                let fails = self.strikes(Kind::DiskError, 200);
+                if self.disk.carry_out(spill, fails) {
+                    let at = self.now + self.random.below(500 * MS);
+                    self.agent.syncing = Some((at, !fails));
+                }
+            }
+            Effect::Event(kind, body) => self.note(&format!("event {kind:?} {body:?}")),
+            Effect::Stop { reason } => self.fail(format!("L1 the agent stopped: {reason}")),
+            Effect::Log(log) => self.note(&format!("agent: {log}")),
+        }
+    }
+
+    fn write(&mut self, frame: &[u8]) {
+        let too_far = self.bug == Some(Bug::ResumeTooFar);
+        let mut asked = Vec::new();
+        let frame = self.rewrite(frame, |message| match message {
+            ToDevice::Setpoint(setpoint) => {
+                asked.push((setpoint.boot, setpoint.n));
+                ToDevice::Setpoint(setpoint)
+            }
+            ToDevice::Resume { boot, from } if too_far => ToDevice::Resume { boot, from: from + 1 },
+            other => other,
+        });
+        self.agent.asked.extend(asked);
+        self.send_to_device(frame);
+    }
+
+    fn read_tail(&mut self) {
+        let at = self.now + MS / 5 + self.random.below(2 * MS);
+        let own = self.agent.remembered.clone().filter(|_| self.bug == Some(Bug::OwnMemory));
+        let tail = own.or_else(|| self.broker.samples.tail().map(|stored| (stored.sequence, stored.payload.clone())));
+        let answer = if self.strikes(Kind::LostAck, 20) { Answer::TailUnknown } else { Answer::Tail(tail) };
+        self.agent.answers.push((at, self.agent.life, answer));
+    }
+
+    fn publish(&mut self, expected: u64, payload: Vec<u8>) {
+        self.check(self.broker.up, || "the server is asked only when it is there".to_owned());
+        let twice = self.agent.publishing.is_some();
+        self.check(!twice, || "one publish at a time".to_owned());
+        self.agent.publishing = Some(payload.clone());
+        let mut at = self.now + MS / 5 + self.random.below(2 * MS);
+        let mut answered = Some(self.agent.life);
+        if self.broker.frozen || self.strikes(Kind::LostAck, 20) {
+            // The answer is lost, or the question: then there is nothing to arrive.
+            answered = None;
+            let unknown = (self.now + 2 * SECOND, self.agent.life, Answer::Refused(Refused::Unknown));
+            self.agent.answers.push(unknown);
+            if self.broker.frozen || self.random.chance(300) {
+                return;
+            }
+        }
+        if self.strikes(Kind::Zombie, 20) {
+            at = self.now + 2 * SECOND + self.random.below(2 * SECOND);
+        }
+        self.agent.arrivals.push(Arrival { at, expected, payload, answered });
+    }
+
+    pub(crate) fn serve_agent(&mut self) {
+        let now = self.now;
+        while let Some(index) = self.agent.arrivals.iter().position(|arrival| arrival.at <= now) {
+            let arrival = self.agent.arrivals.swap_remove(index);
+            self.arrive(arrival);
+        }
+        while let Some(index) = self.agent.answers.iter().position(|(at, ..)| *at <= now) {
+            let (_, life, answer) = self.agent.answers.swap_remove(index);
+            if life == self.agent.life {
+                self.answer(answer);
+            }
+        }
+        if let Some((_, synced)) = self.agent.syncing.take_if(|(at, _)| *at <= now) {
+            self.tell_agent(if synced { Input::SpillSynced } else { Input::SpillFailed });
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        if !self.broker.up || self.broker.frozen {
+            return;
+        }
+        let Arrival { expected, payload, answered, .. } = arrival;
+        let expectation = (self.bug != Some(Bug::NoExpectation)).then_some(expected);
+        let others = self.random.below(3);
+        let packed = decode(&payload).map(|packed| (packed.first(), packed.end()));
+        let justified = self.is_justified(&payload);
+        let stored = self.broker.samples.publish(self.now, expectation, payload.clone(), others);
+        if let (Some(sequence), Ok((first, end))) = (stored, packed) {
+            self.note(&format!("stored {first} to {end} as {sequence}"));
+            self.check(justified, || format!("S4 {first} to {end} is named `ring`, and the ring has it"));
+            self.aggregator.look_at(self.now + MS);
+        }
+        match (answered, stored) {
+            (Some(life), Some(sequence)) => self.agent.answers.push((self.now, life, Answer::Acknowledged(sequence))),
+            (Some(life), None) => {
+                self.agent.answers.push((self.now, life, Answer::Refused(Refused::WrongSequence)));
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// A gap of the ring may name only what the ring does not hold any more.
+    fn is_justified(&self, payload: &[u8]) -> bool {
+        let Ok(Packed::Gap(gap)) = decode(payload) else { return true };
+        let Some(device) = self.boiler.device() else { return true };
+        gap.reason != GapReason::Ring || gap.boot != device.boot() || gap.to <= device.oldest()
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let sent = match answer {
+            Answer::Tail(_) | Answer::TailUnknown => None,
+            Answer::Acknowledged(_) | Answer::Refused(_) => self.agent.publishing.take(),
+        };
+        match answer {
+            Answer::Tail(tail) => {
+                self.agent.remembered = self.agent.remembered.take().or_else(|| tail.clone());
+                self.tell_agent(Input::Tail(tail.as_ref().map(|(sequence, bytes)| (*sequence, bytes.as_slice()))));
+            }
+            Answer::TailUnknown => self.tell_agent(Input::TailUnknown),
+            Answer::Acknowledged(sequence) => {
+                self.agent.remembered = sent.map(|payload| (sequence, payload));
+                self.tell_agent(Input::Acknowledged { sequence });
+            }
+            Answer::Refused(Refused::Unknown) if self.bug == Some(Bug::BlindRetry) && !self.broker.frozen => {
+                let others = self.random.below(3);
+                let stored = sent.and_then(|payload| self.broker.samples.publish(self.now, None, payload, others));
+                self.tell_agent(match stored {
+                    Some(sequence) => Input::Acknowledged { sequence },
+                    None => Input::Refused(Refused::Unknown),
+                });
+            }
+            Answer::Refused(refused) => self.tell_agent(Input::Refused(refused)),
+        }
+    }
+}

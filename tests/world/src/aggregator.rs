@@ -1,0 +1,201 @@
+//! The aggregator's shell: begins at the last snapshot, reads SAMPLES, publishes what is closed.
+
+use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
+use thermowell_flow::published::{EventBody, Snapshot};
+use thermowell_wire::batch::{
+    BatchHeader, GAP_ENCODED_MAX, Gap, Packed, decode, encode_batch, encode_gap, encoded_max,
+};
+use thermowell_wire::{Boot, Reading};
+
+use crate::broker::{Broker, Stored};
+use crate::plan::{Bug, Kind, SECOND};
+use crate::world::World;
+
+#[derive(Debug, Default)]
+pub(crate) struct AggregatorShell {
+    aggregator: Option<Aggregator>,
+    /// The next sequence to read.
+    next: u64,
+    at: Option<u64>,
+    effects: Vec<Effect>,
+    /// For [`Bug::DedupBySeq`].
+    highest: u64,
+}
+
+impl AggregatorShell {
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.aggregator.as_ref().and(self.at)
+    }
+
+    /// There is something to read at `at`.
+    pub(crate) fn look_at(&mut self, at: u64) {
+        self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Whether everything up to `last` was read and every closed hour is stored.
+    pub(crate) fn is_done(&self, last: u64) -> bool {
+        self.aggregator.as_ref().is_some_and(|it| it.next_snapshot().is_none()) && self.next > last
+    }
+
+    pub(crate) fn aggregator(&self) -> Option<&Aggregator> {
+        self.aggregator.as_ref()
+    }
+}
+
+/// An aggregator as a start makes it, and where it reads.
+pub(crate) fn begin(settings: Settings, broker: &Broker) -> (Aggregator, u64) {
+    let last = broker.snapshots.tail().map(|stored| (stored.sequence, snapshot(stored)));
+    let mut aggregator = Aggregator::new(settings, last);
+    aggregator.stream_begins_at(broker.samples.first_sequence());
+    if let Some(from) = aggregator.replay_from() {
+        aggregator.found_at_replay(broker.samples.at(from).map(|stored| stored.payload.as_slice()));
+    }
+    let from = aggregator.replay_from().unwrap_or(0);
+    (aggregator, from)
+}
+
+pub(crate) fn snapshot(stored: &Stored) -> Snapshot {
+    serde_json::from_slice(&stored.payload).expect("only our own are stored")
+}
+
+pub(crate) fn json(snapshot: &Snapshot) -> Vec<u8> {
+    serde_json::to_vec(snapshot).expect("a snapshot is JSON")
+}
+
+impl World {
+    pub(crate) fn aggregator_settings(&self) -> Settings {
+        Settings { boiler: self.id.clone(), instance: "world".to_owned() }
+    }
+
+    /// A start, or a connection that came back: both read where the last snapshot says.
+    pub(crate) fn start_aggregator(&mut self) {
+        if !self.broker.up {
+            // It waits for the server, and begins with it.
+            self.aggregator.aggregator = None;
+            self.backs.aggregator = self.backs.server.map(|at| at + 1);
+            return;
+        }
+        let (aggregator, from) = begin(self.aggregator_settings(), &self.broker);
+        self.note(&format!("the aggregator begins at {from}"));
+        self.aggregator.aggregator = Some(aggregator);
+        self.aggregator.next = from;
+        self.aggregator.highest = 0;
+        self.aggregator.look_at(self.now);
+    }
+
+    pub(crate) fn crash_aggregator(&mut self, back: u64) {
+        if self.aggregator.aggregator.take().is_none() {
+            return;
+        }
+        self.note("the aggregator crashes");
+        self.count(Kind::AggregatorCrash);
+        self.backs.aggregator = Some(back);
+    }
+
+    pub(crate) fn serve_aggregator(&mut self) {
+        if !self.broker.up || self.aggregator.at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.aggregator.at = None;
+        let unread = self.broker.samples.from(self.aggregator.next).to_vec();
+        for stored in unread {
+            self.aggregator.next = stored.sequence + 1;
+            self.observe(&stored);
+            if !self.publish_snapshots() {
+                break;
+            }
+        }
+        self.publish_snapshots();
+    }
+
+    fn observe(&mut self, stored: &Stored) {
+        let distorted = self.distort_message(&stored.payload);
+        let Some(payload) = distorted else { return };
+        let Some(aggregator) = &mut self.aggregator.aggregator else { return };
+        aggregator.observe(stored.sequence, &payload, &mut self.aggregator.effects);
+        self.carry_out_aggregator();
+    }
+
+    fn carry_out_aggregator(&mut self) {
+        let mut anew = false;
+        for effect in std::mem::take(&mut self.aggregator.effects) {
+            match effect {
+                Effect::BeginAnew => anew = true,
+                Effect::Log(log) => self.note(&format!("aggregator: {log:?}")),
+                Effect::Event(_, body) => {
+                    let differs = matches!(*body, EventBody::SnapshotDiffers { .. });
+                    self.note(&format!("aggregator event {body:?}"));
+                    // After a rollback or a wipe the same slots may be stamped or cut otherwise.
+                    let excused = self.plan.has_any(&[Kind::Rollback, Kind::Wipe, Kind::ClockStep]);
+                    self.check(!differs || excused, || format!("S6 a replay differs: {body:?}"));
+                }
+            }
+        }
+        if anew {
+            self.start_aggregator();
+        }
+    }
+
+    /// Publishes what is closed. False: nothing more is to be read now.
+    fn publish_snapshots(&mut self) -> bool {
+        while let Some((expected, closed)) = self.aggregator.aggregator.as_ref().and_then(Aggregator::next_snapshot) {
+            let payload = json(closed);
+            let hour = closed.hour.clone();
+            if self.broker.frozen {
+                self.aggregator.look_at(self.now + 2 * SECOND);
+                return false;
+            }
+            let expectation = (self.bug != Some(Bug::SnapshotBlind)).then_some(expected);
+            let stored = self.broker.snapshots.publish(self.now, expectation, payload.clone(), 0);
+            let lost = self.strikes(Kind::LostAck, 200);
+            if lost && self.bug == Some(Bug::SnapshotBlind) {
+                self.broker.snapshots.publish(self.now, None, payload, 0);
+            }
+            self.note(&format!("snapshot {hour} as {stored:?}"));
+            let Some(aggregator) = &mut self.aggregator.aggregator else { return false };
+            match stored {
+                Some(sequence) if !lost => aggregator.snapshot_stored(sequence),
+                Some(_) | None => {
+                    let found = self.broker.snapshots.tail().map(|stored| (stored.sequence, snapshot(stored)));
+                    aggregator.snapshot_conflict(found, &mut self.aggregator.effects);
+                    self.carry_out_aggregator();
+                }
+            }
+        }
+        true
+    }
+
+    // Planted bugs of the aggregator.
+
+    fn distort_message(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        match (self.bug, decode(payload)) {
+            (Some(Bug::DedupBySeq), Ok(packed)) => {
+                // What has a number that was seen is dropped, whatever its boot.
+                let (first, end) = (packed.first().seq, packed.end().seq);
+                let seen = first < self.aggregator.highest;
+                self.aggregator.highest = self.aggregator.highest.max(end);
+                (!seen).then(|| payload.to_vec())
+            }
+            (Some(Bug::WindowOff), Ok(packed)) => Some(shifted(&packed)),
+            (_, _) => Some(payload.to_vec()),
+        }
+    }
+}
+
+/// The same message, stamped a second later.
+fn shifted(packed: &Packed<'_>) -> Vec<u8> {
+    let later = 1_000_000_000;
+    match packed {
+        Packed::Batch(batch) => {
+            let readings: Vec<Reading> = batch.readings().collect();
+            let header = BatchHeader { first_utc_ns: batch.header.first_utc_ns + later, ..batch.header };
+            let mut out = vec![0; encoded_max(readings.len())];
+            encode_batch(&header, &readings, &mut out).expect("it was one").to_vec()
+        }
+        Packed::Gap(gap) => {
+            let gap = Gap { from_utc_ns: gap.from_utc_ns + later, boot: Boot(gap.boot.0), ..*gap };
+            let mut out = [0; GAP_ENCODED_MAX];
+            encode_gap(&gap, &mut out).expect("it was one").to_vec()
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A naive server: two subjects, expectations, and what a crash does to them.
+
+/// One stored message.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) sequence: u64,
+    pub(crate) at: u64,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// One subject of one stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) messages: Vec<Stored>,
+    last: u64,
+}
+
+impl Stream {
+    pub(crate) fn tail(&self) -> Option<&Stored> {
+        self.messages.last()
+    }
+
+    fn tail_sequence(&self) -> u64 {
+        self.tail().map_or(0, |stored| stored.sequence)
+    }
+
+    pub(crate) fn at(&self, sequence: u64) -> Option<&Stored> {
+        let index = self.messages.binary_search_by_key(&sequence, |stored| stored.sequence).ok()?;
+        self.messages.get(index)
+    }
+
+    /// The messages from `sequence` on.
+    pub(crate) fn from(&self, sequence: u64) -> &[Stored] {
+        let begin = self.messages.partition_point(|stored| stored.sequence < sequence);
+        self.messages.get(begin..).unwrap_or_default()
+    }
+
+    pub(crate) fn first_sequence(&self) -> u64 {
+        self.messages.first().map_or(self.last + 1, |stored| stored.sequence)
+    }
+
+    /// Stores a message where the subject ends with `expected`; without an expectation always. `others` is how many
+    /// messages of other boilers came between.
+    pub(crate) fn publish(&mut self, at: u64, expected: Option<u64>, payload: Vec<u8>, others: u64) -> Option<u64> {
+        if expected.is_some_and(|expected| expected != self.tail_sequence()) {
+            return None;
+        }
+        self.last += 1 + others;
+        self.messages.push(Stored { sequence: self.last, at, payload });
+        Some(self.last)
+    }
+
+    /// Loses what was stored since `since`. Its sequences are used again.
+    pub(crate) fn roll_back(&mut self, since: u64) {
+        self.messages.retain(|stored| stored.at < since);
+        self.last = self.tail_sequence();
+    }
+
+    pub(crate) fn wipe(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Broker {
+    pub(crate) samples: Stream,
+    pub(crate) snapshots: Stream,
+    pub(crate) up: bool,
+    /// A full disk: publishes are not answered until it is restarted.
+    pub(crate) frozen: bool,
+}

@@ -1,0 +1,229 @@
+//! What must be true when a world ends, by invariant.
+//!
+//! | id | compared with |
+//! |---|---|
+//! | S1 | a world in which nothing may be lost: no gap of the ring at all |
+//! | S2, S4 | each message begins where the one before it ended, and says what the firmware sampled |
+//! | S3 | a look at every reading in SAMPLES |
+//! | S6 | an aggregator that begins with nothing; each hour once |
+//! | S7 | the set-points that were written to the line, by boot and number |
+//! | S8 | stamps within a boot, and true time |
+//!
+//! S5 is judged at every step, L1 by the end of calm, and a gap of the ring when it is stored.
+
+use std::collections::BTreeMap;
+
+use thermowell_flow::published::Snapshot;
+use thermowell_wire::batch::{Packed, decode};
+use thermowell_wire::line::GapReason;
+use thermowell_wire::{Reading, Slot};
+
+use crate::aggregator::{begin, json, snapshot};
+use crate::broker::{Broker, Stored};
+use crate::plan::Kind;
+use crate::world::World;
+
+const SECOND_NS: i64 = 1_000_000_000;
+const HOUR_NS: i64 = 3_600 * SECOND_NS;
+/// How far a stamp may be off: 300 ms of a stalled line at the start, and drift.
+const STAMP_OFF_NS: i64 = 400_000_000;
+
+/// A valid reading and its stamp.
+#[derive(Clone, Copy, Debug)]
+struct Valid {
+    utc_ns: i64,
+    centi: i64,
+}
+
+impl World {
+    pub(crate) fn judge(&mut self) {
+        let messages = std::mem::take(&mut self.broker.samples.messages);
+        let valid = self.judge_samples(&messages);
+        self.broker.samples.messages = messages;
+        self.judge_leases();
+        self.judge_snapshots();
+        if self.plan.has(Kind::ClockStep) {
+            // The calendar's own arithmetic under steps has its tests in `flow`.
+            return;
+        }
+        self.judge_average(&valid);
+        if !self.plan.has_any(&[Kind::Rollback, Kind::Wipe]) {
+            self.judge_replay();
+            self.judge_hours(&valid);
+        }
+    }
+
+    fn judge_samples(&mut self, messages: &[Stored]) -> Vec<Valid> {
+        let mut valid = Vec::new();
+        let mut end: Option<(Slot, i64)> = None;
+        for stored in messages {
+            let Ok(packed) = decode(&stored.payload) else { continue };
+            self.judge_order(&packed, end);
+            match &packed {
+                Packed::Gap(gap) => {
+                    let missed = gap.reason == GapReason::Missed;
+                    let lost = !self.plan.lossless || missed;
+                    self.check(lost, || format!("S1 nothing may be lost here: {gap:?}"));
+                    if missed {
+                        let record = self.truth.boot(gap.boot);
+                        let named =
+                            record.is_some_and(|it| (gap.from..gap.to).all(|seq| it.reading(seq) == Some(None)));
+                        self.check(named, || format!("S4 it was sampled: {gap:?}"));
+                    }
+                }
+                Packed::Batch(batch) => {
+                    let header = batch.header;
+                    for (index, reading) in (0..).zip(batch.readings()) {
+                        self.judge_reading(Slot::new(header.boot, header.seq + u64::from(index)), reading);
+                        if reading.is_valid() {
+                            let centi = i64::from(reading.temperature.0);
+                            valid.push(Valid { utc_ns: header.utc_ns(index), centi });
+                        }
+                    }
+                }
+            }
+            self.judge_stamp(&packed, stored.at);
+            end = Some((packed.end(), packed.end_utc_ns()));
+        }
+        valid
+    }
+
+    fn judge_order(&mut self, packed: &Packed<'_>, before: Option<(Slot, i64)>) {
+        let first = packed.first();
+        let Some((end, end_utc_ns)) = before else { return };
+        let goes_on =
+            if first.boot == end.boot { first.seq == end.seq } else { first.boot > end.boot && first.seq == 0 };
+        self.check(goes_on, || format!("S2 {first} is stored behind {end}"));
+        let back = end_utc_ns - first_utc_ns(packed);
+        let steps = self.plan.has(Kind::ClockStep) || first.boot != end.boot;
+        // More than 20 ms is a step back, named as such; less than half a period is the following of the clock.
+        let back = !steps && back > 5_000_000 && back <= 20_000_000;
+        self.check(!back, || format!("S8 {first} goes back"));
+    }
+
+    fn judge_reading(&mut self, slot: Slot, reading: Reading) {
+        let sampled = self.truth.boot(slot.boot).and_then(|record| record.reading(slot.seq));
+        self.check(sampled == Some(Some(reading)), || format!("S2 {slot} is {reading:?} instead of {sampled:?}"));
+    }
+
+    /// A stamp is the true time, as the wall clock has shown it at some moment since.
+    fn judge_stamp(&mut self, packed: &Packed<'_>, stored_at: u64) {
+        let (first, stamp) = (packed.first(), first_utc_ns(packed));
+        let Some(record) = self.truth.boot(first.boot) else {
+            return self.fail(format!("S2 nobody knows boot {}", first.boot));
+        };
+        let truth = record.utc_of(first.seq);
+        let offsets: Vec<i64> =
+            self.offsets.iter().filter(|(since, _)| *since <= stored_at).map(|(_, offset)| *offset).collect();
+        let off = offsets.iter().map(|offset| (stamp - truth - offset).abs()).min().unwrap_or(i64::MAX);
+        self.check(off < STAMP_OFF_NS, || format!("S8 {first} is stamped {} ms beside the truth", off / 1_000_000));
+    }
+
+    fn judge_leases(&mut self) {
+        for (index, taken) in self.truth.taken.clone().into_iter().enumerate() {
+            let asked = self.agent.asked.contains(&(taken.boot, taken.n));
+            self.check(asked, || format!("S7 nobody asked for {taken:?}"));
+            let again = self.truth.taken.iter().take(index).any(|earlier| *earlier == taken);
+            self.check(!again, || format!("S7 {taken:?} was executed twice"));
+        }
+    }
+
+    fn judge_snapshots(&mut self) {
+        let mut before: Option<i64> = None;
+        let wiped = self.plan.has(Kind::Rollback);
+        for stored in self.broker.snapshots.messages.clone() {
+            let snapshot = snapshot(&stored);
+            let Snapshot { slots, temperature_points, missing, created_at, .. } = &snapshot;
+            let closes = *slots == temperature_points + missing.total();
+            self.check(closes, || format!("S4 {} does not close: {snapshot:?}", snapshot.hour));
+            self.check(missing.unexplained == 0, || format!("S4 unexplained slots: {snapshot:?}"));
+            let rises = before.is_none_or(|before| before < *created_at);
+            self.check(rises || wiped, || format!("S6 {} is there twice", snapshot.hour));
+            before = Some(*created_at);
+        }
+    }
+
+    /// The rolling average against a look at every reading of the last 3,600 panes.
+    fn judge_average(&mut self, valid: &[Valid]) {
+        let Some(state) = self.aggregator.aggregator().and_then(|it| it.state()) else {
+            return self.fail("S3 there is no state".to_owned());
+        };
+        let Some(newest) = self.aggregator.aggregator().and_then(|it| it.newest()) else { return };
+        let upto = newest.second();
+        let held = self.broker.samples.messages.first().map_or(0, |stored| stored.sequence);
+        let first_read = self.broker.snapshots.tail().map_or(0, |stored| snapshot(stored).samples.first);
+        if held > first_read && first_read > 0 {
+            // The stream began anew: what the window held before is not in it any more.
+            return;
+        }
+        let (mut sum, mut points) = (0, 0);
+        for reading in valid {
+            let second = reading.utc_ns.div_euclid(SECOND_NS);
+            if second > upto - 3_600 && second <= upto {
+                sum += reading.centi;
+                points += 1;
+            }
+        }
+        let slack = if self.plan.has_any(&[Kind::Rollback, Kind::Wipe]) { u64::MAX } else { 0 };
+        let counted = state.average_points;
+        self.check(counted.abs_diff(points) <= slack, || format!("S3 {counted} readings are averaged, not {points}"));
+        let average = state.average.unwrap_or(f64::NAN);
+        let mean = mean(sum, points);
+        let close = slack > 0 || (average - mean).abs() < 0.005_1;
+        self.check(close, || format!("S3 the average is {average}, not {mean}"));
+    }
+
+    /// Each hour against a look at every reading that lies in it.
+    fn judge_hours(&mut self, valid: &[Valid]) {
+        let mut hours: BTreeMap<i64, (i64, u64)> = BTreeMap::new();
+        for reading in valid {
+            let hour = hours.entry(reading.utc_ns.div_euclid(HOUR_NS)).or_default();
+            hour.0 += reading.centi;
+            hour.1 += 1;
+        }
+        for stored in self.broker.snapshots.messages.clone() {
+            let snapshot = snapshot(&stored);
+            let hour = snapshot.created_at * SECOND_NS / HOUR_NS - 1;
+            let (sum, points) = hours.get(&hour).copied().unwrap_or_default();
+            let equal = snapshot.sum_centi == sum && snapshot.temperature_points == points;
+            self.check(equal, || format!("S3 {} has {points} readings, sum {sum}: {snapshot:?}", snapshot.hour));
+        }
+    }
+
+    /// An aggregator that begins with nothing publishes the same bytes.
+    fn judge_replay(&mut self) {
+        let empty = Broker { samples: self.broker.samples.clone(), ..Broker::default() };
+        let (mut aggregator, _) = begin(self.aggregator_settings(), &empty);
+        let (mut effects, mut closed) = (Vec::new(), Vec::new());
+        for stored in &empty.samples.messages {
+            aggregator.observe(stored.sequence, &stored.payload, &mut effects);
+            while let Some((expected, snapshot)) = aggregator.next_snapshot() {
+                closed.push(json(snapshot));
+                aggregator.snapshot_stored(expected + 1);
+            }
+        }
+        let published: Vec<Vec<u8>> = self.broker.snapshots.messages.iter().map(|it| it.payload.clone()).collect();
+        let differ = closed.iter().zip(&published).find(|(again, published)| again != published);
+        let (again, published_len) = (closed.len(), published.len());
+        self.check(again == published_len, || {
+            format!("S6 a replay closes {again} hours, published are {published_len}")
+        });
+        self.check(differ.is_none(), || {
+            let text =
+                differ.map(|(a, b)| (String::from_utf8_lossy(a).into_owned(), String::from_utf8_lossy(b).into_owned()));
+            format!("S6 a replay gives other bytes: {text:?}")
+        });
+    }
+}
+
+fn first_utc_ns(packed: &Packed<'_>) -> i64 {
+    match packed {
+        Packed::Batch(batch) => batch.header.first_utc_ns,
+        Packed::Gap(gap) => gap.from_utc_ns,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an hour of centi-degrees stays far below 2^53")]
+fn mean(sum: i64, points: u64) -> f64 {
+    sum as f64 / points as f64 / 100.0
+}

@@ -1,0 +1,166 @@
+//! The serial line: bytes that are late, flipped, lost, or come again.
+
+use std::collections::VecDeque;
+
+use thermowell_flow::agent::Input;
+use thermowell_wire::line::{FrameReader, GapNotice, Pong, ToDevice, ToGateway, encode};
+
+use crate::plan::{Bug, Kind, MS};
+use crate::world::{START, World};
+
+/// The least that a frame takes.
+const LATENCY: u64 = MS / 5;
+/// Frames to the device that may come again.
+const KEPT: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) plugged: bool,
+    to_gateway: VecDeque<(u64, Vec<u8>)>,
+    to_device: VecDeque<(u64, Vec<u8>)>,
+    kept: VecDeque<Vec<u8>>,
+    /// Only for planted bugs: the next slot as the agent must see it, and the newest sample's.
+    expected: u64,
+    newest: u64,
+}
+
+impl Line {
+    pub(crate) fn next(&self) -> Option<u64> {
+        let heads = [self.to_gateway.front(), self.to_device.front()];
+        heads.into_iter().flatten().map(|(at, _)| *at).min()
+    }
+
+    /// What is under way is lost.
+    pub(crate) fn clear(&mut self) {
+        self.to_gateway.clear();
+        self.to_device.clear();
+    }
+}
+
+impl World {
+    pub(crate) fn send_to_gateway(&mut self, bytes: Vec<u8>) {
+        if !self.line.plugged || !self.agent.lives() || self.backs.gateway.is_some() {
+            return;
+        }
+        let mut bytes = self.distort(bytes);
+        self.spoil(&mut bytes);
+        let last = self.line.to_gateway.back().map_or(0, |(at, _)| *at);
+        let at = self.arrival(last);
+        self.line.to_gateway.push_back((at, bytes));
+    }
+
+    pub(crate) fn send_to_device(&mut self, mut bytes: Vec<u8>) {
+        if !self.line.plugged {
+            return;
+        }
+        self.line.kept.push_back(bytes.clone());
+        if self.line.kept.len() > KEPT {
+            self.line.kept.pop_front();
+        }
+        self.spoil(&mut bytes);
+        let last = self.line.to_device.back().map_or(0, |(at, _)| *at);
+        let at = self.arrival(last);
+        self.line.to_device.push_back((at, bytes));
+    }
+
+    /// A port that kept old bytes gives them to whoever listens now.
+    pub(crate) fn replay(&mut self) {
+        let kept: Vec<Vec<u8>> = self.line.kept.iter().cloned().collect();
+        for bytes in kept {
+            let at = self.arrival(self.now);
+            self.line.to_device.push_back((at, bytes));
+        }
+    }
+
+    fn arrival(&mut self, last: u64) -> u64 {
+        let stall = if self.strikes(Kind::Stall, 3) { self.random.below(300 * MS) } else { 0 };
+        (self.now + LATENCY + self.random.below(3 * MS) + stall).max(last)
+    }
+
+    fn spoil(&mut self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() || !self.strikes(Kind::Noise, 8) {
+            return;
+        }
+        let at = self.random.index(bytes.len());
+        if self.random.chance(500) {
+            bytes[at] ^= 1 << self.random.below(8);
+        } else {
+            bytes.remove(at);
+        }
+    }
+
+    pub(crate) fn deliver_line(&mut self) {
+        while self.line.to_device.front().is_some_and(|(at, _)| *at <= self.now) {
+            let Some((_, bytes)) = self.line.to_device.pop_front() else { break };
+            let bytes = if self.bug == Some(Bug::LeaseUnbound) { self.rebind(&bytes) } else { bytes };
+            self.boiler.receive(&bytes, self.now - START);
+        }
+        while self.line.to_gateway.front().is_some_and(|(at, _)| *at <= self.now) {
+            let Some((_, bytes)) = self.line.to_gateway.pop_front() else { break };
+            // Any chunking is alike.
+            let cut = self.random.index(bytes.len() + 1);
+            let (head, tail) = bytes.split_at(cut);
+            self.tell_agent(Input::Bytes(head));
+            self.tell_agent(Input::Bytes(tail));
+        }
+    }
+
+    // Planted bugs of the line.
+
+    /// [`Bug::GapAnywhere`] and [`Bug::SamplesFeedOffset`]: what the agent hears, as it would take it.
+    fn distort(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        if !matches!(self.bug, Some(Bug::GapAnywhere | Bug::SamplesFeedOffset)) {
+            return bytes;
+        }
+        let mut heard = Vec::new();
+        FrameReader::new().feed(&bytes, |frame| heard.extend(frame.ok()));
+        let mut out = Vec::new();
+        for message in heard {
+            let message = match (message, self.bug) {
+                (ToGateway::Gap(gap), Some(Bug::GapAnywhere)) if gap.from > self.line.expected => {
+                    ToGateway::Gap(GapNotice { from: self.line.expected, ..gap })
+                }
+                (ToGateway::Pong(pong), Some(Bug::SamplesFeedOffset)) if self.line.newest > 0 => {
+                    ToGateway::Pong(Pong { device_us: pong.device_us.min(self.line.newest * 10_000), ..pong })
+                }
+                (message, _) => message,
+            };
+            if let ToGateway::Samples(samples) = &message {
+                let end = samples.seq + u64::try_from(samples.readings.len()).unwrap_or(0);
+                (self.line.expected, self.line.newest) = (end, end);
+            }
+            let mut frame = [0; 256];
+            out.extend_from_slice(encode(&message, &mut frame).expect("it came as a frame"));
+        }
+        out
+    }
+
+    /// [`Bug::LeaseUnbound`]: the boot in a set-point is not looked at.
+    fn rebind(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Some(boot) = self.boiler.device().map(|device| device.boot()) else { return bytes.to_vec() };
+        self.rewrite(bytes, |message| match message {
+            ToDevice::Setpoint(mut setpoint) => {
+                setpoint.boot = boot;
+                ToDevice::Setpoint(setpoint)
+            }
+            other => other,
+        })
+    }
+
+    /// Frames to the device, each as `change` makes it. What is no frame stays as it is.
+    pub(crate) fn rewrite(&mut self, bytes: &[u8], mut change: impl FnMut(ToDevice) -> ToDevice) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut whole = true;
+        FrameReader::new().feed(bytes, |frame| match frame {
+            Ok(message) => {
+                if let ToDevice::Resume { from, .. } = message {
+                    self.line.expected = from;
+                }
+                let mut frame = [0; 64];
+                out.extend_from_slice(encode(&change(message), &mut frame).expect("it came as a frame"));
+            }
+            Err(_) => whole = false,
+        });
+        if whole { out } else { bytes.to_vec() }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a seed has in store: a swarm, in which each world has its own few kinds of faults.
+//!
+//! A world with every fault at once finds less than many worlds with some: faults hide each other.
+
+use crate::random::Random;
+
+/// A nanosecond count.
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000 * MS;
+
+/// A kind of fault, as counted and printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The agent's process is killed, and started again.
+    AgentCrash,
+    /// The aggregator's is.
+    AggregatorCrash,
+    /// The cable is pulled, and put back.
+    Unplug,
+    /// The server cannot be reached.
+    Outage,
+    /// It comes back without the last seconds of each stream.
+    Rollback,
+    /// It comes back without SAMPLES.
+    Wipe,
+    /// It answers no publish until it is restarted: a full disk.
+    Freeze,
+    /// The firmware starts again.
+    Reboot,
+    /// The wall clock steps.
+    ClockStep,
+    /// The gateway sleeps.
+    Suspend,
+    /// Bits flip and bytes vanish on the line.
+    Noise,
+    /// The line stalls.
+    Stall,
+    /// An acknowledgement, or the message itself, is lost.
+    LostAck,
+    /// A message arrives long after its sender has given it up.
+    Zombie,
+    /// The spill file cannot be synced.
+    DiskError,
+    /// Old bytes of the line come again.
+    Replayed,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 16] = [
+        Self::AgentCrash,
+        Self::AggregatorCrash,
+        Self::Unplug,
+        Self::Outage,
+        Self::Rollback,
+        Self::Wipe,
+        Self::Freeze,
+        Self::Reboot,
+        Self::ClockStep,
+        Self::Suspend,
+        Self::Noise,
+        Self::Stall,
+        Self::LostAck,
+        Self::Zombie,
+        Self::DiskError,
+        Self::Replayed,
+    ];
+
+    /// Its place in [`Kind::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|&kind| kind == self).expect("ALL holds every kind")
+    }
+}
+
+/// A planted bug: what a shell does wrong, so that the judge can show that it sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// The agent publishes whatever the subject ends with.
+    NoExpectation,
+    /// A publish without an answer is sent again as it is, behind whatever is there.
+    BlindRetry,
+    /// The aggregator knows messages again by their sequence number within a boot alone.
+    DedupBySeq,
+    /// `Resume` asks for the slot behind the one that is wanted.
+    ResumeTooFar,
+    /// The agent's own memory of the stream's end is believed before the stream.
+    OwnMemory,
+    /// A pane is filed a second late.
+    WindowOff,
+    /// Snapshots are published whatever stands there.
+    SnapshotBlind,
+    /// Samples feed the device's clock.
+    SamplesFeedOffset,
+    /// The monotonic clock follows the steps of the wall clock.
+    StepLeaks,
+    /// A set-point acts on whatever boot it meets.
+    LeaseUnbound,
+    /// A gap counts wherever it begins.
+    GapAnywhere,
+    /// The spill file is never read.
+    SpillUnread,
+}
+
+impl Bug {
+    /// Every bug, with the name by which it is asked for.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("no-expectation", Self::NoExpectation),
+        ("blind-retry", Self::BlindRetry),
+        ("dedup-by-seq", Self::DedupBySeq),
+        ("resume-too-far", Self::ResumeTooFar),
+        ("own-memory", Self::OwnMemory),
+        ("window-off", Self::WindowOff),
+        ("snapshot-blind", Self::SnapshotBlind),
+        ("samples-feed-offset", Self::SamplesFeedOffset),
+        ("step-leaks", Self::StepLeaks),
+        ("lease-unbound", Self::LeaseUnbound),
+        ("gap-anywhere", Self::GapAnywhere),
+        ("spill-unread", Self::SpillUnread),
+    ];
+}
+
+/// The rates of one world. Faults of the line and of answers are per thousand frames or requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) kinds: Vec<Kind>,
+    /// Mean time between two faults that have a moment.
+    pub(crate) every: u64,
+    /// The longest outage.
+    pub(crate) outage: u64,
+    /// What the device remembers, in slots.
+    pub(crate) ring: usize,
+    /// Of the faults.
+    pub(crate) length: u64,
+    /// From the start to the next full hour.
+    pub(crate) to_hour: u64,
+    pub(crate) drift_ppm: i64,
+    /// Nothing may be lost: every outage is well inside the ring, and boots do not end.
+    pub(crate) lossless: bool,
+}
+
+impl Plan {
+    pub(crate) fn of(random: &mut Random) -> Self {
+        let lossless = random.chance(400);
+        let destroys = [Kind::Reboot, Kind::Wipe];
+        let mut kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| random.chance(350)).collect();
+        if lossless {
+            kinds.retain(|kind| !destroys.contains(kind));
+        }
+        // A whole hour in one world of fifty; in the others the hour's end lies within the faults.
+        let long = random.chance(20);
+        let length = if long { 3_700 * SECOND } else { (150 + random.below(200)) * SECOND };
+        let ring = if lossless || random.chance(500) { 12_000 } else { 2_500 };
+        let outage = if lossless { 15 } else { 20 + random.below(100) } * SECOND;
+        Self {
+            kinds,
+            every: (4 + random.below(40)) * SECOND,
+            outage,
+            ring,
+            length,
+            to_hour: (20 + random.below(if long { 3_000 } else { 100 })) * SECOND,
+            drift_ppm: i64::try_from(random.below(120)).unwrap_or(0) - 60,
+            lossless,
+        }
+    }
+
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
+    }
+
+    pub(crate) fn has_any(&self, kinds: &[Kind]) -> bool {
+        kinds.iter().any(|&kind| self.has(kind))
+    }
+}

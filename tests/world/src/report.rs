@@ -1,0 +1,89 @@
+//! What many worlds come to, in one line.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::plan::{Bug, Kind};
+use crate::world::{Outcome, run};
+
+/// The sum of many worlds.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Worlds.
+    pub seeds: u64,
+    /// Simulated nanoseconds.
+    pub simulated_ns: u64,
+    /// Slots that the firmware counted.
+    pub samples: u64,
+    /// Faults, in the order of [`Kind::ALL`].
+    pub faults: [u64; Kind::ALL.len()],
+    /// The worlds that failed, by seed.
+    pub failures: Vec<Outcome>,
+}
+
+impl Report {
+    /// Simulated hours.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub fn hours(&self) -> f64 {
+        self.simulated_ns as f64 / 3.6e12
+    }
+
+    fn add(&mut self, outcome: Outcome) {
+        self.seeds += 1;
+        self.simulated_ns += outcome.simulated_ns;
+        self.samples += outcome.samples;
+        for (sum, count) in self.faults.iter_mut().zip(outcome.faults) {
+            *sum += count;
+        }
+        if outcome.failure.is_some() {
+            self.failures.push(outcome);
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seeds, samples, failures, .. } = self;
+        write!(f, "{seeds} seeds, {:.1} simulated hours, {samples} samples; faults:", self.hours())?;
+        for (kind, count) in Kind::ALL.iter().zip(self.faults) {
+            write!(f, " {kind:?} {count},")?;
+        }
+        write!(f, " failures {}", failures.len())
+    }
+}
+
+/// Runs `count` worlds from seed `from` on, on as many threads as there are cores.
+///
+/// # Panics
+/// A world panics: its seed is in the message of the thread.
+#[must_use]
+pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(from);
+    let mut report = Report::default();
+    std::thread::scope(|scope| {
+        let work = || {
+            let mut outcomes = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= from + count {
+                    return outcomes;
+                }
+                outcomes.push(run(seed, bug));
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().expect("a world does not panic").into_iter().for_each(|outcome| report.add(outcome));
+        }
+    });
+    report.failures.sort_by_key(|outcome| outcome.seed);
+    report
+}
+
+/// The first seed below `limit` that shows `bug`, and what was seen.
+#[must_use]
+pub fn hunt(bug: Bug, limit: u64) -> Option<(u64, String)> {
+    (0..limit).find_map(|seed| run(seed, Some(bug)).failure.map(|failure| (seed, failure)))
+}

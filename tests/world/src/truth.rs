@@ -1,0 +1,74 @@
+//! The account: what the boiler sampled and destroyed, as it says itself.
+
+use firmware_sim::account::{Entry, Event};
+use thermowell_wire::{Boot, Reading};
+
+/// One start of the firmware.
+#[derive(Clone, Debug)]
+pub(crate) struct BootRecord {
+    pub(crate) boot: Boot,
+    /// True UTC of slot 0, in nanoseconds.
+    pub(crate) utc_ns: i64,
+    pub(crate) period_us: u32,
+    pub(crate) drift_ppb: i64,
+    pub(crate) slots: Vec<Option<Reading>>,
+}
+
+impl BootRecord {
+    /// True UTC of a slot.
+    pub(crate) fn utc_of(&self, seq: u64) -> i64 {
+        let device_ns = i128::from(seq) * i128::from(self.period_us) * 1_000;
+        let true_ns = device_ns * 1_000_000_000 / (1_000_000_000 + i128::from(self.drift_ppb));
+        self.utc_ns + i64::try_from(true_ns).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn reading(&self, seq: u64) -> Option<Option<Reading>> {
+        self.slots.get(usize::try_from(seq).ok()?).copied()
+    }
+}
+
+/// A set-point that the device took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) boot: Boot,
+    pub(crate) n: u32,
+}
+
+/// Everything that is known about one boiler.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Truth {
+    pub(crate) boots: Vec<BootRecord>,
+    pub(crate) taken: Vec<Taken>,
+}
+
+impl Truth {
+    pub(crate) fn enter(&mut self, entry: Entry) {
+        match entry {
+            Entry::Slot(reading) => {
+                if let Some(boot) = self.boots.last_mut() {
+                    boot.slots.push(reading);
+                }
+            }
+            Entry::Event(Event::Boot { boot, utc_ns, period_us, drift_ppb, .. }) => {
+                self.boots.push(BootRecord { boot, utc_ns, period_us, drift_ppb, slots: Vec::new() });
+            }
+            Entry::Event(Event::Lease { boot, n, .. }) => self.taken.push(Taken { boot, n }),
+            Entry::Event(
+                Event::End { .. }
+                | Event::Ring { .. }
+                | Event::Missed { .. }
+                | Event::Unplug { .. }
+                | Event::Plug { .. }
+                | Event::OwnControl { .. },
+            ) => {}
+        }
+    }
+
+    pub(crate) fn boot(&self, boot: Boot) -> Option<&BootRecord> {
+        self.boots.iter().find(|record| record.boot == boot)
+    }
+
+    pub(crate) fn samples(&self) -> u64 {
+        self.boots.iter().map(|boot| u64::try_from(boot.slots.len()).unwrap_or(0)).sum()
+    }
+}

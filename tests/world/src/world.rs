@@ -1,0 +1,293 @@
+//! One world: a seed, its parts, and time that jumps.
+
+use std::collections::VecDeque;
+
+use firmware_sim::boiler::{Boiler, BoilerSetup};
+use firmware_sim::scenario::Scenario;
+use firmware_sim::source::Source;
+use thermowell_device::Config;
+use thermowell_flow::time::{Monotonic, Now, Utc};
+use thermowell_wire::batch::{ClockQuality, decode};
+use thermowell_wire::{BoilerId, Slot};
+
+use crate::agent::AgentShell;
+use crate::aggregator::AggregatorShell;
+use crate::broker::Broker;
+use crate::disk::Disk;
+use crate::line::Line;
+use crate::plan::{Bug, Kind, MS, Plan, SECOND};
+use crate::random::Random;
+use crate::truth::Truth;
+
+/// The machine has run for so long when the world begins.
+pub(crate) const START: u64 = 1_000 * SECOND;
+/// 2026-01-07T02:00:00Z: the full hour near which a world lies.
+const HOUR_UTC_NS: i64 = 1_767_751_200_000_000_000;
+/// Between two looks at the device.
+const TICK: u64 = 10 * MS;
+/// In calm, everything is delivered within this, or it never will be.
+const CALM_MAX: u64 = 90 * SECOND;
+/// Lines of a failure's report.
+const HISTORY: usize = 50;
+
+/// What became of a world.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// Simulated nanoseconds.
+    pub simulated_ns: u64,
+    /// Slots that the firmware counted.
+    pub samples: u64,
+    /// Faults, in the order of [`Kind::ALL`].
+    pub faults: [u64; Kind::ALL.len()],
+    /// What is wrong: the invariant and what was seen.
+    pub failure: Option<String>,
+    /// The last things that happened.
+    pub history: Vec<String>,
+}
+
+/// When what was taken away comes back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backs {
+    pub(crate) agent: Option<u64>,
+    pub(crate) aggregator: Option<u64>,
+    pub(crate) cable: Option<u64>,
+    pub(crate) server: Option<u64>,
+    pub(crate) gateway: Option<u64>,
+}
+
+pub(crate) struct World {
+    pub(crate) bug: Option<Bug>,
+    pub(crate) random: Random,
+    pub(crate) plan: Plan,
+    pub(crate) calm: bool,
+    pub(crate) now: u64,
+    pub(crate) id: BoilerId,
+    pub(crate) boiler: Boiler,
+    boiler_at: u64,
+    pub(crate) truth: Truth,
+    pub(crate) line: Line,
+    pub(crate) agent: AgentShell,
+    pub(crate) aggregator: AggregatorShell,
+    pub(crate) broker: Broker,
+    pub(crate) disk: Disk,
+    pub(crate) backs: Backs,
+    pub(crate) fault_at: u64,
+    utc_begin_ns: i64,
+    /// Wall clock minus truth, and since when: the newest last.
+    pub(crate) offsets: Vec<(u64, i64)>,
+    pub(crate) counts: [u64; Kind::ALL.len()],
+    history: VecDeque<String>,
+    pub(crate) failure: Option<String>,
+}
+
+/// Runs the world of `seed`, with `bug` in its shells.
+#[must_use]
+pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
+    let mut world = World::new(seed, bug);
+    world.live();
+    Outcome {
+        seed,
+        simulated_ns: world.now - START,
+        samples: world.truth.samples(),
+        faults: world.counts,
+        failure: world.failure.take(),
+        history: world.history.into(),
+    }
+}
+
+impl World {
+    fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut random = Random::new(seed);
+        let plan = Plan::of(&mut random);
+        let id: BoilerId = "b1".parse().expect("an id");
+        let text = format!("seed = {seed}\n[device]\ndrift_ppm = {}\n", plan.drift_ppm);
+        let scenario = Scenario::parse("world", &text).expect("a scenario").boiler(&id);
+        let device = Config { catch_up_slots: u64::MAX, simulated: true, ..Config::default() };
+        let source = Source::plant(&scenario);
+        let setup = BoilerSetup { id: id.clone(), device, scenario, source, ring: plan.ring, boots: 3 };
+        let to_hour = i64::try_from(plan.to_hour).expect("less than an hour");
+        Self {
+            bug,
+            boiler: Boiler::new(setup, 0),
+            boiler_at: START,
+            truth: Truth::default(),
+            line: Line::default(),
+            agent: AgentShell::default(),
+            aggregator: AggregatorShell::default(),
+            broker: Broker::default(),
+            disk: Disk::default(),
+            // The parts come up one after the other, as on a machine that boots.
+            backs: Backs {
+                agent: Some(START + random.below(3 * SECOND)),
+                aggregator: Some(START + random.below(3 * SECOND)),
+                cable: Some(START + random.below(SECOND)),
+                server: Some(START + random.below(3 * SECOND)),
+                gateway: None,
+            },
+            fault_at: START + 5 * SECOND + random.below(plan.every),
+            utc_begin_ns: HOUR_UTC_NS - to_hour,
+            offsets: vec![(0, 0)],
+            counts: [0; Kind::ALL.len()],
+            history: VecDeque::new(),
+            failure: None,
+            calm: false,
+            now: START,
+            id,
+            random,
+            plan,
+        }
+    }
+
+    fn live(&mut self) {
+        let calm_at = START + self.plan.length;
+        while self.now < calm_at && self.failure.is_none() {
+            self.step(calm_at);
+        }
+        self.calm_down();
+        let end = self.now + CALM_MAX;
+        while self.failure.is_none() && !self.is_delivered() {
+            if self.now >= end {
+                let (tail, device) = (self.stream_end(), self.boiler.device().map(|device| device.next()));
+                self.fail(format!("L1 not delivered within {} s: {tail:?} of {device:?}", CALM_MAX / SECOND));
+            }
+            self.step(end);
+        }
+        if self.failure.is_none() {
+            self.judge();
+        }
+    }
+
+    fn calm_down(&mut self) {
+        self.note("calm");
+        self.calm = true;
+        self.fault_at = u64::MAX;
+        let soon = self.now + SECOND;
+        let Backs { agent, aggregator, cable, server, gateway } = &mut self.backs;
+        for back in [agent, aggregator, cable, server, gateway] {
+            *back = back.map(|at| at.min(soon));
+        }
+        if self.broker.frozen {
+            self.disconnect(soon);
+        }
+    }
+
+    fn is_delivered(&self) -> bool {
+        let (Some(end), Some(device)) = (self.stream_end(), self.boiler.device()) else { return false };
+        let last = self.broker.samples.tail().map_or(0, |stored| stored.sequence);
+        end.boot == device.boot() && end.seq + 300 > device.next() && self.aggregator.is_done(last)
+    }
+
+    pub(crate) fn stream_end(&self) -> Option<Slot> {
+        self.broker.samples.tail().and_then(|stored| decode(&stored.payload).ok()).map(|packed| packed.end())
+    }
+
+    // Time.
+
+    /// True UTC at `at`.
+    pub(crate) fn utc_at(&self, at: u64) -> i64 {
+        self.utc_begin_ns + i64::try_from(at - START).unwrap_or(i64::MAX)
+    }
+
+    /// What the gateway's clocks show.
+    pub(crate) fn clocks(&self) -> Now {
+        let offset = self.offsets.last().map_or(0, |(_, offset)| *offset);
+        let leak = if self.bug == Some(Bug::StepLeaks) { offset } else { 0 };
+        let monotonic = i64::try_from(self.now).unwrap_or(i64::MAX).saturating_add(leak).max(0);
+        Now {
+            monotonic: Monotonic(u64::try_from(monotonic).unwrap_or(0)),
+            utc: Utc(self.utc_at(self.now) + offset),
+            clock: ClockQuality::Synced,
+        }
+    }
+
+    /// Jumps to the next event and lets it happen.
+    fn step(&mut self, limit: u64) {
+        let Backs { agent, aggregator, cable, server, gateway } = self.backs;
+        let awake = gateway.is_none();
+        let events = [
+            Some(limit),
+            Some(self.boiler_at),
+            Some(self.fault_at),
+            self.agent_wakes().filter(|_| awake),
+            self.line.next().filter(|_| awake),
+            self.agent.next().filter(|_| awake),
+            self.aggregator.next().filter(|_| awake),
+            agent,
+            aggregator,
+            cable,
+            server,
+            gateway,
+        ];
+        self.now = events.into_iter().flatten().min().unwrap_or(limit).max(self.now);
+        self.run_boiler();
+        if self.fault_at <= self.now {
+            self.break_something();
+        }
+        self.come_back();
+        if self.backs.gateway.is_none() {
+            self.deliver_line();
+            self.serve_agent();
+            self.serve_aggregator();
+            self.wake_agent();
+        }
+    }
+
+    fn run_boiler(&mut self) {
+        if self.boiler_at > self.now {
+            return;
+        }
+        self.boiler_at = self.now + TICK;
+        let (begin, at) = (self.utc_begin_ns, self.now - START);
+        self.boiler.advance(at, |t_ns| begin + i64::try_from(t_ns).unwrap_or(i64::MAX));
+        let mut out = [0; 512];
+        loop {
+            let len = self.boiler.transmit(at, &mut out);
+            if len == 0 {
+                break;
+            }
+            self.send_to_gateway(out[..len].to_vec());
+        }
+        for entry in self.boiler.take_journal() {
+            self.truth.enter(entry);
+        }
+    }
+
+    // The report.
+
+    pub(crate) fn note(&mut self, what: &str) {
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        let at = self.now - START;
+        self.history.push_back(format!("{:>4}.{:03} {what}", at / SECOND, at % SECOND / MS));
+    }
+
+    pub(crate) fn fail(&mut self, what: String) {
+        if self.failure.is_none() {
+            self.note(&what);
+            self.failure = Some(what);
+        }
+    }
+
+    /// A failure where `holds` does not.
+    pub(crate) fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(what());
+        }
+    }
+
+    pub(crate) fn count(&mut self, kind: Kind) {
+        self.counts[kind.index()] += 1;
+    }
+
+    /// Whether a fault that strikes one in many strikes now.
+    pub(crate) fn strikes(&mut self, kind: Kind, per_thousand: u64) -> bool {
+        let strikes = !self.calm && self.plan.has(kind) && self.random.chance(per_thousand);
+        if strikes {
+            self.count(kind);
+        }
+        strikes
+    }
+}
