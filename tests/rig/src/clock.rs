@@ -16,6 +16,12 @@ pub fn realtime_ns() -> i64 {
     ns(ClockId::Realtime)
 }
 
+/// What this thread has used of a processor: waiting for one does not count.
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    Duration::from_nanos(u64::try_from(ns(ClockId::ThreadCPUTime)).unwrap_or(0))
+}
+
 fn ns(clock: ClockId) -> i64 {
     let now = clock_gettime(clock);
     now.tv_sec * 1_000_000_000 + now.tv_nsec

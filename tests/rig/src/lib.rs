@@ -9,6 +9,7 @@ pub mod clock;
 pub mod demo;
 pub mod figures;
 pub mod guard;
+pub mod hammer;
 pub mod house;
 pub mod nats;
 pub mod process;

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     match first.as_ref().and_then(|word| word.to_str()) {
         Some(rig::guard::WORD) => rig::guard::main(args),
         Some(rig::figures::WORD) => rig::figures::main(args),
+        Some(rig::hammer::WORD) => rig::hammer::main(args),
         Some("thermowell") => thermowell::cli::main(whole(first, args)),
         Some("firmware-sim") => firmware_sim::cli::main(whole(first, args)),
         Some(_) | None => rig::demo::main([program].into_iter().chain(first).chain(args)),

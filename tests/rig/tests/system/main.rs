@@ -9,6 +9,7 @@ mod attack;
 mod cable;
 mod control;
 mod demo;
+mod hammer;
 mod input;
 mod kills;
 mod outage;
