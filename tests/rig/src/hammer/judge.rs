@@ -33,29 +33,46 @@ pub(super) struct Parts {
     pub(super) close: fn(&[Vec<u8>]) -> Vec<u8>,
 }
 
-/// What an input led to. Inputs with the same trace are alike, and one of them is enough.
+/// What an input led to, step by step. One that leads to a step, behind the one before it, that no other took is kept.
 #[derive(Debug)]
 pub(super) struct Trace {
-    hasher: DefaultHasher,
+    steps: Vec<u64>,
+    last: u64,
     accepted: bool,
 }
 
 impl Trace {
     /// Nothing yet, of an input with that many bytes: only the power of two counts.
     pub(super) fn of(len: usize) -> Self {
-        let mut hasher = DefaultHasher::new();
-        len.checked_ilog2().hash(&mut hasher);
-        Self { hasher, accepted: false }
+        let mut trace = Self { steps: Vec::new(), last: 0, accepted: false };
+        trace.note(len.checked_ilog2());
+        trace
     }
 
     /// Something that happened.
     pub(super) fn note(&mut self, what: impl Hash) {
-        what.hash(&mut self.hasher);
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        self.step(&hasher);
     }
 
     /// How much there was of something: only the power of two counts.
     pub(super) fn note_size(&mut self, size: u64) {
         self.note(size.checked_ilog2());
+    }
+
+    /// Which variants and fields something has, without its numbers and texts: two values of one shape are alike.
+    pub(super) fn note_shape(&mut self, what: &dyn Debug) {
+        let mut shape = Shape { hasher: DefaultHasher::new(), quoted: false, escaped: false };
+        fmt::write(&mut shape, format_args!("{what:?}")).expect("the hasher takes everything");
+        self.step(&shape.hasher);
+    }
+
+    fn step(&mut self, hasher: &DefaultHasher) {
+        let mut pair = hasher.clone();
+        pair.write_u64(self.last);
+        self.steps.push(pair.finish());
+        self.last = hasher.finish();
     }
 
     /// Something was decoded.
@@ -68,9 +85,9 @@ impl Trace {
         self.accepted
     }
 
-    /// Equal for alike inputs.
-    pub(super) fn signature(&self) -> u64 {
-        self.hasher.finish()
+    /// The steps, each with the one before it.
+    pub(super) fn steps(&self) -> &[u64] {
+        &self.steps
     }
 }
 
@@ -94,22 +111,14 @@ pub(super) fn done<T, E: Debug>(promise: &str, result: Result<T, E>) -> Result<T
     result.map_err(|error| Complaint(format!("{promise}: {error:?}")))
 }
 
-impl Trace {
-    /// Which variants and fields something has, without its numbers and texts: two values of one shape are alike.
-    pub(super) fn note_shape(&mut self, what: &dyn Debug) {
-        let mut shape = Shape { hasher: &mut self.hasher, quoted: false, escaped: false };
-        fmt::write(&mut shape, format_args!("{what:?}")).expect("the hasher takes everything");
-    }
-}
-
 /// Hashes what is written into it, except for digits and what stands in quotes.
-struct Shape<'a> {
-    hasher: &'a mut DefaultHasher,
+struct Shape {
+    hasher: DefaultHasher,
     quoted: bool,
     escaped: bool,
 }
 
-impl fmt::Write for Shape<'_> {
+impl fmt::Write for Shape {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             if self.quoted {
@@ -130,10 +139,10 @@ impl fmt::Write for Shape<'_> {
 mod tests {
     use super::*;
 
-    fn shape(what: &dyn Debug) -> u64 {
+    fn shape(what: &dyn Debug) -> Vec<u64> {
         let mut trace = Trace::of(0);
         trace.note_shape(what);
-        trace.signature()
+        trace.steps().to_vec()
     }
 
     #[test]

@@ -159,7 +159,8 @@ impl Bench<'_> {
         self.tally.accepted += u64::from(trace.is_accepted());
         let is_first = self.kept.is_empty();
         let fits = self.kept_bytes + input.len() <= KEPT_BYTES;
-        if is_first || (fits && self.seen.insert(trace.signature())) {
+        let new = trace.steps().iter().filter(|step| self.seen.insert(**step)).count();
+        if is_first || (fits && new > 0) {
             self.tally.kept += 1;
             self.kept_bytes += input.len();
             self.kept.push(input);
