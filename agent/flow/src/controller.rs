@@ -244,11 +244,12 @@ impl Controller {
 
     /// The seconds since the last state were spent on the wish that stood: if they heated rooms, it counts.
     fn remember_wish(&mut self, before: Option<f64>, state: &State) {
+        // A state may come from anybody, and its stamp from the ends of time.
         let second = whole(state.stamp);
-        let from = before.map(whole).filter(|from| (second - SILENCE_MAX_S..=second).contains(from));
+        let from = before.map(whole).filter(|from| (second.saturating_sub(SILENCE_MAX_S)..=second).contains(from));
         let wish = self.wish.map(|wish| wish.flow).filter(|_| state.heating);
         let reading = wish.map(|flow| Reading { temperature: CentiCelsius::from_celsius(flow), marks: 0 });
-        for passed in from.unwrap_or(second - 1) + 1..=second {
+        for passed in from.map_or(second, |from| from.saturating_add(1))..=second {
             match reading {
                 Some(reading) => {
                     let mut pane = Pane::EMPTY;

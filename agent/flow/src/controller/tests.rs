@@ -304,3 +304,17 @@ fn stopped_is_silent_for_ever() {
     assert!(bench.seconds(100).is_empty());
     assert_eq!(bench.controller.wake_at(), None);
 }
+
+/// A state may come from anybody; one controller serves all boilers.
+#[test]
+fn a_stamp_from_the_ends_of_time_stops_nobody() {
+    for stamp in [f64::MIN, -1e19, 1e19, f64::MAX] {
+        let mut bench = Bench::new();
+        bench.second();
+        bench.state.stamp = stamp;
+        bench.controller.step(bench.now(), Input::State(&bench.state), &mut bench.effects);
+        bench.controller.step(bench.now(), Input::State(&bench.state), &mut bench.effects);
+        bench.effects.clear();
+        bench.seconds(30);
+    }
+}
