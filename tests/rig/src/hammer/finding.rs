@@ -108,7 +108,7 @@ impl Parent {
 
     fn command(&self, target: &Target) -> Command {
         let mut command = Command::new(&self.program);
-        command.args([WORD, "--target", target.name]).stdin(Stdio::null());
+        command.args([WORD, "--target", target.name]).env("TMPDIR", self.folder.path()).stdin(Stdio::null());
         command
     }
 

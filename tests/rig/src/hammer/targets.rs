@@ -1,11 +1,17 @@
 //! Every decoder of ours, as a target.
 
+mod agent;
+mod aggregator;
 mod config;
+mod controller;
+mod device;
 mod json;
 mod line;
 mod packed;
 mod planted;
+mod script;
 mod spill;
+mod spool;
 
 use super::judge::Target;
 
@@ -22,6 +28,11 @@ pub(super) const TARGETS: &[Target] = &[
     json::SNAPSHOT,
     json::EVENT,
     json::FEED,
+    spool::TARGET,
+    device::TARGET,
+    agent::TARGET,
+    controller::TARGET,
+    aggregator::TARGET,
 ];
 
 /// Decoders with a known defect each: what the hammer must find, or it finds nothing.

@@ -15,7 +15,7 @@ use thermowell_wire::{BoilerId, Boot, Quality, Slot};
 
 use crate::hammer::judge::{Complaint, Parts, Target, Trace, done, must};
 
-const WORDS: &[&[u8]] = &[
+pub(super) const WORDS: &[&[u8]] = &[
     b"null",
     b"true",
     b"[]",
@@ -169,24 +169,25 @@ fn close(members: &[Vec<u8>]) -> Vec<u8> {
     [b"{", members.join(&b',').as_slice(), b"}"].concat()
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("what is published can be printed")
 }
 
 const BOOT: Boot = Boot(0x0000_0007_dead_be42);
 const SLOT: Slot = Slot { boot: BOOT, seq: 360_000 };
-const UTC: f64 = 1_767_754_800.25;
+pub(super) const UTC: f64 = 1_767_754_800.25;
+pub(super) const UTC_NS: i64 = 1_767_754_800_250_000_000;
 const HOUR: &str = "2026-01-07T02:00:00Z";
 
-fn boiler() -> BoilerId {
+pub(super) fn boiler() -> BoilerId {
     "b1".parse().expect("an id")
 }
 
-fn lease(demand: Demand, flow: f64, lease_s: u16) -> Lease {
+pub(super) fn lease(demand: Demand, flow: f64, lease_s: u16) -> Lease {
     Lease { demand, flow, lease_s, based_on: SLOT, instance: "cellar".to_owned(), created_at: UTC, version: 1 }
 }
 
-fn status(is_up: bool) -> Status {
+pub(super) fn status(is_up: bool) -> Status {
     let device = DeviceStatus {
         boot: BOOT,
         serial_number: "TW-0001".to_owned(),
@@ -217,7 +218,7 @@ fn status(is_up: bool) -> Status {
     }
 }
 
-fn state() -> State {
+pub(super) fn state() -> State {
     State {
         boiler: boiler(),
         instance: "cellar".to_owned(),
@@ -241,7 +242,7 @@ fn state() -> State {
     }
 }
 
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     Snapshot {
         temperature: Some(46.13),
         created_at: 1_767_754_800,

@@ -180,13 +180,20 @@ fn frames<M: Message>(messages: &[M]) -> Vec<Vec<u8>> {
     seeds
 }
 
-const BOOT: Boot = Boot(0x0000_0007_dead_be42);
+pub(super) const BOOT: Boot = Boot(0x0000_0007_dead_be42);
 
 fn from_firmware() -> Vec<Vec<u8>> {
+    frames(&said())
+}
+
+/// `count` readings from `seq` on.
+pub(super) fn samples(seq: u64, count: i16) -> ToGateway {
     let reading = |centi| Reading { temperature: CentiCelsius(centi), marks: 0b1_0100 };
-    let samples = |seq, count: i16| {
-        ToGateway::Samples(Samples { tag: BOOT.tag(), seq, readings: (0..count).map(|n| reading(4_000 + n)).collect() })
-    };
+    ToGateway::Samples(Samples { tag: BOOT.tag(), seq, readings: (0..count).map(|n| reading(4_000 + n)).collect() })
+}
+
+/// What a device may say, each kind once or twice.
+pub(super) fn said() -> Vec<ToGateway> {
     let full = i16::try_from(READINGS_MAX).expect("32");
     let hello = Hello {
         protocol: PROTOCOL,
@@ -201,7 +208,7 @@ fn from_firmware() -> Vec<Vec<u8>> {
         simulated: true,
         own_flow: CentiCelsius(4_500),
     };
-    frames(&[
+    vec![
         samples(12_345, 1),
         ToGateway::Hello(hello),
         samples(u64::MAX - 32, full),
@@ -233,7 +240,7 @@ fn from_firmware() -> Vec<Vec<u8>> {
         }),
         ToGateway::Answer(Answer { boot: BOOT, n: 8, outcome: Outcome::Refused(Refusal::Order) }),
         ToGateway::Pong(Pong { nonce: 0xfeed_f00d, device_us: 123_470_000 }),
-    ])
+    ]
 }
 
 fn from_gateway() -> Vec<Vec<u8>> {
