@@ -56,7 +56,11 @@ pub(super) struct Parent {
 /// How a worker ended.
 enum End {
     Well(Tally),
-    Badly { reason: String, input: Option<Vec<u8>> },
+    /// With the input of the moment and its number, where there was one.
+    Badly {
+        reason: String,
+        moment: Option<(u64, Vec<u8>)>,
+    },
 }
 
 impl Parent {
@@ -75,17 +79,23 @@ impl Parent {
     ) -> Result<(Tally, Vec<Finding>), HammerError> {
         let mut findings: Vec<Finding> = Vec::new();
         let mut reasons: Vec<String> = Vec::new();
+        let mut whole = Tally::default();
         let started = Stopwatch::start();
         for round in 0.. {
             let Some(time) = started.left_of(limits.time) else { break };
             let limits = Limits { time, ..limits };
             match self.worker(target, seed.wrapping_add(round << 16), limits)? {
-                End::Well(tally) => return Ok((tally, findings)),
-                End::Badly { reason, input } => {
+                End::Well(tally) => {
+                    whole.add(&tally);
+                    break;
+                }
+                End::Badly { reason, moment } => {
+                    let (number, input) = moment.unwrap_or_default();
+                    whole.inputs += number;
                     let known = reasons.contains(&key(&reason));
                     reasons.push(key(&reason));
                     if !known {
-                        findings.push(self.finding(target, reason, input.unwrap_or_default())?);
+                        findings.push(self.finding(target, reason, input)?);
                     }
                     // A seed or a case that breaks it does so at once, every time.
                     if reasons.len() >= FINDINGS_MAX {
@@ -94,7 +104,7 @@ impl Parent {
                 }
             }
         }
-        Ok((Tally::default(), findings))
+        Ok((whole, findings))
     }
 
     fn worker(&self, target: &Target, seed: u64, limits: Limits) -> Result<End, HammerError> {
@@ -154,9 +164,9 @@ impl Parent {
             return Ok(End::Well(serde_json::from_str(&line).unwrap_or_default()));
         }
         let error = fs::read(&err).map_err(file("read", &err))?;
-        let input = moment.map(|path| File::open(path).and_then(|file| Moment::new(file).input()));
-        let input = input.transpose().map_err(worker("read the input of"))?.flatten();
-        Ok(End::Badly { reason: reason(status, &String::from_utf8_lossy(&error)), input })
+        let moment = moment.map(|path| File::open(path).and_then(|file| Moment::new(file).input()));
+        let moment = moment.transpose().map_err(worker("read the input of"))?.flatten();
+        Ok(End::Badly { reason: reason(status, &String::from_utf8_lossy(&error)), moment })
     }
 
     /// Makes the input smaller as long as it does the same, and writes it down.

@@ -37,7 +37,7 @@ const NUMBERS: [u64; 24] = [
 ];
 
 /// The same for decoders of text.
-const TEXT_NUMBERS: [&str; 18] = [
+const TEXT_NUMBERS: [&str; 20] = [
     "0",
     "-0",
     "-1",
@@ -56,6 +56,8 @@ const TEXT_NUMBERS: [&str; 18] = [
     "-9223372036854775808",
     "18446744073709551615",
     "18446744073709551616",
+    "999999999999999999",
+    "170141183460469231731687303715884105727",
 ];
 
 /// Most mutations in a row.

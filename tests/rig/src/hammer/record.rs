@@ -76,15 +76,15 @@ impl Moment {
         Ok(self.head()?.0)
     }
 
-    /// The input of the moment; none before the first.
-    pub(super) fn input(&self) -> io::Result<Option<Vec<u8>>> {
+    /// The input of the moment with its number; none before the first.
+    pub(super) fn input(&self) -> io::Result<Option<(u64, Vec<u8>)>> {
         let (number, len) = self.head()?;
         if number == 0 {
             return Ok(None);
         }
         let mut input = vec![0; usize::try_from(len).map_err(io::Error::other)?];
         self.0.read_exact_at(&mut input, u64::try_from(HEAD).expect("16"))?;
-        Ok(Some(input))
+        Ok(Some((number, input)))
     }
 
     fn head(&self) -> io::Result<(u64, u64)> {
@@ -130,6 +130,6 @@ mod tests {
         let mut scratch = Vec::new();
         moment.note(1, b"a long one", &mut scratch).unwrap();
         moment.note(2, b"short", &mut scratch).unwrap();
-        assert_eq!((moment.number().unwrap(), moment.input().unwrap()), (2, Some(b"short".to_vec())));
+        assert_eq!((moment.number().unwrap(), moment.input().unwrap()), (2, Some((2, b"short".to_vec()))));
     }
 }

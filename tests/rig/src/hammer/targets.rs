@@ -7,6 +7,7 @@ mod controller;
 mod device;
 mod json;
 mod line;
+mod names;
 mod packed;
 mod planted;
 mod script;
@@ -22,6 +23,7 @@ pub(super) const TARGETS: &[Target] = &[
     packed::TARGET,
     spill::TARGET,
     config::TARGET,
+    names::TARGET,
     json::LEASE,
     json::STATUS,
     json::STATE,

@@ -52,6 +52,16 @@ pub(super) struct Tally {
     pub(super) slowest: Duration,
 }
 
+impl Tally {
+    /// What another worker did.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.inputs += other.inputs;
+        self.accepted += other.accepted;
+        self.kept += other.kept;
+        self.slowest = self.slowest.max(other.slowest);
+    }
+}
+
 /// Why a worker stopped early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WorkError {

@@ -85,7 +85,12 @@ where
             let mut out = [0; FRAME_MAX];
             let again = done("what is accepted can be encoded", encode(message, &mut out))?;
             let decoded = decode::<M>([&*again]);
-            must(decoded.len() == 1 && decoded[0].as_ref() == Ok(message), "decode(encode(x)) is x")
+            must(decoded.len() == 1 && decoded[0].as_ref() == Ok(message), "decode(encode(x)) is x")?;
+            // Otherwise a message that is cut off, or has something behind it, would be another good one.
+            let body = open(again).pop().unwrap_or_default();
+            let others = [body[..body.len() - 1].to_vec(), [body.as_slice(), &[1]].concat()];
+            let others = decode::<M>([close(&others).as_slice()]);
+            must(others.iter().all(Result::is_err), "nothing is accepted that is cut off, or with something behind it")
         }
     }
 }

@@ -39,6 +39,9 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
         Packed::Gap(gap) => judge_gap(gap, &mut trace)?,
     }
     judge_record(&packed, input)?;
+    // Otherwise a message that is cut off, or has something behind it, would be another good one.
+    must(decode(&input[..input.len() - 1]).is_err(), "nothing is accepted that is cut off")?;
+    must(decode(&[input, &[1]].concat()).is_err(), "nothing is accepted with something behind it")?;
     let arrival = done("what is decoded is consumed", Consume::new().accept(1, input))?;
     same("the first message of a history is all new", &(arrival.seen, arrival.lost), &(0, None))?;
     Ok(trace)

@@ -54,6 +54,7 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
                 trace.note_size(u64::try_from(len).expect("lengths fit into 64 bits"));
                 same("places lie side by side", &from, &at)?;
                 must(len > 0 && !damaged_before, "a damaged place is one place")?;
+                must(!(from..from + len).any(|at| is_record(&input[at..])), "no good record lies in a damaged place")?;
                 at += len;
                 damaged_before = true;
             }
@@ -65,6 +66,14 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
     let expected: Vec<Place<'_>> = messages.into_iter().map(Place::Message).collect();
     same("decode(encode(x)) is x", &places.collect(), &expected)?;
     Ok(trace)
+}
+
+/// Whether a good record begins here, from the layout.
+fn is_record(bytes: &[u8]) -> bool {
+    let [b'r', b'c', b'd', low, high, rest @ ..] = bytes else { return false };
+    let len = usize::from(u16::from_le_bytes([*low, *high]));
+    let crc = rest.get(len..).and_then(|behind| behind.first_chunk()).map(|crc| u32::from_le_bytes(*crc));
+    crc.is_some_and(|crc| crc == CRC32C.checksum(&bytes[3..5 + len]))
 }
 
 fn head(header: &Header<'_>) -> Vec<u8> {
