@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use thermowell_wire::BoilerId;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -23,6 +24,7 @@ use crate::controller::ControllerError;
 use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
+use crate::verify::{self, Format, Wish};
 use crate::{check, logs};
 
 /// Overrides `[log] filter`.
@@ -63,6 +65,7 @@ Examples:
   thermowell run                     all roles in one process, with /etc/thermowell/thermowell.toml
   thermowell run agent               one role, as the service units do
   thermowell run --config my.toml    with another configuration
+  thermowell verify                  do the published hours agree with the samples?
 
 Environment:
   THERMOWELL_LOG=debug               overrides `filter` in [log]
@@ -88,6 +91,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(Verification),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -102,6 +108,45 @@ Examples:
   thermowell check --config my.toml --json | jq '.checks[] | select(.status == \"error\")'
 
 Exit codes: 0 no error (look at warnings and unknowns), 1 an error, 78 the configuration is wrong";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  thermowell verify                                             every hour that SAMPLES still holds
+  thermowell verify --boiler b1 --hour 2026-01-07T02:00:00Z
+  thermowell verify --from 2026-01-07T00:00:00Z --to 2026-01-08T00:00:00Z --json | jq 'select(.differences)'
+
+It publishes nothing. SAMPLES holds three days: of older hours it says that there are no samples any more.
+
+Exit codes: 0 all that can be compared agrees, 1 something differs or cannot be read, 78 the configuration is wrong";
+
+#[derive(Debug, Args)]
+struct Verification {
+    #[command(flatten)]
+    source: Source,
+    /// The boiler; without it every boiler of the configuration
+    #[arg(long, value_name = "ID")]
+    boiler: Option<BoilerId>,
+    /// The beginning of one hour, UTC
+    #[arg(long, value_name = "TIME", value_parser = full_hour, conflicts_with_all = ["from", "to"])]
+    hour: Option<i64>,
+    /// The beginning of the first hour, UTC
+    #[arg(long, value_name = "TIME", value_parser = full_hour)]
+    from: Option<i64>,
+    /// The end of the last hour, UTC
+    #[arg(long, value_name = "TIME", value_parser = full_hour)]
+    to: Option<i64>,
+    /// Print one JSON object per hour, and the sum as the last one
+    #[arg(long)]
+    json: bool,
+}
+
+/// A full hour in hours since 1970.
+fn full_hour(text: &str) -> Result<i64, String> {
+    let expected = || "expected a full hour in UTC, as 2026-01-07T02:00:00Z".to_owned();
+    let time: jiff::Timestamp = text.parse().map_err(|_| expected())?;
+    let is_full = time.as_second() % 3_600 == 0 && time.subsec_nanosecond() == 0;
+    if is_full { Ok(time.as_second() / 3_600) } else { Err(expected()) }
+}
 
 #[derive(Debug, Args)]
 struct Source {
@@ -124,6 +169,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
     match arguments.command {
         Command::Run { role, source } => run(&source, role),
         Command::Check { source, json } => check(&source, json),
+        Command::Verify(verification) => verify(&verification),
     }
 }
 
@@ -236,6 +282,39 @@ fn check(source: &Source, json: bool) -> Exit {
     }
 }
 
+fn verify(asked: &Verification) -> Exit {
+    let hours = match (asked.hour, asked.from, asked.to) {
+        (Some(hour), ..) => Some(hour..hour + 1),
+        (None, None, None) => None,
+        (None, from, to) => Some(from.unwrap_or(i64::MIN)..to.unwrap_or(i64::MAX)),
+    };
+    if hours.as_ref().is_some_and(std::ops::Range::is_empty) {
+        complain("--to: expected a later hour than --from");
+        return Exit::Usage;
+    }
+    let wish = Wish { boiler: asked.boiler.clone(), hours };
+    let format = if asked.json { Format::Json } else { Format::Text };
+    let mut report = verify::Writer::new(io::stdout().lock(), format);
+    let outcome = command(&asked.source, async |config| verify::verify(config, &wish, &mut report).await);
+    outcome.map_or_else(|exit| exit, |sum| if sum.agrees() { Exit::Success } else { Exit::Failure })
+}
+
+/// Loads the configuration and does one thing; complains where either fails.
+fn command<T, E: std::error::Error + 'static>(
+    source: &Source,
+    run: impl AsyncFnOnce(&Config) -> Result<T, E>,
+) -> Result<T, Exit> {
+    let config = Config::load(&source.config).map_err(|error| refuse(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        complain(&format!("no runtime: {error}"));
+        Exit::Failure
+    })?;
+    runtime.block_on(run(&config)).map_err(|error| {
+        complain(&logs::chain(&error));
+        Exit::Failure
+    })
+}
+
 fn refuse(error: &ConfigError) -> Exit {
     complain(&logs::chain(error));
     complain("thermowell: nothing was started, the configuration is wrong");
@@ -277,11 +356,25 @@ mod tests {
         let path = file.to_str().unwrap();
         assert_eq!(exit(&["run", "--config", path]), Exit::Configuration);
         assert_eq!(exit(&["check", "--config", path]), Exit::Configuration);
+        assert_eq!(exit(&["verify", "--config", path]), Exit::Configuration);
         std::fs::write(&file, "boiler = 3").unwrap();
         assert_eq!(exit(&["run", "agent", "--config", path]), Exit::Configuration);
         assert_eq!(exit(&["check", "--json", "--config", path]), Exit::Configuration);
         let off = exit_of(&RunError::Controller(ControllerError::Off));
         assert_eq!(off, Exit::Configuration);
+    }
+
+    #[test]
+    fn hours_are_full_and_in_order() {
+        assert_eq!(full_hour("1970-01-02T01:00:00Z"), Ok(25));
+        for wrong in ["2026-01-07T02:30:00Z", "2026-01-07", "2026-01-07T02:00:00.5Z", "yesterday"] {
+            assert!(full_hour(wrong).unwrap_err().contains("2026-01-07T02:00:00Z"), "{wrong}");
+            assert_eq!(exit(&["verify", "--hour", wrong]), Exit::Usage);
+        }
+        let (early, late) = ("2026-01-07T02:00:00Z", "2026-01-07T03:00:00Z");
+        assert_eq!(exit(&["verify", "--from", late, "--to", early]), Exit::Usage);
+        assert_eq!(exit(&["verify", "--hour", early, "--to", late]), Exit::Usage);
+        assert_eq!(exit(&["verify", "--boiler", "B 1"]), Exit::Usage);
     }
 
     #[test]

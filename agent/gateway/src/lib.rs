@@ -31,3 +31,4 @@ pub mod shutdown;
 pub mod snapshot;
 pub mod spool;
 pub mod streams;
+pub mod verify;

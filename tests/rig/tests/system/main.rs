@@ -15,6 +15,7 @@ mod kills;
 mod outage;
 mod replay;
 mod stranger;
+mod verify;
 
 /// The multi-call binary.
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");

@@ -1,0 +1,129 @@
+//! Recomputes hours from SAMPLES and compares them with the snapshots that were published, byte for byte.
+//!
+//! What recomputes is what computed: `flow::Aggregator`. It goes on from the stored snapshot of the hour before, so
+//! that each hour is closed anew as it was closed the first time. Where that hour's samples have left the stream, the
+//! stored hour is opened again within its own boundaries, as an aggregator does when it starts.
+//!
+//! | verdict | means | fails |
+//! |---|---|---|
+//! | `equal` | the same bytes | – |
+//! | `moved` | the same numbers; the stream lost its end since, and was filled again by other messages | – |
+//! | `different` | a field differs, the hour is stored twice, or nothing in SAMPLES closes it | yes |
+//! | `no_samples` | SAMPLES no longer holds where it begins | – |
+//! | `no_snapshot` | closed by SAMPLES and not stored | where a later hour is stored |
+//! | `open` | no slot of a later hour has come | – |
+//!
+//! It publishes nothing. One message of SAMPLES, one snapshot and the last [`walk::KEPT_MAX`] recomputed hours are in
+//! memory at a time.
+
+mod chain;
+mod compare;
+mod history;
+mod report;
+mod walk;
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream};
+use tokio::time::timeout;
+
+use crate::config::{self, Config};
+use crate::nats::{self, Connection, NatsError, Phase, RequestError};
+
+pub use compare::Difference;
+pub use report::{Format, Line, Sum, Verdict, Writer};
+
+/// How long the server may take to answer the first call.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why nothing could be compared, or not everything.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The connection cannot be configured, or the server is not one that we can use.
+    #[error("use the NATS server")]
+    Server(#[source] NatsError),
+    /// Nobody answers.
+    #[error(
+        "no NATS server lets us in at {url} within {}; start it (systemctl start thermowell-nats), \
+         name another one as url in [nats], or ask `thermowell check` what is wrong",
+        config::show_duration(PATIENCE)
+    )]
+    Away {
+        /// As configured.
+        url: String,
+    },
+    /// A stream is not there or does not answer.
+    #[error("read the streams")]
+    Request(#[source] RequestError),
+    /// SAMPLES and SNAPSHOT know nothing of what was asked for.
+    #[error("neither SAMPLES nor SNAPSHOT holds {what}; configured boilers: {configured}")]
+    Nothing {
+        /// What was asked for.
+        what: String,
+        /// The ids in the configuration.
+        configured: String,
+    },
+    /// The report could not be written.
+    #[error("write the report")]
+    Write(#[source] io::Error),
+}
+
+/// What to compare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// One boiler; none is every boiler of the configuration.
+    pub boiler: Option<BoilerId>,
+    /// The hours, counted from 1970; none is all that are stored.
+    pub hours: Option<Range<i64>>,
+}
+
+/// Compares what `wish` asks for, and writes a line for each hour as soon as it is known.
+///
+/// # Errors
+/// See [`VerifyError`]. An hour that differs is none: [`Sum::agrees`] tells.
+pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Writer<W>) -> Result<Sum, VerifyError> {
+    let connection = connect(config).await?;
+    let configured = || config.boilers.iter().map(|boiler| boiler.id.clone());
+    let boilers: Vec<BoilerId> = wish.boiler.clone().map_or_else(|| configured().collect(), |boiler| vec![boiler]);
+    let mut sum = Sum::default();
+    for boiler in &boilers {
+        let hours = wish.hours.clone().unwrap_or(i64::MIN..i64::MAX);
+        let mut walk = walk::Walk::new(connection.context(), boiler, hours, report, &mut sum);
+        walk.run().await?;
+    }
+    if sum.lines() == 0 {
+        let ids = |boilers: &[BoilerId]| boilers.iter().map(BoilerId::as_str).collect::<Vec<_>>().join(", ");
+        let what = format!("these hours of {}", ids(&boilers));
+        return Err(VerifyError::Nothing { what, configured: ids(&configured().collect::<Vec<_>>()) });
+    }
+    report.sum(&sum, boilers.len()).map_err(VerifyError::Write)?;
+    Ok(sum)
+}
+
+/// A connection on which the server has let us in.
+async fn connect(config: &Config) -> Result<Connection, VerifyError> {
+    let connection = Connection::open(&config.nats, "thermowell verify").await.map_err(VerifyError::Server)?;
+    let mut phase = connection.phase();
+    let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await;
+    if !up.is_ok_and(|up| up.is_ok()) {
+        return Err(VerifyError::Away { url: config.nats.url.clone() });
+    }
+    connection.verify_server().map_err(VerifyError::Server)?;
+    Ok(connection)
+}
+
+/// The sequence of a subject's last message; 0 is none.
+async fn end(context: &Context, stream: &str, subject: &str) -> Result<u64, RequestError> {
+    Ok(nats::last(context, stream, subject).await?.map_or(0, |message| message.sequence))
+}
+
+/// The ends of a boiler's snapshots and of its samples, in this order: every snapshot up to the first is of an hour
+/// that the samples up to the second close.
+async fn ends(context: &Context, boiler: &BoilerId) -> Result<(u64, u64), RequestError> {
+    let snapshots = end(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await?;
+    Ok((snapshots, end(context, stream::SAMPLES, &subject::samples(boiler)).await?))
+}

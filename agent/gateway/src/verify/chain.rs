@@ -1,0 +1,141 @@
+//! Hours recomputed one after the other: `flow::Aggregator` fed from SAMPLES, up to where SAMPLES ended at the start.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::pull::Stream;
+use futures_util::StreamExt as _;
+use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
+use thermowell_flow::published::{EventBody, Provisional, Snapshot};
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject;
+use tokio::time::timeout;
+
+use super::history::Stored;
+use crate::consume;
+use crate::nats::RequestError;
+
+/// What is stored is delivered at once; a server that takes longer has lost the consumer.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// An hour that SAMPLES closed.
+#[derive(Debug)]
+pub(super) enum Closed {
+    /// The stored hour that the chain began with, within its own boundaries: nothing, or what was recomputed instead.
+    Reopened(Option<Box<Snapshot>>),
+    /// An hour behind it, as an aggregator would publish it.
+    Fresh(Box<Snapshot>),
+}
+
+/// A run of hours.
+pub(super) struct Chain {
+    aggregator: Aggregator,
+    messages: Stream,
+    subject: String,
+    end: u64,
+    ended: bool,
+    /// The hour that it began with, until that is closed.
+    reopened: bool,
+    effects: Vec<Effect>,
+    closed: VecDeque<Closed>,
+}
+
+impl Chain {
+    /// Goes on from a stored hour; none where SAMPLES no longer holds the slot with which that begins.
+    pub(super) async fn reopen(
+        context: &Context,
+        boiler: &BoilerId,
+        stored: &Stored,
+        end: u64,
+    ) -> Result<Option<Self>, RequestError> {
+        let mut aggregator = Aggregator::new(settings(boiler), Some((stored.sequence, stored.snapshot.clone())));
+        let replay = stored.snapshot.samples.replay;
+        let found = consume::message(context, replay, &subject::samples(boiler)).await?;
+        aggregator.found_at_replay(found.as_deref());
+        if replay > end || aggregator.replay_from().is_none() {
+            return Ok(None);
+        }
+        Self::read(context, boiler, aggregator, replay, end).await.map(Some)
+    }
+
+    /// At the beginning of a history, which is the message at `first`.
+    pub(super) async fn begin(
+        context: &Context,
+        boiler: &BoilerId,
+        first: u64,
+        end: u64,
+    ) -> Result<Self, RequestError> {
+        Self::read(context, boiler, Aggregator::new(settings(boiler), None), first, end).await
+    }
+
+    async fn read(
+        context: &Context,
+        boiler: &BoilerId,
+        mut aggregator: Aggregator,
+        from: u64,
+        end: u64,
+    ) -> Result<Self, RequestError> {
+        aggregator.stream_begins_at(consume::first_sequence(context).await?);
+        let subject = subject::samples(boiler).to_string();
+        let messages = consume::samples(context, vec![subject.clone()], Some(from)).await?;
+        let reopened = aggregator.replay_from().is_some();
+        let (effects, closed) = (Vec::new(), VecDeque::new());
+        Ok(Self { aggregator, messages, subject, end, ended: false, reopened, effects, closed })
+    }
+
+    /// The next hour that SAMPLES closes; none at its end.
+    pub(super) async fn next(&mut self) -> Result<Option<Closed>, RequestError> {
+        while self.closed.is_empty() && !self.ended {
+            self.take().await?;
+        }
+        Ok(self.closed.pop_front())
+    }
+
+    /// The hour that SAMPLES has not closed.
+    pub(super) fn open(&self) -> Option<Provisional> {
+        self.aggregator.state().map(|state| state.provisional)
+    }
+
+    /// Takes one message.
+    async fn take(&mut self) -> Result<(), RequestError> {
+        let failed = |error: async_nats::Error| RequestError::new(format!("read {}", self.subject), error);
+        let next = timeout(SILENCE, self.messages.next()).await;
+        let message = next.map_err(|_| failed("the server went silent before the end".into()))?;
+        let message = message.ok_or_else(|| failed("the server ended the consumer".into()))?;
+        let message = message.map_err(|error| failed(error.into()))?;
+        let info = message.info().map_err(failed)?;
+        let (sequence, pending) = (info.stream_sequence, info.pending);
+        self.ended = sequence >= self.end || pending == 0;
+        if sequence <= self.end {
+            self.aggregator.observe(sequence, &message.payload, &mut self.effects);
+            self.collect();
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) {
+        if self.reopened && self.aggregator.counters().hours > 0 {
+            self.reopened = false;
+            let differing = self.effects.drain(..).find_map(|effect| match effect {
+                Effect::Event(_, body) => recomputed(*body),
+                Effect::Log(_) | Effect::BeginAnew => None,
+            });
+            self.closed.push_back(Closed::Reopened(differing));
+        }
+        self.effects.clear();
+        while let Some((expected, snapshot)) = self.aggregator.next_snapshot() {
+            self.closed.push_back(Closed::Fresh(Box::new(snapshot.clone())));
+            self.aggregator.snapshot_stored(expected + 1);
+        }
+    }
+}
+
+fn settings(boiler: &BoilerId) -> Settings {
+    Settings { boiler: boiler.clone(), instance: "verify".to_owned() }
+}
+
+/// The only event of an aggregator.
+fn recomputed(body: EventBody) -> Option<Box<Snapshot>> {
+    if let EventBody::SnapshotDiffers { recomputed } = body { Some(recomputed) } else { None }
+}
