@@ -37,7 +37,7 @@ const NUMBERS: [u64; 24] = [
 ];
 
 /// The same for decoders of text.
-const TEXT_NUMBERS: [&str; 20] = [
+const TEXT_NUMBERS: [&str; 21] = [
     "0",
     "-0",
     "-1",
@@ -57,6 +57,7 @@ const TEXT_NUMBERS: [&str; 20] = [
     "18446744073709551615",
     "18446744073709551616",
     "999999999999999999",
+    "99999999999999999999999999999999999999",
     "170141183460469231731687303715884105727",
 ];
 
@@ -119,7 +120,12 @@ impl Mutator {
                 let other = others[self.below(others.len())].clone();
                 parts.insert(at, other);
             }
-            3 => {
+            // Parts as short as that may be numbers.
+            3 | 4 if parts[at].len() <= 10 => {
+                parts[at] = self.varint();
+                return;
+            }
+            5 => {
                 let with = self.below(parts.len());
                 parts.swap(at, with);
             }
@@ -206,8 +212,8 @@ impl Mutator {
         }
     }
 
-    /// A number as it stands in postcard, in place of what may be one, or before it.
-    fn write_varint(&mut self, bytes: &mut Vec<u8>) {
+    /// A number as it stands in postcard.
+    fn varint(&mut self) -> Vec<u8> {
         let mut left = NUMBERS[self.below(NUMBERS.len())];
         let mut varint = Vec::with_capacity(10);
         while left >= 0x80 {
@@ -215,18 +221,25 @@ impl Mutator {
             left >>= 7;
         }
         varint.push(left.to_le_bytes()[0]);
+        varint
+    }
+
+    /// Such a number in place of what may be one, or before it.
+    fn write_varint(&mut self, bytes: &mut Vec<u8>) {
+        let varint = self.varint();
         let at = self.place(bytes.len());
         let old = bytes[at..].iter().take(10).position(|byte| byte & 0x80 == 0).map_or(0, |last| last + 1);
         let end = if self.rng.random() { at + old } else { at };
         bytes.splice(at..end, varint);
     }
 
-    /// A number as text, in place of one that stands there.
+    /// A number as text, in place of one that stands there, with sign, fraction and exponent.
     fn write_text_number(&mut self, bytes: &mut Vec<u8>) {
-        let is_digit = |byte: &u8| byte.is_ascii_digit();
+        let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e');
         let at = self.place(bytes.len());
-        let Some(from) = bytes[at..].iter().position(is_digit).map(|found| at + found) else { return };
-        let len = bytes[from..].iter().position(|byte| !is_digit(byte)).unwrap_or(bytes.len() - from);
+        let Some(digit) = bytes[at..].iter().position(u8::is_ascii_digit).map(|found| at + found) else { return };
+        let from = bytes[..digit].iter().rposition(|byte| !is_part(byte)).map_or(0, |before| before + 1);
+        let len = bytes[from..].iter().position(|byte| !is_part(byte)).unwrap_or(bytes.len() - from);
         let number = TEXT_NUMBERS[self.below(TEXT_NUMBERS.len())];
         bytes.splice(from..from + len, number.bytes());
     }

@@ -1,7 +1,9 @@
 //! The firmware, with anybody at the other end of the line.
 
+use std::ops::RangeInclusive;
+
 use thermowell_device::{Actuators, Board, Config, Device, Inputs, Measured};
-use thermowell_wire::line::{Demand, FRAME_MAX, FrameReader, Setpoint, ToDevice, ToGateway, encode};
+use thermowell_wire::line::{Answer, Demand, FRAME_MAX, FrameReader, Outcome, Setpoint, ToDevice, ToGateway, encode};
 use thermowell_wire::{Boot, CentiCelsius, Quality, Reading};
 
 use super::line as frames;
@@ -31,7 +33,10 @@ const SLOT_US: u64 = 10_000;
 const SLOTS_MAX: u64 = 2_000;
 const SLOTS_IN_ALL: u64 = 20_000;
 /// No lease is longer, whatever was asked for.
+const LEASE_MAX_S: u16 = 120;
 const LEASE_MAX_US: u64 = 120_000_000;
+/// The installer's limits.
+const FLOW: RangeInclusive<CentiCelsius> = CentiCelsius(2_500)..=CentiCelsius(7_500);
 
 /// A board on which nothing ever changes.
 struct Still;
@@ -101,12 +106,17 @@ fn judge_said(
 ) -> Result<(), Complaint> {
     let mut out = [0; 2 * FRAME_MAX];
     let len = device.transmit(now_us, &mut out);
-    let mut bad = None;
+    let (mut bad, mut within) = (None, true);
     reader.feed::<ToGateway>(&out[..len], |outcome| match outcome {
         Ok(ToGateway::Samples(_) | ToGateway::Status(_)) => {}
+        Ok(ToGateway::Answer(Answer { outcome: Outcome::Accepted { flow, lease_s }, .. })) => {
+            trace.note("accepted");
+            within &= lease_s <= LEASE_MAX_S && FLOW.contains(&flow);
+        }
         Ok(message) => trace.note_shape(&std::mem::discriminant(&message)),
         Err(rejection) => bad = Some(rejection),
     });
+    must(within, "S7 what is accepted keeps the device's limits")?;
     same("what the device says can be read", &bad, &None)
 }
 

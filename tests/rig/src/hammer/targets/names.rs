@@ -3,7 +3,7 @@
 use thermowell_wire::subject::{self, EventKind};
 use thermowell_wire::{BoilerId, Boot};
 
-use crate::hammer::judge::{Complaint, Target, Trace, same};
+use crate::hammer::judge::{Complaint, Target, Trace, must, same};
 
 pub(super) const TARGET: Target = Target {
     name: "names",
@@ -22,6 +22,9 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
     if let Ok(id) = text.parse::<BoilerId>() {
         trace.accept();
         trace.note("id");
+        let is_fine = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        must(text.bytes().all(is_fine) && (1..=32).contains(&text.len()), "an id survives as file and subject")?;
+        must(!text.starts_with(['_', '-']), "an id is no option")?;
         same("an id reads back", &id.to_string().as_str(), &text)?;
         for subject in [subject::samples(&id), subject::feed(&id), subject::event(&id, EventKind::Snapshot)] {
             same("a subject names its boiler", &subject::boiler_of(&subject).as_ref(), &Some(&id))?;

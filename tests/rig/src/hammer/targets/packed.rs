@@ -9,7 +9,7 @@ use thermowell_wire::batch::{
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, CentiCelsius, Reading};
 
-use crate::hammer::judge::{Complaint, Target, Trace, done, must, same};
+use crate::hammer::judge::{Complaint, Parts, Target, Trace, done, must, same};
 
 pub(super) const TARGET: Target = Target {
     name: "batch",
@@ -17,7 +17,7 @@ pub(super) const TARGET: Target = Target {
     longest: 8_192,
     seeds,
     words: &[&[0x01], &[0x81], &[0xff; 10], b"\xe8\x07", b"\xe9\x07", b"\xff\xff\x03", b"\x10"],
-    parts: None,
+    parts: Some(Parts { open, close }),
     judge,
     cases: include_str!("../../../fuzz-corpus/batch.txt"),
 };
@@ -112,6 +112,31 @@ fn header(count: usize) -> BatchHeader {
         clock: ClockQuality::Synced,
         simulated: true,
     }
+}
+
+/// The layout's byte, each number of the header, the base, the width, and the rest: as a batch has them.
+fn open(input: &[u8]) -> Vec<Vec<u8>> {
+    const NUMBERS: usize = 9;
+    let number = |bytes: &[u8]| bytes.iter().position(|byte| *byte < 0x80).map_or(bytes.len(), |last| last + 1);
+    let mut rest = input;
+    let mut cut = |len: usize| {
+        let (part, behind) = rest.split_at(len.min(rest.len()));
+        rest = behind;
+        part.to_vec()
+    };
+    let mut parts = vec![cut(1)];
+    let mut at = 1;
+    for _ in 0..NUMBERS {
+        let part = cut(number(&input[at..]));
+        at += part.len();
+        parts.push(part);
+    }
+    parts.extend([cut(1), cut(usize::MAX)]);
+    parts
+}
+
+fn close(parts: &[Vec<u8>]) -> Vec<u8> {
+    parts.concat()
 }
 
 pub(super) fn batch(readings: &[Reading]) -> Vec<u8> {
