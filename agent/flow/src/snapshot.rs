@@ -464,8 +464,12 @@ fn length(slots: u64, period_ns: u32) -> i64 {
     i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns))
 }
 
-/// How many slots from `from_ns` on begin before `end_ns`; at least one.
+/// How many slots from `from_ns` on begin before `end_ns`; at least one, and all of them at the end of time, where no
+/// slot moves on.
 fn slots_until(end_ns: i64, from_ns: i64, period_ns: u32) -> u64 {
+    if end_ns == i64::MAX {
+        return u64::MAX;
+    }
     let left = u64::try_from(end_ns.saturating_sub(from_ns)).unwrap_or(0);
     left.div_ceil(u64::from(period_ns)).max(1)
 }

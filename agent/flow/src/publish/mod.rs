@@ -357,9 +357,13 @@ impl Publisher {
         let (Some(utc_ns), Stamp::Stamped { clock, .. }) = (record.utc_ns(from.seq), record.stamp) else {
             return Next::Wait;
         };
-        let moved_ns = self.end_utc_ns.filter(|&end| self.is_overlap(end - utc_ns, record.origin.period_ns));
-        let first_utc_ns = moved_ns.unwrap_or(utc_ns);
+        let period_ns = record.origin.period_ns;
         let slots = i64::try_from(record.end - from.seq).unwrap_or(i64::MAX);
+        let length_ns = slots.saturating_mul(i64::from(period_ns));
+        let moved_ns = self.end_utc_ns.filter(|end| self.is_overlap(end.saturating_sub(utc_ns), period_ns));
+        // At the end of time there is no room to move to: what was restored may come from anywhere.
+        let moved_ns = moved_ns.filter(|moved| moved.checked_add(length_ns).is_some());
+        let first_utc_ns = moved_ns.unwrap_or(utc_ns);
         let gap = match record.body {
             Body::Gap(reason) => Some(Gap { first: from, end: record.end, reason }),
             Body::Samples(_) => None,
@@ -367,7 +371,7 @@ impl Publisher {
         self.in_flight = Some(InFlight {
             first: record.first,
             end: record.end(),
-            end_utc_ns: first_utc_ns.saturating_add(slots.saturating_mul(i64::from(record.origin.period_ns))),
+            end_utc_ns: first_utc_ns.saturating_add(length_ns),
             deadline: now.after(self.timing.answer),
             gap,
         });
