@@ -127,7 +127,7 @@ fn open(input: &[u8]) -> Vec<Vec<u8>> {
     let mut parts = vec![cut(1)];
     let mut at = 1;
     for _ in 0..NUMBERS {
-        let part = cut(number(&input[at..]));
+        let part = cut(number(input.get(at..).unwrap_or_default()));
         at += part.len();
         parts.push(part);
     }
