@@ -452,6 +452,13 @@ pub enum EventBody {
     },
     /// What the controller decided, with what it knew.
     Decided(Decision),
+    /// An operator took the boiler out of SAMPLES: what is stored stays until its age ends it.
+    Retired {
+        /// The sequence of its last message there; 0 is none.
+        last: u64,
+        /// The gateway on which that was done.
+        gateway: String,
+    },
 }
 
 /// One decision of the controller: inputs, rule, result.

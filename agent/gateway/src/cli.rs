@@ -25,7 +25,7 @@ use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
 use crate::verify::{self, Format, Wish};
-use crate::{check, logs};
+use crate::{boilers, check, logs};
 
 /// Overrides `[log] filter`.
 const LOG_VARIABLE: &str = "THERMOWELL_LOG";
@@ -94,7 +94,49 @@ enum Command {
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verification),
+    /// Which boilers there are; another name for one; the end of one
+    #[command(subcommand, after_help = BOILER_EXAMPLES)]
+    Boiler(BoilerCommand),
 }
+
+#[derive(Debug, Subcommand)]
+enum BoilerCommand {
+    /// Ids, serial numbers, last slots and snapshots, and how they stand
+    List {
+        #[command(flatten)]
+        source: Source,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what to do until a boiler goes on under another id, and check it
+    Rename {
+        /// Its id
+        old: BoilerId,
+        /// The new one
+        new: BoilerId,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Take a boiler out of SAMPLES; its history stays until its age ends it
+    Retire {
+        /// Its id
+        id: BoilerId,
+        #[command(flatten)]
+        source: Source,
+        /// Do it; without this it is only checked
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+const BOILER_EXAMPLES: &str = "\
+Examples:
+  thermowell boiler list
+  thermowell boiler rename b1 cellar        what to do, and what of it is done
+  thermowell boiler retire b1 --yes
+
+Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -170,6 +212,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run { role, source } => run(&source, role),
         Command::Check { source, json } => check(&source, json),
         Command::Verify(verification) => verify(&verification),
+        Command::Boiler(asked) => boiler(&asked),
     }
 }
 
@@ -299,6 +342,23 @@ fn verify(asked: &Verification) -> Exit {
     outcome.map_or_else(|exit| exit, |sum| if sum.agrees() { Exit::Success } else { Exit::Failure })
 }
 
+fn boiler(asked: &BoilerCommand) -> Exit {
+    let done = match asked {
+        BoilerCommand::List { source, json } => command(source, async |config| boilers::list(config, *json).await),
+        BoilerCommand::Rename { old, new, source } => {
+            command(source, async |config| boilers::rename(config, old, new).await)
+        }
+        BoilerCommand::Retire { id, source, yes } => {
+            command(source, async |config| boilers::retire(config, id, *yes).await)
+        }
+    };
+    match done.map(|text| io::stdout().lock().write_all(text.as_bytes())) {
+        Ok(Ok(())) => Exit::Success,
+        Ok(Err(_)) => Exit::Failure,
+        Err(exit) => exit,
+    }
+}
+
 /// Loads the configuration and does one thing; complains where either fails.
 fn command<T, E: std::error::Error + 'static>(
     source: &Source,
@@ -375,6 +435,14 @@ mod tests {
         assert_eq!(exit(&["verify", "--from", late, "--to", early]), Exit::Usage);
         assert_eq!(exit(&["verify", "--hour", early, "--to", late]), Exit::Usage);
         assert_eq!(exit(&["verify", "--boiler", "B 1"]), Exit::Usage);
+    }
+
+    #[test]
+    fn boilers_are_named() {
+        for wrong in [&["boiler"][..], &["boiler", "retire"], &["boiler", "rename", "b1"], &["boiler", "retire", "B1"]]
+        {
+            assert_eq!(exit(wrong), Exit::Usage, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 pub mod actuate;
 pub mod agent;
 pub mod aggregator;
+pub mod boilers;
 pub mod check;
 pub mod cli;
 pub mod clock;

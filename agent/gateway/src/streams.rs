@@ -157,7 +157,7 @@ fn is_overlap(error: &CreateStreamError) -> bool {
     )
 }
 
-fn is_absent(error: &async_nats::jetstream::context::GetStreamError) -> bool {
+pub(crate) fn is_absent(error: &async_nats::jetstream::context::GetStreamError) -> bool {
     matches!(
         error.kind(),
         GetStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND

@@ -24,38 +24,23 @@ mod walk;
 
 use std::io;
 use std::ops::Range;
-use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
-use tokio::time::timeout;
 
-use crate::config::{self, Config};
-use crate::nats::{self, Connection, NatsError, Phase, RequestError};
+use crate::config::Config;
+use crate::nats::{self, Connection, NatsError, RequestError};
 
 pub use compare::Difference;
 pub use report::{Format, Line, Sum, Verdict, Writer};
 
-/// How long the server may take to answer the first call.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// Why nothing could be compared, or not everything.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The connection cannot be configured, or the server is not one that we can use.
+    /// The server is away, or not one that we can use.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
-    /// Nobody answers.
-    #[error(
-        "no NATS server lets us in at {url} within {}; start it (systemctl start thermowell-nats), \
-         name another one as url in [nats], or ask `thermowell check` what is wrong",
-        config::show_duration(PATIENCE)
-    )]
-    Away {
-        /// As configured.
-        url: String,
-    },
     /// A stream is not there or does not answer.
     #[error("read the streams")]
     Request(#[source] RequestError),
@@ -86,7 +71,7 @@ pub struct Wish {
 /// # Errors
 /// See [`VerifyError`]. An hour that differs is none: [`Sum::agrees`] tells.
 pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Writer<W>) -> Result<Sum, VerifyError> {
-    let connection = connect(config).await?;
+    let connection = Connection::reach(&config.nats, "thermowell verify").await.map_err(VerifyError::Server)?;
     let configured = || config.boilers.iter().map(|boiler| boiler.id.clone());
     let boilers: Vec<BoilerId> = wish.boiler.clone().map_or_else(|| configured().collect(), |boiler| vec![boiler]);
     let mut sum = Sum::default();
@@ -102,18 +87,6 @@ pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Wri
     }
     report.sum(&sum, boilers.len()).map_err(VerifyError::Write)?;
     Ok(sum)
-}
-
-/// A connection on which the server has let us in.
-async fn connect(config: &Config) -> Result<Connection, VerifyError> {
-    let connection = Connection::open(&config.nats, "thermowell verify").await.map_err(VerifyError::Server)?;
-    let mut phase = connection.phase();
-    let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await;
-    if !up.is_ok_and(|up| up.is_ok()) {
-        return Err(VerifyError::Away { url: config.nats.url.clone() });
-    }
-    connection.verify_server().map_err(VerifyError::Server)?;
-    Ok(connection)
 }
 
 /// The sequence of a subject's last message; 0 is none.

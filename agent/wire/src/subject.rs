@@ -82,6 +82,8 @@ pub enum EventKind {
     Clock,
     /// A snapshot differs from its recomputation.
     Snapshot,
+    /// An operator decided about the boiler.
+    Boiler,
 }
 
 impl EventKind {
@@ -97,6 +99,7 @@ impl EventKind {
             Self::Delivery => "delivery",
             Self::Clock => "clock",
             Self::Snapshot => "snapshot",
+            Self::Boiler => "boiler",
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::config;
 
@@ -24,6 +25,8 @@ pub const SERVER_MIN: (i64, i64, i64) = (2, 15, 1);
 const PING: Duration = Duration::from_secs(5);
 /// How long a publish waits for its acknowledgement. After it the outcome is *unknown*.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the server may take to let a command in. Roles wait for ever.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The longest pause between two attempts to connect: a server that comes back is used within this time.
 const RECONNECT_MAX: Duration = Duration::from_millis(500);
 /// Publishes in flight over one connection: one per boiler and stream, for 500 boilers.
@@ -58,6 +61,16 @@ pub enum NatsError {
         /// What the client said.
         #[source]
         source: async_nats::ConnectError,
+    },
+    /// Nobody answers, or nobody lets us in.
+    #[error(
+        "no NATS server lets us in at {url} within {}; start it (systemctl start thermowell-nats), \
+         name another one as url in [nats], or ask `thermowell check` what is wrong",
+        config::show_duration(PATIENCE)
+    )]
+    Away {
+        /// As configured.
+        url: String,
     },
     /// The server is older than the delivery rule needs.
     #[error(
@@ -108,6 +121,21 @@ impl Connection {
             .max_ack_inflight(IN_FLIGHT_MAX)
             .build(client.clone());
         Ok(Self { client, context, phase, url: config.url.clone() })
+    }
+
+    /// A connection for a command: the server is there, has let us in, and is one that we can use.
+    ///
+    /// # Errors
+    /// See [`NatsError`].
+    pub async fn reach(config: &config::Nats, name: &str) -> Result<Self, NatsError> {
+        let connection = Self::open(config, name).await?;
+        let mut phase = connection.phase();
+        let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await;
+        if !up.is_ok_and(|up| up.is_ok()) {
+            return Err(NatsError::Away { url: config.url.clone() });
+        }
+        connection.verify_server()?;
+        Ok(connection)
     }
 
     /// The core client.

@@ -1,0 +1,133 @@
+//! Which boilers there are, and how they stand.
+
+use async_nats::jetstream::Context;
+use serde::Serialize;
+use thermowell_flow::published::{Link, State, Status};
+use thermowell_flow::time::{HOUR_NS, SECOND_NS, Utc, hour_text};
+use thermowell_wire::BoilerId;
+use thermowell_wire::batch::decode;
+use thermowell_wire::subject::{self, stream};
+
+use super::{BoilerError, in_samples, is_configured};
+use crate::config::Config;
+use crate::nats::{self, Connection, RequestError};
+use crate::snapshot;
+
+/// One boiler.
+#[derive(Debug, Serialize)]
+struct Row {
+    boiler: BoilerId,
+    /// It is in this gateway's configuration.
+    configured: bool,
+    /// SAMPLES takes what it sends.
+    in_samples: bool,
+    /// Of its board, as it says, else as configured.
+    serial_number: Option<String>,
+    /// The stamp of the last slot in SAMPLES, RFC 3339.
+    last_slot: Option<String>,
+    /// The last hour that is stored.
+    last_snapshot: Option<String>,
+    /// Of the serial line; none where no agent has told.
+    link: Option<Link>,
+    /// What the average was, °C.
+    average: Option<f64>,
+}
+
+/// Every boiler of the configuration and of SAMPLES: a line each, or one JSON array.
+///
+/// # Errors
+/// See [`BoilerError`].
+///
+/// # Panics
+/// Never: text and numbers encode.
+pub async fn list(config: &Config, json: bool) -> Result<String, BoilerError> {
+    let connection = Connection::reach(&config.nats, "thermowell boiler").await.map_err(BoilerError::Server)?;
+    let context = connection.context();
+    let known = in_samples(context).await.map_err(BoilerError::Request)?;
+    let mut ids: Vec<BoilerId> = config.boilers.iter().map(|boiler| boiler.id.clone()).collect();
+    ids.extend(known.iter().filter(|id| !is_configured(config, id)).cloned());
+    let mut rows = Vec::new();
+    for id in &ids {
+        rows.push(row(config, context, id, known.contains(id)).await.map_err(BoilerError::Request)?);
+    }
+    if json {
+        let mut text = serde_json::to_string(&rows).expect("text and numbers encode");
+        text.push('\n');
+        return Ok(text);
+    }
+    Ok(table(&rows))
+}
+
+async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool) -> Result<Row, RequestError> {
+    let configured = config.boilers.iter().find(|boiler| boiler.id == *id);
+    let status = nats::last(context, stream::STATUS, &subject::status(id)).await?;
+    let status = status.and_then(|status| serde_json::from_slice::<Status>(&status.payload).ok());
+    let state = nats::last(context, stream::STATE, &subject::state(id)).await?;
+    let state = state.and_then(|state| serde_json::from_slice::<State>(&state.payload).ok());
+    let tail = nats::last(context, stream::SAMPLES, &subject::samples(id)).await?;
+    let end_ns = tail.and_then(|tail| decode(&tail.payload).ok().map(|packed| packed.end_utc_ns()));
+    let told = status.as_ref().and_then(|status| Some(status.device.as_ref()?.serial_number.clone()));
+    Ok(Row {
+        boiler: id.clone(),
+        configured: configured.is_some(),
+        in_samples,
+        serial_number: told.or_else(|| configured.and_then(|boiler| boiler.serial_number.clone())),
+        last_slot: end_ns.map(second_text),
+        last_snapshot: snapshot::last(context, id).await?.map(|last| last.1.hour),
+        link: status.map(|status| status.link),
+        average: state.and_then(|state| state.average),
+    })
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = line(["boiler", "serial number", "last slot", "last snapshot", "average", "state"]);
+    for row in rows {
+        let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        let average = row.average.map_or_else(|| "-".to_owned(), |celsius| format!("{celsius:.2}"));
+        text += &line([
+            row.boiler.as_str(),
+            &show(&row.serial_number),
+            &show(&row.last_slot),
+            &show(&row.last_snapshot),
+            &average,
+            standing(row),
+        ]);
+    }
+    text
+}
+
+fn line([boiler, serial, slot, snapshot, average, state]: [&str; 6]) -> String {
+    format!("{boiler:<12} {serial:<20} {slot:<20} {snapshot:<20} {average:>7} {state}\n")
+}
+
+fn standing(row: &Row) -> &'static str {
+    match (row.configured, row.in_samples, row.link) {
+        (false, ..) => "not in this configuration",
+        (true, false, _) => "never written",
+        (true, true, None) => "no agent has told",
+        (true, true, Some(Link::Up)) => "up",
+        (true, true, Some(Link::Down)) => "port away",
+        (true, true, Some(Link::Silent)) => "silent",
+        (true, true, Some(Link::Refused)) => "refused",
+    }
+}
+
+/// RFC 3339, the second that holds the moment.
+fn second_text(utc_ns: i64) -> String {
+    let seconds = utc_ns.rem_euclid(HOUR_NS) / SECOND_NS;
+    let hour = hour_text(Utc(utc_ns).hour());
+    let begin = hour.strip_suffix("00:00Z").expect("hour_text ends an hour with its zeros");
+    format!("{begin}{:02}:{:02}Z", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_printed_as_dates() {
+        let ns = 490_898 * HOUR_NS;
+        assert_eq!(second_text(ns), "2026-01-01T02:00:00Z");
+        assert_eq!(second_text(ns + 3_599 * SECOND_NS + 999_999_999), "2026-01-01T02:59:59Z");
+    }
+}

@@ -1,0 +1,86 @@
+//! The end of a boiler: its subject leaves SAMPLES and FEED, and its history ages.
+
+use async_nats::jetstream::Context;
+use thermowell_flow::published::{Event, EventBody};
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, EventKind, stream};
+
+use super::{BoilerError, is_configured, last_written, must_be_known, settings};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::nats::{self, Connection, RequestError};
+
+/// A boiler that was written less long ago is alive: three batches at the longest that one may be silent, and more.
+const ALIVE_S: u64 = 10;
+
+/// Takes `id` out of SAMPLES and FEED, once that is `confirmed`, and says what was done.
+///
+/// # Errors
+/// See [`BoilerError`]; nothing was done then, but for [`BoilerError::Request`], behind which it can be repeated.
+pub async fn retire(config: &Config, id: &BoilerId, confirmed: bool) -> Result<String, BoilerError> {
+    let connection = Connection::reach(&config.nats, "thermowell boiler").await.map_err(BoilerError::Server)?;
+    let context = connection.context();
+    must_be_known(context, id).await?;
+    if is_configured(config, id) {
+        return Err(BoilerError::Configured { id: id.clone() });
+    }
+    let last = last_written(context, id).await.map_err(BoilerError::Request)?;
+    if let Some((_, age_s)) = last.filter(|(_, age_s)| *age_s < ALIVE_S) {
+        return Err(BoilerError::Alive { id: id.clone(), age_s });
+    }
+    let (samples, feed) = (subject::samples(id).to_string(), subject::feed(id).to_string());
+    must_not_be_last(context, id, stream::SAMPLES, &samples).await?;
+    must_not_be_last(context, id, stream::FEED, &feed).await?;
+    if !confirmed {
+        return Err(BoilerError::Unconfirmed { id: id.clone() });
+    }
+    // The event first: what was begun and not finished is known, and can be repeated.
+    let last = last.map_or(0, |(sequence, _)| sequence);
+    let body = EventBody::Retired { last, gateway: config.gateway.clone() };
+    let created_at = Clock::new(&config.clock).now().utc.unix_seconds();
+    announce(context, &Event { boiler: id.clone(), created_at, body }).await.map_err(BoilerError::Request)?;
+    take_out(context, stream::FEED, &feed).await.map_err(BoilerError::Request)?;
+    take_out(context, stream::SAMPLES, &samples).await.map_err(BoilerError::Request)?;
+    Ok(format!(
+        "boiler {id} is retired: SAMPLES takes nothing from it any more.\n\
+         What is stored stays: samples for 3 days, snapshots and events for as long as their streams hold them.\n"
+    ))
+}
+
+async fn must_not_be_last(
+    context: &Context,
+    id: &BoilerId,
+    stream: &'static str,
+    subject: &str,
+) -> Result<(), BoilerError> {
+    let found = settings(context, stream).await.map_err(BoilerError::Request)?;
+    match found {
+        Some(found) if found.subjects == [subject] => Err(BoilerError::Last { id: id.clone(), stream }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn announce(context: &Context, event: &Event) -> Result<(), RequestError> {
+    let subject = subject::event(&event.boiler, EventKind::Boiler).to_string();
+    let failed = |error: async_nats::Error| RequestError::new(format!("publish {subject}"), error);
+    let sent =
+        context.publish(subject.clone(), nats::json(event).into()).await.map_err(|error| failed(error.into()))?;
+    sent.await.map_err(|error| failed(error.into()))?;
+    Ok(())
+}
+
+async fn take_out(context: &Context, name: &str, subject: &str) -> Result<(), RequestError> {
+    let Some(mut found) = settings(context, name).await? else { return Ok(()) };
+    if !found.subjects.iter().any(|other| other == subject) {
+        return Ok(());
+    }
+    found.subjects.retain(|other| other != subject);
+    let operation = || format!("take {subject} out of stream {name}");
+    context.update_stream(found).await.map_err(|error| RequestError::new(operation(), error))?;
+    // A role that updated the stream from an older read would bring it back.
+    let stands = settings(context, name).await?.is_some_and(|now| now.subjects.iter().any(|other| other == subject));
+    if stands {
+        return Err(RequestError::new(operation(), "another gateway changed the stream at the same time"));
+    }
+    Ok(())
+}
