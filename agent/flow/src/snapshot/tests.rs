@@ -207,3 +207,29 @@ fn the_time_between_two_boots_before_a_stored_hour_is_not_counted_again() {
     let [hour] = again.closed().try_into().unwrap();
     assert_eq!((hour.missing.reboot, hour.slots), (0, 1));
 }
+
+/// S4: each reason has its own number, and together with what is counted they are all slots of the hour.
+#[test]
+fn every_reason_is_named_and_the_hour_closes() {
+    let mut bench = Bench::new(1_000);
+    bench.read(100);
+    bench.name(3, Reason::Ring, true);
+    bench.name(5, Reason::Missed, true);
+    bench.name(7, Reason::Clock, true);
+    bench.name(11, Reason::Discarded, true);
+    bench.name(13, Reason::Unexplained, true);
+    let head = bench.head(true, true);
+    let mut pane = Pane::EMPTY;
+    for _ in 0..17 {
+        pane.add(Reading { temperature: CentiCelsius(5_000), marks: 1 });
+    }
+    bench.ledger.enter(&head);
+    bench.ledger.count(&Span { first: bench.next, count: 17, utc_ns: bench.utc_ns }, &pane, &head);
+    bench.pass(&head, 17);
+    bench.reboot(19);
+    bench.read(1_000 - 100 - 3 - 5 - 7 - 11 - 13 - 17 - 19 + 1);
+    let [hour] = bench.closed().try_into().unwrap();
+    let expected = Missing { ring: 3, reboot: 19, missed: 5, invalid: 17, clock: 7, discarded: 11, unexplained: 13 };
+    assert_eq!((hour.missing, hour.slots), (expected, 1_000));
+    assert_eq!(hour.slots, hour.temperature_points + hour.missing.total());
+}

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test, and says where")]
 
 mod attack;
+mod boilers;
 mod cable;
 mod control;
 mod demo;
