@@ -189,13 +189,14 @@ impl World {
     fn write(&mut self, frame: &[u8]) {
         let too_far = self.bug == Some(Bug::ResumeTooFar);
         let mut asked = Vec::new();
-        let frame = self.rewrite(frame, |message| match message {
-            ToDevice::Setpoint(setpoint) => {
+        let frame = self.rewrite(frame, |mut message| {
+            if let ToDevice::Setpoint(setpoint) = &message {
                 asked.push((setpoint.boot, setpoint.n));
-                ToDevice::Setpoint(setpoint)
             }
-            ToDevice::Resume { boot, from } if too_far => ToDevice::Resume { boot, from: from + 1 },
-            other => other,
+            if let ToDevice::Resume { from, .. } = &mut message {
+                *from += u64::from(too_far);
+            }
+            message
         });
         self.agent.asked.extend(asked);
         self.send_to_device(frame);
@@ -249,10 +250,13 @@ impl World {
     }
 
     fn arrive(&mut self, arrival: Arrival) {
+        let Arrival { expected, payload, answered, .. } = arrival;
         if !self.broker.up || self.broker.frozen {
+            if let Some(life) = answered {
+                self.agent.answers.push((self.now + 2 * SECOND, life, Answer::Refused(Refused::Unknown)));
+            }
             return;
         }
-        let Arrival { expected, payload, answered, .. } = arrival;
         let expectation = (self.bug != Some(Bug::NoExpectation)).then_some(expected);
         let others = self.random.below(3);
         let packed = decode(&payload).map(|packed| (packed.first(), packed.end()));

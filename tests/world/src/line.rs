@@ -138,12 +138,11 @@ impl World {
     /// [`Bug::LeaseUnbound`]: the boot in a set-point is not looked at.
     fn rebind(&mut self, bytes: &[u8]) -> Vec<u8> {
         let Some(boot) = self.boiler.device().map(|device| device.boot()) else { return bytes.to_vec() };
-        self.rewrite(bytes, |message| match message {
-            ToDevice::Setpoint(mut setpoint) => {
+        self.rewrite(bytes, |mut message| {
+            if let ToDevice::Setpoint(setpoint) = &mut message {
                 setpoint.boot = boot;
-                ToDevice::Setpoint(setpoint)
             }
-            other => other,
+            message
         })
     }
 
