@@ -13,7 +13,7 @@
 //! | `no_snapshot` | closed by SAMPLES and not stored | where a later hour is stored |
 //! | `open` | no slot of a later hour has come | – |
 //!
-//! It publishes nothing. One message of SAMPLES, one snapshot and the last [`walk::KEPT_MAX`] recomputed hours are in
+//! It publishes nothing. One message of SAMPLES, one snapshot and the last `walk::KEPT_MAX` recomputed hours are in
 //! memory at a time.
 
 mod chain;
