@@ -27,6 +27,8 @@ const HOUR_UTC_NS: i64 = 1_767_751_200_000_000_000;
 const TICK: u64 = 10 * MS;
 /// In calm, everything is delivered within this, or it never will be.
 const CALM_MAX: u64 = 90 * SECOND;
+/// A world that takes more steps than this without an end of its own goes round in circles.
+const STEPS_PER_SECOND_MAX: u64 = 20_000;
 /// Lines of a failure's report.
 const HISTORY: usize = 50;
 
@@ -74,6 +76,7 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     pub(crate) backs: Backs,
     pub(crate) fault_at: u64,
+    steps: u64,
     utc_begin_ns: i64,
     /// Wall clock minus truth, and since when: the newest last.
     pub(crate) offsets: Vec<(u64, i64)>,
@@ -127,6 +130,7 @@ impl World {
                 gateway: None,
             },
             fault_at: START + 5 * SECOND + random.below(plan.every),
+            steps: 0,
             utc_begin_ns: HOUR_UTC_NS - to_hour,
             offsets: vec![(0, 0)],
             counts: [0; Kind::ALL.len()],
@@ -204,6 +208,9 @@ impl World {
 
     /// Jumps to the next event and lets it happen.
     fn step(&mut self, limit: u64) {
+        self.steps += 1;
+        let allowed = (self.now - START + 10 * SECOND) / SECOND * STEPS_PER_SECOND_MAX;
+        self.check(self.steps < allowed, || "L1 something is due again and again, and time stands still".to_owned());
         let Backs { agent, aggregator, cable, server, gateway } = self.backs;
         let awake = gateway.is_none();
         let events = [

@@ -60,7 +60,8 @@ fn a_wrong_boiler_id_is_refused_with_its_place() {
     let config = config("nats://127.0.0.1:4222", &folder.path().join("port"), "Boiler 1");
     let (code, said) = end(agent(folder.path(), &config), folder.path());
     assert_eq!(code, Some(78), "{said}");
-    for word in ["thermowell.toml:7", "id", "Boiler 1"] {
+    let line = 1 + config.lines().position(|line| line.starts_with("id = ")).unwrap();
+    for word in [&format!("thermowell.toml:{line}"), "id", "Boiler 1"] {
         assert!(said.contains(word), "no {word:?} in:\n{said}");
     }
 }
