@@ -15,6 +15,8 @@ use crate::world::World;
 pub(crate) const SPOOL: usize = 1 << 20;
 /// Between two set-points.
 const RENEWAL: u64 = 15 * SECOND;
+/// How long a publish waits for its answer, as [`Timing`] says.
+const ANSWER: u64 = 10 * SECOND;
 
 /// A message on its way to the server.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ struct Arrival {
     at: u64,
     expected: u64,
     payload: Vec<u8>,
-    /// The life that waits for the answer; none when it is lost.
+    /// The question that this answers; none when the answer is lost.
     answered: Option<u64>,
 }
 
@@ -37,8 +39,8 @@ enum Answer {
 #[derive(Debug, Default)]
 pub(crate) struct AgentShell {
     agent: Option<Agent>,
-    /// Rises with every crash and disconnect: answers to earlier questions are dropped.
-    life: u64,
+    /// Numbers the questions to the server.
+    questions: u64,
     arrivals: Vec<Arrival>,
     answers: Vec<(u64, u64, Answer)>,
     /// When the sync of the spill file ends, and whether it succeeds.
@@ -48,7 +50,17 @@ pub(crate) struct AgentShell {
     pub(crate) asked: Vec<(Boot, u32)>,
     /// What the agent was told last of the stream's end, for [`Bug::OwnMemory`].
     remembered: Option<(u64, Vec<u8>)>,
-    publishing: Option<Vec<u8>>,
+    /// The publish whose answer is awaited, as the gateway awaits it: a later one takes its place.
+    publishing: Option<Publishing>,
+    /// The read of the tail whose answer is awaited.
+    reading_tail: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Publishing {
+    question: u64,
+    asked_at: u64,
+    payload: Vec<u8>,
 }
 
 impl AgentShell {
@@ -65,10 +77,19 @@ impl AgentShell {
 
     /// Nobody waits for what was asked any more.
     fn forget(&mut self) {
-        self.life += 1;
         self.publishing = None;
-        let life = self.life;
-        self.answers.retain(|(_, asked, _)| *asked == life);
+        self.reading_tail = None;
+        self.answers.clear();
+    }
+
+    fn question(&mut self) -> u64 {
+        self.questions += 1;
+        self.questions
+    }
+
+    /// Whether somebody waits for the answer to `question` still.
+    fn awaits(&self, question: u64) -> bool {
+        self.reading_tail == Some(question) || self.publishing.as_ref().is_some_and(|it| it.question == question)
     }
 }
 
@@ -207,20 +228,24 @@ impl World {
         let own = self.agent.remembered.clone().filter(|_| self.bug == Some(Bug::OwnMemory));
         let tail = own.or_else(|| self.broker.samples.tail().map(|stored| (stored.sequence, stored.payload.clone())));
         let answer = if self.strikes(Kind::LostAck, 20) { Answer::TailUnknown } else { Answer::Tail(tail) };
-        self.agent.answers.push((at, self.agent.life, answer));
+        let question = self.agent.question();
+        self.agent.reading_tail = Some(question);
+        self.agent.answers.push((at, question, answer));
     }
 
     fn publish(&mut self, expected: u64, payload: Vec<u8>) {
         self.check(self.broker.up, || "the server is asked only when it is there".to_owned());
-        let twice = self.agent.publishing.is_some();
+        let given_up = |it: &Publishing| self.now >= it.asked_at + ANSWER;
+        let twice = !self.agent.publishing.as_ref().is_none_or(given_up);
         self.check(!twice, || "one publish at a time".to_owned());
-        self.agent.publishing = Some(payload.clone());
+        let question = self.agent.question();
+        self.agent.publishing = Some(Publishing { question, asked_at: self.now, payload: payload.clone() });
         let mut at = self.now + MS / 5 + self.random.below(2 * MS);
-        let mut answered = Some(self.agent.life);
+        let mut answered = Some(question);
         if self.broker.frozen || self.strikes(Kind::LostAck, 20) {
             // The answer is lost, or the question: then there is nothing to arrive.
             answered = None;
-            let unknown = (self.now + 2 * SECOND, self.agent.life, Answer::Refused(Refused::Unknown));
+            let unknown = (self.now + 2 * SECOND, question, Answer::Refused(Refused::Unknown));
             self.agent.answers.push(unknown);
             if self.broker.frozen || self.random.chance(300) {
                 return;
@@ -239,8 +264,8 @@ impl World {
             self.arrive(arrival);
         }
         while let Some(index) = self.agent.answers.iter().position(|(at, ..)| *at <= now) {
-            let (_, life, answer) = self.agent.answers.swap_remove(index);
-            if life == self.agent.life {
+            let (_, question, answer) = self.agent.answers.swap_remove(index);
+            if self.agent.awaits(question) {
                 self.answer(answer);
             }
         }
@@ -252,8 +277,8 @@ impl World {
     fn arrive(&mut self, arrival: Arrival) {
         let Arrival { expected, payload, answered, .. } = arrival;
         if !self.broker.up || self.broker.frozen {
-            if let Some(life) = answered {
-                self.agent.answers.push((self.now + 2 * SECOND, life, Answer::Refused(Refused::Unknown)));
+            if let Some(question) = answered {
+                self.agent.answers.push((self.now + 2 * SECOND, question, Answer::Refused(Refused::Unknown)));
             }
             return;
         }
@@ -268,9 +293,11 @@ impl World {
             self.aggregator.look_at(self.now + MS);
         }
         match (answered, stored) {
-            (Some(life), Some(sequence)) => self.agent.answers.push((self.now, life, Answer::Acknowledged(sequence))),
-            (Some(life), None) => {
-                self.agent.answers.push((self.now, life, Answer::Refused(Refused::WrongSequence)));
+            (Some(question), Some(sequence)) => {
+                self.agent.answers.push((self.now, question, Answer::Acknowledged(sequence)));
+            }
+            (Some(question), None) => {
+                self.agent.answers.push((self.now, question, Answer::Refused(Refused::WrongSequence)));
             }
             (None, _) => {}
         }
@@ -285,8 +312,11 @@ impl World {
 
     fn answer(&mut self, answer: Answer) {
         let sent = match answer {
-            Answer::Tail(_) | Answer::TailUnknown => None,
-            Answer::Acknowledged(_) | Answer::Refused(_) => self.agent.publishing.take(),
+            Answer::Tail(_) | Answer::TailUnknown => {
+                self.agent.reading_tail = None;
+                None
+            }
+            Answer::Acknowledged(_) | Answer::Refused(_) => self.agent.publishing.take().map(|it| it.payload),
         };
         match answer {
             Answer::Tail(tail) => {

@@ -220,7 +220,7 @@ impl World {
             self.agent_wakes().filter(|_| awake),
             self.line.next().filter(|_| awake),
             self.agent.next().filter(|_| awake),
-            self.aggregator.next().filter(|_| awake),
+            self.aggregator.next().filter(|_| awake && self.broker.up),
             agent,
             aggregator,
             cable,
