@@ -154,6 +154,12 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Device<S> {
         self.core.newest
     }
 
+    /// What it would say about itself at `now_us`, whether the line carries it or not.
+    #[must_use]
+    pub fn status(&self, now_us: u64) -> Status {
+        self.core.status(now_us)
+    }
+
     /// What it counted.
     #[must_use]
     pub fn counters(&self) -> Counters {

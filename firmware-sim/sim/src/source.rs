@@ -17,7 +17,7 @@ pub enum Source {
     Replay(Replay),
 }
 
-/// The plant and its sensors.
+/// The plant and its sensors. Time only goes forward.
 #[derive(Debug)]
 pub struct PlantSource {
     plant: Plant,
@@ -29,21 +29,13 @@ impl Source {
     /// The plant of `scenario`.
     #[must_use]
     pub fn plant(scenario: &BoilerScenario) -> Self {
-        let plant = Plant::new(&scenario.plant, scenario.seed_of("plant"));
-        let signals = plant.signals();
-        let sensor = Sensor::new(&scenario.sensor, scenario.seed_of("sensor"));
-        Self::Plant(Box::new(PlantSource { plant, sensor, signals }))
+        Self::Plant(Box::new(PlantSource::new(scenario)))
     }
 
     /// The flow sensor and the switches at `t_us`; None is silence.
     pub fn measure(&mut self, t_us: u64, actuators: &Actuators) -> Option<Measured> {
         match self {
-            Self::Plant(it) => {
-                it.advance(t_us, actuators);
-                let (flow, quality) = it.sensor.sample(t_us, it.signals.flow_c);
-                let Signals { hot_water, flame, .. } = it.signals;
-                Some(Measured { flow, quality, hot_water, flame })
-            }
+            Self::Plant(it) => Some(it.measure(t_us, actuators)),
             Self::Replay(replay) => match replay.at(t_us) {
                 Played::Reading(flow, quality) => Some(Measured { flow, quality, hot_water: false, flame: false }),
                 Played::Silent | Played::End => None,
@@ -54,16 +46,7 @@ impl Source {
     /// The slow inputs at `t_us`.
     pub fn inputs(&mut self, t_us: u64, actuators: &Actuators) -> Inputs {
         match self {
-            Self::Plant(it) => {
-                it.advance(t_us, actuators);
-                let Signals { return_c, room_c, outdoor_c, pressure_bar, .. } = it.signals;
-                Inputs {
-                    return_temperature: Some(CentiCelsius::from_celsius(return_c)),
-                    room: Some(CentiCelsius::from_celsius(room_c)),
-                    outdoor: Some(CentiCelsius::from_celsius(outdoor_c)),
-                    pressure_mbar: millibar(pressure_bar),
-                }
-            }
+            Self::Plant(it) => it.inputs(t_us, actuators),
             // One temperature was recorded, and nothing around it.
             Self::Replay(_) => Inputs::default(),
         }
@@ -79,6 +62,41 @@ impl Source {
 }
 
 impl PlantSource {
+    /// The plant of `scenario`, at rest.
+    #[must_use]
+    pub fn new(scenario: &BoilerScenario) -> Self {
+        let plant = Plant::new(&scenario.plant, scenario.seed_of("plant"));
+        let signals = plant.signals();
+        let sensor = Sensor::new(&scenario.sensor, scenario.seed_of("sensor"));
+        Self { plant, sensor, signals }
+    }
+
+    /// The plant, as nobody in it can see it.
+    #[must_use]
+    pub fn truth(&self) -> &Plant {
+        &self.plant
+    }
+
+    /// The flow sensor and the switches at `t_us`, after `actuators` until then.
+    pub fn measure(&mut self, t_us: u64, actuators: &Actuators) -> Measured {
+        self.advance(t_us, actuators);
+        let (flow, quality) = self.sensor.sample(t_us, self.signals.flow_c);
+        let Signals { hot_water, flame, .. } = self.signals;
+        Measured { flow, quality, hot_water, flame }
+    }
+
+    /// The slow inputs at `t_us`, after `actuators` until then.
+    pub fn inputs(&mut self, t_us: u64, actuators: &Actuators) -> Inputs {
+        self.advance(t_us, actuators);
+        let Signals { return_c, room_c, outdoor_c, pressure_bar, .. } = self.signals;
+        Inputs {
+            return_temperature: Some(CentiCelsius::from_celsius(return_c)),
+            room: Some(CentiCelsius::from_celsius(room_c)),
+            outdoor: Some(CentiCelsius::from_celsius(outdoor_c)),
+            pressure_mbar: millibar(pressure_bar),
+        }
+    }
+
     fn advance(&mut self, t_us: u64, actuators: &Actuators) {
         let diverter = match actuators.diverter {
             Diverter::Heating => plant::Diverter::Heating,
