@@ -7,8 +7,8 @@
 //!
 //! One seed makes one world: which faults it has, how often, when. Time jumps from one event to the next. A phase with
 //! faults is followed by a calm one, then the `judge` compares the streams with the account, by invariant. The shells
-//! here carry out what `flow` decides, as the gateway does; a [`plan::Bug`] planted in one of them must be found, or the
-//! judge is blind.
+//! here carry out what `flow` decides, as the gateway does; a [`plan::Bug`] planted in one of them must be found, or
+//! the judge is blind.
 //!
 //! Not in here: sockets, processes, `tokio`. The same faults on real processes are the rig's.
 #![forbid(unsafe_code)]

@@ -246,7 +246,8 @@ impl Boiler {
             self.step(Input::Spilled(message));
         }
         if !found.messages.is_empty() {
-            tracing::info!(%boiler, file, records = found.messages.len(), slots = self.agent.backlog(), "spill file read");
+            let (records, slots) = (found.messages.len(), self.agent.backlog());
+            tracing::info!(%boiler, file, records, slots, "spill file read");
         }
     }
 
