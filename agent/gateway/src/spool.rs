@@ -1,8 +1,8 @@
 //! The spill file on disk: `{boiler}.spill` in the spool's folder, and what becomes of one that cannot be used.
 //!
 //! The layout is `wire::spill`. A file grows by whole syncs: what is appended waits in memory until then, so between
-//! two syncs nothing is written. A new file is written beside the old one and takes its name when it is synced. A file of
-//! another gateway or stream, of a newer version, or with damaged places is put aside under a name of its own
+//! two syncs nothing is written. A new file is written beside the old one and takes its name when it is synced. A file
+//! of another gateway or stream, of a newer version, or with damaged places is put aside under a name of its own
 //! (`{boiler}.spill.aside-1`), never replayed and never deleted; what is good in a damaged one is used.
 
 use std::fs::{self, File, OpenOptions};

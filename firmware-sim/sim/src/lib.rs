@@ -8,8 +8,8 @@
 //!                    clock × speed ── simulation ◀── console (orders)
 //! ```
 //! Everything left of `port` is deterministic: simulated time and a seed go in, and the same bytes come out. `clock`
-//! reads the clock, `port` and `account` do the input and output, `simulation` drives them in one thread. `bench` is the
-//! same firmware and plant without line and port, a week in seconds.
+//! reads the clock, `port` and `account` do the input and output, `simulation` drives them in one thread. `bench` is
+//! the same firmware and plant without line and port, a week in seconds.
 #![forbid(unsafe_code)]
 
 pub mod account;

@@ -194,7 +194,8 @@ fn seeds() -> Vec<Vec<u8>> {
     let whole: Vec<&str> = whole.iter().map(String::as_str).filter(is_said).collect();
     let short: Vec<&str> = SAMPLE.lines().filter(is_said).collect();
     let odd = "gateway = 'attic'\n[nats]\nurl = \"tls://nats.example\"\nmonitor = \"http://[::1]:8222/\"\n\
-               user = \"a\"\npassword_file = \"/p\"\ntls = { first = true, ca = \"/ca\", cert = \"/c\", key = \"/k\" }\n[clock]\n\
+               user = \"a\"\npassword_file = \"/p\"\n\
+               tls = { first = true, ca = \"/ca\", cert = \"/c\", key = \"/k\" }\n[clock]\n\
                speed = 60\nepoch = { monotonic_ns = 5, utc = \"2026-01-07T00:00:00Z\" }\n[[boiler]]\nid = \"b1\"\n\
                port = \"/p1\"\n[[boiler]]\nid = \"b2\"\nport = \"/p2\"\nbaud = 57600\nserial_number = \"TW-2\"\n";
     vec![whole.join("\n").into_bytes(), short.join("\n").into_bytes(), odd.as_bytes().to_vec()]
