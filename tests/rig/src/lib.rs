@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod cuts;
 pub mod demo;
 pub mod figures;
 pub mod guard;

@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let whole = |word: Option<OsString>, rest| -> Vec<OsString> { word.into_iter().chain(rest).collect() };
     match first.as_ref().and_then(|word| word.to_str()) {
         Some(rig::guard::WORD) => rig::guard::main(args),
+        Some(rig::cuts::WORD) => rig::cuts::main(args),
         Some(rig::figures::WORD) => rig::figures::main(args),
         Some(rig::hammer::WORD) => rig::hammer::main(args),
         Some("thermowell") => thermowell::cli::main(whole(first, args)),

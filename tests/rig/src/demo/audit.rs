@@ -228,7 +228,7 @@ async fn feed(
 }
 
 /// Calls `take` with every message that `subject` has now, in order.
-async fn each(
+pub(crate) async fn each(
     client: &Client,
     stream: &str,
     subject: &str,

@@ -1,0 +1,306 @@
+//! `cargo cuts`: the power of the gateway is cut at random moments, and nothing may be lost, twice or out of order.
+//!
+//! The boilers are simulated and never cut; nats-server, agent, aggregator and controller are the real processes on a
+//! disk of their own ([`disk`]). A run is some lives ([`moment::lives`]), each a history of many cuts ([`life`]) that
+//! ends with the ledger. That a cut is one is proved beside ([`control`]).
+//!
+//! What the machine does not allow is SKIPPED with its reason, and no failure.
+
+mod books;
+mod close;
+mod control;
+mod disk;
+mod hands;
+mod life;
+mod moment;
+mod report;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use clap::Parser;
+
+use self::disk::{Disk, DiskError, Outer};
+use self::hands::Hands;
+use self::report::Report;
+use crate::clock::{Stopwatch, realtime_ns};
+use crate::demo::audit::AuditError;
+use crate::demo::rfc3339;
+use crate::demo::setup::SetupError;
+use crate::nats::{BrokerError, NatsError, NatsServer, locate};
+use crate::process::{ProcessError, Programs};
+
+/// The first argument that asks for power cuts.
+pub const WORD: &str = "cuts";
+
+/// Cuts the power of the gateway at random moments and checks that nothing is lost, twice or out of order.
+///
+/// It mounts file systems, so it needs root; without, it says SKIPPED and why. 200 cuts take half an hour.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "cargo cuts",
+    bin_name = "cargo cuts --",
+    after_help = "Exit codes: 0 as predicted, or SKIPPED; 1 not as predicted, or something could not run; 2 wrong arguments."
+)]
+pub struct Options {
+    /// How often the power is cut
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    cuts: u32,
+    /// Of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many boilers, b1 to bN
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16))]
+    boilers: u16,
+    /// Publish one JSON event per sample too, and check them at the end of each life
+    #[arg(long)]
+    feed: bool,
+    /// Only this one of the lives, from 1
+    #[arg(long, value_name = "N")]
+    life: Option<u32>,
+    /// Write the report to this file as well
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Leave configurations, accounts and logs in this folder, which must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Mounts are private already
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+/// Why a run did not come to its report.
+#[derive(Debug, thiserror::Error)]
+pub enum CutsError {
+    /// There is no usable nats-server.
+    #[error("find nats-server")]
+    Server(#[source] NatsError),
+    /// The gateway's disk.
+    #[error("the gateway's disk")]
+    Disk(#[source] DiskError),
+    /// A life could not begin.
+    #[error("set up")]
+    Setup(#[source] SetupError),
+    /// A process cannot be handled.
+    #[error("look after the processes")]
+    Process(#[source] ProcessError),
+    /// nats-server does not come back.
+    #[error("nats-server")]
+    Broker(#[source] BrokerError),
+    /// The run's own connection.
+    #[error("{operation}")]
+    Nats {
+        /// What was tried.
+        operation: &'static str,
+        /// What the client said.
+        #[source]
+        source: async_nats::Error,
+    },
+    /// The books cannot be read.
+    #[error("read the books")]
+    Audit(#[source] AuditError),
+    /// `thermowell verify` says nothing.
+    #[error("thermowell verify has no sum; the end of what it says:\n{said}")]
+    Verify {
+        /// Its last lines.
+        said: String,
+    },
+    /// The simulator does not answer.
+    #[error("ask the simulator")]
+    Console(#[source] io::Error),
+    /// What had to come did not.
+    #[error("not within {} s: {what}\n{logs}", limit.as_secs())]
+    Late {
+        /// It.
+        what: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+        /// The end of every log.
+        logs: String,
+    },
+    /// Somebody wanted it to end.
+    #[error("interrupted")]
+    Interrupted,
+    /// The run's own runtime.
+    #[error("start the runtime")]
+    Runtime(#[source] io::Error),
+    /// A file or folder of the run.
+    #[error("{operation} {path}")]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl CutsError {
+    fn nats(operation: &'static str) -> impl FnOnce(async_nats::Error) -> Self {
+        move |source| Self::Nats { operation, source }
+    }
+}
+
+fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> CutsError + use<> {
+    let path = path.to_owned();
+    move |source| CutsError::File { operation, path: path.clone(), source }
+}
+
+/// What every life needs.
+#[derive(Debug)]
+pub struct Bench {
+    server: NatsServer,
+    programs: Programs,
+    folder: PathBuf,
+    boilers: u16,
+    seed: u64,
+    feed: bool,
+}
+
+/// Runs with the arguments of the command line behind [`WORD`].
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let options = match Options::try_parse_from([OsString::from(WORD)].iter().chain(&args)) {
+        Ok(options) => options,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+        }
+    };
+    if let Some(reason) = disk::missing() {
+        return skipped(&reason);
+    }
+    if !options.inside {
+        return go_inside(&args);
+    }
+    match run(&options) {
+        Ok(Ran::Through(report)) => {
+            let printed = print(&options, &report);
+            if printed.is_ok() && report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Ok(Ran::Skipped(reason)) => skipped(&reason),
+        Err(error) => {
+            say(&format!("cuts: {}", thermowell::logs::chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Becomes itself once more, in a mount namespace of its own. Returns only when it could not.
+fn go_inside(args: &[OsString]) -> ExitCode {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return skipped(&format!("the path of this program is unknown: {error}")),
+    };
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private"]).arg(program).arg(WORD).args(args).arg("--inside");
+    let error = command.exec();
+    skipped(&format!("unshare does not start: {error}"))
+}
+
+fn skipped(reason: &str) -> ExitCode {
+    say(&format!("SKIPPED: power cuts: {reason}"));
+    ExitCode::SUCCESS
+}
+
+/// How a run ended.
+enum Ran {
+    Through(Report),
+    Skipped(String),
+}
+
+fn run(options: &Options) -> Result<Ran, CutsError> {
+    let watch = Stopwatch::start();
+    let date = rfc3339(realtime_ns());
+    let server = locate(&mut |progress| say(progress)).map_err(CutsError::Server)?;
+    let programs = Programs::of_this_process().map_err(CutsError::Process)?;
+    let mut hands = Hands::new()?;
+    let temporary = tempfile::Builder::new().prefix("thermowell-cuts-").tempdir();
+    let temporary = temporary.map_err(|source| file("make a folder in", &std::env::temp_dir())(source))?;
+    let disks = temporary.path().join("disks");
+    fs::create_dir(&disks).map_err(file("make", &disks))?;
+    let outer = match try_disk(&disks) {
+        Ok(outer) => outer,
+        Err(error) => return Ok(Ran::Skipped(thermowell::logs::chain(&error))),
+    };
+    let folder = match &options.keep {
+        Some(folder) => std::path::absolute(folder).map_err(file("find", folder))?,
+        None => temporary.path().join("lives"),
+    };
+    fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+    let Options { cuts, seed, boilers, feed, .. } = *options;
+    let nats_server = server.version().to_string();
+    let bench = Bench { server, programs, folder, boilers, seed, feed };
+    let mut lives = Vec::new();
+    let wanted = |number| options.life.is_none_or(|only| only == number);
+    for plan in moment::lives(cuts).into_iter().filter(|plan| wanted(plan.number)) {
+        let mut each = |cut: &report::Cut| say(&cut.line());
+        lives.push(life::live(&bench, &mut hands, &outer, plan, &mut each)?);
+    }
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+    let minutes = watch.elapsed().as_secs_f64() / 60.0;
+    let command = command(options);
+    let mut report = Report { command, date, kernel, nats_server, minutes, boilers, seed, lives, ok: false };
+    report.ok = report.judge();
+    if let Some(path) = &options.report {
+        fs::write(path, report.markdown()).map_err(file("write", path))?;
+    }
+    Ok(Ran::Through(report))
+}
+
+/// A disk that is made, cut and started once: what this machine refuses, it refuses here.
+fn try_disk(folder: &Path) -> Result<Outer, DiskError> {
+    let outer = Outer::make(folder)?;
+    let mut disk = Disk::make(&outer, "trial", &folder.join("trial"))?;
+    disk.sync()?;
+    disk.cut()?;
+    disk.power_up()?;
+    drop(disk);
+    Ok(outer)
+}
+
+/// As somebody types it.
+fn command(options: &Options) -> String {
+    let Options { cuts, seed, boilers, feed, life, .. } = options;
+    let feed = if *feed { " --feed" } else { "" };
+    let life = life.map_or(String::new(), |life| format!(" --life {life}"));
+    format!("cargo cuts --cuts {cuts} --seed {seed} --boilers {boilers}{feed}{life}")
+}
+
+fn print(options: &Options, report: &Report) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if options.json {
+        serde_json::to_writer(&mut out, report)?;
+        return writeln!(out);
+    }
+    writeln!(out, "{}", report.verdict())
+}
+
+/// A line for people, beside the report.
+fn say(line: &str) {
+    // Nobody is left to tell that standard error is closed.
+    writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Options::command().debug_assert();
+        let options = Options::try_parse_from(["cuts", "--cuts", "5", "--feed"]).unwrap();
+        assert_eq!(command(&options), "cargo cuts --cuts 5 --seed 1 --boilers 4 --feed");
+    }
+}

@@ -1,0 +1,403 @@
+//! One life: an empty disk, boilers that are never cut, and a gateway that loses its power again and again.
+//!
+//! ```text
+//! start ─▶ load, outage, … ─▶ copy the disk ─▶ SIGKILL all of the gateway ─▶ mount the copy ─▶ start ─▶ caught up ─▶ …
+//!                                                                                      │                   all read
+//!                                                                                      └▶ cut again, while it starts
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser as _;
+use thermowell_wire::{BoilerId, Slot};
+
+use super::books::{self, FILED, Look, Walk};
+use super::control::{self, Control};
+use super::disk::{Disk, Outer};
+use super::hands::{Hands, next_slot};
+use super::moment::{Chance, Kind, LifePlan, Moment, RING_S};
+use super::report::{Cut, Life as LifeReport};
+use super::{Bench, CutsError, file};
+use crate::clock::Stopwatch;
+use crate::demo::setup::{self, Plan, Processes};
+use crate::demo::{self, audit};
+use crate::process::{Change, describe};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(25);
+/// What was missed comes at four times the rate of what is new: a minute's hole takes a quarter of a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The server's absence before memory is spilled, in seconds: shorter than the default, so that outages can be short.
+const SPILL_AFTER: &str = "2";
+/// With so much unsynced, the next load is long enough for a sync: a gateway that loses its power every few seconds
+/// for two minutes is beyond the promise.
+const UNSYNCED_MAX: f64 = 40.0;
+/// An hour that ends so soon is waited for.
+const HOUR_SOON: Duration = Duration::from_secs(8);
+/// Slots in a second of the device.
+const RATE: f64 = 100.0;
+
+/// One life while it goes on. The order of the fields is that of their ends: processes, writer, disk.
+pub(super) struct Life<'a> {
+    bench: &'a Bench,
+    hands: &'a mut Hands,
+    life: LifePlan,
+    plan: Plan,
+    processes: Processes,
+    control: Option<Control>,
+    disk: Disk,
+    boilers: Vec<BoilerId>,
+    chance: Chance,
+    stopwatch: Stopwatch,
+    /// Where SAMPLES ended when it was last seen behind a cut: all before it is on the disk.
+    durable: BTreeMap<BoilerId, u64>,
+    /// Processes that ended by themselves, and what else nobody expects.
+    findings: Vec<String>,
+}
+
+/// Lives it, from the first start to the ledger.
+///
+/// # Errors
+/// Something cannot be done. What does not hold is in the report.
+pub(super) fn live(
+    bench: &Bench,
+    hands: &mut Hands,
+    outer: &Outer,
+    life: LifePlan,
+    each: &mut dyn FnMut(&Cut),
+) -> Result<LifeReport, CutsError> {
+    let folder = bench.folder.join(format!("life-{}", life.number));
+    setup::prepare(&folder).map_err(CutsError::Setup)?;
+    let disk = Disk::make(outer, &format!("life-{}", life.number), &folder.join("disk")).map_err(CutsError::Disk)?;
+    for (name, link) in [("store", "nats/store"), ("spool", "spool")] {
+        let target = disk.mount().join(name);
+        fs::create_dir(&target).map_err(file("make", &target))?;
+        let link = folder.join(link);
+        symlink(&target, &link).map_err(file("link", &link))?;
+    }
+    disk.sync().map_err(CutsError::Disk)?;
+    let mut chance = Chance::new(bench.seed, &life);
+    let control = Some(Control::start(disk.mount(), chance.coin()).map_err(CutsError::Disk)?);
+    let started = Processes::start(&options(bench, &life, &folder)?, &folder, &bench.server, &bench.programs);
+    let (processes, plan) = started.map_err(CutsError::Setup)?;
+    let mut alive = Life {
+        bench,
+        hands,
+        life,
+        plan,
+        processes,
+        control,
+        disk,
+        boilers: (1..=bench.boilers).map(demo::boiler).collect(),
+        chance,
+        stopwatch: Stopwatch::start(),
+        durable: BTreeMap::new(),
+        findings: Vec::new(),
+    };
+    let cuts = alive.cuts(each)?;
+    alive.close(cuts)
+}
+
+/// What the demo is told to start.
+fn options(bench: &Bench, life: &LifePlan, folder: &Path) -> Result<demo::Options, CutsError> {
+    // Nothing goes wrong but the power.
+    let quiet = folder.join("quiet.toml");
+    fs::write(&quiet, "").map_err(file("write", &quiet))?;
+    let (boilers, speed) = (bench.boilers.to_string(), life.speed.to_string());
+    let seed = (bench.seed + u64::from(life.number)).to_string();
+    let words = ["demo", "--boilers", &boilers, "--speed", &speed, "--seed", &seed, "--spill-after", SPILL_AFTER];
+    let mut words: Vec<OsString> = words.map(OsString::from).into();
+    words.extend(["--scenario".into(), quiet.into()]);
+    if bench.feed {
+        words.push("--feed".into());
+    }
+    if life.ring_s != RING_S {
+        let slots = life.ring_s * 100;
+        words.extend(["--sim-arg=--ring".into(), format!("--sim-arg={slots}").into()]);
+    }
+    Ok(demo::Options::try_parse_from(words).expect("these arguments are right"))
+}
+
+impl Life<'_> {
+    fn cuts(&mut self, each: &mut dyn FnMut(&Cut)) -> Result<Vec<Cut>, CutsError> {
+        let mut cuts: Vec<Cut> = Vec::new();
+        let mut moment = self.chance.first();
+        for number in 1..=self.life.cuts {
+            let (mut cut, before) = self.cut(number, moment)?;
+            moment = self.chance.next();
+            if number < self.life.cuts && moment.kind == Kind::Start {
+                self.start_all()?;
+            } else {
+                let watch = self.start_and_look(&mut cut, before.as_ref())?;
+                self.catch_up(&mut cut, watch)?;
+                moment = self.instead(moment)?;
+            }
+            cut.findings.append(&mut self.findings);
+            each(&cut);
+            cuts.push(cut);
+        }
+        Ok(cuts)
+    }
+
+    /// Another moment where the drawn one would be beyond the promise, or an hour ends soon.
+    fn instead(&mut self, drawn: Moment) -> Result<Moment, CutsError> {
+        let per_second = RATE * f64::from(self.life.speed);
+        let mut unsynced = 0.0_f64;
+        for id in self.boilers.clone() {
+            let next = next_slot(&self.plan.console(), &id)?.unwrap_or(0);
+            let durable = self.durable.get(&id).copied().unwrap_or(0);
+            unsynced = unsynced.max(seconds(next.saturating_sub(durable), per_second));
+        }
+        // In a life of outages the spill file holds what the server did not sync.
+        if !self.life.outages && unsynced > UNSYNCED_MAX {
+            return Ok(self.chance.long_load());
+        }
+        if drawn.kind == Kind::Load && self.to_the_hour() < HOUR_SOON {
+            return Ok(self.chance.hour());
+        }
+        Ok(drawn)
+    }
+
+    /// Until the hour ends, in real time.
+    fn to_the_hour(&self) -> Duration {
+        const HOUR_NS: i64 = 3_600_000_000_000;
+        let left = HOUR_NS - self.plan.utc_ns().rem_euclid(HOUR_NS);
+        Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)) / self.life.speed
+    }
+
+    /// Lets happen what the cut interrupts, cuts, and kills what has lost its power.
+    fn cut(&mut self, number: u32, moment: Moment) -> Result<(Cut, Option<Look>), CutsError> {
+        let before = self.lead_up(moment)?;
+        let places = self.places()?;
+        let written = self.control.as_ref().map(Control::written).unwrap_or_default();
+        let watch = Stopwatch::start();
+        self.disk.cut().map_err(CutsError::Disk)?;
+        let copied = watch.elapsed();
+        let Processes { broker, simulator: _, agent, aggregator, controller } = &mut self.processes;
+        for role in [agent, aggregator, controller, broker.process()] {
+            role.keep_down().map_err(CutsError::Process)?;
+        }
+        let files = match self.control.take() {
+            Some(control) => Some(control.stop().map_err(CutsError::Disk)?),
+            None => None,
+        };
+        self.disk.power_up().map_err(CutsError::Disk)?;
+        let mut cut = Cut::new(self.life.number, number, moment);
+        cut.copied_ms = copied.as_secs_f64() * 1e3;
+        cut.places = places;
+        if let Some(files) = files {
+            cut.control = control::check(&files, written).map_err(CutsError::Disk)?;
+            control::forget(&files).map_err(CutsError::Disk)?;
+        }
+        let syncs = self.chance.coin();
+        self.control = Some(Control::start(self.disk.mount(), syncs).map_err(CutsError::Disk)?);
+        Ok((cut, before))
+    }
+
+    /// Returns what the streams held before anything was broken, where the server can tell.
+    fn lead_up(&mut self, moment: Moment) -> Result<Option<Look>, CutsError> {
+        match moment.kind {
+            Kind::Creation | Kind::Start => {
+                self.go_on(moment.after)?;
+                Ok(None)
+            }
+            Kind::Load => {
+                self.go_on(moment.after)?;
+                self.look().map(Some)
+            }
+            Kind::Hour => {
+                self.go_on(self.to_the_hour() + moment.after)?;
+                self.look().map(Some)
+            }
+            Kind::Server => {
+                let before = self.look()?;
+                self.processes.broker.kill().map_err(CutsError::Broker)?;
+                self.processes.broker.process().bring_up().map_err(CutsError::Process)?;
+                self.go_on(moment.after)?;
+                Ok(Some(before))
+            }
+            Kind::Outage => {
+                let lead = self.chance.before();
+                self.go_on(lead)?;
+                let before = self.look()?;
+                self.processes.broker.kill().map_err(CutsError::Broker)?;
+                self.go_on(moment.after)?;
+                Ok(Some(before))
+            }
+        }
+    }
+
+    /// Everything at once, and nobody waits for it.
+    fn start_all(&mut self) -> Result<(), CutsError> {
+        self.processes.broker.process().bring_up().map_err(CutsError::Process)?;
+        self.start_roles()?;
+        Ok(())
+    }
+
+    fn start_roles(&mut self) -> Result<(), CutsError> {
+        let Processes { broker: _, simulator: _, agent, aggregator, controller } = &mut self.processes;
+        for role in [agent, aggregator, controller] {
+            role.bring_up().map_err(CutsError::Process)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the moment of the first start. The server first, to see what the cut took from it; or the agent, which finds its spill file and no server.
+    fn start_and_look(&mut self, cut: &mut Cut, before: Option<&Look>) -> Result<Stopwatch, CutsError> {
+        let watch = Stopwatch::start();
+        cut.spilled = self.spilled()?;
+        if cut.kind == Kind::Outage && self.chance.coin() {
+            self.start_roles()?;
+            let early = self.chance.before();
+            self.go_on(early)?;
+            self.processes.broker.restart().map_err(CutsError::Broker)?;
+        } else {
+            self.processes.broker.restart().map_err(CutsError::Broker)?;
+            cut.ready_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
+            let behind = self.look()?;
+            self.durable = behind.ends.iter().map(|(id, end)| (id.clone(), end.seq)).collect();
+            if let Some(before) = before {
+                self.compare(cut, before, &behind);
+            }
+            self.start_roles()?;
+        }
+        Ok(watch)
+    }
+
+    /// What the cut took.
+    fn compare(&self, cut: &mut Cut, before: &Look, behind: &Look) {
+        let per_second = RATE * f64::from(self.life.speed);
+        for (id, end) in &before.ends {
+            let left = behind.ends.get(id).map_or(0, |end| end.seq);
+            cut.lost_s.push(seconds(end.seq.saturating_sub(left), per_second));
+        }
+        for name in FILED {
+            match (before.streams.get(name), behind.streams.get(name)) {
+                (Some(had), Some(has)) => {
+                    cut.messages_lost.insert(name, had.saturating_sub(*has));
+                }
+                (Some(had), None) => {
+                    cut.messages_lost.insert(name, *had);
+                    cut.vanished.push(name);
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Bytes of spill files.
+    fn spilled(&self) -> Result<u64, CutsError> {
+        let folder = self.plan.spool();
+        let mut bytes = 0;
+        for entry in fs::read_dir(&folder).map_err(file("read", &folder))? {
+            let entry = entry.map_err(file("read", &folder))?;
+            if entry.path().extension().is_some_and(|extension| extension == "spill") {
+                bytes += entry.metadata().map_err(file("read", &folder))?.len();
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Until all that was sampled before the cut is in SAMPLES; then reads all of it.
+    fn catch_up(&mut self, cut: &mut Cut, watch: Stopwatch) -> Result<(), CutsError> {
+        let wanted = cut.places.clone();
+        self.until("SAMPLES has what was sampled before the cut", |life| {
+            let look = life.look().ok()?;
+            let arrived = |(id, next): (&BoilerId, &u64)| look.ends.get(id).is_some_and(|end: &Slot| end.seq >= *next);
+            wanted.iter().all(arrived).then_some(())
+        })?;
+        cut.caught_up_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
+        let mut walked = Walk::default();
+        let url = self.processes.broker.url();
+        let client = self.hands.wait_for(books::connect(&url)).map_err(CutsError::nats("connect"))?;
+        for id in &self.boilers {
+            let walk = self.hands.wait_for(books::walk(&client, id)).map_err(CutsError::Audit)?;
+            if !walk.is_whole() {
+                cut.findings.push(format!("{id}: {walk:?}"));
+            }
+            walked.add(&walk);
+            let (_, problems) = self.hands.wait_for(books::hours(&client, id)).map_err(CutsError::Audit)?;
+            cut.findings.extend(problems);
+        }
+        cut.walk = Some(walked);
+        Ok(())
+    }
+
+    /// Stops in flow order, reads the books, and lets `thermowell verify` do the same.
+    fn close(mut self, cuts: Vec<Cut>) -> Result<LifeReport, CutsError> {
+        super::close::close(self.bench, self.hands, &mut self.processes, &self.plan, &self.boilers)
+            .map(|closed| LifeReport::new(self.life, self.plan.elapsed(), cuts, closed))
+    }
+
+    fn look(&mut self) -> Result<Look, CutsError> {
+        let url = self.processes.broker.url();
+        self.hands.wait_for(books::look(&url, &self.boilers)).map_err(CutsError::nats("look at the streams"))
+    }
+
+    /// The next slot of each device. A device that has not booted has nothing to lose.
+    fn places(&self) -> Result<BTreeMap<BoilerId, u64>, CutsError> {
+        let mut places = BTreeMap::new();
+        for id in &self.boilers {
+            places.insert(id.clone(), next_slot(&self.plan.console(), id)?.unwrap_or(0));
+        }
+        Ok(places)
+    }
+
+    fn go_on(&mut self, length: Duration) -> Result<(), CutsError> {
+        let watch = Stopwatch::start();
+        while let Some(left) = watch.left_of(length) {
+            self.tend()?;
+            self.hands.pass(left.min(LOOK))?;
+        }
+        Ok(())
+    }
+
+    fn until<T>(&mut self, what: &'static str, mut look: impl FnMut(&mut Self) -> Option<T>) -> Result<T, CutsError> {
+        let watch = Stopwatch::start();
+        loop {
+            self.tend()?;
+            if let Some(found) = look(self) {
+                return Ok(found);
+            }
+            if watch.left_of(PATIENCE).is_none() {
+                return Err(CutsError::Late { what, limit: PATIENCE, logs: self.logs() });
+            }
+            self.hands.pass(LOOK)?;
+        }
+    }
+
+    /// Nothing ends by itself; what does is written down and started again.
+    fn tend(&mut self) -> Result<(), CutsError> {
+        let now = self.stopwatch.elapsed();
+        for role in self.processes.all() {
+            let status = match role.tend(now).map_err(CutsError::Process)? {
+                Some(Change::Died { status, .. } | Change::GaveUp { status }) => status,
+                Some(Change::Restarted { .. }) | None => continue,
+            };
+            let tail = audit::last_lines(role.log());
+            self.findings.push(format!("{} ended by itself with {}:\n{tail}", role.name(), describe(status)));
+        }
+        Ok(())
+    }
+
+    fn logs(&mut self) -> String {
+        let lines = |log: &Path, name: &str| format!("--- {name}\n{}\n", audit::last_lines(log));
+        self.processes.all().map(|role| lines(role.log(), role.name())).concat()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 slots are three million years")]
+fn seconds(slots: u64, per_second: f64) -> f64 {
+    slots as f64 / per_second
+}
+
+/// Where the configuration of a life lies.
+#[must_use]
+pub(super) fn configuration(plan: &Plan) -> PathBuf {
+    plan.folder.join("thermowell.toml")
+}

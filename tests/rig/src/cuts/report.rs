@@ -1,0 +1,424 @@
+//! What a run of cuts found, for programs and for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use thermowell_wire::BoilerId;
+
+use super::books::{FILED, Walk};
+use super::close::Closed;
+use super::control::Verdict;
+use super::moment::{Kind, LifePlan, Moment};
+
+/// Unsynced records of a cut that are enough to expect that some are gone: the first seconds may be lucky.
+const ENOUGH: usize = 100;
+
+/// One cut.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Cut {
+    /// The life, from 1.
+    pub(super) life: u32,
+    /// The cut, from 1 in its life.
+    pub(super) number: u32,
+    /// What it interrupted.
+    pub(super) kind: Kind,
+    /// How long that had lasted.
+    pub(super) after_ms: u64,
+    /// What the copy took.
+    pub(super) copied_ms: f64,
+    /// Until nats-server accepted clients again; none where nobody waited for it.
+    pub(super) ready_ms: Option<f64>,
+    /// From the first start until SAMPLES had all that was sampled before the cut.
+    pub(super) caught_up_ms: Option<f64>,
+    /// Whether the cut was one.
+    pub(super) control: Verdict,
+    /// What SAMPLES lost of each boiler, in seconds.
+    pub(super) lost_s: Vec<f64>,
+    /// What each stream lost, in messages.
+    pub(super) messages_lost: BTreeMap<&'static str, u64>,
+    /// Streams that were gone altogether.
+    pub(super) vanished: Vec<&'static str>,
+    /// Bytes of spill files on the disk.
+    pub(super) spilled: u64,
+    /// SAMPLES of all boilers when they had caught up.
+    pub(super) walk: Option<Walk>,
+    /// What should not be.
+    pub(super) findings: Vec<String>,
+    /// The next slot of each device at the cut.
+    #[serde(skip)]
+    pub(super) places: BTreeMap<BoilerId, u64>,
+}
+
+impl Cut {
+    /// Nothing is known of it yet.
+    #[must_use]
+    pub(super) fn new(life: u32, number: u32, moment: Moment) -> Self {
+        Self {
+            life,
+            number,
+            kind: moment.kind,
+            after_ms: u64::try_from(moment.after.as_millis()).unwrap_or(u64::MAX),
+            copied_ms: 0.0,
+            ready_ms: None,
+            caught_up_ms: None,
+            control: Verdict::default(),
+            lost_s: Vec::new(),
+            messages_lost: BTreeMap::new(),
+            vanished: Vec::new(),
+            spilled: 0,
+            walk: None,
+            findings: Vec::new(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// As one line.
+    #[must_use]
+    pub(super) fn line(&self) -> String {
+        let lost = self.lost_s.iter().copied().fold(f64::NAN, f64::max);
+        let lost = if lost.is_nan() { "      ".to_owned() } else { format!("{lost:5.2}s") };
+        let caught_up =
+            self.caught_up_ms.map_or("at once cut again".to_owned(), |ms| format!("caught up in {ms:.0} ms"));
+        let problems: String = self.findings.iter().map(|finding| format!("\n  FOUND: {finding}")).collect();
+        format!(
+            "life {:>2} cut {:>3}  {:>6} ms {:<38} SAMPLES lost {lost}  {caught_up}{problems}",
+            self.life,
+            self.number,
+            self.after_ms,
+            self.kind.words()
+        )
+    }
+}
+
+/// One life.
+#[derive(Debug, Serialize)]
+pub(super) struct Life {
+    /// How it was meant.
+    pub(super) plan: LifePlan,
+    /// How long it was for the boilers.
+    pub(super) simulated_s: u64,
+    /// Its cuts.
+    pub(super) cuts: Vec<Cut>,
+    /// Readings in SAMPLES at its end, and what the ledger says about them.
+    pub(super) samples: u64,
+    /// Slots that nobody named.
+    pub(super) lost: u64,
+    /// Slots that were stored more than once.
+    pub(super) twice: u64,
+    /// Readings that differ from what was sampled.
+    pub(super) wrong: u64,
+    /// Slots named as missing.
+    pub(super) named: u64,
+    /// Hours closed and checked.
+    pub(super) hours: usize,
+    /// What the ledger complains about.
+    pub(super) problems: Vec<String>,
+    /// The sum of `thermowell verify`.
+    pub(super) verified: Value,
+}
+
+impl Life {
+    /// Sums up.
+    #[must_use]
+    pub(super) fn new(plan: LifePlan, simulated: Duration, cuts: Vec<Cut>, closed: Closed) -> Self {
+        let Closed { ledger, verified } = closed;
+        let sum = |field: fn(&crate::demo::samples::SamplesBook) -> u64| {
+            ledger.boilers.iter().map(|boiler| field(&boiler.samples)).sum()
+        };
+        let boilers = ledger.boilers.iter();
+        let problems = boilers.flat_map(|one| one.problems.iter().map(|problem| format!("{}: {problem}", one.boiler)));
+        Self {
+            plan,
+            simulated_s: simulated.as_secs(),
+            cuts,
+            samples: sum(|book| book.slots),
+            lost: sum(|book| book.lost),
+            twice: sum(|book| book.twice),
+            wrong: sum(|book| book.wrong),
+            named: sum(|book| book.named),
+            hours: ledger.boilers.iter().map(|boiler| boiler.hours.len()).sum(),
+            problems: problems.collect(),
+            verified,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        let Self { samples, lost, twice, wrong, named, .. } = *self;
+        samples > 0
+            && [lost, twice, wrong, named] == [0; 4]
+            && self.problems.is_empty()
+            && self.verified["agrees"] == true
+            && self.cuts.iter().all(|cut| cut.findings.is_empty())
+    }
+}
+
+/// A run.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// How it was called.
+    pub(super) command: String,
+    /// When it began, RFC 3339.
+    pub(super) date: String,
+    /// What it ran on.
+    pub(super) kernel: String,
+    /// The server's version.
+    pub(super) nats_server: String,
+    /// How long it took.
+    pub(super) minutes: f64,
+    /// Boilers of each life.
+    pub(super) boilers: u16,
+    /// Of everything that was drawn.
+    pub(super) seed: u64,
+    /// The histories.
+    pub(super) lives: Vec<Life>,
+    /// Everything is as it was predicted.
+    pub(super) ok: bool,
+}
+
+/// Numbers in order, and what people ask of them.
+struct Spread(Vec<f64>);
+
+impl Spread {
+    fn of(numbers: impl Iterator<Item = f64>) -> Self {
+        let mut numbers: Vec<f64> = numbers.collect();
+        numbers.sort_by(f64::total_cmp);
+        Self(numbers)
+    }
+
+    fn percent(&self, percent: usize) -> f64 {
+        let last = self.0.len().saturating_sub(1);
+        self.0.get(last * percent / 100).copied().unwrap_or(f64::NAN)
+    }
+
+    /// Median, nine tenths, the largest.
+    fn cells(&self, digits: usize) -> String {
+        if self.0.is_empty() {
+            return "– | – | –".to_owned();
+        }
+        [50, 90, 100].map(|percent| format!("{:.digits$}", self.percent(percent))).join(" | ")
+    }
+}
+
+impl Report {
+    /// All cuts.
+    fn cuts(&self) -> impl Iterator<Item = &Cut> {
+        self.lives.iter().flat_map(|life| &life.cuts)
+    }
+
+    /// Records beside the stores.
+    fn control(&self) -> Verdict {
+        let mut sum = Verdict::default();
+        self.cuts().for_each(|cut| sum.add(&cut.control));
+        sum
+    }
+
+    /// Whether each synced record survived, and cuts that could take unsynced ones did.
+    fn the_cuts_were_cuts(&self) -> bool {
+        let enough = || self.cuts().filter(|cut| cut.control.written.unsynced >= ENOUGH);
+        let cutting = enough().filter(|cut| cut.control.unsynced_lost() > 0).count();
+        self.cuts().all(|cut| cut.control.synced_lost() == 0) && 2 * cutting >= enough().count() && cutting > 0
+    }
+
+    /// Whether all is as predicted: that is what `ok` becomes.
+    #[must_use]
+    pub(super) fn judge(&self) -> bool {
+        self.the_cuts_were_cuts() && self.lives.iter().all(Life::is_whole)
+    }
+
+    /// The last line.
+    #[must_use]
+    pub(super) fn verdict(&self) -> String {
+        let sum = |field: fn(&Life) -> u64| self.lives.iter().map(field).sum::<u64>();
+        let findings: usize = self.cuts().map(|cut| cut.findings.len()).sum();
+        let problems: usize = self.lives.iter().map(|life| life.problems.len()).sum();
+        format!(
+            "{}: {} cuts, {} samples of {} lives: {} lost, {} twice, {} wrong, {} named missing; {} hours; \
+             {findings} findings, {problems} problems in the ledgers; the cuts were {}",
+            if self.ok { "as predicted" } else { "NOT as predicted" },
+            self.cuts().count(),
+            sum(|life| life.samples),
+            self.lives.len(),
+            sum(|life| life.lost),
+            sum(|life| life.twice),
+            sum(|life| life.wrong),
+            sum(|life| life.named),
+            self.lives.iter().map(|life| life.hours).sum::<usize>(),
+            if self.the_cuts_were_cuts() { "cuts" } else { "NOT cuts" },
+        )
+    }
+
+    /// The page.
+    #[must_use]
+    pub(super) fn markdown(&self) -> String {
+        let mut page = format!(
+            "# Power cuts\n\nWritten by `{}` on {}, in {:.0} minutes; Linux {}, nats-server {} with the documented \
+             configuration (`sync_interval` 10 s), {} boilers at 100 Hz, seed {}.\n\n**{}.**\n",
+            self.command,
+            self.date,
+            self.minutes,
+            self.kernel,
+            self.nats_server,
+            self.boilers,
+            self.seed,
+            self.verdict()
+        );
+        page.push_str(HOW);
+        self.control_section(&mut page);
+        self.kinds_section(&mut page);
+        self.losses_section(&mut page);
+        self.lives_section(&mut page);
+        self.findings_section(&mut page);
+        page
+    }
+
+    fn control_section(&self, page: &mut String) {
+        let sum = self.control();
+        let enough = || self.cuts().filter(|cut| cut.control.written.unsynced >= ENOUGH);
+        let hit = enough().filter(|cut| cut.control.unsynced_lost() > 0).count();
+        let (of, copy) = (enough().count(), Spread::of(self.cuts().map(|cut| cut.copied_ms)));
+        line(page, "\n## Was a cut a cut?\n");
+        line(
+            page,
+            "| records beside the stores, every other cut with synced ones | written | survived | lost | predicted |\n|---|---|---|---|---|",
+        );
+        let (synced, unsynced) = (sum.synced_lost(), sum.unsynced_lost());
+        let (written, survived) = (sum.written, sum.survived);
+        line(page, &format!("| synced, one by one | {} | {} | {synced} | 0 |", written.synced, survived.synced));
+        line(page, &format!("| not synced | {} | {} | {unsynced} | most |", written.unsynced, survived.unsynced));
+        line(page, &format!("\nOf {of} cuts with {ENOUGH} unsynced records or more, {hit} lost some of them."));
+        line(page, &format!("A copy took {:.1} ms at most.", copy.percent(100)));
+    }
+
+    fn kinds_section(&self, page: &mut String) {
+        line(page, "\n## What was interrupted, and what it cost\n");
+        line(
+            page,
+            "SAMPLES' loss is the end that was on the disk against the end that clients saw, per boiler, in seconds;",
+        );
+        line(
+            page,
+            "it is known where the server could be asked before. All of it came again, from the device or the spill file.\n",
+        );
+        line(
+            page,
+            "| cut | times | loss: median s | 90 % | most | caught up: median ms | 90 % | most |\n|---|---|---|---|---|---|---|---|",
+        );
+        for kind in Kind::ALL {
+            let cuts = || self.cuts().filter(|cut| cut.kind == kind);
+            let lost = Spread::of(cuts().flat_map(|cut| cut.lost_s.iter().copied())).cells(2);
+            let caught_up = Spread::of(cuts().filter_map(|cut| cut.caught_up_ms)).cells(0);
+            line(page, &format!("| {} | {} | {lost} | {caught_up} |", kind.words(), cuts().count()));
+        }
+        let ready = Spread::of(self.cuts().filter_map(|cut| cut.ready_ms));
+        let spilled = self.cuts().filter(|cut| cut.spilled > 0).count();
+        line(
+            page,
+            &format!(
+                "\nnats-server accepted clients after {:.0} ms (median), {:.0} ms at most.",
+                ready.percent(50),
+                ready.percent(100)
+            ),
+        );
+        line(page, &format!("A spill file was on the disk behind {spilled} of the cuts."));
+    }
+
+    fn losses_section(&self, page: &mut String) {
+        line(page, "\n## What the streams lost\n");
+        line(page, "| loss of SAMPLES | boilers × cuts |\n|---|---|");
+        let all = Spread::of(self.cuts().flat_map(|cut| cut.lost_s.iter().copied()));
+        for (from, to) in [
+            (0.0, 1.0),
+            (1.0, 2.0),
+            (2.0, 4.0),
+            (4.0, 6.0),
+            (6.0, 8.0),
+            (8.0, 10.0),
+            (10.0, 15.0),
+            (15.0, 30.0),
+            (30.0, 1e9),
+        ] {
+            let count = all.0.iter().filter(|lost| (from..to).contains(*lost)).count();
+            let words = if to > 1e6 { format!("{from} s and more") } else { format!("{from} to {to} s") };
+            line(page, &format!("| {words} | {count} |"));
+        }
+        line(page, "\n| stream | cuts that took messages | most messages | gone altogether |\n|---|---|---|---|");
+        for name in FILED {
+            let lost = || self.cuts().filter_map(|cut| cut.messages_lost.get(name).copied());
+            let gone = self.cuts().filter(|cut| cut.vanished.contains(&name)).count();
+            if lost().next().is_some() {
+                let (hit, most) = (lost().filter(|lost| *lost > 0).count(), lost().max().unwrap_or(0));
+                line(page, &format!("| {name} | {hit} | {most} | {gone} |"));
+            }
+        }
+    }
+
+    fn lives_section(&self, page: &mut String) {
+        line(page, "\n## The lives\n");
+        line(
+            page,
+            "| life | speed | ring s | cuts | simulated min | samples | lost | twice | wrong | named | hours | `verify`: equal | moved | different |",
+        );
+        line(page, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+        for life in &self.lives {
+            let LifePlan { number, speed, cuts, ring_s, .. } = life.plan;
+            let Life { samples, lost, twice, wrong, named, hours, verified, .. } = life;
+            let verdict = |word: &str| verified[word].as_u64().unwrap_or(0);
+            line(
+                page,
+                &format!(
+                    "| {number} | {speed} | {ring_s} | {cuts} | {} | {samples} | {lost} | {twice} | {wrong} | {named} | {hours} | {} | {} | {} |",
+                    life.simulated_s / 60,
+                    verdict("equal"),
+                    verdict("moved"),
+                    verdict("different"),
+                ),
+            );
+        }
+    }
+
+    fn findings_section(&self, page: &mut String) {
+        line(page, "\n## Findings\n");
+        let ledger = self.lives.iter().flat_map(|life| {
+            life.problems.iter().map(|problem| format!("life {}, ledger: {problem}", life.plan.number))
+        });
+        let found = self.cuts().flat_map(|cut| {
+            cut.findings
+                .iter()
+                .map(|finding| format!("life {} cut {} ({}): {finding}", cut.life, cut.number, cut.kind.words()))
+        });
+        let all: Vec<String> = found.chain(ledger).collect();
+        if all.is_empty() {
+            line(page, "None.");
+        }
+        all.iter().for_each(|finding| line(page, &format!("- {}", finding.replace('\n', "\n  "))));
+    }
+}
+
+fn line(page: &mut String, text: &str) {
+    writeln!(page, "{text}").expect("a text takes everything");
+}
+
+/// What was done, for the page.
+const HOW: &str = "
+## How
+
+nats-server's store and the agent's spool lie on an ext4, whose image lies in an XFS, behind a loop device with direct
+I/O. A cut is a copy of the image that shares its blocks (`FICLONE`, as `cp --reflink=always`), taken at one moment
+while load goes on; XFS lets no write pass meanwhile. Then nats-server, agent, aggregator and controller are killed
+(SIGKILL), the copy is mounted, which recovers its journal, and the same programs start on it. The copy becomes the disk
+of the next load, so damage would add up. The simulated boilers are never touched: what is missing comes from their ring.
+
+After each cut, once everything that was sampled before it is in SAMPLES, the whole stream is read: each slot once, in
+order, none named as missing; each hour of SNAPSHOT once, one after the other, its sum closed. Where the next cut comes
+while everything still starts, it is read behind that one. Each life ends with the ledger, every reading against the
+simulator's account and every hour against a sum of its own, and with `thermowell verify`. *Moved* are hours that were
+closed, lost their samples, and were filled again in other messages.
+
+Some cuts are not drawn but chosen: after so many short loads that 40 s are not synced, a load longer than
+`sync_interval`, for a gateway that loses its power every few seconds for two minutes is beyond the promise.
+The model is kind in one respect: what the kernel has handed to the disk survives, whether the disk was told to flush or
+not. A disk with a write cache that lies is not covered.
+";
