@@ -1,9 +1,9 @@
 //! One life: an empty disk, boilers that are never cut, and a gateway that loses its power again and again.
 //!
 //! ```text
-//! start ─▶ load, outage, … ─▶ copy the disk ─▶ SIGKILL all of the gateway ─▶ mount the copy ─▶ start ─▶ caught up ─▶ …
-//!                                                                                      │                   all read
-//!                                                                                      └▶ cut again, while it starts
+//! start ─▶ load, outage, … ─▶ copy the disk ─▶ SIGKILL the gateway ─▶ mount the copy ─▶ start ─▶ caught up ─▶ …
+//!                                                                                │            all is read
+//!                                                                                └▶ cut again, while it starts
 //! ```
 
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ const SPILL_AFTER: &str = "2";
 const UNSYNCED_MAX: f64 = 40.0;
 /// An hour that ends so soon is waited for.
 const HOUR_SOON: Duration = Duration::from_secs(8);
+/// So is one before the last cut of a life: at speed 60 each life closes one.
+const HOUR_LAST: Duration = Duration::from_secs(60);
 /// Slots in a second of the device.
 const RATE: f64 = 100.0;
 
@@ -54,6 +56,8 @@ pub(super) struct Life<'a> {
     boilers: Vec<BoilerId>,
     chance: Chance,
     stopwatch: Stopwatch,
+    /// Since nats-server was started.
+    server: Stopwatch,
     /// Where SAMPLES ended when it was last seen behind a cut: all before it is on the disk.
     durable: BTreeMap<BoilerId, u64>,
     /// Processes that ended by themselves, and what else nobody expects.
@@ -96,6 +100,7 @@ pub(super) fn live(
         boilers: (1..=bench.boilers).map(demo::boiler).collect(),
         chance,
         stopwatch: Stopwatch::start(),
+        server: Stopwatch::start(),
         durable: BTreeMap::new(),
         findings: Vec::new(),
     };
@@ -130,12 +135,12 @@ impl Life<'_> {
         for number in 1..=self.life.cuts {
             let (mut cut, before) = self.cut(number, moment)?;
             moment = self.chance.next();
-            if number < self.life.cuts && moment.kind == Kind::Start {
+            if number + 1 < self.life.cuts && moment.kind == Kind::Start {
                 self.start_all()?;
             } else {
                 let watch = self.start_and_look(&mut cut, before.as_ref())?;
                 self.catch_up(&mut cut, watch)?;
-                moment = self.instead(moment)?;
+                moment = self.instead(moment, number + 1 == self.life.cuts)?;
             }
             cut.findings.append(&mut self.findings);
             each(&cut);
@@ -144,8 +149,9 @@ impl Life<'_> {
         Ok(cuts)
     }
 
-    /// Another moment where the drawn one would be beyond the promise, or an hour ends soon.
-    fn instead(&mut self, drawn: Moment) -> Result<Moment, CutsError> {
+    /// Another moment where the drawn one would be beyond the promise, or an hour ends soon. The last cut of a life
+    /// never comes while everything starts: there would be nothing to read before the end.
+    fn instead(&mut self, drawn: Moment, last: bool) -> Result<Moment, CutsError> {
         let per_second = RATE * f64::from(self.life.speed);
         let mut unsynced = 0.0_f64;
         for id in self.boilers.clone() {
@@ -157,8 +163,12 @@ impl Life<'_> {
         if !self.life.outages && unsynced > UNSYNCED_MAX {
             return Ok(self.chance.long_load());
         }
-        if drawn.kind == Kind::Load && self.to_the_hour() < HOUR_SOON {
+        let patience = if last { HOUR_LAST } else { HOUR_SOON };
+        if !self.life.outages && self.to_the_hour() < patience && (last || drawn.kind == Kind::Load) {
             return Ok(self.chance.hour());
+        }
+        if last && drawn.kind == Kind::Start {
+            return Ok(self.chance.long_load());
         }
         Ok(drawn)
     }
@@ -172,7 +182,7 @@ impl Life<'_> {
 
     /// Lets happen what the cut interrupts, cuts, and kills what has lost its power.
     fn cut(&mut self, number: u32, moment: Moment) -> Result<(Cut, Option<Look>), CutsError> {
-        let before = self.lead_up(moment)?;
+        let (before, server_ran) = self.lead_up(moment)?;
         let places = self.places()?;
         let written = self.control.as_ref().map(Control::written).unwrap_or_default();
         let watch = Stopwatch::start();
@@ -190,6 +200,7 @@ impl Life<'_> {
         let mut cut = Cut::new(self.life.number, number, moment);
         cut.copied_ms = copied.as_secs_f64() * 1e3;
         cut.places = places;
+        cut.server_ran_s = server_ran.as_secs_f64();
         if let Some(files) = files {
             cut.control = control::check(&files, written).map_err(CutsError::Disk)?;
             control::forget(&files).map_err(CutsError::Disk)?;
@@ -199,42 +210,41 @@ impl Life<'_> {
         Ok((cut, before))
     }
 
-    /// Returns what the streams held before anything was broken, where the server can tell.
-    fn lead_up(&mut self, moment: Moment) -> Result<Option<Look>, CutsError> {
+    /// Returns what the streams held before anything was broken, where the server can tell, and how long that ran.
+    fn lead_up(&mut self, moment: Moment) -> Result<(Option<Look>, Duration), CutsError> {
         match moment.kind {
             Kind::Creation | Kind::Start => {
                 self.go_on(moment.after)?;
-                Ok(None)
+                return Ok((None, self.server.elapsed()));
             }
-            Kind::Load => {
-                self.go_on(moment.after)?;
-                self.look().map(Some)
-            }
-            Kind::Hour => {
-                self.go_on(self.to_the_hour() + moment.after)?;
-                self.look().map(Some)
-            }
-            Kind::Server => {
-                let before = self.look()?;
-                self.processes.broker.kill().map_err(CutsError::Broker)?;
-                self.processes.broker.process().bring_up().map_err(CutsError::Process)?;
-                self.go_on(moment.after)?;
-                Ok(Some(before))
-            }
+            Kind::Load => self.go_on(moment.after)?,
+            Kind::Hour => self.go_on(self.to_the_hour() + moment.after)?,
+            Kind::Server => {}
             Kind::Outage => {
                 let lead = self.chance.before();
                 self.go_on(lead)?;
-                let before = self.look()?;
-                self.processes.broker.kill().map_err(CutsError::Broker)?;
-                self.go_on(moment.after)?;
-                Ok(Some(before))
             }
         }
+        let before = (Some(self.look()?), self.server.elapsed());
+        match moment.kind {
+            Kind::Creation | Kind::Start | Kind::Load | Kind::Hour => {}
+            Kind::Server => {
+                self.processes.broker.kill().map_err(CutsError::Broker)?;
+                self.processes.broker.process().bring_up().map_err(CutsError::Process)?;
+                self.go_on(moment.after)?;
+            }
+            Kind::Outage => {
+                self.processes.broker.kill().map_err(CutsError::Broker)?;
+                self.go_on(moment.after)?;
+            }
+        }
+        Ok(before)
     }
 
     /// Everything at once, and nobody waits for it.
     fn start_all(&mut self) -> Result<(), CutsError> {
         self.processes.broker.process().bring_up().map_err(CutsError::Process)?;
+        self.server = Stopwatch::start();
         self.start_roles()?;
         Ok(())
     }
@@ -247,7 +257,8 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Returns the moment of the first start. The server first, to see what the cut took from it; or the agent, which finds its spill file and no server.
+    /// The server first, to see what the cut took from it; or the agent, which finds its spill file and no server.
+    /// Returns the moment of the first start.
     fn start_and_look(&mut self, cut: &mut Cut, before: Option<&Look>) -> Result<Stopwatch, CutsError> {
         let watch = Stopwatch::start();
         cut.spilled = self.spilled()?;
@@ -256,8 +267,10 @@ impl Life<'_> {
             let early = self.chance.before();
             self.go_on(early)?;
             self.processes.broker.restart().map_err(CutsError::Broker)?;
+            self.server = Stopwatch::start();
         } else {
             self.processes.broker.restart().map_err(CutsError::Broker)?;
+            self.server = Stopwatch::start();
             cut.ready_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
             let behind = self.look()?;
             self.durable = behind.ends.iter().map(|(id, end)| (id.clone(), end.seq)).collect();

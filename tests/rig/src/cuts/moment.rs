@@ -28,15 +28,17 @@ pub(super) const RING_S: u32 = 120;
 const SHORT_RING_S: u32 = 20;
 /// Cuts of one short life: a disk is new in as many lives, and each ends with the ledger.
 const SHORT: u32 = 8;
+/// Their speeds, in turn: at 60 an hour passes in a minute, 1 is real time.
+const SHORT_SPEEDS: [u32; 4] = [60, 1, 60, 5];
 
-/// Divides `cuts` into lives: one long history, some short ones at other speeds, some whose outages need the spill file.
+/// Divides `cuts` into lives: one long history, some short ones at other speeds, some that need the spill file.
 #[must_use]
 pub(super) fn lives(cuts: u32) -> Vec<LifePlan> {
     let outages = cuts * 8 / 100;
     let short = cuts * 32 / 100;
     let long = LifePlan { number: 0, speed: 5, cuts: cuts - outages - short, ring_s: RING_S, outages: false };
     let shorts =
-        pieces(short).zip([60, 1, 20].into_iter().cycle()).map(|(cuts, speed)| LifePlan { speed, cuts, ..long });
+        pieces(short).zip(SHORT_SPEEDS.into_iter().cycle()).map(|(cuts, speed)| LifePlan { speed, cuts, ..long });
     let beyond = LifePlan { speed: 2, ring_s: SHORT_RING_S, outages: true, ..long };
     let beyonds = pieces(outages).map(|cuts| LifePlan { cuts, ..beyond });
     let lives = [long].into_iter().chain(shorts).chain(beyonds);
