@@ -39,6 +39,26 @@ pub struct Inputs {
     pub outdoor: Option<CentiCelsius>,
     /// Water pressure in mbar.
     pub pressure_mbar: u16,
+    /// The second flow sensor, in the same pocket as the first. Ignored where the configuration has none.
+    pub second_flow: Option<CentiCelsius>,
+    /// Whether water moves, as the pump itself or a flow switch says. None where nothing says so.
+    pub water_moves: Option<bool>,
+    /// What somebody has set by hand.
+    pub panel: Panel,
+    /// The reset button at the boiler is pressed.
+    pub reset_pressed: bool,
+}
+
+/// The knob at the boiler's own panel. What is set by hand goes before every lease, until it is set back by hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Panel {
+    /// The boiler's own control, and leases.
+    #[default]
+    Automatic,
+    /// This flow temperature, within the installer's limits.
+    Flow(CentiCelsius),
+    /// No heating. Frost protection and hot water go on.
+    Off,
 }
 
 /// Where the pump's water goes.
@@ -54,8 +74,10 @@ pub enum Diverter {
 /// What the firmware commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Actuators {
-    /// Burner power in thousandths of the maximum; 0 is off.
+    /// Burner power in thousandths of the maximum; 0 is off, and anything else opens the gas valve.
     pub burner_permille: u16,
+    /// The spark of the ignition.
+    pub spark: bool,
     /// The pump runs.
     pub pump: bool,
     /// Where it pumps to.

@@ -1,6 +1,6 @@
-//! What an installer sets, and what survives a power cut.
+//! What an installer sets.
 
-use thermowell_wire::{Boot, CentiCelsius};
+use thermowell_wire::CentiCelsius;
 
 /// Everything about one device that does not change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,14 @@ pub struct Config {
     pub minimum_off_us: u64,
     /// How long the pump carries the rest of the heat away.
     pub overrun_us: u64,
-    /// The burner's smallest power in thousandths of the maximum.
+    /// The burner's smallest power in thousandths of the maximum. It is ignited at it.
     pub burner_permille_min: u16,
+    /// The burner starts this many hundredths of a degree below the target.
+    pub start_below: i16,
+    /// There is a second flow sensor, whose absence is a fault then.
+    pub second_sensor: bool,
+    /// There is a pressure sensor; without one nothing guards the pressure.
+    pub pressure_sensor: bool,
 }
 
 impl Default for Config {
@@ -53,6 +59,9 @@ impl Default for Config {
             minimum_off_us: 180_000_000,
             overrun_us: 180_000_000,
             burner_permille_min: 200,
+            start_below: 300,
+            second_sensor: false,
+            pressure_sensor: true,
         }
     }
 }
@@ -115,24 +124,6 @@ impl HeatingCurve {
         let flow = i64::from(cold.flow.0) + rise * (i64::from(outdoor.0) - i64::from(cold.outdoor.0)) / run;
         let bounded = flow.clamp(i64::from(i16::MIN), i64::from(i16::MAX));
         CentiCelsius(i16::try_from(bounded).unwrap_or(self.fallback.0))
-    }
-}
-
-/// What the device keeps through a power cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NonVolatile {
-    /// How often it has started.
-    pub boot_counter: u32,
-    /// How many faults it has had.
-    pub fault_counter: u32,
-}
-
-impl NonVolatile {
-    /// Counts a start and names it. `random` is of the hardware's generator.
-    #[must_use = "the boot belongs to exactly one start"]
-    pub fn start(&mut self, random: u32) -> Boot {
-        self.boot_counter = self.boot_counter.saturating_add(1);
-        Boot::new(self.boot_counter, random)
     }
 }
 

@@ -2,28 +2,31 @@
 //!
 //! ```text
 //!              heat wanted              flow < target − 3 K, off for 3 min
-//!   Standby ─────────────────▶ Waiting ───────────────────────────────────▶ Firing
-//!      ▲                          ▲                                            │
-//!      │ 180 s                    │ flow > target + 5 K, or a limit            │
-//!   Overrun ◀─────────────────────┴────────────────────────────────────────────┘
-//!                nothing wanted          (Blocked: as Waiting or Overrun, while a fault stands)
+//!   Standby ─────────────────▶ Waiting ───────────────────────────────────▶ Waiting (purge, spark) ──flame──▶ Firing
+//!      ▲                          ▲                                                                             │
+//!      │ 180 s                    │ flow > target + 5 K, or a limit                                             │
+//!   Overrun ◀─────────────────────┴─────────────────────────────────────────────────────────────────────────────┘
+//!                nothing wanted
+//!
+//!   Blocked: as Waiting or Overrun, while a fault stands that passes by itself
+//!   Lockout: nothing burns until a reset; the pump carries the rest of the heat away, and protects from frost
 //! ```
 //!
-//! One step every [`STEP_US`] of device time, in integers. A lease says what is wanted for the rooms; hot water and
-//! frost protection go before it, and [`crate::safety`] goes before everything.
+//! One step every [`STEP_US`] of device time, in integers: first everything is judged, then something is moved. A lease
+//! says what is wanted for the rooms, somebody at the panel goes before it, hot water and frost protection go before
+//! them, [`crate::safety`] goes before everything, and the gas is opened by [`crate::burner`] alone.
 
+use thermowell_wire::CentiCelsius;
 use thermowell_wire::line::{BoilerState, Demand, FaultKind};
-use thermowell_wire::{CentiCelsius, Quality};
 
+use crate::burner::{Burner, Phase};
 use crate::lease::Lease;
-use crate::safety::{Safety, Verdict};
-use crate::{Actuators, Config, Diverter, Measured};
+use crate::safety::{BLOCKING_BACK, Safety, Seen, Verdict};
+use crate::{Actuators, Config, Diverter};
 
 /// Device time between two steps.
 pub(crate) const STEP_US: u64 = 100_000;
 
-/// The burner starts this far below the target.
-const START_BELOW: i16 = 300;
 /// The burner stops this far above the target.
 const STOP_ABOVE: i16 = 500;
 /// Proportional part: 4 % of the burner per kelvin, as thousandths per 10 hundredths of a degree.
@@ -40,6 +43,28 @@ const FROST_OFF: CentiCelsius = CentiCelsius(1_500);
 /// What frost protection heats for: the hysteresis then holds the burner on until [`FROST_OFF`].
 const FROST_TARGET: CentiCelsius = CentiCelsius(2_000);
 
+/// What is wanted for the rooms, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rooms<'a> {
+    /// The boiler's own control, or somebody at its panel: this flow temperature, or no heat.
+    Own(Option<CentiCelsius>),
+    /// A lease.
+    Leased(&'a Lease),
+}
+
+/// Everything that a step goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation<'a> {
+    pub(crate) seen: Seen,
+    /// None where the last look is too old to be believed.
+    pub(crate) flame: Option<bool>,
+    /// Hot water is drawn.
+    pub(crate) draw: bool,
+    pub(crate) rooms: Rooms<'a>,
+    /// A lockout stands.
+    pub(crate) locked: bool,
+}
+
 /// What is wanted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wish {
@@ -51,31 +76,28 @@ struct Wish {
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     safety: Safety,
+    burner: Burner,
     verdict: Verdict,
     actuators: Actuators,
     state: BoilerState,
     integral: i64,
-    /// When the burner went off; the boot counts as such.
-    off_since_us: u64,
     overrun_until_us: u64,
     frost_pump: bool,
     frost_burner: bool,
-    starts: u32,
 }
 
 impl Control {
     pub(crate) fn new() -> Self {
         Self {
             safety: Safety::new(),
+            burner: Burner::new(),
             verdict: Verdict::Free,
             actuators: Actuators::default(),
             state: BoilerState::Standby,
             integral: 0,
-            off_since_us: 0,
             overrun_until_us: 0,
             frost_pump: false,
             frost_burner: false,
-            starts: 0,
         }
     }
 
@@ -88,37 +110,51 @@ impl Control {
     }
 
     pub(crate) fn starts(&self) -> u32 {
-        self.starts
+        self.burner.ignitions()
     }
 
-    /// What holds the burner off, as far as it is a fault.
-    pub(crate) fn fault(&self) -> Option<FaultKind> {
+    /// What holds the burner off and passes by itself.
+    pub(crate) fn passing_fault(&self) -> Option<FaultKind> {
         match self.verdict {
             Verdict::Blocked(kind) => Some(kind),
-            Verdict::Free | Verdict::Limited => None,
+            Verdict::Free | Verdict::MinimumPower | Verdict::Limited | Verdict::Lockout(_) => None,
         }
     }
 
-    /// One step. `own_flow` is what the boiler holds without a lease.
-    pub(crate) fn step(
-        &mut self,
-        now_us: u64,
-        measured: &Measured,
-        lease: Option<&Lease>,
-        own_flow: CentiCelsius,
-        config: &Config,
-    ) {
-        let flow = (measured.quality == Quality::Ok).then_some(measured.flow);
-        self.verdict = self.safety.step(flow);
-        self.watch_frost(flow);
-        let wish = self.wish(measured.hot_water, lease, own_flow, config);
-        let burns = match (flow, wish) {
-            (Some(flow), Some(wish)) if self.verdict == Verdict::Free => self.should_burn(now_us, flow, wish, config),
+    /// Somebody has reset the lockout.
+    pub(crate) fn forgive(&mut self) {
+        self.burner.forgive();
+    }
+
+    /// One step. Returns why the burner has to be locked out: it is off then.
+    pub(crate) fn step(&mut self, now_us: u64, situation: &Situation<'_>, config: &Config) -> Option<FaultKind> {
+        let Situation { seen, flame, draw, rooms, locked } = *situation;
+        let seen = Seen { pump: self.actuators.pump, gas: self.burner.has_gas(), ..seen };
+        self.verdict = self.safety.step(now_us, &seen, config);
+        self.watch_frost(seen.flow);
+        let wish = self.wish(draw, rooms, config);
+        let allowed = !locked && may_burn(self.verdict);
+        let wanted = match (seen.flow, wish) {
+            (Some(flow), Some(wish)) if allowed => self.should_burn(now_us, flow, wish, config),
             (None | Some(_), None | Some(_)) => false,
         };
-        self.move_burner(now_us, burns, flow, wish, config);
-        self.move_pump(now_us, wish, config);
-        self.state = self.judge(wish);
+        let tripped = self.move_burner(now_us, wanted, flame, seen.flow, wish, config);
+        let lockout = match self.verdict {
+            Verdict::Lockout(kind) => Some(kind),
+            Verdict::Free | Verdict::MinimumPower | Verdict::Limited | Verdict::Blocked(_) => tripped,
+        };
+        let locked = locked || lockout.is_some();
+        self.move_pump(now_us, wish, locked, seen.hottest(), config);
+        self.state = self.judge(wish, locked);
+        lockout
+    }
+
+    /// The gas valve has been closed behind our back: by the hardware's watchdog, while the firmware stood still.
+    pub(crate) fn close_gas(&mut self, now_us: u64, config: &Config) {
+        let burnt = self.burner.has_gas();
+        // No lockout can come of this: a watchdog is no ignition.
+        self.burner.abandon(now_us);
+        self.settle_gas(now_us, burnt, 0, config);
     }
 
     /// Without a reading frost protection stays as it is.
@@ -128,79 +164,98 @@ impl Control {
         self.frost_burner = flow < FROST_BURNER || (self.frost_burner && flow <= FROST_OFF);
     }
 
-    fn wish(&self, draw: bool, lease: Option<&Lease>, own_flow: CentiCelsius, config: &Config) -> Option<Wish> {
+    fn wish(&self, draw: bool, rooms: Rooms<'_>, config: &Config) -> Option<Wish> {
         if draw {
             return Some(Wish { target: config.hot_water_flow, hot_water: true });
         }
-        let rooms = match lease {
-            None => Some(own_flow),
-            Some(Lease { demand: Demand::Heat, flow, .. }) => Some(*flow),
-            Some(Lease { demand: Demand::None, .. }) => None,
+        let rooms = match rooms {
+            Rooms::Own(flow) => flow,
+            Rooms::Leased(Lease { demand: Demand::Heat, flow, .. }) => Some(*flow),
+            Rooms::Leased(Lease { demand: Demand::None, .. }) => None,
         };
         let frost = self.frost_burner.then_some(FROST_TARGET);
         rooms.max(frost).map(|target| Wish { target, hot_water: false })
     }
 
     fn should_burn(&self, now_us: u64, flow: CentiCelsius, wish: Wish, config: &Config) -> bool {
-        if self.actuators.burner_permille > 0 {
+        if self.burner.phase() != Phase::Off {
             return flow.0 <= wish.target.0.saturating_add(STOP_ABOVE);
         }
         // A tap cannot wait three minutes; after a boot it has to.
-        let off_since_us = if wish.hot_water { 0 } else { self.off_since_us };
+        let off_since_us = if wish.hot_water { 0 } else { self.burner.off_since_us() };
         let rested = now_us.saturating_sub(off_since_us) >= config.minimum_off_us;
-        rested && flow.0 < wish.target.0.saturating_sub(START_BELOW)
+        rested && flow.0 < wish.target.0.saturating_sub(config.start_below)
     }
 
     fn move_burner(
         &mut self,
         now_us: u64,
-        burns: bool,
+        wanted: bool,
+        flame: Option<bool>,
         flow: Option<CentiCelsius>,
         wish: Option<Wish>,
         config: &Config,
-    ) {
-        let burnt = self.actuators.burner_permille > 0;
-        self.actuators.burner_permille = match (burns, flow, wish) {
-            (true, Some(flow), Some(wish)) => {
-                if !burnt {
-                    self.starts += 1;
-                    self.integral = i64::from(config.burner_permille_min) * INTEGRAL_UNITS;
-                }
-                self.modulate(i64::from(wish.target.0) - i64::from(flow.0), config)
+    ) -> Option<FaultKind> {
+        let had_gas = self.burner.has_gas();
+        let tripped = self.burner.step(now_us, wanted, flame);
+        let smallest = config.burner_permille_min.clamp(1, 1_000);
+        let power = match (self.burner.phase(), flow, wish) {
+            (Phase::Off | Phase::Purging { .. }, _, _) => 0,
+            (Phase::Burning { .. }, Some(flow), Some(wish)) if self.verdict == Verdict::Free => {
+                self.modulate(i64::from(wish.target.0) - i64::from(flow.0), smallest)
             }
-            (true | false, None | Some(_), None | Some(_)) => 0,
+            (Phase::Igniting { .. } | Phase::Burning { .. }, _, _) => {
+                self.integral = i64::from(smallest) * INTEGRAL_UNITS;
+                smallest
+            }
         };
-        if burnt && self.actuators.burner_permille == 0 {
-            self.off_since_us = now_us;
+        self.settle_gas(now_us, had_gas, power, config);
+        tripped
+    }
+
+    fn settle_gas(&mut self, now_us: u64, had_gas: bool, power: u16, config: &Config) {
+        self.actuators.burner_permille = power;
+        self.actuators.spark = matches!(self.burner.phase(), Phase::Igniting { .. });
+        if had_gas && power == 0 {
             self.overrun_until_us = now_us.saturating_add(config.overrun_us);
         }
     }
 
     /// Power for an error in hundredths of a degree. The integral is bounded by what the burner can do, so that it
     /// cannot wind up.
-    fn modulate(&mut self, error: i64, config: &Config) -> u16 {
+    fn modulate(&mut self, error: i64, smallest: u16) -> u16 {
         self.integral = (self.integral + error * INTEGRAL).clamp(0, 1_000 * INTEGRAL_UNITS);
         let asked = error * PROPORTIONAL / 10 + self.integral / INTEGRAL_UNITS;
-        let bounded = asked.clamp(i64::from(config.burner_permille_min.min(1_000)), 1_000);
-        u16::try_from(bounded).unwrap_or(0)
+        u16::try_from(asked.clamp(i64::from(smallest), 1_000)).unwrap_or(smallest)
     }
 
-    fn move_pump(&mut self, now_us: u64, wish: Option<Wish>, config: &Config) {
-        let wanted = wish.is_some() || self.frost_pump;
+    fn move_pump(
+        &mut self,
+        now_us: u64,
+        wish: Option<Wish>,
+        locked: bool,
+        hottest: Option<CentiCelsius>,
+        config: &Config,
+    ) {
+        // Without water a pump only wears out, and behind a lockout there is nothing to carry but the rest.
+        let dry = self.passing_fault() == Some(FaultKind::LowPressure);
+        let wanted = wish.is_some() && !locked && !dry;
         if wanted {
             self.overrun_until_us = self.overrun_until_us.max(now_us.saturating_add(config.overrun_us));
         }
-        // What a limit found too hot has to be carried away, whatever is wanted.
-        let hot = self.verdict != Verdict::Free && self.fault() != Some(FaultKind::Sensor);
-        self.actuators.pump = wanted || hot || now_us < self.overrun_until_us;
-        let hot_water = wish.is_some_and(|wish| wish.hot_water);
+        // What is too hot has to be carried away, whatever is wanted; and who cannot see has to believe that it is.
+        let hot = hottest.is_none_or(|flow| flow > BLOCKING_BACK);
+        self.actuators.pump = wanted || hot || self.frost_pump || now_us < self.overrun_until_us;
+        let hot_water = wish.is_some_and(|wish| wish.hot_water) && !locked;
         self.actuators.diverter = if hot_water { Diverter::HotWater } else { Diverter::Heating };
     }
 
-    fn judge(&self, wish: Option<Wish>) -> BoilerState {
-        if self.fault().is_some() {
+    fn judge(&self, wish: Option<Wish>, locked: bool) -> BoilerState {
+        if locked {
+            BoilerState::Lockout
+        } else if self.passing_fault().is_some() {
             BoilerState::Blocked
-        } else if self.actuators.burner_permille > 0 {
+        } else if matches!(self.burner.phase(), Phase::Burning { .. }) {
             BoilerState::Firing
         } else if wish.is_some() {
             BoilerState::Waiting
@@ -209,5 +264,12 @@ impl Control {
         } else {
             BoilerState::Standby
         }
+    }
+}
+
+fn may_burn(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Free | Verdict::MinimumPower => true,
+        Verdict::Limited | Verdict::Blocked(_) | Verdict::Lockout(_) => false,
     }
 }

@@ -1,20 +1,10 @@
 //! The device: time and bytes in, bytes and actuators out.
 
-use thermowell_wire::line::{
-    Answer, Fault, FaultKind, FrameReader, GapNotice, GapReason, Hello, Outcome, PROTOCOL, Pong, Refusal, Rejection,
-    Setpoint, Status, ToDevice, ToGateway, encode,
-};
+use thermowell_wire::line::{FrameReader, Rejection, Status};
 use thermowell_wire::{Boot, CentiCelsius, Reading};
 
-use crate::control::{Control, STEP_US};
-use crate::lease::{Lease, Leases};
-use crate::link::{Link, Next, ROOM};
-use crate::{Actuators, Board, Config, Inputs, Measured, Ring};
-
-/// Device time between two `Status`.
-const STATUS_US: u64 = 1_000_000;
-/// Events that may wait for whoever drives the device. A chunk of 256 received bytes holds at most 14 requests.
-const EVENTS_MAX: usize = 32;
+use crate::firmware::Core;
+use crate::{Actuators, Board, Config, NonVolatile};
 
 /// One start of the firmware.
 #[derive(Clone, Debug)]
@@ -76,15 +66,24 @@ pub struct Counters {
 }
 
 impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Device<S> {
-    /// A device that starts now, at 0 of its clock. `boot` comes from [`crate::NonVolatile::start`];
-    /// `storage` is the ring.
+    /// A device that starts now, at 0 of its clock, and remembers nothing. `storage` is the ring.
     ///
     /// # Panics
     /// Where `storage` is empty or the period is 0.
     #[must_use]
     pub fn new(config: Config, boot: Boot, storage: S) -> Self {
+        Self::remembering(NonVolatile::default(), config, boot, storage)
+    }
+
+    /// A device that starts now, with what it kept through the power cut. `boot` comes from that memory's
+    /// [`NonVolatile::start`].
+    ///
+    /// # Panics
+    /// Where `storage` is empty or the period is 0.
+    #[must_use]
+    pub fn remembering(memory: NonVolatile, config: Config, boot: Boot, storage: S) -> Self {
         assert!(config.period_us > 0, "a slot has a length");
-        Self { reader: FrameReader::new(), core: Core::new(config, boot, storage) }
+        Self { reader: FrameReader::new(), core: Core::new(memory, config, boot, storage) }
     }
 
     /// Samples every slot whose time has come, and controls.
@@ -116,6 +115,12 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Device<S> {
     #[must_use]
     pub fn actuators(&self) -> &Actuators {
         self.core.control.actuators()
+    }
+
+    /// What has to survive a power cut. Whoever drives the device stores it before it moves the actuators.
+    #[must_use]
+    pub fn memory(&self) -> &NonVolatile {
+        &self.core.memory.kept
     }
 
     /// This start.
@@ -164,268 +169,5 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Device<S> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters { dropped_replies: self.core.link.dropped(), ..self.core.counters }
-    }
-}
-
-/// Everything but the frame reader, so that frames can act while they are read.
-#[derive(Clone, Debug)]
-struct Core<S> {
-    config: Config,
-    boot: Boot,
-    ring: Ring<S>,
-    link: Link,
-    leases: Leases,
-    control: Control,
-    control_due_us: u64,
-    status_due_us: u64,
-    measured: Measured,
-    newest: Option<Reading>,
-    inputs: Inputs,
-    fault: Option<Fault>,
-    faults: u32,
-    events: heapless::Deque<Event, EVENTS_MAX>,
-    counters: Counters,
-}
-
-impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
-    fn new(config: Config, boot: Boot, storage: S) -> Self {
-        Self {
-            link: Link::new(boot, config.line),
-            config,
-            boot,
-            ring: Ring::new(storage),
-            leases: Leases::new(boot),
-            control: Control::new(),
-            control_due_us: 0,
-            status_due_us: 0,
-            measured: Measured::default(),
-            newest: None,
-            inputs: Inputs::default(),
-            fault: None,
-            faults: 0,
-            events: heapless::Deque::new(),
-            counters: Counters::default(),
-        }
-    }
-
-    fn poll(&mut self, now_us: u64, board: &mut impl Board) {
-        let newest = now_us / u64::from(self.config.period_us);
-        let due = (newest + 1).saturating_sub(self.ring.next());
-        // The newest slot is on time; those before it are late.
-        let late = due.saturating_sub(1);
-        if late > self.config.catch_up_slots {
-            let from = self.ring.next();
-            self.ring.skip(late);
-            self.report(Event::Missed { from, to: from + late });
-        }
-        while self.ring.next() <= newest {
-            self.sample(board);
-        }
-        if now_us >= self.status_due_us {
-            self.status_due_us = now_us - now_us % STATUS_US + STATUS_US;
-            self.link.status_due = true;
-        }
-    }
-
-    /// Samples the next slot, and controls first where that is due.
-    fn sample(&mut self, board: &mut impl Board) {
-        let seq = self.ring.next();
-        let slot_us = seq.saturating_mul(u64::from(self.config.period_us));
-        if slot_us >= self.control_due_us {
-            self.control_due_us = slot_us - slot_us % STEP_US + STEP_US;
-            self.inputs = board.inputs(slot_us, self.control.actuators());
-            // Before the first reading there is nothing to control by.
-            if seq > 0 {
-                self.control(slot_us);
-            }
-        }
-        let actuators = self.control.actuators();
-        let measured = board.sample(seq, slot_us, actuators);
-        let pump = actuators.pump;
-        let reading = measured.map(|it| Reading::new(it.flow, it.quality, pump, it.hot_water, it.flame));
-        self.ring.push(reading);
-        match measured {
-            Some(measured) => self.measured = measured,
-            None => self.report(Event::Missed { from: seq, to: seq + 1 }),
-        }
-        self.newest = reading;
-    }
-
-    fn control(&mut self, now_us: u64) {
-        let before = self.visible();
-        if let Some(lease) = self.leases.expire(now_us) {
-            self.report(Event::OwnControl { n: lease.n, device_us: now_us });
-        }
-        let own_flow = self.own_flow();
-        self.control.step(now_us, &self.measured, self.leases.current(), own_flow, &self.config);
-        self.note_fault();
-        // A change is told at once; ten times a second at most, because that is how often there can be one.
-        self.link.status_due |= before != self.visible();
-    }
-
-    fn note_fault(&mut self) {
-        let kind = self.control.fault();
-        if kind != self.fault.map(|fault| fault.kind) {
-            self.fault = kind.map(|kind| self.occurrence(kind));
-        }
-    }
-
-    fn occurrence(&mut self, kind: FaultKind) -> Fault {
-        self.faults += 1;
-        Fault { boot: self.boot, counter: self.faults, kind, lockout: false }
-    }
-
-    /// What of the status is told on change.
-    fn visible(&self) -> impl PartialEq + use<S> {
-        let lease = self.leases.current().map(|lease| (lease.n, lease.demand, lease.flow));
-        (self.marks(), self.control.state(), lease, self.fault)
-    }
-
-    fn marks(&self) -> u8 {
-        let Measured { quality, hot_water, flame, .. } = self.measured;
-        Reading::new(CentiCelsius(0), quality, self.control.actuators().pump, hot_water, flame).marks
-    }
-
-    fn own_flow(&self) -> CentiCelsius {
-        let Config { curve, flow_min, flow_max, .. } = &self.config;
-        curve.flow(self.inputs.outdoor).min(*flow_max).max(*flow_min)
-    }
-
-    fn obey(&mut self, message: &ToDevice, now_us: u64) {
-        match message {
-            ToDevice::Identify => self.link.hello_due = true,
-            ToDevice::Resume { boot, from } if *boot == self.boot && *from <= self.ring.next() => {
-                self.link.resume(*from);
-            }
-            // Another boot, or a slot that does not exist yet: the greeting says what is.
-            ToDevice::Resume { .. } => self.link.hello_due = true,
-            ToDevice::Ping { .. } | ToDevice::Setpoint(_) | ToDevice::Release { .. } | ToDevice::Reset { .. }
-                if !self.link.is_resumed() =>
-            {
-                self.counters.premature += 1;
-            }
-            ToDevice::Ping { nonce } => self.link.pong(*nonce),
-            ToDevice::Setpoint(setpoint) => {
-                let outcome = self.lease(setpoint, now_us);
-                self.answer(setpoint.n, outcome);
-            }
-            ToDevice::Release { boot, n } => {
-                let outcome = self.release(*boot, *n, now_us);
-                self.answer(*n, outcome);
-            }
-            ToDevice::Reset { boot, n, .. } => {
-                // There is no lockout yet, so there is nothing to reset.
-                let refusal = self.leases.check(*boot, *n).err().unwrap_or(Refusal::NoSuchFault);
-                self.answer(*n, Outcome::Refused(refusal));
-            }
-        }
-    }
-
-    fn lease(&mut self, setpoint: &Setpoint, now_us: u64) -> Outcome {
-        match self.leases.ask(setpoint, &self.config, now_us) {
-            Ok(Lease { n, flow, lease_s, .. }) => {
-                self.report(Event::LeaseAccepted { n, flow, lease_s, device_us: now_us });
-                self.link.status_due = true;
-                Outcome::Accepted { flow, lease_s }
-            }
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    fn release(&mut self, boot: Boot, n: u32, now_us: u64) -> Outcome {
-        match self.leases.release(boot, n) {
-            Ok(ended) => {
-                if let Some(lease) = ended {
-                    self.report(Event::OwnControl { n: lease.n, device_us: now_us });
-                }
-                self.link.status_due = true;
-                Outcome::Accepted { flow: self.own_flow(), lease_s: 0 }
-            }
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    fn answer(&mut self, n: u32, outcome: Outcome) {
-        self.link.answer(Answer { boot: self.boot, n, outcome });
-    }
-
-    fn transmit(&mut self, now_us: u64, out: &mut [u8]) -> usize {
-        let mut written = 0;
-        while out.len() - written >= ROOM && self.link.is_idle(now_us) {
-            let Some(next) = self.link.take(now_us, &self.ring, self.config.period_us) else { break };
-            let message = self.complete(next, now_us);
-            if let ToGateway::Gap(gap) = &message {
-                self.note_gap(gap, now_us);
-            }
-            let frame = encode(&message, &mut out[written..]).expect("every message fits into a frame");
-            let length = frame.len();
-            self.link.sent(now_us, length);
-            written += length;
-        }
-        self.link.rest(now_us);
-        written
-    }
-
-    fn note_gap(&mut self, gap: &GapNotice, device_us: u64) {
-        match gap.reason {
-            GapReason::Ring => self.report(Event::Overwritten { from: gap.from, to: gap.to, device_us }),
-            GapReason::Missed | GapReason::Discarded | GapReason::Clock => {}
-        }
-    }
-
-    /// Fills in what is true at the moment of sending.
-    fn complete(&self, next: Next, now_us: u64) -> ToGateway {
-        match next {
-            Next::Message(message) => message,
-            Next::Pong(nonce) => ToGateway::Pong(Pong { nonce, device_us: now_us }),
-            Next::Hello => ToGateway::Hello(Hello {
-                protocol: PROTOCOL,
-                boot: self.boot,
-                serial_number: self.config.serial_number.clone(),
-                firmware: self.config.firmware.clone(),
-                period_us: self.config.period_us,
-                ring: u32::try_from(self.ring.capacity()).unwrap_or(u32::MAX),
-                oldest: self.ring.oldest(),
-                next: self.ring.next(),
-                device_us: now_us,
-                simulated: self.config.simulated,
-                own_flow: self.own_flow(),
-            }),
-            Next::Status => ToGateway::Status(self.status(now_us)),
-        }
-    }
-
-    fn status(&self, now_us: u64) -> Status {
-        let power = if self.measured.flame { self.control.actuators().burner_permille / 10 } else { 0 };
-        Status {
-            tag: self.boot.tag(),
-            next: self.ring.next(),
-            device_us: now_us,
-            marks: self.marks(),
-            modulation: u8::try_from(power).unwrap_or(100),
-            return_temperature: self.inputs.return_temperature,
-            room: self.inputs.room,
-            outdoor: self.inputs.outdoor,
-            pressure_mbar: self.inputs.pressure_mbar,
-            setpoint: self.leases.current().map(|lease| lease.active(now_us)),
-            state: self.control.state(),
-            fault: self.fault,
-            burner_starts: self.control.starts(),
-        }
-    }
-
-    fn report(&mut self, event: Event) {
-        // Slot by slot missed is one stretch missed.
-        if let (Event::Missed { from, to }, Some(Event::Missed { to: end, .. })) = (event, self.events.back_mut())
-            && *end == from
-        {
-            *end = to;
-            return;
-        }
-        if self.events.is_full() {
-            self.events.pop_front();
-            self.counters.dropped_events += 1;
-        }
-        self.events.push_back(event).unwrap_or_else(|_| unreachable!("an event has just left"));
     }
 }

@@ -1,4 +1,17 @@
 //! Set-points with an end. Whatever happens on the gateway's side, the boiler forgets them when they end.
+//!
+//! | a set-point that | is |
+//! |---|---|
+//! | names another boot (it waited in a port, or in a cable) | refused, *boot* |
+//! | has a number that was used, or a smaller one (replayed, overtaken) | refused, *order* |
+//! | comes while the burner is locked out | refused, *lockout* |
+//! | comes while somebody has set the boiler by hand | refused, *panel* |
+//! | lasts 0 s | refused, *lease* |
+//! | is outside the installer's limits, or longer than 120 s | accepted within them; the answer says what is held |
+//!
+//! The first objection is the one that is told. A frame carries no time, so one that was *late* within its boot is
+//! obeyed if nothing newer has come: at most once, and no longer than its own lease. Who gives leases keeps late ones
+//! from the line.
 
 use thermowell_wire::line::{ActiveSetpoint, Demand, Refusal, Setpoint};
 use thermowell_wire::{Boot, CentiCelsius};
@@ -48,9 +61,25 @@ impl Leases {
         self.lease.take_if(|lease| now_us >= lease.ends_us)
     }
 
-    /// Takes a set-point within the limits of `config`.
-    pub(crate) fn ask(&mut self, setpoint: &Setpoint, config: &Config, now_us: u64) -> Result<Lease, Refusal> {
+    /// Ends the lease that runs, because something at the boiler goes before it, and returns it.
+    pub(crate) fn end(&mut self) -> Option<Lease> {
+        self.lease.take()
+    }
+
+    /// Takes a set-point within the limits of `config`. `objection` is what the boiler itself has against any.
+    ///
+    /// What is refused has used up its number: a copy of it that comes when the objection is gone is refused as well.
+    pub(crate) fn ask(
+        &mut self,
+        setpoint: &Setpoint,
+        objection: Option<Refusal>,
+        config: &Config,
+        now_us: u64,
+    ) -> Result<Lease, Refusal> {
         self.check(setpoint.boot, setpoint.n)?;
+        if let Some(refusal) = objection {
+            return Err(refusal);
+        }
         if setpoint.lease_s == 0 {
             return Err(Refusal::Lease);
         }

@@ -29,17 +29,21 @@
 extern crate std;
 
 mod board;
+mod burner;
 mod config;
 mod control;
 mod device;
+mod firmware;
 mod lease;
 mod link;
+mod memory;
 mod ring;
 mod safety;
 
-pub use board::{Actuators, Board, Diverter, Inputs, Measured};
-pub use config::{Config, CurvePoint, HeatingCurve, LineConfig, NonVolatile};
+pub use board::{Actuators, Board, Diverter, Inputs, Measured, Panel};
+pub use config::{Config, CurvePoint, HeatingCurve, LineConfig};
 pub use device::{Counters, Device, Event};
+pub use memory::NonVolatile;
 pub use ring::{Ring, Stretch};
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ impl Boiler {
     pub fn switch_off(&mut self, now_ns: u64, until_ns: u64) {
         if let Power::On(running) = &mut self.power {
             note_missed(running, now_ns, &mut self.journal);
+            self.nonvolatile = *running.device.memory();
             let (boot, slots) = (running.device.boot(), running.device.next());
             self.journal.push(Entry::Event(Event::End { t_ns: now_ns, boot, slots }));
         }
@@ -200,7 +201,7 @@ impl Boiler {
             drift_ppb: self.drift_ppb,
             ring: self.ring as u64,
         }));
-        let device = Device::new(config, boot, vec![Reading::default(); self.ring]);
+        let device = Device::remembering(self.nonvolatile, config, boot, vec![Reading::default(); self.ring]);
         Running { device, since_ns: t_ns, missed: None, silent: (0, 0) }
     }
 }

@@ -37,7 +37,10 @@ impl Source {
         match self {
             Self::Plant(it) => Some(it.measure(t_us, actuators)),
             Self::Replay(replay) => match replay.at(t_us) {
-                Played::Reading(flow, quality) => Some(Measured { flow, quality, hot_water: false, flame: false }),
+                // Nobody recorded the flame; one that never lit would be a lockout.
+                Played::Reading(flow, quality) => {
+                    Some(Measured { flow, quality, hot_water: false, flame: actuators.burner_permille > 0 })
+                }
                 Played::Silent | Played::End => None,
             },
         }
@@ -47,8 +50,8 @@ impl Source {
     pub fn inputs(&mut self, t_us: u64, actuators: &Actuators) -> Inputs {
         match self {
             Self::Plant(it) => it.inputs(t_us, actuators),
-            // One temperature was recorded, and nothing around it.
-            Self::Replay(_) => Inputs::default(),
+            // One temperature was recorded, and nothing around it. A boiler at work has this pressure.
+            Self::Replay(_) => Inputs { pressure_mbar: 1_500, ..Inputs::default() },
         }
     }
 
@@ -94,6 +97,7 @@ impl PlantSource {
             room: Some(CentiCelsius::from_celsius(room_c)),
             outdoor: Some(CentiCelsius::from_celsius(outdoor_c)),
             pressure_mbar: millibar(pressure_bar),
+            ..Inputs::default()
         }
     }
 

@@ -80,6 +80,7 @@ proptest! {
         (any::<u32>(), any::<bool>(), any::<i16>(), any::<u16>(), 0..40_u64), 1..30))
     {
         let mut bench = Bench::resumed(100);
+        bench.board.flow = Some((CentiCelsius(4_000), thermowell_wire::Quality::Ok));
         let mut newest = None;
         for (n, ours, flow, lease_s, wait_s) in requests {
             let boot = if ours { BOOT } else { Boot(1) };

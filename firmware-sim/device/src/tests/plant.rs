@@ -26,8 +26,11 @@ fn after_a_boot_the_burner_waits_three_minutes_even_for_hot_water() {
         bench.board.hot_water = hot_water;
         bench.advance(3 * MINUTE_US - 200_000);
         assert!(!burns(&bench));
+        assert_eq!(bench.status().state, BoilerState::Waiting, "it purges");
+        bench.advance(3_500_000);
+        assert!(!burns(&bench), "a purge takes five seconds");
         assert_eq!(bench.status().state, BoilerState::Firing);
-        let Actuators { burner_permille, pump, diverter } = *bench.device.actuators();
+        let Actuators { burner_permille, pump, diverter, .. } = *bench.device.actuators();
         assert!((200..=1_000).contains(&burner_permille) && pump);
         assert_eq!(diverter == Diverter::HotWater, hot_water);
     }
@@ -48,7 +51,7 @@ fn the_burner_holds_the_set_point_with_a_hysteresis_and_rests_between() {
     flow(&mut bench, target - 310);
     bench.advance(2 * MINUTE_US);
     assert!(!burns(&bench), "three minutes of rest");
-    bench.advance(MINUTE_US);
+    bench.advance(MINUTE_US + 6 * SECOND_US);
     assert!(burns(&bench));
     assert_eq!(bench.status().burner_starts, 2);
 }
@@ -74,7 +77,7 @@ fn no_demand_is_obeyed_after_the_overrun_but_frost_and_hot_water_go_before_it() 
 
     none(&mut bench);
     bench.board.hot_water = true;
-    bench.advance(SECOND_US);
+    bench.advance(6 * SECOND_US);
     assert!(burns(&bench) && bench.device.actuators().diverter == Diverter::HotWater);
     bench.board.hot_water = false;
     bench.advance(SECOND_US);

@@ -1,0 +1,381 @@
+//! The burner's sequence: purge, spark, flame. Nothing else opens the gas valve.
+//!
+//! ```text
+//!                    wanted, no flame seen                    5 s
+//!        ┌─────── Off ──────────────────▶ Purging ───────────────────▶ Igniting   gas and spark, at most 5 s
+//!        │         ▲ ▲                     ▲   ▲                        │    │
+//!        │         │ │ not wanted          │   └──── no flame in 5 s ───┘    │ flame
+//!        │         │ └─────────────────────┤         (tries < 3)             ▼
+//!        │         │                       └──────── no flame for 0.5 s ── Burning   gas
+//!        │         │                                 (losses < 3)            │
+//!        │         └──────────────── not wanted, from anywhere ──────────────┘
+//!        │
+//!        └─▶ lockout:  the third try without a flame, for whatever reason it ended        → Ignition
+//!                      the third flame lost within 10 min of burning                      → FlameLoss
+//!                      a flame seen for 10 s although the gas is closed (a leaking valve) → Ignition
+//! ```
+//!
+//! | what | number | why |
+//! |---|---|---|
+//! | purge | 5 s | the fan changes the air of a combustion chamber of this size several times |
+//! | safety time | 5 s | gas without a flame, at most; makers of wall-hung boilers give 3 to 10 s |
+//! | flame failure response | 0.5 s | the gas is closed well within the 1 s of EN 298; a flicker is not a loss |
+//! | tries, losses | 3 | as the makers do: then somebody has to look |
+//!
+//! A try counts as soon as the gas opens, and only a flame clears the count: whoever asks for heat and stops asking
+//! again and again gets no fourth try. The counts are volatile; what they lead to is not ([`crate::memory`]).
+
+use thermowell_wire::line::FaultKind;
+
+const PURGE_US: u64 = 5_000_000;
+const SAFETY_TIME_US: u64 = 5_000_000;
+const FLAME_FAILURE_US: u64 = 500_000;
+const TRIES_MAX: u8 = 3;
+const LOSSES_MAX: u8 = 3;
+/// So long a burner has to burn for its losses to be forgotten.
+const SOUND_US: u64 = 600_000_000;
+/// A flame without gas: an after-burning is over by then.
+const STRAY_US: u64 = 10_000_000;
+
+/// Where the sequence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Everything is closed.
+    Off,
+    /// The fan runs, the gas is closed.
+    Purging { until_us: u64 },
+    /// The gas is open, the spark is on, no flame yet.
+    Igniting { until_us: u64 },
+    /// The gas is open; the flame was seen last at `flame_us`.
+    Burning { flame_us: u64 },
+}
+
+/// The burner's sequence.
+#[derive(Clone, Debug)]
+pub(crate) struct Burner {
+    phase: Phase,
+    tries: u8,
+    losses: u8,
+    /// How long it has burnt since a flame was lost.
+    sound_us: u64,
+    /// Since when a flame is seen without gas.
+    stray_since_us: Option<u64>,
+    /// When the gas was closed; the boot counts as such.
+    off_since_us: u64,
+    stepped_us: u64,
+    ignitions: u32,
+}
+
+impl Burner {
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: Phase::Off,
+            tries: 0,
+            losses: 0,
+            sound_us: 0,
+            stray_since_us: None,
+            off_since_us: 0,
+            stepped_us: 0,
+            ignitions: 0,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether the gas is open.
+    pub(crate) fn has_gas(&self) -> bool {
+        match self.phase {
+            Phase::Igniting { .. } | Phase::Burning { .. } => true,
+            Phase::Off | Phase::Purging { .. } => false,
+        }
+    }
+
+    /// When the gas was closed last; 0 is the boot.
+    pub(crate) fn off_since_us(&self) -> u64 {
+        self.off_since_us
+    }
+
+    /// Flames that were lit since the boot.
+    pub(crate) fn ignitions(&self) -> u32 {
+        self.ignitions
+    }
+
+    /// The gas was closed by somebody else. What stood in the sequence is over, and counts for nothing.
+    pub(crate) fn abandon(&mut self, now_us: u64) {
+        self.close(now_us, Phase::Off);
+    }
+
+    /// Somebody has reset the lockout: the tries begin anew.
+    pub(crate) fn forgive(&mut self) {
+        (self.tries, self.losses, self.sound_us, self.stray_since_us) = (0, 0, 0, None);
+    }
+
+    /// One step. `flame` is None where nobody can say: then nothing starts, and an open gas valve is taken to have no
+    /// flame. Returns why the burner has to be locked out.
+    pub(crate) fn step(&mut self, now_us: u64, wanted: bool, flame: Option<bool>) -> Option<FaultKind> {
+        let passed_us = now_us.saturating_sub(self.stepped_us);
+        self.stepped_us = now_us;
+        if let Some(fault) = self.watch_stray_flame(now_us, flame) {
+            self.close(now_us, Phase::Off);
+            return Some(fault);
+        }
+        match self.phase {
+            Phase::Off if wanted && flame == Some(false) => self.purge(now_us),
+            Phase::Off => {}
+            Phase::Purging { .. } if !wanted || flame != Some(false) => self.phase = Phase::Off,
+            Phase::Purging { until_us } if now_us >= until_us => {
+                self.tries += 1;
+                self.phase = Phase::Igniting { until_us: now_us.saturating_add(SAFETY_TIME_US) };
+            }
+            Phase::Purging { .. } => {}
+            Phase::Igniting { .. } if wanted && flame == Some(true) => {
+                self.tries = 0;
+                self.ignitions += 1;
+                self.phase = Phase::Burning { flame_us: now_us };
+            }
+            Phase::Igniting { until_us } if !wanted || now_us >= until_us => return self.end_try(now_us, wanted),
+            Phase::Igniting { .. } => {}
+            Phase::Burning { .. } if !wanted => self.close(now_us, Phase::Off),
+            Phase::Burning { .. } if flame == Some(true) => self.burn(now_us, passed_us),
+            Phase::Burning { flame_us } if now_us.saturating_sub(flame_us) >= FLAME_FAILURE_US => {
+                return self.lose_flame(now_us);
+            }
+            Phase::Burning { .. } => {}
+        }
+        None
+    }
+
+    fn watch_stray_flame(&mut self, now_us: u64, flame: Option<bool>) -> Option<FaultKind> {
+        if self.has_gas() || flame != Some(true) {
+            self.stray_since_us = None;
+            return None;
+        }
+        let since_us = *self.stray_since_us.get_or_insert(now_us);
+        (now_us.saturating_sub(since_us) >= STRAY_US).then_some(FaultKind::Ignition)
+    }
+
+    fn purge(&mut self, now_us: u64) {
+        self.phase = Phase::Purging { until_us: now_us.saturating_add(PURGE_US) };
+    }
+
+    /// Closes the gas and goes on as `next`.
+    fn close(&mut self, now_us: u64, next: Phase) {
+        if self.has_gas() {
+            self.off_since_us = now_us;
+        }
+        self.phase = next;
+    }
+
+    fn end_try(&mut self, now_us: u64, wanted: bool) -> Option<FaultKind> {
+        self.close(now_us, Phase::Off);
+        if self.tries >= TRIES_MAX {
+            return Some(FaultKind::Ignition);
+        }
+        if wanted {
+            self.purge(now_us);
+        }
+        None
+    }
+
+    fn burn(&mut self, now_us: u64, passed_us: u64) {
+        self.phase = Phase::Burning { flame_us: now_us };
+        self.sound_us = self.sound_us.saturating_add(passed_us);
+        if self.sound_us >= SOUND_US {
+            self.losses = 0;
+        }
+    }
+
+    fn lose_flame(&mut self, now_us: u64) -> Option<FaultKind> {
+        self.close(now_us, Phase::Off);
+        self.sound_us = 0;
+        self.losses += 1;
+        if self.losses >= LOSSES_MAX {
+            return Some(FaultKind::FlameLoss);
+        }
+        self.purge(now_us);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP_US: u64 = 100_000;
+
+    /// A burner that is stepped ten times a second.
+    struct Rig {
+        burner: Burner,
+        now_us: u64,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self { burner: Burner::new(), now_us: 0 }
+        }
+
+        fn step(&mut self, wanted: bool, flame: Option<bool>) -> Option<FaultKind> {
+            self.now_us += STEP_US;
+            self.burner.step(self.now_us, wanted, flame)
+        }
+
+        /// Steps until the phase changes, at most so many tenths of a second; how many it took, and the fault.
+        fn until_change(&mut self, wanted: bool, flame: bool, most: u32) -> (u32, Option<FaultKind>) {
+            let before = core::mem::discriminant(&self.burner.phase());
+            for tenths in 1..=most {
+                let fault = self.step(wanted, Some(flame));
+                if fault.is_some() || core::mem::discriminant(&self.burner.phase()) != before {
+                    return (tenths, fault);
+                }
+            }
+            panic!("still {:?} after {most} steps", self.burner.phase());
+        }
+
+        fn lit() -> Self {
+            let mut rig = Self::new();
+            rig.light();
+            rig
+        }
+
+        fn light(&mut self) {
+            while !matches!(self.burner.phase(), Phase::Igniting { .. }) {
+                assert_eq!(self.step(true, Some(false)), None);
+            }
+            assert_eq!(self.step(true, Some(true)), None);
+            assert!(matches!(self.burner.phase(), Phase::Burning { .. }));
+        }
+    }
+
+    #[test]
+    fn a_flame_takes_a_purge_and_a_spark() {
+        let mut rig = Rig::new();
+        assert_eq!(rig.until_change(true, false, 1), (1, None));
+        assert!(matches!(rig.burner.phase(), Phase::Purging { .. }) && !rig.burner.has_gas());
+        assert_eq!(rig.until_change(true, false, 100), (50, None));
+        assert!(matches!(rig.burner.phase(), Phase::Igniting { .. }) && rig.burner.has_gas());
+        assert_eq!(rig.until_change(true, true, 1), (1, None));
+        assert!(matches!(rig.burner.phase(), Phase::Burning { .. }));
+        assert_eq!(rig.burner.ignitions(), 1);
+        assert_eq!(rig.until_change(false, true, 1), (1, None));
+        assert_eq!((rig.burner.phase(), rig.burner.off_since_us()), (Phase::Off, rig.now_us));
+    }
+
+    #[test]
+    fn the_third_try_without_a_flame_locks_out() {
+        let mut rig = Rig::new();
+        rig.step(true, Some(false));
+        for _ in 0..2 {
+            assert_eq!(rig.until_change(true, false, 100), (50, None), "purged");
+            assert_eq!(rig.until_change(true, false, 100), (50, None), "no longer than the safety time");
+            assert!(matches!(rig.burner.phase(), Phase::Purging { .. }));
+        }
+        assert_eq!(rig.until_change(true, false, 100), (50, None));
+        assert_eq!(rig.until_change(true, false, 100), (50, Some(FaultKind::Ignition)));
+        assert_eq!(rig.burner.phase(), Phase::Off);
+    }
+
+    #[test]
+    fn a_flame_clears_the_tries_and_a_reset_does() {
+        let mut rig = Rig::new();
+        rig.step(true, Some(false));
+        for _ in 0..2 {
+            rig.until_change(true, false, 100);
+            rig.until_change(true, false, 100);
+        }
+        rig.light();
+        assert_eq!(rig.burner.tries, 0);
+        rig.burner.tries = 3;
+        rig.burner.forgive();
+        assert_eq!(rig.burner.tries, 0);
+    }
+
+    #[test]
+    fn who_stops_asking_while_it_ignites_has_had_a_try() {
+        let mut rig = Rig::new();
+        for attempt in 1..=3 {
+            while !rig.burner.has_gas() {
+                assert_eq!(rig.step(true, Some(false)), None);
+            }
+            let fault = rig.step(false, Some(false));
+            assert_eq!(fault, (attempt == 3).then_some(FaultKind::Ignition));
+            assert_eq!(rig.burner.phase(), Phase::Off);
+        }
+    }
+
+    #[test]
+    fn stopping_while_it_purges_costs_nothing() {
+        let mut rig = Rig::new();
+        for _ in 0..10 {
+            rig.step(true, Some(false));
+            assert_eq!(rig.until_change(false, false, 1), (1, None));
+        }
+        assert_eq!((rig.burner.phase(), rig.burner.tries, rig.burner.off_since_us()), (Phase::Off, 0, 0));
+    }
+
+    #[test]
+    fn a_lost_flame_closes_the_gas_and_the_third_locks_out() {
+        let mut rig = Rig::lit();
+        for _ in 0..4 {
+            assert_eq!(rig.step(true, Some(false)), None);
+            assert!(rig.burner.has_gas(), "a flicker");
+        }
+        rig.step(true, Some(true));
+        for loss in 1..=3 {
+            let (tenths, fault) = rig.until_change(true, false, 20);
+            assert_eq!((tenths, fault), (5, (loss == 3).then_some(FaultKind::FlameLoss)));
+            assert!(!rig.burner.has_gas());
+            if loss < 3 {
+                assert!(matches!(rig.burner.phase(), Phase::Purging { .. }), "it purges before it tries again");
+                rig.light();
+            }
+        }
+        assert_eq!(rig.burner.phase(), Phase::Off);
+    }
+
+    #[test]
+    fn ten_minutes_of_burning_forget_the_losses() {
+        for (minutes, forgotten) in [(9, false), (11, true)] {
+            let mut rig = Rig::lit();
+            for _ in 0..2 {
+                rig.until_change(true, false, 20);
+                rig.light();
+            }
+            for _ in 0..minutes * 600 {
+                assert_eq!(rig.step(true, Some(true)), None);
+            }
+            let (_, fault) = rig.until_change(true, false, 20);
+            assert_eq!(fault.is_none(), forgotten, "after {minutes} min");
+        }
+    }
+
+    #[test]
+    fn a_flame_without_gas_holds_the_start_and_then_locks_out() {
+        let mut rig = Rig::new();
+        for _ in 0..99 {
+            assert_eq!(rig.step(true, Some(true)), None);
+            assert_eq!(rig.burner.phase(), Phase::Off);
+        }
+        rig.step(true, Some(false));
+        assert!(matches!(rig.burner.phase(), Phase::Purging { .. }), "an after-burning is over");
+        assert_eq!(rig.step(true, Some(true)), None);
+        assert_eq!(rig.burner.phase(), Phase::Off, "no gas where there is fire");
+        let (tenths, fault) = rig.until_change(true, true, 200);
+        assert_eq!((tenths, fault), (100, Some(FaultKind::Ignition)));
+    }
+
+    #[test]
+    fn where_nobody_sees_the_flame_there_is_none() {
+        let mut rig = Rig::new();
+        for _ in 0..200 {
+            rig.step(true, None);
+            assert_eq!(rig.burner.phase(), Phase::Off);
+        }
+        let mut rig = Rig::lit();
+        for _ in 0..5 {
+            assert_eq!(rig.step(true, None), None);
+        }
+        assert!(!rig.burner.has_gas());
+    }
+}

@@ -1,0 +1,252 @@
+//! What survives a power cut: how often the firmware has started, what has locked it out, who has reset it how often.
+//!
+//! | kept | why |
+//! |---|---|
+//! | boot counter, fault counter | a boot and a fault have one name for ever |
+//! | the lockout | pulling the plug is no reset |
+//! | the minutes of the last 5 resets | at most 5 resets in 15 minutes, whoever asks: the makers' limit |
+//! | the minutes of the last 3 starts | 3 starts in 10 minutes are a lockout: something restarts it in a loop |
+//!
+//! Everything else is volatile on purpose: ignition tries, flame losses, limits that pass by themselves. A start clears
+//! them, and costs a full minimum off time.
+//!
+//! There is no calendar in a boiler, so minutes are those of running time; the time without power does not count, which
+//! errs on the safe side. Minutes are rounded so that a limit never ends early. To spare the memory cells the meter
+//! stands still as soon as nothing is young enough to count: it is written at most [`COUNTING_MIN`] times behind each
+//! start and each reset.
+
+use thermowell_wire::Boot;
+use thermowell_wire::line::{Fault, FaultKind, Refusal};
+
+const MINUTE_US: u64 = 60_000_000;
+/// So many resets …
+const RESETS_MAX: usize = 5;
+/// … within so many minutes are the last.
+const RESETS_MIN: u32 = 15;
+/// The start that makes a loop …
+const STARTS_MAX: usize = 3;
+/// … within so many minutes.
+const STARTS_MIN: u32 = 10;
+/// How long the meter counts behind the last event: until the longest limit is over for certain.
+const COUNTING_MIN: u32 = RESETS_MIN + 2;
+
+/// What the device keeps through a power cut. Whoever drives the device stores it whenever it has changed, and hands it
+/// back at the next start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NonVolatile {
+    /// How often it has started.
+    pub boot_counter: u32,
+    /// How many faults it has had.
+    pub fault_counter: u32,
+    /// What it is locked out by.
+    pub lockout: Option<Fault>,
+    /// Minutes of running time, as long as they matter.
+    pub minutes: u32,
+    /// In which minute the last starts were, the newest first.
+    pub starts: [Option<u32>; STARTS_MAX],
+    /// In which minute the last resets were, the newest first.
+    pub resets: [Option<u32>; RESETS_MAX],
+}
+
+impl NonVolatile {
+    /// Counts a start and names it. `random` is of the hardware's generator.
+    #[must_use = "the boot belongs to exactly one start"]
+    pub fn start(&mut self, random: u32) -> Boot {
+        self.boot_counter = self.boot_counter.saturating_add(1);
+        let boot = Boot::new(self.boot_counter, random);
+        let minutes = self.minutes;
+        remember(&mut self.starts, minutes);
+        if self.is_crowded(&self.starts, STARTS_MIN) {
+            self.lock(FaultKind::BootLoop, boot);
+        }
+        boot
+    }
+
+    /// Names a fault that occurs now.
+    pub(crate) fn occurrence(&mut self, kind: FaultKind, boot: Boot) -> Fault {
+        self.fault_counter = self.fault_counter.saturating_add(1);
+        Fault { boot, counter: self.fault_counter, kind, lockout: false }
+    }
+
+    /// Locks the burner. Where it is locked already, the first cause stands.
+    pub(crate) fn lock(&mut self, kind: FaultKind, boot: Boot) {
+        if self.lockout.is_none() {
+            let fault = self.occurrence(kind, boot);
+            self.lockout = Some(Fault { lockout: true, ..fault });
+        }
+    }
+
+    /// Ends the lockout that `counter` names, asked for from afar.
+    pub(crate) fn reset_remotely(&mut self, counter: u32) -> Result<(), Refusal> {
+        match self.lockout {
+            Some(fault) if fault.counter == counter && is_local_only(fault.kind) => Err(Refusal::LocalOnly),
+            Some(fault) if fault.counter == counter => self.reset(),
+            None | Some(_) => Err(Refusal::NoSuchFault),
+        }
+    }
+
+    /// Ends the lockout that stands, whatever it is: somebody is at the boiler.
+    pub(crate) fn reset(&mut self) -> Result<(), Refusal> {
+        if self.lockout.is_none() {
+            return Err(Refusal::NoSuchFault);
+        }
+        if self.is_crowded(&self.resets, RESETS_MIN) {
+            return Err(Refusal::TooMany);
+        }
+        let minutes = self.minutes;
+        remember(&mut self.resets, minutes);
+        self.lockout = None;
+        // Who has been told of the loop and has ended it may switch the boiler off and on once more.
+        self.starts = [None; STARTS_MAX];
+        Ok(())
+    }
+
+    /// Counts a minute of running time, where one still matters.
+    fn count_minute(&mut self) {
+        let newest = [self.starts[0], self.resets[0]].into_iter().flatten().max();
+        if newest.is_some_and(|minute| self.minutes.saturating_sub(minute) < COUNTING_MIN) {
+            self.minutes = self.minutes.saturating_add(1);
+        }
+    }
+
+    /// Whether `events` is full of what may lie within the last `limit_min`. Both ends are cut to whole minutes, so that
+    /// a difference of exactly the limit may still lie within it.
+    fn is_crowded(&self, events: &[Option<u32>], limit_min: u32) -> bool {
+        let oldest = events.last().copied().flatten();
+        oldest.is_some_and(|minute| self.minutes.saturating_sub(minute) <= limit_min)
+    }
+}
+
+/// The makers leave these to somebody who looks at the boiler first: too hot, two sensors that disagree, and a rise that
+/// only a boiler without water has.
+fn is_local_only(kind: FaultKind) -> bool {
+    match kind {
+        FaultKind::Overheat | FaultKind::SensorMismatch | FaultKind::Pump => true,
+        FaultKind::Sensor
+        | FaultKind::Ignition
+        | FaultKind::FlameLoss
+        | FaultKind::LowPressure
+        | FaultKind::BootLoop => false,
+    }
+}
+
+fn remember(events: &mut [Option<u32>], minute: u32) {
+    events.rotate_right(1);
+    events[0] = Some(minute);
+}
+
+/// The memory and the clock that its minutes are counted by.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub(crate) kept: NonVolatile,
+    minute_due_us: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(kept: NonVolatile) -> Self {
+        Self { kept, minute_due_us: MINUTE_US }
+    }
+
+    pub(crate) fn step(&mut self, now_us: u64) {
+        while now_us >= self.minute_due_us {
+            self.minute_due_us += MINUTE_US;
+            self.kept.count_minute();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs from a start for `minutes`.
+    fn run(kept: &mut NonVolatile, minutes: u64) {
+        let mut memory = Memory::new(*kept);
+        memory.step(minutes * MINUTE_US);
+        *kept = memory.kept;
+    }
+
+    fn start(kept: &mut NonVolatile) -> Boot {
+        kept.start(0)
+    }
+
+    fn kinds(kept: &NonVolatile) -> Option<FaultKind> {
+        kept.lockout.map(|fault| fault.kind)
+    }
+
+    #[test]
+    fn boots_are_counted_and_named() {
+        let mut kept = NonVolatile::default();
+        assert_eq!(kept.start(7), Boot::new(1, 7));
+        assert_eq!(kept.start(7), Boot::new(2, 7));
+    }
+
+    #[test]
+    fn three_starts_in_ten_minutes_are_a_lockout_that_outlives_them() {
+        for (between_min, locked) in [(0, true), (4, true), (5, true), (6, false), (600, false)] {
+            let mut kept = NonVolatile::default();
+            for _ in 0..2 {
+                start(&mut kept);
+                run(&mut kept, between_min);
+                assert_eq!(kinds(&kept), None);
+            }
+            let third = kept.start(0);
+            assert_eq!(kept.lockout.is_some(), locked, "{between_min} min between the starts");
+            if let Some(fault) = kept.lockout {
+                assert_eq!((fault.kind, fault.boot, fault.lockout), (FaultKind::BootLoop, third, true));
+                run(&mut kept, 60);
+                start(&mut kept);
+                assert_eq!(kept.lockout, Some(fault), "neither time nor another start ends it");
+            }
+        }
+    }
+
+    #[test]
+    fn five_resets_in_fifteen_minutes_are_the_last_and_a_power_cut_does_not_forget_them() {
+        let mut kept = NonVolatile::default();
+        let boot = kept.start(0);
+        run(&mut kept, 100);
+        for counter in 1..=5 {
+            kept.lock(FaultKind::Ignition, boot);
+            assert_eq!(kept.reset_remotely(counter), Ok(()));
+        }
+        kept.lock(FaultKind::Ignition, boot);
+        assert_eq!(kept.reset_remotely(6), Err(Refusal::TooMany));
+        assert_eq!(kept.reset(), Err(Refusal::TooMany), "at the boiler neither");
+        run(&mut kept, 8);
+        start(&mut kept);
+        run(&mut kept, 7);
+        assert_eq!(kept.reset_remotely(6), Err(Refusal::TooMany), "these may still be the last 15 minutes");
+        run(&mut kept, 1);
+        assert_eq!(kept.reset_remotely(6), Ok(()));
+        assert_eq!(kinds(&kept), None);
+    }
+
+    #[test]
+    fn a_reset_names_its_occurrence_and_some_need_somebody_at_the_boiler() {
+        let mut kept = NonVolatile::default();
+        let boot = kept.start(0);
+        assert_eq!(kept.reset_remotely(0), Err(Refusal::NoSuchFault));
+        assert_eq!(kept.reset(), Err(Refusal::NoSuchFault));
+        for kind in [FaultKind::Overheat, FaultKind::SensorMismatch, FaultKind::Pump] {
+            kept.lock(kind, boot);
+            let counter = kept.fault_counter;
+            kept.lock(FaultKind::FlameLoss, boot);
+            assert_eq!((kinds(&kept), kept.fault_counter), (Some(kind), counter), "the first cause stands");
+            assert_eq!(kept.reset_remotely(counter - 1), Err(Refusal::NoSuchFault));
+            assert_eq!(kept.reset_remotely(counter), Err(Refusal::LocalOnly));
+            assert_eq!(kept.reset(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_memory_is_not_worn_out_by_time() {
+        let mut kept = NonVolatile::default();
+        start(&mut kept);
+        run(&mut kept, 1_000_000);
+        assert_eq!(kept.minutes, COUNTING_MIN);
+        start(&mut kept);
+        run(&mut kept, 1_000_000);
+        assert_eq!(kept.minutes, 2 * COUNTING_MIN);
+    }
+}
