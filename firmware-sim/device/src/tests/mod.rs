@@ -3,6 +3,7 @@
 mod leases;
 mod line;
 mod plant;
+mod safety;
 
 use std::collections::BTreeSet;
 use std::vec;
