@@ -54,7 +54,7 @@ impl Bench {
     #[must_use]
     pub fn with(scenario: &BoilerScenario, config: Config) -> Self {
         let period_us = u32::try_from(STEP_US).expect("100 ms are a u32 of microseconds");
-        let config = Config { period_us, catch_up_slots: u64::MAX, simulated: true, ..config };
+        let config = Config { period_us, catch_up_slots: u64::MAX, simulated: true, ..scenario.firmware(config) };
         let boot = NonVolatile::default().start(0);
         let device = Device::new(config, boot, [Reading::default(); RING]);
         let mut bench = Self { device, board: BenchBoard(PlantSource::new(scenario)), now_us: 0, n: 0 };

@@ -71,7 +71,11 @@ impl Boiler {
         faults.reverse();
         Self {
             id,
-            config: device,
+            config: match source {
+                Source::Plant(_) => scenario.firmware(device),
+                // One temperature was recorded, and no second one beside it.
+                Source::Replay(_) => device,
+            },
             seed: scenario.seed_of("boot"),
             drift_ppb: parts_per_billion(scenario.device.drift_ppm),
             ring,

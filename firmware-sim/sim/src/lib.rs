@@ -21,6 +21,7 @@ pub mod console;
 pub mod line;
 pub mod plant;
 pub mod port;
+pub mod proof;
 pub mod replay;
 pub mod scenario;
 pub mod sensor;

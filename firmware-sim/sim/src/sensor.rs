@@ -38,6 +38,8 @@ pub struct SensorConfig {
     pub short: Vec<Outage>,
     /// The converter repeats its last count.
     pub stuck: Vec<Outage>,
+    /// The converter gives one temperature, whatever the water has.
+    pub stuck_at: Vec<StuckAt>,
     /// The sensor reads too warm or too cold.
     pub offset: Vec<Offset>,
 }
@@ -50,6 +52,7 @@ impl Default for SensorConfig {
             open: Vec::new(),
             short: Vec::new(),
             stuck: Vec::new(),
+            stuck_at: Vec::new(),
             offset: Vec::new(),
         }
     }
@@ -65,6 +68,21 @@ pub struct Outage {
     /// How long it lasts.
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
+}
+
+/// A sensor that is stuck at a temperature.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StuckAt {
+    /// When it begins, since the start of the simulation.
+    #[serde(deserialize_with = "quantity::offset")]
+    pub at: Duration,
+    /// How long it lasts.
+    #[serde(rename = "for", deserialize_with = "quantity::span")]
+    pub length: Duration,
+    /// What it reads in °C, −20 to 120.
+    #[serde(deserialize_with = "quantity::within::<_, -20, 120>")]
+    pub celsius: f64,
 }
 
 /// A sensor that is off, and may drift.
@@ -113,6 +131,7 @@ enum Fault {
     Open,
     Short,
     Stuck,
+    StuckAt { count: u16 },
     Offset { kelvin: f64, kelvin_per_us: f64 },
 }
 
@@ -177,7 +196,7 @@ impl Sensor {
                     Fault::Offset { kelvin, kelvin_per_us } => {
                         offset_k += kelvin + kelvin_per_us * (t_us - window.from_us) as f64;
                     }
-                    Fault::Open | Fault::Short | Fault::Stuck => broken = Some(window.fault),
+                    Fault::Open | Fault::Short | Fault::Stuck | Fault::StuckAt { .. } => broken = Some(window.fault),
                 }
             }
         }
@@ -185,6 +204,7 @@ impl Sensor {
             Some(Fault::Open) => FULL_SCALE,
             Some(Fault::Short) => 0,
             Some(Fault::Stuck) => self.count,
+            Some(Fault::StuckAt { count }) => count,
             Some(Fault::Offset { .. }) | None => quantise(divider(pocket_c + offset_k) + noise),
         };
         self.table[usize::from(self.count)]
@@ -221,6 +241,8 @@ fn windows(config: &SensorConfig) -> Vec<Window> {
     let mut all = outages(&config.open, Fault::Open);
     all.extend(outages(&config.short, Fault::Short));
     all.extend(outages(&config.stuck, Fault::Stuck));
+    let stuck = config.stuck_at.iter();
+    all.extend(stuck.map(|it| window(it.at, it.length, Fault::StuckAt { count: quantise(divider(it.celsius)) })));
     all.extend(offsets);
     all
 }

@@ -1,12 +1,12 @@
 //! What the firmware's inputs are connected to.
 
-use thermowell_device::{Actuators, Diverter, Inputs, Measured};
-use thermowell_wire::CentiCelsius;
+use thermowell_device::{Actuators, Diverter, Inputs, Measured, Panel};
+use thermowell_wire::{CentiCelsius, Quality};
 
 use crate::plant::{self, Plant, Signals};
 use crate::replay::{Played, Replay};
-use crate::scenario::BoilerScenario;
-use crate::sensor::Sensor;
+use crate::scenario::{BoilerScenario, Hand};
+use crate::sensor::{Sensor, SensorConfig};
 
 /// Where readings come from. Time is simulated microseconds since the epoch and only goes forward.
 #[derive(Debug)]
@@ -22,6 +22,9 @@ pub enum Source {
 pub struct PlantSource {
     plant: Plant,
     sensor: Sensor,
+    /// In the same pocket, and never broken.
+    second: Sensor,
+    hands: Vec<Hand>,
     signals: Signals,
 }
 
@@ -71,7 +74,10 @@ impl PlantSource {
         let plant = Plant::new(&scenario.plant, scenario.seed_of("plant"));
         let signals = plant.signals();
         let sensor = Sensor::new(&scenario.sensor, scenario.seed_of("sensor"));
-        Self { plant, sensor, signals }
+        let SensorConfig { pocket_lag, noise_counts, .. } = scenario.sensor;
+        let sound = SensorConfig { pocket_lag, noise_counts, ..SensorConfig::default() };
+        let second = Sensor::new(&sound, scenario.seed_of("second sensor"));
+        Self { plant, sensor, second, hands: scenario.device.hands.clone(), signals }
     }
 
     /// The plant, as nobody in it can see it.
@@ -91,13 +97,18 @@ impl PlantSource {
     /// The slow inputs at `t_us`, after `actuators` until then.
     pub fn inputs(&mut self, t_us: u64, actuators: &Actuators) -> Inputs {
         self.advance(t_us, actuators);
-        let Signals { return_c, room_c, outdoor_c, pressure_bar, .. } = self.signals;
+        let Signals { flow_c, return_c, room_c, outdoor_c, pressure_bar, water_moves, .. } = self.signals;
+        let (second, quality) = self.second.sample(t_us, flow_c);
+        let hand = self.hands.iter().find(|hand| (hand.from_us..hand.until_us).contains(&t_us));
         Inputs {
             return_temperature: Some(CentiCelsius::from_celsius(return_c)),
             room: Some(CentiCelsius::from_celsius(room_c)),
             outdoor: Some(CentiCelsius::from_celsius(outdoor_c)),
             pressure_mbar: millibar(pressure_bar),
-            ..Inputs::default()
+            second_flow: (quality == Quality::Ok).then_some(second),
+            water_moves: Some(water_moves),
+            panel: hand.map_or(Panel::Automatic, |hand| hand.panel),
+            reset_pressed: false,
         }
     }
 

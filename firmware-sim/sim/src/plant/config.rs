@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::HotWaterConfig;
+use super::{HotWaterConfig, TroubleConfig};
 use crate::{scenario::quantity, weather::WeatherConfig};
 
 /// Everything about a plant but its seed.
@@ -20,6 +20,8 @@ pub struct PlantConfig {
     pub weather: WeatherConfig,
     /// The hot water in it.
     pub hot_water: HotWaterConfig,
+    /// What goes wrong in it.
+    pub trouble: TroubleConfig,
 }
 
 /// Boiler, pipes and radiators.

@@ -14,17 +14,23 @@
 //!
 //! The plant obeys the firmware's [`Actuators`] and nothing else, with two exceptions, both hardware in a real boiler:
 //! the limiter (EN 14597) closes the gas at 110 °C for good, and the pump slows down where the water would change the
-//! body faster than the burner at full power could. Ignition, minimum off time and overrun are the firmware's business.
+//! body faster than the burner at full power could. Ignition, minimum off time and overrun are the firmware's business:
+//! gas that is opened burns at the next step, unless a scenario lets it not.
 //!
 //! Time is simulated time since the start, in microseconds. Nothing here reads a clock.
 
 mod config;
 mod tap;
+mod trouble;
 
-use self::tap::Tap;
 pub use self::{
     config::{HeatingConfig, HouseConfig, PlantConfig},
     tap::{DrawConfig, HotWaterConfig},
+    trouble::{Ailment, TroubleConfig},
+};
+use self::{
+    tap::Tap,
+    trouble::{Trouble, Troubles},
 };
 use crate::{
     scenario::quantity,
@@ -74,6 +80,8 @@ pub struct Signals {
     pub modulation: f64,
     /// The hardware limiter has closed the gas.
     pub limited: bool,
+    /// The pump moves water.
+    pub water_moves: bool,
 }
 
 /// Where the energy went since the start, in joules. Gas is counted by its upper heating value, so that losses of a
@@ -188,6 +196,8 @@ pub struct Plant {
     k: Constants,
     weather: Weather,
     tap: Tap,
+    troubles: Troubles,
+    trouble: Trouble,
     now_us: u64,
     nodes: Nodes,
     sky: Sky,
@@ -196,6 +206,7 @@ pub struct Plant {
     /// Share of the full power, 0 without a flame.
     modulation: f64,
     limited: bool,
+    water_moves: bool,
     account: Account,
 }
 
@@ -207,6 +218,7 @@ impl Plant {
         let starts_at_us = quantity::micros(config.starts_at);
         // Two streams from one seed: the golden ratio is the usual way to a second, unrelated one.
         let mut weather = Weather::new(&config.weather, starts_at_us, seed);
+        let troubles = Troubles::new(&config.trouble);
         let mut tap = Tap::new(&config.hot_water, starts_at_us, seed ^ 0x9e37_79b9_7f4a_7c15);
         Self {
             k: Constants::new(config),
@@ -214,6 +226,8 @@ impl Plant {
             draw: tap.flow_at(0),
             weather,
             tap,
+            trouble: troubles.at(0),
+            troubles,
             now_us: 0,
             nodes: Nodes {
                 body: water,
@@ -226,6 +240,7 @@ impl Plant {
             },
             modulation: 0.0,
             limited: false,
+            water_moves: false,
             account: Account::default(),
         }
     }
@@ -238,6 +253,7 @@ impl Plant {
             self.now_us += STEP_US;
             self.sky = self.weather.at(self.now_us);
             self.draw = self.tap.flow_at(self.now_us);
+            self.trouble = self.troubles.at(self.now_us);
         }
     }
 
@@ -252,11 +268,12 @@ impl Plant {
             return_c: nodes.inlet,
             room_c: nodes.room,
             outdoor_c: self.sky.outdoor_c,
-            pressure_bar: (self.k.pressure_bar + BAR_PER_K * (heating_c - 20.0)).max(0.0),
+            pressure_bar: (self.k.pressure_bar + BAR_PER_K * (heating_c - 20.0) - self.trouble.lost_bar).max(0.0),
             hot_water: self.draw > 0.0,
             flame: self.modulation > 0.0,
             modulation: self.modulation,
             limited: self.limited,
+            water_moves: self.water_moves,
         }
     }
 
@@ -280,6 +297,7 @@ impl Plant {
 
     fn step(&mut self, actuators: &Actuators) {
         let burner_w = self.burn(actuators.burner);
+        let trouble = self.trouble;
         let k = &self.k;
         let old = self.nodes;
         let mut new = old;
@@ -309,16 +327,20 @@ impl Plant {
 
         // The pump.
         let direct_w = burner_w - body_loss_w;
-        let flow = if actuators.pump { pump_w_per_k(k, direct_w, old.body - old.inlet) } else { 0.0 };
+        self.water_moves = actuators.pump && !trouble.pump;
+        let flow = if self.water_moves { pump_w_per_k(k, direct_w, old.body - old.inlet) } else { 0.0 };
         let pumped_w = flow * (old.body - old.inlet);
-        let tap_w = match actuators.diverter {
+        let tap_w = match trouble.diverter.unwrap_or(actuators.diverter) {
             Diverter::Heating => {
                 let [r1, r2, r3] = old.radiators;
+                // What the valves do not let through goes straight back.
+                let (through, past) = (flow * trouble.radiators, flow * (1.0 - trouble.radiators));
                 new.supply += flow * (old.body - old.supply) * STEP_S / k.pipe_j_per_k;
-                new.radiators[0] += flow * (old.supply - r1) * STEP_S / k.radiator_j_per_k;
-                new.radiators[1] += flow * (r1 - r2) * STEP_S / k.radiator_j_per_k;
-                new.radiators[2] += flow * (r2 - r3) * STEP_S / k.radiator_j_per_k;
-                new.back += flow * (r3 - old.back) * STEP_S / k.pipe_j_per_k;
+                new.radiators[0] += through * (old.supply - r1) * STEP_S / k.radiator_j_per_k;
+                new.radiators[1] += through * (r1 - r2) * STEP_S / k.radiator_j_per_k;
+                new.radiators[2] += through * (r2 - r3) * STEP_S / k.radiator_j_per_k;
+                let to_back_w = through * (r3 - old.back) + past * (old.supply - old.back);
+                new.back += to_back_w * STEP_S / k.pipe_j_per_k;
                 new.inlet += flow * (old.back - old.inlet) * STEP_S / k.inlet_j_per_k;
                 0.0
             }
@@ -332,7 +354,7 @@ impl Plant {
         new.body += (direct_w - pumped_w) * STEP_S / k.body_j_per_k;
 
         // The house. Transmission leaves from the room node, so that at rest the loss is exactly W/K × difference.
-        let outdoors_w = k.outdoors_w_per_k * (old.room - self.sky.outdoor_c);
+        let outdoors_w = (k.outdoors_w_per_k + trouble.window_w_per_k) * (old.room - self.sky.outdoor_c);
         let coupled_w = k.coupling_w_per_k * (old.room - old.mass);
         new.room += (to_room_w - outdoors_w - coupled_w) * STEP_S / k.room_j_per_k;
         new.mass += coupled_w * STEP_S / k.mass_j_per_k;
@@ -350,7 +372,7 @@ impl Plant {
     /// Moves the burner towards what is asked and returns the heat to the water in W.
     fn burn(&mut self, asked: f64) -> f64 {
         self.limited |= self.nodes.body >= LIMITER_C;
-        self.modulation = if self.limited || asked.is_nan() || asked <= 0.0 {
+        self.modulation = if self.limited || self.trouble.flame || asked.is_nan() || asked <= 0.0 {
             0.0
         } else if self.modulation == 0.0 {
             self.k.minimum

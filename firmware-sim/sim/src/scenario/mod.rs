@@ -11,6 +11,8 @@
 //! This module says what happens when. The sensor faults are carried out by [`crate::sensor`], the faults of line and
 //! device by whoever moves their bytes.
 
+mod hardware;
+mod must;
 pub(crate) mod quantity;
 
 use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf, time::Duration};
@@ -18,9 +20,12 @@ use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf, time::Durati
 use serde::Deserialize;
 use thermowell_wire::BoilerId;
 
+pub use self::hardware::Hand;
+use self::hardware::HandTable;
+pub use self::must::{FaultName, Must, When};
 pub use crate::sensor::Outage;
 use crate::{
-    plant::{HeatingConfig, HotWaterConfig, HouseConfig, PlantConfig},
+    plant::{HeatingConfig, HotWaterConfig, HouseConfig, PlantConfig, TroubleConfig},
     sensor::SensorConfig,
     weather::WeatherConfig,
 };
@@ -112,6 +117,10 @@ pub struct DeviceScenario {
     pub drift_ppm: f64,
     /// What goes wrong, by time, none overlapping.
     pub faults: Vec<DeviceFault>,
+    /// How many kelvin below the target the burner starts, instead of the firmware's own.
+    pub start_below_k: Option<f64>,
+    /// What is set by hand, the earlier first.
+    pub hands: Vec<Hand>,
 }
 
 /// One thing that goes wrong with the device.
@@ -235,6 +244,12 @@ impl Scenario {
         Self { seed, ..self }
     }
 
+    /// What must be seen when it is played.
+    #[must_use]
+    pub fn musts(&self) -> &[Must] {
+        &self.common.must
+    }
+
     /// The boilers that the scenario names, so that a name that no boiler has can be refused.
     pub fn named(&self) -> impl Iterator<Item = &BoilerId> {
         self.boilers.keys()
@@ -252,9 +267,10 @@ impl Scenario {
                 house: tables.house.clone(),
                 weather: tables.weather.clone(),
                 hot_water: tables.hot_water.clone(),
+                trouble: tables.trouble.clone(),
             },
             sensor: tables.sensor.clone(),
-            device: DeviceScenario { drift_ppm: tables.device.drift_ppm, faults: tables.device.faults() },
+            device: tables.device.scenario(),
             line: LineScenario { faults: tables.line.faults() },
         }
     }
@@ -285,6 +301,8 @@ struct Tables {
     sensor: SensorConfig,
     device: DeviceTable,
     line: LineTable,
+    trouble: TroubleConfig,
+    must: Vec<Must>,
     boiler: BTreeMap<String, Tables>,
 }
 
@@ -300,6 +318,8 @@ impl Default for Tables {
             sensor: SensorConfig::default(),
             device: DeviceTable::default(),
             line: LineTable::default(),
+            trouble: TroubleConfig::default(),
+            must: Vec::new(),
             boiler: BTreeMap::new(),
         }
     }
@@ -310,11 +330,21 @@ impl Default for Tables {
 struct DeviceTable {
     #[serde(deserialize_with = "quantity::within::<_, -500, 500>")]
     drift_ppm: f64,
+    #[serde(deserialize_with = "quantity::perhaps::<_, 1, 30>")]
+    start_below_k: Option<f64>,
+    panel: Vec<HandTable>,
     reboot: Vec<Outage>,
     missed: Vec<Outage>,
 }
 
 impl DeviceTable {
+    fn scenario(&self) -> DeviceScenario {
+        let mut hands: Vec<Hand> = self.panel.iter().map(HandTable::hand).collect();
+        hands.sort_by_key(|hand| hand.from_us);
+        let Self { drift_ppm, start_below_k, .. } = *self;
+        DeviceScenario { drift_ppm, faults: self.faults(), start_below_k, hands }
+    }
+
     fn faults(&self) -> Vec<DeviceFault> {
         let fault = |outage: &Outage, kind| {
             let (from_us, until_us) = outage.window_us();

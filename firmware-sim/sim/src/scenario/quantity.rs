@@ -25,6 +25,14 @@ where
     }
 }
 
+/// Reads a number that need not be there.
+pub(crate) fn perhaps<'de, D, const LOW: i32, const HIGH: i32>(deserializer: D) -> Result<Option<f64>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    within::<D, LOW, HIGH>(deserializer).map(Some)
+}
+
 /// Reads a point in time or a length that may be zero: `"1h30m"`, `"45 s"`, `"0 s"`.
 pub(crate) fn offset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;

@@ -1,0 +1,124 @@
+//! What goes wrong in the plant, as a scenario names it.
+//!
+//! ```toml
+//! [[trouble.pump]]        # it runs and moves no water
+//! [[trouble.flame]]       # what burns goes out, and nothing lights
+//! [[trouble.diverter]]    # it does not leave its place; at_hot_water = true: that of the hot water
+//! [[trouble.valves]]      # radiator valves close; percent = 95: that much of the water goes through a bypass
+//! [[trouble.window]]      # a window is open; w_per_k = 300: that much more ventilation
+//! [[trouble.leak]]        # water is lost; bar_per_hour = 2; what is lost stays lost
+//! ```
+//! Each from `at`, for `for`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Diverter;
+use crate::scenario::{quantity, window_us};
+
+/// All that goes wrong in a plant.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TroubleConfig {
+    /// The pump moves no water.
+    pub pump: Vec<Ailment>,
+    /// There is no flame.
+    pub flame: Vec<Ailment>,
+    /// The diverter is stuck.
+    pub diverter: Vec<Ailment>,
+    /// Radiator valves are closed.
+    pub valves: Vec<Ailment>,
+    /// A window is open.
+    pub window: Vec<Ailment>,
+    /// Water is lost.
+    pub leak: Vec<Ailment>,
+}
+
+/// One thing that goes wrong: when, for how long, and how much, where that has a meaning.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ailment {
+    /// When it begins, since the start of the simulation.
+    #[serde(deserialize_with = "quantity::offset")]
+    pub at: Duration,
+    /// How long it lasts.
+    #[serde(rename = "for", deserialize_with = "quantity::span")]
+    pub length: Duration,
+    /// Of a diverter: it is stuck at the hot water, instead of at the heating.
+    #[serde(default)]
+    pub at_hot_water: bool,
+    /// Of valves: how much of the water no longer goes through the radiators, 0 to 100.
+    #[serde(default, deserialize_with = "quantity::within::<_, 0, 100>")]
+    pub percent: f64,
+    /// Of a window: additional ventilation, 0 to 10,000.
+    #[serde(default, deserialize_with = "quantity::within::<_, 0, 10_000>")]
+    pub w_per_k: f64,
+    /// Of a leak: how fast the pressure falls, 0 to 100.
+    #[serde(default, deserialize_with = "quantity::within::<_, 0, 100>")]
+    pub bar_per_hour: f64,
+}
+
+impl Ailment {
+    fn holds(&self, t_us: u64) -> bool {
+        let (from_us, until_us) = window_us(self.at, self.length);
+        (from_us..until_us).contains(&t_us)
+    }
+
+    fn lost_bar(&self, t_us: u64) -> f64 {
+        let (from_us, until_us) = window_us(self.at, self.length);
+        let leaked_us = t_us.min(until_us).saturating_sub(from_us);
+        self.bar_per_hour * leaked_us as f64 / 3.6e9
+    }
+}
+
+/// What is wrong at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Trouble {
+    pub(super) pump: bool,
+    pub(super) flame: bool,
+    pub(super) diverter: Option<Diverter>,
+    /// Share of the water that goes through the radiators.
+    pub(super) radiators: f64,
+    pub(super) window_w_per_k: f64,
+    pub(super) lost_bar: f64,
+}
+
+impl Trouble {
+    const NONE: Self =
+        Self { pump: false, flame: false, diverter: None, radiators: 1.0, window_w_per_k: 0.0, lost_bar: 0.0 };
+}
+
+/// What goes wrong, by time.
+#[derive(Clone, Debug)]
+pub(super) struct Troubles {
+    config: TroubleConfig,
+    /// Nothing is wrong before.
+    from_us: u64,
+}
+
+impl Troubles {
+    pub(super) fn new(config: &TroubleConfig) -> Self {
+        let TroubleConfig { pump, flame, diverter, valves, window, leak } = config;
+        let all = [pump, flame, diverter, valves, window, leak].into_iter().flatten();
+        let from_us = all.map(|it| window_us(it.at, it.length).0).min().unwrap_or(u64::MAX);
+        Self { config: config.clone(), from_us }
+    }
+
+    pub(super) fn at(&self, t_us: u64) -> Trouble {
+        if t_us < self.from_us {
+            return Trouble::NONE;
+        }
+        let now = |list: &'_ [Ailment]| list.iter().find(|it| it.holds(t_us)).cloned();
+        let any = |list: &[Ailment]| list.iter().any(|it| it.holds(t_us));
+        let TroubleConfig { pump, flame, diverter, valves, window, leak } = &self.config;
+        Trouble {
+            pump: any(pump),
+            flame: any(flame),
+            diverter: now(diverter).map(|it| if it.at_hot_water { Diverter::HotWater } else { Diverter::Heating }),
+            radiators: now(valves).map_or(1.0, |it| 1.0 - it.percent / 100.0),
+            window_w_per_k: now(window).map_or(0.0, |it| it.w_per_k),
+            lost_bar: leak.iter().map(|it| it.lost_bar(t_us)).sum(),
+        }
+    }
+}

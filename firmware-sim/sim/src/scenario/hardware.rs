@@ -1,0 +1,57 @@
+//! What a scenario says about the firmware's surroundings: its installer's settings, and hands at its panel.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use thermowell_device::{Config, Panel};
+use thermowell_wire::CentiCelsius;
+
+use super::{BoilerScenario, quantity, window_us};
+
+/// Somebody sets the boiler by hand, and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hand {
+    /// From when on, in µs of simulated time since the start.
+    pub from_us: u64,
+    /// Until when.
+    pub until_us: u64,
+    /// What is set.
+    pub panel: Panel,
+}
+
+impl BoilerScenario {
+    /// The firmware's configuration for this boiler: `base`, with what its plant and its installer say. A simulated
+    /// plant has two flow sensors in one pocket.
+    #[must_use]
+    pub fn firmware(&self, base: Config) -> Config {
+        let start_below =
+            self.device.start_below_k.map_or(base.start_below, |kelvin| CentiCelsius::from_celsius(kelvin).0);
+        let burner_permille_min = permille(self.plant.heating.minimum_percent);
+        Config { start_below, burner_permille_min, second_sensor: true, ..base }
+    }
+}
+
+/// `[[device.panel]]`: without `flow_c` the heating is switched off.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HandTable {
+    #[serde(deserialize_with = "quantity::offset")]
+    at: Duration,
+    #[serde(rename = "for", deserialize_with = "quantity::span")]
+    length: Duration,
+    #[serde(default, deserialize_with = "quantity::perhaps::<_, 5, 95>")]
+    flow_c: Option<f64>,
+}
+
+impl HandTable {
+    pub(super) fn hand(&self) -> Hand {
+        let (from_us, until_us) = window_us(self.at, self.length);
+        let panel = self.flow_c.map_or(Panel::Off, |flow| Panel::Flow(CentiCelsius::from_celsius(flow)));
+        Hand { from_us, until_us, panel }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float to integer `as` saturates")]
+fn permille(percent: f64) -> u16 {
+    (percent * 10.0 + 0.5) as u16
+}

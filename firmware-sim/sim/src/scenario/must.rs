@@ -1,0 +1,86 @@
+//! What must be seen when a scenario is played: assertions that stand in its own file.
+//!
+//! ```toml
+//! [[must]]
+//! what = "the burner is locked out, and stays so although the gas is back"
+//! from = "1h2m"
+//! until = "3h"
+//! when = "always"                 # or once, or never; always, where it is not said
+//! state = "lockout"               # what the boiler says about itself: state, fault ("none"), lockout, burner, pump
+//! fault = "ignition"
+//! flow_c = [10, 40]               # what is true: flow_c, return_c, room_c; what is read: reading_c
+//! starts = [0, 0]                 # burner starts between from and until; counted at the end, whatever `when` is
+//! ```
+//! All that is named in one table must hold together. [`crate::proof`] plays and judges them.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use thermowell_wire::line::{BoilerState, FaultKind};
+
+use super::quantity;
+
+/// Something that must be seen.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Must {
+    /// In words.
+    pub what: String,
+    /// From when on, since the start.
+    #[serde(default, deserialize_with = "quantity::offset")]
+    pub from: Duration,
+    /// Until when.
+    #[serde(deserialize_with = "quantity::span")]
+    pub until: Duration,
+    /// How often.
+    #[serde(default)]
+    pub when: When,
+    /// What the boiler is doing.
+    pub state: Option<BoilerState>,
+    /// The fault that stands.
+    pub fault: Option<FaultName>,
+    /// The fault needs a reset.
+    pub lockout: Option<bool>,
+    /// The gas is open.
+    pub burner: Option<bool>,
+    /// The pump is commanded.
+    pub pump: Option<bool>,
+    /// The water in the boiler, in °C, from and to.
+    pub flow_c: Option<[f64; 2]>,
+    /// The water that comes back.
+    pub return_c: Option<[f64; 2]>,
+    /// The rooms.
+    pub room_c: Option<[f64; 2]>,
+    /// What the flow sensor reads; a broken one reads nothing, which is in no range.
+    pub reading_c: Option<[f64; 2]>,
+    /// How often the burner starts.
+    pub starts: Option<[u32; 2]>,
+}
+
+/// How often something must be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// All the time.
+    #[default]
+    Always,
+    /// At some time.
+    Once,
+    /// At no time.
+    Never,
+}
+
+/// A fault, or that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultName(pub Option<FaultKind>);
+
+impl<'de> Deserialize<'de> for FaultName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::IntoDeserializer;
+        let text = String::deserialize(deserializer)?;
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        FaultKind::deserialize(text.into_deserializer()).map(|kind| Self(Some(kind)))
+    }
+}
