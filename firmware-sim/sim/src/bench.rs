@@ -21,7 +21,7 @@
 //! }
 //! ```
 
-use thermowell_device::{Actuators, Board, Config, Device, Inputs, Measured, NonVolatile};
+use thermowell_device::{Actuators, Board, Config, Device, Inputs, Measured, NonVolatile, Panel};
 use thermowell_wire::line::{Demand, FRAME_MAX, FrameReader, Outcome, Setpoint, Status, ToDevice, ToGateway, encode};
 use thermowell_wire::{CentiCelsius, Reading};
 
@@ -93,6 +93,16 @@ impl Bench {
     pub fn reset(&mut self, fault: u32) -> Outcome {
         let (boot, n) = (self.device.boot(), self.next_n());
         self.request(&ToDevice::Reset { boot, n, fault })
+    }
+
+    /// Somebody turns the knob at the panel.
+    pub fn set_panel(&mut self, panel: Panel) {
+        self.board.0.set_panel(panel);
+    }
+
+    /// Somebody presses the reset button, for a moment.
+    pub fn press_reset(&mut self) {
+        self.board.0.press_reset();
     }
 
     /// What the firmware says about itself now.
@@ -173,6 +183,8 @@ impl Board for BenchBoard {
 
 #[cfg(test)]
 mod tests {
+    use thermowell_wire::line::Refusal;
+
     use super::*;
     use crate::scenario::Scenario;
 
@@ -209,5 +221,36 @@ mod tests {
         assert!(!bench.device().is_leased());
         assert!(matches!(bench.release(), Outcome::Accepted { lease_s: 0, .. }));
         assert!(matches!(bench.reset(1), Outcome::Refused(_)));
+    }
+
+    #[test]
+    fn a_lockout_is_reset_from_afar_or_at_the_boiler() {
+        let no_gas = "[[trouble.flame]]\nat = \"0 s\"\nfor = \"1h\"\n";
+        for at_the_boiler in [false, true] {
+            let mut bench = bench(no_gas);
+            bench.run_to(HOUR_US);
+            let fault = bench.status().fault.unwrap();
+            assert!(fault.lockout);
+            if at_the_boiler {
+                bench.press_reset();
+            } else {
+                assert!(matches!(bench.reset(fault.counter), Outcome::Accepted { .. }));
+            }
+            bench.run_to(HOUR_US + 60_000_000);
+            assert_eq!((bench.status().fault, bench.status().burner_starts), (None, 1));
+        }
+    }
+
+    #[test]
+    fn a_hand_at_the_panel_refuses_leases_until_it_sets_it_back() {
+        let mut bench = bench("");
+        bench.run_to(HOUR_US);
+        bench.set_panel(Panel::Off);
+        bench.run_to(HOUR_US + 1_000_000);
+        let refused = Outcome::Refused(Refusal::Panel);
+        assert_eq!(bench.ask(Demand::Heat, CentiCelsius(5_000), 60), refused);
+        bench.set_panel(Panel::Automatic);
+        bench.run_to(HOUR_US + 2_000_000);
+        assert!(matches!(bench.ask(Demand::Heat, CentiCelsius(5_000), 60), Outcome::Accepted { .. }));
     }
 }

@@ -8,7 +8,7 @@ use thermowell_wire::{BoilerId, Boot, Reading};
 
 use crate::account::{Entry, Event, true_ns};
 use crate::scenario::{BoilerScenario, DeviceFault, DeviceFaultKind};
-use crate::source::Source;
+use crate::source::{PlantSource, Source};
 
 /// What a simulated boiler is made of.
 #[derive(Debug)]
@@ -136,6 +136,14 @@ impl Boiler {
     pub fn silence(&mut self, from_ns: u64, until_ns: u64) {
         if let Power::On(running) = &mut self.power {
             running.silent = (from_ns, until_ns);
+        }
+    }
+
+    /// The plant around it and the hands at its panel; None where a recorded series is played.
+    pub fn plant_mut(&mut self) -> Option<&mut PlantSource> {
+        match &mut self.source {
+            Source::Plant(plant) => Some(plant),
+            Source::Replay(_) => None,
         }
     }
 

@@ -7,6 +7,9 @@
 //! miss b1 200ms        do not sample for so long         ok silent
 //! stall b1 200ms       nothing moves on the line         ok stalled
 //! garbage b1 100       so many wrong bytes on the line   ok 100 bytes
+//! fail b1 flame 10m    no flame, or no water: pump       ok failing
+//! panel b1 45          set by hand: a flow, off, auto    ok set
+//! press b1             the reset button at the boiler    ok pressed
 //! status b1            where the device is               ok boot=… next=… oldest=… leased=false
 //! quit                 end, with a complete account      ok bye
 //! ```
@@ -21,8 +24,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use thermowell_wire::BoilerId;
+use thermowell_device::Panel;
+use thermowell_wire::{BoilerId, CentiCelsius};
 
+use crate::plant::Failing;
+use crate::source::PlantSource;
 use crate::station::Station;
 
 /// Whoever gives orders at once; more are closed. One is usual.
@@ -61,6 +67,12 @@ pub enum Deed {
     Stall(Duration),
     /// Put wrong bytes on the line.
     Garbage(usize),
+    /// Let a part of the plant fail for so long.
+    Fail(Failing, Duration),
+    /// Turn the knob at the panel.
+    Panel(Panel),
+    /// Press the reset button.
+    Press,
     /// Say where the device is.
     Status,
 }
@@ -96,8 +108,25 @@ impl Deed {
                 station.inject(&bytes.collect::<Vec<u8>>());
                 format!("{count} bytes")
             }
+            Self::Fail(what, length) => {
+                let until_us = behind_ns(length) / 1_000;
+                by_hand(station, "failing", |plant| plant.fail(what, now_ns / 1_000, until_us))
+            }
+            Self::Panel(panel) => by_hand(station, "set", |plant| plant.set_panel(panel)),
+            Self::Press => by_hand(station, "pressed", PlantSource::press_reset),
             Self::Status => status(station),
         }
+    }
+}
+
+/// Does something to the plant; a recorded series has none.
+fn by_hand(station: &mut Station, done: &str, deed: impl FnOnce(&mut PlantSource)) -> String {
+    match station.boiler_mut().plant_mut() {
+        Some(plant) => {
+            deed(plant);
+            String::from(done)
+        }
+        None => String::from("nothing: a recorded series has no plant"),
     }
 }
 
@@ -126,11 +155,33 @@ fn parse(line: &str) -> Result<Order, String> {
             let count = text.parse().ok().filter(|count| *count <= GARBAGE_MAX);
             (id, Deed::Garbage(count.ok_or_else(|| format!("`{text}` is not from 0 to {GARBAGE_MAX}"))?))
         }
+        ["fail", id, part, text] => {
+            let part = match *part {
+                "flame" => Failing::Flame,
+                "pump" => Failing::Pump,
+                _ => return Err(format!("`{part}` is neither flame nor pump")),
+            };
+            (id, Deed::Fail(part, length(text)?))
+        }
+        ["panel", id, text] => (id, Deed::Panel(panel(text)?)),
+        ["press", id] => (id, Deed::Press),
         ["status", id] => (id, Deed::Status),
         _ => return Err(format!("`{}` is no order", line.trim())),
     };
     let id = id.parse().map_err(|error| format!("{id}: {error}"))?;
     Ok(Order::Boiler { id, deed })
+}
+
+/// `auto`, `off`, or a flow temperature in whole degrees.
+fn panel(text: &str) -> Result<Panel, String> {
+    match text {
+        "auto" => Ok(Panel::Automatic),
+        "off" => Ok(Panel::Off),
+        _ => match text.parse::<i16>() {
+            Ok(celsius @ 5..=95) => Ok(Panel::Flow(CentiCelsius(celsius * 100))),
+            Ok(_) | Err(_) => Err(format!("`{text}` is not auto, off, or 5 to 95 °C")),
+        },
+    }
 }
 
 /// Where orders come from.
@@ -264,7 +315,22 @@ mod tests {
         assert_eq!(parse("reboot b1 5s"), boiler(Deed::Reboot(Duration::from_secs(5))));
         assert_eq!(parse("stall b1 200ms"), boiler(Deed::Stall(Duration::from_millis(200))));
         assert_eq!(parse("garbage b1 12"), boiler(Deed::Garbage(12)));
-        for wrong in ["", "unplug", "unplug B1", "reboot b1 soon", "reboot b1 -5s", "garbage b1 1000000", "fly b1"] {
+        assert_eq!(parse("fail b1 flame 10m"), boiler(Deed::Fail(Failing::Flame, Duration::from_secs(600))));
+        assert_eq!(parse("panel b1 45"), boiler(Deed::Panel(Panel::Flow(CentiCelsius(4_500)))));
+        assert_eq!(parse("panel b1 auto"), boiler(Deed::Panel(Panel::Automatic)));
+        assert_eq!(parse("press b1"), boiler(Deed::Press));
+        for wrong in [
+            "panel b1 500",
+            "panel b1 warm",
+            "fail b1 roof 5s",
+            "",
+            "unplug",
+            "unplug B1",
+            "reboot b1 soon",
+            "reboot b1 -5s",
+            "garbage b1 1000000",
+            "fly b1",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -148,13 +148,16 @@ mod tests {
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         assert!(files.len() >= 16, "{files:?}");
-        let mut wrong = Vec::new();
-        for file in &files {
+        let judge = |file: &Path| {
             let name = file.file_name().unwrap().display().to_string();
             let scenario = Scenario::read(file).unwrap();
             assert!(scenario.musts().len() >= 2, "{name} says hardly anything");
-            wrong.extend(prove(&scenario, &id()).iter().map(|failure| format!("{name}: {failure}")));
-        }
+            prove(&scenario, &id()).iter().map(|failure| format!("{name}: {failure}")).collect::<Vec<_>>()
+        };
+        let wrong = std::thread::scope(|scope| {
+            let players: Vec<_> = files.iter().map(|file| scope.spawn(|| judge(file))).collect();
+            players.into_iter().flat_map(|player| player.join().unwrap()).collect::<Vec<_>>()
+        });
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 

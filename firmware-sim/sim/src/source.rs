@@ -3,7 +3,7 @@
 use thermowell_device::{Actuators, Diverter, Inputs, Measured, Panel};
 use thermowell_wire::{CentiCelsius, Quality};
 
-use crate::plant::{self, Plant, Signals};
+use crate::plant::{self, Failing, Plant, Signals};
 use crate::replay::{Played, Replay};
 use crate::scenario::{BoilerScenario, Hand};
 use crate::sensor::{Sensor, SensorConfig};
@@ -25,6 +25,10 @@ pub struct PlantSource {
     /// In the same pocket, and never broken.
     second: Sensor,
     hands: Vec<Hand>,
+    /// Set by an order: goes before what the scenario sets.
+    hand: Option<Panel>,
+    /// The reset button is pressed, until it was read once.
+    pressed: bool,
     signals: Signals,
 }
 
@@ -77,7 +81,22 @@ impl PlantSource {
         let SensorConfig { pocket_lag, noise_counts, .. } = scenario.sensor;
         let sound = SensorConfig { pocket_lag, noise_counts, ..SensorConfig::default() };
         let second = Sensor::new(&sound, scenario.seed_of("second sensor"));
-        Self { plant, sensor, second, hands: scenario.device.hands.clone(), signals }
+        Self { plant, sensor, second, hands: scenario.device.hands.clone(), hand: None, pressed: false, signals }
+    }
+
+    /// Somebody turns the knob at the panel, whatever the scenario has in store for it.
+    pub fn set_panel(&mut self, panel: Panel) {
+        self.hand = Some(panel);
+    }
+
+    /// Somebody presses the reset button, for a moment.
+    pub fn press_reset(&mut self) {
+        self.pressed = true;
+    }
+
+    /// Lets `what` fail from `at_us` until `until_us`.
+    pub fn fail(&mut self, what: Failing, at_us: u64, until_us: u64) {
+        self.plant.fail(what, at_us, until_us);
     }
 
     /// The plant, as nobody in it can see it.
@@ -99,7 +118,8 @@ impl PlantSource {
         self.advance(t_us, actuators);
         let Signals { flow_c, return_c, room_c, outdoor_c, pressure_bar, water_moves, .. } = self.signals;
         let (second, quality) = self.second.sample(t_us, flow_c);
-        let hand = self.hands.iter().find(|hand| (hand.from_us..hand.until_us).contains(&t_us));
+        let planned = self.hands.iter().find(|hand| (hand.from_us..hand.until_us).contains(&t_us));
+        let panel = self.hand.or(planned.map(|hand| hand.panel)).unwrap_or_default();
         Inputs {
             return_temperature: Some(CentiCelsius::from_celsius(return_c)),
             room: Some(CentiCelsius::from_celsius(room_c)),
@@ -107,8 +127,8 @@ impl PlantSource {
             pressure_mbar: millibar(pressure_bar),
             second_flow: (quality == Quality::Ok).then_some(second),
             water_moves: Some(water_moves),
-            panel: hand.map_or(Panel::Automatic, |hand| hand.panel),
-            reset_pressed: false,
+            panel,
+            reset_pressed: std::mem::take(&mut self.pressed),
         }
     }
 

@@ -26,7 +26,7 @@ mod trouble;
 pub use self::{
     config::{HeatingConfig, HouseConfig, PlantConfig},
     tap::{DrawConfig, HotWaterConfig},
-    trouble::{Ailment, TroubleConfig},
+    trouble::{Ailment, Failing, TroubleConfig},
 };
 use self::{
     tap::Tap,
@@ -255,6 +255,11 @@ impl Plant {
             self.draw = self.tap.flow_at(self.now_us);
             self.trouble = self.troubles.at(self.now_us);
         }
+    }
+
+    /// Lets `what` fail from `at_us` until `until_us`, beside what the scenario names.
+    pub fn fail(&mut self, what: Failing, at_us: u64, until_us: u64) {
+        self.troubles.begin(what, at_us, until_us);
     }
 
     /// What can be measured now.

@@ -59,7 +59,27 @@ pub struct Ailment {
     pub bar_per_hour: f64,
 }
 
+/// What can go wrong at once, by an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// The pump moves no water.
+    Pump,
+    /// There is no flame.
+    Flame,
+}
+
 impl Ailment {
+    fn plain(at_us: u64, until_us: u64) -> Self {
+        Self {
+            at: Duration::from_micros(at_us),
+            length: Duration::from_micros(until_us.saturating_sub(at_us)),
+            at_hot_water: false,
+            percent: 0.0,
+            w_per_k: 0.0,
+            bar_per_hour: 0.0,
+        }
+    }
+
     fn holds(&self, t_us: u64) -> bool {
         let (from_us, until_us) = window_us(self.at, self.length);
         (from_us..until_us).contains(&t_us)
@@ -103,6 +123,16 @@ impl Troubles {
         let all = [pump, flame, diverter, valves, window, leak].into_iter().flatten();
         let from_us = all.map(|it| window_us(it.at, it.length).0).min().unwrap_or(u64::MAX);
         Self { config: config.clone(), from_us }
+    }
+
+    /// Lets `what` fail from `at_us` until `until_us`.
+    pub(super) fn begin(&mut self, what: Failing, at_us: u64, until_us: u64) {
+        let list = match what {
+            Failing::Pump => &mut self.config.pump,
+            Failing::Flame => &mut self.config.flame,
+        };
+        list.push(Ailment::plain(at_us, until_us));
+        self.from_us = self.from_us.min(at_us);
     }
 
     pub(super) fn at(&self, t_us: u64) -> Trouble {
