@@ -274,9 +274,8 @@ impl Pump {
         let stands = lasts(&mut self.still_since_us, now_us, still, PUMP_US)
             | lasts(&mut self.spread_since_us, now_us, wide, SPREAD_US);
         let moves = seen.water_moves.unwrap_or(true) && spread.is_none_or(|spread| spread < SPREAD_BACK);
-        // While the pump rests, its water rests too: that says nothing.
-        let sound = moves && !still && (seen.pump || seen.water_moves.is_none());
-        self.fails = stands || (self.fails && !sound);
+        // While the pump rests its water rests too, so that a fault stands until the pump has run and been seen.
+        self.fails = stands || (self.fails && !moves);
         if self.fails { Verdict::Blocked(FaultKind::Pump) } else { Verdict::Free }
     }
 }

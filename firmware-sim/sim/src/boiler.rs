@@ -299,7 +299,7 @@ fn random_half(seed: u64, counter: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use thermowell_wire::line::{FrameReader, GapReason, ToDevice, ToGateway, encode};
+    use thermowell_wire::line::{FaultKind, FrameReader, GapReason, ToDevice, ToGateway, encode};
 
     use super::*;
     use crate::scenario::Scenario;
@@ -370,6 +370,22 @@ mod tests {
         assert_eq!((one.counter(), two.counter()), (4, 5));
         let slots = entries.iter().filter(|it| matches!(it, Entry::Slot(_))).count();
         assert_eq!(slots, 2_000 + 3_700);
+    }
+
+    #[test]
+    fn a_loop_of_starts_is_a_lockout_that_the_next_start_remembers() {
+        let mut boiler =
+            boiler("[device]\nreboot = [{ at = \"2 min\", for = \"5 s\" }, { at = \"4 min\", for = \"5 s\" }]", 100);
+        let lockout = |boiler: &Boiler| boiler.device().and_then(|device| device.memory().lockout);
+        boiler.advance(200 * SECOND_NS, |_| 0);
+        assert_eq!(lockout(&boiler), None);
+        boiler.advance(300 * SECOND_NS, |_| 0);
+        let fault = lockout(&boiler).unwrap();
+        assert_eq!((fault.kind, fault.boot.counter()), (FaultKind::BootLoop, 6));
+        boiler.switch_off(300 * SECOND_NS, 3_000 * SECOND_NS);
+        boiler.advance(3_600 * SECOND_NS, |_| 0);
+        assert_eq!(lockout(&boiler), Some(fault));
+        assert!(boiler.device().is_some_and(|device| device.boot().counter() == 7 && !device.is_leased()));
     }
 
     #[test]

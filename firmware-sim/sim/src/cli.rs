@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::line::Line;
 use crate::port::{Port, PortError, PortKind};
+use crate::proof::prove;
 use crate::replay::{Column, Gaps, Mark, Options, Replay, ReplayError, Rows, Unit};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::simulation::{Simulation, SimulationError, log};
@@ -42,7 +44,9 @@ Examples:
     firmware-sim --speed 10 --replay 20170101.csv --column 12 --from 10:00 --until 14:00
   A cable that comes loose, and orders from a second terminal:
     firmware-sim --scenario config/scenarios/unplug.toml --control /tmp/control
-    echo 'reboot b1 5s' | nc -U -q 1 /tmp/control";
+    echo 'reboot b1 5s' | nc -U -q 1 /tmp/control
+  What the firmware does when the pump stands still, judged in a second:
+    firmware-sim --scenario firmware-sim/scenarios/pump-failure.toml --prove";
 
 /// A simulated heating plant around the real firmware, on a pseudo-terminal.
 #[derive(Debug, Parser)]
@@ -83,6 +87,9 @@ pub struct Args {
     /// Take orders from a unix socket, or from standard input where it is `-`
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// Play the scenario as fast as the machine can, without a port, and say whether what it says must be seen is seen
+    #[arg(long, requires = "scenario", conflicts_with_all = ["replay", "account", "control"])]
+    prove: bool,
     /// Claim to be real boilers, to see a scaled clock refused
     #[arg(long)]
     real: bool,
@@ -167,10 +174,32 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             return if error.print().is_ok() { code } else { ExitCode::FAILURE };
         }
     };
+    if args.prove {
+        return prove_all(&args);
+    }
     match build(&args) {
         Ok(simulation) => conclude(run(simulation)),
         Err(error) => conclude(Err(Box::new(error))),
     }
+}
+
+/// Plays the scenario for each boiler, and says on standard output what must be seen and is not.
+fn prove_all(args: &Args) -> ExitCode {
+    let (ids, scenario) = match boiler_ids(args).and_then(|ids| Ok((scenario(args, &ids)?, ids))) {
+        Ok((scenario, ids)) => (ids, scenario),
+        Err(error) => return conclude(Err(Box::new(error))),
+    };
+    let mut out = std::io::stdout().lock();
+    let (mut failed, mut written) = (0, Ok(()));
+    for id in &ids {
+        let failures = prove(&scenario, id);
+        failed += failures.len();
+        let lines = failures.iter().map(|failure| format!("{id}: {failure}\n")).collect::<String>();
+        written = written.and_then(|()| out.write_all(lines.as_bytes()));
+    }
+    let checked = scenario.musts().len() * ids.len();
+    written = written.and_then(|()| writeln!(out, "{} of {checked} assertions hold", checked - failed));
+    if failed == 0 && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(mut simulation: Simulation) -> Result<(), Box<dyn Error>> {
@@ -192,17 +221,7 @@ fn conclude(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
 
 fn build(args: &Args) -> Result<Simulation, SetupError> {
     let ids = boiler_ids(args)?;
-    let scenario = match &args.scenario {
-        Some(path) => Scenario::read(path).map_err(SetupError::Scenario)?,
-        None => Scenario::default(),
-    };
-    let scenario = match args.seed {
-        Some(seed) => scenario.with_seed(seed),
-        None => scenario,
-    };
-    if let Some(stranger) = scenario.named().find(|named| !ids.contains(named)) {
-        return Err(SetupError::Stranger(stranger.clone()));
-    }
+    let scenario = scenario(args, &ids)?;
     let clock = Clock::new(args.speed, args.epoch_monotonic_ns, args.epoch_utc);
     let console = match args.control.as_deref() {
         None => None,
@@ -216,6 +235,21 @@ fn build(args: &Args) -> Result<Simulation, SetupError> {
     let stations = ids.iter().map(|id| station(args, &scenario, replay.as_ref(), id, &clock));
     let stations = stations.collect::<Result<Vec<_>, _>>()?;
     Ok(Simulation::new(clock, stations, console))
+}
+
+fn scenario(args: &Args, ids: &[BoilerId]) -> Result<Scenario, SetupError> {
+    let scenario = match &args.scenario {
+        Some(path) => Scenario::read(path).map_err(SetupError::Scenario)?,
+        None => Scenario::default(),
+    };
+    let scenario = match args.seed {
+        Some(seed) => scenario.with_seed(seed),
+        None => scenario,
+    };
+    if let Some(stranger) = scenario.named().find(|named| !ids.contains(named)) {
+        return Err(SetupError::Stranger(stranger.clone()));
+    }
+    Ok(scenario)
 }
 
 fn boiler_ids(args: &Args) -> Result<Vec<BoilerId>, SetupError> {
