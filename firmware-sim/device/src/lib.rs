@@ -21,11 +21,10 @@
 //! | control | 100 ms | a boiler body changes by less than 0.2 K in it |
 //! | ignition | 5 s of purge, at most 5 s of gas without a flame, 3 tries | `burner` has the diagram |
 //! | limits | 88, 95, 110 °C and the others | `safety` has the table, with the sources |
-//! | lockout, resets | kept through a power cut; 5 resets in 15 minutes | `memory` says what else is kept, and what is not |
+//! | lockout, resets | they outlive a power cut; 5 resets in 15 min | `memory` says what else is kept |
 //! | lease | at most 120 s | whatever hangs on the other side, the boiler is on its own control after that |
 //!
-//! What goes before what: the limits, a lockout, hot water, frost protection, a hand at the panel, a lease, the boiler's own
-//! curve.
+//! What goes before what: the limits, a lockout, hot water, frost protection, a hand at the panel, a lease, the curve.
 //!
 //! **This is a demonstrator.** It must not drive a gas valve; limiters are independent hardware (EN 14597).
 #![no_std]

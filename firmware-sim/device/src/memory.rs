@@ -109,16 +109,16 @@ impl NonVolatile {
         }
     }
 
-    /// Whether `events` is full of what may lie within the last `limit_min`. Both ends are cut to whole minutes, so that
-    /// a difference of exactly the limit may still lie within it.
+    /// Whether `events` is full of what may lie within the last `limit_min`. Both ends are cut to whole minutes, so
+    /// that a difference of exactly the limit may still lie within it.
     fn is_crowded(&self, events: &[Option<u32>], limit_min: u32) -> bool {
         let oldest = events.last().copied().flatten();
         oldest.is_some_and(|minute| self.minutes.saturating_sub(minute) <= limit_min)
     }
 }
 
-/// The makers leave these to somebody who looks at the boiler first: too hot, two sensors that disagree, and a rise that
-/// only a boiler without water has.
+/// The makers leave these to somebody who looks at the boiler first: too hot, two sensors that disagree, and a rise
+/// that only a boiler without water has.
 fn is_local_only(kind: FaultKind) -> bool {
     match kind {
         FaultKind::Overheat | FaultKind::SensorMismatch | FaultKind::Pump => true,

@@ -1,18 +1,22 @@
 //! What may hold the burner off, whoever wants heat.
 //!
-//! | limit | what happens | comes back | source |
-//! |---|---|---|---|
-//! | flow ≥ 88 °C (control limit) | off, no fault | ≤ 82 °C | makers' manuals |
-//! | flow ≥ 95 °C (blocking limit) | off, *overheat* | ≤ 80 °C | makers' manuals |
-//! | flow ≥ 110 °C | lockout *overheat* | reset at the boiler | makers' manuals; the limiter itself is hardware (EN 14597) |
-//! | rise > 1 K/s below 60 °C, falling to > 0.5 K/s above 80 °C | minimum power | below half of it | makers' manuals |
-//! | the same for 5 s of minimum power | off, no fault | after a minimum off time | makers' manuals |
-//! | rise > 2.7 K/s | lockout *pump* | reset at the boiler | makers' manuals: there is no water in the boiler |
-//! | sensor < −25 °C (open) or > 125 °C (short), or no reading for 1 s | off, *sensor* | with a sound reading | makers' manuals |
-//! | two sensors > 10 K apart | off; after 1 s of it lockout *sensor mismatch* | reset at the boiler | makers' manuals |
-//! | pressure < 0.5 bar | off, *low pressure* | ≥ 0.8 bar | makers' manuals |
-//! | the pump runs and no water moves for 3 s | off, *pump* | water moves | feedback of the pump or a flow switch |
-//! | flow − return > 40 K for 10 s of burning | off, *pump* | < 20 K | makers allow 25 to 40 K; the full power gives 20 K |
+//! | limit | what happens | comes back |
+//! |---|---|---|
+//! | flow ≥ 88 °C (control limit) | off, no fault | ≤ 82 °C |
+//! | flow ≥ 95 °C (blocking limit) | off, *overheat* | ≤ 80 °C |
+//! | flow ≥ 110 °C | lockout *overheat* | reset at the boiler |
+//! | rise > 1 K/s below 60 °C, falling to > 0.5 K/s above 80 °C | minimum power | below half of it |
+//! | the same for 5 s of minimum power | off, no fault | after a minimum off time |
+//! | rise > 2.7 K/s: there is no water in the boiler | lockout *pump* | reset at the boiler |
+//! | sensor < −25 °C (open), > 125 °C (short), no reading for 1 s | off, *sensor* | with a sound reading |
+//! | two sensors > 10 K apart | off; after 1 s of it lockout *sensor mismatch* | reset at the boiler |
+//! | pressure < 0.5 bar | off, *low pressure* | ≥ 0.8 bar |
+//! | the pump runs and no water moves for 3 s | off, *pump* | water moves |
+//! | flow − return > 40 K for 10 s of burning | off, *pump* | < 20 K |
+//!
+//! The temperatures, rises and pressures are those of makers' manuals, as the design has them; the limiter at 110 °C
+//! is hardware besides (EN 14597). What the design does not number is ours: 3 s are a pump's run-up; 40 K are beyond the
+//! 25 to 40 K that makers allow, where full power and a pump at work give 20 K.
 //!
 //! ```text
 //!   Free ◀──▶ MinimumPower ──5 s──▶ Limited        Blocked(kind)            Lockout(kind)

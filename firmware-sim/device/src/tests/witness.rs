@@ -39,7 +39,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (1..40_i16, 20..120_u64).prop_map(|(per_step, steps)| Step::Ramp { per_step, steps }),
         2 => prop::bool::weighted(0.7).prop_map(Step::Quality),
         2 => prop::bool::weighted(0.3).prop_map(Step::Silent),
-        3 => prop_oneof![3 => Just(Flame::Follows), 1 => Just(Flame::Never), 1 => Just(Flame::Always)].prop_map(Step::Flame),
+        3 => prop_oneof![3 => Just(Flame::Follows), 1 => Just(Flame::Never), 1 => Just(Flame::Always)]
+            .prop_map(Step::Flame),
         2 => prop_oneof![Just(1_500), 0..1_000_u16].prop_map(Step::Pressure),
         2 => prop_oneof![Just(Some(true)), Just(Some(false)), Just(None)].prop_map(Step::Water),
         1 => any::<bool>().prop_map(Step::Draw),
