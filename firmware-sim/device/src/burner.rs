@@ -102,11 +102,6 @@ impl Burner {
         self.ignitions
     }
 
-    /// The gas was closed by somebody else. What stood in the sequence is over, and counts for nothing.
-    pub(crate) fn abandon(&mut self, now_us: u64) {
-        self.close(now_us, Phase::Off);
-    }
-
     /// Somebody has reset the lockout: the tries begin anew.
     pub(crate) fn forgive(&mut self) {
         (self.tries, self.losses, self.sound_us, self.stray_since_us) = (0, 0, 0, None);

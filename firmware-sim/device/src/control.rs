@@ -149,14 +149,6 @@ impl Control {
         lockout
     }
 
-    /// The gas valve has been closed behind our back: by the hardware's watchdog, while the firmware stood still.
-    pub(crate) fn close_gas(&mut self, now_us: u64, config: &Config) {
-        let burnt = self.burner.has_gas();
-        // No lockout can come of this: a watchdog is no ignition.
-        self.burner.abandon(now_us);
-        self.settle_gas(now_us, burnt, 0, config);
-    }
-
     /// Without a reading frost protection stays as it is.
     fn watch_frost(&mut self, flow: Option<CentiCelsius>) {
         let Some(flow) = flow else { return };

@@ -15,10 +15,9 @@ use crate::{Board, Config, Counters, Event, Inputs, Measured, NonVolatile, Panel
 
 /// Device time between two `Status`.
 const STATUS_US: u64 = 1_000_000;
-/// A look at the boiler that is older is none.
+/// A look at the boiler that is older is none: what burns is closed. A firmware that stood still for so long finds itself
+/// blind likewise; on a board the hardware's watchdog has closed the gas before.
 const BLIND_US: u64 = 1_000_000;
-/// A firmware that stands still for so long is found by the hardware's watchdog, which closes the gas valve.
-const WATCHDOG_US: u64 = 1_000_000;
 /// What a flow or return sensor can read; below its wire is broken, above it is shorted.
 const SENSOR: core::ops::RangeInclusive<CentiCelsius> = CentiCelsius(-2_500)..=CentiCelsius(12_500);
 /// What the outdoor sensor can.
@@ -80,9 +79,6 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             let from = self.ring.next();
             self.ring.skip(late);
             self.report(Event::Missed { from, to: from + late });
-            if late.saturating_mul(u64::from(self.config.period_us)) >= WATCHDOG_US {
-                self.control.close_gas(now_us, &self.config);
-            }
         }
         while self.ring.next() <= newest {
             self.sample(board);

@@ -15,8 +15,8 @@
 //! | flow − return > 40 K for 10 s of burning | off, *pump* | < 20 K |
 //!
 //! The temperatures, rises and pressures are those of makers' manuals, as the design has them; the limiter at 110 °C
-//! is hardware besides (EN 14597). What the design does not number is ours: 3 s are a pump's run-up; 40 K are beyond the
-//! 25 to 40 K that makers allow, where full power and a pump at work give 20 K.
+//! is hardware besides (EN 14597). What the design does not number is ours: 3 s are a pump's run-up; 40 K are the end
+//! of what makers allow (25 to 40 K), and full power with a pump at work gives 20 K.
 //!
 //! ```text
 //!   Free ◀──▶ MinimumPower ──5 s──▶ Limited        Blocked(kind)            Lockout(kind)
