@@ -188,7 +188,6 @@ impl Control {
         wish: Option<Wish>,
         config: &Config,
     ) -> Option<FaultKind> {
-        let had_gas = self.burner.has_gas();
         let tripped = self.burner.step(now_us, wanted, flame);
         let smallest = config.burner_permille_min.clamp(1, 1_000);
         let power = match (self.burner.phase(), flow, wish) {
@@ -201,16 +200,9 @@ impl Control {
                 smallest
             }
         };
-        self.settle_gas(now_us, had_gas, power, config);
-        tripped
-    }
-
-    fn settle_gas(&mut self, now_us: u64, had_gas: bool, power: u16, config: &Config) {
         self.actuators.burner_permille = power;
         self.actuators.spark = matches!(self.burner.phase(), Phase::Igniting { .. });
-        if had_gas && power == 0 {
-            self.overrun_until_us = now_us.saturating_add(config.overrun_us);
-        }
+        tripped
     }
 
     /// Power for an error in hundredths of a degree. The integral is bounded by what the burner can do, so that it
@@ -229,6 +221,7 @@ impl Control {
         hottest: Option<CentiCelsius>,
         config: &Config,
     ) {
+        // The overrun counts from when heat was wanted last: nothing burns without a wish.
         // Without water a pump only wears out, and behind a lockout there is nothing to carry but the rest.
         let dry = self.passing_fault() == Some(FaultKind::LowPressure);
         let wanted = wish.is_some() && !locked && !dry;

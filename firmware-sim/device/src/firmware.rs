@@ -15,8 +15,8 @@ use crate::{Board, Config, Counters, Event, Inputs, Measured, NonVolatile, Panel
 
 /// Device time between two `Status`.
 const STATUS_US: u64 = 1_000_000;
-/// A look at the boiler that is older is none: what burns is closed. A firmware that stood still for so long finds itself
-/// blind likewise; on a board the hardware's watchdog has closed the gas before.
+/// A look at the boiler that is older is none: what burns is closed. A firmware that stood still for so long finds
+/// itself blind likewise; on a board the hardware's watchdog has closed the gas before.
 const BLIND_US: u64 = 1_000_000;
 /// What a flow or return sensor can read; below its wire is broken, above it is shorted.
 const SENSOR: core::ops::RangeInclusive<CentiCelsius> = CentiCelsius(-2_500)..=CentiCelsius(12_500);
