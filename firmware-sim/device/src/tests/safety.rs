@@ -345,6 +345,23 @@ fn what_passes_by_itself_blocks_and_comes_back() {
 }
 
 #[test]
+fn heat_that_is_too_much_or_unseen_is_carried_away_though_nothing_is_wanted() {
+    type Spoil = fn(&mut Injected);
+    let spoils: [(Spoil, bool); 3] = [
+        (|it| it.inputs.panel = Panel::Off, false),
+        (|it| (it.quality, it.inputs.second_flow) = (Quality::Open, None), true),
+        (|it| (it.flow, it.inputs.second_flow) = (8_001, Some(CentiCelsius(8_001))), true),
+    ];
+    for (index, (spoil, pumps)) in spoils.into_iter().enumerate() {
+        let mut rig = Rig::burning();
+        rig.board.inputs.panel = Panel::Off;
+        spoil(&mut rig.board);
+        rig.steps(10 * MINUTE);
+        assert_eq!((rig.burns(), rig.pumps()), (false, pumps), "spoilt {index}");
+    }
+}
+
+#[test]
 fn a_sensor_far_off_the_other_one_is_a_lockout() {
     let mut rig = Rig::burning();
     rig.board.flow = 4_001;
