@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser as _;
+use thermowell_wire::subject::stream;
 use thermowell_wire::{BoilerId, Slot};
 
 use super::books::{self, FILED, Look, Walk};
@@ -274,6 +275,8 @@ impl Life<'_> {
             cut.ready_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
             let behind = self.look()?;
             self.durable = behind.ends.iter().map(|(id, end)| (id.clone(), end.seq)).collect();
+            cut.vanished = FILED.into_iter().filter(|name| !behind.streams.contains_key(name)).collect();
+            cut.vanished.retain(|name| self.bench.feed || *name != stream::FEED);
             if let Some(before) = before {
                 self.compare(cut, before, &behind);
             }
@@ -290,15 +293,9 @@ impl Life<'_> {
             cut.lost_s.push(seconds(end.seq.saturating_sub(left), per_second));
         }
         for name in FILED {
-            match (before.streams.get(name), behind.streams.get(name)) {
-                (Some(had), Some(has)) => {
-                    cut.messages_lost.insert(name, had.saturating_sub(*has));
-                }
-                (Some(had), None) => {
-                    cut.messages_lost.insert(name, *had);
-                    cut.vanished.push(name);
-                }
-                (None, _) => {}
+            if let Some(had) = before.streams.get(name) {
+                let has = behind.streams.get(name).copied().unwrap_or(0);
+                cut.messages_lost.insert(name, had.saturating_sub(has));
             }
         }
     }

@@ -46,7 +46,7 @@ pub(super) struct Cut {
     pub(super) lost_s: Vec<f64>,
     /// What each stream lost, in messages.
     pub(super) messages_lost: BTreeMap<&'static str, u64>,
-    /// Streams that were gone altogether.
+    /// Streams that were not there behind it: gone, or not yet made.
     pub(super) vanished: Vec<&'static str>,
     /// Bytes of spill files on the disk.
     pub(super) spilled: u64,
@@ -352,7 +352,10 @@ impl Report {
         let most = |spread: &Spread| spread.percent(100);
         line(page, &format!("| median | {:.2} s | {:.2} s |", median(&all), median(&ran)));
         line(page, &format!("| most | {:.2} s | {:.2} s |", most(&all), most(&ran)));
-        line(page, "\n| stream | cuts that took messages | most messages | gone altogether |\n|---|---|---|---|");
+        line(
+            page,
+            "\n| stream | cuts that took messages | most messages | cuts without the stream behind them |\n|---|---|---|---|",
+        );
         for name in FILED {
             let lost = || self.cuts().filter_map(|cut| cut.messages_lost.get(name).copied());
             let gone = self.cuts().filter(|cut| cut.vanished.contains(&name)).count();
