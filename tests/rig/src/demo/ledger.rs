@@ -6,6 +6,7 @@
 //! missing. Nothing here shares code with the aggregator but the types of what it publishes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use firmware_sim::account::{AccountError, Boiler, BootRecord, Summary};
 use serde::Serialize;
@@ -156,7 +157,7 @@ impl Hour<'_> {
         for boot in self.account.boots.iter().filter(|boot| (first.boot..=last.boot).contains(&boot.boot)) {
             let from = if boot.boot == first.boot { first.seq } else { 0 };
             let to = if boot.boot == last.boot { last.seq + 1 } else { self.end_of(boot.boot) };
-            let (summary, ring) = valid(boot, from, to)?;
+            let (summary, ring) = valid(boot, from, to, self.book.ring.get(&boot.boot).map_or(&[], Vec::as_slice))?;
             add(&mut expected.valid, &summary);
             expected.ring += ring;
             if let Some((old, end)) = before {
@@ -272,12 +273,14 @@ impl Hour<'_> {
     }
 }
 
-/// What the account holds of `from..to` beside what the ring lost, and how many slots the ring lost.
-fn valid(boot: &BootRecord, from: u64, to: u64) -> Result<(Summary, u64), AccountError> {
+/// What the account holds of `from..to` beside what the ring lost, and how many slots the ring lost. `gaps` is what
+/// SAMPLES names: the account also knows of slots that the ring no longer had when an agent asked, and that were stored
+/// long before.
+fn valid(boot: &BootRecord, from: u64, to: u64, gaps: &[Range<u64>]) -> Result<(Summary, u64), AccountError> {
     let mut sum = Summary::default();
     let mut ring = 0;
     let mut at = from;
-    for gap in boot.ring_gaps.iter().filter(|gap| gap.start < to && gap.end > from) {
+    for gap in gaps.iter().filter(|gap| gap.start < to && gap.end > from) {
         let (start, end) = (gap.start.max(at), gap.end.min(to));
         add(&mut sum, &boot.summary(at..start)?);
         ring += end - start;

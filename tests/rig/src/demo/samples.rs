@@ -1,6 +1,7 @@
 //! SAMPLES against the account: each slot once, in order, with the value that was sampled, or named as missing.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use firmware_sim::account::{AccountError, Boiler, BootRecord, Readings};
 use serde::Serialize;
@@ -32,6 +33,9 @@ pub struct SamplesBook {
     /// The slot behind the last one that was stored, by boot.
     #[serde(skip)]
     pub ends: BTreeMap<Boot, u64>,
+    /// What SAMPLES names as lost by the ring, by boot, in order.
+    #[serde(skip)]
+    pub ring: BTreeMap<Boot, Vec<Range<u64>>>,
     /// Sums of valid readings by stamped second.
     #[serde(skip)]
     pub seconds: Seconds,
@@ -149,6 +153,9 @@ impl<'a> SamplesReader<'a> {
 
     fn gap(&mut self, sequence: u64, gap: &Gap) {
         self.book.named += gap.count();
+        if gap.reason == GapReason::Ring {
+            self.book.ring.entry(gap.boot).or_default().push(gap.from..gap.to);
+        }
         let known = self.account.boot(gap.boot).is_some_and(|record| {
             let destroyed = match gap.reason {
                 GapReason::Ring => &record.ring_gaps,
