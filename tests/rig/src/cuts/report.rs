@@ -354,7 +354,7 @@ impl Report {
         line(page, &format!("| most | {:.2} s | {:.2} s |", most(&all), most(&ran)));
         line(
             page,
-            "\n| stream | cuts that took messages | most messages | cuts without the stream behind them |\n|---|---|---|---|",
+            "\n| stream | cuts that took messages | most messages | cuts that left no such stream |\n|---|---|---|---|",
         );
         for name in FILED {
             let lost = || self.cuts().filter_map(|cut| cut.messages_lost.get(name).copied());
