@@ -14,3 +14,4 @@ pub mod hammer;
 pub mod house;
 pub mod nats;
 pub mod process;
+pub mod winter;

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Some(rig::cuts::WORD) => rig::cuts::main(args),
         Some(rig::figures::WORD) => rig::figures::main(args),
         Some(rig::hammer::WORD) => rig::hammer::main(args),
+        Some(rig::winter::WORD) => rig::winter::main(args),
         Some("thermowell") => thermowell::cli::main(whole(first, args)),
         Some("firmware-sim") => firmware_sim::cli::main(whole(first, args)),
         Some(_) | None => rig::demo::main([program].into_iter().chain(first).chain(args)),

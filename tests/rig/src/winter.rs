@@ -1,0 +1,104 @@
+//! `cargo winter`: seven simulated days in three climates, by a plain heating curve and by our law.
+//!
+//! The plant is the simulator's, the firmware is the real one, and so are the window, the controller and the law; see
+//! [`heating`]. Every figure comes from a run: none is written down here.
+
+pub mod heating;
+pub mod plan;
+mod report;
+mod trial;
+pub mod week;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser;
+use firmware_sim::scenario::ScenarioError;
+
+#[cfg(test)]
+mod tests;
+
+/// The first argument that asks for the winter.
+pub const WORD: &str = "winter";
+
+/// Heats a simulated house for a week in three climates: by a plain heating curve, and by Thermowell's law.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cargo winter", bin_name = "cargo winter --")]
+pub struct Options {
+    /// How many days count
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=60))]
+    days: u64,
+    /// Seeds of weather and draws; 101, 102 and 103 are those that the curve was tuned with
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    seeds: Vec<u64>,
+    /// Only what was named: table, lazy, sensitivity, step; may be repeated
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be played by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Three climates, both laws.
+    Table,
+    /// A boiler of 40 % power that begins 10 K below, with k and without.
+    Lazy,
+    /// Other k and Kp.
+    Sensitivity,
+    /// The room is to be 2 K warmer, and cooler again.
+    Step,
+}
+
+/// Why nothing can be played.
+#[derive(Debug, thiserror::Error)]
+pub enum WinterError {
+    /// The committed parameters.
+    #[error("read config/winter.toml")]
+    Parameters(#[source] toml::de::Error),
+    /// The simulator does not take the house.
+    #[error("build the house")]
+    House(#[source] ScenarioError),
+}
+
+/// Plays with the arguments of the command line behind [`WORD`].
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options = match Options::try_parse_from([OsString::from(WORD)].into_iter().chain(args)) {
+        Ok(options) => options,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+        }
+    };
+    let (text, code) = match play(&options) {
+        Ok(report) if options.json => (report.json(), ExitCode::SUCCESS),
+        Ok(report) => (report.text(), ExitCode::SUCCESS),
+        Err(error) => {
+            let line = format!("winter: {}", thermowell::logs::chain(&error));
+            let said = writeln!(io::stderr().lock(), "{line}");
+            return said.map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE);
+        }
+    };
+    writeln!(io::stdout().lock(), "{text}").map_or(ExitCode::FAILURE, |()| code)
+}
+
+fn play(options: &Options) -> Result<report::Report, WinterError> {
+    let parameters = plan::Parameters::committed().map_err(WinterError::Parameters)?;
+    let wants = |part| options.only.is_empty() || options.only.contains(&part);
+    let stage = trial::Stage { parameters, days: options.days, seeds: options.seeds.clone() };
+    Ok(report::Report {
+        days: options.days,
+        seeds: options.seeds.clone(),
+        climates: if wants(Part::Table) { stage.climates().map_err(WinterError::House)? } else { Vec::new() },
+        lazy: if wants(Part::Lazy) { stage.lazy().map_err(WinterError::House)? } else { Vec::new() },
+        sensitivity: if wants(Part::Sensitivity) {
+            stage.sensitivity().map_err(WinterError::House)?
+        } else {
+            Vec::new()
+        },
+        step: if wants(Part::Step) { Some(stage.step().map_err(WinterError::House)?) } else { None },
+    })
+}

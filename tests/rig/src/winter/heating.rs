@@ -1,0 +1,243 @@
+//! Some days of heating: the product's controller and the real firmware around the plant, without line and broker.
+//!
+//! ```text
+//!   plant ▶ firmware ──reading──▶ window ──State──▶ controller ──lease──▶ firmware
+//!                    ──status───────────Status────▶
+//! ```
+//! The window, the controller and its law are those of the gateway; only the transport between them is a call. A
+//! state is handed over each [`STATE_S`] simulated seconds instead of each second, because a look at the window's
+//! extremes is what costs most here and the controller fills up to 10 s by itself.
+
+use std::time::Duration;
+
+use firmware_sim::bench::Bench;
+use firmware_sim::scenario::BoilerScenario;
+use thermowell_device::{Config, HeatingCurve};
+use thermowell_flow::aggregate::{Pane, View, WINDOW_S, Window};
+use thermowell_flow::control::Law;
+use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
+use thermowell_flow::published::{self, DeviceStatus, Link, Provisional, State, Status};
+use thermowell_flow::time::{Monotonic, Now, Utc};
+use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::line::{Demand, Outcome};
+use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Reading, Slot};
+
+/// Simulated seconds between two states.
+const STATE_S: i64 = 5;
+const SECOND_NS: i64 = 1_000_000_000;
+/// 2026-01-05 00:00 UTC, a Monday at a full hour.
+const EPOCH_S: i64 = 1_767_571_200;
+
+/// Who says what the boiler holds.
+#[derive(Clone, Debug)]
+pub enum Author {
+    /// The boiler itself, by its curve.
+    Curve,
+    /// The product's controller with this law.
+    Ours(Box<Law>),
+}
+
+/// A house that is heated.
+#[derive(Debug)]
+pub struct Heating {
+    bench: Bench,
+    gateway: Option<Gateway>,
+    second: i64,
+}
+
+impl Heating {
+    /// From midnight on, with `own` as the boiler's own curve.
+    #[must_use]
+    pub fn new(scenario: &BoilerScenario, own: HeatingCurve, author: Author) -> Self {
+        let bench = Bench::with(scenario, Config { curve: own, ..Config::default() });
+        let gateway = match author {
+            Author::Curve => None,
+            Author::Ours(law) => Some(Gateway::new(*law)),
+        };
+        Self { bench, gateway, second: 0 }
+    }
+
+    /// One second goes by.
+    pub fn second(&mut self) {
+        self.second += 1;
+        let us = u64::try_from(self.second).expect("time goes forward") * 1_000_000;
+        self.bench.run_to(us);
+        if let Some(gateway) = &mut self.gateway {
+            gateway.second(self.second, &mut self.bench);
+        }
+    }
+
+    /// The firmware and its plant.
+    #[must_use]
+    pub fn bench(&self) -> &Bench {
+        &self.bench
+    }
+
+    /// What the controller asked for last, °C; none while it wants no heat.
+    #[must_use]
+    pub fn asked(&self) -> Option<f64> {
+        self.gateway.as_ref().and_then(|gateway| gateway.asked)
+    }
+
+    /// Leases that the firmware refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.gateway.as_ref().map_or(0, |gateway| gateway.refused)
+    }
+}
+
+/// What stands between the firmware and the law in the product.
+#[derive(Debug)]
+struct Gateway {
+    window: Window,
+    controller: Controller,
+    state: State,
+    status: Status,
+    effects: Vec<Effect>,
+    asked: Option<f64>,
+    refused: u64,
+}
+
+impl Gateway {
+    fn new(law: Law) -> Self {
+        let boiler: BoilerId = "b1".parse().expect("b1 is a name for a boiler");
+        let settings = Settings {
+            boiler: boiler.clone(),
+            instance: String::from("winter"),
+            law,
+            freshness: Freshness { fresh: Duration::from_secs(5), coasting: Duration::from_secs(60) },
+        };
+        Self {
+            window: Window::new(),
+            controller: Controller::new(settings),
+            state: blank_state(boiler.clone()),
+            status: Status {
+                boiler,
+                created_at: 0.0,
+                link: Link::Up,
+                device: None,
+                newest: None,
+                backlog: 0,
+                simulated: true,
+                version: 1,
+            },
+            effects: Vec::new(),
+            asked: None,
+            refused: 0,
+        }
+    }
+
+    fn second(&mut self, second: i64, bench: &mut Bench) {
+        let reading = bench.reading();
+        let mut pane = Pane::EMPTY;
+        pane.add(reading);
+        self.window.add(second, &pane);
+        let now = Now {
+            monotonic: Monotonic(u64::try_from(second * SECOND_NS).expect("time goes forward")),
+            utc: Utc((EPOCH_S + second) * SECOND_NS),
+            clock: ClockQuality::Synced,
+        };
+        self.tell_status(&now, bench);
+        if second % STATE_S == 0 {
+            self.tell_state(&now, reading, second);
+        } else if self.controller.wake_at().is_some_and(|at| at <= now.monotonic) {
+            self.controller.step(now, Input::Wake, &mut self.effects);
+        }
+        self.carry_out(bench);
+    }
+
+    fn tell_status(&mut self, now: &Now, bench: &Bench) {
+        let status = bench.status();
+        let marks = Reading { temperature: CentiCelsius(0), marks: status.marks };
+        let device = self.status.device.get_or_insert_with(|| blank_device(bench));
+        device.hot_water = marks.hot_water();
+        device.room = status.room.map(CentiCelsius::celsius);
+        device.outdoor = status.outdoor.map(CentiCelsius::celsius);
+        device.state = status.state;
+        device.burner_starts = status.burner_starts;
+        self.controller.step(*now, Input::Status(&self.status), &mut self.effects);
+    }
+
+    fn tell_state(&mut self, now: &Now, reading: Reading, second: i64) {
+        let View { valid, heating, heating_seconds, is_heating, .. } = self.window.view();
+        let mean = |centi: i64, points: u64| published::centi_mean(centi, points).map(published::celsius);
+        let state = &mut self.state;
+        state.stamp = now.utc.unix_seconds();
+        state.slot.seq = u64::try_from(second).expect("time goes forward");
+        state.current = reading.is_valid().then(|| reading.temperature.celsius());
+        state.quality = reading.quality();
+        state.heating = is_heating;
+        state.average = mean(valid.centi, valid.points);
+        state.average_points = valid.points;
+        state.average_heating = mean(heating.centi, heating.points);
+        state.heating_share = heating_seconds as f64 / WINDOW_S as f64;
+        self.controller.step(*now, Input::State(&self.state), &mut self.effects);
+    }
+
+    fn carry_out(&mut self, bench: &mut Bench) {
+        for effect in self.effects.drain(..) {
+            let lease = match effect {
+                Effect::Lease(lease) => lease,
+                Effect::Decision(_) | Effect::Log(_) => continue,
+            };
+            let outcome = if lease.lease_s == 0 {
+                bench.release()
+            } else {
+                bench.ask(lease.demand, CentiCelsius::from_celsius(lease.flow), lease.lease_s)
+            };
+            self.asked = match lease.demand {
+                Demand::Heat if lease.lease_s > 0 => Some(lease.flow),
+                Demand::Heat | Demand::None => None,
+            };
+            if let Outcome::Refused(_) = outcome {
+                self.refused += 1;
+            }
+        }
+    }
+}
+
+fn blank_device(bench: &Bench) -> DeviceStatus {
+    let status = bench.status();
+    DeviceStatus {
+        boot: bench.device().boot(),
+        serial_number: String::from("winter"),
+        firmware: String::from("winter"),
+        state: status.state,
+        flame: false,
+        pump: false,
+        hot_water: false,
+        modulation: 0,
+        return_temperature: None,
+        room: None,
+        outdoor: None,
+        pressure_mbar: status.pressure_mbar,
+        own_flow: 0.0,
+        setpoint: None,
+        fault: None,
+        burner_starts: 0,
+    }
+}
+
+fn blank_state(boiler: BoilerId) -> State {
+    State {
+        boiler,
+        instance: String::from("winter"),
+        stamp: 0.0,
+        slot: Slot::new(Boot::new(1, 1), 0),
+        current: None,
+        quality: Quality::Ok,
+        heating: false,
+        average: None,
+        average_points: 0,
+        average_heating: None,
+        heating_share: 0.0,
+        coverage: 1.0,
+        minimum: None,
+        maximum: None,
+        provisional: Provisional { hour: String::new(), temperature: None, points: 0 },
+        last_hour: None,
+        clock: ClockQuality::Synced,
+        simulated: true,
+        version: 1,
+    }
+}

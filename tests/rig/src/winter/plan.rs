@@ -1,0 +1,150 @@
+//! What is heated, in which weather, and by which law.
+
+use std::time::Duration;
+
+use firmware_sim::scenario::{BoilerScenario, Scenario, ScenarioError};
+use serde::Deserialize;
+use thermowell_device::HeatingCurve;
+use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
+use thermowell_wire::CentiCelsius;
+
+/// The committed parameters.
+const COMMITTED: &str = include_str!("../../../../config/winter.toml");
+
+/// The parameters, as `config/winter.toml` has them.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Room temperature that is wanted, °C.
+    pub target: f64,
+    /// The heating curve of both.
+    pub curve: TwoPoints,
+    /// What the law has beside it.
+    pub law: Gains,
+}
+
+/// A line through two points.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwoPoints {
+    /// The cold one.
+    pub cold: Point,
+    /// The warm one.
+    pub warm: Point,
+}
+
+/// A point of the heating curve, °C.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Outdoors.
+    pub outdoor: f64,
+    /// Flow.
+    pub flow: f64,
+}
+
+/// The law's gains and limits.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gains {
+    /// K of flow per K that the room lacks.
+    pub kp: f64,
+    /// Part of the last hour's lack that is added.
+    pub k: f64,
+    /// Lowest flow temperature, °C.
+    pub flow_min: f64,
+    /// Highest flow temperature, °C.
+    pub flow_max: f64,
+}
+
+impl Parameters {
+    /// The committed ones.
+    ///
+    /// # Errors
+    /// Where the file is not what it should be.
+    pub fn committed() -> Result<Self, toml::de::Error> {
+        toml::from_str(COMMITTED)
+    }
+
+    /// The law that the product's controller goes by.
+    #[must_use]
+    pub fn law(&self) -> Law {
+        let point = |point: Point| CurvePoint { outdoor: point.outdoor, flow: point.flow };
+        Law {
+            curve: Curve { cold: point(self.curve.cold), warm: point(self.curve.warm) },
+            schedule: Schedule { offset_s: 0, periods: vec![Period { from_s: 0, target: self.target }] },
+            kp: self.law.kp,
+            k: self.law.k,
+            flow_min: self.law.flow_min,
+            flow_max: self.law.flow_max,
+            lease_s: 60,
+            renew: Duration::from_secs(15),
+        }
+    }
+
+    /// The same curve for the boiler's own control.
+    #[must_use]
+    pub fn own(&self) -> HeatingCurve {
+        let point = |point: Point| thermowell_device::CurvePoint {
+            outdoor: CentiCelsius::from_celsius(point.outdoor),
+            flow: CentiCelsius::from_celsius(point.flow),
+        };
+        let TwoPoints { cold, warm } = self.curve;
+        HeatingCurve { cold: point(cold), mild: point(warm), ..HeatingCurve::default() }
+    }
+}
+
+/// A climate: its name and the mean outdoor temperature in °C.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Climate {
+    /// As in the table.
+    pub name: &'static str,
+    /// °C.
+    pub mean_c: f64,
+}
+
+/// The three that are played.
+pub const CLIMATES: [Climate; 3] = [
+    Climate { name: "cold", mean_c: -5.0 },
+    Climate { name: "mild", mean_c: 5.0 },
+    Climate { name: "warm", mean_c: 12.0 },
+];
+
+/// The boiler in the house.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 24 kW, begins 3 K below what it is asked for.
+    Sound,
+    /// 40 % of that power, begins 10 K below.
+    Lazy,
+}
+
+/// The house in `climate`: a day's swing, wander, sun, people and draws, all from `seed`.
+///
+/// # Errors
+/// Where the simulator does not know a key any more.
+pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenario, ScenarioError> {
+    let boiler = match kind {
+        Kind::Sound => "",
+        Kind::Lazy => "[plant]\nburner_kw = 9.6\nminimum_percent = 50\n[device]\nstart_below_k = 10\n",
+    };
+    let text = format!(
+        "seed = {seed}\n{boiler}[weather]\nmean_c = {:.1}\nswing_k = 4\nwander_k = 1.5\nsolar_peak_w = 1500\n\
+         internal_w = 350\n[hot_water]\ndraws_per_day = 20\n",
+        climate.mean_c
+    );
+    let id = "b1".parse().expect("b1 is a name for a boiler");
+    Ok(Scenario::parse("winter", &text)?.boiler(&id))
+}
+
+/// The same house without anything that disturbs it, for the step response.
+///
+/// # Errors
+/// Where the simulator does not know a key any more.
+pub fn calm(climate: Climate) -> Result<BoilerScenario, ScenarioError> {
+    let mut scenario = scenario(climate, Kind::Sound, 1)?;
+    let weather = &mut scenario.plant.weather;
+    (weather.swing_k, weather.wander_k, weather.solar_peak_w) = (0.0, 0.0, 0.0);
+    scenario.plant.hot_water.draws_per_day = 0.0;
+    Ok(scenario)
+}
