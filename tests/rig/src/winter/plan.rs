@@ -129,7 +129,7 @@ pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenari
         Kind::Lazy => "[plant]\nburner_kw = 9.6\nminimum_percent = 50\n[device]\nstart_below_k = 10\n",
     };
     let text = format!(
-        "seed = {seed}\n{boiler}[weather]\nmean_c = {:.1}\nswing_k = 4\nwander_k = 1.5\nsolar_peak_w = 1500\n\
+        "seed = {seed}\n{boiler}[weather]\nmean_c = {:.1}\nswing_k = 4\nwander_k = 2.5\nsolar_peak_w = 3000\n\
          internal_w = 350\n[hot_water]\ndraws_per_day = 20\n",
         climate.mean_c
     );

@@ -46,6 +46,9 @@ impl Report {
                 (ratio(ours, curve, |it| it.room_rmse_k), ratio(ours, curve, |it| it.starts_per_hour));
             writeln!(text, "{:>18}  {error:>10.2} {:>8} {starts:>8.2}", "ours ÷ curve", "")?;
         }
+        if !self.climates.is_empty() {
+            writeln!(text, "wanted of ours: at most 0.50 of the curve's room error, at most 1.20 of its starts")?;
+        }
         if !self.lazy.is_empty() {
             write!(text, "\na lazy boiler: 40 % of the power, begins 10 K below; at most three days\n{HEAD}")?;
         }
@@ -55,7 +58,7 @@ impl Report {
             writeln!(text, "{:>18}  {:>10.2}", "with ÷ without", ratio(with, without, |it| it.room_rmse_k))?;
         }
         if !self.sensitivity.is_empty() {
-            write!(text, "\nother gains: mild climate, first seed, at most three days\n{HEAD}")?;
+            write!(text, "\nother gains: cold climate, first seed, at most three days\n{HEAD}")?;
         }
         for Sensitivity { k, kp, ours } in &self.sensitivity {
             row(text, &format!("k {k:.2}  Kp {kp:.0}"), ours)?;

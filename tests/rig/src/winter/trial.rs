@@ -8,7 +8,7 @@ use super::heating::{Author, Heating};
 use super::plan::{CLIMATES, Climate, Kind, Parameters, calm, scenario};
 use super::week::{Outcome, heat};
 
-/// Days of each run that shows the sensitivity; the first seed only, in the mild climate.
+/// Days of each run that shows the sensitivity; the first seed only, in the cold climate.
 const SENSITIVITY_DAYS: u64 = 3;
 /// Days of each run of the lazy boiler, so that a whole `cargo winter` stays within two minutes of one core.
 const LAZY_DAYS: u64 = 3;
@@ -74,15 +74,17 @@ pub(crate) struct StepHour {
 impl Stage {
     /// Both laws in all climates.
     pub(crate) fn climates(&self) -> Result<Vec<Compared>, ScenarioError> {
-        let compare = |climate: &Climate| {
-            Ok(Compared {
-                climate: climate.name,
-                outdoor_c: climate.mean_c,
-                curve: self.all_seeds(*climate, Kind::Sound, &Author::Curve)?,
-                ours: self.all_seeds(*climate, Kind::Sound, &ours(self.parameters.law()))?,
-            })
-        };
-        CLIMATES.iter().map(compare).collect()
+        CLIMATES.iter().map(|climate| self.compare(*climate)).collect()
+    }
+
+    /// Both laws in one climate.
+    pub(crate) fn compare(&self, climate: Climate) -> Result<Compared, ScenarioError> {
+        Ok(Compared {
+            climate: climate.name,
+            outdoor_c: climate.mean_c,
+            curve: self.all_seeds(climate, Kind::Sound, &Author::Curve)?,
+            ours: self.all_seeds(climate, Kind::Sound, &ours(self.parameters.law()))?,
+        })
     }
 
     /// A lazy boiler with k and without.
@@ -99,13 +101,13 @@ impl Stage {
         CLIMATES.iter().map(compare).collect()
     }
 
-    /// Other gains, in the mild climate.
+    /// Other gains, in the cold climate.
     pub(crate) fn sensitivity(&self) -> Result<Vec<Sensitivity>, ScenarioError> {
         let short = Self { days: self.days.min(SENSITIVITY_DAYS), seeds: self.seeds[..1].to_vec(), ..self.clone() };
         let law = self.parameters.law();
         let attempt = |&(k, kp): &(f64, f64)| {
             let author = ours(Law { k, kp, ..law.clone() });
-            Ok(Sensitivity { k, kp, ours: short.all_seeds(CLIMATES[1], Kind::Sound, &author)? })
+            Ok(Sensitivity { k, kp, ours: short.all_seeds(CLIMATES[0], Kind::Sound, &author)? })
         };
         TRIED.iter().map(attempt).collect()
     }
