@@ -168,6 +168,11 @@ impl World {
         self.line.clear();
         let survive = self.random.index(20);
         self.disk.crash(survive);
+        for message in self.disk.records() {
+            if let Ok(Packed::Batch(batch)) = decode(&message) {
+                self.written_down.insert((batch.header.boot, batch.header.seq, Packed::Batch(batch).end().seq));
+            }
+        }
         self.backs.agent = Some(back);
     }
 

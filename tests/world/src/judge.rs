@@ -2,7 +2,7 @@
 //!
 //! | id | compared with |
 //! |---|---|
-//! | S1 | a world in which nothing may be lost: no gap of the ring at all |
+//! | S1 | a world in which nothing may be lost: no gap of the ring at all; in each, what stood in the spill file |
 //! | S2, S4 | each message begins where the one before it ended, and says what the firmware sampled |
 //! | S3 | a look at every reading in SAMPLES |
 //! | S6 | an aggregator that begins with nothing; each hour once |
@@ -39,6 +39,7 @@ impl World {
     pub(crate) fn judge(&mut self) {
         let messages = std::mem::take(&mut self.broker.samples.messages);
         let valid = self.judge_samples(&messages);
+        self.judge_written_down(&messages);
         self.broker.samples.messages = messages;
         self.judge_leases();
         self.judge_snapshots();
@@ -86,6 +87,22 @@ impl World {
             end = Some((packed.end(), packed.end_utc_ns()));
         }
         valid
+    }
+
+    /// What stood in the spill file when an agent died is delivered by the next one, ring or no ring.
+    fn judge_written_down(&mut self, messages: &[Stored]) {
+        if self.plan.has(Kind::Wipe) {
+            // The records went when they were delivered, and then the stream went.
+            return;
+        }
+        for message in messages {
+            let Ok(Packed::Gap(gap)) = decode(&message.payload) else { continue };
+            let lost = self.written_down.iter().find(|(boot, from, end)| {
+                *boot == gap.boot && gap.reason != GapReason::Missed && *from < gap.to && gap.from < *end
+            });
+            let lost = lost.copied();
+            self.check(lost.is_none(), || format!("S1 the spill file had {lost:?}: {gap:?}"));
+        }
     }
 
     fn judge_order(&mut self, packed: &Packed<'_>, before: Option<(Slot, i64)>) {

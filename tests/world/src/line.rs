@@ -19,7 +19,8 @@ pub(crate) struct Line {
     to_gateway: VecDeque<(u64, Vec<u8>)>,
     to_device: VecDeque<(u64, Vec<u8>)>,
     kept: VecDeque<Vec<u8>>,
-    /// Only for planted bugs: the next slot as the agent must see it, and the newest sample's.
+    /// Only for planted bugs: what the agent hears, the next slot as it must see it, and the newest sample's.
+    heard: FrameReader,
     expected: u64,
     newest: u64,
 }
@@ -113,14 +114,19 @@ impl World {
             return bytes;
         }
         let mut heard = Vec::new();
-        FrameReader::new().feed(&bytes, |frame| heard.extend(frame.ok()));
+        self.line.heard.feed(&bytes, |frame| heard.extend(frame.ok()));
         let mut out = Vec::new();
         for message in heard {
             let message = match (message, self.bug) {
-                (ToGateway::Gap(gap), Some(Bug::GapAnywhere)) if gap.from > self.line.expected => {
-                    ToGateway::Gap(GapNotice { from: self.line.expected, ..gap })
+                (ToGateway::Gap(gap), Some(Bug::GapAnywhere)) => {
+                    let from = self.line.expected;
+                    let to = from + (gap.to - gap.from);
+                    self.line.expected = to;
+                    ToGateway::Gap(GapNotice { from, to, ..gap })
                 }
-                (ToGateway::Pong(pong), Some(Bug::SamplesFeedOffset)) if self.line.newest > 0 => {
+                // The sample that came last says what time it is, not the pong.
+                (ToGateway::Pong(_), Some(Bug::SamplesFeedOffset)) if self.line.newest == 0 => continue,
+                (ToGateway::Pong(pong), Some(Bug::SamplesFeedOffset)) => {
                     ToGateway::Pong(Pong { device_us: pong.device_us.min(self.line.newest * 10_000), ..pong })
                 }
                 (message, _) => message,
@@ -153,7 +159,7 @@ impl World {
         FrameReader::new().feed(bytes, |frame| match frame {
             Ok(message) => {
                 if let ToDevice::Resume { from, .. } = message {
-                    self.line.expected = from;
+                    (self.line.expected, self.line.newest) = (from, 0);
                 }
                 let mut frame = [0; 64];
                 out.extend_from_slice(encode(&change(message), &mut frame).expect("it came as a frame"));

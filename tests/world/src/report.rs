@@ -82,8 +82,11 @@ pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
     report
 }
 
-/// The first seed below `limit` that shows `bug`, and what was seen.
+/// The first seed below `limit` that shows `bug`, and what was seen. A seed that fails without it shows nothing.
 #[must_use]
 pub fn hunt(bug: Bug, limit: u64) -> Option<(u64, String)> {
-    (0..limit).find_map(|seed| run(seed, Some(bug)).failure.map(|failure| (seed, failure)))
+    (0..limit).find_map(|seed| {
+        let failure = run(seed, Some(bug)).failure?;
+        run(seed, None).failure.is_none().then_some((seed, failure))
+    })
 }

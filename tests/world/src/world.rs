@@ -1,6 +1,6 @@
 //! One world: a seed, its parts, and time that jumps.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use firmware_sim::boiler::{Boiler, BoilerSetup};
 use firmware_sim::scenario::Scenario;
@@ -8,7 +8,7 @@ use firmware_sim::source::Source;
 use thermowell_device::Config;
 use thermowell_flow::time::{Monotonic, Now, Utc};
 use thermowell_wire::batch::{ClockQuality, decode};
-use thermowell_wire::{BoilerId, Slot};
+use thermowell_wire::{BoilerId, Boot, Slot};
 
 use crate::agent::AgentShell;
 use crate::aggregator::AggregatorShell;
@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) aggregator: AggregatorShell,
     pub(crate) broker: Broker,
     pub(crate) disk: Disk,
+    /// What stood in the spill file when an agent died: boot, first slot, end.
+    pub(crate) written_down: BTreeSet<(Boot, u64, u64)>,
     pub(crate) backs: Backs,
     pub(crate) fault_at: u64,
     steps: u64,
@@ -121,6 +123,7 @@ impl World {
             aggregator: AggregatorShell::default(),
             broker: Broker::default(),
             disk: Disk::default(),
+            written_down: BTreeSet::new(),
             // The parts come up one after the other, as on a machine that boots.
             backs: Backs {
                 agent: Some(START + random.below(3 * SECOND)),

@@ -352,10 +352,8 @@ impl Report {
         let most = |spread: &Spread| spread.percent(100);
         line(page, &format!("| median | {:.2} s | {:.2} s |", median(&all), median(&ran)));
         line(page, &format!("| most | {:.2} s | {:.2} s |", most(&all), most(&ran)));
-        line(
-            page,
-            "\n| stream | cuts that took messages | most messages | cuts that left no such stream |\n|---|---|---|---|",
-        );
+        line(page, "\n| stream | cuts that took messages | most messages | cuts that left no such stream |");
+        line(page, "|---|---|---|---|");
         for name in FILED {
             let lost = || self.cuts().filter_map(|cut| cut.messages_lost.get(name).copied());
             let gone = self.cuts().filter(|cut| cut.vanished.contains(&name)).count();
