@@ -63,7 +63,15 @@ impl Parameters {
     /// # Errors
     /// Where the file is not what it should be.
     pub fn committed() -> Result<Self, toml::de::Error> {
-        toml::from_str(COMMITTED)
+        Self::parse(COMMITTED)
+    }
+
+    /// Those of a file.
+    ///
+    /// # Errors
+    /// Where the text is not what it should be.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
     }
 
     /// The law that the product's controller goes by.

@@ -20,6 +20,8 @@ fn refusal(source: &Source) -> Option<String> {
         thermowell::config::Config::parse(text, path).err().map(|error| error.to_string())
     } else if path.starts_with("config/scenarios/") && path.ends_with(".toml") {
         firmware_sim::scenario::Scenario::parse(path, text).err().map(|error| error.to_string())
+    } else if path == "config/winter.toml" {
+        rig::winter::plan::Parameters::parse(text).err().map(|error| error.to_string())
     } else {
         Some("nobody reads this file: say in tidy who does".to_owned())
     }
