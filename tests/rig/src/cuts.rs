@@ -1,8 +1,8 @@
 //! `cargo cuts`: the power of the gateway is cut at random moments, and nothing may be lost, twice or out of order.
 //!
 //! The boilers are simulated and never cut; nats-server, agent, aggregator and controller are the real processes on a
-//! disk of their own ([`disk`]). A run is some lives ([`moment::lives`]), each a history of many cuts ([`life`]) that
-//! ends with the ledger. That a cut is one is proved beside ([`control`]).
+//! disk of their own (`disk`). A run is some lives (`moment::lives`), each a history of many cuts (`life`) that
+//! ends with the ledger. That a cut is one is proved beside (`control`).
 //!
 //! What the machine does not allow is SKIPPED with its reason, and no failure.
 

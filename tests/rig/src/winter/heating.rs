@@ -5,7 +5,7 @@
 //!                    ──status───────────Status────▶
 //! ```
 //! The window, the controller and its law are those of the gateway; only the transport between them is a call. A
-//! state is handed over each [`STATE_S`] simulated seconds instead of each second, because a look at the window's
+//! state is handed over each `STATE_S` simulated seconds instead of each second, because a look at the window's
 //! extremes is what costs most here and the controller fills up to 10 s by itself.
 
 use std::time::Duration;
