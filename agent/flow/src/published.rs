@@ -4,14 +4,17 @@
 //! are Unix seconds, boots are strings of 16 hexadecimal digits (JSON numbers lose their low bits). A value that is
 //! not known is `null`, never 0 and never the last one.
 
-use alloc::boxed::Box;
+mod event;
+
 use alloc::string::String;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thermowell_wire::batch::ClockQuality;
-use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Fault, Outcome};
+use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Fault};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
+
+pub use event::{Decision, Event, EventBody};
 
 /// The mean of `count` centi-degrees that add up to `sum`, in centi-degrees, half away from zero; none of nothing.
 #[must_use]
@@ -369,125 +372,4 @@ impl Lease {
     pub fn flow_centi(&self) -> CentiCelsius {
         CentiCelsius::from_celsius(self.flow)
     }
-}
-
-/// `boiler.{id}.event.{kind}`: something happened. The last token of the subject is the kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// The boiler.
-    pub boiler: BoilerId,
-    /// When, Unix seconds.
-    pub created_at: f64,
-    /// What.
-    #[serde(flatten)]
-    pub body: EventBody,
-}
-
-/// What happened. Append only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name")]
-pub enum EventBody {
-    /// A start of the firmware that the agent had not seen.
-    BootSeen {
-        /// It.
-        boot: Boot,
-        /// Serial number of the board.
-        serial_number: String,
-        /// Name and version of the firmware.
-        firmware: String,
-    },
-    /// Slots that will never arrive.
-    GapNamed {
-        /// In this boot.
-        boot: Boot,
-        /// The first.
-        from: u64,
-        /// The slot behind the last.
-        to: u64,
-        /// Why, as in the snapshot's `missing`.
-        reason: String,
-    },
-    /// The device is not the one that this boiler is bound to, or speaks a newer protocol.
-    DeviceRefused {
-        /// Serial number of the board.
-        serial_number: String,
-        /// Why, and what to do.
-        reason: String,
-    },
-    /// The end of the stream is not where the last acknowledgement left it.
-    StreamWentBack {
-        /// The sequence that was expected.
-        expected: u64,
-        /// The sequence that was found; 0 is none.
-        found: u64,
-    },
-    /// The end of the stream is not ours: this boiler stands still until somebody looks.
-    Conflict {
-        /// What was found there.
-        found: String,
-    },
-    /// A spill file could not be used, or not wholly: it lies aside.
-    SpillFilePutAside {
-        /// Where.
-        file: String,
-        /// Why.
-        reason: String,
-    },
-    /// The stamps of this boiler jumped.
-    ClockJumped {
-        /// By how much, nanoseconds; positive is forward.
-        by_ns: i64,
-    },
-    /// The device answered a request.
-    Answered {
-        /// The number of the request.
-        n: u32,
-        /// What became of it.
-        outcome: Outcome,
-    },
-    /// A stored snapshot differs from its recomputation: the stored one stands.
-    SnapshotDiffers {
-        /// What was recomputed.
-        recomputed: Box<Snapshot>,
-    },
-    /// What the controller decided, with what it knew.
-    Decided(Decision),
-    /// An operator took the boiler out of SAMPLES: what is stored stays until its age ends it.
-    Retired {
-        /// The sequence of its last message there; 0 is none.
-        last: u64,
-        /// The gateway on which that was done.
-        gateway: String,
-    },
-}
-
-/// One decision of the controller: inputs, rule, result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decision {
-    /// Why, as a stable word: `law`, `warming`, `coasting`, `fault`, `no_heat_wanted`, `hot_water`, …
-    pub rule: String,
-    /// Heat, no heat, or nothing asked.
-    pub demand: Option<Demand>,
-    /// The flow temperature asked for, °C.
-    pub flow: Option<f64>,
-    /// T*: the wish before the hour's correction, °C.
-    pub wish: Option<f64>,
-    /// The correction u, K.
-    pub correction: f64,
-    /// Flow temperature through the 60 s low-pass, °C.
-    pub current: Option<f64>,
-    /// Mean over the last hour's heating seconds, °C.
-    pub average: Option<f64>,
-    /// Mean T* over the same seconds, °C.
-    pub asked: Option<f64>,
-    /// Heating seconds ÷ 3,600.
-    pub share: f64,
-    /// Room temperature, °C.
-    pub room: Option<f64>,
-    /// Outdoor temperature through the low-pass, °C.
-    pub outdoor: Option<f64>,
-    /// What the room should have, °C.
-    pub target: f64,
-    /// The newest slot that it knew.
-    pub based_on: Option<Slot>,
 }
