@@ -484,7 +484,8 @@ fn head_of(sequence: u64, packed: &Packed<'_>) -> Head {
         }
         Packed::Gap(gap) => (gap.from_utc_ns, gap.period_ns, gap.clock, gap.simulated, false),
     };
-    let synced = clock == ClockQuality::Synced;
+    let believed = [utc_ns, packed.end_utc_ns()].iter().all(|ns| Utc(*ns).is_believable());
+    let synced = clock == ClockQuality::Synced && believed;
     Head { sequence, first: packed.first(), utc_ns, period_ns, synced, simulated, is_batch }
 }
 

@@ -20,12 +20,16 @@ use thermowell_wire::line::{Hello, PROTOCOL, Status, ToDevice};
 use thermowell_wire::{Boot, Slot, device_id};
 
 use crate::published;
-use crate::time::Monotonic;
+use crate::time::{BOOT_NS_MAX, Monotonic};
 
 /// Pings that follow the first `Resume` quickly: nothing is stamped before three pongs.
 const QUICK_PINGS: u32 = 3;
 /// The longest period that a device may have: stamps keep it in 32 bits of nanoseconds.
 const PERIOD_US_MAX: u32 = 4_000_000;
+
+/// Slot n lies at n × period of the device's clock, so its clock and its next slot say the same. Farther apart than
+/// this, which is all that a device remembers, one of the two is wrong.
+const APART_US_MAX: u64 = 120_000_000;
 
 /// Durations of the link, on the flow axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,25 @@ impl Session {
     #[must_use]
     pub fn seq_max(&self) -> u64 {
         seq_max(&self.hello)
+    }
+
+    /// Whether a status is one of this device: its clock goes with its next slot.
+    #[must_use]
+    pub fn agrees(&self, status: &Status) -> bool {
+        agree(status.next, self.hello.period_us, status.device_us)
+    }
+
+    /// Whether the device's clock can show this, as far as it was heard.
+    #[must_use]
+    pub fn can_show(&self, device_us: u64) -> bool {
+        agree(self.next, self.hello.period_us, device_us)
+    }
+
+    /// Whether slots below `end` can exist, as far as it was heard.
+    #[must_use]
+    pub fn can_reach(&self, end: u64) -> bool {
+        let ahead = APART_US_MAX / u64::from(self.hello.period_us.max(1));
+        end <= self.seq_max() && end <= self.next.saturating_add(ahead)
     }
 
     /// The oldest slot that the ring can still hold.
@@ -246,6 +269,10 @@ impl Link {
         if hello.next > seq_max(hello) {
             return Some(format!("its next slot {} lies decades ahead", hello.next));
         }
+        if !agree(hello.next, hello.period_us, hello.device_us) {
+            let Hello { device_us, next, period_us, .. } = hello;
+            return Some(format!("its clock shows {device_us} µs, but slot {next} of {period_us} µs is its next one"));
+        }
         let known = self.session.as_ref().map(Session::boot);
         if known.is_some_and(|known| known > hello.boot) {
             return Some(format!("its boot {} is older than one already seen", hello.boot));
@@ -311,5 +338,10 @@ impl Link {
 }
 
 fn seq_max(hello: &Hello) -> u64 {
-    (u64::MAX / 8) / u64::from(hello.period_us.saturating_mul(1_000).max(1))
+    BOOT_NS_MAX / u64::from(hello.period_us.saturating_mul(1_000).max(1))
+}
+
+/// Whether a clock that shows `device_us` goes with a next slot.
+fn agree(next: u64, period_us: u32, device_us: u64) -> bool {
+    next.saturating_mul(u64::from(period_us)).abs_diff(device_us) <= APART_US_MAX
 }

@@ -12,6 +12,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::ops::Range;
 use core::time::Duration;
 
 use thermowell_wire::batch::ClockQuality;
@@ -43,7 +44,29 @@ impl Monotonic {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Utc(pub i64);
 
+/// A boot lasts at most so long: 73 years. With it, with [`Utc::BELIEVED`] and with half the numbers to spare, no
+/// arithmetic of stamps leaves its type.
+pub const BOOT_NS_MAX: u64 = u64::MAX / 8;
+
 impl Utc {
+    /// The years 2020 to 2099: a calendar that shows another one is not believed, whoever vouches for it. A gateway
+    /// without a clock of its own wakes up in 1970, a broken one anywhere up to 2262; an hour that was opened there
+    /// would be the last one.
+    pub const BELIEVED: Range<Self> = Self(1_577_836_800 * SECOND_NS)..Self(4_102_444_800 * SECOND_NS);
+
+    /// Whether it can be now.
+    #[must_use]
+    pub fn is_believable(self) -> bool {
+        Self::BELIEVED.contains(&self)
+    }
+
+    /// This moment, `ago` nanoseconds earlier. What lies before 1970 or beyond all belief counts from there: it is
+    /// stamped all the same, by a clock that nobody trusts.
+    #[must_use]
+    pub fn earlier_by(self, ago: i64) -> Self {
+        Self(self.0.clamp(0, Self::BELIEVED.end.0).saturating_sub(ago))
+    }
+
     /// The second that holds this moment, half open.
     #[must_use]
     pub fn second(self) -> i64 {
@@ -101,6 +124,26 @@ pub struct Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_believed_are_the_years_2020_to_2099() {
+        let Range { start, end } = Utc::BELIEVED;
+        assert_eq!(
+            (hour_text(start.hour()), hour_text(end.hour())),
+            ("2020-01-01T00:00:00Z".into(), "2100-01-01T00:00:00Z".into(),)
+        );
+        assert!(start.is_believable() && Utc(end.0 - 1).is_believable());
+        assert!(!Utc(start.0 - 1).is_believable() && !end.is_believable() && !Utc(0).is_believable());
+    }
+
+    #[test]
+    fn no_clock_and_no_boot_bring_a_stamp_to_the_end_of_its_type() {
+        let boot = i64::try_from(BOOT_NS_MAX).unwrap();
+        for utc in [i64::MIN, -1, 0, Utc::BELIEVED.start.0, Utc::BELIEVED.end.0, i64::MAX] {
+            let stamp = Utc(utc).earlier_by(boot).0;
+            assert!(stamp > i64::MIN && stamp.checked_add(2 * boot).is_some(), "{utc}");
+        }
+    }
 
     #[test]
     fn hours_are_printed_as_dates() {

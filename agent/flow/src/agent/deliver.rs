@@ -177,7 +177,7 @@ impl Agent {
             return Stamp::Placed(place);
         }
         let ago = i64::try_from(now.monotonic.0).unwrap_or(i64::MAX).saturating_sub(place);
-        Stamp::Stamped { utc_ns: now.utc.0.saturating_sub(ago), clock }
+        Stamp::Stamped { utc_ns: now.utc.earlier_by(ago).0, clock }
     }
 
     /// The place of a slot on the monotonic clock, once the device's clock is known well enough or was waited for.

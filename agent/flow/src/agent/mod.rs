@@ -325,7 +325,8 @@ impl Agent {
 
     /// Whether the calendar can be trusted now.
     fn clock(&self, now: Now) -> ClockQuality {
-        if now.monotonic < self.calendar.distrusted_until { ClockQuality::Unsynced } else { now.clock }
+        let distrusted = now.monotonic < self.calendar.distrusted_until || !now.utc.is_believable();
+        if distrusted { ClockQuality::Unsynced } else { now.clock }
     }
 
     /// Says once that a boot was met that the stream does not know.

@@ -50,7 +50,9 @@ impl Agent {
             }
             ToGateway::Pong(pong) => {
                 let own = self.link.is_own(pong.nonce);
-                if let Some(stamper) = self.stamper.as_mut().filter(|_| own)
+                let believed = self.link.live().is_some_and(|session| session.can_show(pong.device_us));
+                self.counters.implausible += u64::from(own && !believed);
+                if let Some(stamper) = self.stamper.as_mut().filter(|_| own && believed)
                     && let Some(by_ns) = stamper.pong(now.monotonic, DeviceTime(pong.device_us))
                 {
                     self.jumped(now, by_ns, effects);
@@ -111,12 +113,12 @@ impl Agent {
             // The same tag, but an earlier life: one reboot in 256.
             return self.foreign(now);
         }
-        if status.next > session.seq_max() {
+        let device_us = status.device_us;
+        if status.next > session.seq_max() || !session.agrees(&status) {
             self.counters.implausible += 1;
             return;
         }
         session.saw_next(status.next);
-        let device_us = status.device_us;
         let before = session.status.replace(status);
         let key = |status: &Status| {
             let setpoint = status.setpoint.map(|active| (active.n, active.demand, active.flow));
@@ -183,9 +185,9 @@ impl Agent {
     }
 
     fn take_gap(&mut self, now: Now, gap: &GapNotice) {
-        let Some((origin, seq_max)) = self.reading() else { return };
+        let Some((origin, _)) = self.reading() else { return };
         let Some(cursor) = &self.cursor else { return };
-        if gap.to > seq_max {
+        if !self.link.session().is_some_and(|session| session.can_reach(gap.to)) {
             self.counters.implausible += 1;
             return;
         }

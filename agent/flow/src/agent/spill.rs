@@ -7,16 +7,21 @@ use thermowell_wire::batch::decode;
 use super::{Agent, Effect, Log};
 use crate::batch::Record;
 use crate::spool::spill::Spill;
-use crate::time::Now;
+use crate::time::{BOOT_NS_MAX, Now};
 
 impl Agent {
-    /// Takes a record of the spill file. What is no message is not ours to judge: the shell has checked its sum.
+    /// Takes a record of the spill file. What is no message is not ours to judge: the shell has checked its sum. What
+    /// lies beyond the life of any boot was not written by an agent.
     pub(super) fn restore(&mut self, now: Now, message: &[u8]) {
         self.spiller.found(message.len());
-        if let Ok(packed) = decode(message) {
-            self.counters.restored += 1;
-            self.spool.restore(now.monotonic, &Record::from_message(&packed, message));
+        let Ok(packed) = decode(message) else { return };
+        let record = Record::from_message(&packed, message);
+        if record.end > BOOT_NS_MAX / u64::from(record.origin.period_ns) {
+            self.counters.implausible += 1;
+            return;
         }
+        self.counters.restored += 1;
+        self.spool.restore(now.monotonic, &record);
     }
 
     pub(super) fn spill_failed(&mut self, now: Now, effects: &mut Vec<Effect>) {

@@ -496,6 +496,26 @@ fn what_is_stamped_in_the_past_is_never_averaged() {
     assert_eq!((aggregator.counters().stepped_back, aggregator.state().unwrap().average_points), (120, 160));
 }
 
+/// Whoever vouches for it: an hour that is opened in 2262 would be this boiler's last one.
+#[test]
+fn a_stamp_beyond_belief_opens_no_hour() {
+    let until = Utc::BELIEVED.end.0;
+    for utc_ns in [i64::MIN, 0, Utc::BELIEVED.start.0 - 1, until, until - SECOND_NS, i64::MAX - 60 * SECOND_NS] {
+        let mut stream = Stream::of(BORDER_NS, &[]);
+        let before = (stream.next, stream.utc_ns);
+        let readings = stream.readings(100, |_| Reading::PUMP);
+        stream.batch(before.0, utc_ns, PERIOD_NS, ClockQuality::Synced, &readings);
+        let (snapshots, _, aggregator) = run(&stream.messages, None);
+        assert!(snapshots.is_empty(), "{utc_ns}");
+        assert_eq!((aggregator.counters().unsynced, aggregator.state().unwrap().clock), (100, ClockQuality::Unsynced));
+        (stream.next.seq, stream.utc_ns) = (before.0.seq + 100, before.1 + 100 * i64::from(PERIOD_NS));
+        stream.plain(100);
+        let (_, _, aggregator) = run(&stream.messages, None);
+        let open = aggregator.ledger.open().unwrap();
+        assert_eq!((open.hour, open.valid.points, aggregator.counters().stepped_back), (490_000, 150, 0), "{utc_ns}");
+    }
+}
+
 #[test]
 fn a_restart_from_an_empty_hour_gives_the_same_bytes() {
     let read = Op::Read { count: 20, pump: true, draw: false, invalid: false, slew: 0 };

@@ -170,7 +170,8 @@ impl Record {
     /// The message for the stream: the slots from `from` on, the first of them at `utc_ns`.
     ///
     /// # Panics
-    /// Where `from` does not lie in the record.
+    /// Where `from` does not lie in the record, or UTC has no numbers for its end: records lie within
+    /// [`crate::time::BOOT_NS_MAX`] of a boot, and stamps come from [`crate::time::Utc::earlier_by`] or from a message.
     #[must_use]
     pub fn message(&self, from: u64, utc_ns: i64, clock: ClockQuality) -> Vec<u8> {
         assert!((self.first.seq..self.end).contains(&from), "the message begins within its record");
@@ -190,7 +191,7 @@ impl Record {
                     simulated,
                 };
                 let mut out = [0; GAP_ENCODED_MAX];
-                encode_gap(&gap, &mut out).expect("GAP_ENCODED_MAX is always enough").to_vec()
+                encode_gap(&gap, &mut out).expect("its end has a number, and GAP_ENCODED_MAX is enough").to_vec()
             }
             Body::Samples(packed) => {
                 let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by Record::samples") };

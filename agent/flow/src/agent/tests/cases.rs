@@ -13,7 +13,8 @@ use core::time::Duration;
 
 use thermowell_wire::batch::{self, BatchHeader, ClockQuality, Packed, decode, encode_batch};
 use thermowell_wire::line::{
-    Answer, BoilerState, Demand, FrameReader, Hello, Outcome, Pong, Samples, Status, ToDevice, ToGateway,
+    Answer, BoilerState, Demand, FrameReader, GapNotice, GapReason, Hello, Outcome, Pong, Samples, Status, ToDevice,
+    ToGateway,
 };
 use thermowell_wire::subject::EventKind;
 use thermowell_wire::{Boot, CentiCelsius, Reading, Slot, device_id};
@@ -183,6 +184,12 @@ impl Bench {
             }
         }
         all
+    }
+
+    /// The last message that was published.
+    fn payload(&self) -> Vec<u8> {
+        let published = |e: &Effect| if let Effect::Publish { payload, .. } = e { Some(payload.clone()) } else { None };
+        self.effects.iter().rev().find_map(published).expect("something was published")
     }
 
     fn events(&self) -> Vec<(EventKind, EventBody)> {

@@ -36,9 +36,15 @@ fn a_device_that_must_not_be_read_is_refused_and_said_once() {
     let other = Hello { serial_number: "TW-2".try_into().unwrap(), ..hello(100) };
     let ahead = Hello { next: u64::MAX - 1, oldest: 0, ..hello(100) };
     let slow = Hello { period_us: 5_000_000, ..hello(100) };
-    for (refused, why) in
-        [(real, "not simulated"), (newer, "protocol 2"), (other, "TW-1"), (slow, "period"), (ahead, "decades")]
-    {
+    let astray = Hello { device_us: u64::MAX, ..hello(100) };
+    for (refused, why) in [
+        (real, "not simulated"),
+        (newer, "protocol 2"),
+        (other, "TW-1"),
+        (slow, "period"),
+        (ahead, "decades"),
+        (astray, "its clock shows 18446744073709551615 µs, but slot 100 of 10000 µs is its next one"),
+    ] {
         let bound = Settings { serial_number: Some("TW-1".into()), simulated_only: true, ..settings() };
         let mut bench = Bench::new(bound);
         bench.tell(Input::PortOpened);
@@ -54,6 +60,28 @@ fn a_device_that_must_not_be_read_is_refused_and_said_once() {
         bench.say(&ToGateway::Hello(hello(100)));
         assert_eq!(bench.agent.link(), Link::Up, "the right one is welcome at once");
     }
+}
+
+/// Slot n is at n × period of the device's clock: what says otherwise is counted, and nothing follows from it.
+#[test]
+fn a_clock_or_a_gap_that_does_not_go_with_the_slots_is_not_believed() {
+    let mut plain = Bench::running(settings(), 0, None);
+    let mut bench = Bench::running(settings(), 0, None);
+    let nonce = *bench.heard_pings().last().unwrap();
+    for device_us in [200_000_000, 1 << 62, u64::MAX] {
+        bench.say(&ToGateway::Pong(Pong { nonce, device_us }));
+        bench.say(&ToGateway::Status(Status { device_us, ..status(0) }));
+    }
+    for to in [20_000, 1 << 60, u64::MAX] {
+        let reason = GapReason::Ring;
+        bench.say(&ToGateway::Gap(GapNotice { tag: BOOT.tag(), from: 0, to, reason }));
+    }
+    assert_eq!(bench.agent.counters().implausible, 9);
+    for bench in [&mut bench, &mut plain] {
+        bench.samples(0, 100);
+    }
+    assert_eq!(bench.published(), [(0, 0, 100)]);
+    assert_eq!(bench.payload(), plain.payload(), "stamped as if it had not been said");
 }
 
 #[test]

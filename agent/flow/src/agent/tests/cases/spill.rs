@@ -173,3 +173,16 @@ fn memory_and_file_stay_below_their_bounds_for_six_hours_with_a_flapping_server(
     }
     assert!(bench.agent.counters().full > 0 && largest > 0, "the bound was reached");
 }
+
+/// What lies between the stream's end and such a record would be a gap of centuries, for which UTC has no numbers.
+#[test]
+fn a_record_from_beyond_the_life_of_any_boot_is_left_out() {
+    let mut bench = Bench::new(settings());
+    bench.tell(Input::Spilled(&stored(1 << 61, BOOT, "TW-1")));
+    bench.tell(Input::Spilled(&stored(300, BOOT, "TW-1")));
+    assert_eq!((bench.agent.counters().implausible, bench.agent.counters().restored), (1, 1));
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
+    bench.tell(Input::Acknowledged { sequence: 2 });
+    assert_eq!(bench.published(), [(1, 100, 300), (2, 300, 400)]);
+}

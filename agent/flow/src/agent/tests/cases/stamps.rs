@@ -72,13 +72,7 @@ fn a_clock_that_is_not_trusted_delays_stamps_for_a_minute_at_most() {
     assert_eq!(bench.agent.backlog(), 100, "waiting delays stamping, not reading");
     bench.pass(10_000);
     assert_eq!(bench.published(), [(0, 0, 100)]);
-    let Some(Effect::Publish { payload, .. }) =
-        bench.effects.iter().find(|effect| matches!(effect, Effect::Publish { .. }))
-    else {
-        panic!("nothing was published");
-    };
-    let Packed::Batch(batch) = decode(payload).unwrap() else { panic!("no batch") };
-    assert_eq!(batch.header.clock, ClockQuality::Unsynced);
+    assert_eq!(decode_header(&bench.payload()).clock, ClockQuality::Unsynced);
 }
 
 #[test]
@@ -136,4 +130,30 @@ fn pongs_that_nobody_asked_for_are_old_bytes() {
         bench.say(&ToGateway::Pong(Pong { nonce, device_us: 5 }));
     }
     assert!(bench.published().is_empty());
+}
+
+/// The longest gap that there is, seen with the worst calendars that there are.
+#[test]
+fn a_gap_of_decades_is_stamped_whatever_the_calendar_shows() {
+    let next = 72 * 365 * 86_400 * 100;
+    for (utc_ns, clock) in [
+        (i64::MIN, ClockQuality::Unsynced),
+        (0, ClockQuality::Unsynced),
+        (1_767_751_200_000_000_000, ClockQuality::Synced),
+        (i64::MAX, ClockQuality::Unsynced),
+    ] {
+        let mut bench = Bench::new(settings());
+        bench.now.utc = Utc(utc_ns);
+        bench.tell(Input::Connected);
+        bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
+        bench.tell(Input::PortOpened);
+        bench.say(&ToGateway::Hello(hello(next)));
+        bench.now.monotonic.0 += 60_000 * MS;
+        let (from, to, reason) = (100, next - 12_000, GapReason::Ring);
+        bench.say(&ToGateway::Gap(GapNotice { tag: BOOT.tag(), from, to, reason }));
+        assert_eq!(bench.published(), [(1, from, to)]);
+        let payload = bench.payload();
+        let Packed::Gap(gap) = decode(&payload).unwrap() else { panic!("no gap") };
+        assert_eq!(gap.clock, clock, "{utc_ns}");
+    }
 }
