@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::nats::{Connection, NatsError};
+use crate::nats::{Connection, NatsError, User};
 use crate::report::Reporter;
 use crate::serial::OpenError;
 use crate::session::{Session, SessionError};
@@ -59,7 +59,7 @@ pub enum AgentError {
 /// # Errors
 /// See [`AgentError`]: all of them need somebody to look. A boiler that stops leaves the others running.
 pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> {
-    let connection = Connection::open(&config.nats, "thermowell agent").await.map_err(AgentError::Connect)?;
+    let connection = Connection::open(&config.nats, User::Agent).await.map_err(AgentError::Connect)?;
     let session = Arc::new(Session::new(connection, streams::table(config)));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());

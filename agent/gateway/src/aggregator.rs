@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::consume;
-use crate::nats::{self, Connection, NatsError, Phase, RequestError};
+use crate::nats::{self, Connection, NatsError, Phase, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
@@ -55,7 +55,7 @@ pub enum AggregatorError {
 /// # Errors
 /// See [`AggregatorError`]: all of them need somebody to look.
 pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), AggregatorError> {
-    let connection = Connection::open(&config.nats, "thermowell aggregator").await.map_err(AggregatorError::Connect)?;
+    let connection = Connection::open(&config.nats, User::Aggregator).await.map_err(AggregatorError::Connect)?;
     let session = Session::new(connection, streams::table(config));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());

@@ -19,7 +19,7 @@ use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::control::{self, Asked};
-use crate::nats::{self, Connection, NatsError, Phase, RequestError};
+use crate::nats::{self, Connection, NatsError, Phase, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
@@ -58,7 +58,7 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Controll
     if !config.control.enabled {
         return Err(ControllerError::Off);
     }
-    let connection = Connection::open(&config.nats, "thermowell controller").await.map_err(ControllerError::Connect)?;
+    let connection = Connection::open(&config.nats, User::Controller).await.map_err(ControllerError::Connect)?;
     let session = Session::new(connection, streams::table(config));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());

@@ -23,6 +23,9 @@ pub enum SessionError {
     /// A stream is not one that we can use.
     #[error("prepare the streams")]
     Stream(#[source] StreamError),
+    /// The client ended for good: another start begins anew.
+    #[error("the NATS client gave up, because the server refused us; look at [nats] and at the server's users")]
+    Refused,
 }
 
 /// Tells when a session begins and ends, and can be told that a stream is missing.
@@ -76,8 +79,7 @@ impl Session {
             tokio::select! {
                 changed = phase.changed() => {
                     if changed.is_err() {
-                        // The client is gone for good, which only happens when the process ends.
-                        std::future::pending::<()>().await;
+                        return SessionError::Refused;
                     }
                 }
                 () = self.missing.notified() => {

@@ -30,7 +30,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
 use crate::config::Config;
-use crate::nats::{self, Connection, NatsError, RequestError};
+use crate::nats::{self, Connection, NatsError, RequestError, User};
 
 pub use compare::Difference;
 pub use report::{Format, Line, Sum, Verdict, Writer};
@@ -71,7 +71,7 @@ pub struct Wish {
 /// # Errors
 /// See [`VerifyError`]. An hour that differs is none: [`Sum::agrees`] tells.
 pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Writer<W>) -> Result<Sum, VerifyError> {
-    let connection = Connection::reach(&config.nats, "thermowell verify").await.map_err(VerifyError::Server)?;
+    let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(VerifyError::Server)?;
     let configured = || config.boilers.iter().map(|boiler| boiler.id.clone());
     let boilers: Vec<BoilerId> = wish.boiler.clone().map_or_else(|| configured().collect(), |boiler| vec![boiler]);
     let mut sum = Sum::default();

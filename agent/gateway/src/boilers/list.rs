@@ -11,7 +11,7 @@ use thermowell_wire::subject::{self, stream};
 
 use super::{BoilerError, in_samples, is_configured, settings};
 use crate::config::Config;
-use crate::nats::{self, Connection, RequestError};
+use crate::nats::{self, Connection, RequestError, User};
 
 /// One boiler.
 #[derive(Debug, Serialize)]
@@ -41,7 +41,7 @@ struct Row {
 /// # Panics
 /// Never: text and numbers encode.
 pub async fn list(config: &Config, json: bool) -> Result<String, BoilerError> {
-    let connection = Connection::reach(&config.nats, "thermowell boiler").await.map_err(BoilerError::Server)?;
+    let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(BoilerError::Server)?;
     let context = connection.context();
     let known = in_samples(context).await.map_err(BoilerError::Request)?;
     let mut ids: Vec<BoilerId> = config.boilers.iter().map(|boiler| boiler.id.clone()).collect();

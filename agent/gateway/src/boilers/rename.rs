@@ -4,14 +4,14 @@ use thermowell_wire::BoilerId;
 
 use super::{BoilerError, in_samples, is_configured, must_be_known};
 use crate::config::Config;
-use crate::nats::Connection;
+use crate::nats::{Connection, User};
 
 /// Says what is done and what is left to do until boiler `old` goes on as `new`.
 ///
 /// # Errors
 /// See [`BoilerError`]: there is no `old`, or `new` has a history.
 pub async fn rename(config: &Config, old: &BoilerId, new: &BoilerId) -> Result<String, BoilerError> {
-    let connection = Connection::reach(&config.nats, "thermowell boiler").await.map_err(BoilerError::Server)?;
+    let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(BoilerError::Server)?;
     let context = connection.context();
     let (has_old, has_new) = (is_configured(config, old), is_configured(config, new));
     if has_new && (has_old || old == new) {

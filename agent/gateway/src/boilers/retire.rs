@@ -8,7 +8,7 @@ use thermowell_wire::subject::{self, EventKind, stream};
 use super::{BoilerError, is_configured, last_written, must_be_known, settings};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::nats::{self, Connection, RequestError};
+use crate::nats::{self, Connection, RequestError, User};
 
 /// A boiler that was written less long ago is alive: three batches at the longest that one may be silent, and more.
 const ALIVE_S: u64 = 10;
@@ -18,7 +18,7 @@ const ALIVE_S: u64 = 10;
 /// # Errors
 /// See [`BoilerError`]; nothing was done then, but for [`BoilerError::Request`], behind which it can be repeated.
 pub async fn retire(config: &Config, id: &BoilerId, confirmed: bool) -> Result<String, BoilerError> {
-    let connection = Connection::reach(&config.nats, "thermowell boiler").await.map_err(BoilerError::Server)?;
+    let connection = Connection::reach(&config.nats, User::Installer).await.map_err(BoilerError::Server)?;
     let context = connection.context();
     must_be_known(context, id).await?;
     if is_configured(config, id) {

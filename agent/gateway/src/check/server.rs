@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{Finding, Status};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
-use crate::nats::{Connection, Phase, SERVER_MIN, monitor};
+use crate::nats::{Connection, Phase, SERVER_MIN, User, monitor};
 
 /// For each of greeting and login.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -82,7 +82,7 @@ async fn greeting(nats: &Nats) -> io::Result<Option<Greeting>> {
 }
 
 async fn login(nats: &Nats) -> Result<Connection, String> {
-    let connection = Connection::open(nats, "thermowell check").await.map_err(|error| logs::chain(&error))?;
+    let connection = Connection::open(nats, User::Inspector).await.map_err(|error| logs::chain(&error))?;
     let mut phase = connection.phase();
     let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await.is_ok_and(|up| up.is_ok());
     if up { Ok(connection) } else { Err(format!("not let in within {}", show_duration(PATIENCE))) }

@@ -74,9 +74,11 @@ pub struct Config {
 pub struct Nats {
     /// `nats://host:port` or `tls://host:port`, without user or password.
     pub url: String,
+    /// The folder with a key for each role, as `thermowell keys` makes it: each reads its own.
+    pub keys: Option<PathBuf>,
     /// A `.creds` file.
     pub credentials: Option<PathBuf>,
-    /// A file with the seed of an NKey.
+    /// A file with the seed of an NKey, for every role.
     pub nkey_file: Option<PathBuf>,
     /// A user name; comes with `password_file`.
     pub user: Option<String>,

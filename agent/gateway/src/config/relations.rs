@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config, findings: &Findings) {
 fn nats(config: &Config, findings: &Findings) {
     let nats = &config.nats;
     let ways = [
+        ("nats.keys", nats.keys.is_some()),
         ("nats.credentials", nats.credentials.is_some()),
         ("nats.nkey_file", nats.nkey_file.is_some()),
         ("nats.user", nats.user.is_some()),

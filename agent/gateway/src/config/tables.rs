@@ -73,6 +73,7 @@ fn nats(nats: &Section<'_>) -> Nats {
     });
     Nats {
         url,
+        keys: nats.optional("keys", path),
         credentials: nats.optional("credentials", path),
         nkey_file: nats.optional("nkey_file", path),
         user: nats.optional("user", text),

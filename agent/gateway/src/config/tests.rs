@@ -153,6 +153,10 @@ const RELATIONS: &[(&str, &str)] = &[
         "nats.credentials = \"/a.creds\"\nnats.nkey_file = \"/a.nk\"",
         "2:18: nats.nkey_file = \"/a.nk\": one way to get in is enough, and nats.credentials is another",
     ),
+    (
+        "nats.keys = \"/keys\"\nnats.nkey_file = \"/a.nk\"",
+        "2:18: nats.nkey_file = \"/a.nk\": one way to get in is enough, and nats.keys is another",
+    ),
 ];
 
 const SYNTAX: &[(&str, &str)] = &[

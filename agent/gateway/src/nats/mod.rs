@@ -3,20 +3,28 @@
 //! A role never waits for the server to start working: the client connects in the background and tells, through
 //! [`Connection::phase`], when the server is there, and which connection it is.
 
+mod forbidden;
+mod login;
 pub(crate) mod monitor;
 mod request;
+mod user;
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, Event, ServerError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::config;
 
+pub use forbidden::{Forbidden, last_forbidden};
 pub use request::{RequestError, Stored, compare_and_set, json, last};
+pub use user::User;
+
+use forbidden::Record;
 
 /// The oldest server whose behaviour the delivery rule was tested against.
 pub const SERVER_MIN: (i64, i64, i64) = (2, 15, 1);
@@ -52,6 +60,15 @@ pub enum NatsError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// What should be a seed is none. It is not shown.
+    #[error("{path} holds no seed of an nkey")]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: nkeys::error::Error,
     },
     /// The address or the TLS files are wrong.
     #[error("connect to NATS at {url}")]
@@ -97,19 +114,23 @@ pub struct Connection {
     client: Client,
     context: Context,
     phase: watch::Receiver<Phase>,
+    forbidden: watch::Receiver<Option<Forbidden>>,
+    user: User,
     url: String,
 }
 
 impl Connection {
-    /// Starts connecting in the background under `name`.
+    /// Starts connecting in the background as `user`.
     ///
     /// # Errors
     /// Only what no waiting can mend: unreadable credentials, a malformed address.
-    pub async fn open(config: &config::Nats, name: &str) -> Result<Self, NatsError> {
+    pub async fn open(config: &config::Nats, user: User) -> Result<Self, NatsError> {
         let (sender, phase) = watch::channel(Phase::Down);
-        let options = options(config).await?.name(name).event_callback(move |event| {
-            let sender = sender.clone();
-            async move { note(&sender, &event) }
+        let (record, forbidden) = Record::new(user.to_string());
+        let record = Arc::new(Mutex::new(record));
+        let options = login::options(config, &user).await?.event_callback(move |event| {
+            note(&sender, &record, &event);
+            std::future::ready(())
         });
         let client = options
             .connect(&config.url)
@@ -120,15 +141,15 @@ impl Connection {
             .ack_timeout(ACK_TIMEOUT)
             .max_ack_inflight(IN_FLIGHT_MAX)
             .build(client.clone());
-        Ok(Self { client, context, phase, url: config.url.clone() })
+        Ok(Self { client, context, phase, forbidden, user, url: config.url.clone() })
     }
 
     /// A connection for a command: the server is there, has let us in, and is one that we can use.
     ///
     /// # Errors
     /// See [`NatsError`].
-    pub async fn reach(config: &config::Nats, name: &str) -> Result<Self, NatsError> {
-        let connection = Self::open(config, name).await?;
+    pub async fn reach(config: &config::Nats, user: User) -> Result<Self, NatsError> {
+        let connection = Self::open(config, user).await?;
         let mut phase = connection.phase();
         let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await;
         if !up.is_ok_and(|up| up.is_ok()) {
@@ -156,6 +177,18 @@ impl Connection {
         self.phase.clone()
     }
 
+    /// What the server forbade last on this connection; changes wake the receiver.
+    #[must_use]
+    pub fn forbidden(&self) -> watch::Receiver<Option<Forbidden>> {
+        self.forbidden.clone()
+    }
+
+    /// Who we are.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
     /// Checks the server behind the present connection.
     ///
     /// # Errors
@@ -173,51 +206,11 @@ impl Connection {
     }
 }
 
-async fn options(config: &config::Nats) -> Result<ConnectOptions, NatsError> {
-    let mut options = ConnectOptions::new()
-        .retry_on_initial_connect()
-        .ping_interval(PING)
-        .connection_timeout(Duration::from_secs(3))
-        .request_timeout(Some(ACK_TIMEOUT))
-        .reconnect_delay_callback(|attempt| {
-            let exponent = u32::try_from(attempt.min(6)).unwrap_or(6);
-            Duration::from_millis(10 << exponent).min(RECONNECT_MAX)
-        });
-    if let Some(path) = &config.credentials {
-        let unreadable = |source| NatsError::Credentials { path: path.clone(), source };
-        options = options.credentials_file(path).await.map_err(unreadable)?;
-    }
-    if let Some(path) = &config.nkey_file {
-        options = options.nkey(read_secret(path).await?);
-    }
-    if let (Some(user), Some(path)) = (&config.user, &config.password_file) {
-        options = options.user_and_password(user.clone(), read_secret(path).await?);
-    }
-    if let Some(tls) = &config.tls {
-        options = options.require_tls(true);
-        if let Some(ca) = &tls.ca {
-            options = options.add_root_certificates(ca.clone());
-        }
-        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-            options = options.add_client_certificate(cert.clone(), key.clone());
-        }
-        if tls.first {
-            options = options.tls_first();
-        }
-    }
-    Ok(options)
-}
-
-async fn read_secret(path: &PathBuf) -> Result<String, NatsError> {
-    match tokio::fs::read_to_string(path).await {
-        Ok(text) => Ok(text.trim().to_owned()),
-        Err(source) => Err(NatsError::Credentials { path: path.clone(), source }),
-    }
-}
-
-fn note(sender: &watch::Sender<Phase>, event: &Event) {
+fn note(sender: &watch::Sender<Phase>, record: &Mutex<Record>, event: &Event) {
+    let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
     match event {
         Event::Connected => {
+            record.begin();
             let mut generation = 0;
             sender.send_modify(|phase| {
                 generation = CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
@@ -230,6 +223,7 @@ fn note(sender: &watch::Sender<Phase>, event: &Event) {
             tracing::warn!("disconnected from NATS; samples are held");
         }
         Event::Closed | Event::Draining | Event::LameDuckMode => tracing::info!(%event, "NATS connection"),
+        Event::ServerError(ServerError::Other(text)) if record.take(text) => {}
         Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
             tracing::warn!(%event, "NATS connection");
         }

@@ -23,6 +23,7 @@ pub(super) const TARGET: Target = Target {
         b"gateway = \"cellar\"\n",
         b"[nats]\n",
         b"url = \"tls://[::1]:4222\"\n",
+        b"keys = \"/k\"\n",
         b"credentials = \"/a\"\n",
         b"nkey_file = \"/b\"\n",
         b"user = \"u\"\npassword_file = \"/c\"\n",
@@ -132,8 +133,12 @@ fn nats(nats: &Nats, line: &mut impl FnMut(String)) {
     let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
     line(format!("[nats]\nurl = {}", text(&nats.url)));
     line(format!("sync_interval = \"{}\"", show_duration(nats.sync_interval)));
-    let paths =
-        [("credentials", &nats.credentials), ("nkey_file", &nats.nkey_file), ("password_file", &nats.password_file)];
+    let paths = [
+        ("keys", &nats.keys),
+        ("credentials", &nats.credentials),
+        ("nkey_file", &nats.nkey_file),
+        ("password_file", &nats.password_file),
+    ];
     for (key, path) in paths {
         path.iter().for_each(|path| line(format!("{key} = {}", text(&path.display().to_string()))));
     }
