@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use thermowell_flow::agent::Input;
-use thermowell_wire::line::{FrameReader, GapNotice, Pong, ToDevice, ToGateway, encode};
+use thermowell_wire::line::{FrameReader, GapNotice, Hello, Pong, Status, ToDevice, ToGateway, encode};
 
 use crate::plan::{Bug, Kind, MS};
 use crate::world::{START, World};
@@ -124,10 +124,16 @@ impl World {
                     self.line.expected = to;
                     ToGateway::Gap(GapNotice { from, to, ..gap })
                 }
-                // The sample that came last says what time it is, not the pong.
+                // The sample that came last says what time it is, not the device's clock.
                 (ToGateway::Pong(_), Some(Bug::SamplesFeedOffset)) if self.line.newest == 0 => continue,
                 (ToGateway::Pong(pong), Some(Bug::SamplesFeedOffset)) => {
                     ToGateway::Pong(Pong { device_us: pong.device_us.min(self.line.newest * 10_000), ..pong })
+                }
+                (ToGateway::Status(status), Some(Bug::SamplesFeedOffset)) => {
+                    ToGateway::Status(Status { device_us: status.device_us.min(self.line.newest * 10_000), ..status })
+                }
+                (ToGateway::Hello(hello), Some(Bug::SamplesFeedOffset)) => {
+                    ToGateway::Hello(Hello { device_us: hello.device_us.min(self.line.newest * 10_000), ..hello })
                 }
                 (message, _) => message,
             };
