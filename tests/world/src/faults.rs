@@ -46,7 +46,12 @@ impl World {
                 self.count(kind);
                 self.note("the device reboots");
                 let at = self.now - START;
-                self.boiler.switch_off(at, at + self.random.below(5 * SECOND));
+                let off = self.random.below(5 * SECOND);
+                self.boiler.switch_off(at, at + off);
+                // What waited in the port was meant for the boot before.
+                if self.plan.has(Kind::Replayed) {
+                    self.backs.port = Some(self.now + off + self.random.below(10 * SECOND));
+                }
             }
             Kind::ClockStep => self.step_clock(),
             Kind::Suspend if self.backs.gateway.is_none() => {
@@ -128,6 +133,10 @@ impl World {
             if self.aggregator.aggregator().is_some() {
                 self.start_aggregator();
             }
+        }
+        if self.backs.port.take_if(|at| *at <= now).is_some() {
+            self.count(Kind::Replayed);
+            self.replay();
         }
         if self.backs.cable.take_if(|at| *at <= now).is_some() {
             self.note("plugged in");

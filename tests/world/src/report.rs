@@ -59,7 +59,6 @@ impl fmt::Display for Report {
 /// A world panics: its seed is in the message of the thread.
 #[must_use]
 pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicU64::new(from);
     let mut report = Report::default();
     std::thread::scope(|scope| {
@@ -73,7 +72,7 @@ pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
                 outcomes.push(run(seed, bug));
             }
         };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
         for worker in workers {
             worker.join().expect("a world does not panic").into_iter().for_each(|outcome| report.add(outcome));
         }
@@ -83,10 +82,40 @@ pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
 }
 
 /// The first seed below `limit` that shows `bug`, and what was seen. A seed that fails without it shows nothing.
+///
+/// # Panics
+/// A world panics: its seed is in the message of the thread.
 #[must_use]
 pub fn hunt(bug: Bug, limit: u64) -> Option<(u64, String)> {
-    (0..limit).find_map(|seed| {
-        let failure = run(seed, Some(bug)).failure?;
-        run(seed, None).failure.is_none().then_some((seed, failure))
+    let next = AtomicU64::new(0);
+    let first = AtomicU64::new(limit);
+    let work = || {
+        let mut found = None;
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first.load(Ordering::Relaxed) {
+                return found;
+            }
+            if let Some(failure) = shows(bug, seed) {
+                first.fetch_min(seed, Ordering::Relaxed);
+                found = Some((seed, failure));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
+        let found = workers.into_iter().filter_map(|worker| worker.join().expect("a world does not panic"));
+        found.min_by_key(|(seed, _)| *seed)
     })
+}
+
+/// What `bug` does in the world of `seed`, if anything is seen of it that is not seen without it.
+#[must_use]
+pub fn shows(bug: Bug, seed: u64) -> Option<String> {
+    let failure = run(seed, Some(bug)).failure?;
+    run(seed, None).failure.is_none().then_some(failure)
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -57,6 +57,8 @@ pub(crate) struct Backs {
     pub(crate) cable: Option<u64>,
     pub(crate) server: Option<u64>,
     pub(crate) gateway: Option<u64>,
+    /// A port gives its old bytes to the firmware that starts.
+    pub(crate) port: Option<u64>,
 }
 
 pub(crate) struct World {
@@ -131,6 +133,7 @@ impl World {
                 cable: Some(START + random.below(SECOND)),
                 server: Some(START + random.below(3 * SECOND)),
                 gateway: None,
+                port: None,
             },
             fault_at: START + 5 * SECOND + random.below(plan.every),
             steps: 0,
@@ -171,8 +174,8 @@ impl World {
         self.calm = true;
         self.fault_at = u64::MAX;
         let soon = self.now + SECOND;
-        let Backs { agent, aggregator, cable, server, gateway } = &mut self.backs;
-        for back in [agent, aggregator, cable, server, gateway] {
+        let Backs { agent, aggregator, cable, server, gateway, port } = &mut self.backs;
+        for back in [agent, aggregator, cable, server, gateway, port] {
             *back = back.map(|at| at.min(soon));
         }
         if self.broker.frozen {
@@ -214,7 +217,7 @@ impl World {
         self.steps += 1;
         let allowed = (self.now - START + 10 * SECOND) / SECOND * STEPS_PER_SECOND_MAX;
         self.check(self.steps < allowed, || "L1 something is due again and again, and time stands still".to_owned());
-        let Backs { agent, aggregator, cable, server, gateway } = self.backs;
+        let Backs { agent, aggregator, cable, server, gateway, port } = self.backs;
         let awake = gateway.is_none();
         let events = [
             Some(limit),
@@ -229,6 +232,7 @@ impl World {
             cable,
             server,
             gateway,
+            port,
         ];
         self.now = events.into_iter().flatten().min().unwrap_or(limit).max(self.now);
         self.run_boiler();
