@@ -4,6 +4,7 @@
 //! are Unix seconds, boots are strings of 16 hexadecimal digits (JSON numbers lose their low bits). A value that is
 //! not known is `null`, never 0 and never the last one.
 
+mod command;
 mod event;
 
 use alloc::string::String;
@@ -14,6 +15,7 @@ use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Fault};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
 
+pub use command::{Action, Approval, Approved, BasedOn, Command, Reset};
 pub use event::{Decision, Event, EventBody};
 
 /// The mean of `count` centi-degrees that add up to `sum`, in centi-degrees, half away from zero; none of nothing.

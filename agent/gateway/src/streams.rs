@@ -18,6 +18,8 @@ use crate::config;
 const MARK: &str = "thermowell";
 /// Its value: raised when a stream's meaning changes.
 const MARK_VERSION: &str = "1";
+/// Clicks of one operator on the same thing within this time are one click.
+const CLICKS: Duration = Duration::from_secs(5);
 
 /// Why a stream is not usable.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,7 @@ pub fn table(config: &config::Config) -> Vec<Config> {
             max_age: Duration::from_secs(60),
             ..memory(stream::LEASE, wildcard::LEASE)
         },
+        command(sizes.command),
         Config { max_age: days(400), ..file(stream::EVENT, vec![wildcard::EVENT.to_owned()], sizes.event) },
     ];
     if config.feed.enabled {
@@ -103,6 +106,20 @@ pub fn table(config: &config::Config) -> Vec<Config> {
         });
     }
     table
+}
+
+/// COMMAND: what was asked is asked once, so nothing may leave it early. Full, it refuses what is new; nobody purges it
+/// or deletes from it; within [`CLICKS`] the same click counts once.
+fn command(max_bytes: u64) -> Config {
+    let subjects = [wildcard::COMMAND, wildcard::APPROVAL, wildcard::RESET].map(str::to_owned).to_vec();
+    Config {
+        max_age: Duration::from_secs(400 * 24 * 3_600),
+        discard: DiscardPolicy::New,
+        duplicate_window: CLICKS,
+        deny_delete: true,
+        deny_purge: true,
+        ..file(stream::COMMAND, subjects, max_bytes)
+    }
 }
 
 /// Creates what is not there and verifies what is.
@@ -183,6 +200,12 @@ fn merge(found: &Config, wanted: &Config) -> Result<Config, StreamError> {
     merged.max_age = wanted.max_age;
     merged.max_messages_per_subject = wanted.max_messages_per_subject;
     merged.discard = wanted.discard;
+    merged.deny_delete = wanted.deny_delete;
+    merged.deny_purge = wanted.deny_purge;
+    // Where nothing is wanted the server's own default stands.
+    if !wanted.duplicate_window.is_zero() {
+        merged.duplicate_window = wanted.duplicate_window;
+    }
     merged.allow_direct = true;
     merged.allow_atomic_publish = wanted.allow_atomic_publish;
     for subject in &wanted.subjects {
@@ -198,6 +221,9 @@ fn is_same(a: &Config, b: &Config) -> bool {
         && a.max_age == b.max_age
         && a.max_messages_per_subject == b.max_messages_per_subject
         && a.discard == b.discard
+        && a.deny_delete == b.deny_delete
+        && a.deny_purge == b.deny_purge
+        && a.duplicate_window == b.duplicate_window
         && a.allow_direct == b.allow_direct
         && a.allow_atomic_publish == b.allow_atomic_publish
         && a.subjects == b.subjects

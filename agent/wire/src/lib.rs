@@ -20,10 +20,12 @@ extern crate std;
 
 pub mod batch;
 pub mod line;
+pub mod names;
 pub mod spill;
 pub mod subject;
 pub mod units;
 
+pub use names::{CommandId, InvalidCommandId, InvalidOccurrence, InvalidOperatorName, Occurrence, OperatorName};
 pub use units::{BoilerId, Boot, CentiCelsius, InvalidBoilerId, InvalidBoot, Quality, Reading, Slot};
 
 /// CRC-32C (Castagnoli): of the line's frames, and of serial numbers in the packed layouts.

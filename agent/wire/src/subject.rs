@@ -2,10 +2,10 @@
 
 use core::fmt::Write as _;
 
-use crate::BoilerId;
+use crate::{BoilerId, CommandId, Occurrence, OperatorName};
 
-/// A subject. The longest fixed part is 24 bytes, the longest id 32, the longest last token 32.
-pub type Subject = heapless::String<96>;
+/// A subject. The longest is an approval: 18 fixed bytes, a boiler of 32, a fault of 27, an operator of 32.
+pub type Subject = heapless::String<128>;
 
 /// Names of the JetStream streams.
 pub mod stream {
@@ -63,6 +63,36 @@ pub fn setpoint(boiler: &BoilerId) -> Subject {
     below(boiler, ".setpoint")
 }
 
+/// `boiler.{id}.command.{command}`: one subject for each command, so that its id can be stored once only.
+#[must_use]
+pub fn command(boiler: &BoilerId, command: &CommandId) -> Subject {
+    joined(boiler, format_args!(".command.{command}"))
+}
+
+/// `boiler.{id}.command.*`: every command of one boiler.
+#[must_use]
+pub fn commands(boiler: &BoilerId) -> Subject {
+    below(boiler, ".command.*")
+}
+
+/// `boiler.{id}.approval.{fault}.{operator}`: one operator's approval of a reset, which only this operator may write.
+#[must_use]
+pub fn approval(boiler: &BoilerId, fault: Occurrence, operator: &OperatorName) -> Subject {
+    joined(boiler, format_args!(".approval.{fault}.{operator}"))
+}
+
+/// `boiler.{id}.approval.{fault}.*`: everybody's approvals of one reset.
+#[must_use]
+pub fn approvals(boiler: &BoilerId, fault: Occurrence) -> Subject {
+    joined(boiler, format_args!(".approval.{fault}.*"))
+}
+
+/// `boiler.{id}.reset.{fault}`: the reset of one occurrence of a fault.
+#[must_use]
+pub fn reset(boiler: &BoilerId, fault: Occurrence) -> Subject {
+    joined(boiler, format_args!(".reset.{fault}"))
+}
+
 /// What an event is about: the last token of its subject. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
@@ -84,6 +114,12 @@ pub enum EventKind {
     Snapshot,
     /// An operator decided about the boiler.
     Boiler,
+    /// An operator's command was accepted or refused.
+    Command,
+    /// An operator approved of a reset.
+    Approval,
+    /// A reset was ordered, carried out, or not.
+    Reset,
 }
 
 impl EventKind {
@@ -100,6 +136,9 @@ impl EventKind {
             Self::Clock => "clock",
             Self::Snapshot => "snapshot",
             Self::Boiler => "boiler",
+            Self::Command => "command",
+            Self::Approval => "approval",
+            Self::Reset => "reset",
         }
     }
 }
@@ -118,6 +157,18 @@ pub fn boiler_of(subject: &str) -> Option<BoilerId> {
     subject.strip_prefix("boiler.")?.split('.').next()?.parse().ok()
 }
 
+/// Which fault an approval's subject is about, and whose it is; none where it is not of that form.
+///
+/// The name in the subject is the one that the server has checked: what the message says about itself proves nothing.
+#[must_use]
+pub fn approver_of(subject: &str) -> Option<(BoilerId, Occurrence, OperatorName)> {
+    let mut tokens = subject.strip_prefix("boiler.")?.split('.');
+    let boiler = tokens.next()?.parse().ok()?;
+    tokens.next().filter(|token| *token == "approval")?;
+    let approver = (boiler, tokens.next()?.parse().ok()?, tokens.next()?.parse().ok()?);
+    tokens.next().is_none().then_some(approver)
+}
+
 /// Wildcards that the streams with foreseeable writers are bound to.
 pub mod wildcard {
     /// Every boiler's status.
@@ -130,6 +181,8 @@ pub mod wildcard {
     pub const LEASE: &str = "boiler.*.setpoint";
     /// Every boiler's commands.
     pub const COMMAND: &str = "boiler.*.command.*";
+    /// Every boiler's approvals of resets.
+    pub const APPROVAL: &str = "boiler.*.approval.*.*";
     /// Every boiler's resets.
     pub const RESET: &str = "boiler.*.reset.*";
     /// Every boiler's events.
@@ -137,8 +190,12 @@ pub mod wildcard {
 }
 
 fn below(boiler: &BoilerId, rest: &str) -> Subject {
+    joined(boiler, format_args!("{rest}"))
+}
+
+fn joined(boiler: &BoilerId, rest: core::fmt::Arguments<'_>) -> Subject {
     let mut subject = Subject::new();
-    write!(subject, "boiler.{boiler}{rest}").expect("7 + 32 + 16 bytes fit into 96");
+    write!(subject, "boiler.{boiler}{rest}").expect("the longest subject has 109 bytes");
     subject
 }
 
@@ -153,12 +210,35 @@ mod tests {
         assert_eq!(feed(&b1), "boiler.b1");
         assert_eq!(snapshot(&b1), "boiler.b1.hourly-snapshot");
         assert_eq!(event(&b1, EventKind::Decision), "boiler.b1.event.decision");
+        let fault = "00000003deadbeef-7".parse().unwrap();
+        let anna = "anna".parse().unwrap();
+        assert_eq!(command(&b1, &"X-9".parse().unwrap()), "boiler.b1.command.X-9");
+        assert_eq!(approval(&b1, fault, &anna), "boiler.b1.approval.00000003deadbeef-7.anna");
+        assert_eq!(reset(&b1, fault), "boiler.b1.reset.00000003deadbeef-7");
+        assert_eq!(approver_of(&approval(&b1, fault, &anna)), Some((b1, fault, anna)));
+    }
+
+    #[test]
+    fn only_an_approval_has_an_approver() {
+        for subject in [
+            "boiler.b1.reset.00000003deadbeef-7",
+            "boiler.b1.approval.00000003deadbeef-7",
+            "boiler.b1.approval.00000003deadbeef-7.anna.x",
+            "boiler.b1.approval.00000003deadbeef-7.Anna",
+            "boiler.b1.approval.3-7.anna",
+            "boiler.b1.refusal.00000003deadbeef-7.anna",
+        ] {
+            assert_eq!(approver_of(subject), None, "{subject}");
+        }
     }
 
     #[test]
     fn the_longest_id_fits_every_subject() {
         let longest: BoilerId = "a234567890123456789012345678901z".parse().unwrap();
-        for subject in [snapshot(&longest), event(&longest, EventKind::Decision), samples(&longest)] {
+        let last = Occurrence { boot: crate::Boot(u64::MAX), counter: u32::MAX };
+        let approval = approval(&longest, last, &longest.as_str().parse().unwrap());
+        assert_eq!(approval.len(), 109);
+        for subject in [snapshot(&longest), event(&longest, EventKind::Decision), samples(&longest), approval] {
             assert_eq!(boiler_of(&subject), Some(longest.clone()));
         }
     }

@@ -2,12 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use thermowell_wire::line::{Demand, Outcome};
-use thermowell_wire::{BoilerId, Boot, Slot};
+use thermowell_wire::line::{Demand, FaultKind, Outcome};
+use thermowell_wire::{BoilerId, Boot, CommandId, Occurrence, OperatorName, Slot};
 
-use super::Snapshot;
+use super::{Action, Approved, Snapshot};
 
 /// `boiler.{id}.event.{kind}`: something happened. The last token of the subject is the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +97,70 @@ pub enum EventBody {
         last: u64,
         /// The gateway on which that was done.
         gateway: String,
+    },
+    /// An operator's command stands in COMMAND.
+    CommandAccepted {
+        /// Its id.
+        id: CommandId,
+        /// Who asked.
+        by: OperatorName,
+        /// What is asked for.
+        #[serde(flatten)]
+        action: Action,
+        /// When it ends, Unix seconds.
+        valid_until: Option<f64>,
+        /// Its sequence in COMMAND.
+        sequence: u64,
+    },
+    /// An operator's command was refused.
+    CommandRefused {
+        /// Its id.
+        id: CommandId,
+        /// Who asked.
+        by: OperatorName,
+        /// What was asked for.
+        #[serde(flatten)]
+        action: Action,
+        /// Why, and what is allowed.
+        reason: String,
+    },
+    /// An operator approved of the reset of a fault.
+    ResetApproved {
+        /// The occurrence.
+        fault: Occurrence,
+        /// What it is.
+        kind: FaultKind,
+        /// Who approved.
+        by: OperatorName,
+        /// The approval's sequence in COMMAND.
+        sequence: u64,
+    },
+    /// Enough people approved: the reset stands in COMMAND.
+    ResetOrdered {
+        /// The occurrence.
+        fault: Occurrence,
+        /// What it is.
+        kind: FaultKind,
+        /// Who approved, and when.
+        approvals: Vec<Approved>,
+        /// The reset's sequence in COMMAND.
+        sequence: u64,
+    },
+    /// The device answered a reset.
+    ResetAnswered {
+        /// The occurrence.
+        fault: Occurrence,
+        /// The number of the request.
+        n: u32,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// A reset was not handed to the device, or the device never answered it: it will not be tried again.
+    ResetDropped {
+        /// The occurrence.
+        fault: Occurrence,
+        /// Why.
+        reason: String,
     },
 }
 

@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Kind, Place, Problem};
 
-/// The one list whose entries may come from several files.
-const APPENDED: &str = "boiler";
+/// The lists whose entries may come from several files.
+const APPENDED: [&str; 2] = ["boiler", "operator"];
 /// Values longer than this are shown shortened.
 const SHOWN: usize = 60;
 
@@ -71,7 +71,8 @@ pub(super) fn parse(text: &str, file: &str, problems: &mut Vec<Problem>) -> Tabl
     source.table(root.get_ref(), 0..0, problems)
 }
 
-/// Adds another file's table to the first: new keys join, tables merge, boilers line up, all else is a problem.
+/// Adds another file's table to the first: new keys join, tables merge, boilers and operators line up; all else is a
+/// problem.
 pub(super) fn merge(into: &mut Table, from: Table, problems: &mut Vec<Problem>) {
     merge_below(into, from, "", problems);
 }
@@ -85,7 +86,7 @@ fn merge_below(into: &mut Table, from: Table, path: &str, problems: &mut Vec<Pro
         };
         match (&mut there.node.value, entry.node.value) {
             (Value::Table(there), Value::Table(more)) => merge_below(there, more, &path, problems),
-            (Value::List(there), Value::List(more)) if path == APPENDED => there.extend(more),
+            (Value::List(there), Value::List(more)) if APPENDED.contains(&path.as_str()) => there.extend(more),
             (_, _) => {
                 let message = format!("{path}: set twice, first at {}", there.place);
                 problems.push(Problem { place: entry.place, kind: Kind::Syntax, message });

@@ -26,7 +26,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thermowell_wire::{BoilerId, CentiCelsius};
+use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use error::{ConfigError, Kind, Place, Problem};
@@ -65,6 +65,12 @@ pub struct Config {
     pub feed: Feed,
     /// The control loop.
     pub control: Control,
+    /// Who may command and approve, in the order of the files: each once.
+    pub operators: Vec<OperatorName>,
+    /// When commands are accepted.
+    pub command: Command,
+    /// When a lockout is reset.
+    pub reset: Reset,
     /// The log.
     pub log: Log,
 }
@@ -193,6 +199,8 @@ pub struct Streams {
     pub snapshot: u64,
     /// EVENT.
     pub event: u64,
+    /// COMMAND.
+    pub command: u64,
 }
 
 /// `[feed]`.
@@ -250,6 +258,20 @@ pub struct Target {
     pub from_minute: u16,
     /// … the room is wanted this warm.
     pub room: CentiCelsius,
+}
+
+/// `[command]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// The coverage of the last hour, 0 to 1, below which its average says too little to accept a command.
+    pub coverage: f64,
+}
+
+/// `[reset]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// How many different operators must approve: 1 to 4, at most as many as there are.
+    pub approvals: u8,
 }
 
 /// `[log]`.

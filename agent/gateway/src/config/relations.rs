@@ -10,6 +10,7 @@ pub(super) fn check(config: &Config, findings: &Findings) {
     clock(config, findings);
     ring(config, findings);
     control(config, findings);
+    reset(config, findings);
 }
 
 fn nats(config: &Config, findings: &Findings) {
@@ -81,5 +82,17 @@ fn control(config: &Config, findings: &Findings) {
     }
     if law.target.windows(2).any(|steps| steps[0].from_minute >= steps[1].from_minute) {
         findings.relation(&["control.target"], "steps must be in the order of the day, each time once");
+    }
+}
+
+/// Where nobody is named, nobody may approve, and that is said to whoever tries.
+fn reset(config: &Config, findings: &Findings) {
+    let (wanted, named) = (usize::from(config.reset.approvals), config.operators.len());
+    if named > 0 && named < wanted {
+        let message = format!(
+            "a reset wants the approval of {wanted} different operators, and there are only {named}: name another, \
+             or set approvals = 1 for an owner who is alone"
+        );
+        findings.relation(&["reset.approvals", "operator"], &message);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use thermowell_wire::{BoilerId, CentiCelsius};
+use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
 use tracing_subscriber::filter::Targets;
 
 use super::document::Node;
@@ -13,8 +13,8 @@ use super::error::Kind;
 use super::quantity::{boolean, bytes, duration, number, path, temperature, text, time_of_day, whole};
 use super::section::{Section, Spot};
 use super::{
-    Address, Batch, Boiler, Clock, Config, Control, CurvePoint, Epoch, Feed, Law, Log, Nats, SAMPLE_LINE_BYTES,
-    SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
+    Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Epoch, Feed, Law, Log, Nats, Reset,
+    SAMPLE_LINE_BYTES, SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
 };
 
 const MIB: u64 = 1 << 20;
@@ -46,6 +46,7 @@ pub(super) fn config(root: &Section<'_>) -> Option<Config> {
     // Everything is read before the first `?`: a key that nobody asked for counts as unknown.
     let boilers = boilers(root, baud);
     let control = root.section("control", control);
+    let operators = operators(root);
     let log = root.section("log", |log| Log { filter: log.value("filter", default_filter(), targets) });
     let config = |control| Config {
         gateway,
@@ -57,6 +58,10 @@ pub(super) fn config(root: &Section<'_>) -> Option<Config> {
         streams: root.section("streams", streams),
         feed: root.section("feed", |feed| Feed { enabled: feed.value("enabled", false, boolean) }),
         control,
+        operators,
+        command: root
+            .section("command", |command| Command { coverage: command.value("coverage", 0.1, number(0.0..=1.0)) }),
+        reset: root.section("reset", |reset| Reset { approvals: reset.value("approvals", 2, whole(1..=4)) }),
         log,
     };
     control.map(config)
@@ -106,8 +111,8 @@ fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
         let baud = section.value("baud", default_baud, baud);
         let serial_number = section.optional("serial_number", serial_number);
         let boiler = Boiler { id: id?, port: port?, baud, serial_number };
-        unique(section, &seen, "id", boiler.id.to_string());
-        unique(section, &seen, "port", boiler.port.display().to_string());
+        unique(section, &seen, "boiler", "id", boiler.id.to_string());
+        unique(section, &seen, "boiler", "port", boiler.port.display().to_string());
         Some(boiler)
     };
     let Some(boilers) = root.list("boiler", read) else {
@@ -121,15 +126,27 @@ fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
     boilers.into_iter().flatten().collect()
 }
 
+/// Nobody, where nobody is named.
+fn operators(root: &Section<'_>) -> Vec<OperatorName> {
+    let seen = RefCell::new(BTreeMap::new());
+    let read = |section: &Section<'_>| {
+        let name = section.required("name", operator_name)?;
+        unique(section, &seen, "operator", "name", name.to_string());
+        Some(name)
+    };
+    root.list("operator", read).unwrap_or_default().into_iter().flatten().collect()
+}
+
 fn unique(
     section: &Section<'_>,
     seen: &RefCell<BTreeMap<(&'static str, String), Spot>>,
+    whose: &str,
     key: &'static str,
     value: String,
 ) {
     let Some(spot) = section.spot(key) else { return };
     if let Some(first) = seen.borrow().get(&(key, value.clone())) {
-        let message = format!("already another boiler's, at {}", first.place);
+        let message = format!("already another {whose}'s, at {}", first.place);
         section.refuse_spot(&spot, key, Kind::Relation, &message);
         return;
     }
@@ -152,6 +169,7 @@ fn streams(streams: &Section<'_>) -> Streams {
         feed: size("feed", 2 * GIB),
         snapshot: size("snapshot", 256 * MIB),
         event: size("event", 256 * MIB),
+        command: size("command", 64 * MIB),
     }
 }
 
@@ -250,6 +268,10 @@ fn name(node: &Node) -> Result<String, String> {
 
 fn boiler_id(node: &Node) -> Result<BoilerId, String> {
     text(node)?.parse().map_err(|error: thermowell_wire::InvalidBoilerId| error.to_string())
+}
+
+fn operator_name(node: &Node) -> Result<OperatorName, String> {
+    text(node)?.parse().map_err(|error: thermowell_wire::InvalidOperatorName| error.to_string())
 }
 
 fn serial_number(node: &Node) -> Result<String, String> {

@@ -110,6 +110,16 @@ const RANGES: &[(&str, &str)] = &[
         "nats.credentials = \"b1.creds\"",
         "1:20: nats.credentials = \"b1.creds\": not a path from the root, such as \"/etc/thermowell/b1.creds\"",
     ),
+    ("reset.approvals = 0", "1:19: reset.approvals = 0: out of range, allowed are 1 to 4"),
+    (
+        "operator = [{ name = \"Anna\" }]",
+        "1:22: operator.name = \"Anna\": an operator's name has 1 to 32 characters of a-z, 0-9, '_' and '-', and \
+         begins with a letter or a digit",
+    ),
+    (
+        "operator = [{ name = \"anna\" }, { name = \"anna\" }]",
+        "1:41: operator.name = \"anna\": already another operator's, at t.toml:1:22",
+    ),
     (
         "log.filter = \"loud\"",
         "1:14: log.filter = \"loud\": not a filter, such as \"info\", \"warn,thermowell=debug\" or \"off\"; \
@@ -146,6 +156,11 @@ const RELATIONS: &[(&str, &str)] = &[
     (
         "control.flow_min = \"75 °C\"",
         "1:20: control.flow_min = \"75 °C\": flow_min must be below flow_max, and 75.00 °C is not below 75.00 °C",
+    ),
+    (
+        "operator = [{ name = \"anna\" }]",
+        "1:12: operator = [{ name = \"anna\" }]: a reset wants the approval of 2 different operators, and there \
+         are only 1: name another, or set approvals = 1 for an owner who is alone",
     ),
     ("nats.user = \"agent\"", "1:13: nats.user = \"agent\": user and password_file come together"),
     ("nats.tls.cert = \"/a.pem\"", "1:17: nats.tls.cert = \"/a.pem\": cert and key come together"),

@@ -19,6 +19,9 @@ const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
 /// The scenario of a run that names none: nothing goes wrong in it.
 const WINTER_DAY: &str = include_str!("../../../../config/scenarios/winter-day.toml");
 
+/// Who may give commands and approve resets.
+const OPERATORS: [&str; 3] = ["anna", "ben", "carla"];
+
 /// Why a run cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -205,6 +208,9 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
     text += "\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
+    for name in OPERATORS {
+        text += &format!("\n[[operator]]\nname = \"{name}\"\n");
+    }
     for n in 1..=options.boilers {
         let port = plan.folder.join("ports").join(format!("b{n}"));
         text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n", port.display());

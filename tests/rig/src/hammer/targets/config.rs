@@ -116,6 +116,9 @@ fn print(config: &Config) -> String {
             line(format!("serial_number = {}", text(number)));
         }
     }
+    config.operators.iter().for_each(|name| line(format!("[[operator]]\nname = \"{name}\"")));
+    line(format!("[command]\ncoverage = {:?}\n[reset]", config.command.coverage));
+    line(format!("approvals = {}", config.reset.approvals));
     line(format!("[batch]\nsamples = {}", config.batch.samples));
     let (spool, streams) = (&config.spool, &config.streams);
     line(format!("[spool]\nmemory = \"{} B\"", spool.memory));
@@ -123,6 +126,7 @@ fn print(config: &Config) -> String {
     line(format!("directory = {}", text(&spool.directory.display().to_string())));
     line(format!("[streams]\nsamples = \"{} B\"\nfeed = \"{} B\"", streams.samples, streams.feed));
     line(format!("snapshot = \"{} B\"\nevent = \"{} B\"", streams.snapshot, streams.event));
+    line(format!("command = \"{} B\"", streams.command));
     line(format!("[feed]\nenabled = {}", config.feed.enabled));
     control(&config.control, &mut line);
     line(format!("[log]\nfilter = {}", text(&config.log.filter.to_string())));
