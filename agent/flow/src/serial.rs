@@ -22,8 +22,10 @@ use thermowell_wire::{Boot, Slot, device_id};
 use crate::published;
 use crate::time::{BOOT_NS_MAX, Monotonic};
 
-/// Pings that follow the first `Resume` quickly: nothing is stamped before three pongs.
-const QUICK_PINGS: u32 = 3;
+/// Pings that follow the first `Resume` quickly: nothing is stamped before some of them are answered.
+pub const QUICK_PINGS: u32 = 10;
+/// Pings whose answer still counts: what has been under way for longer says nothing about time.
+const PINGS_MAX: usize = 8;
 /// The longest period that a device may have: stamps keep it in 32 bits of nanoseconds.
 const PERIOD_US_MAX: u32 = 4_000_000;
 
@@ -142,8 +144,9 @@ pub struct Link {
     identified: Option<Monotonic>,
     refused: Option<String>,
     nonce: u32,
-    /// The first nonce of this opening: older pongs are bytes that waited in the port.
-    nonce_first: u32,
+    /// The pings of this opening that were not answered, and when they were sent. Other pongs are bytes that waited in
+    /// the port, or came twice.
+    pinged: heapless::Deque<(u32, Monotonic), PINGS_MAX>,
     ping_at: Option<Monotonic>,
     quick_left: u32,
 }
@@ -162,7 +165,7 @@ impl Link {
             identified: None,
             refused: None,
             nonce: 0,
-            nonce_first: 0,
+            pinged: heapless::Deque::new(),
             ping_at: None,
             quick_left: 0,
         }
@@ -202,7 +205,7 @@ impl Link {
         self.state = published::Link::Silent;
         self.heard = now;
         self.ping_at = None;
-        self.nonce_first = self.nonce;
+        self.pinged.clear();
         self.identify(now, out);
     }
 
@@ -246,7 +249,7 @@ impl Link {
         if new || self.ping_at.is_none() {
             self.quick_left = QUICK_PINGS;
             self.ping_at = Some(now);
-            self.nonce_first = self.nonce;
+            self.pinged.clear();
         }
         Greeting::Accepted { ended, new }
     }
@@ -288,10 +291,12 @@ impl Link {
         }
     }
 
-    /// Whether this pong answers a ping of this opening.
-    #[must_use]
-    pub fn is_own(&self, nonce: u32) -> bool {
-        self.ping_at.is_some() && nonce.wrapping_sub(self.nonce_first) < self.nonce.wrapping_sub(self.nonce_first)
+    /// When the ping was sent that this pong answers, where it is one of this opening. It is answered once.
+    pub fn answered(&mut self, nonce: u32) -> Option<Monotonic> {
+        self.ping_at?;
+        let (_, asked) = *self.pinged.iter().find(|(asked, _)| *asked == nonce)?;
+        while self.pinged.pop_front().is_some_and(|(asked, _)| asked != nonce) {}
+        Some(asked)
     }
 
     /// Sends what is due.
@@ -304,6 +309,10 @@ impl Link {
         }
         if self.ping_at.is_some_and(|at| at <= now) {
             out.push(ToDevice::Ping { nonce: self.nonce });
+            if self.pinged.is_full() {
+                self.pinged.pop_front();
+            }
+            self.pinged.push_back((self.nonce, now)).expect("room was made");
             self.nonce = self.nonce.wrapping_add(1);
             self.quick_left = self.quick_left.saturating_sub(1);
             let pause = if self.quick_left > 0 { self.timing.ping_quick } else { self.timing.ping };

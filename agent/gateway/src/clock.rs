@@ -18,6 +18,12 @@ use crate::config;
 /// A scaled axis begins at this many real seconds before its epoch, so that processes that start early have a time.
 const BEFORE_EPOCH_NS: i128 = 3_600 * 1_000_000_000;
 
+/// The two clocks are read within this, or read again: a process that is interrupted between them would stamp late by
+/// as long as it did not run, and see its calendar step.
+const TOGETHER_NS: u64 = 20_000;
+/// So often at most; then the best pair has to do.
+const READ_MAX: u32 = 20;
+
 /// This process's view of time.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -42,10 +48,13 @@ impl Clock {
     /// One reading of the clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        let boottime = boottime_ns();
         match &self.epoch {
-            None => Now { monotonic: Monotonic(boottime), utc: Utc(realtime_ns()), clock: self.host_quality() },
+            None => {
+                let (boottime, realtime) = together(boottime_ns, realtime_ns);
+                Now { monotonic: Monotonic(boottime), utc: Utc(realtime), clock: self.host_quality() }
+            }
             Some(epoch) => {
+                let boottime = boottime_ns();
                 let elapsed = i128::from(boottime) - i128::from(epoch.monotonic_ns);
                 let axis = (elapsed + BEFORE_EPOCH_NS) * i128::from(self.speed);
                 let utc = i128::from(epoch.utc_ns) + elapsed * i128::from(self.speed);
@@ -75,6 +84,27 @@ impl Clock {
     fn host_quality(&self) -> ClockQuality {
         if self.assume_synced || kernel_says_synchronised() { ClockQuality::Synced } else { ClockQuality::Unsynced }
     }
+}
+
+/// One moment on two clocks: the first reading within which nothing came between.
+fn together(monotonic: impl Fn() -> u64, calendar: impl Fn() -> i64) -> (u64, i64) {
+    let read = || {
+        let before = monotonic();
+        let utc = calendar();
+        let took = monotonic().saturating_sub(before);
+        (took, before + took / 2, utc)
+    };
+    let mut best = read();
+    for _ in 1..READ_MAX {
+        if best.0 <= TOGETHER_NS {
+            break;
+        }
+        let again = read();
+        if again.0 < best.0 {
+            best = again;
+        }
+    }
+    (best.1, best.2)
 }
 
 /// Real Unix time in nanoseconds, whatever the speed: for comparing with what servers stamp.
@@ -118,6 +148,26 @@ mod tests {
         assert_eq!(axis, second.utc.0 - first.utc.0);
         assert_eq!(axis % 60, 0, "every real nanosecond is sixty");
         assert!(first.utc.0 >= 1_767_744_000_000_000_000);
+    }
+
+    /// Two interruptions of 300 ms, each between the two clocks; then none.
+    #[test]
+    fn an_interruption_between_the_clocks_is_no_step_of_the_calendar() {
+        use std::cell::Cell;
+        let (now, left) = (Cell::new(5_000_000_000_u64), Cell::new(2));
+        let tick = |by: u64| now.replace(now.get() + by);
+        let monotonic = || tick(50);
+        let calendar = || {
+            if left.get() > 0 {
+                left.set(left.get() - 1);
+                tick(300_000_000);
+            }
+            i64::try_from(tick(50)).unwrap() + 1_000
+        };
+        let (boottime, realtime) = together(monotonic, calendar);
+        let apart = realtime - i64::try_from(boottime).unwrap() - 1_000;
+        assert!(apart.abs() <= 50, "{apart}");
+        assert!(now.get() < 5_700_000_000, "the first good pair is taken");
     }
 
     #[test]

@@ -10,11 +10,12 @@ use thermowell_wire::subject::EventKind;
 use thermowell_wire::{Boot, Slot, device_id};
 
 use super::{Agent, Effect, Log, SKIP_MIN};
+use crate::batch::stamp::Stamper;
 use crate::batch::{Record, Stamp};
 use crate::decode::Cursor;
 use crate::publish::{Conflict, Live, Next, Refused, Told};
 use crate::published::EventBody;
-use crate::time::{Monotonic, Now};
+use crate::time::Now;
 
 impl Agent {
     /// Publishes what can be published, or finds out where the stream ends.
@@ -171,8 +172,7 @@ impl Agent {
             },
         };
         let clock = self.clock(now);
-        let started = self.calendar.seen.map_or(now.monotonic, |(_, at)| at);
-        let waited = now.monotonic.since(started) >= self.settings.timing.clock_wait;
+        let waited = now.monotonic.since(self.calendar.since(now)) >= self.settings.timing.clock_wait;
         if clock == ClockQuality::Unsynced && !waited {
             return Stamp::Placed(place);
         }
@@ -183,7 +183,7 @@ impl Agent {
     /// The place of a slot on the monotonic clock, once the device's clock is known well enough or was waited for.
     fn place(&self, now: Now, boot: Boot, seq: u64) -> Option<i64> {
         let stamper = self.stamper.as_ref().filter(|stamper| stamper.boot() == boot)?;
-        let waited = now.monotonic.since(self.accepted) >= self.settings.timing.clock_wait;
+        let waited = now.monotonic.since(stamper.since()) >= self.settings.timing.clock_wait;
         stamper.place(seq).filter(|_| stamper.is_ready() || waited)
     }
 
@@ -192,9 +192,10 @@ impl Agent {
         if !self.spool.has_unstamped() {
             return;
         }
-        let patience = |since: Monotonic| since.after(self.settings.timing.clock_wait);
-        let ends = [Some(self.accepted), self.calendar.seen.map(|(_, at)| at)].map(|since| since.map(patience));
-        self.stamp_at = ends.into_iter().flatten().filter(|&at| at > now.monotonic).min();
+        let listening = self.stamper.as_ref().map(Stamper::since);
+        let begun = [listening, Some(self.calendar.since(now))].into_iter().flatten();
+        let ends = begun.map(|since| since.after(self.settings.timing.clock_wait));
+        self.stamp_at = ends.filter(|&at| at > now.monotonic).min();
         let mut spool = core::mem::replace(&mut self.spool, crate::spool::Spool::new(0));
         spool.stamp(|record| self.stamp(now, record));
         self.spool = spool;

@@ -79,12 +79,13 @@ impl Timing {
         Self {
             serial: serial::Timing { silence: ms(1_000), ping: ms(1_000), ping_quick: ms(20) },
             decode: decode::Timing { again: ms(100), apart: ms(20), progress: ms(1_000) },
-            stamp: stamp::Timing { off: ms(20), off_for: ms(10_000) },
+            stamp: stamp::Timing { off: ms(20), off_for: ms(10_000), byte: stamp::byte_at(115_200) },
             publish: publish::Timing {
                 keep: sync_interval.saturating_mul(3).saturating_mul(speed),
                 again: ms(1_000),
                 answer: ms(10_000),
                 overlap: ms(20),
+                device: ms(120_000),
                 conflict_window: ms(60_000),
                 conflict_pause: ms(5_000),
             },

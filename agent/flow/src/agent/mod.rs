@@ -44,7 +44,7 @@ use crate::time::{HOUR_NS, Monotonic, Now};
 
 /// Slots that are held already and are skipped by a `Resume` behind them; fewer arrive faster than they are skipped.
 const SKIP_MIN: u64 = 64;
-/// A calendar that stepped forward by more than an hour is not trusted for this many hours: 10 minutes.
+/// A calendar that stepped forward by more than an hour is not trusted for so long: 10 minutes.
 const DISTRUST_NS: u64 = 600_000_000_000;
 
 /// One boiler's agent.
@@ -86,9 +86,23 @@ pub struct Agent {
 /// The mapping from the monotonic clock to UTC, and how far it is trusted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Calendar {
-    /// UTC minus monotonic at the last step, and the time of the first.
-    seen: Option<(i64, Monotonic)>,
+    /// When it was seen first, and how it was seen last.
+    seen: Option<(Monotonic, Seen)>,
     distrusted_until: Monotonic,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// UTC minus monotonic.
+    mapping_ns: i64,
+    clock: ClockQuality,
+}
+
+impl Calendar {
+    /// When it was seen first.
+    fn since(&self, now: Now) -> Monotonic {
+        self.seen.map_or(now.monotonic, |(since, _)| since)
+    }
 }
 
 /// When the status was published last, and whether it has changed since.
@@ -301,15 +315,15 @@ impl Agent {
         }
     }
 
-    /// Notices steps of the calendar.
+    /// Notices steps of the calendar. A long one forward is not trusted at once where it leads away from a time that was
+    /// trusted; out of a time that nobody vouched for it is what everybody waits for.
     fn watch_calendar(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let mapping = now.utc.0.saturating_sub(i64::try_from(now.monotonic.0).unwrap_or(i64::MAX));
-        let Some((before, _)) = &mut self.calendar.seen else {
-            self.calendar.seen = Some((mapping, now.monotonic));
-            return;
-        };
-        let by_ns = mapping - core::mem::replace(before, mapping);
-        if by_ns > HOUR_NS {
+        let monotonic_ns = i64::try_from(now.monotonic.0).unwrap_or(i64::MAX);
+        let seen = Seen { mapping_ns: now.utc.0.saturating_sub(monotonic_ns), clock: vouched(now) };
+        let (_, last) = self.calendar.seen.get_or_insert((now.monotonic, seen));
+        let before = core::mem::replace(last, seen);
+        let by_ns = seen.mapping_ns.saturating_sub(before.mapping_ns);
+        if by_ns > HOUR_NS && before.clock == ClockQuality::Synced {
             self.calendar.distrusted_until = Monotonic(now.monotonic.0.saturating_add(DISTRUST_NS));
         }
         if u128::from(by_ns.unsigned_abs()) > self.settings.timing.clock_step.as_nanos() {
@@ -325,8 +339,7 @@ impl Agent {
 
     /// Whether the calendar can be trusted now.
     fn clock(&self, now: Now) -> ClockQuality {
-        let distrusted = now.monotonic < self.calendar.distrusted_until || !now.utc.is_believable();
-        if distrusted { ClockQuality::Unsynced } else { now.clock }
+        if now.monotonic < self.calendar.distrusted_until { ClockQuality::Unsynced } else { vouched(now) }
     }
 
     /// Says once that a boot was met that the stream does not know.
@@ -401,6 +414,11 @@ impl Agent {
         }
         self.cut = cut;
     }
+}
+
+/// Whether somebody vouches for a calendar that can be believed.
+fn vouched(now: Now) -> ClockQuality {
+    if now.utc.is_believable() { now.clock } else { ClockQuality::Unsynced }
 }
 
 /// The device's last status as published; none before its first.

@@ -5,12 +5,14 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::mem::take;
 
-use thermowell_wire::line::{GapNotice, GapReason, Hello, Rejection, Samples, Status, ToDevice, ToGateway};
+use thermowell_wire::line::{
+    GapNotice, GapReason, Hello, Pong, Rejection, Samples, Status, ToDevice, ToGateway, encode,
+};
 use thermowell_wire::subject::EventKind;
 use thermowell_wire::{Boot, Reading, Slot};
 
 use super::{Agent, Effect, Log, SKIP_MIN};
-use crate::batch::stamp::Stamper;
+use crate::batch::stamp::{Answered, Stamper};
 use crate::batch::{Origin, Record};
 use crate::decode::Arrival;
 use crate::published::EventBody;
@@ -48,16 +50,7 @@ impl Agent {
                     effects.push(Effect::Event(EventKind::Answer, Box::new(body)));
                 }
             }
-            ToGateway::Pong(pong) => {
-                let own = self.link.is_own(pong.nonce);
-                let believed = self.link.live().is_some_and(|session| session.can_show(pong.device_us));
-                self.counters.implausible += u64::from(own && !believed);
-                if let Some(stamper) = self.stamper.as_mut().filter(|_| own && believed)
-                    && let Some(by_ns) = stamper.pong(now.monotonic, DeviceTime(pong.device_us))
-                {
-                    self.jumped(now, by_ns, effects);
-                }
-            }
+            ToGateway::Pong(pong) => self.take_pong(now, &pong, effects),
         }
     }
 
@@ -101,7 +94,7 @@ impl Agent {
         self.accepted = now.monotonic;
         self.cursor = None;
         let period_ns = self.link.session().map_or(1, Session::period_ns);
-        self.stamper = Some(Stamper::new(self.settings.timing.stamp, boot, period_ns));
+        self.stamper = Some(Stamper::new(self.settings.timing.stamp, boot, period_ns, now.monotonic));
     }
 
     fn take_status(&mut self, now: Now, status: Status, effects: &mut Vec<Effect>) {
@@ -129,6 +122,19 @@ impl Agent {
             && let Some(stamper) = &mut self.stamper
             && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(device_us))
         {
+            self.jumped(now, by_ns, effects);
+        }
+    }
+
+    fn take_pong(&mut self, now: Now, pong: &Pong, effects: &mut Vec<Effect>) {
+        let Some(asked) = self.link.answered(pong.nonce) else { return };
+        if !self.link.live().is_some_and(|session| session.can_show(pong.device_us)) {
+            self.counters.implausible += 1;
+            return;
+        }
+        let (received, device) = (now.monotonic, DeviceTime(pong.device_us));
+        let answered = Answered { asked, received, device, length: frame_len(pong) };
+        if let Some(by_ns) = self.stamper.as_mut().and_then(|stamper| stamper.pong(answered)) {
             self.jumped(now, by_ns, effects);
         }
     }
@@ -259,4 +265,10 @@ impl Agent {
             Origin { device: session.device(), period_ns: session.period_ns(), simulated: session.hello.simulated };
         Some((origin, session.seq_max()))
     }
+}
+
+/// Bytes of a pong on the line.
+fn frame_len(pong: &Pong) -> usize {
+    let mut frame = [0; 32];
+    encode(&ToGateway::Pong(*pong), &mut frame).expect("a pong takes at most 23 bytes").len()
 }

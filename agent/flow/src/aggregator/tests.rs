@@ -496,6 +496,46 @@ fn what_is_stamped_in_the_past_is_never_averaged() {
     assert_eq!((aggregator.counters().stepped_back, aggregator.state().unwrap().average_points), (120, 160));
 }
 
+#[test]
+fn unsynced_stamps_feed_the_average_and_move_neither_the_watermark_nor_the_high_water_mark() {
+    for (by_ns, points) in [(30 * SECOND_NS, 100), (-9 * 365 * 24 * HOUR_NS, 50), (9 * 365 * 24 * HOUR_NS, 50)] {
+        let mut stream = Stream::of(BORDER_NS, &[]);
+        let (next, utc_ns) = (stream.next, stream.utc_ns);
+        let readings = stream.readings(50, |_| Reading::PUMP);
+        stream.batch(next, utc_ns + by_ns, PERIOD_NS, ClockQuality::Unsynced, &readings);
+        let (snapshots, _, aggregator) = run(&stream.messages, None);
+        let state = aggregator.state().unwrap();
+        assert_eq!((state.average_points, state.clock), (points, ClockQuality::Unsynced), "{by_ns}");
+        assert_eq!((snapshots.len(), aggregator.ledger.newest_ns()), (0, Some(utc_ns - i64::from(PERIOD_NS))));
+        // The next trusted slot lies two hours later: the hours between are empty, and its own has what waited.
+        (stream.next.seq, stream.utc_ns) = (next.seq + 50, utc_ns + 2 * HOUR_NS);
+        stream.plain(30);
+        let (_, _, aggregator) = run(&stream.messages, None);
+        assert_eq!(aggregator.state().unwrap().average_points, 30, "the window begins anew");
+        stream.utc_ns += HOUR_NS;
+        stream.plain(1);
+        let (snapshots, _, _) = run(&stream.messages, None);
+        let clock: Vec<_> = snapshots.iter().map(|hour| (hour.temperature_points, hour.missing.clock)).collect();
+        assert_eq!(clock, [(50, 0), (0, 0), (30, 50)]);
+    }
+}
+
+#[test]
+fn closed_hours_stay_closed_when_the_clock_steps_back() {
+    let read = Op::Read { count: 200, pump: true, draw: false, invalid: false, slew: 0 };
+    let mut stream = Stream::of(BORDER_NS - 60 * SECOND_NS, &[read]);
+    let (closed, _, _) = run(&stream.messages, None);
+    stream.add(Op::StepBack { by_s: 2 * 3_600, count: 100 });
+    let (snapshots, _, _) = run(&stream.messages, None);
+    assert_eq!(json(&snapshots), json(&closed), "one hour, with the same bytes");
+    stream.utc_ns += 3 * HOUR_NS;
+    stream.plain(1);
+    let (snapshots, _, _) = run(&stream.messages, None);
+    assert_eq!(json(&snapshots[..1]), json(&closed));
+    let hour = &snapshots[1];
+    assert_eq!((hour.created_at, hour.missing.clock, hour.temperature_points), (490_001 * 3_600, 100, 130));
+}
+
 /// Whoever vouches for it: an hour that is opened in 2262 would be this boiler's last one.
 #[test]
 fn a_stamp_beyond_belief_opens_no_hour() {

@@ -8,13 +8,14 @@ use thermowell_wire::batch::{ClockQuality, Packed, decode};
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, CentiCelsius, Reading, Slot};
 
-use super::stamp::{Stamper, Timing};
+use super::stamp::{Answered, Stamper, Timing, byte_at};
 use super::{Cutter, Origin, Record};
 use crate::time::{DeviceTime, Monotonic};
 
 const BOOT: Boot = Boot(0x0000_0002_0000_0001);
 const ORIGIN: Origin = Origin { device: 9, period_ns: 10_000_000, simulated: true };
-const TIMING: Timing = Timing { off: Duration::from_millis(20), off_for: Duration::from_secs(10) };
+const TIMING: Timing =
+    Timing { off: Duration::from_millis(20), off_for: Duration::from_secs(10), byte: Duration::ZERO };
 const SECOND: u64 = 1_000_000_000;
 
 fn reading(seq: u64) -> Reading {
@@ -75,7 +76,7 @@ proptest! {
     /// stamps are true within a few milliseconds, and never go back.
     #[test]
     fn stamps_are_true_however_late_the_frames_are(drift in -60i64..=60, seed in any::<u64>()) {
-        let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000);
+        let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
         let mut noise = seed | 1;
         let mut draw = |limit: u64| {
             noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -91,7 +92,7 @@ proptest! {
             let sent = booted + second * SECOND;
             // One in two is quick.
             let late = if draw(2) == 0 || second < 4 { draw(300_000) } else { draw(280_000_000) };
-            let jump = stamper.pong(Monotonic(sent + late), device_us(sent));
+            let jump = stamper.pong(answered(sent, sent + late, device_us(sent)));
             prop_assert_eq!(jump, None);
             if !stamper.is_ready() {
                 continue;
@@ -132,12 +133,16 @@ fn a_batch_of_a_second_takes_less_than_a_hundred_bytes() {
     assert!(record.body_len() < 100, "{}", record.body_len());
 }
 
+fn answered(asked: u64, received: u64, device: DeviceTime) -> Answered {
+    Answered { asked: Monotonic(asked), received: Monotonic(received), device, length: 14 }
+}
+
 /// A stamper with three pongs, offset 0.
 fn ready() -> (Stamper, u64) {
-    let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000);
+    let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
     for second in 1..=3 {
         assert!(!stamper.is_ready());
-        stamper.pong(Monotonic(second * SECOND), DeviceTime(second * 1_000_000));
+        stamper.pong(answered(second * SECOND, second * SECOND, DeviceTime(second * 1_000_000)));
     }
     assert!(stamper.is_ready());
     (stamper, 3)
@@ -146,9 +151,90 @@ fn ready() -> (Stamper, u64) {
 #[test]
 fn a_late_frame_moves_nothing() {
     let (mut stamper, second) = ready();
-    stamper.observe(Monotonic((second + 100) * SECOND), DeviceTime(second * 1_000_000));
+    stamper.observe(Monotonic((second + 9) * SECOND), DeviceTime(second * 1_000_000));
     let moved = stamper.place(0).unwrap();
-    assert!((0..=10_500_000).contains(&moved), "100 ppm of 100 s at most: {moved}");
+    assert!((0..=900_000).contains(&moved), "100 ppm of 9 s at most: {moved}");
+}
+
+/// A host that is busy for a minute reads everything a second late. It knows when it asked: that is not the clock.
+#[test]
+fn late_answers_are_no_reason_to_jump() {
+    let (mut stamper, start) = ready();
+    for second in start + 1..start + 61 {
+        let (asked, device) = (second * SECOND, DeviceTime(second * 1_000_000));
+        assert_eq!(stamper.pong(answered(asked, asked + SECOND, device)), None);
+        assert_eq!(stamper.observe(Monotonic(asked + SECOND), device), None);
+    }
+    let moved = stamper.place(0).unwrap();
+    assert!((0..=6_200_000).contains(&moved), "100 ppm of a minute at most: {moved}");
+}
+
+/// The device's counter stood still for 50 ms: even the questions are older than the answers.
+#[test]
+fn a_clock_that_lost_time_is_followed_after_ten_seconds() {
+    let (mut stamper, start) = ready();
+    let mut jumps = Vec::new();
+    for second in start + 1..start + 20 {
+        let (asked, device) = (second * SECOND, DeviceTime(second * 1_000_000 - 50_000));
+        jumps.extend(stamper.pong(answered(asked, asked + 2_000_000, device)).map(|by| (second - start, by)));
+        assert_eq!(stamper.observe(Monotonic(asked + SECOND / 2), DeviceTime(device.0 + 500_000)), None);
+    }
+    let [(after, by)] = jumps[..] else { panic!("{jumps:?}") };
+    assert_eq!(after, 11);
+    assert!((50_000_000..52_100_000).contains(&by), "{by}");
+    let place = stamper.place(0).unwrap();
+    assert!((50_000_000..52_100_000).contains(&place), "{place}");
+}
+
+#[test]
+fn stamping_begins_with_three_pongs_of_which_one_was_quick_or_with_ten() {
+    for (quick, pongs) in [(Some(0), 3), (Some(1), 3), (Some(5), 6), (None, 10)] {
+        let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
+        let mut heard = 0;
+        while !stamper.is_ready() {
+            let round = if quick == Some(heard) { 5_000_000 } else { 5_000_001 };
+            let asked = SECOND + heard * 20_000_000;
+            stamper.pong(answered(asked, asked + round, DeviceTime(asked / 1_000)));
+            heard += 1;
+        }
+        assert_eq!(heard, pongs, "{quick:?}");
+    }
+}
+
+/// 14 bytes take 1.2 ms at 115,200 baud. Where the whole round trip took less there is no such line in between.
+#[test]
+fn what_an_answer_spends_on_the_line_is_no_offset() {
+    let on_line = Timing { byte: byte_at(115_200), ..TIMING };
+    for (round, late) in [(2_100_000, 1_215_270), (2_430_540, 1_215_270), (300_000, 150_000)] {
+        let mut stamper = Stamper::new(on_line, BOOT, 10_000_000, Monotonic(0));
+        for second in 1..4 {
+            let received = second * SECOND + late;
+            stamper.pong(answered(received - round, received, DeviceTime(second * 1_000_000)));
+        }
+        let expected = i64::try_from(late - late.min(round / 2)).unwrap();
+        let off = stamper.place(0).unwrap() - expected;
+        assert!((0..=10).contains(&off), "round trip of {round} ns: {off} ns more than {expected}");
+    }
+}
+
+/// Asleep for an hour, with a device that is 60 ppm fast: 216 ms. The bytes that lay in the port are an hour late.
+#[test]
+fn a_silence_ends_what_was_known_of_the_device() {
+    let (mut stamper, start) = ready();
+    let device = |second: u64| DeviceTime(second * 1_000_000 + (second - start) * 60);
+    let awake = start + 3_600;
+    for second in start + 1..start + 3 {
+        stamper.observe(Monotonic(awake * SECOND), device(second));
+        assert!(!stamper.is_ready() && stamper.since() == Monotonic(awake * SECOND));
+    }
+    for second in awake + 1..awake + 4 {
+        assert!(!stamper.is_ready());
+        let asked = second * SECOND;
+        assert_eq!(stamper.pong(answered(asked, asked + 1_000_000, device(second))), None);
+    }
+    assert!(stamper.is_ready());
+    let off = stamper.place(0).unwrap() + 216_000_000;
+    assert!((0..=1_200_000).contains(&off), "{off}");
 }
 
 #[test]

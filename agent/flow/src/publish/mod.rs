@@ -51,6 +51,8 @@ pub struct Timing {
     pub answer: Duration,
     /// A message that begins at most this much before the stored end is moved up to it.
     pub overlap: Duration,
+    /// A hole before what was restored waits so long for a device that may still have it: all that any device remembers.
+    pub device: Duration,
     /// Conflicts are counted over this long.
     pub conflict_window: Duration,
     /// Between a conflict and the next look.
@@ -86,6 +88,10 @@ pub struct Publisher {
     connected: bool,
     connected_since: Monotonic,
     connected_before: Duration,
+    /// The server was there for the first time.
+    begun: Option<Monotonic>,
+    /// A hole waits for a device that nobody has heard yet, until then.
+    hole_until: Option<Monotonic>,
     asked: Option<Monotonic>,
     retry_at: Monotonic,
     refusals: u32,
@@ -109,6 +115,8 @@ impl Publisher {
             connected: false,
             connected_since: Monotonic::default(),
             connected_before: Duration::ZERO,
+            begun: None,
+            hole_until: None,
             asked: None,
             retry_at: Monotonic::default(),
             refusals: 0,
@@ -172,6 +180,7 @@ impl Publisher {
             self.connected_since = now;
         }
         self.connected = true;
+        self.begun.get_or_insert(now);
         self.forget();
         self.retry_at = now;
         self.refusals = 0;
@@ -287,6 +296,7 @@ impl Publisher {
 
     /// What to do now.
     pub fn next(&mut self, now: Monotonic, live: Option<Live>, spool: &mut Spool) -> Next {
+        self.hole_until = None;
         if let Some(deadline) = self.in_flight.as_ref().map(|flown| flown.deadline) {
             if now < deadline {
                 return Next::Wait;
@@ -335,8 +345,12 @@ impl Publisher {
                 if live.is_some_and(|live| live.boot == want.boot) {
                     return Next::Hole(want);
                 }
+                let until = self.begun.unwrap_or(now).after(self.timing.device);
                 if virgin {
                     self.position = Position::Origin(first);
+                } else if live.is_none() && now < until {
+                    self.hole_until = Some(until);
+                    return Next::Wait;
                 } else {
                     let gap = gap_before(record, want.seq);
                     spool.insert(now, gap);
@@ -396,7 +410,7 @@ impl Publisher {
             return Some(flown.deadline);
         }
         if !self.connected || self.stopped || self.position != Position::Unknown {
-            return None;
+            return self.hole_until;
         }
         Some(self.asked.map_or(self.retry_at, |at| at.after(self.timing.answer).max(self.retry_at)))
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use thermowell_flow::agent::{self as flow, Effect, Input};
+use thermowell_flow::batch::stamp::byte_at;
 use thermowell_flow::published::{EventBody, Lease};
 use thermowell_flow::spool::spill::Spill;
 use thermowell_wire::subject::{self, EventKind};
@@ -89,6 +90,8 @@ impl Boiler {
         clock: &Clock,
         leases: mpsc::Receiver<Lease>,
     ) -> Self {
+        let mut timing = flow::Timing::at_speed(clock.speed(), config.nats.sync_interval, config.spool.spill_after);
+        timing.stamp.byte = byte_at(boiler.baud);
         let agent = flow::Agent::new(flow::Settings {
             boiler: boiler.id.clone(),
             serial_number: boiler.serial_number.clone(),
@@ -96,7 +99,7 @@ impl Boiler {
             control: config.control.enabled,
             simulated_only: clock.speed() != 1,
             spool_bytes: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),
-            timing: flow::Timing::at_speed(clock.speed(), config.nats.sync_interval, config.spool.spill_after),
+            timing,
         });
         Self {
             agent,

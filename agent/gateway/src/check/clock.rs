@@ -1,7 +1,9 @@
 //! Can the calendar be trusted?
 
+use thermowell_flow::time::{Utc, hour_text};
+
 use super::{Finding, Status};
-use crate::clock::kernel_says_synchronised;
+use crate::clock::{kernel_says_synchronised, realtime_ns};
 use crate::config::Clock;
 
 const ID: &str = "clock.synced";
@@ -9,6 +11,12 @@ const ID: &str = "clock.synced";
 pub(super) fn check(clock: &Clock) -> Finding {
     if clock.epoch.is_some() {
         return Finding::new(ID, Status::Ok, format!("simulated, {} times as fast as real", clock.speed));
+    }
+    let utc = Utc(realtime_ns());
+    if !utc.is_believable() {
+        let message =
+            format!("the clock shows {}: no hour is opened there, whoever vouches for it", hour_text(utc.hour()));
+        return Finding::new(ID, Status::Error, message).advise("set the clock: run chrony or systemd-timesyncd");
     }
     if kernel_says_synchronised() {
         return Finding::new(ID, Status::Ok, "the kernel says that a time source disciplines the clock");

@@ -183,6 +183,28 @@ fn a_record_from_beyond_the_life_of_any_boot_is_left_out() {
     assert_eq!((bench.agent.counters().implausible, bench.agent.counters().restored), (1, 1));
     bench.tell(Input::Connected);
     bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
+    bench.pass(120_000);
     bench.tell(Input::Acknowledged { sequence: 2 });
     assert_eq!(bench.published(), [(1, 100, 300), (2, 300, 400)]);
+}
+
+/// An agent that starts reads the stream's end before anybody answers at the port.
+#[test]
+fn a_hole_before_what_was_restored_waits_for_a_device_that_may_have_it() {
+    for heard in [true, false] {
+        let mut bench = Bench::new(settings());
+        bench.tell(Input::Spilled(&stored(300, BOOT, "TW-1")));
+        bench.tell(Input::Connected);
+        bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
+        bench.tell(Input::PortOpened);
+        bench.pass(119_999);
+        assert!(bench.published().is_empty());
+        if heard {
+            bench.say(&ToGateway::Hello(hello(400)));
+            assert_eq!(bench.resumes(), [100]);
+        }
+        bench.pass(1);
+        let named = if heard { vec![] } else { vec![(1, 100, 300)] };
+        assert_eq!(bench.published(), named, "what no device remembers any more is named");
+    }
 }

@@ -1,6 +1,10 @@
 //! When a slot was taken.
 
+use core::mem::replace;
+
 use super::*;
+use crate::aggregator::{self, Aggregator};
+use crate::published::Snapshot;
 
 #[test]
 fn nothing_is_stamped_before_three_pongs() {
@@ -75,22 +79,237 @@ fn a_clock_that_is_not_trusted_delays_stamps_for_a_minute_at_most() {
     assert_eq!(decode_header(&bench.payload()).clock, ClockQuality::Unsynced);
 }
 
-#[test]
-fn a_step_of_the_calendar_is_an_event_and_a_long_one_is_distrusted() {
+const MINUTE: u64 = 60_000;
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+impl Bench {
+    /// A second of slots from `from` on, after a second of time, published and stored at once.
+    fn live(&mut self, from: u64) -> BatchHeader {
+        self.pass(1_000);
+        self.samples(from, 100);
+        self.tell(Input::Acknowledged { sequence: from + 2 });
+        let header = decode_header(&self.payload());
+        assert_eq!(header.seq, from);
+        header
+    }
+
+    /// The machine's clock is set.
+    fn step(&mut self, by_ns: i64) {
+        self.now.utc.0 += by_ns;
+    }
+
+    fn jumps(&self) -> Vec<i64> {
+        let jump = |(_, body)| if let EventBody::ClockJumped { by_ns } = body { Some(by_ns) } else { None };
+        self.events().into_iter().filter_map(jump).collect()
+    }
+
+    /// What the aggregator makes of all that was published.
+    fn account(&self) -> (Aggregator, Vec<Snapshot>) {
+        let settings = aggregator::Settings { boiler: "b1".parse().unwrap(), instance: "here".into() };
+        let (mut aggregator, mut snapshots, mut effects) = (Aggregator::new(settings, None), Vec::new(), Vec::new());
+        let published = self
+            .effects
+            .iter()
+            .filter_map(|e| if let Effect::Publish { payload, .. } = e { Some(payload) } else { None });
+        for (sequence, payload) in (1..).zip(published) {
+            aggregator.observe(sequence, payload, &mut effects);
+            while let Some((expected, snapshot)) = aggregator.next_snapshot() {
+                snapshots.push(snapshot.clone());
+                aggregator.snapshot_stored(expected + 1);
+            }
+        }
+        (aggregator, snapshots)
+    }
+}
+
+/// Running for a minute, in which nothing came: only what happens now is judged.
+fn settled() -> Bench {
     let mut bench = Bench::running(settings(), 0, None);
-    bench.now.utc.0 += 2 * 3_600 * 1_000_000_000;
+    bench.pass(MINUTE);
+    bench.say(&ToGateway::Hello(hello(0)));
+    for _ in 0..3 {
+        bench.pong();
+    }
+    bench.effects.clear();
+    bench
+}
+
+#[test]
+fn what_waited_for_the_clock_is_stamped_by_it_when_it_is_synchronised_within_the_minute() {
+    let mut bench = Bench::new(settings());
+    bench.now.clock = ClockQuality::Unsynced;
+    // 90 s slow, and right from the 50th second on.
+    let truth = bench.now.utc.0;
+    bench.step(-90_000_000_000);
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(None));
+    bench.tell(Input::PortOpened);
+    bench.say(&ToGateway::Hello(hello(0)));
+    for _ in 0..3 {
+        bench.pong();
+    }
     bench.samples(0, 100);
-    let jumped = EventBody::ClockJumped { by_ns: 2 * 3_600 * 1_000_000_000 };
-    assert!(bench.events().contains(&(EventKind::Clock, jumped)));
-    let Some(Effect::Publish { payload, .. }) =
-        bench.effects.iter().find(|effect| matches!(effect, Effect::Publish { .. }))
-    else {
-        // Within the first minute stamping waits.
-        assert_eq!(bench.agent.backlog(), 100);
-        return;
-    };
-    let Packed::Batch(batch) = decode(payload).unwrap() else { panic!("no batch") };
-    assert_eq!(batch.header.clock, ClockQuality::Unsynced);
+    bench.pass(50_000);
+    assert!(bench.published().is_empty());
+    bench.step(90_000_000_000);
+    bench.now.clock = ClockQuality::Synced;
+    bench.tell(Input::Wake);
+    let header = decode_header(&bench.payload());
+    // The device's clock shows 1 s when this begins.
+    let off = header.first_utc_ns - (truth - 1_000_000_000);
+    assert!((0..20_000_000).contains(&off) && header.clock == ClockQuality::Synced, "{off}");
+    assert_eq!(bench.jumps(), [90_000_000_000]);
+}
+
+/// The step that sets the clock leads out of a time that nobody trusted: there is nothing to distrust in it.
+#[test]
+fn a_gateway_that_wakes_up_in_1970_is_trusted_as_soon_as_its_clock_is_set() {
+    // With somebody who vouches for anything, as in containers, and without.
+    for clock in [ClockQuality::Synced, ClockQuality::Unsynced] {
+        let mut bench = Bench::new(settings());
+        let truth = replace(&mut bench.now.utc, Utc(7_000_000_000));
+        bench.now.clock = clock;
+        bench.tell(Input::Connected);
+        bench.tell(Input::Tail(None));
+        bench.tell(Input::PortOpened);
+        bench.say(&ToGateway::Hello(hello(0)));
+        for _ in 0..3 {
+            bench.pong();
+        }
+        bench.samples(0, 100);
+        bench.pass(MINUTE - 60);
+        let unsynced = decode_header(&bench.payload());
+        assert_eq!((unsynced.clock, unsynced.first_utc_ns / 1_000_000_000), (ClockQuality::Unsynced, 6));
+        bench.tell(Input::Acknowledged { sequence: 1 });
+        bench.now.clock = ClockQuality::Synced;
+        bench.step(truth.0 - 7_000_000_000);
+        let synced = bench.live(100);
+        assert_eq!(synced.clock, ClockQuality::Synced);
+        assert!((synced.first_utc_ns - truth.0).abs() < 20_000_000);
+        let (aggregator, _) = bench.account();
+        let state = aggregator.state().unwrap();
+        assert_eq!((state.average_points, state.clock), (100, ClockQuality::Synced), "the window begins anew");
+        assert_eq!((aggregator.counters().unsynced, aggregator.counters().stepped_back), (100, 0));
+    }
+}
+
+#[test]
+fn a_forward_step_of_more_than_an_hour_counts_as_unsynced_for_ten_minutes() {
+    for (by_ns, distrusted) in [(HOUR_NS, false), (HOUR_NS + 1, true), (2 * HOUR_NS, true), (-2 * HOUR_NS, false)] {
+        let mut bench = settled();
+        bench.live(0);
+        bench.step(by_ns);
+        let clock = if distrusted { ClockQuality::Unsynced } else { ClockQuality::Synced };
+        assert_eq!(bench.live(100).clock, clock, "{by_ns}");
+        bench.pass(9 * MINUTE);
+        assert_eq!(bench.live(200).clock, clock, "{by_ns}");
+        bench.pass(MINUTE);
+        assert_eq!(bench.live(300).clock, ClockQuality::Synced, "{by_ns}");
+        assert_eq!(bench.jumps(), [by_ns]);
+    }
+}
+
+#[test]
+fn a_hole_in_utc_has_no_slots_and_is_an_event() {
+    let mut bench = settled();
+    bench.live(0);
+    bench.step(HOUR_NS / 2);
+    bench.live(100);
+    bench.step(HOUR_NS - 1);
+    bench.live(200);
+    let (aggregator, snapshots) = bench.account();
+    assert_eq!(bench.jumps(), [HOUR_NS / 2, HOUR_NS - 1]);
+    let slots: Vec<_> = snapshots.iter().map(|hour| (hour.slots, hour.temperature_points)).collect();
+    // The first second lies before 02:00, the others at 02:30 and 03:30.
+    assert_eq!(slots, [(100, 100), (100, 100)]);
+    assert_eq!(aggregator.state().unwrap().provisional.points, 100);
+}
+
+#[test]
+fn after_a_step_back_stamps_up_to_the_high_water_mark_are_kept_and_named_clock() {
+    let mut bench = settled();
+    for second in 0..3 {
+        bench.live(second * 100);
+    }
+    bench.step(-2_000_000_000);
+    for second in 3..8 {
+        let header = bench.live(second * 100);
+        assert_eq!((header.count, header.clock), (100, ClockQuality::Synced), "all are kept in SAMPLES");
+    }
+    let (aggregator, _) = bench.account();
+    assert_eq!(bench.jumps(), [-2_000_000_000]);
+    // Two seconds lie at or below the mark.
+    assert_eq!((aggregator.counters().samples, aggregator.counters().stepped_back), (800, 200));
+    assert_eq!(aggregator.state().unwrap().average_points, 600);
+}
+
+/// 50 ms of overlap: the mark is the last slot before the jump, and five slots lie at or below it.
+#[test]
+fn the_overlap_of_a_jump_is_named_clock() {
+    let mut bench = settled();
+    let (mut second, mut seq) = (1, 0);
+    while bench.jumps().is_empty() {
+        assert!(second < 30, "no jump");
+        bench.live(seq);
+        second += 1;
+        seq += 100;
+        // The device's counter has run ahead by 50 ms since the first second.
+        let device_us = (bench.now.monotonic.0 - 1_000_000 * MS) / 1_000 + 1_000_000 + 50_000;
+        bench.say(&ToGateway::Status(Status { device_us, ..status(device_us / 10_000 + 1) }));
+    }
+    for _ in 0..3 {
+        bench.live(seq);
+        seq += 100;
+    }
+    let by_ms: Vec<i64> = bench.jumps().iter().map(|by| by / 1_000_000).collect();
+    assert!(matches!(by_ms[..], [-49..=-40]), "{by_ms:?}");
+    let (aggregator, _) = bench.account();
+    let (counted, named) = (aggregator.state().unwrap().average_points, aggregator.counters().stepped_back);
+    assert!((4..=5).contains(&named) && counted + named == seq, "{counted} and {named} of {seq}");
+}
+
+/// CLOCK_BOOTTIME goes on in sleep, and the calendar with it: nothing has stepped. What lay in the port is an hour old.
+#[test]
+fn a_suspend_is_no_step_and_its_end_is_stamped_anew() {
+    let mut bench = settled();
+    let before = bench.live(0);
+    bench.now.monotonic.0 += 3_600_000 * MS;
+    bench.now.utc.0 += HOUR_NS;
+    let old = (bench.now.monotonic.0 - 1_000_000 * MS) / 1_000 - 3_600_000_000;
+    bench.say(&ToGateway::Status(Status { device_us: old, ..status(old / 10_000) }));
+    bench.samples(100, 100);
+    // 60 ppm: the device's hour is 216 ms longer than ours.
+    let device_us = |bench: &Bench| (bench.now.monotonic.0 - 1_000_000 * MS) / 1_000 + 1_000_000 + 216_000;
+    bench.say(&ToGateway::Hello(Hello { device_us: device_us(&bench), ..hello(device_us(&bench) / 10_000 + 1) }));
+    for _ in 0..3 {
+        assert_eq!(bench.published().len(), 1, "nothing is stamped before three pongs");
+        bench.pass(1_000);
+        let nonce = *bench.heard_pings().last().unwrap();
+        let device_us = device_us(&bench);
+        bench.say(&ToGateway::Pong(Pong { nonce, device_us }));
+    }
+    let after = decode_header(&bench.payload());
+    assert_eq!((after.seq, after.clock), (100, ClockQuality::Synced));
+    let off = after.first_utc_ns - before.first_utc_ns - 1_000_000_000 + 216_000_000;
+    assert!((-20_000_000..20_000_000).contains(&off), "{off}");
+    assert!(bench.jumps().is_empty());
+}
+
+/// A process that does not run for 300 ms reads late, and knows it.
+#[test]
+fn stalls_of_the_host_move_no_stamp() {
+    let mut bench = settled();
+    let first = bench.live(0).first_utc_ns;
+    for second in 1..60 {
+        bench.pass(if second % 4 == 0 { 300 } else { 1 });
+        let device_us = (bench.now.monotonic.0 - 1_000_000 * MS) / 1_000 + 1_000_000;
+        let late_us = if second % 4 == 0 { 300_000 } else { 0 };
+        bench.say(&ToGateway::Status(Status { device_us: device_us - late_us, ..status(device_us / 10_000 + 1) }));
+        let stamp = bench.live(second * 100).first_utc_ns;
+        let off = stamp - first - i64::try_from(second).unwrap() * 1_000_000_000;
+        assert!((0..=500_000).contains(&off), "{off} ns in second {second}");
+    }
+    assert!(bench.jumps().is_empty());
 }
 
 /// A device that is 50 ppm fast pulls its stamps towards the stored end that the first batch was moved up to.
