@@ -315,8 +315,8 @@ impl Agent {
         }
     }
 
-    /// Notices steps of the calendar. A long one forward is not trusted at once where it leads away from a time that was
-    /// trusted; out of a time that nobody vouched for it is what everybody waits for.
+    /// Notices steps of the calendar. A long one forward is not trusted at once where it leads away from a time that
+    /// was trusted; out of a time that nobody vouched for it is what everybody waits for.
     fn watch_calendar(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let monotonic_ns = i64::try_from(now.monotonic.0).unwrap_or(i64::MAX);
         let seen = Seen { mapping_ns: now.utc.0.saturating_sub(monotonic_ns), clock: vouched(now) };

@@ -51,7 +51,8 @@ pub struct Timing {
     pub answer: Duration,
     /// A message that begins at most this much before the stored end is moved up to it.
     pub overlap: Duration,
-    /// A hole before what was restored waits so long for a device that may still have it: all that any device remembers.
+    /// A hole before what was restored waits so long for a device that may still have it: all that any device
+    /// remembers.
     pub device: Duration,
     /// Conflicts are counted over this long.
     pub conflict_window: Duration,
