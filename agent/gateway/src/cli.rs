@@ -7,6 +7,8 @@
 //! | 2 | the command line is wrong |
 //! | 78 | the configuration is wrong; another start would only repeat it |
 
+mod keys;
+
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -66,6 +68,7 @@ Examples:
   thermowell run agent               one role, as the service units do
   thermowell run --config my.toml    with another configuration
   thermowell verify                  do the published hours agree with the samples?
+  thermowell keys                    a key for each role, and the server's permissions for them
 
 Environment:
   THERMOWELL_LOG=debug               overrides `filter` in [log]
@@ -97,6 +100,9 @@ enum Command {
     /// Which boilers there are; another name for one; the end of one
     #[command(subcommand, after_help = BOILER_EXAMPLES)]
     Boiler(BoilerCommand),
+    /// Make a key for each role and operator, and the server's permissions for them
+    #[command(after_help = keys::EXAMPLES)]
+    Keys(keys::Keys),
 }
 
 #[derive(Debug, Subcommand)]
@@ -213,6 +219,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check { source, json } => check(&source, json),
         Command::Verify(verification) => verify(&verification),
         Command::Boiler(asked) => boiler(&asked),
+        Command::Keys(asked) => keys::run(&asked),
     }
 }
 
@@ -352,6 +359,11 @@ fn boiler(asked: &BoilerCommand) -> Exit {
             command(source, async |config| boilers::retire(config, id, *yes).await)
         }
     };
+    print(done)
+}
+
+/// What a command has to say, on stdout.
+fn print(done: Result<String, Exit>) -> Exit {
     match done.map(|text| io::stdout().lock().write_all(text.as_bytes())) {
         Ok(Ok(())) => Exit::Success,
         Ok(Err(_)) => Exit::Failure,

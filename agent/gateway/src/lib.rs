@@ -20,6 +20,7 @@ pub mod consume;
 pub mod control;
 pub mod controller;
 pub mod feed;
+pub mod keys;
 pub mod logs;
 pub mod nats;
 pub mod publish;

@@ -92,7 +92,7 @@ impl Session {
 
     async fn prepare(&self, phase: Phase) -> Result<(), SessionError> {
         self.connection.verify_server().map_err(SessionError::Server)?;
-        match streams::ensure(self.connection.context(), &self.table).await {
+        match streams::ensure(self.connection.context(), &self.table, self.connection.user()).await {
             Ok(()) => {
                 self.ready.send_replace(phase);
                 Ok(())

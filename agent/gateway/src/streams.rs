@@ -2,6 +2,9 @@
 //!
 //! A stream of ours carries our mark in its metadata. One of the same name without it belongs to somebody else and is
 //! never touched: that is an error which names the stream. Subjects are only ever added.
+//!
+//! Any role makes what is missing; what stands is changed by the role that owns it (`nats::rights`), so that two never
+//! change the same stream from what each of them read before.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream, wildcard};
 
 use crate::config;
+use crate::nats::{User, rights};
 
 /// The key in a stream's metadata that makes it ours.
 const MARK: &str = "thermowell";
@@ -122,18 +126,18 @@ fn command(max_bytes: u64) -> Config {
     }
 }
 
-/// Creates what is not there and verifies what is.
+/// Creates what is not there, verifies what is, and changes what is `user`'s to change.
 ///
 /// # Errors
 /// The first stream that is not usable.
-pub async fn ensure(context: &Context, table: &[Config]) -> Result<(), StreamError> {
+pub async fn ensure(context: &Context, table: &[Config], user: &User) -> Result<(), StreamError> {
     for wanted in table {
-        ensure_one(context, wanted).await?;
+        ensure_one(context, wanted, user).await?;
     }
     Ok(())
 }
 
-async fn ensure_one(context: &Context, wanted: &Config) -> Result<(), StreamError> {
+async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(), StreamError> {
     let name = wanted.name.clone();
     let found = match context.get_stream(&name).await {
         Ok(found) => found.cached_info().config.clone(),
@@ -143,6 +147,13 @@ async fn ensure_one(context: &Context, wanted: &Config) -> Result<(), StreamErro
     let merged = merge(&found, wanted)?;
     if is_same(&merged, &found) {
         return Ok(());
+    }
+    if !rights::changes(user, &name) {
+        // Limits are its owner's business; what matters here is that it takes what is published.
+        let missing = wanted.subjects.iter().find(|subject| !found.subjects.contains(subject));
+        return missing.map_or(Ok(()), |subject| {
+            Err(request("use", &name, format!("it does not take {subject} yet; the role that writes it adds that")))
+        });
     }
     tracing::info!(stream = name, subjects = merged.subjects.len(), "stream updated");
     context.update_stream(merged).await.map_err(|error| request("update", &name, error))?;

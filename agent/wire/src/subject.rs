@@ -87,6 +87,12 @@ pub fn approvals(boiler: &BoilerId, fault: Occurrence) -> Subject {
     joined(boiler, format_args!(".approval.{fault}.*"))
 }
 
+/// `boiler.*.approval.*.{operator}`: every approval that one operator may write.
+#[must_use]
+pub fn approvals_of(operator: &OperatorName) -> Subject {
+    wild(format_args!("approval.*.{operator}"))
+}
+
 /// `boiler.{id}.reset.{fault}`: the reset of one occurrence of a fault.
 #[must_use]
 pub fn reset(boiler: &BoilerId, fault: Occurrence) -> Subject {
@@ -151,6 +157,12 @@ pub fn event(boiler: &BoilerId, kind: EventKind) -> Subject {
     subject
 }
 
+/// `boiler.*.event.{kind}`: one kind of event of every boiler.
+#[must_use]
+pub fn events(kind: EventKind) -> Subject {
+    wild(format_args!("event.{}", kind.token()))
+}
+
 /// The boiler that a subject of ours is about; none where it is not of the form `boiler.{id}[.…]`.
 #[must_use]
 pub fn boiler_of(subject: &str) -> Option<BoilerId> {
@@ -169,8 +181,14 @@ pub fn approver_of(subject: &str) -> Option<(BoilerId, Occurrence, OperatorName)
     tokens.next().is_none().then_some(approver)
 }
 
-/// Wildcards that the streams with foreseeable writers are bound to.
+/// Every boiler at once: what streams with foreseeable writers are bound to, and what users may write and hear.
 pub mod wildcard {
+    /// Everything that is published.
+    pub const ALL: &str = "boiler.>";
+    /// Every boiler's packed samples.
+    pub const SAMPLES: &str = "boiler.*.samples.v1";
+    /// Every boiler's sample events.
+    pub const FEED: &str = "boiler.*";
     /// Every boiler's status.
     pub const STATUS: &str = "boiler.*.status";
     /// Every boiler's state.
@@ -191,6 +209,12 @@ pub mod wildcard {
 
 fn below(boiler: &BoilerId, rest: &str) -> Subject {
     joined(boiler, format_args!("{rest}"))
+}
+
+fn wild(rest: core::fmt::Arguments<'_>) -> Subject {
+    let mut subject = Subject::new();
+    write!(subject, "boiler.*.{rest}").expect("a star is no longer than a boiler's id");
+    subject
 }
 
 fn joined(boiler: &BoilerId, rest: core::fmt::Arguments<'_>) -> Subject {
@@ -215,6 +239,8 @@ mod tests {
         assert_eq!(command(&b1, &"X-9".parse().unwrap()), "boiler.b1.command.X-9");
         assert_eq!(approval(&b1, fault, &anna), "boiler.b1.approval.00000003deadbeef-7.anna");
         assert_eq!(reset(&b1, fault), "boiler.b1.reset.00000003deadbeef-7");
+        assert_eq!(events(EventKind::Decision), "boiler.*.event.decision");
+        assert_eq!(approvals_of(&anna), "boiler.*.approval.*.anna");
         assert_eq!(approver_of(&approval(&b1, fault, &anna)), Some((b1, fault, anna)));
     }
 

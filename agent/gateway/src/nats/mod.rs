@@ -7,6 +7,7 @@ mod forbidden;
 mod login;
 pub(crate) mod monitor;
 mod request;
+pub mod rights;
 mod user;
 
 use std::path::PathBuf;

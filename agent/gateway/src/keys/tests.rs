@@ -1,0 +1,106 @@
+//! Keys in a temporary folder: made once, kept, replaced, refused.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+fn operators(names: &[&str]) -> Vec<OperatorName> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn refusal(folder: &Path, replace: &[&str]) -> String {
+    let replace: Vec<String> = replace.iter().map(|name| (*name).to_owned()).collect();
+    crate::logs::chain(&make(folder, &operators(&["anna"]), &replace).unwrap_err())
+}
+
+#[test]
+fn each_user_gets_a_key_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = make(folder.path(), &operators(&["anna"]), &[]).unwrap();
+    assert!(first.changed && first.users.len() == 7 && first.users.iter().all(|key| key.done == Done::Made));
+    for key in &first.users {
+        assert_eq!(mode(&key.seed), 0o600, "{}", key.user);
+    }
+    assert_eq!(mode(&first.permissions), 0o644);
+    let second = make(folder.path(), &operators(&["anna", "ben"]), &[]).unwrap();
+    assert!(second.changed);
+    assert_eq!(second.users.iter().filter(|key| key.done == Done::Made).count(), 1, "ben's");
+    for (before, after) in first.users.iter().zip(&second.users) {
+        assert_eq!((&before.user, &before.public), (&after.user, &after.public));
+    }
+    let third = make(folder.path(), &operators(&["anna", "ben"]), &[]).unwrap();
+    assert!(!third.changed && third.users.iter().all(|key| key.done == Done::Kept));
+    let fourth = make(folder.path(), &operators(&["ben"]), &[]).unwrap();
+    assert!(fourth.changed);
+    assert_eq!(fourth.left, [folder.path().join("operator-anna.nk")]);
+    assert!(!fs::read_to_string(&fourth.permissions).unwrap().contains(&first.users[6].public));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 9, "eight seeds, the permissions, nothing half done");
+}
+
+#[test]
+fn only_who_is_named_gets_another_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = make(folder.path(), &[], &[]).unwrap();
+    let after = make(folder.path(), &[], &["reader".to_owned()]).unwrap();
+    for (before, after) in before.users.iter().zip(&after.users) {
+        let is_reader = before.user == "reader";
+        assert_eq!(before.public != after.public, is_reader, "{}", before.user);
+        assert_eq!(after.done == Done::Replaced, is_reader);
+        assert_eq!(mode(&after.seed), 0o600);
+    }
+}
+
+#[test]
+fn nothing_secret_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = make(folder.path(), &operators(&["anna"]), &[]).unwrap();
+    let permissions = fs::read_to_string(&report.permissions).unwrap();
+    for key in &report.users {
+        let seed = fs::read_to_string(&key.seed).unwrap();
+        for said in [report.json(), report.text(None), permissions.clone(), format!("{report:?}")] {
+            assert!(said.contains(&key.public) && !said.contains(seed.trim()), "{}", key.user);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_seed_is_named_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &operators(&["anna"]), &[]).unwrap();
+    let agent = folder.path().join("agent.nk");
+    let account = KeyPair::new_account().seed().unwrap();
+    for wrong in ["", "not a seed", account.as_str()] {
+        fs::write(&agent, wrong).unwrap();
+        let said = refusal(folder.path(), &[]);
+        assert!(said.contains("agent.nk holds no seed of a user's nkey") && said.contains("--replace agent"), "{said}");
+        assert!(wrong.is_empty() || !said.contains(wrong), "{said}");
+        assert_eq!(fs::read_to_string(&agent).unwrap(), wrong);
+    }
+    fs::copy(folder.path().join("reader.nk"), &agent).unwrap();
+    assert!(refusal(folder.path(), &[]).starts_with("agent and reader have the same key"));
+    let said = refusal(folder.path(), &["anna"]);
+    assert!(said.contains("--replace anna: there is no such user") && said.ends_with("operator-anna"), "{said}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let said = refusal(&file.join("keys"), &[]);
+    assert!(said.starts_with("make the folder of the keys, ") && said.contains("--out"), "{said}");
+}
+
+#[test]
+fn users_of_your_own_are_taken_into_the_list() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(OTHERS), "{ user: ha, password: \"$2a$11$x\" }\n").unwrap();
+    let report = make(folder.path(), &[], &[]).unwrap();
+    let text = fs::read_to_string(&report.permissions).unwrap();
+    let end = "        { user: ha, password: \"$2a$11$x\" }\n    ]\n}\n";
+    assert!(text.ends_with(end), "{text}");
+}
