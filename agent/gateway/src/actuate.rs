@@ -1,7 +1,8 @@
 //! Reads the controller's leases in the order in which the stream took them.
 //!
 //! A plain subscription would also deliver what JetStream refused; only a consumer of the stream sees what was
-//! accepted. It begins with what is new: after a reconnect the next renewal counts, not an old wish.
+//! accepted. It begins with what is new: after a reconnect the next renewal counts, not an old wish. What the server
+//! copied there for somebody is nobody's wish.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 use tokio::sync::{mpsc, watch};
 
-use crate::nats::Phase;
+use crate::nats::{self, Phase};
 
 /// The pause before a consumer is made anew.
 const RETRY: Duration = Duration::from_millis(500);
@@ -67,6 +68,10 @@ async fn follow_one(
         let Some(channel) = subject::boiler_of(&message.subject).and_then(|boiler| boilers.get(&boiler)) else {
             continue;
         };
+        if nats::is_copy(message.headers.as_ref()) {
+            tracing::warn!(subject = %message.subject, "a lease that no controller published was ignored");
+            continue;
+        }
         match serde_json::from_slice::<Lease>(&message.payload) {
             // A full channel means that the boiler is busy; the next renewal comes in seconds.
             Ok(lease) => drop(channel.try_send(lease)),

@@ -36,6 +36,8 @@ pub async fn ask(
     }
     let expected = match nats::last(context, stream::LEASE, &subject).await? {
         None => 0,
+        // Nobody's lease: what stands there is written over.
+        Some(message) if nats::is_stored_copy(&message) => message.sequence,
         Some(message) => match serde_json::from_slice::<Lease>(&message.payload) {
             Ok(other) if other.instance != lease.instance => return Ok(Asked::Rival(other.instance)),
             Ok(_) | Err(_) => message.sequence,

@@ -148,6 +148,10 @@ impl Controller {
                 }
             };
             let Some(message) = message else { return Ok(()) };
+            if nats::is_copy(message.headers.as_ref()) {
+                tracing::warn!(subject = %message.subject, "a message that its author did not publish was ignored");
+                continue;
+            }
             self.take(&message.subject, &message.payload).await?;
         }
     }
@@ -157,7 +161,8 @@ impl Controller {
         let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
         for id in ids {
             for (stream, subject) in [(stream::STATUS, subject::status(&id)), (stream::STATE, subject::state(&id))] {
-                if let Some(message) = nats::last(&self.context, stream, &subject).await? {
+                let last = nats::last(&self.context, stream, &subject).await?;
+                if let Some(message) = last.filter(|last| !nats::is_stored_copy(last)) {
                     self.take(&subject, &message.payload).await?;
                 }
             }

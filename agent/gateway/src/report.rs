@@ -13,7 +13,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{mpsc, watch};
 
-use crate::nats::{Phase, json};
+use crate::nats::{Phase, json, last_forbidden};
 
 /// Reports between a role and its reporter. A role with 100 boilers makes 100 a second, the reporter takes 5,000.
 const QUEUE: usize = 512;
@@ -81,7 +81,15 @@ async fn work(context: jetstream::Context, mut ready: watch::Receiver<Phase>, mu
             return;
         }
         let Some(report) = held.pop_front() else { continue };
-        if !publish(&context, &report).await && matches!(report, Report::Event { .. }) {
+        if publish(&context, &report).await {
+            continue;
+        }
+        if let Report::Event { subject, .. } = &report {
+            // What the server forbids is forbidden for ever: held, it would hold up all that comes after it.
+            if last_forbidden().is_some_and(|forbidden| forbidden.subject == *subject) {
+                tracing::error!(subject, "an event was dropped, because the server forbids it");
+                continue;
+            }
             held.push_front(report);
             tokio::time::sleep(RETRY).await;
         }

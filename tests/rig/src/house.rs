@@ -212,7 +212,7 @@ impl House {
     /// # Errors
     /// The server is not there.
     pub async fn connect(&self) -> Result<Client, async_nats::ConnectError> {
-        async_nats::connect(self.processes.broker.url()).await
+        self.processes.broker.connect().await
     }
 
     /// Runs what needs NATS.
@@ -304,6 +304,11 @@ impl House {
         let client = self.wait_for(self.connect()).expect("the server runs");
         let problems = self.wait_for(audit::settle(&client, &ids, feed, SOON)).expect("the streams can be read");
         stop([&mut self.processes.aggregator, &mut self.processes.simulator]);
+        for role in self.processes.all() {
+            let said = log(role.log());
+            let forbidden = said.lines().find(|line| line.contains("the server forbids us"));
+            assert!(forbidden.is_none(), "{}: {}", role.name(), forbidden.unwrap_or_default());
+        }
         let ledger = self.wait_for(audit::audit(&client, &ids, &self.plan, feed, problems));
         let ledger = ledger.expect("the books can be read");
         if !ledger.ok {

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use broker::{Broker, BrokerError, BrokerOptions, SAMPLE_CONFIG};
+pub use broker::{Broker, BrokerError, BrokerOptions, SAMPLE_CONFIG, WAY_IN};
 pub use install::InstallError;
 
 /// Environment variable with the path of nats-server.

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::config;
 
 pub use forbidden::{Forbidden, last_forbidden};
-pub use request::{RequestError, Stored, compare_and_set, json, last};
+pub use request::{RequestError, Stored, compare_and_set, is_copy, is_stored_copy, json, last};
 pub use user::User;
 
 use forbidden::Record;

@@ -1,5 +1,7 @@
 //! The requests that more than one room makes: the last message of a subject, and a publish under a condition.
 
+use async_nats::HeaderMap;
+use async_nats::header::NATS_STREAM;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
@@ -46,6 +48,28 @@ pub async fn compare_and_set<T: Serialize>(context: &Context, subject: &str, exp
             Stored::Unknown
         }
     }
+}
+
+/// Whether the server, not the author whom its subject stands for, put this message there: an answer to somebody who
+/// named this subject as the place for it. Permissions do not hold for answers (see [`super::rights`]), so what acts on
+/// a boiler, or stands for a person's word, must not go by a copy.
+///
+/// For messages of subscriptions and consumers. One that was asked for itself has the header once rightly:
+/// [`is_stored_copy`].
+#[must_use]
+pub fn is_copy(headers: Option<&HeaderMap>) -> bool {
+    copies(headers) > 0
+}
+
+/// The same for a message that [`last`] returned.
+#[must_use]
+pub fn is_stored_copy(message: &StreamMessage) -> bool {
+    copies(Some(&message.headers)) > 1
+}
+
+/// How often the server has handed this message out as an answer. It adds its header and takes none away.
+fn copies(headers: Option<&HeaderMap>) -> usize {
+    headers.map_or(0, |headers| headers.get_all(NATS_STREAM).count())
 }
 
 /// A published type as JSON.

@@ -1,8 +1,8 @@
 //! Who may do what on the server: the one table from which `thermowell keys` makes the permissions of nats-server.
 //!
-//! | user | writes | reads | changes streams |
+//! | user | writes | reads | owns |
 //! |---|---|---|---|
-//! | agent | samples, status, resets, what happened at the boiler | leases, commands, approvals | SAMPLES, STATUS, COMMAND, EVENT |
+//! | agent | samples, status, resets, its events | leases, commands, approvals | SAMPLES, STATUS, COMMAND, EVENT |
 //! | aggregator | state, snapshots, feed | samples | FEED, STATE, SNAPSHOT |
 //! | controller | **set-points**, decisions | state, status, commands | LEASE |
 //! | operator | commands, approvals *under the own name* | state, status, commands | – |
@@ -14,10 +14,11 @@
 //!
 //! * Each role may **make** every stream, because whoever comes first after a power cut must find the system whole: a
 //!   freshly made stream can vanish in one, and those in memory are gone after each restart of the server. A stream
-//!   that stands is **changed** by its owner alone; the others wait for it.
-//! * The server itself sends stored messages where a consumer or a request wants them, and looks at nobody's
-//!   permissions when it does. So whoever may read a stream can have its messages copied to any subject. What arrives
-//!   that way carries headers or subjects by which it is known, and a lease that does is not obeyed (`actuate`).
+//!   that stands is **changed** by who owns it; the others wait for that.
+//! * The server sends its answers to whatever subject the question names, and looks at nobody's permissions when it
+//!   does. So an operator can write a lease into a command, ask for that message, and name a set-point's subject as the
+//!   place for the answer: LEASE takes it. Such a copy is known by a header that the server adds, and nothing that acts
+//!   on a boiler may go by one: see [`super::is_copy`].
 //!
 //! Subjects are of all boilers: another boiler in the configuration needs no other permissions.
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::jetstream;
-use async_nats::{Client, ConnectOptions};
 use serde::Serialize;
 use thermowell_flow::published::Snapshot;
 use thermowell_wire::batch::{self, Packed};
@@ -12,6 +12,7 @@ use thermowell_wire::subject::{self, stream};
 use thermowell_wire::{BoilerId, Slot};
 
 use crate::demo::audit::{AuditError, each};
+use crate::nats::Broker;
 
 /// A server on this machine answers within milliseconds, on a busy machine within a second.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -31,17 +32,17 @@ pub(super) struct Look {
 ///
 /// # Errors
 /// Nobody listens, or it does not answer.
-pub(super) async fn connect(url: &str) -> Result<Client, async_nats::Error> {
-    let options = ConnectOptions::new().connection_timeout(ANSWER).request_timeout(Some(ANSWER));
-    Ok(options.connect(url).await?)
+pub(super) async fn connect(broker: &Broker) -> Result<Client, async_nats::Error> {
+    let options = broker.options().connection_timeout(ANSWER).request_timeout(Some(ANSWER));
+    Ok(options.connect(broker.url()).await?)
 }
 
 /// Looks at every stream and every boiler's end.
 ///
 /// # Errors
 /// The server does not answer.
-pub(super) async fn look(url: &str, boilers: &[BoilerId]) -> Result<Look, async_nats::Error> {
-    let context = jetstream::new(connect(url).await?);
+pub(super) async fn look(broker: &Broker, boilers: &[BoilerId]) -> Result<Look, async_nats::Error> {
+    let context = jetstream::new(connect(broker).await?);
     let mut look = Look::default();
     for name in FILED {
         // Not there: never made, or its creation was lost.

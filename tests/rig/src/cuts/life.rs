@@ -323,8 +323,8 @@ impl Life<'_> {
         })?;
         cut.caught_up_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
         let mut walked = Walk::default();
-        let url = self.processes.broker.url();
-        let client = self.hands.wait_for(books::connect(&url)).map_err(CutsError::nats("connect"))?;
+        let broker = &self.processes.broker;
+        let client = self.hands.wait_for(books::connect(broker)).map_err(CutsError::nats("connect"))?;
         for id in &self.boilers {
             let walk = self.hands.wait_for(books::walk(&client, id)).map_err(CutsError::Audit)?;
             if !walk.is_whole() {
@@ -345,8 +345,8 @@ impl Life<'_> {
     }
 
     fn look(&mut self) -> Result<Look, CutsError> {
-        let url = self.processes.broker.url();
-        self.hands.wait_for(books::look(&url, &self.boilers)).map_err(CutsError::nats("look at the streams"))
+        let broker = &self.processes.broker;
+        self.hands.wait_for(books::look(broker, &self.boilers)).map_err(CutsError::nats("look at the streams"))
     }
 
     /// The next slot of each device. A device that has not booted has nothing to lose.

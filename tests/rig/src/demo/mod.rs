@@ -145,9 +145,11 @@ struct Demo<'a> {
 impl Demo<'_> {
     async fn run(&mut self) -> Result<Ledger, DemoError> {
         let failed = |operation| move |source: async_nats::Error| DemoError::Nats { operation, source };
-        let client = async_nats::ConnectOptions::new()
+        let broker = &self.processes.broker;
+        let client = broker
+            .options()
             .retry_on_initial_connect()
-            .connect(self.processes.broker.url())
+            .connect(broker.url())
             .await
             .map_err(|error| failed("connect")(error.into()))?;
         let mut messages = Vec::new();

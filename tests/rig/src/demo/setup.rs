@@ -6,9 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use thermowell::keys::{self, KeysError};
+
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
-use crate::nats::{Broker, BrokerError, BrokerOptions, NatsServer};
+use crate::nats::{Broker, BrokerError, BrokerOptions, NatsServer, WAY_IN};
 use crate::process::{Launch, ProcessError, Programs, Role, Supervised};
 
 /// The devices boot this long after everything was started: agents and aggregator are there by then.
@@ -18,6 +20,9 @@ const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
 
 /// The scenario of a run that names none: nothing goes wrong in it.
 const WINTER_DAY: &str = include_str!("../../../../config/scenarios/winter-day.toml");
+
+/// The folder of the keys in the folder of a run.
+const KEYS: &str = "keys";
 
 /// Who may give commands and approve resets.
 const OPERATORS: [&str; 3] = ["anna", "ben", "carla"];
@@ -40,6 +45,9 @@ pub enum SetupError {
         /// It.
         path: PathBuf,
     },
+    /// The users have no keys.
+    #[error("make keys")]
+    Keys(#[source] KeysError),
     /// nats-server does not run.
     #[error("start nats-server")]
     Broker(#[source] BrokerError),
@@ -91,6 +99,12 @@ impl Plan {
     #[must_use]
     pub fn account(&self) -> PathBuf {
         self.folder.join("account")
+    }
+
+    /// Where everybody's key is, and what the server lets each of them do.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        keys_in(&self.folder)
     }
 
     /// Where the agent keeps its spill files.
@@ -148,7 +162,11 @@ impl Processes {
         server: &NatsServer,
         programs: &Programs,
     ) -> Result<(Self, Plan), SetupError> {
-        let broker_options = BrokerOptions { port: options.nats_port, ..BrokerOptions::in_folder(folder.join("nats")) };
+        make_keys(&keys_in(folder))?;
+        let broker_options = BrokerOptions {
+            port: options.nats_port,
+            ..BrokerOptions::with_keys(folder.join("nats"), &keys_in(folder))
+        };
         let broker = Broker::start(server, programs, broker_options).map_err(SetupError::Broker)?;
         let plan = Plan::in_folder(folder, options.speed);
         let config = folder.join("thermowell.toml");
@@ -175,6 +193,27 @@ impl Processes {
     }
 }
 
+fn keys_in(folder: &Path) -> PathBuf {
+    folder.join(KEYS)
+}
+
+/// A key for every role and operator, and the rig's own user beside them.
+///
+/// # Errors
+/// The folder cannot be made or written.
+///
+/// # Panics
+/// Never: the operators' names are names.
+pub fn make_keys(folder: &Path) -> Result<(), SetupError> {
+    let others = folder.join(keys::OTHERS);
+    let (user, password) = WAY_IN;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&others, format!("{{ user: {user}, password: {password} }}\n")))
+        .map_err(|source| SetupError::Make { path: others.clone(), source })?;
+    let operators = OPERATORS.map(|name| name.parse().expect("names of operators"));
+    keys::make(folder, &operators, &[]).map(drop).map_err(SetupError::Keys)
+}
+
 fn supervise(
     folder: &Path,
     programs: &Programs,
@@ -190,8 +229,9 @@ fn supervise(
 fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
     let mut text = format!(
         "# Written by the demo.\ngateway = \"demo\"\n\n\
-         [nats]\nurl = \"{}\"\nmonitor = \"{}\"\nsync_interval = \"10 s\"\n\n",
+         [nats]\nurl = \"{}\"\nkeys = \"{}\"\nmonitor = \"{}\"\nsync_interval = \"10 s\"\n\n",
         broker.url(),
+        plan.keys().display(),
         broker.monitor_url()
     );
     text += "[clock]\nassume_synced = true\n";

@@ -85,7 +85,7 @@ impl Stand {
         let started = Processes::start(&options, folder.path(), &bench.server, &bench.programs);
         let (processes, plan) = started.map_err(FiguresError::Setup)?;
         let runtime = runtime()?;
-        let client = runtime.block_on(async_nats::connect(processes.broker.url()));
+        let client = runtime.block_on(processes.broker.connect());
         let client = client.map_err(|error| failed("connect")(error.into()))?;
         Ok(Self { plan, processes, client, runtime, programs: bench.programs.clone(), quiet, folder })
     }
@@ -123,7 +123,7 @@ impl Stand {
     pub(super) fn listen_anew(&mut self) -> Result<Subscriber, FiguresError> {
         // Our own client would come back in its own time: a new one is there as soon as the server is.
         self.processes.broker.restart().map_err(FiguresError::Broker)?;
-        let client = self.wait_for(async_nats::connect(self.processes.broker.url()));
+        let client = self.wait_for(self.processes.broker.connect());
         self.client = client.map_err(|error| failed("connect")(error.into()))?;
         self.listen(&subject::samples(&demo::boiler(1)))
     }

@@ -8,6 +8,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use async_nats::{Client, ConnectError, ConnectOptions};
+
+use thermowell::keys as permissions;
+
 use super::NatsServer;
 use crate::clock::Stopwatch;
 use crate::process::{Launch, ProcessError, Programs, Role, Supervised, describe};
@@ -26,6 +30,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// A free port can be taken by somebody else before the server has it. Three times in a row is no accident.
 const PORT_TRIES: u32 = 3;
 
+/// The rig's own way in, which no gateway has: it may do everything, as whoever plays a stranger, an administrator or a
+/// foreign writer must. The server listens on this machine alone, for as long as the run takes.
+pub const WAY_IN: (&str, &str) = ("rig", "rig");
+
 /// How to run a server.
 #[derive(Debug, Clone)]
 pub struct BrokerOptions {
@@ -37,13 +45,26 @@ pub struct BrokerOptions {
     pub monitor_port: Option<u16>,
     /// Appended to the sample configuration: users, limits, listeners.
     pub extra_config: String,
+    /// User and password of the rig itself, where not everybody is let in.
+    pub way_in: Option<(&'static str, &'static str)>,
 }
 
 impl BrokerOptions {
     /// Everything in `folder`, free ports, nothing else.
     #[must_use]
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), port: None, monitor_port: None, extra_config: String::new() }
+        Self { folder: folder.into(), port: None, monitor_port: None, extra_config: String::new(), way_in: None }
+    }
+
+    /// The same with the users of the folder `keys`, among whom the rig must be.
+    #[must_use]
+    pub fn with_keys(folder: impl Into<PathBuf>, keys: &Path) -> Self {
+        let folder = folder.into();
+        // nats-server takes the name as one below the folder of the file that includes it.
+        let up = "../".repeat(folder.components().count());
+        let file = keys.join(permissions::PERMISSIONS);
+        let extra_config = format!("\ninclude \"{up}{}\"\n", file.display());
+        Self { extra_config, way_in: Some(WAY_IN), ..Self::in_folder(folder) }
     }
 }
 
@@ -54,6 +75,7 @@ pub struct Broker {
     folder: PathBuf,
     port: u16,
     monitor_port: u16,
+    way_in: Option<(&'static str, &'static str)>,
 }
 
 impl Broker {
@@ -78,6 +100,7 @@ impl Broker {
                 folder: options.folder.clone(),
                 port,
                 monitor_port,
+                way_in: options.way_in,
             };
             match broker.wait_ready() {
                 Ok(()) => return Ok(broker),
@@ -125,6 +148,24 @@ impl Broker {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// What a connection of the rig's own begins with: its way in, where not everybody is let in.
+    #[must_use]
+    pub fn options(&self) -> ConnectOptions {
+        let options = ConnectOptions::new();
+        match self.way_in {
+            Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+            None => options,
+        }
+    }
+
+    /// A connection of the rig's own.
+    ///
+    /// # Errors
+    /// The server is not there.
+    pub async fn connect(&self) -> Result<Client, ConnectError> {
+        self.options().connect(self.url()).await
     }
 
     /// Where the monitor answers.

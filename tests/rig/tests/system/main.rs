@@ -14,6 +14,7 @@ mod hammer;
 mod input;
 mod kills;
 mod outage;
+mod permissions;
 mod replay;
 mod stranger;
 mod verify;

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use rig::house::{House, SOON, assert_whole};
+use rig::nats::WAY_IN;
 use serde_json::Value;
 
 /// A client that knows the text protocol and nothing else.
@@ -18,7 +19,9 @@ impl Plain {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut client = Self { stream: BufReader::new(stream) };
         assert!(client.line().starts_with("INFO {"));
-        client.say("CONNECT {\"verbose\":false,\"pedantic\":false}\r\nPING\r\n");
+        let (user, password) = WAY_IN;
+        let login = serde_json::json!({"verbose": false, "pedantic": false, "user": user, "pass": password});
+        client.say(&format!("CONNECT {login}\r\nPING\r\n"));
         assert_eq!(client.line(), "PONG");
         client
     }

@@ -1,0 +1,301 @@
+//! Who may do what, on a real server: every user tries everything.
+//!
+//! The tables say what must be, subject by subject and in full; they know nothing of how the product writes it down.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, ServerError, jetstream};
+use rig::demo::setup::make_keys;
+use rig::house::{self, House, SOON};
+use rig::nats::{Broker, BrokerOptions};
+use rig::process::Programs;
+use thermowell::config::Config;
+use thermowell::nats::{Connection, User};
+use thermowell::{nats, streams};
+use thermowell_flow::published::{Event as Published, Lease, Status};
+use thermowell_wire::Slot;
+use thermowell_wire::line::Demand;
+use thermowell_wire::subject::{self, EventKind, stream};
+
+const AGENT: &[&str] = &["agent"];
+const AGGREGATOR: &[&str] = &["aggregator"];
+const CONTROLLER: &[&str] = &["controller"];
+const OPERATORS: &[&str] = &["operator-anna", "operator-ben", "operator-carla"];
+const INSTALLER: &[&str] = &["installer"];
+const READER: &[&str] = &["reader"];
+const NOBODY: &[&str] = &[];
+
+/// Each subject, and everybody who may publish to it.
+const MAY_WRITE: &[(&str, &[&str])] = &[
+    ("boiler.b1.samples.v1", AGENT),
+    ("boiler.b1.status", AGENT),
+    ("boiler.b1.reset.00000003deadbeef-7", AGENT),
+    ("boiler.b1.state", AGGREGATOR),
+    ("boiler.b1.hourly-snapshot", AGGREGATOR),
+    ("boiler.b1", AGGREGATOR),
+    ("boiler.b1.setpoint", CONTROLLER),
+    ("boiler.b1.command.x1", OPERATORS),
+    ("boiler.b1.approval.00000003deadbeef-7.anna", &["operator-anna"]),
+    ("boiler.b1.approval.00000003deadbeef-7.ben", &["operator-ben"]),
+    ("boiler.b1.approval.00000003deadbeef-7.dora", NOBODY),
+    ("boiler.b1.event.boot", AGENT),
+    ("boiler.b1.event.gap", AGENT),
+    ("boiler.b1.event.fault", AGENT),
+    ("boiler.b1.event.answer", AGENT),
+    ("boiler.b1.event.delivery", AGENT),
+    ("boiler.b1.event.clock", AGENT),
+    ("boiler.b1.event.reset", AGENT),
+    ("boiler.b1.event.approval", &["agent", "operator-anna", "operator-ben", "operator-carla"]),
+    ("boiler.b1.event.command", OPERATORS),
+    ("boiler.b1.event.decision", CONTROLLER),
+    ("boiler.b1.event.snapshot", AGGREGATOR),
+    ("boiler.b1.event.boiler", INSTALLER),
+    // What nobody needs.
+    ("boiler.b1.event.other", NOBODY),
+    ("boiler.b1.setpoint.x", NOBODY),
+    ("boiler.b1.samples.v2", NOBODY),
+    ("boiler", NOBODY),
+    ("other", NOBODY),
+    ("_INBOX_agent.x", NOBODY),
+    ("_INBOX_operator-anna.x", NOBODY),
+    ("$JS.ACK.SAMPLES.x", NOBODY),
+    ("$SYS.REQ.SERVER.PING", NOBODY),
+    // The server's interface to its streams.
+    ("$JS.API.STREAM.CREATE.LEASE", &["agent", "aggregator", "controller", "installer"]),
+    ("$JS.API.STREAM.CREATE.OTHER", NOBODY),
+    ("$JS.API.STREAM.UPDATE.SAMPLES", &["agent", "installer"]),
+    ("$JS.API.STREAM.UPDATE.STATUS", &["agent", "installer"]),
+    ("$JS.API.STREAM.UPDATE.COMMAND", &["agent", "installer"]),
+    ("$JS.API.STREAM.UPDATE.EVENT", &["agent", "installer"]),
+    ("$JS.API.STREAM.UPDATE.FEED", &["aggregator", "installer"]),
+    ("$JS.API.STREAM.UPDATE.STATE", &["aggregator", "installer"]),
+    ("$JS.API.STREAM.UPDATE.SNAPSHOT", &["aggregator", "installer"]),
+    ("$JS.API.STREAM.UPDATE.LEASE", &["controller", "installer"]),
+    ("$JS.API.STREAM.DELETE.SAMPLES", INSTALLER),
+    ("$JS.API.STREAM.PURGE.SAMPLES", NOBODY),
+    ("$JS.API.STREAM.MSG.DELETE.COMMAND", NOBODY),
+    ("$JS.API.STREAM.SNAPSHOT.SAMPLES", NOBODY),
+    ("$JS.API.STREAM.RESTORE.SAMPLES", NOBODY),
+    ("$JS.API.CONSUMER.CREATE.LEASE", AGENT),
+    ("$JS.API.CONSUMER.MSG.NEXT.LEASE.x", AGENT),
+    ("$JS.API.CONSUMER.CREATE.COMMAND", &["agent", "controller"]),
+    ("$JS.API.CONSUMER.CREATE.SAMPLES", &["aggregator", "inspector"]),
+    ("$JS.API.CONSUMER.CREATE.EVENT.x.boiler.b1.event.decision", CONTROLLER),
+    ("$JS.API.CONSUMER.CREATE.STATE", NOBODY),
+    ("$JS.API.CONSUMER.DURABLE.CREATE.SAMPLES.x", NOBODY),
+    ("$JS.API.CONSUMER.DELETE.SAMPLES.x", NOBODY),
+    ("$JS.API.DIRECT.GET.SAMPLES", &["agent", "aggregator", "inspector", "installer"]),
+    ("$JS.API.DIRECT.GET.LEASE.boiler.b1.setpoint", &["controller", "inspector", "installer"]),
+];
+
+/// Each subject, and everybody who may subscribe to it.
+const MAY_HEAR: &[(&str, &[&str])] = &[
+    ("boiler.>", READER),
+    ("boiler.b1", READER),
+    ("boiler.*.samples.v1", READER),
+    ("boiler.*.setpoint", READER),
+    ("boiler.*.state", &["controller", "reader"]),
+    ("boiler.*.status", &["controller", "reader"]),
+    ("boiler.*.command.*", &["controller", "reader"]),
+    ("boiler.*.approval.*.*", &["agent", "reader"]),
+    ("boiler.*.reset.*", &["agent", "reader"]),
+    ("_INBOX_agent.x.*", AGENT),
+    ("_INBOX_controller.>", CONTROLLER),
+    ("_INBOX_operator-anna.>", &["operator-anna"]),
+    ("_INBOX.>", NOBODY),
+    ("$JS.API.>", NOBODY),
+    ("$JS.EVENT.>", NOBODY),
+    ("$SYS.>", NOBODY),
+    (">", NOBODY),
+    ("*.>", NOBODY),
+];
+
+/// Fewer than the 128 events that the client holds for us.
+const AT_ONCE: usize = 40;
+
+/// A server with keys, in a folder of its own.
+struct Server {
+    broker: Broker,
+    keys: PathBuf,
+    config: Config,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        make_keys(&keys).unwrap();
+        let broker = Broker::start(
+            &house::server(),
+            &Programs::at(super::DEMO),
+            BrokerOptions::with_keys(folder.path().join("nats"), &keys),
+        );
+        let broker = broker.unwrap();
+        let text = format!(
+            "[nats]\nurl = \"{}\"\nkeys = \"{}\"\n[feed]\nenabled = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n",
+            broker.url(),
+            keys.display()
+        );
+        let config = Config::parse(&text, "test.toml").unwrap();
+        Self { broker, keys, config, _folder: folder }
+    }
+}
+
+fn users() -> Vec<User> {
+    let operators = ["anna", "ben", "carla"].map(|name| User::Operator(name.to_owned()));
+    User::ROLES.into_iter().chain(operators).collect()
+}
+
+/// A connection that keeps what the server says against it.
+struct Probe {
+    client: Client,
+    said: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Probe {
+    async fn connect(server: &Server, user: &User) -> Self {
+        let said = Arc::new(Mutex::new(BTreeSet::new()));
+        let heard = said.clone();
+        let seed = fs::read_to_string(user.seed_file(&server.keys)).unwrap();
+        let options = ConnectOptions::with_nkey(seed.trim().to_owned())
+            .custom_inbox_prefix(user.inbox())
+            .event_callback(move |event| {
+                if let Event::ServerError(ServerError::Other(text)) = event {
+                    heard.lock().unwrap().insert(text);
+                }
+                std::future::ready(())
+            });
+        let client = options.connect(server.broker.url()).await.unwrap();
+        Self { client, said }
+    }
+
+    fn has_heard(&self, what: &str, subject: &str) -> bool {
+        self.said.lock().unwrap().contains(&format!("Permissions Violation for {what} to \"{subject}\""))
+    }
+
+    /// Everything that was forbidden before is known when the end, which everybody is forbidden, is.
+    async fn settle(&self, number: usize) {
+        let end = format!("end.{number}");
+        self.client.publish(end.clone(), "".into()).await.unwrap();
+        self.client.flush().await.unwrap();
+        let heard = async {
+            while !self.has_heard("Publish", &end) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(SOON, heard).await.expect("the server forbids the end");
+    }
+}
+
+#[test]
+fn nobody_does_what_is_not_theirs_and_everybody_does_what_is() {
+    let server = Server::start();
+    let mut wrong = Vec::new();
+    house::runtime().block_on(async {
+        for user in users() {
+            let name = user.to_string();
+            let probe = Probe::connect(&server, &user).await;
+            for (number, some) in MAY_WRITE.chunks(AT_ONCE).enumerate() {
+                for (subject, _) in some {
+                    probe.client.publish(*subject, "{}".into()).await.unwrap();
+                }
+                probe.settle(number).await;
+            }
+            for (subject, _) in MAY_HEAR {
+                drop(probe.client.subscribe(*subject).await.unwrap());
+            }
+            probe.settle(MAY_WRITE.len()).await;
+            for (what, table) in [("Publish", MAY_WRITE), ("Subscription", MAY_HEAR)] {
+                for (subject, allowed) in table {
+                    let (may, must) = (!probe.has_heard(what, subject), allowed.contains(&name.as_str()));
+                    if may != must {
+                        wrong.push(format!(
+                            "{name}: {what} to {subject} is {}",
+                            if may { "allowed" } else { "forbidden" }
+                        ));
+                    }
+                }
+            }
+        }
+    });
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What the roles do with their streams works, whoever of them comes first, and each hears the answer.
+#[test]
+fn each_role_can_make_the_streams_and_write_its_own() {
+    let server = Server::start();
+    let table = streams::table(&server.config);
+    house::runtime().block_on(async {
+        let admin = jetstream::new(server.broker.connect().await.unwrap());
+        let b1 = "b1".parse().unwrap();
+        let own = [
+            (User::Controller, stream::LEASE, subject::setpoint(&b1)),
+            (User::Aggregator, stream::STATE, subject::state(&b1)),
+            (User::Agent, stream::STATUS, subject::status(&b1)),
+        ];
+        for (user, stream, subject) in own {
+            let connection = Connection::reach(&server.config.nats, user).await.unwrap();
+            let context = connection.context();
+            streams::ensure(context, &table, connection.user()).await.unwrap();
+            let stored = nats::compare_and_set(context, &subject, 0, &"a word").await;
+            assert!(matches!(stored, nats::Stored::Yes(1)), "{subject}: {stored:?}");
+            let inspector = Connection::reach(&server.config.nats, User::Inspector).await.unwrap();
+            assert!(nats::last(inspector.context(), stream, &subject).await.unwrap().is_some(), "{subject}");
+            for wanted in &table {
+                admin.delete_stream(&wanted.name).await.unwrap();
+            }
+        }
+    });
+}
+
+/// The server answers whoever may ask wherever he wants, so LEASE takes what an operator had sent there. Nobody obeys it.
+#[test]
+fn a_lease_that_an_operator_has_the_server_send_is_not_obeyed() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("the agent works", SOON, |house| house.stored(&boiler));
+    let config = Config::load(&house.folder().join("thermowell.toml")).unwrap();
+    let anna = User::Operator("anna".to_owned());
+    let anna = house.wait_for(Connection::reach(&config.nats, anna)).unwrap();
+    let setpoint = subject::setpoint(&boiler).to_string();
+    let mut number = 0;
+    let sent = house.until("the agent hears of it", SOON, |house| {
+        let (boot, seq) = house.stored(&boiler)?;
+        let forged = Lease {
+            demand: Demand::Heat,
+            flow: 33.33,
+            lease_s: 60,
+            based_on: Slot { boot, seq },
+            instance: "demo".to_owned(),
+            created_at: 0.0,
+            version: 1,
+        };
+        number += 1;
+        let command = subject::command(&boiler, &format!("forged-{number}").parse().unwrap()).to_string();
+        let sequence = house.wait_for(async {
+            let payload = serde_json::to_vec(&forged).unwrap();
+            let stored = anna.context().publish(command, payload.into()).await.unwrap().await.unwrap().sequence;
+            let question = format!("{{\"seq\":{stored}}}");
+            let asked =
+                anna.client().publish_with_reply("$JS.API.DIRECT.GET.COMMAND", setpoint.clone(), question.into());
+            asked.await.unwrap();
+            anna.client().flush().await.unwrap();
+            stored
+        });
+        let said = house::log(house.processes.agent.log());
+        said.contains("a lease that no controller published was ignored").then_some(sequence)
+    });
+    assert!(sent > 0);
+    let answers = house.last_json::<Published>(stream::EVENT, &subject::event(&boiler, EventKind::Answer));
+    let asked = answers.map(|event| format!("{:?}", event.body)).unwrap_or_default();
+    assert!(!asked.contains("33.33"), "{asked}");
+    let status: Option<Status> = house.last_json(stream::STATUS, &subject::status(&boiler));
+    assert!(!format!("{status:?}").contains("33.33"), "{status:?}");
+    assert!(house.close().ok);
+}
