@@ -6,6 +6,7 @@
 //! agent:       serial ▸ decode ▸ batch ▸ spool ▸ publish ▸ actuate ▸ agent
 //! aggregator:  consume ▸ aggregate ▸ snapshot ▸ feed ▸ aggregator
 //! controller:  control ▸ controller
+//! people:      command
 //! ```
 //!
 //! A room with time has this shape: `step(&mut self, now, input, effects)` is the only way its state changes, and
@@ -23,6 +24,7 @@ pub mod agent;
 pub mod aggregate;
 pub mod aggregator;
 pub mod batch;
+pub mod command;
 pub mod consume;
 pub mod control;
 pub mod controller;

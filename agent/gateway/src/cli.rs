@@ -7,6 +7,7 @@
 //! | 2 | the command line is wrong |
 //! | 78 | the configuration is wrong; another start would only repeat it |
 
+mod ask;
 mod keys;
 
 use std::env;
@@ -69,6 +70,7 @@ Examples:
   thermowell run --config my.toml    with another configuration
   thermowell verify                  do the published hours agree with the samples?
   thermowell keys                    a key for each role, and the server's permissions for them
+  thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
 
 Environment:
   THERMOWELL_LOG=debug               overrides `filter` in [log]
@@ -103,6 +105,9 @@ enum Command {
     /// Make a key for each role and operator, and the server's permissions for them
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Keys),
+    /// Ask a boiler for something, within the rules, and hear the answer
+    #[command(subcommand, after_help = ask::EXAMPLES)]
+    Command(ask::Asked),
 }
 
 #[derive(Debug, Subcommand)]
@@ -220,6 +225,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Verify(verification) => verify(&verification),
         Command::Boiler(asked) => boiler(&asked),
         Command::Keys(asked) => keys::run(&asked),
+        Command::Command(asked) => ask::run(&asked),
     }
 }
 
@@ -359,15 +365,19 @@ fn boiler(asked: &BoilerCommand) -> Exit {
             command(source, async |config| boilers::retire(config, id, *yes).await)
         }
     };
-    print(done)
+    said(done)
 }
 
 /// What a command has to say, on stdout.
-fn print(done: Result<String, Exit>) -> Exit {
-    match done.map(|text| io::stdout().lock().write_all(text.as_bytes())) {
-        Ok(Ok(())) => Exit::Success,
-        Ok(Err(_)) => Exit::Failure,
-        Err(exit) => exit,
+fn said(done: Result<String, Exit>) -> Exit {
+    done.map_or_else(|exit| exit, |text| print(&text))
+}
+
+/// An answer, on stdout.
+fn print(text: &str) -> Exit {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Success,
+        Err(_) => Exit::Failure,
     }
 }
 

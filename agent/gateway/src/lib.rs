@@ -5,6 +5,7 @@
 //! | [`agent`] | [`serial`], [`publish`], [`actuate`] |
 //! | [`aggregator`] | [`consume`], [`snapshot`], [`feed`] |
 //! | [`controller`] | [`control`] |
+//! | people, through [`cli`] | [`command`] |
 //!
 //! Rooms never import each other: what more than one needs is in [`nats`]. Only [`clock`] reads clocks.
 
@@ -15,6 +16,7 @@ pub mod boilers;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod consume;
 pub mod control;

@@ -23,7 +23,7 @@ const MARK: &str = "thermowell";
 /// Its value: raised when a stream's meaning changes.
 const MARK_VERSION: &str = "1";
 /// Clicks of one operator on the same thing within this time are one click.
-const CLICKS: Duration = Duration::from_secs(5);
+pub(crate) const CLICKS: Duration = Duration::from_secs(5);
 
 /// Why a stream is not usable.
 #[derive(Debug, thiserror::Error)]

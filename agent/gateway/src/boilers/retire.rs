@@ -38,7 +38,9 @@ pub async fn retire(config: &Config, id: &BoilerId, confirmed: bool) -> Result<S
     let last = last.map_or(0, |(sequence, _)| sequence);
     let body = EventBody::Retired { last, gateway: config.gateway.clone() };
     let created_at = Clock::new(&config.clock).now().utc.unix_seconds();
-    announce(context, &Event { boiler: id.clone(), created_at, body }).await.map_err(BoilerError::Request)?;
+    let event = Event { boiler: id.clone(), created_at, body };
+    let mark = format!("retired-{id}-{last}");
+    nats::announce(context, EventKind::Boiler, &mark, &event).await.map_err(BoilerError::Request)?;
     take_out(context, stream::FEED, &feed).await.map_err(BoilerError::Request)?;
     take_out(context, stream::SAMPLES, &samples).await.map_err(BoilerError::Request)?;
     Ok(format!(
@@ -58,15 +60,6 @@ async fn must_not_be_last(
         Some(found) if found.subjects == [subject] => Err(BoilerError::Last { id: id.clone(), stream }),
         Some(_) | None => Ok(()),
     }
-}
-
-async fn announce(context: &Context, event: &Event) -> Result<(), RequestError> {
-    let subject = subject::event(&event.boiler, EventKind::Boiler).to_string();
-    let failed = |error: async_nats::Error| RequestError::new(format!("publish {subject}"), error);
-    let sent =
-        context.publish(subject.clone(), nats::json(event).into()).await.map_err(|error| failed(error.into()))?;
-    sent.await.map_err(|error| failed(error.into()))?;
-    Ok(())
 }
 
 async fn take_out(context: &Context, name: &str, subject: &str) -> Result<(), RequestError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Source, command, print};
+use super::{Exit, Source, command, said};
 use crate::keys::{self, KeysError};
 
 pub(super) const EXAMPLES: &str = "\
@@ -35,7 +35,7 @@ pub(super) struct Keys {
 }
 
 pub(super) fn run(asked: &Keys) -> Exit {
-    print(command(&asked.source, async |config| {
+    said(command(&asked.source, async |config| {
         let configured = config.nats.keys.as_deref();
         let folder = asked.out.as_deref().or(configured).unwrap_or(keys::DEFAULT_FOLDER.as_ref());
         let report = keys::make(folder, &config.operators, &asked.replace)?;

@@ -22,7 +22,9 @@ use tokio::time::timeout;
 use crate::config;
 
 pub use forbidden::{Forbidden, last_forbidden};
-pub use request::{RequestError, Stored, compare_and_set, is_copy, is_stored_copy, json, last};
+pub use request::{
+    Doubt, RequestError, Stored, announce, compare_and_set, is_copy, is_stored_copy, json, last, publish_if,
+};
 pub use user::User;
 
 use forbidden::Record;

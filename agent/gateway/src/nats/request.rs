@@ -3,11 +3,13 @@
 use async_nats::HeaderMap;
 use async_nats::header::NATS_STREAM;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::context::PublishErrorKind;
-use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use serde::Serialize;
+use thermowell_flow::published::Event;
+use thermowell_wire::subject::{self, EventKind};
 
 /// The server did not give what was asked for. Worth another try, in a new session.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +38,22 @@ pub enum Stored {
     Unknown,
 }
 
+/// Why a publish under a condition was not acknowledged.
+#[derive(Debug)]
+pub enum Doubt {
+    /// The condition does not hold: it is not stored.
+    Conflict,
+    /// Nobody knows; only reading back tells.
+    Unknown(PublishError),
+}
+
 /// Publishes `value` as JSON under the condition that `subject` still ends at `expected` (0: is empty).
 pub async fn compare_and_set<T: Serialize>(context: &Context, subject: &str, expected: u64, value: &T) -> Stored {
-    let message = PublishMessage::build().expected_last_subject_sequence(expected).payload(json(value).into());
-    let acknowledged = async { context.send_publish(subject.to_owned(), message).await?.await };
-    match acknowledged.await {
+    let message = PublishMessage::build().expected_last_subject_sequence(expected);
+    match publish_if(context, subject, message, value).await {
         Ok(acknowledgement) => Stored::Yes(acknowledgement.sequence),
-        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Stored::Conflict,
-        Err(error) => {
+        Err(Doubt::Conflict) => Stored::Conflict,
+        Err(Doubt::Unknown(error)) => {
             tracing::debug!(subject, error = crate::logs::chain(&error), "publish without an answer");
             Stored::Unknown
         }
@@ -70,6 +80,42 @@ pub fn is_stored_copy(message: &StreamMessage) -> bool {
 /// How often the server has handed this message out as an answer. It adds its header and takes none away.
 fn copies(headers: Option<&HeaderMap>) -> usize {
     headers.map_or(0, |headers| headers.get_all(NATS_STREAM).count())
+}
+
+/// Publishes `value` as JSON with the conditions that `message` carries in its headers.
+///
+/// # Errors
+/// See [`Doubt`].
+pub async fn publish_if<T: Serialize>(
+    context: &Context,
+    subject: &str,
+    message: PublishMessage,
+    value: &T,
+) -> Result<PublishAck, Doubt> {
+    let message = message.payload(json(value).into());
+    let acknowledged = async { context.send_publish(subject.to_owned(), message).await?.await };
+    acknowledged.await.map_err(|error: PublishError| match error.kind() {
+        PublishErrorKind::WrongLastSequence => Doubt::Conflict,
+        PublishErrorKind::StreamNotFound
+        | PublishErrorKind::WrongLastMessageId
+        | PublishErrorKind::TimedOut
+        | PublishErrorKind::BrokenPipe
+        | PublishErrorKind::MaxAckPending
+        | PublishErrorKind::MaxPayloadExceeded
+        | PublishErrorKind::Other => Doubt::Unknown(error),
+    })
+}
+
+/// Publishes an event, once: `id` makes it the same one within the server's window for duplicates.
+///
+/// # Errors
+/// The server does not say that it has it.
+pub async fn announce(context: &Context, kind: EventKind, id: &str, event: &Event) -> Result<(), RequestError> {
+    let subject = subject::event(&event.boiler, kind);
+    let failed = |error: PublishError| RequestError::new(format!("publish {subject}"), error);
+    let message = PublishMessage::build().message_id(id).payload(json(event).into());
+    context.send_publish(subject.to_string(), message).await.map_err(failed)?.await.map_err(failed)?;
+    Ok(())
 }
 
 /// A published type as JSON.

@@ -4,7 +4,7 @@ use crate::source::{Finding, Source, Tree};
 
 /// The rooms of `flow` in the direction of the data: each may import what stands to its left. `time` and `published`
 /// (the JSON that others read) are what all stand on. The roles compose the rooms before them.
-const FLOW_ORDER: [&str; 16] = [
+const FLOW_ORDER: [&str; 17] = [
     "time",
     "published",
     "serial",
@@ -21,11 +21,24 @@ const FLOW_ORDER: [&str; 16] = [
     "aggregator",
     "control",
     "controller",
+    "command",
 ];
 
 /// The rooms of the gateway. They know neither each other nor those who compose them.
-const GATEWAY_ROOMS: [&str; 11] =
-    ["serial", "decode", "batch", "spool", "publish", "consume", "aggregate", "snapshot", "feed", "control", "actuate"];
+const GATEWAY_ROOMS: [&str; 12] = [
+    "serial",
+    "decode",
+    "batch",
+    "spool",
+    "publish",
+    "consume",
+    "aggregate",
+    "snapshot",
+    "feed",
+    "control",
+    "actuate",
+    "command",
+];
 
 /// Those who compose the rooms of the gateway.
 const GATEWAY_COMPOSERS: [&str; 6] = ["agent", "aggregator", "controller", "cli", "commands", "run"];

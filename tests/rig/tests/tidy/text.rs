@@ -11,7 +11,7 @@ const LINE_CHARS: usize = 120;
 const VAGUE_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];
 
 /// Modules of the gateway that talk to NATS.
-const NATS_MODULES: [&str; 15] = [
+const NATS_MODULES: [&str; 16] = [
     "boilers",
     "verify",
     "nats",
@@ -24,6 +24,7 @@ const NATS_MODULES: [&str; 15] = [
     "feed",
     "control",
     "actuate",
+    "command",
     "agent",
     "aggregator",
     "controller",

@@ -1,0 +1,327 @@
+//! Each rule of the commands, with its message.
+
+use std::string::ToString as _;
+
+use proptest::prelude::*;
+use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::line::{Demand, Fault, FaultKind};
+use thermowell_wire::{Boot, Slot};
+
+use super::*;
+use crate::published::{AcceptedSetpoint, Provisional};
+use crate::time::SECOND_NS;
+
+const NOW_S: i64 = 1_767_754_800;
+const NOW: Utc = Utc(NOW_S * SECOND_NS);
+
+/// A warm boiler in a room that is known, with nothing in the way.
+struct Bench {
+    state: State,
+    status: Status,
+    last: Option<Command>,
+    limits: Limits,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+fn bench() -> Bench {
+    let boiler: BoilerId = "b1".parse().unwrap();
+    let (boot, now) = (Boot(7), NOW_S as f64);
+    let state = State {
+        boiler: boiler.clone(),
+        instance: "a1".into(),
+        stamp: now - 1.0,
+        slot: Slot::new(boot, 900_000),
+        current: Some(52.0),
+        quality: Quality::Ok,
+        heating: true,
+        average: Some(48.5),
+        average_points: 360_000,
+        average_heating: Some(49.0),
+        heating_share: 0.8,
+        coverage: 1.0,
+        minimum: Some(30.0),
+        maximum: Some(60.0),
+        provisional: Provisional { hour: "2026-01-07T03:00:00Z".into(), temperature: None, points: 0 },
+        last_hour: None,
+        clock: ClockQuality::Synced,
+        simulated: false,
+        version: 1,
+    };
+    let device = DeviceStatus {
+        boot,
+        serial_number: "TW-1".into(),
+        firmware: "1".into(),
+        state: BoilerState::Firing,
+        flame: true,
+        pump: true,
+        hot_water: false,
+        modulation: 60,
+        return_temperature: None,
+        room: Some(20.0),
+        outdoor: Some(2.0),
+        pressure_mbar: 1_500,
+        own_flow: 45.0,
+        setpoint: Some(AcceptedSetpoint { n: 9, demand: Demand::Heat, flow: 50.0, lease_left_s: 55.0 }),
+        fault: None,
+        burner_starts: 1,
+    };
+    let status = Status {
+        boiler,
+        created_at: now - 0.5,
+        link: Link::Up,
+        device: Some(device),
+        newest: None,
+        backlog: 0,
+        simulated: false,
+        version: 1,
+    };
+    let limits = Limits {
+        control: true,
+        flow: 25.0..=75.0,
+        room: 5.0..=21.0,
+        coverage: 0.1,
+        freshness: FreshnessLimits::at_speed(1),
+    };
+    Bench { state, status, last: None, limits }
+}
+
+impl Bench {
+    fn decide(&self, action: Action, minutes: u64) -> Result<Command, Refusal> {
+        let ask = ask("x1", action, minutes);
+        let known = Known {
+            state: Some((31, &self.state)),
+            status: Some((32, &self.status)),
+            last: self.last.as_ref().map(|last| (33, last)),
+        };
+        decide(NOW, &ask, &known, &self.limits)
+    }
+
+    /// What a boost to 65 °C for half an hour is refused with.
+    fn refusal(&self) -> String {
+        self.decide(Action::Boost { flow: 65.0 }, 30).unwrap_err().to_string()
+    }
+
+    fn device(&mut self) -> &mut DeviceStatus {
+        self.status.device.as_mut().unwrap()
+    }
+}
+
+fn ask(id: &str, action: Action, minutes: u64) -> Ask {
+    Ask {
+        id: id.parse().unwrap(),
+        boiler: "b1".parse().unwrap(),
+        by: "anna".parse().unwrap(),
+        action,
+        length: Duration::from_secs(minutes * 60),
+    }
+}
+
+#[test]
+fn an_accepted_command_carries_what_it_was_checked_with() {
+    let command = bench().decide(Action::Boost { flow: 65.0 }, 30).unwrap();
+    let based_on = command.based_on.unwrap();
+    assert_eq!((based_on.state, based_on.status, based_on.command), (31, 32, 0));
+    assert_eq!((based_on.current, based_on.average, based_on.coverage), (52.0, 48.5, 1.0));
+    assert_eq!(command.valid_until, Some(command.created_at + 1_800.0));
+    for (action, minutes) in [
+        (Action::SetBack { room: 16.0 }, 7 * 24 * 60),
+        (Action::HotWater { flow: 60.0 }, 60),
+        (Action::Hold, 1),
+        (Action::Boost { flow: 75.0 }, 60),
+    ] {
+        assert!(bench().decide(action, minutes).is_ok(), "{action:?}");
+    }
+}
+
+#[test]
+fn temperatures_and_lengths_have_limits_that_are_named() {
+    let bench = bench();
+    for (action, minutes, reason) in [
+        (Action::Boost { flow: 200.0 }, 30, "a boost of 200 °C is not allowed; allowed are 25 °C to 75 °C"),
+        (Action::HotWater { flow: 75.5 }, 30, "a hot-water of 75.5 °C is not allowed; allowed are 25 °C to 75 °C"),
+        (Action::SetBack { room: 22.0 }, 30, "a set-back of 22 °C is not allowed; allowed are 5 °C to 21 °C"),
+        (Action::SetBack { room: 4.0 }, 30, "a set-back of 4 °C is not allowed; allowed are 5 °C to 21 °C"),
+        (Action::Boost { flow: f64::NAN }, 30, "a boost of NaN °C is not allowed; allowed are 25 °C to 75 °C"),
+        (Action::Boost { flow: 65.0 }, 24 * 60, "a boost of 24 h is not allowed; allowed are 60 s to 60 min"),
+        (Action::Hold, 61, "a hold of 61 min is not allowed; allowed are 60 s to 60 min"),
+        (Action::HotWater { flow: 60.0 }, 0, "a hot-water of 0 s is not allowed; allowed are 60 s to 60 min"),
+        (
+            Action::SetBack { room: 16.0 },
+            8 * 24 * 60,
+            "a set-back of 8 days is not allowed; allowed are 60 s to 7 days",
+        ),
+    ] {
+        assert_eq!(bench.decide(action, minutes).unwrap_err().to_string(), reason);
+    }
+}
+
+#[test]
+fn what_is_old_missing_or_mixed_accepts_nothing() {
+    let cases: [(&str, fn(&mut Bench)); 11] = [
+        ("control is off", |b| b.limits.control = false),
+        ("the status is 6 s old; at most 5 s are allowed", |b| b.status.created_at -= 5.2),
+        ("the link to the boiler is silent; it must be up", |b| b.status.link = Link::Silent),
+        ("up, but the boiler has not said yet", |b| b.status.device = None),
+        ("the state is 61 s old; at most 5 s are allowed", |b| b.state.stamp -= 60.0),
+        ("the state is 9 s old", |b| b.state.stamp += 10.0),
+        ("there is no average of the last hour", |b| b.state.average = None),
+        ("only 9.9 % of the last hour is known; at least 10 % is needed", |b| b.state.coverage = 0.0999),
+        ("the flow sensor is open; a valid reading is needed", |b| {
+            b.state.current = None;
+            b.state.quality = Quality::Open;
+        }),
+        ("a simulated one and a real one", |b| b.state.simulated = true),
+        ("a simulated one and a real one", |b| b.status.simulated = true),
+    ];
+    for (reason, break_it) in cases {
+        let mut bench = bench();
+        assert!(bench.decide(Action::Boost { flow: 65.0 }, 30).is_ok());
+        break_it(&mut bench);
+        let refusal = bench.refusal();
+        assert!(refusal.contains(reason), "{refusal}, not {reason}");
+        assert!(bench.decide(Action::Hold, 30).is_err() && bench.decide(Action::SetBack { room: 16.0 }, 30).is_err());
+        assert!(bench.decide(Action::Release, 0).is_ok(), "a release is never refused: {reason}");
+    }
+}
+
+#[test]
+fn nothing_is_known_of_a_boiler_that_nobody_speaks_for() {
+    let bench = bench();
+    let (ask, status) = (ask("x1", Action::Hold, 30), Some((32, &bench.status)));
+    let refusal = |known| decide(NOW, &ask, &known, &bench.limits).unwrap_err().to_string();
+    let none = refusal(Known::default());
+    assert_eq!(none, "nothing is known about boiler b1: there is no status; the agent must run");
+    let half = refusal(Known { status, ..Known::default() });
+    assert_eq!(half, "nothing is known about boiler b1: there is no state; the aggregator must run");
+}
+
+#[test]
+fn a_lockout_refuses_and_names_its_fault() {
+    let mut bench = bench();
+    let fault = Fault { boot: Boot::new(3, 0xdead_beef), counter: 7, kind: FaultKind::Ignition, lockout: false };
+    bench.device().fault = Some(fault);
+    assert!(bench.decide(Action::Hold, 30).is_ok(), "this fault passes by itself");
+    bench.device().fault = Some(Fault { lockout: true, ..fault });
+    let reason = "the boiler is locked out by fault 00000003deadbeef-7; the lockout must be reset first";
+    assert_eq!(bench.refusal(), reason);
+    bench.device().fault = None;
+    bench.device().state = BoilerState::Lockout;
+    assert_eq!(bench.refusal(), "the boiler is locked out; the lockout must be reset first");
+}
+
+#[test]
+fn a_boost_is_more_than_there_was_and_is() {
+    let mut bench = bench();
+    let refusal = |bench: &Bench, flow| bench.decide(Action::Boost { flow }, 30).unwrap_err().to_string();
+    let reason = "a boost to 48.5 °C is none: the last hour's mean is 48.5 °C; allowed is more, up to 75 °C";
+    assert_eq!(refusal(&bench, 48.5), reason);
+    let reason = "the flow is at 52 °C already, a boost to 52 °C is none; allowed is more, up to 75 °C";
+    assert_eq!(refusal(&bench, 52.0), reason);
+    bench.device().hot_water = true;
+    assert!(bench.decide(Action::Boost { flow: 52.0 }, 30).is_ok(), "the sensor sees the water for the tap");
+    bench.device().setpoint = None;
+    assert!(bench.decide(Action::Hold, 30).unwrap_err().to_string().contains("no set-point to hold"));
+}
+
+#[test]
+fn one_command_stands_until_its_end_or_a_release() {
+    let mut bench = bench();
+    let mut standing = bench.decide(Action::Boost { flow: 60.0 }, 30).unwrap();
+    standing.created_at -= 60.0;
+    standing.valid_until = Some(NOW.unix_seconds() + 1_740.0);
+    bench.last = Some(standing.clone());
+    let reason = "anna's boost of 60 °C (x1) stands for another 29 min; a release ends it";
+    assert_eq!(bench.refusal(), reason);
+    assert!(bench.decide(Action::Release, 0).is_ok());
+    bench.last = Some(Command { valid_until: Some(NOW.unix_seconds()), ..standing.clone() });
+    assert_eq!(bench.decide(Action::Hold, 30).unwrap().based_on.unwrap().command, 33, "over");
+    bench.last = Some(bench.decide(Action::Release, 0).unwrap());
+    assert!(bench.decide(Action::Hold, 30).is_ok(), "released");
+}
+
+#[test]
+fn only_who_is_configured_asks_what_is_configured() {
+    let ids = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<std::vec::Vec<BoilerId>>();
+    let people = ["anna".parse().unwrap(), "ben".parse().unwrap()];
+    let refusal = |boiler: &str, by: &str, people: &[OperatorName]| {
+        admit(&boiler.parse().unwrap(), &by.parse().unwrap(), &ids(&["b1", "b2"]), people).map_err(|r| r.to_string())
+    };
+    assert_eq!(refusal("b2", "ben", &people), Ok(()));
+    assert_eq!(refusal("b3", "ben", &people), Err("there is no boiler b3 here; boilers are b1, b2".into()));
+    assert_eq!(refusal("b1", "eve", &people), Err("eve is no operator here; operators are anna, ben".into()));
+    let nobody = "eve is no operator here; nobody is: name somebody as [[operator]]";
+    assert_eq!(refusal("b1", "eve", &[]), Err(nobody.into()));
+}
+
+#[test]
+fn the_same_wish_is_known_again_by_all_but_its_id() {
+    let command = bench().decide(Action::Boost { flow: 65.0 }, 30).unwrap();
+    assert!(ask("x2", Action::Boost { flow: 65.0 }, 30).is(&command));
+    assert!(!ask("x1", Action::Boost { flow: 65.5 }, 30).is(&command));
+    assert!(!ask("x1", Action::Boost { flow: 65.0 }, 31).is(&command));
+    assert!(!ask("x1", Action::HotWater { flow: 65.0 }, 30).is(&command));
+    let release = bench().decide(Action::Release, 0).unwrap();
+    assert!(ask("x2", Action::Release, 0).is(&release) && !ask("x2", Action::Hold, 0).is(&release));
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        (0.0..100.0).prop_map(|flow| Action::Boost { flow }),
+        (0.0..40.0).prop_map(|room| Action::SetBack { room }),
+        (0.0..100.0).prop_map(|flow| Action::HotWater { flow }),
+        Just(Action::Hold),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+    /// What is accepted broke no rule, as each rule is put here once more in other words.
+    #[test]
+    fn whatever_is_accepted_broke_no_rule(
+        action in actions(),
+        minutes in prop_oneof![0_u64..90, 0_u64..12_000],
+        ages in (-7.0_f64..7.0, -7.0_f64..7.0),
+        current in proptest::option::weighted(0.9, 20.0..80.0),
+        average in proptest::option::weighted(0.9, 20.0..80.0),
+        coverage in 0.0..1.0,
+        flags in proptest::array::uniform5(proptest::bool::weighted(0.2)),
+        standing in proptest::option::of(-100.0..100.0),
+    ) {
+        let [locked, mixed, draw, unleased, down] = flags;
+        let mut bench = bench();
+        bench.state.stamp = NOW.unix_seconds() - ages.0;
+        bench.status.created_at = NOW.unix_seconds() - ages.1;
+        (bench.state.current, bench.state.average, bench.state.coverage) = (current, average, coverage);
+        bench.state.simulated = mixed;
+        bench.device().hot_water = draw;
+        if locked {
+            bench.device().state = BoilerState::Lockout;
+        }
+        if unleased {
+            bench.device().setpoint = None;
+        }
+        if down {
+            bench.status.link = Link::Silent;
+        }
+        bench.last = standing.map(|left| Command {
+            valid_until: Some(NOW.unix_seconds() + left),
+            ..bench.decide(Action::Release, 0).unwrap()
+        });
+        let Ok(command) = bench.decide(action, minutes) else { return Ok(()) };
+        prop_assert!(!locked && !mixed && !down && coverage >= 0.1);
+        prop_assert!(ages.0.abs() <= 5.001 && ages.1.abs() <= 5.001);
+        prop_assert!(standing.is_none_or(|left| left <= 0.0));
+        let (current, average) = (current.unwrap(), average.unwrap());
+        let length = command.valid_until.unwrap() - command.created_at;
+        match action {
+            Action::Boost { flow } => {
+                prop_assert!(flow > average && (draw || flow > current) && flow <= 75.0 && length <= 3_600.0);
+            }
+            Action::SetBack { room } => prop_assert!((5.0..=21.0).contains(&room) && length <= 604_800.0),
+            Action::HotWater { flow } => prop_assert!((25.0..=75.0).contains(&flow) && length <= 3_600.0),
+            Action::Hold => prop_assert!(!unleased && length <= 3_600.0),
+            Action::Release => unreachable!("not asked"),
+        }
+        prop_assert!(length >= 60.0);
+    }
+}

@@ -1,0 +1,208 @@
+//! `thermowell command`: what somebody asks a boiler for, and the answer.
+
+use std::process;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use serde_json::{Value, json};
+use thermowell_flow::command::{Ask, Refusal};
+use thermowell_flow::published::{Action, Command};
+use thermowell_wire::{BoilerId, CommandId, OperatorName};
+
+use super::{Exit, Source, complain, print};
+use crate::clock;
+use crate::command::{self, Accepted, Answer};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
+  thermowell command set-back --boiler b1 --room 16 --for 3d --by anna
+  thermowell command release --boiler b1 --by ben
+  thermowell command boost --boiler b1 --flow 65 --for 1h --by anna --id 2026-01-07-party --json
+
+A command is accepted only if the boiler's newest state allows it; the answer says what is allowed. One command stands
+at a time, until its end or a release. Without --id, the same wish of the same person within 5 s is one command; with
+one, the same id is one command for ever: after a lost answer, ask again with it.
+
+Exit codes: 0 accepted, 1 refused or no answer, 2 wrong command line, 78 the configuration is wrong";
+
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+pub(super) enum Asked {
+    /// Heat with this flow temperature, for at most an hour
+    Boost {
+        /// Flow temperature, °C
+        #[arg(long, value_name = "CELSIUS", value_parser = celsius, allow_hyphen_values = true)]
+        flow: f64,
+        #[command(flatten)]
+        length: Length,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Want the rooms cooler, for at most a week
+    SetBack {
+        /// Room temperature, °C
+        #[arg(long, value_name = "CELSIUS", value_parser = celsius, allow_hyphen_values = true)]
+        room: f64,
+        #[command(flatten)]
+        length: Length,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Heat with this flow temperature for the tap, for at most an hour
+    HotWater {
+        /// Flow temperature, °C
+        #[arg(long, value_name = "CELSIUS", value_parser = celsius, allow_hyphen_values = true)]
+        flow: f64,
+        #[command(flatten)]
+        length: Length,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Keep asking for what is asked for now, for at most an hour
+    Hold {
+        #[command(flatten)]
+        length: Length,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// End what stands; never refused
+    Release {
+        #[command(flatten)]
+        who: Who,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Length {
+    /// For how long, such as 30m or 1h30m
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    length: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Who {
+    /// The boiler
+    #[arg(long, value_name = "ID")]
+    boiler: BoilerId,
+    /// Who asks: an [[operator]] of the configuration
+    #[arg(long, value_name = "NAME")]
+    by: OperatorName,
+    /// The command's name for ever: asking again with it is safe
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    id: Option<CommandId>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+fn celsius(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|it| it.is_finite()).ok_or_else(|| "expected °C as a number, such as 65 or 62.5".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a duration above 0, such as 30m, 1h30m or 3d".to_owned();
+    let span: Span = text.parse().map_err(|_| expected())?;
+    let length: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected())?;
+    Duration::try_from(length).ok().filter(|length| !length.is_zero()).ok_or_else(expected)
+}
+
+/// Asks, and prints the answer.
+pub(super) fn run(asked: &Asked) -> Exit {
+    let (action, length, who) = match asked {
+        Asked::Boost { flow, length, who } => (Action::Boost { flow: *flow }, length.length, who),
+        Asked::SetBack { room, length, who } => (Action::SetBack { room: *room }, length.length, who),
+        Asked::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, length.length, who),
+        Asked::Hold { length, who } => (Action::Hold, length.length, who),
+        Asked::Release { who } => (Action::Release, Duration::ZERO, who),
+    };
+    let id = who.id.clone().unwrap_or_else(made_up);
+    let ask = Ask { id, boiler: who.boiler.clone(), by: who.by.clone(), action, length };
+    let clicked = who.id.is_none();
+    let answer = match super::command(&who.source, async |config| command::ask(config, &ask, clicked).await) {
+        Ok(answer) => answer,
+        Err(exit) => return exit,
+    };
+    let exit = match answer {
+        Answer::Accepted(_) => Exit::Success,
+        Answer::Refused(_) => Exit::Failure,
+    };
+    let said = match &answer {
+        answer if who.json => print(&format!("{}\n", in_json(&ask, answer))),
+        Answer::Accepted(accepted) => print(&format!("{}\n", in_words(accepted))),
+        Answer::Refused(refusal) => {
+            complain(&format!("refused: {refusal}"));
+            Exit::Success
+        }
+    };
+    if said == Exit::Success { exit } else { said }
+}
+
+/// An id that nobody else makes up: this moment, and this process.
+fn made_up() -> CommandId {
+    let text = format!("{:x}-{:x}", clock::realtime_ns(), process::id());
+    text.parse().expect("at most 25 hexadecimal digits and a dash")
+}
+
+fn in_words(accepted: &Accepted) -> String {
+    let Accepted { command, sequence, again } = accepted;
+    let Command { id, boiler, by, action, valid_until, .. } = command;
+    let verb = if *again { "accepted before" } else { "accepted" };
+    let degrees = action.temperature().map(|celsius| format!(" {celsius} °C")).unwrap_or_default();
+    let until = valid_until.and_then(moment).map(|until| format!(" until {until}")).unwrap_or_default();
+    format!("{verb}: {}{degrees} for boiler {boiler}{until}, by {by}; id {id}, number {sequence}", action.word())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and jiff refuses what is no time")]
+fn moment(unix_seconds: f64) -> Option<Timestamp> {
+    Timestamp::from_second(unix_seconds.round() as i64).ok()
+}
+
+fn in_json(ask: &Ask, answer: &Answer) -> Value {
+    match answer {
+        Answer::Accepted(Accepted { command, sequence, again }) => {
+            json!({"accepted": true, "again": again, "sequence": sequence, "command": command})
+        }
+        Answer::Refused(refusal) => refused(ask, refusal),
+    }
+}
+
+fn refused(ask: &Ask, refusal: &Refusal) -> Value {
+    let Ask { id, boiler, by, action, .. } = ask;
+    json!({
+        "accepted": false, "reason": refusal.to_string(),
+        "id": id, "boiler": boiler, "by": by, "action": action.word(), "temperature": action.temperature(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_as_people_write_them_and_nothing_runs_backwards() {
+        for (text, seconds) in [("30m", 1_800), ("1h30m", 5_400), ("90 s", 90), ("45 min", 2_700), ("3d", 259_200)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "30", "-5m", "5m ago", "0s", "a while", "1 month", "99999999999999999999h"] {
+            assert!(duration(wrong).unwrap_err().contains("30m"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn temperatures_are_numbers() {
+        assert_eq!((celsius("65"), celsius("-62.5")), (Ok(65.0), Ok(-62.5)));
+        for wrong in ["", "NaN", "inf", "65 °C", "hot"] {
+            assert!(celsius(wrong).unwrap_err().contains("62.5"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn made_up_ids_differ() {
+        assert_ne!(made_up(), made_up());
+    }
+}
