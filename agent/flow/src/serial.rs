@@ -264,7 +264,9 @@ impl Link {
             return Some(format!("its serial number is {serial}, this boiler is bound to {bound}: check the port"));
         }
         if self.simulated_only && !hello.simulated {
-            return Some("it is not simulated, but the clock is scaled: set the speed to 1".into());
+            return Some(
+                "it is not simulated, but the clock is not real: take speed and step_file out of [clock]".into(),
+            );
         }
         if hello.period_us == 0 || hello.period_us > PERIOD_US_MAX {
             return Some(format!("its sampling period of {} µs is out of range", hello.period_us));

@@ -4,9 +4,15 @@
 //! The rig runs the world faster: then one real nanosecond is `speed` nanoseconds of the axis, and UTC is simulated,
 //! counted from an epoch that every process of the run was given.
 //!
+//! A calendar that steps is a fault that must be tested, and the machine's own belongs to others: `clock.step_file`
+//! names a file with nanoseconds that are added to UTC, read anew at each reading. Such a clock is not real: a device
+//! that is not simulated is refused, as with a scaled one.
+//!
 //! Durations that stand for the transport (acknowledgements, freshness, back-off) are real: [`Clock::transport`]
 //! stretches them onto the axis, once, where rooms are built.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -30,13 +36,21 @@ pub struct Clock {
     speed: u32,
     epoch: Option<config::Epoch>,
     assume_synced: bool,
+    step_file: Option<PathBuf>,
 }
 
 impl Clock {
     /// The clock that the configuration asks for.
     #[must_use]
     pub fn new(config: &config::Clock) -> Self {
-        Self { speed: config.speed, epoch: config.epoch.clone(), assume_synced: config.assume_synced }
+        let config::Clock { speed, epoch, assume_synced, step_file } = config.clone();
+        Self { speed, epoch, assume_synced, step_file }
+    }
+
+    /// Whether it is the machine's own time. Only simulated boilers accept another one.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        self.speed == 1 && self.step_file.is_none()
     }
 
     /// How many times faster than real the world runs.
@@ -48,6 +62,11 @@ impl Clock {
     /// One reading of the clocks.
     #[must_use]
     pub fn now(&self) -> Now {
+        let now = self.unstepped();
+        Now { utc: Utc(now.utc.0.saturating_add(self.step_ns())), ..now }
+    }
+
+    fn unstepped(&self) -> Now {
         match &self.epoch {
             None => {
                 let (boottime, realtime) = together(boottime_ns, realtime_ns);
@@ -65,6 +84,12 @@ impl Clock {
                 }
             }
         }
+    }
+
+    /// What the rig wants UTC to be off by: nothing where it says nothing.
+    fn step_ns(&self) -> i64 {
+        let text = self.step_file.as_deref().and_then(|path| fs::read_to_string(path).ok());
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
     /// A real duration as the axis sees it.
@@ -141,7 +166,7 @@ mod tests {
     #[test]
     fn a_scaled_axis_and_its_calendar_run_together() {
         let epoch = config::Epoch { monotonic_ns: boottime_ns(), utc_ns: 1_767_744_000_000_000_000 };
-        let clock = Clock { speed: 60, epoch: Some(epoch), assume_synced: false };
+        let clock = Clock { speed: 60, epoch: Some(epoch), assume_synced: false, step_file: None };
         let first = clock.now();
         let second = clock.now();
         let axis = i64::try_from(second.monotonic.0 - first.monotonic.0).unwrap();
@@ -172,7 +197,26 @@ mod tests {
 
     #[test]
     fn transport_durations_are_stretched_once() {
-        let clock = Clock { speed: 60, epoch: None, assume_synced: true };
+        let clock = Clock { speed: 60, epoch: None, assume_synced: true, step_file: None };
         assert_eq!(clock.transport(Duration::from_secs(2)), Duration::from_secs(120));
+    }
+
+    #[test]
+    fn a_step_moves_the_calendar_alone_and_is_not_taken_for_real() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("step");
+        let real = Clock { speed: 1, epoch: None, assume_synced: true, step_file: None };
+        let stepped = Clock { step_file: Some(path.clone()), ..real.clone() };
+        assert!(real.is_real() && !stepped.is_real(), "also before anything is in the file");
+        let off = |stepped: &Clock| {
+            let (real, stepped) = (real.now(), stepped.now());
+            let went_on = i64::try_from(stepped.monotonic.since(real.monotonic).as_nanos()).unwrap();
+            stepped.utc.0 - real.utc.0 - went_on
+        };
+        let hour = 3_600_000_000_000;
+        for (text, step) in [("", 0), ("-3600000000000\n", -hour), ("soon", 0), ("3600000000000", hour)] {
+            fs::write(&path, text).unwrap();
+            assert!((off(&stepped) - step).abs() < 1_000_000_000, "{text:?}: {}", off(&stepped));
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! fail b1 flame 10m    no flame, or no water: pump       ok failing
 //! panel b1 45          set by hand: a flow, off, auto    ok set
 //! press b1             the reset button at the boiler    ok pressed
-//! status b1            where the device is               ok boot=… next=… oldest=… leased=false
+//! status b1            where the device is               ok boot=… next=… oldest=… leased=false broken=0
 //! quit                 end, with a complete account      ok bye
 //! ```
 //! What cannot be done is answered by `error …`.
@@ -133,7 +133,8 @@ fn by_hand(station: &mut Station, done: &str, deed: impl FnOnce(&mut PlantSource
 fn status(station: &Station) -> String {
     let Some(device) = station.boiler().device() else { return String::from("off") };
     let (boot, next, oldest, leased) = (device.boot(), device.next(), device.oldest(), device.is_leased());
-    format!("boot={boot} next={next} oldest={oldest} leased={leased}")
+    let broken = station.line().broken();
+    format!("boot={boot} next={next} oldest={oldest} leased={leased} broken={broken}")
 }
 
 /// Parses one order.

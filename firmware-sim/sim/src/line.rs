@@ -12,6 +12,7 @@ pub struct Line {
     faults: Vec<LineFault>,
     to_gateway: Noise,
     to_device: Noise,
+    broken: u64,
     pulled: bool,
     stalled_until_us: u64,
 }
@@ -34,7 +35,7 @@ impl Line {
             rng.set_stream(stream);
             Noise { rng, flip: Countdown::default(), loss: Countdown::default() }
         };
-        Self { faults, to_gateway: noise(0), to_device: noise(1), pulled: false, stalled_until_us: 0 }
+        Self { faults, to_gateway: noise(0), to_device: noise(1), broken: 0, pulled: false, stalled_until_us: 0 }
     }
 
     /// Pulls the cable, or puts it back: by hand, on top of the scenario.
@@ -45,6 +46,12 @@ impl Line {
     /// Lets nothing move until `until_us`.
     pub fn stall(&mut self, until_us: u64) {
         self.stalled_until_us = until_us;
+    }
+
+    /// Bytes that were broken since the start.
+    #[must_use]
+    pub fn broken(&self) -> u64 {
+        self.broken
     }
 
     /// Whether the cable is in at `now_us`.
@@ -78,9 +85,11 @@ impl Line {
         }
         if flips_ppm > 0.0 {
             for byte in bytes {
+                let sound = *byte;
                 for bit in 0..8 {
                     *byte ^= u8::from(noise.flip.strikes(flips_ppm, &mut noise.rng)) << bit;
                 }
+                self.broken += u64::from(*byte != sound);
             }
         }
     }
@@ -148,6 +157,8 @@ mod tests {
             line.disturb(5, Direction::ToGateway, &mut bytes);
             let flipped: u32 = bytes.iter().map(|byte| byte.count_ones()).sum();
             let expected = 4e6 * ppm / 1e6;
+            let broken = bytes.iter().filter(|byte| **byte != 0).count();
+            assert_eq!(line.broken(), u64::try_from(broken).unwrap());
             assert!((f64::from(flipped) - expected).abs() <= expected * 0.2, "{flipped} of {expected}");
 
             // Any chunking, and whatever goes the other way, is the same noise.

@@ -67,6 +67,12 @@ impl Station {
         &mut self.boiler
     }
 
+    /// The cable.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
     /// The cable, to pull it.
     pub fn line_mut(&mut self) -> &mut Line {
         &mut self.line

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::{Client, jetstream};
@@ -98,9 +98,24 @@ impl House {
     /// It does not start.
     #[must_use]
     pub fn start(multi_call: &str, arguments: &[&str]) -> Self {
+        Self::start_in(&std::env::temp_dir(), multi_call, arguments, |_| ())
+    }
+
+    /// The same in a folder of its own below `parent`, which `furnish` sees before anything starts in it.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start_in(
+        parent: &Path,
+        multi_call: impl Into<PathBuf>,
+        arguments: &[&str],
+        furnish: impl FnOnce(&Path),
+    ) -> Self {
         let mut options = Options::try_parse_from(["demo"].iter().chain(arguments)).unwrap_or_else(|e| panic!("{e}"));
-        let folder = tempfile::Builder::new().prefix("thermowell-test-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("thermowell-test-").tempdir_in(parent).expect("a folder");
         setup::prepare(folder.path()).expect("an empty folder");
+        furnish(folder.path());
         if options.scenario.is_none() {
             // Nothing goes wrong but what the test does.
             let quiet = folder.path().join("quiet.toml");
@@ -293,6 +308,20 @@ impl House {
     /// Something does not stop or cannot be read.
     #[must_use]
     pub fn close_as_it_is(&mut self) -> Ledger {
+        let ledger = self.books();
+        if !ledger.ok {
+            let json = serde_json::to_string_pretty(&ledger).expect("a ledger is JSON");
+            panic!("the ledger does not close: {json}\n{}", self.logs());
+        }
+        ledger
+    }
+
+    /// Stops everything in flow order and reads the books, whatever they say.
+    ///
+    /// # Panics
+    /// Something does not stop or cannot be read.
+    #[must_use]
+    pub fn books(&mut self) -> Ledger {
         let ids = self.boilers();
         let feed = self.options.feed;
         let stop = |roles: [&mut crate::process::Supervised; 2]| {
@@ -310,12 +339,7 @@ impl House {
             assert!(forbidden.is_none(), "{}: {}", role.name(), forbidden.unwrap_or_default());
         }
         let ledger = self.wait_for(audit::audit(&client, &ids, &self.plan, feed, problems));
-        let ledger = ledger.expect("the books can be read");
-        if !ledger.ok {
-            let json = serde_json::to_string_pretty(&ledger).expect("a ledger is JSON");
-            panic!("the ledger does not close: {json}\n{}", self.logs());
-        }
-        ledger
+        ledger.expect("the books can be read")
     }
 
     /// The end of every log.

@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod cuts;
 pub mod demo;
+pub mod faults;
 pub mod figures;
 pub mod guard;
 pub mod hammer;

@@ -31,7 +31,7 @@ pub struct Settings {
     pub batch: u16,
     /// Whether set-points may be sent.
     pub control: bool,
-    /// The clock is scaled: a device that is not simulated is refused.
+    /// The clock is not real: a device that is not simulated is refused.
     pub simulated_only: bool,
     /// Bound of the spool.
     pub spool_bytes: usize,

@@ -97,7 +97,7 @@ impl Boiler {
             serial_number: boiler.serial_number.clone(),
             batch: config.batch.samples,
             control: config.control.enabled,
-            simulated_only: clock.speed() != 1,
+            simulated_only: !clock.is_real(),
             spool_bytes: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),
             timing,
         });

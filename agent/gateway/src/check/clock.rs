@@ -12,6 +12,10 @@ pub(super) fn check(clock: &Clock) -> Finding {
     if clock.epoch.is_some() {
         return Finding::new(ID, Status::Ok, format!("simulated, {} times as fast as real", clock.speed));
     }
+    if let Some(path) = &clock.step_file {
+        let message = format!("{} moves the calendar: real boilers are refused", path.display());
+        return Finding::new(ID, Status::Warning, message).advise("remove clock.step_file: it is a fault for tests");
+    }
     let utc = Utc(realtime_ns());
     if !utc.is_believable() {
         let message =

@@ -146,6 +146,8 @@ pub struct Clock {
     pub epoch: Option<Epoch>,
     /// The machine's calendar counts as synchronised even where the kernel does not say so.
     pub assume_synced: bool,
+    /// What the rig adds to UTC, in nanoseconds: a fault. Never present on a gateway.
+    pub step_file: Option<PathBuf>,
 }
 
 /// The moment from which simulated UTC is counted: utc = `utc_ns` + (CLOCK_BOOTTIME − `monotonic_ns`) × speed.

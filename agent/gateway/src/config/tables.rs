@@ -100,6 +100,7 @@ fn clock(clock: &Section<'_>) -> Clock {
         speed: clock.value("speed", 1, whole(1..=1000)),
         epoch,
         assume_synced: clock.value("assume_synced", false, boolean),
+        step_file: clock.optional("step_file", path),
     }
 }
 

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     match first.as_ref().and_then(|word| word.to_str()) {
         Some(rig::guard::WORD) => rig::guard::main(args),
         Some(rig::cuts::WORD) => rig::cuts::main(args),
+        Some(rig::faults::WORD) => rig::faults::main(args),
         Some(rig::figures::WORD) => rig::figures::main(args),
         Some(rig::hammer::WORD) => rig::hammer::main(args),
         Some(rig::winter::WORD) => rig::winter::main(args),

@@ -61,6 +61,9 @@ pub struct Options {
     /// After how many seconds without the server memory is spilled.
     #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
     pub spill_after: u32,
+    /// The file with what the gateway's calendar is off by: a fault of `clock.rs`.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub clock_step: Option<PathBuf>,
     /// Samples per batch.
     #[arg(long, hide = true, default_value_t = 100)]
     pub batch: u16,

@@ -18,6 +18,8 @@ pub struct SamplesBook {
     pub slots: u64,
     /// Slots that were stored more than once.
     pub twice: u64,
+    /// Messages that begin before the end of the one before them.
+    pub back: u64,
     /// Slots that are not there and that nobody named.
     pub lost: u64,
     /// Slots named as missing.
@@ -112,6 +114,9 @@ impl<'a> SamplesReader<'a> {
         if first > expected {
             self.book.lost += first.seq - expected.seq;
             self.problem(format!("message {sequence} begins at {first}, expected {expected}"));
+        }
+        if first < expected || self.next.is_some_and(|next| first.boot < next.boot) {
+            self.book.back += 1;
         }
         if first < expected {
             self.book.twice += expected.seq.min(end.seq) - first.seq;

@@ -16,7 +16,7 @@ use crate::process::{Launch, ProcessError, Programs, Role, Supervised};
 /// The devices boot this long after everything was started: agents and aggregator are there by then.
 const LEAD: Duration = Duration::from_millis(1_500);
 /// 2026-01-07T00:00:00Z: a winter's day, at the start of an hour. Where simulated UTC begins.
-const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
+pub(crate) const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
 
 /// The scenario of a run that names none: nothing goes wrong in it.
 const WINTER_DAY: &str = include_str!("../../../../config/scenarios/winter-day.toml");
@@ -235,6 +235,9 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
         broker.monitor_url()
     );
     text += "[clock]\nassume_synced = true\n";
+    if let Some(path) = &options.clock_step {
+        text += &format!("step_file = \"{}\"\n", path.display());
+    }
     if options.speed != 1 {
         text += &format!(
             "speed = {}\n\n[clock.epoch]\nmonotonic_ns = {}\nutc = \"{}\"\n",

@@ -176,16 +176,28 @@ fn a_stream_of_somebody_else_is_left_alone() {
 
 #[test]
 fn a_scaled_clock_refuses_a_device_that_is_not_simulated() {
-    let mut house = House::start(super::DEMO, &["--speed", "5", "--boilers", "1", "--sim-arg=--real"]);
+    a_real_device_is_refused(&["--speed", "5"]);
+}
+
+#[test]
+fn a_clock_that_can_be_stepped_refuses_a_device_that_is_not_simulated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("step");
+    a_real_device_is_refused(&["--speed", "1", "--clock-step", file.to_str().expect("a plain name")]);
+}
+
+fn a_real_device_is_refused(arguments: &[&str]) {
+    let words: Vec<&str> = ["--boilers", "1", "--sim-arg=--real"].iter().chain(arguments).copied().collect();
+    let mut house = House::start(super::DEMO, &words);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("the device is refused", SOON, |house| {
         let status: Status = house.last_json(stream::STATUS, &subject::status(&boiler))?;
         (status.link == Link::Refused).then_some(())
     });
-    house.until("it could have sent much", SOON, |house| house.place(&boiler).filter(|place| place.next > 2_000));
+    house.until("it could have sent much", SOON, |house| house.place(&boiler).filter(|place| place.next > 400));
     assert_eq!(house.stored(&boiler), None);
     let said = house::log(house.processes.agent.log());
-    let reason = "it is not simulated, but the clock is scaled: set the speed to 1";
+    let reason = "it is not simulated, but the clock is not real: take speed and step_file out of [clock]";
     assert!(said.lines().any(|line| line.contains("WARN") && line.contains(reason)), "{said}");
     assert_eq!(house.processes.agent.stop(Duration::from_secs(10)).unwrap().and_then(|end| end.code()), Some(0));
 }

@@ -10,6 +10,7 @@ mod boilers;
 mod cable;
 mod control;
 mod demo;
+mod faults;
 mod hammer;
 mod input;
 mod kills;

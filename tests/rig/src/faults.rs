@@ -1,0 +1,257 @@
+//! `cargo faults`: real processes, one fault after the other, and a table in which each row is as it was predicted.
+//!
+//! ```text
+//! faults ─▶ rows (a process, a folder and a system each; some at a time) ─▶ lines ─▶ table, exit code
+//! ```
+//!
+//! What a row does and what must come of it stand side by side in `rows`. A row is a process of its own: what goes so
+//! wrong in it that it cannot be measured ends that row and no other. What this machine does not allow is SKIPPED with
+//! its reason, and no failure.
+
+mod report;
+mod rows;
+mod run;
+mod stage;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::report::{Line, Verdict, judge};
+use self::rows::Row;
+use self::stage::Setting;
+use crate::nats::{NatsError, locate};
+use crate::process::ProcessError;
+
+/// The first argument that asks for faults.
+pub const WORD: &str = "faults";
+
+/// Injects faults into real processes and prints, fault by fault, what was lost, twice or out of order, beside what was
+/// predicted.
+///
+/// A full run takes about seven minutes, three of them in an outage that lasts as long.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "cargo faults",
+    bin_name = "cargo faults --",
+    after_help = "Examples:
+  cargo faults                            every row
+  cargo faults --quick                    a minute's worth of them
+  cargo faults --list                     what there is, and what each row predicts
+  cargo faults --only wipe --only reboot
+  cargo faults --seed 7 --json > faults.json
+
+Exit codes: 0 each row is as predicted or SKIPPED, 1 one is not or could not run, 2 wrong arguments."
+)]
+pub struct Options {
+    /// Only this row; can be repeated
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
+    /// Fewer rows, and fewer times: about a minute
+    #[arg(long)]
+    quick: bool,
+    /// List the rows with what they predict, and play none
+    #[arg(long)]
+    list: bool,
+    /// Of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many rows play at a time
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    jobs: u8,
+    /// Print the table as JSON
+    #[arg(long)]
+    json: bool,
+    /// Leave logs and stores of the rows in this folder, which must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Predict that so many slots are lost, whatever the rows say: shows that a wrong prediction is seen
+    #[arg(long, hide = true, value_name = "SLOTS")]
+    predict_lost: Option<u64>,
+    /// Play the one row of `--only` here, in this folder
+    #[arg(long, hide = true, value_name = "DIR")]
+    inside: Option<PathBuf>,
+}
+
+/// Why a run did not come to its table.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultsError {
+    /// There is no usable nats-server.
+    #[error("find nats-server")]
+    Server(#[source] NatsError),
+    /// There is no such row.
+    #[error("there is no row {wanted}; there are {known}")]
+    NoRow {
+        /// What was asked for.
+        wanted: String,
+        /// All of them.
+        known: String,
+    },
+    /// A row's process cannot be handled.
+    #[error("look after the rows")]
+    Process(#[source] ProcessError),
+    /// A file or folder of the run.
+    #[error("{operation} {path}")]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// `--keep` names a folder with something in it.
+    #[error("--keep {path}: the folder is not empty")]
+    NotEmpty {
+        /// It.
+        path: PathBuf,
+    },
+    /// The table cannot be printed.
+    #[error("print the table")]
+    Print(#[source] io::Error),
+    /// Somebody wanted it to end.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FaultsError + use<> {
+    let path = path.to_owned();
+    move |source| FaultsError::File { operation, path: path.clone(), source }
+}
+
+/// Runs with the arguments of the command line behind [`WORD`].
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options = match Options::try_parse_from([OsString::from(WORD)].into_iter().chain(args)) {
+        Ok(options) => options,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+        }
+    };
+    let came = match &options.inside {
+        Some(folder) => inside(&options, folder),
+        None => outside(&options),
+    };
+    match came {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("faults: {}", thermowell::logs::chain(&error)));
+            ExitCode::from(if matches!(error, FaultsError::NoRow { .. }) { 2 } else { 1 })
+        }
+    }
+}
+
+/// The whole run; whether all is as predicted.
+fn outside(options: &Options) -> Result<bool, FaultsError> {
+    let rows = wanted(options)?;
+    if options.list {
+        return print(&listed(&rows)).map(|()| true);
+    }
+    locate(&mut |progress| say(progress)).map_err(FaultsError::Server)?;
+    let lines = run::run(options, rows)?;
+    if options.json {
+        let table = serde_json::json!({ "ok": report::ok(&lines), "seed": options.seed, "rows": lines });
+        print(&format!("{table}\n"))?;
+    } else {
+        print(&format!("{}{}", report::table(&lines), report::complaints(&lines)))?;
+    }
+    Ok(report::ok(&lines))
+}
+
+/// One row, in a process of its own. What came of it goes into a file, for whoever started it.
+fn inside(options: &Options, folder: &Path) -> Result<bool, FaultsError> {
+    let own = |source| FaultsError::Process(ProcessError::OwnProgram { source });
+    let program = std::env::current_exe().map_err(own)?;
+    let rows = rows::all();
+    let Some(index) = rows.iter().position(|row| options.only.contains(&row.name)) else {
+        return Err(no_row(&rows, options.only.join(" ")));
+    };
+    let row = &rows[index];
+    // Neighbours in the table draw something else.
+    let seed = options.seed.wrapping_mul(1_000).wrapping_add(u64::try_from(index).unwrap_or(0));
+    let setting = Setting { folder: folder.to_owned(), program, seed, quick: options.quick };
+    let (row_name, fault) = (row.name.clone(), row.fault.clone());
+    let line = match row.play(&setting) {
+        Err(skipped) => Line { row: row_name, fault, verdict: Verdict::Skipped(skipped.0), measured: None },
+        Ok(stage) => {
+            let mut measured = stage.close(&row.predicted);
+            if let Some(slots) = options.predict_lost {
+                measured.expected = (slots, slots);
+            }
+            let verdict = judge(&row.predicted, &measured);
+            Line { row: row_name, fault, verdict, measured: Some(measured) }
+        }
+    };
+    let path = folder.join(run::RESULT);
+    let json = serde_json::to_vec(&line).expect("a line is JSON");
+    fs::write(&path, json).map_err(file("write", &path))?;
+    Ok(true)
+}
+
+/// The rows that were asked for.
+fn wanted(options: &Options) -> Result<Vec<Row>, FaultsError> {
+    let rows = rows::all();
+    if let Some(stranger) = options.only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
+        return Err(no_row(&rows, stranger.clone()));
+    }
+    let named = |row: &Row| options.only.contains(&row.name);
+    let usual = |row: &Row| options.only.is_empty() && (row.quick || !options.quick);
+    Ok(rows.into_iter().filter(|row| named(row) || usual(row)).collect())
+}
+
+fn no_row(rows: &[Row], wanted: String) -> FaultsError {
+    let known: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    FaultsError::NoRow { wanted, known: known.join(", ") }
+}
+
+fn listed(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let lost = row.predicted.lost.words();
+        let within = row.predicted.within_s;
+        text += &format!("{:<20} {:<62} lost: {lost}; recovered within {within} s\n", row.name, row.fault);
+    }
+    text
+}
+
+fn print(text: &str) -> Result<(), FaultsError> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(FaultsError::Print)
+}
+
+/// A line for people, beside the table.
+fn say(line: &str) {
+    // Nobody is left to tell that standard error is closed.
+    writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(words: &[&str]) -> Result<Vec<String>, FaultsError> {
+        let options = Options::try_parse_from([WORD].iter().chain(words)).unwrap();
+        Ok(wanted(&options)?.into_iter().map(|row| row.name).collect())
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn rows_are_chosen_by_name_and_a_wrong_name_is_answered_with_the_right_ones() {
+        assert_eq!(chosen(&["--only", "wipe", "--only", "reboot"]).unwrap(), ["wipe", "reboot"]);
+        assert_eq!(chosen(&["--only", "rollback", "--quick"]).unwrap(), ["rollback"], "what is named is played");
+        let (all, quick) = (chosen(&[]).unwrap(), chosen(&["--quick"]).unwrap());
+        assert!(!quick.is_empty() && quick.len() < all.len());
+        let error = chosen(&["--only", "earthquake"]).unwrap_err().to_string();
+        assert!(error.starts_with("there is no row earthquake; there are kill-agent, "), "{error}");
+    }
+}

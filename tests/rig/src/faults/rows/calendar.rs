@@ -1,0 +1,45 @@
+//! The wall clock steps: through the fault input of the gateway's `clock.rs`, never the machine's own.
+//!
+//! Stamps are what suffers; no sample is lost, twice or out of order because of them. The account knows the true time
+//! alone, so hours and averages are not held against it here: `tests/world` does that with clocks that step.
+
+use super::Row;
+use crate::demo::setup::SIMULATED_START_NS;
+use crate::faults::report::{Lost, Predicted};
+use crate::faults::stage::{Setting, Stage, put};
+
+const SECOND_NS: i64 = 1_000_000_000;
+
+pub(super) fn rows() -> Vec<Row> {
+    let steps: [(&str, &str, i64); 5] = [
+        ("clock-forward", "+1 s", SECOND_NS),
+        ("clock-back", "−1 s", -SECOND_NS),
+        ("clock-hour", "−1 h", -3_600 * SECOND_NS),
+        ("clock-day", "+1 day", 86_400 * SECOND_NS),
+        ("clock-1970", "to 1970", -SIMULATED_START_NS),
+    ];
+    // Nobody stamps by a calendar that nobody vouches for until a minute of the agent's life is over: 12 s at speed 5.
+    let predicted = Predicted { lost: Lost::Nothing, within_s: 20, hours: false };
+    let row = |(name, words, step_ns): (&str, &str, i64)| {
+        let row = Row::new(name, &format!("wall clock stepped {words}, and back"), move |it| Ok(step(it, step_ns)));
+        let row = row.predicting(predicted).taking(25);
+        if name == "clock-hour" { row.quick() } else { row }
+    };
+    steps.map(row).into()
+}
+
+fn step(setting: &Setting, step_ns: i64) -> Stage {
+    let file = setting.folder.join("clock-step");
+    put(&file, "0");
+    let path = file.to_str().expect("temporary folders have plain names");
+    let mut stage = Stage::start(setting, &["--speed", "5", "--clock-step", path]);
+    stage.averaged = false;
+    for step_ns in [step_ns, 0] {
+        stage.go_on_for_some(1_000..=3_000);
+        put(&file, &step_ns.to_string());
+        stage.injected(1);
+        stage.go_on_for_some(1_000..=3_000);
+        stage.recover();
+    }
+    stage
+}

@@ -1,0 +1,131 @@
+//! Disks that are full, and disks that fail.
+//!
+//! A full disk is a small tmpfs in a mount namespace of the row's own. A failing one is `strace`, which makes the
+//! agent's `fdatasync` return EIO: what the kernel says when a write has been lost.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::Row;
+use crate::faults::stage::{SOON, Setting, Skipped, Stage};
+use crate::process::{Child, Launch, Programs, Role};
+
+/// Nothing is written while the disk is full, in real time.
+const FULL: Duration = Duration::from_secs(8);
+/// Memory is spilled after so many seconds, so that an outage takes seconds.
+const SPILL_AFTER: [&str; 2] = ["--spill-after", "2"];
+/// Enough for a spill and a sync of the file behind it.
+const OUTAGE: Duration = Duration::from_secs(14);
+/// What the agent says when a sync fails.
+const NOT_SYNCED: &str = "the spill file could not be synced";
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row::new("full-server", "disk full under nats-server for 8 s", full_server).taking(40).mounting(),
+        Row::new("full-spool", "disk full under the spool, in an outage of 14 s", full_spool).taking(30).mounting(),
+        Row::new("io-errors", "fdatasync of the spill file fails with EIO (strace)", io_errors),
+    ]
+}
+
+/// A tmpfs, mounted for this row alone.
+fn small_disk(folder: &Path, megabytes: u32) -> Result<PathBuf, Skipped> {
+    let disk = folder.join("small-disk");
+    fs::create_dir(&disk).expect("the folder is ours");
+    let size = format!("size={megabytes}m");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).output();
+    match mount {
+        Ok(output) if output.status.success() => Ok(disk),
+        Ok(output) => Err(Skipped(format!("mount: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+        Err(error) => Err(Skipped(format!("mount does not start: {error}"))),
+    }
+}
+
+/// Writes until nothing more fits.
+fn fill(ballast: &Path) {
+    let mut file = fs::File::create(ballast).expect("an entry still fits");
+    for size in [1 << 20, 1 << 12] {
+        let block = vec![0; size];
+        while file.write_all(&block).is_ok() {}
+    }
+}
+
+fn full_server(setting: &Setting) -> Result<Stage, Skipped> {
+    let disk = small_disk(&setting.folder, 32)?;
+    let furnish = |folder: &Path| symlink(&disk, folder.join("nats").join("store")).expect("the folder is ours");
+    let mut stage = Stage::furnished(setting, &["--speed", "1"], furnish);
+    for _ in 0..setting.times(2) {
+        stage.go_on_for_some(500..=1_500);
+        let ballast = disk.join("ballast");
+        fill(&ballast);
+        stage.injected(1);
+        stage.house.go_on(FULL);
+        fs::remove_file(&ballast).expect("it is ours");
+        // A server that met a full disk stays frozen until it is restarted.
+        stage.kill("nats-server");
+        stage.recover();
+    }
+    Ok(stage)
+}
+
+fn full_spool(setting: &Setting) -> Result<Stage, Skipped> {
+    let disk = small_disk(&setting.folder, 1)?;
+    let furnish = |folder: &Path| symlink(&disk, folder.join("spool")).expect("the folder is ours");
+    let mut stage = Stage::furnished(setting, &["--speed", "2", SPILL_AFTER[0], SPILL_AFTER[1]], furnish);
+    fill(&disk.join("ballast"));
+    stage.house.processes.broker.kill().expect("it runs");
+    stage.house.go_on(OUTAGE);
+    stage.injected(1);
+    if !stage.said("agent", NOT_SYNCED) {
+        stage.finding("the agent does not say that it cannot spill");
+    }
+    stage.house.processes.broker.restart().expect("its store is there");
+    stage.recover();
+    Ok(stage)
+}
+
+fn io_errors(setting: &Setting) -> Result<Stage, Skipped> {
+    if let Err(error) = Command::new("strace").arg("--version").output() {
+        return Err(Skipped(format!("strace does not start: {error}")));
+    }
+    let mut stage = Stage::start(setting, &["--speed", "2", SPILL_AFTER[0], SPILL_AFTER[1]]);
+    let agent = stage.role("agent").pid().expect("it runs").to_string();
+    let trace = setting.folder.join("trace");
+    let launch = Launch {
+        name: "strace".to_owned(),
+        programs: Programs::at(&setting.program),
+        role: Role::Program("strace".into()),
+        args: ["-f", "-p", &agent, "-e", "inject=fdatasync:error=EIO:when=1+", "-e", "trace=fdatasync", "-o"]
+            .map(Into::into)
+            .into_iter()
+            .chain([trace.clone().into()])
+            .collect(),
+        log: setting.folder.join("strace.log"),
+    };
+    let mut strace = Child::spawn(&launch).expect("the guard starts it");
+    let attached = stage.house.until("strace is attached or has ended", SOON, |_| {
+        let said = crate::house::log(&launch.log);
+        let ended = strace.ended().expect("the kernel knows our children").is_some();
+        (ended || said.contains("attached")).then_some((!ended, said))
+    });
+    if let (false, said) = attached {
+        return Err(Skipped(format!("strace may not attach: {}", said.trim().replace('\n', ", "))));
+    }
+    stage.house.processes.broker.kill().expect("it runs");
+    stage.house.go_on(OUTAGE);
+    strace.signal(Signal::INT).expect("the kernel lets us");
+    strace.wait(SOON).expect("the kernel knows our children");
+    stage.house.processes.broker.restart().expect("its store is there");
+    let failed = crate::house::log(&trace).matches("(INJECTED)").count();
+    stage.injected(u64::try_from(failed).expect("few"));
+    if !stage.said("agent", NOT_SYNCED) {
+        stage.finding("the agent does not say that a sync failed");
+    }
+    stage.recover();
+    Ok(stage)
+}

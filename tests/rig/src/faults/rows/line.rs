@@ -1,0 +1,54 @@
+//! The boiler's side: devices that start anew, and a line that breaks bytes.
+
+use std::fs;
+use std::time::Duration;
+
+use super::Row;
+use crate::faults::report::{Lost, Predicted};
+use crate::faults::stage::{Setting, Stage};
+
+/// Slots in a frame of the line: what a device may have sampled and not yet said.
+const FRAME: u64 = 32;
+/// 200 of a million bytes are broken when 25 of a million bits are.
+const BROKEN: &str = "[[line.bit_errors]]\nppm = 25\n";
+
+pub(super) fn rows() -> Vec<Row> {
+    let unsaid = Predicted { lost: Lost::Unsaid { each: FRAME }, within_s: 15, hours: true };
+    vec![
+        Row::new("reboot", "device reboot, off for 2 s", |it| Ok(reboot(it))).predicting(unsaid).quick(),
+        Row::new("bit-errors", "200 ppm byte errors on the line", |it| Ok(bit_errors(it))).quick(),
+    ]
+}
+
+fn reboot(setting: &Setting) -> Stage {
+    let mut stage = Stage::start(setting, &["--speed", "2"]);
+    for _ in 0..setting.times(5) {
+        stage.go_on_for_some(500..=2_000);
+        for boiler in stage.house.boilers() {
+            let before = stage.house.place(&boiler).expect("it is on").boot;
+            assert_eq!(stage.house.order(&format!("reboot {boiler} 2s")), "off");
+            stage.injected(1);
+            stage.house.until("it is on again", crate::faults::stage::SOON, |house| {
+                house.place(&boiler).filter(|place| place.boot != before)
+            });
+        }
+        stage.recover();
+    }
+    stage
+}
+
+/// Times are bytes that were broken, as the simulator counted them.
+fn bit_errors(setting: &Setting) -> Stage {
+    let scenario = setting.folder.join("broken.toml");
+    fs::write(&scenario, BROKEN).expect("the folder is ours");
+    let path = scenario.to_str().expect("temporary folders have plain names");
+    let mut stage = Stage::start(setting, &["--speed", "5", "--scenario", path]);
+    stage.house.go_on(Duration::from_secs(if setting.quick { 6 } else { 25 }));
+    stage.recover();
+    for boiler in stage.house.boilers() {
+        let status = stage.house.order(&format!("status {boiler}"));
+        let broken = status.split(' ').find_map(|word| word.strip_prefix("broken=")?.parse().ok());
+        stage.injected(broken.expect("the simulator counts them"));
+    }
+    stage
+}

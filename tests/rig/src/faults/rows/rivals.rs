@@ -1,0 +1,75 @@
+//! Somebody who does the same work: a second agent on the port, a second aggregator on the stream.
+
+use std::fs;
+use std::time::Duration;
+
+use thermowell_flow::published::{Snapshot, State};
+use thermowell_wire::subject::{self, stream};
+
+use super::Row;
+use crate::faults::stage::{SOON, Setting, Skipped, Stage};
+use crate::process::{Child, describe};
+
+/// What the second aggregator calls itself.
+const SECOND: &str = "second";
+/// An hour takes 30 s at speed 120.
+const HOUR: Duration = Duration::from_secs(60);
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row::new("second-agent", "a second agent on the port", second_agent).taking(15).quick(),
+        Row::new("second-aggregator", "a second aggregator; then the first one killed", second_aggregator).taking(60),
+    ]
+}
+
+/// It ends, says who holds the port, and changes nothing.
+fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
+    let mut stage = Stage::start(setting, &["--speed", "2"]);
+    let launch = stage.another(setting, "agent", &stage.config());
+    for number in 1..=setting.times(3) {
+        stage.go_on_for_some(100..=1_000);
+        let mut second = Child::spawn(&launch).expect("the guard starts it");
+        stage.injected(1);
+        let ended = second.wait(SOON).expect("the kernel knows our children");
+        if ended.is_none_or(|status| status.code() != Some(1)) {
+            let end = ended.map_or("still running".to_owned(), describe);
+            stage.finding(format!("the second agent: {end}, not exit code 1"));
+        }
+        let said = crate::house::log(&launch.log).matches("is in use by").count();
+        if said < usize::try_from(number).expect("few") {
+            stage.finding("the second agent does not say that the port is in use");
+        }
+        stage.recover();
+    }
+    Ok(stage)
+}
+
+/// It stands by, takes over when the first one dies, and each hour is published once all the same.
+fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
+    let mut stage = Stage::start(setting, &["--speed", "120", "--batch", "100"]);
+    let config = stage.house.folder().join("second.toml");
+    let text = fs::read_to_string(stage.config()).expect("the demo has written it");
+    let renamed = text.replace("gateway = \"demo\"", &format!("gateway = \"{SECOND}\""));
+    assert_ne!(renamed, text, "the demo's gateway has a name");
+    fs::write(&config, renamed).expect("the folder is ours");
+    let launch = stage.another(setting, "aggregator", &config);
+    let mut second = Child::spawn(&launch).expect("the guard starts it");
+    stage.injected(1);
+    stage.go_on_for_some(3_000..=5_000);
+    let [boiler, ..] = &stage.house.boilers()[..] else { unreachable!("the demo has boilers") };
+    let (state, snapshot) = (subject::state(boiler), subject::snapshot(boiler));
+    let speaker = |house: &mut crate::house::House| Some(house.last_json::<State>(stream::STATE, &state)?.instance);
+    if let Some(other) = speaker(&mut stage.house).filter(|instance| instance == SECOND) {
+        stage.finding(format!("{other} speaks while the first one lives"));
+    }
+    stage.role("aggregator").keep_down().expect("the kernel lets us");
+    stage.injected(1);
+    stage.house.until("the second one speaks", SOON, |house| speaker(house).filter(|instance| instance == SECOND));
+    stage.recover();
+    stage.role("aggregator").bring_up().expect("it starts again");
+    stage.house.until("an hour is published", HOUR, |house| house.last_json::<Snapshot>(stream::SNAPSHOT, &snapshot));
+    second.kill().expect("the kernel lets us");
+    stage.house.until("the first one speaks again", SOON, |house| speaker(house).filter(|it| it != SECOND));
+    stage.recover();
+    Ok(stage)
+}

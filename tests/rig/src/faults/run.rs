@@ -1,0 +1,188 @@
+//! Plays rows, some at a time, each in a process of its own.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::report::{Line, Verdict};
+use super::rows::Row;
+use super::{FaultsError, Options, WORD, file, say};
+use crate::clock::Stopwatch;
+use crate::demo::audit::last_lines;
+use crate::process::{Child, Launch, ProcessError, Programs, Role, describe};
+
+/// Where a row leaves what came of it.
+pub(super) const RESULT: &str = "line.json";
+/// Between two looks at the rows.
+const LOOK: Duration = Duration::from_millis(100);
+/// A row that takes so many times as long as it should, and this much more, hangs.
+const HANGS: (u32, Duration) = (4, Duration::from_secs(120));
+
+/// A row that plays.
+struct Playing {
+    index: usize,
+    child: Child,
+    folder: PathBuf,
+    watch: Stopwatch,
+}
+
+/// Plays all of `rows` and returns their lines, in order.
+///
+/// # Errors
+/// A row cannot be started, or somebody wants it to end.
+pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>, FaultsError> {
+    let temporary = tempfile::Builder::new().prefix("thermowell-faults-").tempdir();
+    let temporary = temporary.map_err(file("make a folder in", &std::env::temp_dir()))?;
+    let parent = match &options.keep {
+        Some(folder) => kept(folder)?,
+        None => temporary.path().to_owned(),
+    };
+    let mut ears = Ears::new().map_err(file("listen for signals in", &parent))?;
+    // The long ones first: what is left at the end is short.
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(rows[index].seconds));
+    let mut waiting = VecDeque::from(order);
+    let mut playing: Vec<Playing> = Vec::new();
+    let mut lines: Vec<Option<Line>> = rows.iter().map(skipped).collect();
+    while !waiting.is_empty() || !playing.is_empty() {
+        while playing.len() < usize::from(options.jobs)
+            && let Some(index) = waiting.pop_front()
+        {
+            if lines[index].is_none() {
+                playing.push(start(options, &parent, &rows[index], index)?);
+            }
+        }
+        let mut still = Vec::new();
+        for mut one in playing {
+            let row = &rows[one.index];
+            match ended(&mut one, row)? {
+                Some(line) => {
+                    say(&progress(&line, one.watch.elapsed()));
+                    lines[one.index] = Some(line);
+                    if options.keep.is_none() {
+                        fs::remove_dir_all(&one.folder).map_err(file("remove", &one.folder))?;
+                    }
+                }
+                None => still.push(one),
+            }
+        }
+        playing = still;
+        ears.pass(LOOK)?;
+    }
+    Ok(lines.into_iter().flatten().collect())
+}
+
+fn kept(folder: &Path) -> Result<PathBuf, FaultsError> {
+    let folder = std::path::absolute(folder).map_err(file("find", folder))?;
+    fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+    let mut entries = fs::read_dir(&folder).map_err(file("read", &folder))?;
+    if entries.next().is_some() { Err(FaultsError::NotEmpty { path: folder }) } else { Ok(folder) }
+}
+
+/// What is known without playing.
+fn skipped(row: &Row) -> Option<Line> {
+    let reason = (row.mounts && !geteuid().is_root()).then_some("it mounts a small disk, which takes root")?;
+    Some(line_of(row, Verdict::Skipped(reason.to_owned())))
+}
+
+fn line_of(row: &Row, verdict: Verdict) -> Line {
+    Line { row: row.name.clone(), fault: row.fault.clone(), verdict, measured: None }
+}
+
+fn start(options: &Options, parent: &Path, row: &Row, index: usize) -> Result<Playing, FaultsError> {
+    let folder = parent.join(&row.name);
+    fs::create_dir(&folder).map_err(file("make", &folder))?;
+    let own = |source| FaultsError::Process(ProcessError::OwnProgram { source });
+    let program = std::env::current_exe().map_err(own)?;
+    let mut args: Vec<OsString> = vec![WORD.into(), "--only".into(), row.name.as_str().into()];
+    args.extend(["--seed".into(), options.seed.to_string().into(), "--inside".into(), folder.clone().into()]);
+    if options.quick {
+        args.push("--quick".into());
+    }
+    if let Some(slots) = options.predict_lost {
+        args.extend(["--predict-lost".into(), slots.to_string().into()]);
+    }
+    let mut role = program.clone();
+    if row.mounts {
+        let words = ["--mount", "--propagation", "private"].map(OsString::from);
+        args.splice(0..0, words.into_iter().chain([program.clone().into()]));
+        role = PathBuf::from("unshare");
+    }
+    let launch = Launch {
+        name: row.name.clone(),
+        programs: Programs::at(program),
+        role: Role::Program(role),
+        args,
+        log: folder.join("row.log"),
+    };
+    let child = Child::spawn(&launch).map_err(FaultsError::Process)?;
+    Ok(Playing { index, child, folder, watch: Stopwatch::start() })
+}
+
+/// What came of a row, when it has ended.
+fn ended(one: &mut Playing, row: &Row) -> Result<Option<Line>, FaultsError> {
+    let log = one.folder.join("row.log");
+    let limit = Duration::from_secs(u64::from(row.seconds)) * HANGS.0 + HANGS.1;
+    let Some(status) = one.child.ended().map_err(FaultsError::Process)? else {
+        if one.watch.left_of(limit).is_some() {
+            return Ok(None);
+        }
+        one.child.kill().map_err(FaultsError::Process)?;
+        let why = format!("it does not end; killed after {} s\n{}", limit.as_secs(), last_lines(&log));
+        return Ok(Some(line_of(row, Verdict::Otherwise(vec![why]))));
+    };
+    let result = fs::read(one.folder.join(RESULT)).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    Ok(Some(result.unwrap_or_else(|| {
+        let said = crate::house::log(&log);
+        // A program that is not there is the guard's 127; unshare without the right says so itself.
+        if row.mounts && (status.code() == Some(127) || said.starts_with("unshare:")) {
+            return line_of(row, Verdict::Skipped(said.trim().replace('\n', ", ")));
+        }
+        line_of(row, Verdict::Otherwise(vec![format!("it ended with {}:\n{}", describe(status), said.trim())]))
+    })))
+}
+
+fn progress(line: &Line, took: Duration) -> String {
+    let verdict = match &line.verdict {
+        Verdict::AsPredicted => "as predicted",
+        Verdict::Otherwise(_) => "NOT as predicted",
+        Verdict::Skipped(_) => "SKIPPED",
+    };
+    format!("{:<20} {verdict} ({} s)", line.row, took.as_secs())
+}
+
+/// Hears Ctrl-C while rows play: then they end with this process, and their folders are removed.
+struct Ears {
+    interrupt: Signal,
+    terminate: Signal,
+    runtime: Runtime,
+}
+
+impl Ears {
+    fn new() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let within = runtime.enter();
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        drop(within);
+        Ok(Self { interrupt, terminate, runtime })
+    }
+
+    fn pass(&mut self, length: Duration) -> Result<(), FaultsError> {
+        let Self { interrupt, terminate, runtime } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => Err(FaultsError::Interrupted),
+                _ = terminate.recv() => Err(FaultsError::Interrupted),
+                () = tokio::time::sleep(length) => Ok(()),
+            }
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! Where a row plays: a whole system of its own, what is done to it, and what its books say afterwards.
+//!
+//! What was sent and what must be lost comes from the simulator's own account, and is fixed before the books of SAMPLES
+//! are opened. That SAMPLES reaches a slot is looked at while a row plays: that is how recovery is measured.
+
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use firmware_sim::account::Account;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use rustix::process::Signal;
+use thermowell_flow::published::State;
+use thermowell_wire::subject::{self, stream};
+
+use super::report::{Lost, Measured, Predicted};
+use crate::clock::Stopwatch;
+use crate::demo::ledger::BoilerReport;
+use crate::house::House;
+use crate::process::{Launch, Programs, Role, Supervised};
+
+/// What a row may take to recover before it is given up, whatever it predicts.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// For what must have happened long before, on a machine that does other things as well.
+pub(super) const SOON: Duration = Duration::from_secs(30);
+
+/// What a row is given.
+pub(super) struct Setting {
+    /// An empty folder of its own.
+    pub(super) folder: PathBuf,
+    /// The multi-call binary.
+    pub(super) program: PathBuf,
+    /// Of all that is drawn in this row.
+    pub(super) seed: u64,
+    /// Whether it is the short run.
+    pub(super) quick: bool,
+}
+
+impl Setting {
+    /// How often something is done, where a full run does it `full` times.
+    pub(super) fn times(&self, full: u32) -> u32 {
+        if self.quick { full.min(2) } else { full }
+    }
+}
+
+/// Why a row cannot play here.
+#[derive(Debug)]
+pub(super) struct Skipped(pub(super) String);
+
+/// A system under fault.
+pub(super) struct Stage {
+    /// The system.
+    pub(super) house: House,
+    /// Where [`Stage::recover`] looks for the end of a fault: also in STATE, or in SAMPLES alone.
+    pub(super) averaged: bool,
+    chance: ChaCha8Rng,
+    injected: u64,
+    recovery: Option<Duration>,
+    findings: Vec<String>,
+}
+
+impl Stage {
+    /// Starts everything with the demo's arguments, and waits for the first samples.
+    pub(super) fn start(setting: &Setting, arguments: &[&str]) -> Self {
+        Self::furnished(setting, arguments, |_| ())
+    }
+
+    /// The same, in a folder that `furnish` sees first.
+    pub(super) fn furnished(setting: &Setting, arguments: &[&str], furnish: impl FnOnce(&Path)) -> Self {
+        // Small batches: more publishes for a fault to hit, and less to wait for at the end of one.
+        let small = if arguments.contains(&"--batch") { &[][..] } else { &["--batch", "10"] };
+        let words: Vec<&str> = small.iter().chain(arguments).copied().collect();
+        let mut house = House::start_in(&setting.folder, &setting.program, &words, furnish);
+        house.catch_up(SOON);
+        let chance = ChaCha8Rng::seed_from_u64(setting.seed);
+        Self { house, averaged: true, chance, injected: 0, recovery: None, findings: Vec::new() }
+    }
+
+    /// Counts a fault.
+    pub(super) fn injected(&mut self, times: u64) {
+        self.injected += times;
+    }
+
+    /// Writes down what was not predicted.
+    pub(super) fn finding(&mut self, what: impl Into<String>) {
+        self.findings.push(what.into());
+    }
+
+    /// Lets the run go on for a time that is drawn, in milliseconds.
+    pub(super) fn go_on_for_some(&mut self, range_ms: RangeInclusive<u64>) {
+        let length = self.chance.random_range(range_ms);
+        self.house.go_on(Duration::from_millis(length));
+    }
+
+    /// One of the four processes of the gateway.
+    pub(super) fn role(&mut self, name: &str) -> &mut Supervised {
+        let role = self.house.processes.all().into_iter().find(|role| role.name() == name);
+        role.expect("rows name processes of the rig")
+    }
+
+    /// Sends a signal to a process of the gateway.
+    pub(super) fn signal(&mut self, name: &str, signal: Signal) {
+        self.role(name).signal(signal).expect("the kernel lets us");
+    }
+
+    /// SIGKILL, and waits until the supervisor has started it again.
+    pub(super) fn kill(&mut self, name: &str) {
+        let running = |stage: &mut House, name: &str| {
+            let role = stage.processes.all().into_iter().find(|role| role.name() == name);
+            role.and_then(|role| role.pid())
+        };
+        let killed = self.house.until("the process runs", SOON, |house| running(house, name));
+        self.signal(name, Signal::KILL);
+        self.house
+            .until("the process is started again", SOON, |house| running(house, name).filter(|pid| *pid != killed));
+    }
+
+    /// The fault is over: measures how long it takes until SAMPLES holds all that has been sampled by now, and STATE
+    /// shows it.
+    pub(super) fn recover(&mut self) {
+        let watch = Stopwatch::start();
+        for boiler in self.house.boilers() {
+            let place = self.house.until("the boiler runs", PATIENCE, |house| house.place(&boiler));
+            let what = format!("SAMPLES has {boiler} up to slot {}", place.next);
+            self.house.until(&what, PATIENCE, |house| {
+                house.stored(&boiler).filter(|(boot, next)| *boot == place.boot && *next >= place.next)
+            });
+            if !self.averaged {
+                continue;
+            }
+            let what = format!("STATE shows {boiler} up to slot {}", place.next);
+            self.house.until(&what, PATIENCE, |house| {
+                let state: State = house.last_json(stream::STATE, &subject::state(&boiler))?;
+                (state.slot.boot == place.boot && state.slot.seq + 1 >= place.next).then_some(())
+            });
+        }
+        self.recovery = self.recovery.max(Some(watch.elapsed()));
+    }
+
+    /// The start of one more role of the product beside those that run, with this configuration.
+    pub(super) fn another(&self, setting: &Setting, role: &str, config: &Path) -> Launch {
+        let log = self.house.folder().join("logs").join(format!("another-{role}.log"));
+        let args = vec!["run".into(), role.into(), "--config".into(), config.into()];
+        let programs = Programs::at(&setting.program);
+        Launch { name: format!("another {role}"), programs, role: Role::Thermowell, args, log }
+    }
+
+    /// The configuration of the gateway.
+    pub(super) fn config(&self) -> PathBuf {
+        self.house.folder().join("thermowell.toml")
+    }
+
+    /// The store of nats-server.
+    pub(super) fn store(&self) -> PathBuf {
+        self.house.processes.broker.folder().join("store")
+    }
+
+    /// Whether a log of the run holds `words`.
+    pub(super) fn said(&mut self, name: &str, words: &str) -> bool {
+        let log = self.role(name).log().to_owned();
+        crate::house::log(&log).contains(words)
+    }
+
+    /// Ends the run: first what must be lost, from the account; then what SAMPLES lacks.
+    pub(super) fn close(mut self, predicted: &Predicted) -> Measured {
+        self.house.catch_up(PATIENCE);
+        let expected = self.expected(predicted.lost);
+        let ledger = self.house.books();
+        let account = Account::open(&self.house.plan.account()).expect("the simulator has written it");
+        let mut measured = Measured {
+            injected: self.injected,
+            expected: (*expected.start(), *expected.end()),
+            recovery_ms: self.recovery.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            findings: self.findings,
+            ..Measured::default()
+        };
+        for report in &ledger.boilers {
+            measured.add(report, &account, predicted.hours);
+        }
+        measured
+    }
+
+    /// What the account says must be lost.
+    fn expected(&self, lost: Lost) -> RangeInclusive<u64> {
+        match lost {
+            Lost::Nothing => 0..=0,
+            Lost::Unsaid { each } => 0..=each * self.injected,
+            Lost::Overwritten => {
+                let account = Account::open(&self.house.plan.account()).expect("the simulator writes it");
+                let boots = account.boilers.iter().flat_map(|boiler| &boiler.boots);
+                let slots = boots.flat_map(|boot| &boot.ring_gaps).map(|gap| gap.end - gap.start).sum();
+                slots..=slots
+            }
+        }
+    }
+}
+
+impl Measured {
+    /// Takes over one boiler's books.
+    fn add(&mut self, report: &BoilerReport, account: &Account, hours: bool) {
+        let book = &report.samples;
+        let id = report.boiler.parse().expect("an id");
+        let boots = account.boiler(&id).map_or(&[][..], |boiler| &boiler.boots);
+        let end_of = |boot| book.ends.get(&boot).copied().unwrap_or(0);
+        let mut unsaid = 0;
+        for (index, boot) in boots.iter().enumerate() {
+            // The running boot goes on while the books are read: what counts is what SAMPLES has reached.
+            let is_last = index + 1 == boots.len();
+            let sent = if is_last { end_of(boot.boot) } else { boot.slots };
+            self.sent += sent;
+            unsaid += sent.saturating_sub(end_of(boot.boot));
+        }
+        self.lost += book.lost + book.named + unsaid;
+        self.unnamed += book.lost;
+        self.twice += book.twice;
+        self.back += book.back;
+        if book.wrong > 0 {
+            self.findings.push(format!("{id}: {} readings differ from what was sampled", book.wrong));
+        }
+        if hours {
+            self.findings.extend(report.problems.iter().map(|problem| format!("{id}: {problem}")));
+        }
+    }
+}
+
+/// Writes a file in one step, so that who reads it sees the old or the new one.
+pub(super) fn put(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+    written.unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+}

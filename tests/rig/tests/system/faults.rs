@@ -1,0 +1,42 @@
+//! `cargo faults` itself: a row that is as predicted, and a prediction that is wrong.
+
+use std::process::{Command, Output};
+
+/// The cheapest row.
+const ROW: &str = "second-agent";
+
+fn faults(arguments: &[&str]) -> Output {
+    let output = Command::new(super::DEMO).arg("faults").args(arguments).output();
+    output.expect("the multi-call binary starts")
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_row_that_is_as_predicted_says_so() {
+    let output = faults(&["--only", ROW, "--quick"]);
+    let table = printed(&output);
+    assert_eq!(output.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&output.stderr));
+    let row = table.lines().find(|line| line.starts_with("| a second agent on the port | 2 | "));
+    assert!(row.is_some_and(|row| row.ends_with(" | as predicted |")), "{table}");
+}
+
+#[test]
+fn a_prediction_that_is_wrong_is_a_failure() {
+    let output = faults(&["--only", ROW, "--quick", "--json", "--predict-lost", "5"]);
+    assert_eq!(output.status.code(), Some(1));
+    let table: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    assert_eq!(table["ok"], false);
+    let [row] = table["rows"].as_array().expect("rows").as_slice() else { panic!("one row: {table}") };
+    assert_eq!(row["verdict"]["because"][0], "0 slots are lost, predicted were 5", "{table}");
+}
+
+#[test]
+fn a_row_that_is_not_there_is_answered_with_those_that_are() {
+    let output = faults(&["--only", "earthquake"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("there is no row earthquake; there are kill-agent"), "{said}");
+}
