@@ -13,11 +13,8 @@ impl World {
     pub(crate) fn break_something(&mut self) {
         let every = self.plan.every;
         self.fault_at = self.now + SECOND / 2 + self.random.below(2 * every);
-        let outage = self.plan.outage;
-        // Most are short; a few are as long as they may be.
-        let length = if self.random.chance(250) { self.random.below(outage) } else { self.random.below(outage / 8) };
-        let back = self.now + length;
-        let kind = Kind::ALL[self.random.index(Kind::ALL.len())];
+        let kind = self.plan.moments[self.random.index(self.plan.moments.len())];
+        let back = self.now + self.plan.away(kind, &mut self.random);
         if !self.plan.has(kind) {
             return;
         }

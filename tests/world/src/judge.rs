@@ -21,7 +21,7 @@ use thermowell_wire::{Reading, Slot};
 use crate::aggregator::{begin, json, snapshot};
 use crate::broker::{Broker, Stored};
 use crate::plan::Kind;
-use crate::world::World;
+use crate::world::{START, World};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3_600 * SECOND_NS;
@@ -123,16 +123,20 @@ impl World {
         self.check(sampled == Some(Some(reading)), || format!("S2 {slot} is {reading:?} instead of {sampled:?}"));
     }
 
-    /// A stamp is the true time, as the wall clock has shown it at some moment since.
+    /// A stamp is the true time as the wall clock showed it at some moment between the taking and the storing: a slot
+    /// is stamped once, in between.
     fn judge_stamp(&mut self, packed: &Packed<'_>, stored_at: u64) {
         let (first, stamp) = (packed.first(), first_utc_ns(packed));
         let Some(record) = self.truth.boot(first.boot) else {
             return self.fail(format!("S2 nobody knows boot {}", first.boot));
         };
         let truth = record.utc_of(first.seq);
-        let offsets: Vec<i64> =
-            self.offsets.iter().filter(|(since, _)| *since <= stored_at).map(|(_, offset)| *offset).collect();
-        let off = offsets.iter().map(|offset| (stamp - truth - offset).abs()).min().unwrap_or(i64::MAX);
+        let taken_at = START + u64::try_from(truth - self.utc_at(START)).unwrap_or(0);
+        let replaced = self.offsets.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
+        let shown = self.offsets.iter().zip(replaced).filter(|((since, _), until)| {
+            *since <= stored_at && taken_at < *until
+        });
+        let off = shown.map(|((_, offset), _)| (stamp - truth - offset).abs()).min().unwrap_or(i64::MAX);
         self.check(off < STAMP_OFF_NS, || format!("S8 {first} is stamped {} ms beside the truth", off / 1_000_000));
     }
 

@@ -7,6 +7,8 @@ use crate::random::Random;
 /// A nanosecond count.
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
+/// So many worlds of a thousand are sieges.
+const SIEGES: u64 = 60;
 
 /// A kind of fault, as counted and printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,6 +130,11 @@ pub(crate) struct Plan {
     pub(crate) every: u64,
     /// The longest outage.
     pub(crate) outage: u64,
+    /// What a fault that has a moment is drawn from.
+    pub(crate) moments: Vec<Kind>,
+    /// The server is away for longer than the device remembers, and the agent dies meanwhile, again and again: only
+    /// the spill file has the samples.
+    pub(crate) siege: bool,
     /// What the device remembers, in slots.
     pub(crate) ring: usize,
     /// Of the faults.
@@ -152,8 +159,10 @@ impl Plan {
         let length = if long { 3_700 * SECOND } else { (150 + random.below(200)) * SECOND };
         let ring = if lossless || random.chance(500) { 12_000 } else { 2_500 };
         let outage = if lossless { 15 } else { 20 + random.below(100) } * SECOND;
-        Self {
+        let plan = Self {
             kinds,
+            moments: Kind::ALL.to_vec(),
+            siege: false,
             every: (4 + random.below(40)) * SECOND,
             outage,
             ring,
@@ -161,6 +170,35 @@ impl Plan {
             to_hour: (20 + random.below(if long { 3_000 } else { 100 })) * SECOND,
             drift_ppm: i64::try_from(random.below(120)).unwrap_or(0) - 60,
             lossless,
+        };
+        // A draw that leaves the stream of numbers as it is: the other worlds do not depend on it.
+        if random.clone().chance(SIEGES) { plan.besieged() } else { plan }
+    }
+
+    /// The same world as a siege.
+    fn besieged(mut self) -> Self {
+        let sieges = [Kind::AgentCrash, Kind::Outage];
+        // A wipe takes what was delivered, and with it the proof.
+        self.kinds.retain(|kind| *kind != Kind::Wipe && !sieges.contains(kind));
+        self.kinds.extend(sieges);
+        Self {
+            every: 12 * SECOND,
+            outage: 120 * SECOND,
+            moments: sieges.to_vec(),
+            siege: true,
+            ring: 2_500,
+            lossless: false,
+            ..self
+        }
+    }
+
+    /// How long what `kind` takes away stays away. Most are short; a few are as long as they may be.
+    pub(crate) fn away(&self, kind: Kind, random: &mut Random) -> u64 {
+        let long = if self.siege { kind == Kind::Outage } else { random.chance(250) };
+        match (long, self.siege) {
+            (true, true) => self.outage / 2 + random.below(self.outage / 2),
+            (true, false) => random.below(self.outage),
+            (false, _) => random.below(self.outage / 8),
         }
     }
 
