@@ -7,12 +7,14 @@
 //! | `port.present`, `port.access`, `port.free` | for each boiler: is the port there, ours to use, nobody else's? |
 //! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
 //! | `nats.login` | does it let us in? |
+//! | `nats.permissions` | does it forbid set-points to everybody but the controller? |
 //! | `nats.health` | does it say that it is well? |
 //! | `nats.sync-interval` | does it sync as often as the configuration believes? |
 //! | `clock.synced` | can the calendar be trusted? |
 //!
 //! Ids are stable. What was not looked at is *unknown*, never ok: an answer that nobody gave is no answer.
 
+mod authority;
 mod clock;
 mod port;
 mod server;
@@ -240,7 +242,7 @@ mod tests {
         assert_eq!(statuses(&report, "port.present"), [Status::Error]);
         assert_eq!(statuses(&report, "port.free"), [Status::Unknown]);
         assert_eq!(statuses(&report, "nats.reachable"), [Status::Error]);
-        for id in ["nats.version", "nats.jetstream", "nats.login", "nats.sync-interval"] {
+        for id in ["nats.version", "nats.jetstream", "nats.login", "nats.permissions", "nats.sync-interval"] {
             assert_eq!(statuses(&report, id), [Status::Unknown], "{id}");
         }
         assert_eq!(report.verdict(), Verdict::Failed);

@@ -14,7 +14,7 @@ mod permissions;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nkeys::{KeyPair, KeyPairType};
@@ -226,6 +226,8 @@ fn write(path: &Path, text: &str, mode: u32, place: fn(PathBuf, PathBuf) -> io::
         Ok(()) | Err(_) => {}
     }
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).and_then(|mut file| {
+        // A umask may have taken from it what nats-server needs.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Finding, Status};
+use super::{Finding, Status, authority};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
 use crate::nats::{Connection, Phase, SERVER_MIN, User, monitor};
@@ -35,7 +35,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             let advice = "start it (systemctl start thermowell-nats), or name another server as url in [nats]";
             let mut findings = vec![Finding::new("nats.reachable", Status::Error, message).advise(advice)];
             let unseen = |id| Finding::new(id, Status::Unknown, "not looked at: no server");
-            findings.extend(["nats.version", "nats.jetstream", "nats.login"].map(unseen));
+            findings.extend(["nats.version", "nats.jetstream", "nats.login", "nats.permissions"].map(unseen));
             findings.push(sync_interval(nats).await);
             return findings;
         }
@@ -47,7 +47,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             (Some(greeting), Finding::new("nats.login", Status::Ok, "we are let in"))
         }
         Err(message) => {
-            let advice = "look at credentials, nkey_file, user and [nats.tls], and at the server's log";
+            let advice = "look at keys, credentials, nkey_file, user and [nats.tls], and at the server's log";
             (greeting, Finding::new("nats.login", Status::Error, message).advise(advice))
         }
     };
@@ -60,6 +60,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
         }
     }
     findings.push(login);
+    findings.push(authority::check(config).await);
     findings.extend(health(nats).await);
     findings.push(sync_interval(nats).await);
     findings

@@ -1,7 +1,5 @@
 //! Keys in a temporary folder: made once, kept, replaced, refused.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use super::*;
 
 fn operators(names: &[&str]) -> Vec<OperatorName> {

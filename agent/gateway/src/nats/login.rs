@@ -84,7 +84,7 @@ impl Way {
     }
 }
 
-fn transport(options: ConnectOptions, config: &config::Nats, user: &User) -> ConnectOptions {
+pub(super) fn transport(options: ConnectOptions, config: &config::Nats, user: &User) -> ConnectOptions {
     let mut options = options
         .name(format!("thermowell {user}"))
         .ping_interval(PING)
@@ -120,7 +120,7 @@ async fn with_secrets(mut options: ConnectOptions, config: &config::Nats) -> Res
 }
 
 /// The key whose seed is in this file.
-async fn read_key(path: &Path) -> Result<KeyPair, NatsError> {
+pub(super) async fn read_key(path: &Path) -> Result<KeyPair, NatsError> {
     let seed = read_secret(path).await?;
     KeyPair::from_seed(&seed).map_err(|source| NatsError::Seed { path: path.to_owned(), source })
 }

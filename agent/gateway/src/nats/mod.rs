@@ -6,6 +6,7 @@
 mod forbidden;
 mod login;
 pub(crate) mod monitor;
+pub(crate) mod probe;
 mod request;
 pub mod rights;
 mod user;

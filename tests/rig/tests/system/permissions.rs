@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use rig::demo::setup::make_keys;
 use rig::house::{self, House, SOON};
 use rig::nats::{Broker, BrokerOptions};
 use rig::process::Programs;
+use serde_json::Value;
 use thermowell::config::Config;
+use thermowell::keys::make;
 use thermowell::nats::{Connection, User};
 use thermowell::{nats, streams};
 use thermowell_flow::published::{Event as Published, Lease, Status};
@@ -122,7 +125,7 @@ struct Server {
     broker: Broker,
     keys: PathBuf,
     config: Config,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -142,7 +145,7 @@ impl Server {
             keys.display()
         );
         let config = Config::parse(&text, "test.toml").unwrap();
-        Self { broker, keys, config, _folder: folder }
+        Self { broker, keys, config, folder }
     }
 }
 
@@ -254,7 +257,55 @@ fn each_role_can_make_the_streams_and_write_its_own() {
     });
 }
 
-/// The server answers whoever may ask wherever he wants, so LEASE takes what an operator had sent there. Nobody obeys it.
+/// What `thermowell check` says of a server's permissions: its word, and its sentence.
+fn checked(folder: &Path, nats: &str, control: bool) -> (String, String) {
+    let config = folder.join("check.toml");
+    let text = format!(
+        "[nats]\n{nats}\n[control]\nenabled = {control}\n[[operator]]\nname = \"anna\"\n\
+         [[operator]]\nname = \"ben\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n"
+    );
+    fs::write(&config, text).unwrap();
+    let output = Command::new(super::DEMO).args(["thermowell", "check", "--json", "--config"]).arg(config).output();
+    let report: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let finding = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "nats.permissions");
+    let word = |key: &str| finding.unwrap()[key].as_str().unwrap().to_owned();
+    (word("status"), word("message"))
+}
+
+#[test]
+fn check_sees_who_may_ask_for_heat() {
+    let server = Server::start();
+    let folder = server.folder.path();
+    let (url, keys) = (format!("url = \"{}\"", server.broker.url()), server.keys.display());
+    let (status, said) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
+    assert_eq!(
+        (status.as_str(), said.as_str()),
+        (
+            "ok",
+            "set-points are forbidden to whoever has no key, agent, aggregator, reader, inspector, installer, \
+             operator-anna, operator-ben"
+        )
+    );
+    let (status, said) = checked(folder, &format!("{url}\nnkey_file = \"{keys}/controller.nk\""), true);
+    assert!(status == "warning" && said.contains("all roles are one user"), "{said}");
+    make(&server.keys, &[], &["agent".to_owned()]).unwrap();
+    let (status, said) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
+    assert!(status == "error" && said == "the server does not know the keys of agent", "{said}");
+
+    let options = BrokerOptions::in_folder(folder.join("open"));
+    let open = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
+    let url = format!("url = \"{}\"", open.url());
+    for (nats, control, expected) in [
+        (url.clone(), true, "error"),
+        (url.clone(), false, "warning"),
+        (format!("{url}\nkeys = \"{keys}\""), true, "error"),
+    ] {
+        let (status, said) = checked(folder, &nats, control);
+        assert!(status == expected && said.contains("may be published by whoever has no key"), "{status}: {said}");
+    }
+}
+
+/// The server answers whoever may ask wherever he wants, so LEASE takes what an operator had sent there. Nobody obeys.
 #[test]
 fn a_lease_that_an_operator_has_the_server_send_is_not_obeyed() {
     let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
