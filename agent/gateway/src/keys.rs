@@ -273,8 +273,9 @@ impl Report {
         if !self.changed {
             return text + &format!("\n{permissions} is as it was.\n");
         }
+        let here = self.folder.file_name().unwrap_or_default().display();
         text += &format!("\n{permissions} is new. What is left to do:\n");
-        text += &format!("  nats.conf        include \"{permissions}\", as a path from the folder of nats.conf\n");
+        text += &format!("  nats.conf        include \"{here}/{PERMISSIONS}\", from the folder of nats.conf\n");
         if configured != Some(&self.folder) {
             text += &format!("  thermowell.toml  keys = \"{folder}\" in [nats]\n");
         }
