@@ -133,9 +133,8 @@ impl World {
         let truth = record.utc_of(first.seq);
         let taken_at = START + u64::try_from(truth - self.utc_at(START)).unwrap_or(0);
         let replaced = self.offsets.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
-        let shown = self.offsets.iter().zip(replaced).filter(|((since, _), until)| {
-            *since <= stored_at && taken_at < *until
-        });
+        let shown =
+            self.offsets.iter().zip(replaced).filter(|((since, _), until)| *since <= stored_at && taken_at < *until);
         let off = shown.map(|((_, offset), _)| (stamp - truth - offset).abs()).min().unwrap_or(i64::MAX);
         self.check(off < STAMP_OFF_NS, || format!("S8 {first} is stamped {} ms beside the truth", off / 1_000_000));
     }

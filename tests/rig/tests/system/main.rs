@@ -15,6 +15,7 @@ mod hammer;
 mod input;
 mod kills;
 mod outage;
+mod patterns;
 mod permissions;
 mod replay;
 mod stranger;
