@@ -1,44 +1,77 @@
 //! One boiler's controller: the aggregator's state and the device's status in, leases out.
 //!
 //! ```text
-//! freshness   what happens
-//! warming     asks; without an average the hour's correction is 0
-//! fresh       asks, renews
-//! coasting    asks nothing: the lease runs out by itself
-//! fault       releases, once
+//!                  first state
+//!   waiting ──────────────────────▶ warming / fresh ◀────────────────────────────┐
+//!   (asks nothing)                  asks, renews; without an average             │
+//!                                   the hour's correction is 0                   │ a state
+//!                                      │ nothing new for 5 s                     │ that is
+//!                                      ▼                                         │ young
+//!                                   coasting ────────────────────────────────────┤ again
+//!                                   asks nothing: the lease runs out by itself   │
+//!                                      │ nothing new for 60 s                    │
+//!                                      ▼                                         │
+//!                                   fault ───────────────────────────────────────┘
+//!                                   releases, once
 //! ```
 //!
-//! It comes back only on fresh good data. The order in which reasons win is that of `Controller::verdict`. When this
-//! program dies, the lease ends and the boiler is on its own control: nothing here has to happen for that.
+//! While a state is fresh, the first of these reasons that holds decides (`controller/verdict.rs`):
+//!
+//! | rule | when | what |
+//! |---|---|---|
+//! | `mixed` | state and status are not both of a simulated boiler, or both of a real one | releases |
+//! | `sensor` | the newest reading is not valid | asks nothing |
+//! | `lockout` | the boiler is locked out | asks nothing; it would refuse |
+//! | `boost`, `tap`, `hold` | an operator's command stands | asks for what it says |
+//! | `no_outdoor` | nobody knows the weather (`controller/senses.rs`) | releases |
+//! | `no_heat_wanted` | it is warm enough | asks for no heat: that is a lease too |
+//! | `hot_water` | hot water is drawn, and 120 s after | the set-point holds |
+//! | `set_back` | an operator wants the rooms cooler | the law, with that target |
+//! | `warming`, `law` | else | the law, without and with the hour's correction |
+//! | `refused` | the boiler does not obey: somebody has set it at its panel | asks once a minute, to notice the end |
+//!
+//! The last one overrides each that would ask. When this program dies, the lease ends and the boiler is on its own
+//! control: nothing here has to happen for that. One that starts goes on from where the boiler is: from the set-point
+//! that it obeys, and from what its predecessor decided in the last hour.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use thermowell_wire::line::Demand;
-use thermowell_wire::{BoilerId, CentiCelsius, Quality, Reading, Slot};
+use thermowell_wire::line::{Demand, Outcome};
+use thermowell_wire::{BoilerId, Quality, Slot};
 
-use crate::aggregate::{Pane, Window};
-use crate::control::{LastHour, Law, LowPass, Ramp, Wish, centi};
-use crate::published::{self, Decision, Lease, State, Status, celsius, centi_mean};
+use crate::control::{Law, LowPass, Ramp, Wish};
+use crate::published::{Action, Command, Decision, EventBody, Lease, State, Status, celsius};
 use crate::time::{Monotonic, Now};
 
 pub use crate::published::FreshnessLimits as Freshness;
+pub use hindsight::{Told, replay};
+pub use orders::Unfit;
+pub use tell::Log;
 
+use boiler::Boiler;
+use hindsight::Hindsight;
+use orders::Orders;
+use senses::{Outdoor, Room};
+use tell::{Decided, Said};
+use verdict::{Act, Verdict};
+
+mod boiler;
+mod hindsight;
+mod orders;
+mod senses;
+mod tell;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 const CURRENT_LOW_PASS: Duration = Duration::from_secs(60);
-const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(3_600);
-/// An older outdoor temperature says nothing about the weather.
-const OUTDOOR_AGE_MAX: Duration = Duration::from_secs(3 * 3_600);
-/// An older room temperature is none.
-const ROOM_AGE_MAX: Duration = Duration::from_secs(30 * 60);
-/// After a draw the flow sensor needs that long to tell about the rooms again.
-const DRAW_REST: Duration = Duration::from_secs(120);
-/// States come once a second or so; a longer silence is not filled with what was asked.
-const SILENCE_MAX_S: i64 = 10;
+/// So often is a boiler asked that does not obey: not to fight whoever stands at its panel, but to notice that he left.
+const KNOCK: Duration = Duration::from_secs(60);
+/// The rule of a draw: its seconds do not heat rooms.
+const HOT_WATER: &str = "hot_water";
 
 /// Whose controller it is, and what it goes by.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +93,15 @@ pub enum Input<'a> {
     State(&'a State),
     /// The agent's newest status.
     Status(&'a Status),
+    /// An operator's command stands in COMMAND at this sequence.
+    Command(u64, &'a Command),
+    /// COMMAND ends with this for the boiler, or holds nothing of it: said when a session begins.
+    LastCommand(Option<(u64, &'a Command)>),
+    /// The device's answer to a set-point.
+    Answer(&'a Outcome),
+    /// What was decided in the last hour, in the order of the stream, and one decision before it: said when a session
+    /// begins.
+    Past(&'a [Told]),
     /// Time has passed.
     Wake,
     /// Another controller is live: this one is silent for ever.
@@ -73,24 +115,10 @@ pub enum Effect {
     Lease(Box<Lease>),
     /// Publishes a decision: on change.
     Decision(Box<Decision>),
+    /// Publishes another event, beside the decisions.
+    Event(Box<EventBody>),
     /// Writes a log line.
     Log(Log),
-}
-
-/// What people should know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Log {
-    /// Another rule decides now.
-    Rule {
-        /// As in the decision.
-        rule: &'static str,
-    },
-    /// There is no room temperature, or an old one: its term is 0.
-    RoomMissing,
-    /// The room temperature is back.
-    RoomBack,
-    /// Another controller is live.
-    Stopped,
 }
 
 /// The newest state.
@@ -115,25 +143,6 @@ struct Asked {
     at: Monotonic,
 }
 
-/// What to do, and why.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Verdict {
-    rule: &'static str,
-    act: Act,
-    wish: Option<Wish>,
-    correction: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
-    /// Asks for nothing more: what stands runs out.
-    Wait,
-    /// Ends what stands.
-    Release,
-    /// Asks for it, or renews it.
-    Ask(Demand, i64),
-}
-
 /// One boiler's controller.
 #[derive(Debug)]
 pub struct Controller {
@@ -141,18 +150,20 @@ pub struct Controller {
     known: Option<Known>,
     status_simulated: Option<bool>,
     current: LowPass,
-    outdoor: LowPass,
-    outdoor_at: Option<Monotonic>,
-    room: Option<(f64, Monotonic)>,
-    draw_at: Option<Monotonic>,
+    outdoor: Outdoor,
+    room: Room,
+    boiler: Boiler,
+    orders: Orders,
+    /// What a standing `hold` holds.
+    held: Option<(Demand, i64)>,
     /// T* of the last hour's heating seconds.
-    wishes: Window,
+    hindsight: Hindsight,
     wish: Option<Wish>,
     heat_wanted: bool,
     ramp: Option<Ramp>,
     asked: Option<Asked>,
-    decided: Option<(&'static str, Act)>,
-    room_missing: bool,
+    decided: Option<Decided>,
+    said: Said,
     stopped: bool,
     wake_at: Option<Monotonic>,
 }
@@ -171,17 +182,18 @@ impl Controller {
             known: None,
             status_simulated: None,
             current: LowPass::new(CURRENT_LOW_PASS),
-            outdoor: LowPass::new(OUTDOOR_LOW_PASS),
-            outdoor_at: None,
-            room: None,
-            draw_at: None,
-            wishes: Window::new(),
+            outdoor: Outdoor::new(),
+            room: Room::default(),
+            boiler: Boiler::default(),
+            orders: Orders::default(),
+            held: None,
+            hindsight: Hindsight::new(),
             wish: None,
             heat_wanted: true,
             ramp: None,
             asked: None,
             decided: None,
-            room_missing: false,
+            said: Said::new(),
             stopped: false,
             wake_at: None,
         }
@@ -195,6 +207,15 @@ impl Controller {
         match input {
             Input::State(state) => self.take_state(now.monotonic, state),
             Input::Status(status) => self.take_status(now.monotonic, status),
+            Input::Command(sequence, command) => self.take_command(&now, sequence, command, true, effects),
+            Input::LastCommand(last) => {
+                self.orders.end_at(last.map(|(sequence, _)| sequence));
+                if let Some((sequence, command)) = last {
+                    self.take_command(&now, sequence, command, false, effects);
+                }
+            }
+            Input::Answer(outcome) => self.boiler.answered(outcome),
+            Input::Past(told) => self.hindsight.read(told),
             Input::Wake => {}
             Input::Stopped => {
                 self.stopped = true;
@@ -202,13 +223,17 @@ impl Controller {
                 return effects.push(Effect::Log(Log::Stopped));
             }
         }
-        let target = self.settings.law.schedule.target(now.utc);
-        let room = self.room(now.monotonic);
-        self.tell_room(room, effects);
-        let verdict = self.verdict(&now, room, target);
+        if let Some(order) = self.orders.expire(&now) {
+            effects.push(Effect::Log(Log::OrderEnded { id: order.id }));
+        }
+        let room = self.room.says(now.monotonic);
+        let weather = self.outdoor.says(now.monotonic);
+        let target = self.target(&now);
+        let verdict = self.verdict(&now, room.celsius(), weather.celsius(), target);
         self.wish = verdict.wish.or(self.wish);
         self.act(&now, &verdict, effects);
-        self.tell(&verdict, room, target, effects);
+        self.say(&now, &verdict, room, weather, effects);
+        self.tell(&verdict, room.celsius(), weather.celsius(), target, effects);
         self.wake_at = self.next_wake(&now, &verdict);
     }
 
@@ -222,14 +247,25 @@ impl Controller {
         let before = self.known;
         let moved = before.is_none_or(|known| state.stamp > known.stamp);
         let passed_s = before.map_or(1.0, |known| (state.stamp - known.stamp).max(0.0));
+        let passed = Duration::try_from_secs_f64(passed_s).unwrap_or_default();
         let usable = state.quality == Quality::Ok && state.current.is_some();
         if moved
-            && !self.is_drawing(now)
+            && !self.boiler.is_drawing(now)
             && let Some(current) = state.current
         {
-            self.current.add(current, Duration::try_from_secs_f64(passed_s).unwrap_or_default());
+            self.current.add(current, passed);
         }
-        self.remember_wish(before.map(|known| known.stamp), state);
+        if moved && state.heating {
+            // What a state says of the time before it, it says of a second or so.
+            self.room.heated(passed.min(self.settings.freshness.fresh));
+        }
+        let second = whole(state.stamp);
+        if before.is_none() {
+            self.go_on_from(second);
+        }
+        // A boiler that obeys a lease had a live controller until now; else the last lease was soon over.
+        let alive = self.boiler.obeys(now).map_or(i64::from(self.settings.law.lease_s), |_| i64::MAX);
+        self.hindsight.pass(second, self.wish.map(|wish| wish.flow).filter(|_| state.heating), alive);
         self.known = Some(Known {
             slot: state.slot,
             stamp: state.stamp,
@@ -242,22 +278,10 @@ impl Controller {
         });
     }
 
-    /// The seconds since the last state were spent on the wish that stood: if they heated rooms, it counts.
-    fn remember_wish(&mut self, before: Option<f64>, state: &State) {
-        // A state may come from anybody, and its stamp from the ends of time.
-        let second = whole(state.stamp);
-        let from = before.map(whole).filter(|from| (second.saturating_sub(SILENCE_MAX_S)..=second).contains(from));
-        let wish = self.wish.map(|wish| wish.flow).filter(|_| state.heating);
-        let reading = wish.map(|flow| Reading { temperature: CentiCelsius::from_celsius(flow), marks: 0 });
-        for passed in from.map_or(second, |from| from.saturating_add(1))..=second {
-            match reading {
-                Some(reading) => {
-                    let mut pane = Pane::EMPTY;
-                    pane.add(reading);
-                    self.wishes.add(passed, &pane);
-                }
-                None => self.wishes.advance(passed),
-            }
+    /// What a predecessor decided last decides about the hysteresis of who has just started.
+    fn go_on_from(&mut self, second: i64) {
+        if let Some(decision) = self.hindsight.newest(second) {
+            self.heat_wanted = decision.demand != Some(Demand::None);
         }
     }
 
@@ -265,87 +289,43 @@ impl Controller {
         self.status_simulated = Some(status.simulated);
         let Some(device) = &status.device else { return };
         if let Some(outdoor) = device.outdoor {
-            let passed = self.outdoor_at.map_or(Duration::ZERO, |at| now.since(at));
-            self.outdoor.add(outdoor, passed);
-            self.outdoor_at = Some(now);
+            self.outdoor.take(outdoor, now);
         }
         if let Some(room) = device.room {
-            self.room = Some((room, now));
+            self.room.take(room, now);
         }
-        if device.hot_water {
-            self.draw_at = Some(now);
-        }
+        self.boiler.take(device, self.asked.is_some(), now);
     }
 
-    fn room(&self, now: Monotonic) -> Option<f64> {
-        self.room.filter(|(_, at)| now.since(*at) <= ROOM_AGE_MAX).map(|(room, _)| room)
-    }
-
-    fn outdoor(&self, now: Monotonic) -> Option<f64> {
-        self.outdoor_at.filter(|at| now.since(*at) <= OUTDOOR_AGE_MAX).and_then(|_| self.outdoor.value())
-    }
-
-    fn is_drawing(&self, now: Monotonic) -> bool {
-        self.draw_at.is_some_and(|at| now.since(at) < DRAW_REST)
-    }
-
-    /// The age of what is known: by its stamp, or by our own clock since the stamp last moved, whichever is more.
-    fn age(known: &Known, now: &Now) -> Duration {
-        let by_stamp = Duration::try_from_secs_f64(now.utc.unix_seconds() - known.stamp).unwrap_or_default();
-        by_stamp.max(now.monotonic.since(known.moved_at))
-    }
-
-    /// What to do now. The first reason that holds wins.
-    fn verdict(&mut self, now: &Now, room: Option<f64>, target: f64) -> Verdict {
-        let law = &self.settings.law;
-        let plain = |rule, act| Verdict { rule, act, wish: None, correction: 0.0 };
-        let Some(known) = self.known else { return plain("waiting", Act::Wait) };
-        if self.status_simulated.is_some_and(|simulated| simulated != known.simulated) {
-            return plain("mixed", Act::Release);
+    /// Takes an operator's command. A refusal is told to everybody where the command is `new`: at the begin of a
+    /// session, who asked has long had his answer.
+    fn take_command(&mut self, now: &Now, sequence: u64, command: &Command, new: bool, effects: &mut Vec<Effect>) {
+        let id = command.id.clone();
+        match self.orders.take(sequence, command, now, &self.settings.law) {
+            Ok(false) => return,
+            Ok(true) => effects.push(Effect::Log(Log::Ordered { id })),
+            Err(Unfit::Expired) if !new => {}
+            Err(why) => {
+                let (by, action, reason) = (command.by.clone(), command.action, why.to_string());
+                if new {
+                    let refused = EventBody::CommandRefused { id: id.clone(), by, action, reason };
+                    effects.push(Effect::Event(Box::new(refused)));
+                }
+                effects.push(Effect::Log(Log::Unfit { id, why }));
+            }
         }
-        match published::freshness(Some(Self::age(&known, now)), &self.settings.freshness) {
-            published::Freshness::Fault => return plain("fault", Act::Release),
-            published::Freshness::Coasting => return plain("coasting", Act::Wait),
-            published::Freshness::Fresh | published::Freshness::Warming => {}
-        }
-        if !known.usable {
-            return plain("sensor", Act::Wait);
-        }
-        let Some(outdoor) = self.outdoor(now.monotonic) else { return plain("no_outdoor", Act::Release) };
-        let wish = law.wish(outdoor, room, target);
-        self.heat_wanted = Law::is_heat_wanted(&wish, room, target, self.heat_wanted);
-        if !self.heat_wanted {
-            let act = Act::Ask(Demand::None, centi(law.flow_min));
-            return Verdict { wish: Some(wish), ..plain("no_heat_wanted", act) };
-        }
-        let hour = self.last_hour(&known);
-        let correction = law.correction(hour.as_ref());
-        let aim = law.aim(&wish, correction);
-        let drawing = self.is_drawing(now.monotonic) && self.ramp.is_some();
-        let ramp = self.ramp.get_or_insert(Ramp::begin(aim, now.monotonic));
-        if !drawing {
-            ramp.follow(aim, now.monotonic);
-        }
-        let rule = match () {
-            () if drawing => "hot_water",
-            () if !known.has_average => "warming",
-            () => "law",
-        };
-        Verdict { rule, act: Act::Ask(Demand::Heat, ramp.centi()), wish: Some(wish), correction }
+        // A controller that has just started has asked for nothing: then what the boiler obeys is held.
+        let obeyed = self.boiler.obeys(now.monotonic).map(|flow_centi| (Demand::Heat, flow_centi));
+        self.held = self.asked.map(|asked| (asked.demand, asked.flow_centi)).or(obeyed);
     }
 
-    /// The last hour, if what was asked is known for nine tenths of its heating seconds. (A controller that has just
-    /// started does not know it; the correction is 0 until it does.)
-    fn last_hour(&self, known: &Known) -> Option<LastHour> {
-        let asked = self.asked_mean(known)?;
-        Some(LastHour { current: self.current.value()?, average: known.average_heating?, asked, share: known.share })
-    }
-
-    fn asked_mean(&self, known: &Known) -> Option<f64> {
-        let asked = self.wishes.valid();
-        let heating_seconds = known.share * 3_600.0;
-        let points = f64::from(u32::try_from(asked.points).ok()?);
-        (points >= 0.9 * heating_seconds).then(|| centi_mean(asked.centi, asked.points).map(celsius)).flatten()
+    /// What the room should have: by the schedule, or by an operator who wants it cooler.
+    fn target(&self, now: &Now) -> f64 {
+        let target = self.settings.law.schedule.target(now.utc);
+        match self.orders.standing().map(|order| order.action) {
+            Some(Action::SetBack { room }) => target.min(room),
+            Some(Action::Boost { .. } | Action::HotWater { .. } | Action::Hold | Action::Release) | None => target,
+        }
     }
 
     fn act(&mut self, now: &Now, verdict: &Verdict, effects: &mut Vec<Effect>) {
@@ -376,6 +356,13 @@ impl Controller {
                     self.asked = Some(Asked { demand, flow_centi, at: now.monotonic });
                 }
             }
+            Act::Knock(demand, flow_centi) => {
+                self.ramp = None;
+                if self.asked.is_none_or(|asked| now.monotonic.since(asked.at) >= KNOCK) {
+                    effects.extend(self.lease(now, demand, flow_centi, law.lease_s));
+                    self.asked = Some(Asked { demand, flow_centi, at: now.monotonic });
+                }
+            }
         }
     }
 
@@ -398,49 +385,12 @@ impl Controller {
         })))
     }
 
-    fn tell_room(&mut self, room: Option<f64>, effects: &mut Vec<Effect>) {
-        if self.known.is_some() && self.room_missing != room.is_none() {
-            self.room_missing = room.is_none();
-            effects.push(Effect::Log(if self.room_missing { Log::RoomMissing } else { Log::RoomBack }));
-        }
-    }
-
-    /// A decision is told when it is another one.
-    fn tell(&mut self, verdict: &Verdict, room: Option<f64>, target: f64, effects: &mut Vec<Effect>) {
-        let before = self.decided.replace((verdict.rule, verdict.act));
-        if before == self.decided {
-            return;
-        }
-        if before.is_none_or(|(rule, _)| rule != verdict.rule) {
-            effects.push(Effect::Log(Log::Rule { rule: verdict.rule }));
-        }
-        let (demand, flow) = match verdict.act {
-            Act::Wait | Act::Release => (None, None),
-            Act::Ask(Demand::None, _) => (Some(Demand::None), None),
-            Act::Ask(Demand::Heat, flow_centi) => (Some(Demand::Heat), Some(celsius(flow_centi))),
-        };
-        effects.push(Effect::Decision(Box::new(Decision {
-            rule: verdict.rule.to_string(),
-            demand,
-            flow,
-            wish: verdict.wish.map(|wish| wish.flow),
-            correction: verdict.correction,
-            current: self.current.value(),
-            average: self.known.and_then(|known| known.average_heating),
-            asked: self.known.and_then(|known| self.asked_mean(&known)),
-            share: self.known.map_or(0.0, |known| known.share),
-            room,
-            outdoor: self.outdoor.value(),
-            target,
-            based_on: self.known.map(|known| known.slot),
-        })));
-    }
-
-    /// The next renewal, or the next loss of freshness.
+    /// The next renewal, the next loss of freshness, or the end of an order.
     fn next_wake(&self, now: &Now, verdict: &Verdict) -> Option<Monotonic> {
         let law = &self.settings.law;
         let renewal = self.asked.map(|asked| match verdict.act {
             Act::Ask(..) => asked.at.after(law.renew),
+            Act::Knock(..) => asked.at.after(KNOCK),
             Act::Wait | Act::Release => asked.at.after(Duration::from_secs(u64::from(law.lease_s))),
         });
         let ageing = self.known.and_then(|known| {
@@ -449,7 +399,7 @@ impl Controller {
             let next = limits.into_iter().find(|limit| age <= *limit)?;
             Some(now.monotonic.after(next - age + Duration::from_millis(1)))
         });
-        renewal.into_iter().chain(ageing).min()
+        renewal.into_iter().chain(ageing).chain(self.orders.wake_at(now)).min()
     }
 }
 

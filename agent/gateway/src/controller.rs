@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::Subscriber;
-use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::pull::{MessagesError, Stream as Events};
+use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt as _;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
-use thermowell_flow::controller::{self as flow, Effect, Input};
-use thermowell_flow::published::{EventBody, Lease, State, Status};
+use thermowell_flow::controller::{self as flow, Effect, Input, Told};
+use thermowell_flow::published::{Command, Event, EventBody, Lease, State, Status};
 use thermowell_flow::time::Monotonic;
 use thermowell_wire::BoilerId;
+use thermowell_wire::line::Outcome;
 use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 
 use crate::clock::Clock;
@@ -27,6 +29,8 @@ use crate::{logs, streams};
 
 /// The pause after a session that could not read.
 const RETRY: Duration = Duration::from_millis(500);
+/// The past may take so long to read; then control begins without it.
+const LOOK_BACK: Duration = Duration::from_secs(2);
 
 /// Why the controller stopped working.
 #[derive(Debug, thiserror::Error)]
@@ -134,33 +138,87 @@ impl Controller {
     }
 
     async fn work(&mut self, client: &async_nats::Client) -> Result<(), End> {
+        let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
         let mut states = subscribe(client, wildcard::STATE).await?;
         let mut statuses = subscribe(client, wildcard::STATUS).await?;
-        self.catch_up().await?;
+        let mut commands = control::commands(&self.context, &ids).await?;
+        let (mut events, pending) = control::events(&self.context, &ids).await?;
+        self.look_back(&mut events, pending).await?;
+        self.catch_up(&ids).await?;
         loop {
             let wake = self.boilers.values().filter_map(|boiler| boiler.controller.wake_at()).min();
-            let message = tokio::select! {
-                message = states.next() => message,
-                message = statuses.next() => message,
-                () = self.clock.sleep_until(wake) => {
-                    self.wake(wake).await?;
-                    continue;
+            tokio::select! {
+                message = states.next() => match message {
+                    Some(message) => self.take_heard(&message).await?,
+                    None => return Ok(()),
+                },
+                message = statuses.next() => match message {
+                    Some(message) => self.take_heard(&message).await?,
+                    None => return Ok(()),
+                },
+                message = commands.next() => {
+                    let message = stored("read COMMAND", message)?;
+                    if nats::is_copy(message.headers.as_ref()) {
+                        tracing::warn!(subject = %message.subject, "a command that nobody gave was ignored");
+                        continue;
+                    }
+                    let info = message.info().map_err(|error| RequestError::new("read COMMAND", error))?;
+                    self.take_command(&message.subject, info.stream_sequence, &message.payload).await?;
                 }
-            };
-            let Some(message) = message else { return Ok(()) };
-            if nats::is_copy(message.headers.as_ref()) {
-                tracing::warn!(subject = %message.subject, "a message that its author did not publish was ignored");
-                continue;
+                message = events.next() => {
+                    let message = stored("read EVENT", message)?;
+                    self.take_answer(&message.subject, &message.payload).await?;
+                }
+                () = self.clock.sleep_until(wake) => self.wake(wake).await?,
             }
-            self.take(&message.subject, &message.payload).await?;
         }
     }
 
-    /// Reads what was said before this session.
-    async fn catch_up(&mut self) -> Result<(), End> {
-        let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
+    async fn take_heard(&mut self, message: &async_nats::Message) -> Result<(), End> {
+        if nats::is_copy(message.headers.as_ref()) {
+            tracing::warn!(subject = %message.subject, "a message that its author did not publish was ignored");
+            return Ok(());
+        }
+        self.take(&message.subject, &message.payload).await
+    }
+
+    /// What was decided and answered before this session, as far as the server gives it soon: control does not wait
+    /// for the past.
+    async fn look_back(&mut self, events: &mut Events, pending: u64) -> Result<(), End> {
+        let mut past: BTreeMap<BoilerId, Vec<Told>> = BTreeMap::new();
+        let mut answers: Vec<(BoilerId, Outcome)> = Vec::new();
+        let read = async {
+            for _ in 0..pending {
+                let message = stored("read EVENT", events.next().await)?;
+                let Some((id, event)) = event_of(&message.subject, &message.payload) else { continue };
+                if let EventBody::Decided(decision) = event.body {
+                    past.entry(id).or_default().push(Told { at: event.created_at, decision });
+                } else if let EventBody::Answered { outcome, .. } = event.body {
+                    answers.push((id, outcome));
+                }
+            }
+            Ok::<(), RequestError>(())
+        };
+        match tokio::time::timeout(LOOK_BACK, read).await {
+            Ok(read) => read?,
+            Err(_) => tracing::warn!(pending, "the last hour's events did not come in time; going on without"),
+        }
+        for (id, told) in past {
+            self.step(&id, Input::Past(&told)).await?;
+        }
+        for (id, outcome) in answers {
+            self.step(&id, Input::Answer(&outcome)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what stood before this session.
+    async fn catch_up(&mut self, ids: &[BoilerId]) -> Result<(), End> {
         for id in ids {
-            for (stream, subject) in [(stream::STATUS, subject::status(&id)), (stream::STATE, subject::state(&id))] {
+            let last = control::last_command(&self.context, id).await?;
+            let last = last.as_ref().map(|(sequence, command)| (*sequence, command));
+            self.step(id, Input::LastCommand(last)).await?;
+            for (stream, subject) in [(stream::STATUS, subject::status(id)), (stream::STATE, subject::state(id))] {
                 let last = nats::last(&self.context, stream, &subject).await?;
                 if let Some(message) = last.filter(|last| !nats::is_stored_copy(last)) {
                     self.take(&subject, &message.payload).await?;
@@ -171,7 +229,7 @@ impl Controller {
     }
 
     async fn take(&mut self, subject: &str, payload: &[u8]) -> Result<(), End> {
-        let Some(id) = subject::boiler_of(subject).filter(|id| self.boilers.contains_key(id)) else { return Ok(()) };
+        let Some(id) = self.own(subject) else { return Ok(()) };
         let parsed = if subject.ends_with(".state") {
             serde_json::from_slice::<State>(payload).map(Parsed::State)
         } else {
@@ -185,6 +243,31 @@ impl Controller {
                 Ok(())
             }
         }
+    }
+
+    async fn take_command(&mut self, subject: &str, sequence: u64, payload: &[u8]) -> Result<(), End> {
+        let Some(id) = self.own(subject) else { return Ok(()) };
+        match serde_json::from_slice::<Command>(payload) {
+            Ok(command) => self.step(&id, Input::Command(sequence, &command)).await,
+            Err(error) => {
+                tracing::warn!(subject, %error, "a command that is none was ignored");
+                Ok(())
+            }
+        }
+    }
+
+    async fn take_answer(&mut self, subject: &str, payload: &[u8]) -> Result<(), End> {
+        match event_of(subject, payload) {
+            Some((id, Event { body: EventBody::Answered { outcome, .. }, .. })) => {
+                self.step(&id, Input::Answer(&outcome)).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The boiler of ours that a subject is about.
+    fn own(&self, subject: &str) -> Option<BoilerId> {
+        subject::boiler_of(subject).filter(|id| self.boilers.contains_key(id))
     }
 
     async fn wake(&mut self, due: Option<Monotonic>) -> Result<(), End> {
@@ -212,6 +295,7 @@ impl Controller {
                 Effect::Decision(decision) => {
                     self.reporter.event(id, EventKind::Decision, now.utc, EventBody::Decided(*decision));
                 }
+                Effect::Event(body) => self.reporter.event(id, EventKind::Decision, now.utc, *body),
                 Effect::Log(log) => logs::controller(id, &log),
             }
         }
@@ -253,6 +337,20 @@ fn law(law: &config::Law) -> Law {
         lease_s: u16::try_from(law.lease.as_secs()).expect("the configuration allows at most 120 s"),
         renew: law.renew,
     }
+}
+
+/// A message of a stream, where its consumer goes on.
+fn stored(operation: &str, message: Option<Result<Message, MessagesError>>) -> Result<Message, RequestError> {
+    match message {
+        Some(Ok(message)) => Ok(message),
+        Some(Err(error)) => Err(RequestError::new(operation, error)),
+        None => Err(RequestError::new(operation, "the server ended the consumer")),
+    }
+}
+
+/// An event, and the boiler that its subject names; one that nobody understands (of a later version) is none.
+fn event_of(subject: &str, payload: &[u8]) -> Option<(BoilerId, Event)> {
+    Some((subject::boiler_of(subject)?, serde_json::from_slice(payload).ok()?))
 }
 
 enum Parsed {

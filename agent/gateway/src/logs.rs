@@ -46,7 +46,17 @@ pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log) {
 /// A line that the controller's decisions ask for.
 pub fn controller(boiler: &BoilerId, log: &controller::Log) {
     match log {
-        controller::Log::RoomMissing | controller::Log::Stopped => tracing::warn!(%boiler, ?log, "controller"),
-        controller::Log::Rule { .. } | controller::Log::RoomBack => tracing::info!(%boiler, ?log, "controller"),
+        controller::Log::RoomMissing
+        | controller::Log::RoomFrozen
+        | controller::Log::OutdoorMissing { .. }
+        | controller::Log::Lockout { .. }
+        | controller::Log::Refused
+        | controller::Log::Cycling
+        | controller::Log::Unfit { .. }
+        | controller::Log::Stopped => tracing::warn!(%boiler, ?log, "controller"),
+        controller::Log::Rule { .. }
+        | controller::Log::RoomBack
+        | controller::Log::Ordered { .. }
+        | controller::Log::OrderEnded { .. } => tracing::info!(%boiler, ?log, "controller"),
     }
 }

@@ -7,14 +7,22 @@ use thermowell_wire::line::BoilerState;
 
 use super::*;
 use crate::control::{Curve, CurvePoint, Schedule};
-use crate::published::{DeviceStatus, Link, Provisional};
+use crate::published::{AcceptedSetpoint, DeviceStatus, Link, Provisional};
 use crate::time::{SECOND_NS, Utc};
+
+mod boiler;
+mod orders;
+mod restart;
 
 const START_S: i64 = 1_767_754_800;
 
-/// A controller, the world's time and what it has said.
+/// A controller, a boiler that obeys it, the world's time and what it has said.
 struct Bench {
     controller: Controller,
+    /// Somebody keeps the boiler from obeying.
+    deaf: bool,
+    /// When what it obeys ends.
+    obeys_until_s: i64,
     at_s: i64,
     effects: Vec<Effect>,
     state: State,
@@ -40,6 +48,8 @@ impl Bench {
             Settings { boiler: boiler.clone(), instance: "c1".to_string(), law, freshness: Freshness::at_speed(1) };
         Self {
             controller: Controller::new(settings),
+            deaf: false,
+            obeys_until_s: 0,
             at_s: 0,
             effects: vec![],
             state: state(&boiler),
@@ -63,9 +73,32 @@ impl Bench {
         self.at_s += 1;
         self.state.stamp = (Utc((START_S + self.at_s) * SECOND_NS)).unix_seconds();
         self.state.slot.seq += 100;
-        self.controller.step(self.now(), Input::Status(&self.status), &mut self.effects);
-        self.controller.step(self.now(), Input::State(&self.state), &mut self.effects);
+        self.obey();
+        self.tell(Input::Status(&self.status.clone()));
+        self.tell(Input::State(&self.state.clone()));
         core::mem::take(&mut self.effects)
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.controller.step(self.now(), input, &mut self.effects);
+        for lease in leases(&self.effects) {
+            self.obeys_until_s = self.at_s + i64::from(lease.lease_s);
+            let Some(device) = &mut self.status.device else { continue };
+            let lease_left_s = f64::from(lease.lease_s);
+            device.setpoint = Some(AcceptedSetpoint { n: 1, demand: lease.demand, flow: lease.flow, lease_left_s });
+        }
+        self.obey();
+    }
+
+    fn obey(&mut self) {
+        let Some(device) = &mut self.status.device else { return };
+        if self.deaf || self.at_s >= self.obeys_until_s {
+            device.setpoint = None;
+        }
+    }
+
+    fn device(&mut self) -> &mut DeviceStatus {
+        self.status.device.as_mut().unwrap()
     }
 
     fn seconds(&mut self, seconds: u32) -> Vec<Effect> {
@@ -245,17 +278,14 @@ fn what_the_boiler_fails_to_deliver_is_added_once_it_is_known() {
 fn a_draw_holds_the_set_point() {
     let mut bench = Bench::new();
     bench.seconds(10);
-    let mut device = bench.status.device.take().unwrap();
-    (device.hot_water, device.room) = (true, Some(18.0));
-    bench.status.device = Some(device.clone());
+    (bench.device().hot_water, bench.device().room) = (true, Some(18.0));
     bench.state.heating = false;
     bench.state.current = Some(70.0);
     let said = bench.seconds(20);
     assert_eq!(rules(&said), ["hot_water"]);
     assert!(leases(&said).iter().all(|lease| (lease.flow - 42.5).abs() < 1e-9));
     assert!(bench.controller.current.value().unwrap() < 40.01, "the low-pass pauses");
-    device.hot_water = false;
-    bench.status.device = Some(device);
+    bench.device().hot_water = false;
     assert!(rules(&bench.seconds(118)).is_empty(), "and for 120 s after");
     assert!(rules(&bench.seconds(20)).contains(&"law"));
 }

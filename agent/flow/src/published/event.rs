@@ -162,6 +162,11 @@ pub enum EventBody {
         /// Why.
         reason: String,
     },
+    /// The burner starts more than three times an hour for the rooms: it wears out.
+    BurnerCycles {
+        /// Starts within the last hour, at least.
+        starts: u32,
+    },
 }
 
 /// One decision of the controller: inputs, rule, result.
@@ -193,4 +198,7 @@ pub struct Decision {
     pub target: f64,
     /// The newest slot that it knew.
     pub based_on: Option<Slot>,
+    /// The operator's command that stood behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandId>,
 }

@@ -16,7 +16,7 @@ use thermowell_device::{Config, HeatingCurve};
 use thermowell_flow::aggregate::{Pane, View, WINDOW_S, Window};
 use thermowell_flow::control::Law;
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
-use thermowell_flow::published::{self, DeviceStatus, Link, Provisional, State, Status};
+use thermowell_flow::published::{self, AcceptedSetpoint, DeviceStatus, Link, Provisional, State, Status};
 use thermowell_flow::time::{Monotonic, Now, Utc};
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{Demand, Outcome};
@@ -155,6 +155,7 @@ impl Gateway {
         device.outdoor = status.outdoor.map(CentiCelsius::celsius);
         device.state = status.state;
         device.burner_starts = status.burner_starts;
+        device.setpoint = status.setpoint.map(AcceptedSetpoint::from);
         self.controller.step(*now, Input::Status(&self.status), &mut self.effects);
     }
 
@@ -178,7 +179,7 @@ impl Gateway {
         for effect in self.effects.drain(..) {
             let lease = match effect {
                 Effect::Lease(lease) => lease,
-                Effect::Decision(_) | Effect::Log(_) => continue,
+                Effect::Decision(_) | Effect::Event(_) | Effect::Log(_) => continue,
             };
             let outcome = if lease.lease_s == 0 {
                 bench.release()

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use firmware_sim::account::{Account, Event};
 use rig::house::{House, SOON, assert_whole};
-use thermowell_flow::published::Status;
+use rustix::process::Signal;
+use thermowell_flow::published::{self, Action, BasedOn, Command, DeviceStatus, EventBody, Status};
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, stream};
+use thermowell_wire::line::{BoilerState, FaultKind, Outcome, Refusal};
+use thermowell_wire::subject::{self, EventKind, stream};
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -52,4 +54,104 @@ fn without_its_controller_a_boiler_is_on_its_own_control_when_the_lease_ends() {
     };
     let late = (to - from).checked_sub(u64::from(lease_s) * SECOND).expect("a lease does not end early");
     assert!(late < 2 * SECOND, "control ended {late} ns behind its lease");
+}
+
+/// The rule of the controller's newest decision, and the flow temperature that it asks for.
+fn decided(house: &House, boiler: &BoilerId) -> Option<(String, Option<f64>)> {
+    let event: published::Event = house.last_json(stream::EVENT, &subject::event(boiler, EventKind::Decision))?;
+    let EventBody::Decided(decision) = event.body else { panic!("no decision: {event:?}") };
+    Some((decision.rule, decision.flow))
+}
+
+fn until_decided(house: &mut House, boiler: &BoilerId, rule: &str) {
+    house.until(rule, SOON, |house| (decided(house, boiler)?.0 == rule).then_some(()));
+}
+
+fn device(house: &House, boiler: &BoilerId) -> Option<DeviceStatus> {
+    house.last_json::<Status>(stream::STATUS, &subject::status(boiler))?.device
+}
+
+/// An operator's command, as `thermowell command` publishes it.
+fn order(house: &House, boiler: &BoilerId, id: &str, action: Action, seconds: f64) {
+    let now = house.last_json::<published::State>(stream::STATE, &subject::state(boiler)).expect("a state");
+    let slot = now.slot;
+    let based_on = BasedOn { state: 1, status: 1, command: 0, slot, current: 40.0, average: 40.0, coverage: 1.0 };
+    let is_release = action == Action::Release;
+    let command = Command {
+        id: id.parse().unwrap(),
+        boiler: boiler.clone(),
+        by: "anna".parse().unwrap(),
+        action,
+        created_at: now.stamp,
+        valid_until: (!is_release).then_some(now.stamp + seconds),
+        based_on: (!is_release).then_some(based_on),
+        version: 1,
+    };
+    let subject = subject::command(boiler, &command.id);
+    house.wait_for(async {
+        let context = async_nats::jetstream::new(house.connect().await.expect("the server runs"));
+        let json = thermowell::nats::json(&command);
+        let sent = context.publish(subject.to_string(), json.into()).await.expect("COMMAND is there");
+        sent.await.expect("COMMAND takes it");
+    });
+}
+
+#[test]
+fn an_operators_command_acts_outlives_a_restart_and_ends() {
+    let mut house = House::start(super::DEMO, &["--speed", "10", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
+    let (rule, _) = decided(&house, &boiler).expect("a decision");
+    assert!(["warming", "law"].contains(&rule.as_str()), "{rule}");
+
+    order(&house, &boiler, "x-1", Action::Boost { flow: 64.0 }, 1_800.0);
+    until_decided(&mut house, &boiler, "boost");
+    let asked = |house: &House| decided(house, &boiler)?.1;
+    let before = asked(&house).expect("a boost asks");
+    house.processes.controller.signal(Signal::KILL).unwrap();
+    house.until("another controller goes on", SOON, |house| (asked(house)? > before).then_some(()));
+    let (rule, flow) = decided(&house, &boiler).expect("a decision");
+    assert!(rule == "boost" && flow.is_some_and(|flow| flow < before + 3.0), "by the ramp: {before} to {flow:?}");
+
+    order(&house, &boiler, "x-2", Action::Release, 0.0);
+    house.until("the law is back", SOON, |house| (decided(house, &boiler)?.0 != "boost").then_some(()));
+    order(&house, &boiler, "x-3", Action::Boost { flow: 60.0 }, 60.0);
+    until_decided(&mut house, &boiler, "boost");
+    house.until("it ends by itself", SOON, |house| (decided(house, &boiler)?.0 != "boost").then_some(()));
+    assert_whole(&house.close());
+}
+
+#[test]
+fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
+    let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
+
+    assert_eq!(house.order("panel b1 40"), "set");
+    until_decided(&mut house, &boiler, "refused");
+    let answer: published::Event =
+        house.last_json(stream::EVENT, &subject::event(&boiler, EventKind::Answer)).expect("an answer");
+    let refused = Outcome::Refused(Refusal::Panel);
+    assert!(matches!(answer.body, EventBody::Answered { outcome, .. } if outcome == refused), "{answer:?}");
+    assert_eq!(leased(&house, &boiler), Some(false));
+    assert_eq!(house.order("panel b1 auto"), "set");
+    house.until("a lease is obeyed again", SOON, |house| leased(house, &boiler)?.then_some(()));
+    house.until("the law is back", SOON, |house| (decided(house, &boiler)?.0 != "refused").then_some(()));
+
+    // Water that does not move passes by itself: the boiler says so, and the controller goes on asking.
+    assert_eq!(house.order("fail b1 pump 5m"), "failing");
+    house.until("a fault that passes", SOON, |house| {
+        let device = device(house, &boiler)?;
+        let fault = device.fault.filter(|fault| fault.kind == FaultKind::Pump && !fault.lockout)?;
+        (device.state == BoilerState::Blocked).then_some(fault)
+    });
+    house.until("it passes", SOON, |house| device(house, &boiler)?.fault.is_none().then_some(()));
+    // A flame that goes out again and again does not.
+    assert_eq!(house.order("fail b1 flame 60m"), "failing");
+    until_decided(&mut house, &boiler, "lockout");
+    let locked = device(&house, &boiler).expect("a status");
+    let fault = locked.fault.expect("a fault");
+    assert!(fault.lockout && locked.setpoint.is_none() && !locked.flame, "{locked:?}");
+    assert!([FaultKind::Ignition, FaultKind::FlameLoss].contains(&fault.kind), "{fault:?}");
+    assert_whole(&house.close());
 }

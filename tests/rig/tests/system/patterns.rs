@@ -18,7 +18,8 @@ use tempfile::TempDir;
 use thermowell::clock::Clock;
 use thermowell::command::{self, Accepted, Answer};
 use thermowell::config::Config;
-use thermowell::{nats, streams};
+use thermowell::nats::{self, User};
+use thermowell::streams;
 use thermowell_flow::command::{Ask, Refusal};
 use thermowell_flow::published::{Action, Event, EventBody};
 use thermowell_wire::BoilerId;
@@ -54,7 +55,7 @@ fn desk() -> Desk {
     let runtime = runtime();
     let (context, well) = runtime.block_on(async {
         let context = jetstream::new(async_nats::connect(broker.url()).await.unwrap());
-        streams::ensure(&context, &streams::table(&config)).await.unwrap();
+        streams::ensure(&context, &streams::table(&config), &User::Installer).await.unwrap();
         // Clicks of a test count as quick, however long this machine takes for them.
         let mut commands = context.get_stream(stream::COMMAND).await.unwrap().cached_info().config.clone();
         commands.duplicate_window = Duration::from_secs(600);

@@ -107,6 +107,10 @@ fn judge_effect(effect: &Effect, trace: &mut Trace) -> Result<(), Complaint> {
             let finite = numbers.into_iter().chain(known.into_iter().flatten()).all(f64::is_finite);
             must(finite, &format!("a decision is made of numbers: {decision:?}"))
         }
+        Effect::Event(body) => {
+            trace.note_shape(body);
+            Ok(())
+        }
         Effect::Log(log) => {
             trace.note_shape(log);
             Ok(())

@@ -272,7 +272,7 @@ fn feed(temperature: Option<f64>, quality: Option<Quality>) -> FeedEvent {
     FeedEvent { name: "TemperatureSampled".to_owned(), boot: BOOT, seq: 7, data, samples: 3_601 }
 }
 
-fn bodies() -> [EventBody; 10] {
+fn bodies() -> [EventBody; 11] {
     let (reason, found) = ("a reason".to_owned(), "a batch of \"attic\"".to_owned());
     let (serial_number, firmware) = ("TW-0001".to_owned(), "0.1.0".to_owned());
     let file = "/var/lib/thermowell/b1.spill.aside-1".to_owned();
@@ -290,6 +290,7 @@ fn bodies() -> [EventBody; 10] {
         outdoor: Some(-3.25),
         target: 21.0,
         based_on: Some(SLOT),
+        command: Some("x-9".parse().expect("a command's id")),
     };
     [
         EventBody::BootSeen { boot: BOOT, serial_number: serial_number.clone(), firmware },
@@ -302,5 +303,6 @@ fn bodies() -> [EventBody; 10] {
         EventBody::Answered { n: 9, outcome: Outcome::Refused(Refusal::Lockout) },
         EventBody::SnapshotDiffers { recomputed: Box::new(snapshot()) },
         EventBody::Decided(decision),
+        EventBody::BurnerCycles { starts: 4 },
     ]
 }

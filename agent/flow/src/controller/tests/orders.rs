@@ -1,0 +1,183 @@
+//! Operators' commands.
+
+use super::*;
+use crate::published::BasedOn;
+
+/// `minutes` from now on, accepted now.
+fn command(bench: &Bench, id: &str, action: Action, minutes: f64) -> Command {
+    let now = bench.now().utc.unix_seconds();
+    let slot = bench.state.slot;
+    let based_on = BasedOn { state: 1, status: 1, command: 0, slot, current: 40.0, average: 40.0, coverage: 0.9 };
+    let release = action == Action::Release;
+    Command {
+        id: id.parse().unwrap(),
+        boiler: "b1".parse().unwrap(),
+        by: "anna".parse().unwrap(),
+        action,
+        created_at: now,
+        valid_until: (!release).then_some(now + 60.0 * minutes),
+        based_on: (!release).then_some(based_on),
+        version: 1,
+    }
+}
+
+fn order(bench: &mut Bench, sequence: u64, action: Action, minutes: f64) -> Vec<Effect> {
+    let command = command(bench, "x-1", action, minutes);
+    bench.tell(Input::Command(sequence, &command));
+    core::mem::take(&mut bench.effects)
+}
+
+fn flows(said: &[Effect]) -> Vec<f64> {
+    leases(said).iter().map(|lease| lease.flow).collect()
+}
+
+fn refusals(said: &[Effect]) -> Vec<String> {
+    let mut reasons = vec![];
+    for effect in said {
+        if let Effect::Event(body) = effect
+            && let EventBody::CommandRefused { reason, .. } = &**body
+        {
+            reasons.push(reason.clone());
+        }
+    }
+    reasons
+}
+
+#[test]
+fn a_boost_goes_to_its_temperature_by_the_ramp_and_ends_by_itself() {
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    let said = order(&mut bench, 7, Action::Boost { flow: 52.0 }, 30.0);
+    assert_eq!(rules(&said), ["boost"]);
+    let said = bench.seconds(29 * 60);
+    let flows = flows(&said);
+    assert!(flows.windows(2).all(|pair| (0.0..=0.51).contains(&(pair[1] - pair[0]))), "2 K a minute: {flows:?}");
+    assert!((flows.last().unwrap() - 52.0).abs() < 1e-9);
+    let Some(Effect::Decision(decision)) = said.iter().find(|effect| matches!(effect, Effect::Decision(_))) else {
+        panic!("a boost is decided");
+    };
+    assert_eq!(decision.command.as_ref().unwrap().as_str(), "x-1");
+    let said = bench.seconds(90);
+    assert_eq!(rules(&said)[0], "law");
+    assert!(said.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })));
+}
+
+#[test]
+fn a_boost_ends_though_nothing_is_said_and_the_calendar_stands_still() {
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    order(&mut bench, 7, Action::Boost { flow: 52.0 }, 1.0);
+    assert!(bench.controller.wake_at().unwrap() <= bench.now().monotonic.after(Duration::from_secs(15)));
+    let frozen = bench.now().utc;
+    bench.controller.settings.freshness = Freshness::at_speed(100);
+    let end = Now { monotonic: bench.now().monotonic.after(Duration::from_secs(61)), utc: frozen, ..bench.now() };
+    bench.controller.step(end, Input::Wake, &mut bench.effects);
+    assert_eq!(rules(&bench.effects), ["law"]);
+}
+
+#[test]
+fn the_newest_in_the_streams_order_wins_and_a_release_ends_it() {
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    order(&mut bench, 7, Action::Boost { flow: 60.0 }, 30.0);
+    assert_eq!(order(&mut bench, 6, Action::Boost { flow: 30.0 }, 60.0), [], "an older one changes nothing");
+    assert_eq!(order(&mut bench, 7, Action::Release, 0.0), [], "the same one again neither");
+    assert_eq!(rules(&order(&mut bench, 8, Action::HotWater { flow: 58.0 }, 10.0)), ["tap"]);
+    assert_eq!(rules(&order(&mut bench, 9, Action::Release, 0.0)), ["law"]);
+    // Whoever begins with an old message again finds the newest known.
+    assert_eq!(order(&mut bench, 8, Action::HotWater { flow: 58.0 }, 10.0), []);
+}
+
+#[test]
+fn a_hold_keeps_what_was_asked_and_a_boost_needs_no_weather() {
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    order(&mut bench, 1, Action::Hold, 60.0);
+    bench.device().room = Some(15.0);
+    let said = bench.seconds(30 * 60);
+    assert!(flows(&said).iter().all(|flow| (flow - 42.5).abs() < 1e-9), "15 K more would be wished");
+    let mut bench = Bench::new();
+    bench.device().outdoor = None;
+    bench.seconds(5);
+    assert_eq!(leases(&order(&mut bench, 1, Action::Boost { flow: 50.0 }, 60.0)).len(), 1);
+    // Without anything asked there is nothing to hold.
+    assert_eq!(rules(&order(&mut bench, 2, Action::Release, 0.0)), ["no_outdoor"]);
+    assert_eq!(leases(&order(&mut bench, 3, Action::Hold, 60.0)), Vec::<&Lease>::new());
+}
+
+#[test]
+fn a_set_back_moves_the_target_down_and_never_up() {
+    for (room, target) in [(17.0, 17.0), (25.0, 20.0)] {
+        let mut bench = Bench::new();
+        bench.device().room = Some(17.2);
+        bench.seconds(5);
+        order(&mut bench, 1, Action::SetBack { room }, 60.0);
+        let said = bench.seconds(20 * 60);
+        assert_eq!(rules(&said).last().copied().unwrap_or("set_back"), "set_back");
+        assert!((bench.controller.target(&bench.now()) - target).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn nothing_old_bad_or_unsound_is_asked_for_a_command() {
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    order(&mut bench, 1, Action::Boost { flow: 60.0 }, 60.0);
+    let said = bench.silence(100);
+    assert_eq!(rules(&said), ["coasting", "fault"]);
+    assert!(leases(&said).iter().all(|lease| lease.lease_s == 0));
+    bench.device().state = BoilerState::Lockout;
+    assert_eq!(leases(&bench.seconds(60)), Vec::<&Lease>::new());
+}
+
+#[test]
+fn what_may_not_act_is_refused_and_leaves_nothing_standing() {
+    let boost = |flow| Action::Boost { flow };
+    for (action, minutes, reason) in [
+        (boost(200.0), 30.0, "200 °C is outside 25 to 65 °C"),
+        (boost(f64::NAN), 30.0, "NaN °C is outside 25 to 65 °C"),
+        (boost(24.9), 30.0, "24.9 °C is outside 25 to 65 °C"),
+        (boost(50.0), -1.0, "it ended before it could act"),
+        (boost(50.0), 61.0, "it has no end within 60 min"),
+        (boost(50.0), f64::INFINITY, "it has no end within 60 min"),
+        (Action::SetBack { room: 4.0 }, 30.0, "4 °C is outside 5 to 30 °C"),
+    ] {
+        let mut bench = Bench::new();
+        bench.seconds(5);
+        order(&mut bench, 1, boost(50.0), 30.0);
+        let said = order(&mut bench, 2, action, minutes);
+        assert_eq!(refusals(&said), [reason]);
+        assert_eq!(rules(&said), ["law"], "{action:?} ends what stood");
+    }
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    let boosted = command(&bench, "x", boost(50.0), 30.0);
+    for unfit in [
+        Command { based_on: None, ..boosted.clone() },
+        Command { valid_until: None, ..boosted.clone() },
+        Command { version: 2, ..boosted },
+    ] {
+        bench.controller.orders = Orders::default();
+        bench.tell(Input::Command(1, &unfit));
+        assert_eq!(refusals(&core::mem::take(&mut bench.effects)).len(), 1, "{unfit:?}");
+    }
+}
+
+#[test]
+fn a_session_begins_with_the_streams_last_command() {
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    let old = command(&bench, "old", Action::Boost { flow: 50.0 }, -5.0);
+    bench.tell(Input::LastCommand(Some((9, &old))));
+    assert_eq!(core::mem::take(&mut bench.effects), [], "one that has long ended is no news");
+    let boosted = command(&bench, "x", Action::Boost { flow: 50.0 }, 30.0);
+    bench.tell(Input::LastCommand(Some((12, &boosted))));
+    assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["boost"]);
+    // A power cut has taken the stream's last seconds: what is no more there orders nothing.
+    bench.tell(Input::LastCommand(Some((9, &old))));
+    assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["law"]);
+    bench.tell(Input::LastCommand(Some((12, &boosted))));
+    bench.effects.clear();
+    bench.tell(Input::LastCommand(None));
+    assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["law"]);
+}

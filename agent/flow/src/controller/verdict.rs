@@ -1,0 +1,146 @@
+//! What to do now, and why: the table of rules at the top of [`super`].
+
+use core::time::Duration;
+
+use thermowell_wire::line::Demand;
+
+use super::{Controller, HOT_WATER, Known};
+use crate::control::{LastHour, Law, Ramp, Wish, centi};
+use crate::published::{self, Action, celsius};
+use crate::time::{Monotonic, Now};
+
+/// What to do, and why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Verdict {
+    pub(super) rule: &'static str,
+    pub(super) act: Act,
+    pub(super) wish: Option<Wish>,
+    pub(super) correction: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Asks for nothing more: what stands runs out.
+    Wait,
+    /// Ends what stands.
+    Release,
+    /// Asks for it, or renews it.
+    Ask(Demand, i64),
+    /// Asks for it now and then: the boiler has refused it.
+    Knock(Demand, i64),
+}
+
+impl Controller {
+    /// What to do now. The first reason that holds wins.
+    pub(super) fn verdict(&mut self, now: &Now, room: Option<f64>, outdoor: Option<f64>, target: f64) -> Verdict {
+        let known = match self.gate(now) {
+            Ok(known) => known,
+            Err((rule, act)) => return Verdict { rule, act, wish: None, correction: 0.0 },
+        };
+        let verdict = self.ordered(now).unwrap_or_else(|| self.lawful(now, &known, room, outdoor, target));
+        let lease = Duration::from_secs(u64::from(self.settings.law.lease_s));
+        match verdict.act {
+            Act::Ask(demand, flow_centi) if self.boiler.is_refusing(lease, now.monotonic) => {
+                Verdict { rule: "refused", act: Act::Knock(demand, flow_centi), ..verdict }
+            }
+            Act::Wait | Act::Release | Act::Ask(..) | Act::Knock(..) => verdict,
+        }
+    }
+
+    /// Whether anything may be asked at all; else the rule and what it does.
+    fn gate(&self, now: &Now) -> Result<Known, (&'static str, Act)> {
+        let known = self.known.ok_or(("waiting", Act::Wait))?;
+        if self.status_simulated.is_some_and(|simulated| simulated != known.simulated) {
+            return Err(("mixed", Act::Release));
+        }
+        match published::freshness(Some(Self::age(&known, now)), &self.settings.freshness) {
+            published::Freshness::Fault => return Err(("fault", Act::Release)),
+            published::Freshness::Coasting => return Err(("coasting", Act::Wait)),
+            published::Freshness::Fresh | published::Freshness::Warming => {}
+        }
+        if !known.usable {
+            return Err(("sensor", Act::Wait));
+        }
+        if self.boiler.lockout().is_some() {
+            return Err(("lockout", Act::Wait));
+        }
+        Ok(known)
+    }
+
+    /// What an operator's command asks for.
+    fn ordered(&mut self, now: &Now) -> Option<Verdict> {
+        let (rule, demand, flow_centi) = match self.orders.standing()?.action {
+            Action::Boost { flow } => ("boost", Demand::Heat, centi(flow)),
+            Action::HotWater { flow } => ("tap", Demand::Heat, centi(flow)),
+            Action::Hold => {
+                let (demand, flow_centi) = self.held?;
+                ("hold", demand, flow_centi)
+            }
+            // A set-back moves the law's target only, and nothing stands behind a release.
+            Action::SetBack { .. } | Action::Release => return None,
+        };
+        let act = match demand {
+            Demand::Heat => Act::Ask(demand, self.ramp(flow_centi, now.monotonic)),
+            Demand::None => Act::Ask(demand, flow_centi),
+        };
+        let flow = celsius(flow_centi);
+        Some(Verdict { rule, act, wish: Some(Wish { free: flow, flow }), correction: 0.0 })
+    }
+
+    /// What the law asks for.
+    fn lawful(&mut self, now: &Now, known: &Known, room: Option<f64>, outdoor: Option<f64>, target: f64) -> Verdict {
+        let Some(outdoor) = outdoor else {
+            return Verdict { rule: "no_outdoor", act: Act::Release, wish: None, correction: 0.0 };
+        };
+        let law = &self.settings.law;
+        let wish = law.wish(outdoor, room, target);
+        self.heat_wanted = Law::is_heat_wanted(&wish, room, target, self.heat_wanted);
+        if !self.heat_wanted {
+            let act = Act::Ask(Demand::None, centi(law.flow_min));
+            return Verdict { rule: "no_heat_wanted", act, wish: Some(wish), correction: 0.0 };
+        }
+        let correction = law.correction(self.last_hour(known).as_ref());
+        let aim = law.aim(&wish, correction);
+        let drawing = self.boiler.is_drawing(now.monotonic) && self.ramp.is_some();
+        let flow_centi = self.ramp(aim, now.monotonic);
+        let set_back = self.orders.standing().is_some();
+        let rule = match () {
+            () if drawing => HOT_WATER,
+            () if set_back => "set_back",
+            () if !known.has_average => "warming",
+            () => "law",
+        };
+        Verdict { rule, act: Act::Ask(Demand::Heat, flow_centi), wish: Some(wish), correction }
+    }
+
+    /// The set-point on its way to `aim`, centi-degrees. It begins where the boiler is, if that obeys a lease, and
+    /// rests while hot water is drawn.
+    fn ramp(&mut self, aim: i64, now: Monotonic) -> i64 {
+        let law = &self.settings.law;
+        let (min, max) = (centi(law.flow_min), centi(law.flow_max));
+        let aim = aim.clamp(min, max);
+        let drawing = self.boiler.is_drawing(now) && self.ramp.is_some();
+        let begin = self.boiler.obeys(now).map_or(aim, |flow_centi| flow_centi.clamp(min, max));
+        let ramp = self.ramp.get_or_insert(Ramp::begin(begin, now));
+        if !drawing {
+            ramp.follow(aim, now);
+        }
+        ramp.centi()
+    }
+
+    /// The last hour, if what was asked is known for nine tenths of its heating seconds; the correction is 0 else.
+    pub(super) fn last_hour(&self, known: &Known) -> Option<LastHour> {
+        let asked = self.asked_mean(known)?;
+        Some(LastHour { current: self.current.value()?, average: known.average_heating?, asked, share: known.share })
+    }
+
+    pub(super) fn asked_mean(&self, known: &Known) -> Option<f64> {
+        self.hindsight.asked(known.share * 3_600.0)
+    }
+
+    /// The age of what is known: by its stamp, or by our own clock since the stamp last moved, whichever is more.
+    pub(super) fn age(known: &Known, now: &Now) -> Duration {
+        let by_stamp = Duration::try_from_secs_f64(now.utc.unix_seconds() - known.stamp).unwrap_or_default();
+        by_stamp.max(now.monotonic.since(known.moved_at))
+    }
+}
