@@ -3,6 +3,7 @@
 //! A role never waits for the server to start working: the client connects in the background and tells, through
 //! [`Connection::phase`], when the server is there, and which connection it is.
 
+mod copy;
 mod forbidden;
 mod login;
 pub(crate) mod monitor;
@@ -22,10 +23,9 @@ use tokio::time::timeout;
 
 use crate::config;
 
+pub use copy::{is_copy, is_stored_copy};
 pub use forbidden::{Forbidden, last_forbidden};
-pub use request::{
-    Doubt, RequestError, Stored, announce, compare_and_set, is_copy, is_stored_copy, json, last, publish_if,
-};
+pub use request::{Doubt, RequestError, Stored, announce, compare_and_set, json, last, publish_if};
 pub use user::User;
 
 use forbidden::Record;

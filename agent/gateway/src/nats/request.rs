@@ -1,15 +1,15 @@
 //! The requests that more than one room makes: the last message of a subject, and a publish under a condition.
 
-use async_nats::HeaderMap;
-use async_nats::header::NATS_STREAM;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::DirectGetErrorKind;
+use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind};
 use serde::Serialize;
 use thermowell_flow::published::Event;
 use thermowell_wire::subject::{self, EventKind};
+
+use super::rights;
 
 /// The server did not give what was asked for. Worth another try, in a new session.
 #[derive(Debug, thiserror::Error)]
@@ -60,28 +60,6 @@ pub async fn compare_and_set<T: Serialize>(context: &Context, subject: &str, exp
     }
 }
 
-/// Whether the server, not the author whom its subject stands for, put this message there: an answer to somebody who
-/// named this subject as the place for it. Permissions do not hold for answers (see [`super::rights`]), so what acts on
-/// a boiler, or stands for a person's word, must not go by a copy.
-///
-/// For messages of subscriptions and consumers. One that was asked for itself has the header once rightly:
-/// [`is_stored_copy`].
-#[must_use]
-pub fn is_copy(headers: Option<&HeaderMap>) -> bool {
-    copies(headers) > 0
-}
-
-/// The same for a message that [`last`] returned.
-#[must_use]
-pub fn is_stored_copy(message: &StreamMessage) -> bool {
-    copies(Some(&message.headers)) > 1
-}
-
-/// How often the server has handed this message out as an answer. It adds its header and takes none away.
-fn copies(headers: Option<&HeaderMap>) -> usize {
-    headers.map_or(0, |headers| headers.get_all(NATS_STREAM).count())
-}
-
 /// Publishes `value` as JSON with the conditions that `message` carries in its headers.
 ///
 /// # Errors
@@ -129,7 +107,15 @@ pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
 /// The server does not say, or the stream is not there.
 pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
     let failed = |error: async_nats::Error| RequestError::new(format!("read the last message of {subject}"), error);
+    let is_wrapped = rights::WRAPPED.contains(&stream);
     let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+    if is_wrapped {
+        return match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
+            Err(error) => Err(failed(error.into())),
+        };
+    }
     match stream.direct_get_last_for_subject(subject).await {
         Ok(message) => Ok(Some(message)),
         Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),

@@ -16,9 +16,11 @@
 //!   freshly made stream can vanish in one, and those in memory are gone after each restart of the server. A stream
 //!   that stands is **changed** by who owns it; the others wait for that.
 //! * The server sends its answers to whatever subject the question names, and looks at nobody's permissions when it
-//!   does. So an operator can write a lease into a command, ask for that message, and name a set-point's subject as the
-//!   place for the answer: LEASE takes it. Such a copy is known by a header that the server adds, and nothing that acts
-//!   on a boiler may go by one: see [`super::is_copy`].
+//!   does (see [`super::is_copy`]). An operator who could have a message of COMMAND sent as it is could write a lease
+//!   into a command and have it put into LEASE. So into which people write, people read in the server's JSON only,
+//!   which is nobody's lease, approval or batch: [`WRAPPED`]. It can still get in the way where it does not belong, as
+//!   any foreign bytes in a stream, and is named like them. Roles, which write and read some streams as they are, can
+//!   have a whole lease sent; what acts on a boiler goes by no such copy.
 //!
 //! Subjects are of all boilers: another boiler in the configuration needs no other permissions.
 
@@ -31,6 +33,12 @@ use super::User;
 
 /// Every stream of ours.
 pub const STREAMS: [&str; 8] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT];
+
+/// The streams into which people write what they like. Their messages are asked for one by one in the server's JSON.
+pub const WRAPPED: [&str; 2] = [COMMAND, EVENT];
+
+/// What people, and programs that work for them, read as it is.
+const UNWRAPPED: [&str; 6] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE];
 
 /// What one kind of user may do, in our own words. All of them may also hear the answers to their own questions.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +53,10 @@ struct Rights {
     hears: &'static [&'static str],
     /// Streams whose settings it reads.
     knows: &'static [&'static str],
-    /// Streams whose messages it reads one by one.
+    /// Streams whose messages it reads one by one, as they are.
     reads: &'static [&'static str],
+    /// Streams whose messages it reads one by one, in the server's JSON.
+    asks: &'static [&'static str],
     /// Streams that it follows with a consumer.
     follows: &'static [&'static str],
     /// Streams that it makes where they are not there.
@@ -64,6 +74,7 @@ const NOTHING: Rights = Rights {
     hears: &[],
     knows: &STREAMS,
     reads: &[],
+    asks: &[],
     follows: &[],
     makes: &[],
     changes: &[],
@@ -76,6 +87,7 @@ const AGENT: Rights = Rights {
     events: &[Boot, Gap, Fault, Answer, Delivery, Clock, Approval, Reset],
     hears: &[wildcard::APPROVAL, wildcard::RESET],
     reads: &[SAMPLES, COMMAND, EVENT],
+    asks: &WRAPPED,
     follows: &[LEASE, COMMAND],
     makes: &STREAMS,
     changes: &[SAMPLES, STATUS, COMMAND, EVENT],
@@ -99,6 +111,7 @@ const CONTROLLER: Rights = Rights {
     events: &[Decision],
     hears: &[wildcard::STATE, wildcard::STATUS, wildcard::COMMAND],
     reads: &[STATE, STATUS, LEASE, COMMAND, EVENT],
+    asks: &WRAPPED,
     follows: &[COMMAND, EVENT],
     makes: &STREAMS,
     changes: &[LEASE],
@@ -110,7 +123,8 @@ const OPERATOR: Rights = Rights {
     purpose: "a person who gives commands and approves of resets",
     writes: &[wildcard::COMMAND],
     events: &[Command, Approval],
-    reads: &[STATE, STATUS, COMMAND],
+    reads: &[STATE, STATUS],
+    asks: &WRAPPED,
     ..NOTHING
 };
 
@@ -123,7 +137,8 @@ const READER: Rights = Rights {
 
 const INSPECTOR: Rights = Rights {
     purpose: "looks at what is stored: `check`, `verify`, `boiler list`",
-    reads: &STREAMS,
+    reads: &UNWRAPPED,
+    asks: &WRAPPED,
     follows: &[SAMPLES],
     ..NOTHING
 };
@@ -131,7 +146,8 @@ const INSPECTOR: Rights = Rights {
 const INSTALLER: Rights = Rights {
     purpose: "makes, changes and ends streams: `boiler retire`",
     events: &[Boiler],
-    reads: &STREAMS,
+    reads: &UNWRAPPED,
+    asks: &WRAPPED,
     makes: &STREAMS,
     changes: &STREAMS,
     ends: &STREAMS,
@@ -173,9 +189,10 @@ pub fn publishes(user: &User) -> Vec<String> {
         subjects.push(subject::approvals_of(&name).to_string());
     }
     subjects.extend(rights.events.iter().map(|kind| subject::events(*kind).to_string()));
-    let interface: [(&[&str], &[&str]); 6] = [
+    let interface: [(&[&str], &[&str]); 7] = [
         (rights.knows, &["STREAM.INFO.{}"]),
         (rights.reads, &["DIRECT.GET.{}", "DIRECT.GET.{}.>"]),
+        (rights.asks, &["STREAM.MSG.GET.{}"]),
         (
             rights.follows,
             &["CONSUMER.CREATE.{}", "CONSUMER.CREATE.{}.>", "CONSUMER.INFO.{}.*", "CONSUMER.MSG.NEXT.{}.*"],
@@ -231,6 +248,21 @@ mod tests {
         for stream in STREAMS {
             let roles = [User::Agent, User::Aggregator, User::Controller];
             assert_eq!(roles.iter().filter(|role| changes(role, stream)).count(), 1, "{stream}");
+        }
+    }
+
+    /// With both, a person could have the server put a message of his own under any subject, as it is.
+    #[test]
+    fn nobody_but_the_roles_writes_and_reads_a_stream_as_it_is() {
+        let people = everybody().into_iter().filter(|user| rights(user).makes.is_empty() || *user == User::Installer);
+        for user in people {
+            let raw = publishes(&user).into_iter().filter(|subject| {
+                ["DIRECT.GET", "CONSUMER"].iter().any(|call| subject.starts_with(&format!("$JS.API.{call}")))
+            });
+            let raw: Vec<String> = raw.collect();
+            for stream in WRAPPED {
+                assert!(raw.iter().all(|subject| !subject.contains(stream)), "{user}: {raw:?}");
+            }
         }
     }
 
