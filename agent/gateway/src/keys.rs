@@ -32,6 +32,8 @@ pub const OTHERS: &str = "others.conf";
 
 /// A seed is its owner's alone.
 const SEED_MODE: u32 = 0o600;
+/// Names are no secret.
+const FOLDER_MODE: u32 = 0o755;
 /// Public keys and rights are no secret, and nats-server runs as another user.
 const PERMISSIONS_MODE: u32 = 0o644;
 
@@ -142,7 +144,7 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
         let known = users.iter().map(User::to_string).collect::<Vec<_>>().join(", ");
         return Err(KeysError::Unknown { name: name.clone(), known });
     }
-    fs::create_dir_all(folder).map_err(|source| KeysError::Folder { path: folder.to_owned(), source })?;
+    make_folder(folder).map_err(|source| KeysError::Folder { path: folder.to_owned(), source })?;
     let mut keys = Vec::new();
     for user in &users {
         keys.push(key(folder, user, replace.contains(&user.to_string()))?);
@@ -158,6 +160,15 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
     }
     let left = left_over(folder, &users)?;
     Ok(Report { folder: folder.to_owned(), permissions, changed, users: keys, left })
+}
+
+/// Each file has a mode of its own; the folder is open, because nats-server runs as another user, whatever the umask.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER_MODE))
 }
 
 fn key(folder: &Path, user: &User, replace: bool) -> Result<Key, KeysError> {
@@ -279,10 +290,11 @@ impl Report {
         if configured != Some(&self.folder) {
             text += &format!("  thermowell.toml  keys = \"{folder}\" in [nats]\n");
         }
-        text += "  the server       systemctl reload thermowell-nats\n  \
-                 the roles        systemctl restart those whose key is new\n  \
-                 then             thermowell check\n";
-        text
+        text += "  the server       systemctl reload thermowell-nats\n";
+        if self.users.iter().any(|key| key.done != Done::Kept && !key.user.starts_with("operator-")) {
+            text += "  the roles        systemctl try-restart thermowell-agent thermowell-aggregator thermowell-controller\n";
+        }
+        text + "  then             thermowell check\n"
     }
 }
 

@@ -78,7 +78,8 @@ fn judge(found: &Found, controls: bool, shared: bool) -> Finding {
     // Nobody without a key, and at least one who has one.
     if !found.unknown.is_empty() || found.forbidden.len() < 2 {
         let message = "nobody can be asked whether only the controller may publish set-points".to_owned();
-        return make(Status::Unknown, message).advise("run this as a user who may read the inspector's key");
+        return make(Status::Unknown, message)
+            .advise("name the folder of the keys as keys in [nats], and run this as a user who may read inspector.nk");
     }
     let mut message = format!("set-points are forbidden to {}", found.forbidden.join(", "));
     if found.unread > 0 {

@@ -13,9 +13,9 @@ Examples:
   thermowell keys --out /etc/thermowell/keys
   thermowell keys --replace operator-anna     a key that was lost or seen
 
-It writes one seed for each user (agent.nk, ...), readable by its owner alone, and permissions.conf, which nats-server's
-configuration includes: who may do what, and no more. Seeds that are there are kept, and never shown. Users of your own
-belong into others.conf in the same folder.
+It writes one seed for each user (agent.nk, ...), readable by its owner alone, and permissions.conf:
+who may do what, and no more. The configuration of nats-server includes that file. Seeds that are
+there are kept, and never shown. Users of your own belong into others.conf in the same folder.
 
 Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 

@@ -24,9 +24,12 @@ fn each_user_gets_a_key_that_is_kept() {
         assert_eq!(mode(&key.seed), 0o600, "{}", key.user);
     }
     assert_eq!(mode(&first.permissions), 0o644);
+    assert!(first.text(None).contains("keys = ") && first.text(None).contains("try-restart"));
     let second = make(folder.path(), &operators(&["anna", "ben"]), &[]).unwrap();
     assert!(second.changed);
     assert_eq!(second.users.iter().filter(|key| key.done == Done::Made).count(), 1, "ben's");
+    let said = second.text(Some(folder.path()));
+    assert!(said.contains("reload") && !said.contains("keys = ") && !said.contains("try-restart"), "{said}");
     for (before, after) in first.users.iter().zip(&second.users) {
         assert_eq!((&before.user, &before.public), (&after.user, &after.public));
     }
