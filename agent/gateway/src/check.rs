@@ -8,6 +8,7 @@
 //! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
 //! | `nats.login` | does it let us in? |
 //! | `nats.permissions` | does it forbid set-points to everybody but the controller? |
+//! | `nats.keys` | is permissions.conf what `thermowell keys` would write now? Only where keys are the way in |
 //! | `nats.health` | does it say that it is well? |
 //! | `nats.sync-interval` | does it sync as often as the configuration believes? |
 //! | `clock.synced` | can the calendar be trusted? |

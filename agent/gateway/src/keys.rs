@@ -138,8 +138,7 @@ pub enum Done {
 /// # Errors
 /// See [`KeysError`]; what was made until then stays, and the next run goes on from there.
 pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Result<Report, KeysError> {
-    let operators = operators.iter().map(|name| User::Operator(name.as_str().to_owned()));
-    let users: Vec<User> = User::ROLES.into_iter().chain(operators).collect();
+    let users = users(operators);
     if let Some(name) = replace.iter().find(|name| users.iter().all(|user| user.to_string() != **name)) {
         let known = users.iter().map(User::to_string).collect::<Vec<_>>().join(", ");
         return Err(KeysError::Unknown { name: name.clone(), known });
@@ -150,9 +149,7 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
         keys.push(key(folder, user, replace.contains(&user.to_string()))?);
     }
     distinct(&keys)?;
-    let others = read_if_there(&folder.join(OTHERS))?.unwrap_or_default();
-    let publics: Vec<(&User, &str)> = users.iter().zip(&keys).map(|(user, key)| (user, key.public.as_str())).collect();
-    let text = permissions::text(&publics, &others);
+    let text = text(folder, users.iter().zip(&keys).map(|(user, key)| (user, key.public.clone())))?;
     let permissions = folder.join(PERMISSIONS);
     let changed = read_if_there(&permissions)?.as_deref() != Some(text.as_str());
     if changed {
@@ -160,6 +157,33 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
     }
     let left = left_over(folder, &users)?;
     Ok(Report { folder: folder.to_owned(), permissions, changed, users: keys, left })
+}
+
+/// Whether the permissions in `folder` are those that [`make`] would write now: for these operators, as this version of
+/// the program understands them.
+///
+/// # Errors
+/// A key cannot be read.
+pub fn are_current(folder: &Path, operators: &[OperatorName]) -> Result<bool, KeysError> {
+    let mut publics = Vec::new();
+    let users = users(operators);
+    for user in &users {
+        let path = folder.join(user.seed_file_name());
+        let Some(seed) = read_if_there(&path)? else { return Ok(false) };
+        publics.push((user, pair_of(&seed, &path, user)?.public_key()));
+    }
+    Ok(read_if_there(&folder.join(PERMISSIONS))?.as_deref() == Some(text(folder, publics.into_iter())?.as_str()))
+}
+
+fn users(operators: &[OperatorName]) -> Vec<User> {
+    let operators = operators.iter().map(|name| User::Operator(name.as_str().to_owned()));
+    User::ROLES.into_iter().chain(operators).collect()
+}
+
+/// The permissions of these users, and of those in others.conf.
+fn text<'a>(folder: &Path, publics: impl Iterator<Item = (&'a User, String)>) -> Result<String, KeysError> {
+    let others = read_if_there(&folder.join(OTHERS))?.unwrap_or_default();
+    Ok(permissions::text(publics, &others))
 }
 
 /// Each file has a mode of its own; the folder is open, because nats-server runs as another user, whatever the umask.

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use super::{Finding, Status};
 use crate::config::{Config, Nats};
+use crate::keys::{self, KeysError};
+use crate::logs;
 use crate::nats::probe::{self, Answer};
 use crate::nats::{NatsError, User};
 
 const ID: &str = "nats.permissions";
 /// Among the subjects of set-points, and of no boiler: an underscore alone is no boiler's id.
-const SUBJECT: &str = "boiler._.setpoint";
+pub(super) const SUBJECT: &str = "boiler._.setpoint";
 const ADVICE: &str = "make keys with `thermowell keys`, include its permissions.conf in nats.conf, and name the folder \
                       as keys in [nats]";
 
@@ -30,6 +32,20 @@ pub(super) async fn check(config: &Config) -> Finding {
     let found = ask(nats, &users).await;
     let shared = nats.credentials.is_some() || nats.nkey_file.is_some() || nats.user.is_some();
     judge(&found, config.control.enabled, shared)
+}
+
+/// Whether permissions.conf is what this version of the program, for this configuration, would write.
+pub(super) fn current(config: &Config) -> Option<Finding> {
+    let folder = config.nats.keys.as_deref()?;
+    let make = |status, message: String| Finding::new("nats.keys", status, message);
+    let file = folder.join(keys::PERMISSIONS);
+    Some(match keys::are_current(folder, &config.operators) {
+        Ok(true) => make(Status::Ok, format!("{} is up to date", file.display())),
+        Ok(false) => make(Status::Warning, format!("{} is not what `thermowell keys` writes now", file.display()))
+            .advise("thermowell keys, then systemctl reload thermowell-nats"),
+        Err(KeysError::Read { path, .. }) => make(Status::Unknown, format!("{} cannot be read here", path.display())),
+        Err(error) => make(Status::Error, logs::chain(&error)),
+    })
 }
 
 /// Whom the server answered what.

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{Finding, Status, authority};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
+use crate::nats::probe::{self, Answer};
 use crate::nats::{Connection, Phase, SERVER_MIN, User, monitor};
 
 /// For each of greeting and login.
@@ -61,6 +62,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     }
     findings.push(login);
     findings.push(authority::check(config).await);
+    findings.extend(authority::current(config));
     findings.extend(health(nats).await);
     findings.push(sync_interval(nats).await);
     findings
@@ -86,7 +88,21 @@ async fn login(nats: &Nats) -> Result<Connection, String> {
     let connection = Connection::open(nats, User::Inspector).await.map_err(|error| logs::chain(&error))?;
     let mut phase = connection.phase();
     let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await.is_ok_and(|up| up.is_ok());
-    if up { Ok(connection) } else { Err(format!("not let in within {}", show_duration(PATIENCE))) }
+    if up {
+        return Ok(connection);
+    }
+    let has_secret = nats.credentials.is_some() || nats.nkey_file.is_some() || nats.user.is_some();
+    let user = nats.keys.is_some().then_some(&User::Inspector);
+    Err(match user {
+        None if has_secret => format!("not let in within {}", show_duration(PATIENCE)),
+        user => match (probe::may_publish(nats, user, authority::SUBJECT).await, user) {
+            (Ok(Answer::Shut), Some(_)) => "the server does not know the inspector's key".to_owned(),
+            (Ok(Answer::Shut), None) => "the server wants a key or a password".to_owned(),
+            (Ok(Answer::Forbidden | Answer::Allowed | Answer::Unknown) | Err(_), _) => {
+                format!("not let in within {}", show_duration(PATIENCE))
+            }
+        },
+    })
 }
 
 fn version(found: &str) -> Finding {

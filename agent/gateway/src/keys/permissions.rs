@@ -12,7 +12,7 @@ authorization {
 ";
 
 /// The file, with the text of `others` in the same list.
-pub(super) fn text(users: &[(&User, &str)], others: &str) -> String {
+pub(super) fn text<'a>(users: impl Iterator<Item = (&'a User, String)>, others: &str) -> String {
     let mut text = HEAD.to_owned();
     for (user, key) in users {
         text += &format!("        # {user}: {}\n", rights::purpose(user));

@@ -25,7 +25,10 @@ fn each_user_gets_a_key_that_is_kept() {
     }
     assert_eq!(mode(&first.permissions), 0o644);
     assert!(first.text(None).contains("keys = ") && first.text(None).contains("try-restart"));
+    assert!(are_current(folder.path(), &operators(&["anna"])).unwrap());
+    assert!(!are_current(folder.path(), &operators(&["anna", "ben"])).unwrap());
     let second = make(folder.path(), &operators(&["anna", "ben"]), &[]).unwrap();
+    assert!(!are_current(folder.path(), &operators(&["anna"])).unwrap());
     assert!(second.changed);
     assert_eq!(second.users.iter().filter(|key| key.done == Done::Made).count(), 1, "ben's");
     let said = second.text(Some(folder.path()));
