@@ -316,7 +316,7 @@ impl Report {
         }
         text += "  the server       systemctl reload thermowell-nats\n";
         if self.users.iter().any(|key| key.done != Done::Kept && !key.user.starts_with("operator-")) {
-            text += "  the roles        systemctl try-restart thermowell-agent thermowell-aggregator thermowell-controller\n";
+            text += "  the roles        systemctl try-restart thermowell-{agent,aggregator,controller}\n";
         }
         text + "  then             thermowell check\n"
     }

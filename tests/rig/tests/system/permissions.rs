@@ -18,7 +18,7 @@ use serde_json::Value;
 use thermowell::config::Config;
 use thermowell::keys::make;
 use thermowell::nats::{Connection, User};
-use thermowell::{nats, streams};
+use thermowell::{logs, nats, streams};
 use thermowell_flow::published::{Event as Published, Lease, Status};
 use thermowell_wire::Slot;
 use thermowell_wire::line::Demand;
@@ -261,6 +261,30 @@ fn each_role_can_make_the_streams_and_write_its_own() {
             for wanted in &table {
                 admin.delete_stream(&wanted.name).await.unwrap();
             }
+        }
+    });
+}
+
+/// Another boiler and another limit in the configuration: the owner changes its stream, the others wait for that.
+#[test]
+fn a_stream_is_changed_by_its_owner_alone() {
+    let server = Server::start();
+    house::runtime().block_on(async {
+        let nats = &server.config.nats;
+        let agent = Connection::reach(nats, User::Agent).await.unwrap();
+        let controller = Connection::reach(nats, User::Controller).await.unwrap();
+        streams::ensure(agent.context(), &streams::table(&server.config), agent.user()).await.unwrap();
+        let text = "[streams]\nevent = \"300 MiB\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n\
+                    [[boiler]]\nid = \"b2\"\nport = \"/dev/y\"\n";
+        let table = streams::table(&Config::parse(text, "test.toml").unwrap());
+        let early = streams::ensure(controller.context(), &table, controller.user()).await.unwrap_err();
+        assert!(logs::chain(&early).contains("it does not take boiler.b2.samples.v1 yet"), "{early:?}");
+        streams::ensure(agent.context(), &table, agent.user()).await.unwrap();
+        streams::ensure(controller.context(), &table, controller.user()).await.unwrap();
+        let event = agent.context().get_stream(stream::EVENT).await.unwrap();
+        assert_eq!(event.cached_info().config.max_bytes, 300 << 20);
+        for connection in [&agent, &controller] {
+            assert_eq!(*connection.forbidden().borrow(), None);
         }
     });
 }
