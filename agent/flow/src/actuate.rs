@@ -8,12 +8,12 @@
 
 use core::time::Duration;
 
-use thermowell_wire::Slot;
 use thermowell_wire::line::{Answer, Outcome, Setpoint, ToDevice};
+use thermowell_wire::{Occurrence, Slot};
 
-use crate::published::Lease;
+use crate::published::{Lease, Reset};
 use crate::serial::Session;
-use crate::time::DeviceTime;
+use crate::time::{DeviceTime, Utc};
 
 /// Microseconds of device time per number.
 const NUMBER_US: u64 = 100_000;
@@ -41,6 +41,15 @@ pub enum Declined {
         /// The device's newest.
         newest: u64,
     },
+    /// The order of a reset has ended.
+    #[error("its time is over")]
+    Late,
+    /// The device does not report this lockout.
+    #[error("the device is not locked out by fault {fault}")]
+    NoSuchFault {
+        /// The fault that is meant.
+        fault: Occurrence,
+    },
 }
 
 /// Passes leases on.
@@ -50,6 +59,8 @@ pub struct Actuator {
     based_on: Duration,
     last: Option<Slot>,
     outcome: Option<Outcome>,
+    /// The reset that was sent last: which fault, in which boot, under which number.
+    reset: Option<(Occurrence, Slot)>,
 }
 
 impl Actuator {
@@ -57,7 +68,7 @@ impl Actuator {
     /// data may be.
     #[must_use]
     pub fn new(control: bool, based_on: Duration) -> Self {
-        Self { control, based_on, last: None, outcome: None }
+        Self { control, based_on, last: None, outcome: None, reset: None }
     }
 
     /// The request that stands for `lease`, or why there is none. `clock` is the device's, now.
@@ -93,6 +104,39 @@ impl Actuator {
             let flow = lease.flow_centi();
             ToDevice::Setpoint(Setpoint { boot, n, demand: lease.demand, flow, lease_s: lease.lease_s })
         })
+    }
+
+    /// The request that stands for `reset`, or why there is none. `clock` is the device's, now.
+    ///
+    /// # Errors
+    /// See [`Declined`]: operating conditions.
+    pub fn reset(
+        &mut self,
+        now: Utc,
+        reset: &Reset,
+        session: Option<&Session>,
+        clock: Option<DeviceTime>,
+    ) -> Result<ToDevice, Declined> {
+        if !self.control {
+            return Err(Declined::NotControlling);
+        }
+        if now.unix_seconds() >= reset.valid_until {
+            return Err(Declined::Late);
+        }
+        let (Some(session), Some(clock)) = (session, clock) else { return Err(Declined::NoDevice) };
+        let fault = session.status.as_ref().and_then(|status| status.fault).filter(|fault| fault.lockout);
+        if fault.map(Occurrence::from) != Some(reset.fault) {
+            return Err(Declined::NoSuchFault { fault: reset.fault });
+        }
+        let (boot, n) = (session.boot(), self.number(session, clock));
+        self.reset = Some((reset.fault, Slot::new(boot, u64::from(n))));
+        Ok(ToDevice::Reset { boot, n, fault: reset.fault.counter })
+    }
+
+    /// The fault whose reset the device answers here; none where it answers something else.
+    pub fn answers_reset(&mut self, answer: &Answer) -> Option<Occurrence> {
+        let sent = Slot::new(answer.boot, u64::from(answer.n));
+        self.reset.take_if(|(_, slot)| *slot == sent).map(|(fault, _)| fault)
     }
 
     fn number(&mut self, session: &Session, clock: DeviceTime) -> u32 {

@@ -229,6 +229,17 @@ impl Ask {
     }
 }
 
+/// Whether there is such a boiler.
+///
+/// # Errors
+/// It is not configured.
+pub fn admit_boiler(boiler: &BoilerId, boilers: &[BoilerId]) -> Result<(), Refusal> {
+    if boilers.contains(boiler) {
+        return Ok(());
+    }
+    Err(Refusal::UnknownBoiler { boiler: boiler.clone(), known: names(boilers.iter().map(BoilerId::as_str)) })
+}
+
 /// Whether somebody of this name may ask something of this boiler at all.
 ///
 /// # Errors
@@ -239,10 +250,7 @@ pub fn admit(
     boilers: &[BoilerId],
     operators: &[OperatorName],
 ) -> Result<(), Refusal> {
-    if !boilers.contains(boiler) {
-        let known = names(boilers.iter().map(BoilerId::as_str));
-        return Err(Refusal::UnknownBoiler { boiler: boiler.clone(), known });
-    }
+    admit_boiler(boiler, boilers)?;
     if !operators.contains(by) {
         let known = match operators {
             [] => "nobody is: name somebody as [[operator]]".into(),
@@ -334,7 +342,8 @@ fn sound(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result<Base
     })
 }
 
-fn fresh(now: Utc, what: &'static str, at: f64, limits: &FreshnessLimits) -> Result<(), Refusal> {
+/// Refuses what was published too long ago.
+pub(crate) fn fresh(now: Utc, what: &'static str, at: f64, limits: &FreshnessLimits) -> Result<(), Refusal> {
     // A calendar that went back makes the newest look as if it came from the future, which is no age.
     let age = Duration::try_from_secs_f64((now.unix_seconds() - at).abs()).unwrap_or(Duration::MAX);
     match freshness(Some(age), limits) {
@@ -345,7 +354,8 @@ fn fresh(now: Utc, what: &'static str, at: f64, limits: &FreshnessLimits) -> Res
     }
 }
 
-fn reachable(status: &Status) -> Result<&DeviceStatus, Refusal> {
+/// What the device says, where the link to it is up.
+pub(crate) fn reachable(status: &Status) -> Result<&DeviceStatus, Refusal> {
     let link = match status.link {
         Link::Down => "down",
         Link::Silent => "silent",
@@ -390,7 +400,7 @@ pub fn describe(command: &Command) -> String {
 }
 
 /// A length in the unit that people would say, rounded up: what is named as the rest must not be over before it is.
-fn show(length: Duration) -> String {
+pub(crate) fn show(length: Duration) -> String {
     let seconds = length.as_millis().div_ceil(1_000);
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -415,6 +425,6 @@ fn quality_word(quality: Quality) -> &'static str {
     }
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<alloc::vec::Vec<_>>().join(", ")
 }

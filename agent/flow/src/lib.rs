@@ -6,7 +6,7 @@
 //! agent:       serial ▸ decode ▸ batch ▸ spool ▸ publish ▸ actuate ▸ agent
 //! aggregator:  consume ▸ aggregate ▸ snapshot ▸ feed ▸ aggregator
 //! controller:  control ▸ controller
-//! people:      command
+//! people:      command ▸ reset
 //! ```
 //!
 //! A room with time has this shape: `step(&mut self, now, input, effects)` is the only way its state changes, and
@@ -32,6 +32,7 @@ pub mod decode;
 pub mod feed;
 pub mod publish;
 pub mod published;
+pub mod reset;
 pub mod serial;
 pub mod snapshot;
 pub mod spool;

@@ -9,22 +9,25 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use thermowell_wire::BoilerId;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, NatsError, User};
 use crate::report::Reporter;
+use crate::reset::{self, Station};
 use crate::serial::OpenError;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
 use crate::{actuate, streams};
 
-use boiler::Boiler;
+use boiler::{Boiler, Inbox};
 
 /// Leases that wait for a boiler's task. The controller renews every few seconds: one would do.
 const LEASES: usize = 4;
+/// Resets that wait for it. One is handed over again every few seconds.
+const RESETS: usize = 1;
 
 /// Why the agent stopped working.
 #[derive(Debug, thiserror::Error)]
@@ -66,16 +69,27 @@ pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> 
     let clock = Clock::new(&config.clock);
 
     let mut boilers = JoinSet::new();
-    let mut leases = HashMap::new();
+    let (mut leases, mut news) = (HashMap::new(), HashMap::new());
+    let (mut servants, shared) = (JoinSet::new(), Arc::new(config.clone()));
     for boiler in &config.boilers {
-        let (sender, receiver) = mpsc::channel(LEASES);
-        leases.insert(boiler.id.clone(), sender);
-        let task = Boiler::new(config, boiler, &session, &reporter, &clock, receiver);
+        let (lease_sender, lease_receiver) = mpsc::channel(LEASES);
+        let (reset_sender, reset_receiver) = mpsc::channel(RESETS);
+        let (seen_sender, seen) = watch::channel(reset::Seen::default());
+        let changed = Arc::new(Notify::new());
+        leases.insert(boiler.id.clone(), lease_sender);
+        news.insert(boiler.id.clone(), changed.clone());
+        let inbox = Inbox { leases: lease_receiver, resets: reset_receiver, seen: seen_sender };
+        let task = Boiler::new(config, boiler, &session, &reporter, &clock, inbox);
         boilers.spawn(task.run(shutdown.clone()));
+        let station = Station { seen, changed, orders: reset_sender };
+        if config.control.enabled {
+            let (id, context) = (boiler.id.clone(), context.clone());
+            servants.spawn(reset::keep(shared.clone(), id, context, reporter.clone(), station));
+        }
     }
-    let mut servants = JoinSet::new();
     if config.control.enabled {
-        servants.spawn(actuate::follow(context, session.ready(), leases));
+        servants.spawn(actuate::follow(context.clone(), session.ready(), leases));
+        servants.spawn(reset::follow(context, session.ready(), news));
     }
     tokio::select! {
         outcome = all(&mut boilers) => outcome,

@@ -9,6 +9,7 @@
 
 mod ask;
 mod keys;
+mod reset;
 
 use std::env;
 use std::ffi::OsString;
@@ -108,6 +109,9 @@ enum Command {
     /// Ask a boiler for something, within the rules, and hear the answer
     #[command(subcommand, after_help = ask::EXAMPLES)]
     Command(ask::Asked),
+    /// How the reset of a lockout stands, and who approves of it
+    #[command(subcommand, after_help = reset::EXAMPLES)]
+    Reset(reset::Asked),
 }
 
 #[derive(Debug, Subcommand)]
@@ -226,6 +230,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Boiler(asked) => boiler(&asked),
         Command::Keys(asked) => keys::run(&asked),
         Command::Command(asked) => ask::run(&asked),
+        Command::Reset(asked) => reset::run(&asked),
     }
 }
 

@@ -14,11 +14,9 @@
 //! | a click that arrives behind a release | the server knows its message id: it begins nothing |
 //! | a release | carries no message id, so that nothing swallows it |
 
-use std::time::Duration;
-
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishError;
-use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::message::PublishMessage;
 use serde::de::DeserializeOwned;
 use thermowell_flow::command::{self as flow, Ask, Known, Limits, Refusal};
 use thermowell_flow::published::{Action, Command, Event, EventBody, FreshnessLimits, State, Status};
@@ -27,7 +25,7 @@ use thermowell_wire::{BoilerId, CentiCelsius};
 
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::nats::{self, Connection, Doubt, NatsError, RequestError, User};
+use crate::nats::{self, Connection, Doubt, Kept, NatsError, RequestError, User};
 use crate::streams::CLICKS;
 
 /// Times that somebody else may be faster. Each time something was accepted for this boiler, which ends most of what
@@ -47,17 +45,6 @@ pub enum CommandError {
     /// A stream is not there or does not answer.
     #[error("ask the server")]
     Request(#[source] RequestError),
-    /// What stands there is nothing that this program knows.
-    #[error("understand message {sequence} of {subject}")]
-    Foreign {
-        /// Its subject.
-        subject: String,
-        /// Its sequence.
-        sequence: u64,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
-    },
     /// The server took nothing and did not say why.
     #[error("publish command {id}; ask again with --id {id}, and it counts once")]
     Unanswered {
@@ -158,22 +145,22 @@ impl Desk<'_> {
         let last = self.last::<Command>(stream::COMMAND, &subject::commands(boiler)).await?;
         let own = subject::command(boiler, &ask.id);
         if let Some(stored) = self.last::<Command>(stream::COMMAND, &own).await? {
-            return Ok(Ok(self.known_id(stored, !tried)));
+            return Ok(Ok(self.known_id(&stored, !tried)));
         }
         if let Some(stored) = &last
             && self.clicked
             && ask.action != Action::Release
             && ask.is(&stored.value)
-            && stored.age < CLICKS
+            && stored.age() < CLICKS
         {
-            return Ok(Ok(stored.accepted(true)));
+            return Ok(Ok(accepted(stored, true)));
         }
         let state = self.last::<State>(stream::STATE, &subject::state(boiler)).await?;
         let status = self.last::<Status>(stream::STATUS, &subject::status(boiler)).await?;
         let known = Known {
-            state: state.as_ref().map(|stored| (stored.sequence, &stored.value)),
-            status: status.as_ref().map(|stored| (stored.sequence, &stored.value)),
-            last: last.as_ref().map(|stored| (stored.sequence, &stored.value)),
+            state: state.as_ref().map(Kept::numbered),
+            status: status.as_ref().map(Kept::numbered),
+            last: last.as_ref().map(Kept::numbered),
         };
         let command = match flow::decide(self.clock.now().utc, ask, &known, &self.limits) {
             Ok(command) => command,
@@ -209,9 +196,9 @@ impl Desk<'_> {
     }
 
     /// What stands under the id that was asked for.
-    fn known_id(&self, stored: Stored<Command>, again: bool) -> Answer {
+    fn known_id(&self, stored: &Kept<Command>, again: bool) -> Answer {
         if self.ask.is(&stored.value) {
-            return stored.accepted(again);
+            return accepted(stored, again);
         }
         let other = flow::describe(&stored.value);
         Answer::Refused(Refusal::IdTaken { id: self.ask.id.clone(), other })
@@ -223,13 +210,13 @@ impl Desk<'_> {
             CommandError::Request(RequestError::new(format!("read command number {sequence}"), error))
         };
         let commands = self.context.get_stream_no_info(stream::COMMAND).await.map_err(|error| failed(error.into()))?;
-        let message = commands.direct_get(sequence).await.map_err(|error| failed(error.into()))?;
-        Stored::read(&message).map(|stored| stored.accepted(true))
+        let message = commands.get_raw_message(sequence).await.map_err(|error| failed(error.into()))?;
+        let kept = Kept::read(&message).map_err(CommandError::Request)?;
+        Ok(accepted(&kept, true))
     }
 
-    async fn last<T: DeserializeOwned>(&self, stream: &str, subject: &str) -> Result<Option<Stored<T>>, CommandError> {
-        let message = nats::last(self.context, stream, subject).await.map_err(CommandError::Request)?;
-        message.as_ref().map(Stored::read).transpose()
+    async fn last<T: DeserializeOwned>(&self, stream: &str, subject: &str) -> Result<Option<Kept<T>>, CommandError> {
+        nats::last_kept(self.context, stream, subject).await.map_err(CommandError::Request)
     }
 
     /// Says what was decided. What stands is in COMMAND, so an event that is not taken costs a line in the log.
@@ -259,30 +246,6 @@ impl Desk<'_> {
 /// With it, a sequence is expected of the last message of these subjects instead of the message's own.
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
-/// A message of ours as it stands in a stream.
-#[derive(Debug)]
-struct Stored<T> {
-    sequence: u64,
-    /// By the server's calendar and ours.
-    age: Duration,
-    value: T,
-}
-
-impl<T: DeserializeOwned> Stored<T> {
-    fn read(message: &StreamMessage) -> Result<Self, CommandError> {
-        let sequence = message.sequence;
-        let value = serde_json::from_slice(&message.payload).map_err(|source| {
-            let subject = message.subject.to_string();
-            CommandError::Foreign { subject, sequence, source }
-        })?;
-        let stored_ns = i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX);
-        let age = Duration::from_nanos(clock::realtime_ns().saturating_sub(stored_ns).unsigned_abs());
-        Ok(Self { sequence, age, value })
-    }
-}
-
-impl Stored<Command> {
-    fn accepted(&self, again: bool) -> Answer {
-        Answer::Accepted(Accepted { command: self.value.clone(), sequence: self.sequence, again })
-    }
+fn accepted(kept: &Kept<Command>, again: bool) -> Answer {
+    Answer::Accepted(Accepted { command: kept.value.clone(), sequence: kept.sequence, again })
 }

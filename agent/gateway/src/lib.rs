@@ -2,10 +2,10 @@
 //!
 //! | role | its rooms here |
 //! |---|---|
-//! | [`agent`] | [`serial`], [`publish`], [`actuate`] |
+//! | [`agent`] | [`serial`], [`publish`], [`actuate`], [`reset`] |
 //! | [`aggregator`] | [`consume`], [`snapshot`], [`feed`] |
 //! | [`controller`] | [`control`] |
-//! | people, through [`cli`] | [`command`] |
+//! | people, through [`cli`] | [`command`], [`reset`] |
 //!
 //! Rooms never import each other: what more than one needs is in [`nats`]. Only [`clock`] reads clocks.
 
@@ -27,6 +27,7 @@ pub mod logs;
 pub mod nats;
 pub mod publish;
 pub mod report;
+pub mod reset;
 pub mod run;
 pub mod serial;
 pub mod service;

@@ -93,6 +93,18 @@ pub fn approvals_of(operator: &OperatorName) -> Subject {
     wild(format_args!("approval.*.{operator}"))
 }
 
+/// `boiler.{id}.approval.>`: everybody's approvals of every reset of one boiler.
+#[must_use]
+pub fn all_approvals(boiler: &BoilerId) -> Subject {
+    below(boiler, ".approval.>")
+}
+
+/// `boiler.{id}.reset.*`: every reset of one boiler.
+#[must_use]
+pub fn resets(boiler: &BoilerId) -> Subject {
+    below(boiler, ".reset.*")
+}
+
 /// `boiler.{id}.reset.{fault}`: the reset of one occurrence of a fault.
 #[must_use]
 pub fn reset(boiler: &BoilerId, fault: Occurrence) -> Subject {

@@ -79,7 +79,7 @@ impl NonVolatile {
     /// Ends the lockout that `counter` names, asked for from afar.
     pub(crate) fn reset_remotely(&mut self, counter: u32) -> Result<(), Refusal> {
         match self.lockout {
-            Some(fault) if fault.counter == counter && is_local_only(fault.kind) => Err(Refusal::LocalOnly),
+            Some(fault) if fault.counter == counter && fault.kind.is_local_only() => Err(Refusal::LocalOnly),
             Some(fault) if fault.counter == counter => self.reset(),
             None | Some(_) => Err(Refusal::NoSuchFault),
         }
@@ -114,19 +114,6 @@ impl NonVolatile {
     fn is_crowded(&self, events: &[Option<u32>], limit_min: u32) -> bool {
         let oldest = events.last().copied().flatten();
         oldest.is_some_and(|minute| self.minutes.saturating_sub(minute) <= limit_min)
-    }
-}
-
-/// The makers leave these to somebody who looks at the boiler first: too hot, two sensors that disagree, and a rise
-/// that only a boiler without water has.
-fn is_local_only(kind: FaultKind) -> bool {
-    match kind {
-        FaultKind::Overheat | FaultKind::SensorMismatch | FaultKind::Pump => true,
-        FaultKind::Sensor
-        | FaultKind::Ignition
-        | FaultKind::FlameLoss
-        | FaultKind::LowPressure
-        | FaultKind::BootLoop => false,
     }
 }
 

@@ -128,6 +128,8 @@ pub enum Input<'a> {
     Refused(Refused),
     /// A new lease.
     Setpoint(&'a published::Lease),
+    /// A reset that was ordered.
+    Reset(&'a published::Reset),
     /// The agent will end: the open batch is cut now.
     Flush,
     /// The agent ends, with the backlog that it has: what is not acknowledged is written to the spill file.
@@ -251,6 +253,8 @@ pub enum Log {
     },
     /// A lease was not passed on.
     LeaseDeclined(Declined),
+    /// A reset was not passed on.
+    ResetDeclined(Declined),
     /// The stamps of this boiler jumped.
     ClockJumped {
         /// By this, in nanoseconds.
@@ -277,6 +281,7 @@ impl Log {
             | Self::SpillFailed
             | Self::Rejected { .. }
             | Self::LeaseDeclined(_)
+            | Self::ResetDeclined(_)
             | Self::ClockJumped { .. } => Level::Warn,
         }
     }
@@ -302,6 +307,7 @@ impl fmt::Display for Log {
             Self::SpillFailed => f.write_str("the spill file could not be synced: it will be written anew"),
             Self::Rejected { cause, total } => write!(f, "frame rejected: {cause} ({total} so far)"),
             Self::LeaseDeclined(declined) => write!(f, "lease not passed on: {declined}"),
+            Self::ResetDeclined(declined) => write!(f, "reset not passed on: {declined}"),
             Self::ClockJumped { by_ns } => write!(f, "stamps jumped by {} ms", by_ns / 1_000_000),
         }
     }
@@ -360,8 +366,8 @@ pub struct Counters {
     pub conflicts: u64,
     /// Jumps of the stamps.
     pub clock_jumps: u64,
-    /// Set-points and releases sent.
+    /// Set-points, releases and resets sent.
     pub requests: u64,
-    /// Leases not passed on.
+    /// Leases and resets not passed on.
     pub declined: u64,
 }

@@ -164,6 +164,7 @@ impl Agent {
             Input::Acknowledged { sequence } => self.acknowledged(now, sequence, effects),
             Input::Refused(refused) => self.refused(now, &refused, effects),
             Input::Setpoint(lease) => self.pass_on(now, lease, effects),
+            Input::Reset(reset) => self.pass_on_reset(now, reset, effects),
             Input::Flush => self.cut(now),
             Input::Spilled(message) => self.restore(now, message),
             Input::SpillSynced => self.spiller.synced(now.monotonic),
@@ -311,6 +312,21 @@ impl Agent {
             Err(declined) => {
                 self.counters.declined += 1;
                 self.log(now, Log::LeaseDeclined(declined), effects);
+            }
+        }
+    }
+
+    fn pass_on_reset(&mut self, now: Now, reset: &published::Reset, effects: &mut Vec<Effect>) {
+        let clock = self.stamper.as_ref().and_then(|stamper| stamper.device_time(now.monotonic));
+        let session = self.link.live().filter(|_| self.cursor.is_some());
+        match self.actuator.reset(now.utc, reset, session, clock) {
+            Ok(request) => {
+                self.counters.requests += 1;
+                self.out.push(request);
+            }
+            Err(declined) => {
+                self.counters.declined += 1;
+                self.log(now, Log::ResetDeclined(declined), effects);
             }
         }
     }

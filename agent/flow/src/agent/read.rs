@@ -45,7 +45,10 @@ impl Agent {
             ToGateway::Gap(gap) => self.take_gap(now, &gap),
             ToGateway::Status(status) => self.take_status(now, status, effects),
             ToGateway::Answer(answer) => {
-                if let Some(answer) = self.actuator.answer(&answer, self.link.live()) {
+                if let Some(fault) = self.actuator.answers_reset(&answer) {
+                    let body = EventBody::ResetAnswered { fault, n: answer.n, outcome: answer.outcome };
+                    effects.push(Effect::Event(EventKind::Reset, Box::new(body)));
+                } else if let Some(answer) = self.actuator.answer(&answer, self.link.live()) {
                     let body = EventBody::Answered { n: answer.n, outcome: answer.outcome };
                     effects.push(Effect::Event(EventKind::Answer, Box::new(body)));
                 }

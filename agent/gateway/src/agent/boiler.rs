@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use thermowell_flow::agent::{self as flow, Effect, Input};
 use thermowell_flow::batch::stamp::byte_at;
-use thermowell_flow::published::{EventBody, Lease};
+use thermowell_flow::published::{EventBody, Lease, Reset, Status};
 use thermowell_flow::spool::spill::Spill;
 use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::nats::{Phase, monitor};
 use crate::publish::{self, Published, Tail};
 use crate::report::Reporter;
+use crate::reset::Seen;
 use crate::serial::{OpenError, Port};
 use crate::session::Session;
 use crate::shutdown::Shutdown;
@@ -51,10 +52,18 @@ enum Happening {
     Synced(Result<(), SpoolError>),
     Phase(Phase),
     Lease(Lease),
+    Reset(Reset),
     Reopen,
     Wake,
     Shutdown,
     GraceIsOver,
+}
+
+/// What others ask of a boiler's task, and what it tells them of its device.
+pub(super) struct Inbox {
+    pub(super) leases: mpsc::Receiver<Lease>,
+    pub(super) resets: mpsc::Receiver<Reset>,
+    pub(super) seen: watch::Sender<Seen>,
 }
 
 pub(super) struct Boiler {
@@ -68,7 +77,7 @@ pub(super) struct Boiler {
     subject: String,
     reporter: Reporter,
     clock: Clock,
-    leases: mpsc::Receiver<Lease>,
+    inbox: Inbox,
     port: Option<Port>,
     pause: Duration,
     failures: u32,
@@ -88,7 +97,7 @@ impl Boiler {
         session: &Arc<Session>,
         reporter: &Reporter,
         clock: &Clock,
-        leases: mpsc::Receiver<Lease>,
+        inbox: Inbox,
     ) -> Self {
         let mut timing = flow::Timing::at_speed(clock.speed(), config.nats.sync_interval, config.spool.spill_after);
         timing.stamp.byte = byte_at(boiler.baud);
@@ -111,7 +120,7 @@ impl Boiler {
             subject: subject::samples(&boiler.id).to_string(),
             reporter: reporter.clone(),
             clock: clock.clone(),
-            leases,
+            inbox,
             port: None,
             pause: Duration::ZERO,
             failures: 0,
@@ -146,6 +155,7 @@ impl Boiler {
                 Happening::Synced(synced) => self.synced(synced),
                 Happening::Phase(phase) => self.phase(phase),
                 Happening::Lease(lease) => self.step(Input::Setpoint(&lease)),
+                Happening::Reset(reset) => self.step(Input::Reset(&reset)),
                 Happening::Reopen => self.open()?,
                 Happening::Wake => self.step(Input::Wake),
                 Happening::Shutdown => {
@@ -163,7 +173,7 @@ impl Boiler {
         ready: &mut watch::Receiver<Phase>,
         buffer: &mut [u8],
     ) -> Happening {
-        let Self { agent, clock, leases, port, pause, publishing, reading_tail, syncing, grace, .. } = self;
+        let Self { agent, clock, inbox, port, pause, publishing, reading_tail, syncing, grace, .. } = self;
         let ending = grace.is_some();
         tokio::select! {
             () = shutdown.requested(), if !ending => Happening::Shutdown,
@@ -181,7 +191,8 @@ impl Boiler {
                 Happening::Synced(synced)
             }
             Ok(()) = ready.changed() => Happening::Phase(*ready.borrow_and_update()),
-            Some(lease) = leases.recv() => Happening::Lease(lease),
+            Some(lease) = inbox.leases.recv() => Happening::Lease(lease),
+            Some(reset) = inbox.resets.recv() => Happening::Reset(reset),
             happening = read_or_reopen(port, *pause, buffer), if !ending => happening,
             () = clock.sleep_until(agent.wake_at()) => Happening::Wake,
         }
@@ -215,13 +226,28 @@ impl Boiler {
                 self.publishing = Some(Box::pin(async { Answer::Published(publish.await) }));
             }
             Effect::Spill(spill) => self.spill(spill),
-            Effect::Status(status) => self.reporter.status(&status),
+            Effect::Status(status) => {
+                self.show_fault(&status);
+                self.reporter.status(&status);
+            }
             Effect::Event(kind, body) => {
+                if let EventBody::ResetAnswered { fault, outcome, .. } = *body {
+                    self.inbox.seen.send_modify(|seen| seen.answered = Some((fault, outcome)));
+                }
                 self.reporter.event(&self.config.id, kind, self.clock.now().utc, *body);
             }
             Effect::Stop { reason } => self.stopped = Some(reason),
             Effect::Log(log) => crate::logs::agent(&self.config.id, &log),
         }
+    }
+
+    /// Tells whoever resets lockouts which one stands. A device that is silent has said nothing new.
+    fn show_fault(&self, status: &Status) {
+        let Some(device) = &status.device else { return };
+        self.inbox.seen.send_if_modified(|seen| {
+            let before = core::mem::replace(&mut seen.fault, device.fault);
+            before != device.fault
+        });
     }
 
     /// Takes up what an earlier run left in the spill file. Without a usable folder the agent works all the same: it

@@ -157,8 +157,9 @@ fn in_words(accepted: &Accepted) -> String {
     format!("{verb}: {}{degrees} for boiler {boiler}{until}, by {by}; id {id}, number {sequence}", action.word())
 }
 
+/// Unix seconds as people read them; none of what is no time.
 #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and jiff refuses what is no time")]
-fn moment(unix_seconds: f64) -> Option<Timestamp> {
+pub(super) fn moment(unix_seconds: f64) -> Option<Timestamp> {
     Timestamp::from_second(unix_seconds.round() as i64).ok()
 }
 

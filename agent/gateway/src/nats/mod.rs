@@ -10,6 +10,7 @@ pub(crate) mod monitor;
 pub(crate) mod probe;
 mod request;
 pub mod rights;
+mod stored;
 mod user;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::config;
 pub use copy::{is_copy, is_stored_copy};
 pub use forbidden::{Forbidden, last_forbidden};
 pub use request::{Doubt, RequestError, Stored, announce, compare_and_set, json, last, publish_if};
+pub use stored::{Kept, last_kept};
 pub use user::User;
 
 use forbidden::Record;

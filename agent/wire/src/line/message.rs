@@ -170,6 +170,33 @@ pub enum FaultKind {
     BootLoop,
 }
 
+impl FaultKind {
+    /// Whether the makers leave its reset to somebody who looks at the boiler first: too hot, two sensors that
+    /// disagree, and a rise that only a boiler without water has.
+    #[must_use]
+    pub fn is_local_only(self) -> bool {
+        match self {
+            Self::Overheat | Self::SensorMismatch | Self::Pump => true,
+            Self::Sensor | Self::Ignition | Self::FlameLoss | Self::LowPressure | Self::BootLoop => false,
+        }
+    }
+
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Overheat => "overheat",
+            Self::Sensor => "sensor",
+            Self::Ignition => "ignition",
+            Self::FlameLoss => "flame_loss",
+            Self::LowPressure => "low_pressure",
+            Self::Pump => "pump",
+            Self::SensorMismatch => "sensor_mismatch",
+            Self::BootLoop => "boot_loop",
+        }
+    }
+}
+
 /// One occurrence of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fault {

@@ -4,7 +4,7 @@ use crate::source::{Finding, Source, Tree};
 
 /// The rooms of `flow` in the direction of the data: each may import what stands to its left. `time` and `published`
 /// (the JSON that others read) are what all stand on. The roles compose the rooms before them.
-const FLOW_ORDER: [&str; 17] = [
+const FLOW_ORDER: [&str; 18] = [
     "time",
     "published",
     "serial",
@@ -22,10 +22,11 @@ const FLOW_ORDER: [&str; 17] = [
     "control",
     "controller",
     "command",
+    "reset",
 ];
 
 /// The rooms of the gateway. They know neither each other nor those who compose them.
-const GATEWAY_ROOMS: [&str; 12] = [
+const GATEWAY_ROOMS: [&str; 13] = [
     "serial",
     "decode",
     "batch",
@@ -38,6 +39,7 @@ const GATEWAY_ROOMS: [&str; 12] = [
     "control",
     "actuate",
     "command",
+    "reset",
 ];
 
 /// Those who compose the rooms of the gateway.

@@ -11,7 +11,7 @@ const LINE_CHARS: usize = 120;
 const VAGUE_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];
 
 /// Modules of the gateway that talk to NATS.
-const NATS_MODULES: [&str; 16] = [
+const NATS_MODULES: [&str; 17] = [
     "boilers",
     "verify",
     "nats",
@@ -25,6 +25,7 @@ const NATS_MODULES: [&str; 16] = [
     "control",
     "actuate",
     "command",
+    "reset",
     "agent",
     "aggregator",
     "controller",

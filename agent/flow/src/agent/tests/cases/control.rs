@@ -1,6 +1,10 @@
 //! Leases and the status.
 
+use thermowell_wire::Occurrence;
+use thermowell_wire::line::{Fault, FaultKind, Refusal};
+
 use super::*;
+use crate::published;
 
 fn lease(based_on: u64, lease_s: u16) -> Lease {
     Lease {
@@ -63,6 +67,66 @@ fn leases_that_must_not_act_are_declined() {
         let written = bench.written();
         assert!(!written.iter().any(|m| matches!(m, ToDevice::Setpoint(_) | ToDevice::Release { .. })), "{lease:?}");
         assert_eq!(bench.agent.counters().declined, 1);
+    }
+}
+
+fn reset(counter: u32) -> published::Reset {
+    published::Reset {
+        boiler: "b1".parse().unwrap(),
+        fault: Occurrence { boot: Boot(1), counter },
+        kind: FaultKind::Ignition,
+        approvals: vec![],
+        instance: String::from("g1"),
+        created_at: 0.0,
+        valid_until: 4e9,
+        version: 1,
+    }
+}
+
+fn locked(next: u64) -> Status {
+    let fault = Fault { boot: Boot(1), counter: 7, kind: FaultKind::Ignition, lockout: true };
+    Status { fault: Some(fault), ..status(next) }
+}
+
+#[test]
+fn a_reset_goes_to_the_device_and_its_answer_is_told() {
+    let mut bench = Bench::running(settings(), 1_000, None);
+    bench.say(&ToGateway::Status(locked(1_005)));
+    bench.effects.clear();
+    bench.tell(Input::Reset(&reset(7)));
+    // The fault is of an earlier boot; what is sent is bound to this one, where the device says which fault stands.
+    let [ToDevice::Reset { boot: BOOT, n, fault: 7 }] = bench.written()[..] else { panic!("{:?}", bench.written()) };
+    let outcome = Outcome::Refused(Refusal::TooMany);
+    for _ in 0..2 {
+        bench.say(&ToGateway::Answer(Answer { boot: BOOT, n, outcome }));
+    }
+    let resets: Vec<_> = bench.events().into_iter().filter(|(kind, _)| *kind == EventKind::Reset).collect();
+    let told = EventBody::ResetAnswered { fault: reset(7).fault, n, outcome };
+    assert_eq!(resets, [(EventKind::Reset, told)], "once, and as the answer to a reset");
+    bench.effects.clear();
+    bench.tell(Input::Setpoint(&lease(1_000, 60)));
+    assert!(matches!(bench.written()[..], [ToDevice::Setpoint(setpoint)] if setpoint.n > n), "one row of numbers");
+}
+
+#[test]
+fn resets_that_must_not_act_are_declined() {
+    let late = published::Reset { valid_until: 1.0, ..reset(7) };
+    let other_boot = published::Reset { fault: Occurrence { boot: Boot(2), counter: 7 }, ..reset(7) };
+    let passing = Status { fault: locked(1_005).fault.map(|fault| Fault { lockout: false, ..fault }), ..locked(1_005) };
+    for (control, status, reset) in [
+        (false, locked(1_005), reset(7)),
+        (true, locked(1_005), late),
+        (true, locked(1_005), other_boot),
+        (true, locked(1_005), reset(8)),
+        (true, passing, reset(7)),
+        (true, status(1_005), reset(7)),
+    ] {
+        let mut bench = Bench::running(Settings { control, ..settings() }, 1_000, None);
+        bench.say(&ToGateway::Status(status));
+        bench.effects.clear();
+        bench.tell(Input::Reset(&reset));
+        assert!(!bench.written().iter().any(|message| matches!(message, ToDevice::Reset { .. })), "{reset:?}");
+        assert_eq!(bench.agent.counters().declined, 1, "{reset:?}");
     }
 }
 

@@ -1,0 +1,474 @@
+//! A desk before a stream that keeps the conditions, with crashes, lost answers and stale reads; and each refusal.
+
+use std::collections::BTreeSet;
+use std::vec;
+
+use proptest::prelude::*;
+use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::line::{BoilerState, FaultKind, Refusal as No};
+use thermowell_wire::{Boot, CentiCelsius};
+
+use super::*;
+use crate::command;
+use crate::published::{DeviceStatus, FreshnessLimits, Link, Status};
+use crate::time::{SECOND_NS, Utc};
+
+const START: Utc = Utc(1_767_754_800 * SECOND_NS);
+const BOOT: Boot = Boot(0x0000_0003_dead_beef);
+const PEOPLE: [&str; 3] = ["anna", "ben", "carla"];
+
+fn fault(counter: u32, kind: FaultKind) -> Fault {
+    Fault { boot: BOOT, counter, kind, lockout: true }
+}
+
+fn name(person: usize) -> OperatorName {
+    PEOPLE[person].parse().unwrap()
+}
+
+/// COMMAND: what was stored, in order, with the second at which it was.
+#[derive(Debug, Default)]
+struct Stream {
+    messages: Vec<(u64, Message)>,
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    Approval { fault: Occurrence, by: OperatorName },
+    Reset(Reset),
+    Command,
+}
+
+impl Stream {
+    fn last(&self) -> u64 {
+        u64::try_from(self.messages.len()).unwrap()
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (u64, u64, &Message)> {
+        (1..).zip(&self.messages).map(|(sequence, (at, message))| (sequence, *at, message))
+    }
+
+    fn found(&self, fault: Occurrence, now_s: u64) -> Found {
+        let newest = |by: OperatorName| {
+            let own =
+                |message: &Message| matches!(message, Message::Approval { fault: f, by: b } if (*f, b) == (fault, &by));
+            let (sequence, at, _) = self.numbered().filter(|(.., message)| own(message)).last()?;
+            let approved = Approved { by: by.clone(), sequence, at: f64::from(u32::try_from(at).unwrap()) };
+            Some(Vote { approved, age: Duration::from_secs(now_s - at) })
+        };
+        let reset = self.numbered().find_map(|(sequence, _, message)| match message {
+            Message::Reset(reset) if reset.fault == fault => Some((sequence, reset.clone())),
+            Message::Reset(_) | Message::Approval { .. } | Message::Command => None,
+        });
+        Found { fault, last: self.last(), votes: (0..PEOPLE.len()).filter_map(|p| newest(name(p))).collect(), reset }
+    }
+
+    /// As the server does it: both conditions, or nothing.
+    fn order(&mut self, reset: &Reset, last: u64, now_s: u64) -> Option<u64> {
+        let is_taken = self.found(reset.fault, now_s).reset.is_some();
+        if last != self.last() || is_taken {
+            return None;
+        }
+        self.messages.push((now_s, Message::Reset(reset.clone())));
+        Some(self.last())
+    }
+}
+
+/// A desk, and what it was told and has done.
+struct Bench {
+    desk: Desk,
+    now_s: u64,
+    stream: Stream,
+    device: Option<Fault>,
+    handed: usize,
+    events: Vec<EventBody>,
+    /// The next answer of the server is lost.
+    deaf: bool,
+    /// Somebody stores something between a read and an order.
+    busy: bool,
+    /// The next read does not see the reset, as one from a copy that lags behind.
+    blind: bool,
+}
+
+fn settings(instance: &str, approvals: u8) -> Settings {
+    Settings {
+        boiler: "b1".parse().unwrap(),
+        instance: instance.into(),
+        approvals,
+        valid: Duration::from_secs(60),
+        again: Duration::from_secs(5),
+    }
+}
+
+impl Bench {
+    fn new(approvals: u8) -> Self {
+        Self {
+            desk: Desk::new(settings("g1", approvals)),
+            now_s: 10,
+            stream: Stream::default(),
+            device: None,
+            handed: 0,
+            events: vec![],
+            deaf: false,
+            busy: false,
+            blind: false,
+        }
+    }
+
+    fn now(&self) -> Now {
+        let ns = self.now_s * 1_000_000_000;
+        let utc = Utc(START.0 + i64::try_from(ns).unwrap());
+        Now { monotonic: Monotonic(ns), utc, clock: ClockQuality::Synced }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        let mut steps = 0;
+        while let Some(input) = inputs.pop() {
+            steps += 1;
+            assert!(steps < 20, "it asks and asks");
+            let mut effects = vec![];
+            self.desk.step(self.now(), input, &mut effects);
+            for effect in effects {
+                inputs.extend(self.carry_out(effect));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Read(fault) => {
+                let found = self.stream.found(fault, self.now_s);
+                let reset = found.reset.filter(|_| !core::mem::take(&mut self.blind));
+                Some(Input::Found(Box::new(Found { reset, ..found })))
+            }
+            Effect::Order { reset, last } => {
+                if core::mem::take(&mut self.busy) {
+                    self.stream.messages.push((self.now_s, Message::Command));
+                }
+                let stored = self.stream.order(&reset, last, self.now_s);
+                match stored {
+                    _ if core::mem::take(&mut self.deaf) => Some(Input::Unanswered),
+                    Some(sequence) => Some(Input::Stored(sequence)),
+                    None => Some(Input::Overtaken),
+                }
+            }
+            Effect::Hand(reset) => {
+                assert!(self.now().utc.unix_seconds() < reset.valid_until, "a late order is never handed over");
+                self.handed += 1;
+                None
+            }
+            Effect::Event(body) => {
+                self.events.push(*body);
+                None
+            }
+        }
+    }
+
+    fn lock(&mut self, fault: Option<Fault>) {
+        self.device = fault;
+        self.tell(Input::Device { fault, answered: None });
+    }
+
+    fn answer(&mut self, outcome: Outcome) {
+        let answered = self.device.map(|fault| (fault.into(), outcome));
+        self.tell(Input::Device { fault: self.device, answered });
+    }
+
+    fn approve(&mut self, person: usize) {
+        let Some(fault) = self.device else { return };
+        self.stream.messages.push((self.now_s, Message::Approval { fault: fault.into(), by: name(person) }));
+        self.tell(Input::Changed);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now_s += 1;
+            if self.desk.wake_at().is_some_and(|at| at <= self.now().monotonic) {
+                self.tell(Input::Wake);
+            }
+        }
+    }
+
+    fn crash(&mut self, approvals: u8) {
+        self.desk = Desk::new(settings("g1", approvals));
+        self.tell(Input::Device { fault: self.device, answered: None });
+    }
+
+    fn resets(&self) -> Vec<(u64, &Reset)> {
+        let reset = |(sequence, _, message): (u64, u64, _)| match message {
+            &Message::Reset(ref reset) => Some((sequence, reset)),
+            Message::Approval { .. } | Message::Command => None,
+        };
+        self.stream.numbered().filter_map(reset).collect()
+    }
+}
+
+#[test]
+fn two_people_then_one_reset_third_in_order() {
+    let mut bench = Bench::new(2);
+    bench.lock(Some(fault(7, FaultKind::Ignition)));
+    bench.approve(0);
+    bench.approve(0);
+    assert!(bench.resets().is_empty(), "the same person twice is one person");
+    bench.approve(2);
+    let [(sequence, reset)] = bench.resets()[..] else { panic!("{:?}", bench.stream) };
+    let by: Vec<_> = reset.approvals.iter().map(|vote| (vote.by.as_str(), vote.sequence)).collect();
+    assert_eq!((sequence, by), (4, vec![("anna", 2), ("carla", 3)]));
+    assert_eq!(bench.handed, 1);
+    assert!(matches!(bench.events[..], [EventBody::ResetOrdered { sequence: 4, .. }]), "{:?}", bench.events);
+
+    bench.answer(Outcome::Accepted { flow: CentiCelsius(0), lease_s: 0 });
+    bench.approve(1);
+    bench.pass(600);
+    assert_eq!((bench.handed, bench.resets().len(), bench.events.len()), (1, 1, 1), "once");
+    bench.lock(Some(fault(8, FaultKind::Ignition)));
+    assert_eq!(bench.resets().len(), 1, "the next fault needs approvals of its own");
+}
+
+#[test]
+fn an_owner_who_is_alone_may_be_enough() {
+    let mut bench = Bench::new(1);
+    bench.lock(Some(fault(7, FaultKind::FlameLoss)));
+    bench.approve(1);
+    assert_eq!((bench.resets().len(), bench.handed), (1, 1));
+}
+
+#[test]
+fn an_approval_counts_for_a_quarter_of_an_hour() {
+    let mut bench = Bench::new(2);
+    bench.lock(Some(fault(7, FaultKind::Ignition)));
+    bench.approve(0);
+    bench.pass(15 * 60 + 1);
+    bench.approve(1);
+    assert!(bench.resets().is_empty());
+    bench.pass(10 * 60);
+    bench.approve(0);
+    assert_eq!(bench.resets().len(), 1);
+}
+
+#[test]
+fn what_must_be_looked_at_is_never_reset_from_afar() {
+    for kind in [FaultKind::Overheat, FaultKind::SensorMismatch, FaultKind::Pump] {
+        let mut bench = Bench::new(2);
+        bench.lock(Some(fault(7, kind)));
+        (0..3).for_each(|person| bench.approve(person));
+        assert!(bench.resets().is_empty(), "{kind:?}");
+    }
+    let mut bench = Bench::new(2);
+    bench.lock(Some(Fault { lockout: false, ..fault(7, FaultKind::LowPressure) }));
+    (0..3).for_each(|person| bench.approve(person));
+    assert!(bench.resets().is_empty(), "it passes by itself");
+}
+
+#[test]
+fn an_order_is_handed_over_until_it_is_answered_or_its_end() {
+    let ordered = || {
+        let mut bench = Bench::new(2);
+        bench.lock(Some(fault(7, FaultKind::Ignition)));
+        bench.approve(0);
+        bench.approve(1);
+        bench
+    };
+    let mut answered = ordered();
+    answered.pass(7);
+    answered.answer(Outcome::Refused(No::TooMany));
+    answered.pass(100);
+    assert_eq!((answered.handed, answered.events.len()), (2, 1));
+    let mut silent = ordered();
+    silent.pass(200);
+    assert_eq!(silent.handed, 12);
+    assert!(matches!(silent.events[..], [_, EventBody::ResetDropped { .. }]), "{:?}", silent.events);
+    let mut gone = ordered();
+    gone.lock(None);
+    gone.pass(200);
+    assert_eq!((gone.handed, gone.events.len()), (1, 1), "somebody was at the boiler, or the answer was lost");
+}
+
+#[test]
+fn after_a_crash_the_order_is_found_and_not_made_again() {
+    let mut bench = Bench::new(2);
+    bench.lock(Some(fault(7, FaultKind::Ignition)));
+    bench.approve(0);
+    bench.approve(1);
+    bench.crash(2);
+    assert_eq!((bench.resets().len(), bench.handed), (1, 2));
+    bench.pass(61);
+    let (handed, events) = (bench.handed, bench.events.len());
+    bench.crash(2);
+    bench.pass(100);
+    assert_eq!((bench.resets().len(), bench.handed, bench.events.len()), (1, handed, events), "history");
+}
+
+#[test]
+fn a_lost_answer_and_a_faster_neighbour_cost_no_second_reset() {
+    for (deaf, busy) in [(true, false), (false, true), (true, true)] {
+        let mut bench = Bench::new(2);
+        bench.lock(Some(fault(7, FaultKind::Ignition)));
+        bench.approve(0);
+        (bench.deaf, bench.busy) = (deaf, busy);
+        bench.approve(1);
+        bench.pass(10);
+        assert_eq!(bench.resets().len(), 1, "deaf {deaf}, busy {busy}");
+        assert!(bench.handed > 0);
+        assert!(matches!(bench.events[..], [EventBody::ResetOrdered { .. }]), "{:?}", bench.events);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Approve(usize),
+    Pass(u64),
+    Crash,
+    Deaf,
+    Busy,
+    Blind,
+    Lock(u32),
+    Answer,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..PEOPLE.len()).prop_map(Step::Approve),
+        2 => prop_oneof![1_u64..30, 800_u64..1_000].prop_map(Step::Pass),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Deaf),
+        1 => Just(Step::Busy),
+        1 => Just(Step::Blind),
+        1 => (1_u32..4).prop_map(Step::Lock),
+        1 => Just(Step::Answer),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+proptest! {
+    /// Whatever happens: one reset for each fault, behind the fresh approvals of enough different people.
+    #[test]
+    fn one_reset_for_each_fault_behind_its_approvals(steps in steps(), approvals in 1_u8..=3) {
+        let mut bench = Bench::new(approvals);
+        for step in steps {
+            match step {
+                Step::Approve(person) => bench.approve(person),
+                Step::Pass(seconds) => bench.pass(seconds),
+                Step::Crash => bench.crash(approvals),
+                Step::Deaf => bench.deaf = true,
+                Step::Busy => bench.busy = true,
+                Step::Blind => bench.blind = true,
+                Step::Lock(counter) => bench.lock(Some(fault(counter, FaultKind::Ignition))),
+                Step::Answer => bench.answer(Outcome::Accepted { flow: CentiCelsius(0), lease_s: 0 }),
+            }
+        }
+        let faults: BTreeSet<Occurrence> = bench.resets().iter().map(|(_, reset)| reset.fault).collect();
+        prop_assert_eq!(faults.len(), bench.resets().len(), "never twice");
+        for (sequence, reset) in bench.resets() {
+            let (ordered_at, _) = bench.stream.messages[usize::try_from(sequence - 1).unwrap()];
+            let mut people = BTreeSet::new();
+            for vote in &reset.approvals {
+                let (at, message) = &bench.stream.messages[usize::try_from(vote.sequence - 1).unwrap()];
+                let own = (reset.fault, &vote.by);
+                let is_it = matches!(message, Message::Approval { fault, by } if (*fault, by) == own);
+                prop_assert!(is_it && vote.sequence < sequence && ordered_at - at <= 900);
+                people.insert(&vote.by);
+            }
+            prop_assert!(people.len() >= usize::from(approvals));
+        }
+        // The other way round: where enough stood by at the end and nobody was in the way, there is one.
+        bench.pass(10);
+        if let Some(device) = bench.device {
+            let found = bench.stream.found(device.into(), bench.now_s);
+            let stand = found.votes.iter().filter(|vote| vote.age <= Duration::from_secs(880)).count();
+            prop_assert!(stand < usize::from(approvals) || found.reset.is_some());
+        }
+    }
+}
+
+fn status(fault: Option<Fault>) -> Status {
+    let device = DeviceStatus {
+        boot: BOOT,
+        serial_number: "TW-1".into(),
+        firmware: "1".into(),
+        state: BoilerState::Lockout,
+        flame: false,
+        pump: false,
+        hot_water: false,
+        modulation: 0,
+        return_temperature: None,
+        room: None,
+        outdoor: None,
+        pressure_mbar: 1_500,
+        own_flow: 45.0,
+        setpoint: None,
+        fault,
+        burner_starts: 0,
+    };
+    Status {
+        boiler: "b1".parse().unwrap(),
+        created_at: START.unix_seconds(),
+        link: Link::Up,
+        device: Some(device),
+        newest: None,
+        backlog: 0,
+        simulated: false,
+        version: 1,
+    }
+}
+
+#[test]
+fn an_approval_that_cannot_count_is_refused_with_what_can() {
+    let locked = status(Some(fault(7, FaultKind::Ignition)));
+    let people: Vec<OperatorName> = (0..3).map(name).collect();
+    let boiler: BoilerId = "b1".parse().unwrap();
+    let anna = Approved { by: name(0), sequence: 1, at: 0.0 };
+    let votes = [Vote { approved: anna, age: Duration::from_secs(130) }];
+    let reset = Bench::new(1).stream_with_reset();
+    let on = Approving {
+        boiler: &boiler,
+        fault: fault(7, FaultKind::Ignition).into(),
+        by: &people[1],
+        operators: &people,
+        control: true,
+        status: Some(&locked),
+        freshness: FreshnessLimits::at_speed(1),
+        votes: &votes,
+        reset: None,
+    };
+    let approval = approve(START, &on).unwrap();
+    assert_eq!((approval.kind, approval.by.as_str()), (FaultKind::Ignition, "ben"));
+    let refused = |on: &Approving<'_>| approve(START, on).unwrap_err().to_string();
+    let twice = "anna approved 3 min ago; it counts for 15 min, and somebody else must approve too: ben, carla";
+    assert_eq!(refused(&Approving { by: &people[0], ..on.clone() }), twice);
+    let old = [Vote { age: Duration::from_secs(901), ..votes[0].clone() }];
+    assert!(approve(START, &Approving { by: &people[0], votes: &old, ..on.clone() }).is_ok(), "it has expired");
+    let ordered = "the reset of fault 00000003deadbeef-7 was ordered already, and there is one for each fault; \
+                   look at its events";
+    assert_eq!(refused(&Approving { reset: Some(&reset), ..on.clone() }), ordered);
+    let other = Approving { fault: fault(8, FaultKind::Ignition).into(), ..on.clone() };
+    let reason = "boiler b1 has no fault 00000003deadbeef-8; 00000003deadbeef-7 (ignition) stands";
+    assert_eq!(refused(&other), reason);
+    for (fault, reason) in [
+        (None, "boiler b1 has no fault 00000003deadbeef-7; none stands"),
+        (
+            Some(fault(7, FaultKind::Overheat)),
+            "fault 00000003deadbeef-7 (overheat) is reset at the boiler alone, by somebody who has looked at it",
+        ),
+        (
+            Some(Fault { lockout: false, ..fault(7, FaultKind::LowPressure) }),
+            "fault 00000003deadbeef-7 (low_pressure) passes by itself; only a lockout is reset",
+        ),
+    ] {
+        assert_eq!(refused(&Approving { status: Some(&status(fault)), ..on.clone() }), reason);
+    }
+    assert!(refused(&Approving { control: false, ..on.clone() }).starts_with("control is off"));
+    let old = Status { created_at: START.unix_seconds() - 9.0, ..locked.clone() };
+    let stale = refused(&Approving { status: Some(&old), ..on.clone() });
+    assert_eq!(stale, "the status is 9 s old; at most 5 s are allowed");
+    let nothing = Refusal::Rule(command::Refusal::Nothing { boiler: boiler.clone(), what: "status", by: "the agent" });
+    assert_eq!(approve(START, &Approving { status: None, ..on.clone() }), Err(nothing));
+}
+
+impl Bench {
+    fn stream_with_reset(mut self) -> Reset {
+        self.lock(Some(fault(7, FaultKind::Ignition)));
+        self.approve(0);
+        self.resets()[0].1.clone()
+    }
+}

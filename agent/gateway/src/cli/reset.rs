@@ -1,0 +1,128 @@
+//! `thermowell reset`: how the reset of a lockout stands, and who approves of it.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use thermowell_flow::published::Approval;
+use thermowell_wire::{BoilerId, Occurrence, OperatorName};
+
+use super::ask::moment;
+use super::{Exit, Source, command, complain, print};
+use crate::reset::{self, Answer, Report};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  thermowell reset status --boiler b1
+  thermowell reset approve --boiler b1 --fault 00000003deadbeef-7 --by anna
+
+A lockout is reset when enough different people have approved within 15 minutes ([reset] approvals). The agent then
+orders it once and hands it to the boiler, which decides: it allows five resets in 15 minutes. An overheated boiler, one
+whose sensors disagree and one without water are reset at the boiler alone.
+
+Exit codes: 0 done, 1 refused or no answer, 2 wrong command line, 78 the configuration is wrong";
+
+/// What is asked.
+#[derive(Debug, Subcommand)]
+pub(super) enum Asked {
+    /// Which fault stands, who has approved, who could
+    Status {
+        #[command(flatten)]
+        at: Place,
+    },
+    /// Approve of the reset of one fault
+    Approve {
+        /// The fault, as `status` names it
+        #[arg(long, value_name = "FAULT")]
+        fault: Occurrence,
+        /// Who approves: an [[operator]] of the configuration
+        #[arg(long, value_name = "NAME")]
+        by: OperatorName,
+        #[command(flatten)]
+        at: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The boiler
+    #[arg(long, value_name = "ID")]
+    boiler: BoilerId,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Asks, and prints the answer.
+pub(super) fn run(asked: &Asked) -> Exit {
+    match asked {
+        Asked::Status { at } => {
+            let report = command(&at.source, async |config| reset::status(config, &at.boiler).await);
+            report.map_or_else(|exit| exit, |report| print(&if at.json { in_json(&report) } else { in_words(&report) }))
+        }
+        Asked::Approve { fault, by, at } => {
+            let answer = command(&at.source, async |config| reset::approve(config, &at.boiler, *fault, by).await);
+            answer.map_or_else(|exit| exit, |answer| say(&answer, at.json))
+        }
+    }
+}
+
+fn say(answer: &Answer, json: bool) -> Exit {
+    match answer {
+        Answer::Approved { approval, sequence, stand, needed } => {
+            let text = if json {
+                let is_enough = *stand >= usize::from(*needed);
+                json!({
+                    "approved": true, "approval": approval, "sequence": sequence, "stand": stand, "needed": needed,
+                    "enough": is_enough,
+                })
+                .to_string()
+            } else {
+                let Approval { boiler, fault, kind, by, .. } = approval;
+                let then = if *stand >= usize::from(*needed) { ": the agent orders the reset now" } else { "" };
+                let kind = kind.word();
+                format!("approved: fault {fault} ({kind}) of boiler {boiler}, by {by}; {stand} of {needed}{then}")
+            };
+            print(&format!("{text}\n"))
+        }
+        Answer::Refused(refusal) if json => {
+            let said = print(&format!("{}\n", json!({"approved": false, "reason": refusal.to_string()})));
+            if said == Exit::Success { Exit::Failure } else { said }
+        }
+        Answer::Refused(refusal) => {
+            complain(&format!("refused: {refusal}"));
+            Exit::Failure
+        }
+    }
+}
+
+fn in_json(report: &Report) -> String {
+    format!("{}\n", json!(report))
+}
+
+fn in_words(report: &Report) -> String {
+    let Report { boiler, fault, occurrence, remote, approvals, needed, missing, reset } = report;
+    let (Some(fault), Some(occurrence)) = (fault, occurrence) else {
+        return format!("boiler {boiler} reports no fault\n");
+    };
+    let what = match (fault.lockout, *remote) {
+        (false, _) => "it passes by itself",
+        (true, true) => "a lockout, which can be reset from here",
+        (true, false) => "a lockout, which is reset at the boiler alone",
+    };
+    let mut text = format!("boiler {boiler} reports fault {occurrence} ({}): {what}\n", fault.kind.word());
+    for approved in approvals {
+        let at = moment(approved.at).map(|at| at.to_string()).unwrap_or_default();
+        let _always_fits = writeln!(text, "approved by {} at {at}, number {}", approved.by, approved.sequence);
+    }
+    let others = missing.iter().map(OperatorName::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(reset) = reset {
+        let at = moment(reset.created_at).map(|at| at.to_string()).unwrap_or_default();
+        let _always_fits = writeln!(text, "ordered by gateway {} at {at}; there is no second one", reset.instance);
+    } else if *remote {
+        let _always_fits = writeln!(text, "{} of {needed} approvals; others who could: {others}", approvals.len());
+    }
+    text
+}

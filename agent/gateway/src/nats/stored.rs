@@ -1,0 +1,63 @@
+//! A message of ours as it stands in a stream, understood.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::message::StreamMessage;
+use serde::de::DeserializeOwned;
+use thermowell_flow::time::Utc;
+
+use super::{RequestError, last};
+use crate::clock;
+
+/// A message of ours as it stands in a stream.
+#[derive(Clone, Debug)]
+pub struct Kept<T> {
+    /// Its sequence there.
+    pub sequence: u64,
+    /// When the server took it, by its calendar: a real one, whatever the speed.
+    pub at: Utc,
+    /// What it says.
+    pub value: T,
+}
+
+impl<T: DeserializeOwned> Kept<T> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// It is nothing that this program knows.
+    pub fn read(message: &StreamMessage) -> Result<Self, RequestError> {
+        let sequence = message.sequence;
+        let value = serde_json::from_slice(&message.payload).map_err(|error| {
+            RequestError::new(format!("understand message {sequence} of {}", message.subject), error)
+        })?;
+        let at = Utc(i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX));
+        Ok(Self { sequence, at, value })
+    }
+}
+
+impl<T> Kept<T> {
+    /// How old it is. A calendar that went back makes nothing young.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_nanos(clock::realtime_ns().saturating_sub(self.at.0).unsigned_abs())
+    }
+
+    /// Sequence and value.
+    #[must_use]
+    pub fn numbered(&self) -> (u64, &T) {
+        (self.sequence, &self.value)
+    }
+}
+
+/// The last message of `subject` in `stream`, understood, if there is one.
+///
+/// # Errors
+/// The server does not say, or it is nothing that this program knows.
+pub async fn last_kept<T: DeserializeOwned>(
+    context: &Context,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<Kept<T>>, RequestError> {
+    last(context, stream, subject).await?.as_ref().map(Kept::read).transpose()
+}

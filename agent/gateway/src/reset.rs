@@ -1,0 +1,219 @@
+//! Resets of lockouts: what people approve of, and what the agent orders and hands to its device.
+//!
+//! The agent remembers nothing across a restart: what stands in COMMAND about the fault that the device reports is read
+//! again whenever something is stored there, the server is back, or another fault stands. A consumer only says *that*
+//! something was stored; what was, is read.
+
+mod people;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::message::PublishMessage;
+use futures_util::StreamExt as _;
+use thermowell_flow::published::{Approval, Approved, Reset};
+use thermowell_flow::reset::{Desk, Effect, Found, Input, Settings, Vote};
+use thermowell_wire::line::{Fault, Outcome};
+use thermowell_wire::subject::{self, EventKind, stream};
+use thermowell_wire::{BoilerId, Occurrence, OperatorName};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::nats::{self, Doubt, Kept, Phase, RequestError};
+use crate::report::Reporter;
+
+pub use people::{Answer, Report, ResetError, approve, status};
+
+/// The pause before a consumer is made anew.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long an order may be handed over: as long as a lease.
+const VALID: Duration = Duration::from_secs(60);
+/// Between two tries to hand it over, or to ask the server.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What the device reports about faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The newest fault that stands.
+    pub fault: Option<Fault>,
+    /// What it answered last to a reset, and of which fault.
+    pub answered: Option<(Occurrence, Outcome)>,
+}
+
+/// What a boiler's resets are made of, on the agent's side.
+#[derive(Debug)]
+pub struct Station {
+    /// What the device reports.
+    pub seen: watch::Receiver<Seen>,
+    /// Something was stored about this boiler.
+    pub changed: Arc<Notify>,
+    /// To the device.
+    pub orders: mpsc::Sender<Reset>,
+}
+
+/// Tells each boiler's resets when something of theirs was stored, session after session. Ends with the process.
+pub async fn follow(context: Context, mut ready: watch::Receiver<Phase>, boilers: HashMap<BoilerId, Arc<Notify>>) {
+    loop {
+        if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            outcome = follow_one(&context, &boilers) => {
+                let error = outcome.err().unwrap_or_else(|| "the server ended the consumer".into());
+                tracing::warn!(error = crate::logs::chain(error.as_ref()), "reading approvals, trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            _ = ready.changed() => {}
+        }
+    }
+}
+
+async fn follow_one(context: &Context, boilers: &HashMap<BoilerId, Arc<Notify>>) -> Result<(), async_nats::Error> {
+    let subjects = |boiler| [subject::all_approvals(boiler).to_string(), subject::resets(boiler).to_string()];
+    let config = ConsumerConfig {
+        deliver_policy: DeliverPolicy::New,
+        ack_policy: AckPolicy::None,
+        memory_storage: true,
+        inactive_threshold: Duration::from_secs(30),
+        filter_subjects: boilers.keys().flat_map(subjects).collect(),
+        ..ConsumerConfig::default()
+    };
+    let consumer = context.create_consumer_on_stream(config, stream::COMMAND).await?;
+    // What was stored before the consumer was there is nobody's news.
+    boilers.values().for_each(|changed| changed.notify_one());
+    let mut messages =
+        consumer.stream().heartbeat(Duration::from_secs(1)).expires(Duration::from_secs(10)).messages().await?;
+    while let Some(message) = messages.next().await {
+        if let Some(changed) = subject::boiler_of(&message?.subject).and_then(|boiler| boilers.get(&boiler)) {
+            changed.notify_one();
+        }
+    }
+    Ok(())
+}
+
+/// Orders one boiler's resets and hands them over. Ends with the process.
+pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, reporter: Reporter, mut station: Station) {
+    let clock = Clock::new(&config.clock);
+    let mut desk = Desk::new(Settings {
+        boiler: boiler.clone(),
+        instance: config.gateway.clone(),
+        approvals: config.reset.approvals,
+        valid: clock.transport(VALID),
+        again: clock.transport(AGAIN),
+    });
+    let hands = Hands { boiler, operators: config.operators.clone(), context, reporter, orders: station.orders };
+    loop {
+        let mut inputs = Vec::from([tokio::select! {
+            changed = station.seen.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let Seen { fault, answered } = *station.seen.borrow_and_update();
+                Input::Device { fault, answered }
+            }
+            () = station.changed.notified() => Input::Changed,
+            () = clock.sleep_until(desk.wake_at()) => Input::Wake,
+        }]);
+        while let Some(input) = inputs.pop() {
+            let mut effects = Vec::new();
+            desk.step(clock.now(), input, &mut effects);
+            for effect in effects {
+                inputs.extend(hands.carry_out(effect, &clock).await);
+            }
+        }
+    }
+}
+
+struct Hands {
+    boiler: BoilerId,
+    operators: Vec<OperatorName>,
+    context: Context,
+    reporter: Reporter,
+    orders: mpsc::Sender<Reset>,
+}
+
+impl Hands {
+    /// Does it; what comes of it is the next input.
+    async fn carry_out(&self, effect: Effect, clock: &Clock) -> Option<Input> {
+        match effect {
+            Effect::Read(fault) => Some(self.read(fault).await),
+            Effect::Order { reset, last } => Some(self.order(&reset, last).await),
+            Effect::Hand(reset) => {
+                // A full channel means that the boiler is busy; it is handed over again in a moment.
+                drop(self.orders.try_send(*reset));
+                None
+            }
+            Effect::Event(body) => {
+                self.reporter.event(&self.boiler, EventKind::Reset, clock.now().utc, *body);
+                None
+            }
+        }
+    }
+
+    async fn read(&self, fault: Occurrence) -> Input {
+        match read(&self.context, &self.boiler, fault, &self.operators).await {
+            Ok(found) => Input::Found(Box::new(found)),
+            Err(error) => {
+                tracing::debug!(boiler = %self.boiler, error = crate::logs::chain(&error), "approvals not read");
+                Input::Unanswered
+            }
+        }
+    }
+
+    /// Two conditions, each checked by the server: nothing stands on the reset's subject, so that it happens once; and
+    /// nothing was stored since its approvals were read, so that it stands behind them, also where the server has lost
+    /// its last seconds meanwhile.
+    async fn order(&self, reset: &Reset, last: u64) -> Input {
+        let subject = subject::reset(&self.boiler, reset.fault);
+        let message = PublishMessage::build().expected_last_subject_sequence(0).expected_last_sequence(last);
+        match nats::publish_if(&self.context, &subject, message, reset).await {
+            Ok(stored) => Input::Stored(stored.sequence),
+            Err(Doubt::Conflict) => Input::Overtaken,
+            Err(Doubt::Unknown(error)) => {
+                tracing::debug!(boiler = %self.boiler, error = crate::logs::chain(&error), "order without an answer");
+                Input::Unanswered
+            }
+        }
+    }
+}
+
+/// What stands in COMMAND about one fault. Only configured operators are looked at.
+///
+/// # Errors
+/// The server does not say.
+async fn read(
+    context: &Context,
+    boiler: &BoilerId,
+    fault: Occurrence,
+    operators: &[OperatorName],
+) -> Result<Found, RequestError> {
+    let failed = |error: async_nats::Error| RequestError::new(format!("read stream {}", stream::COMMAND), error);
+    // Before all else: what is ordered on this is refused when anything was stored since.
+    let commands = context.get_stream(stream::COMMAND).await.map_err(|error| failed(error.into()))?;
+    let last = commands.cached_info().state.last_sequence;
+    let reset = nats::last_kept::<Reset>(context, stream::COMMAND, &subject::reset(boiler, fault)).await?;
+    let mut votes = Vec::new();
+    for operator in operators {
+        let subject = subject::approval(boiler, fault, operator);
+        let Some(message) = nats::last(context, stream::COMMAND, &subject).await? else { continue };
+        if nats::is_stored_copy(&message) {
+            tracing::warn!(%boiler, %operator, "an approval that nobody gave was ignored");
+            continue;
+        }
+        match Kept::<Approval>::read(&message) {
+            Ok(kept) => {
+                let (by, sequence, at) = (operator.clone(), kept.sequence, kept.at.unix_seconds());
+                votes.push(Vote { approved: Approved { by, sequence, at }, age: kept.age() });
+            }
+            Err(error) => {
+                tracing::warn!(%boiler, %operator, error = crate::logs::chain(&error), "an approval that is none");
+            }
+        }
+    }
+    Ok(Found { fault, last, votes, reset: reset.map(|kept| (kept.sequence, kept.value)) })
+}
