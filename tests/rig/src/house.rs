@@ -98,10 +98,12 @@ impl House {
     /// It does not start.
     #[must_use]
     pub fn start(multi_call: &str, arguments: &[&str]) -> Self {
-        Self::start_in(&std::env::temp_dir(), multi_call, arguments, |_| ())
+        let folder = tempfile::Builder::new().prefix("thermowell-test-").tempdir().expect("a temporary folder");
+        Self::start_at(folder, multi_call, arguments, |_| ())
     }
 
-    /// The same in a folder of its own below `parent`, which `furnish` sees before anything starts in it.
+    /// The same in a folder of its own below `parent`, which `furnish` sees before anything starts in it, and which
+    /// stays when all is over.
     ///
     /// # Panics
     /// It does not start.
@@ -112,8 +114,17 @@ impl House {
         arguments: &[&str],
         furnish: impl FnOnce(&Path),
     ) -> Self {
+        let folder = tempfile::Builder::new().prefix("house-").disable_cleanup(true).tempdir_in(parent);
+        Self::start_at(folder.expect("a folder"), multi_call, arguments, furnish)
+    }
+
+    fn start_at(
+        folder: TempDir,
+        multi_call: impl Into<PathBuf>,
+        arguments: &[&str],
+        furnish: impl FnOnce(&Path),
+    ) -> Self {
         let mut options = Options::try_parse_from(["demo"].iter().chain(arguments)).unwrap_or_else(|e| panic!("{e}"));
-        let folder = tempfile::Builder::new().prefix("thermowell-test-").tempdir_in(parent).expect("a folder");
         setup::prepare(folder.path()).expect("an empty folder");
         furnish(folder.path());
         if options.scenario.is_none() {

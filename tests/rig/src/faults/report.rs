@@ -22,8 +22,8 @@ pub(super) struct Predicted {
 pub(super) enum Lost {
     /// Nothing.
     Nothing,
-    /// Exactly what the rings had overwritten when the gateway asked for it, by the simulator's account; and more than
-    /// nothing.
+    /// What the rings had overwritten when the gateway asked for it, by the simulator's account; and more than nothing.
+    /// Exactly so where the agent lives; one that starts may be in time for what is overwritten while it starts.
     Overwritten,
     /// At most so many slots for each fault: what a device had sampled and not yet said when it was switched off.
     Unsaid {
@@ -107,7 +107,7 @@ pub(super) fn judge(predicted: &Predicted, measured: &Measured) -> Verdict {
     must(unnamed == 0, format!("{unnamed} lost slots are not named"));
     must(twice == 0, format!("{twice} slots are there twice"));
     must(back == 0, format!("{back} messages are out of order"));
-    must(predicted.lost != Lost::Overwritten || to > 0, "the rings had overwritten nothing".to_owned());
+    must(predicted.lost != Lost::Overwritten || from > 0, "the rings had overwritten nothing".to_owned());
     let limit_ms = predicted.within_s * 1_000;
     let recovered = recovery_ms.is_some_and(|ms| ms <= limit_ms);
     must(recovered, format!("recovery took {}, predicted was at most {} s", seconds(recovery_ms), predicted.within_s));

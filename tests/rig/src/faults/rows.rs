@@ -10,6 +10,9 @@ mod signals;
 use super::report::{Lost, Predicted};
 use super::stage::{Setting, Skipped, Stage};
 
+/// A ring for a row that must lose something in seconds: 5 s.
+const SHORT_RING: [&str; 2] = ["--sim-arg=--ring", "--sim-arg=500"];
+
 /// Plays a row: starts a system, does what it does, and hands it over to be judged.
 type Play = Box<dyn Fn(&Setting) -> Result<Stage, Skipped>>;
 

@@ -4,7 +4,7 @@
 //! are opened. That SAMPLES reaches a slot is looked at while a row plays: that is how recovery is measured.
 
 use std::fs;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rustix::process::Signal;
 use thermowell_flow::published::State;
+use thermowell_wire::Boot;
 use thermowell_wire::subject::{self, stream};
 
 use super::report::{Lost, Measured, Predicted};
@@ -58,6 +59,8 @@ pub(super) struct Stage {
     pub(super) averaged: bool,
     chance: ChaCha8Rng,
     injected: u64,
+    /// Where rings began when somebody had not yet asked, see [`Stage::about_to_ask`].
+    begun: Vec<(Boot, u64)>,
     recovery: Option<Duration>,
     findings: Vec<String>,
 }
@@ -76,12 +79,20 @@ impl Stage {
         let mut house = House::start_in(&setting.folder, &setting.program, &words, furnish);
         house.catch_up(SOON);
         let chance = ChaCha8Rng::seed_from_u64(setting.seed);
-        Self { house, averaged: true, chance, injected: 0, recovery: None, findings: Vec::new() }
+        Self { house, averaged: true, chance, injected: 0, begun: Vec::new(), recovery: None, findings: Vec::new() }
     }
 
     /// Counts a fault.
     pub(super) fn injected(&mut self, times: u64) {
         self.injected += times;
+    }
+
+    /// An agent is about to start and ask the devices: what their rings have overwritten by now is lost for sure.
+    pub(super) fn about_to_ask(&mut self) {
+        for boiler in self.house.boilers() {
+            let place = self.house.place(&boiler).expect("the boiler runs");
+            self.begun.push((place.boot, place.oldest));
+        }
     }
 
     /// Writes down what was not predicted.
@@ -191,10 +202,19 @@ impl Stage {
             Lost::Overwritten => {
                 let account = Account::open(&self.house.plan.account()).expect("the simulator writes it");
                 let boots = account.boilers.iter().flat_map(|boiler| &boiler.boots);
-                let slots = boots.flat_map(|boot| &boot.ring_gaps).map(|gap| gap.end - gap.start).sum();
-                slots..=slots
+                let gaps = boots.flat_map(|boot| boot.ring_gaps.iter().map(|gap| (boot.boot, gap)));
+                let both = gaps.map(|(boot, gap)| (self.sure_end(boot, gap) - gap.start, gap.end - gap.start));
+                let (sure, most) = both.fold((0, 0), |(sure, most), (least, all)| (sure + least, most + all));
+                sure..=most
             }
         }
+    }
+
+    /// Up to where a gap that the device told is lost for sure. An agent that starts reads on from the oldest slot
+    /// before it knows where the stream ends: what it has by then it need not ask for any more.
+    fn sure_end(&self, boot: Boot, gap: &Range<u64>) -> u64 {
+        let begun = self.begun.iter().find(|(of, begun)| *of == boot && (gap.start..=gap.end).contains(begun));
+        begun.map_or(gap.end, |(_, begun)| *begun)
     }
 }
 

@@ -22,6 +22,8 @@ const FULL: Duration = Duration::from_secs(8);
 const SPILL_AFTER: [&str; 2] = ["--spill-after", "2"];
 /// Enough for a spill and a sync of the file behind it.
 const OUTAGE: Duration = Duration::from_secs(14);
+/// What the agent says when the server's disk is full.
+const FROZEN: &str = "server frozen";
 /// What the agent says when a sync fails.
 const NOT_SYNCED: &str = "the spill file could not be synced";
 
@@ -69,6 +71,9 @@ fn full_server(setting: &Setting) -> Result<Stage, Skipped> {
         // A server that met a full disk stays frozen until it is restarted.
         stage.kill("nats-server");
         stage.recover();
+    }
+    if !stage.said("agent", FROZEN) {
+        stage.finding("the agent does not say that the server is frozen");
     }
     Ok(stage)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::Row;
+use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
 use crate::faults::stage::{Setting, Stage};
 
@@ -13,11 +13,33 @@ const FRAME: u64 = 32;
 const BROKEN: &str = "[[line.bit_errors]]\nppm = 25\n";
 
 pub(super) fn rows() -> Vec<Row> {
+    let overwritten = Predicted { lost: Lost::Overwritten, within_s: 15, hours: true };
     let unsaid = Predicted { lost: Lost::Unsaid { each: FRAME }, within_s: 15, hours: true };
     vec![
+        Row::new("cable-out", "the cable out for longer than the ring (5 s)", |it| Ok(cable_out(it)))
+            .predicting(overwritten),
         Row::new("reboot", "device reboot, off for 2 s", |it| Ok(reboot(it))).predicting(unsaid).quick(),
         Row::new("bit-errors", "200 ppm byte errors on the line", |it| Ok(bit_errors(it))).quick(),
     ]
+}
+
+fn cable_out(setting: &Setting) -> Stage {
+    let mut stage = Stage::start(setting, &["--speed", "2", SHORT_RING[0], SHORT_RING[1]]);
+    for _ in 0..setting.times(3) {
+        stage.go_on_for_some(500..=1_500);
+        let boilers = stage.house.boilers();
+        let all = |stage: &Stage, order: &str, done: &str| {
+            for boiler in &boilers {
+                assert_eq!(stage.house.order(&format!("{order} {boiler}")), done);
+            }
+        };
+        all(&stage, "unplug", "unplugged");
+        stage.injected(1);
+        stage.go_on_for_some(6_000..=8_000);
+        all(&stage, "plug", "plugged");
+        stage.recover();
+    }
+    stage
 }
 
 fn reboot(setting: &Setting) -> Stage {

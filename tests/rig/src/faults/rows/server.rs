@@ -5,14 +5,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::Row;
+use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
 use crate::faults::stage::{Setting, Stage};
 
 /// Longer than the 120 s that the devices remember.
 const LONG: Duration = Duration::from_secs(180);
-/// A ring for a row that must lose something in seconds: 5 s.
-const SHORT_RING: [&str; 2] = ["--sim-arg=--ring", "--sim-arg=500"];
 
 pub(super) fn rows() -> Vec<Row> {
     // L1: the backlog of N minutes is gone within N/10 minutes; of 3 minutes within 18 s.
@@ -126,6 +124,7 @@ fn agent_away(setting: &Setting) -> Stage {
         stage.house.processes.agent.keep_down().expect("the kernel lets us");
         stage.injected(1);
         stage.go_on_for_some(6_000..=8_000);
+        stage.about_to_ask();
         stage.house.processes.agent.bring_up().expect("it starts again");
         stage.recover();
     }
