@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::future::Future;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -199,7 +199,11 @@ impl House {
     /// It is refused.
     #[must_use]
     pub fn order(&self, order: &str) -> String {
-        let mut stream = UnixStream::connect(self.plan.console()).expect("the simulator's console");
+        let console = UnixStream::connect(self.plan.console());
+        Self::give(order, console.expect("the simulator's console"))
+    }
+
+    fn give(order: &str, mut stream: UnixStream) -> String {
         stream.set_read_timeout(Some(SOON)).expect("a time-out");
         stream.write_all(format!("{order}\n").as_bytes()).expect("an open console");
         let mut answer = String::new();
@@ -214,10 +218,13 @@ impl House {
     /// The simulator says something else.
     #[must_use]
     pub fn place(&self, boiler: &BoilerId) -> Option<Place> {
-        if !self.plan.console().exists() {
-            return None;
-        }
-        let status = self.order(&format!("status {boiler}"));
+        let console = match UnixStream::connect(self.plan.console()) {
+            Ok(console) => console,
+            // It is not there, or there and not yet listened to.
+            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => return None,
+            Err(error) => panic!("the simulator's console: {error}"),
+        };
+        let status = Self::give(&format!("status {boiler}"), console);
         let word = |name: &str| {
             let word = status.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
             word.unwrap_or_else(|| panic!("no {name} in {status}"))
