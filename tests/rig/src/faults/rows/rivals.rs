@@ -12,12 +12,18 @@ use crate::process::{Child, describe};
 
 /// What the second aggregator calls itself.
 const SECOND: &str = "second";
+/// What the devices remember where an outage must be longer, in real time.
+const RING: Duration = Duration::from_secs(16);
+/// How old what is synced of a spill file may be: less than the ring.
+const SYNC: Duration = Duration::from_secs(10);
 /// An hour takes 30 s at speed 120.
 const HOUR: Duration = Duration::from_secs(60);
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new("second-agent", "a second agent on the port", second_agent).taking(15).quick(),
+        Row::new("second-agent-outage", "the same in an outage beyond the ring (16 s); then a kill", second_in_outage)
+            .taking(40),
         Row::new("second-aggregator", "a second aggregator; then the first one killed", second_aggregator).taking(60),
     ]
 }
@@ -25,22 +31,41 @@ pub(super) fn rows() -> Vec<Row> {
 /// It ends, says who holds the port, and changes nothing.
 fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
-    let launch = stage.another(setting, "agent", &stage.config());
-    for number in 1..=setting.times(3) {
+    for _ in 0..setting.times(3) {
         stage.go_on_for_some(100..=1_000);
-        let mut second = Child::spawn(&launch).expect("the guard starts it");
-        stage.injected(1);
-        let ended = second.wait(SOON).expect("the kernel knows our children");
-        if ended.is_none_or(|status| status.code() != Some(1)) {
-            let end = ended.map_or("still running".to_owned(), describe);
-            stage.finding(format!("the second agent: {end}, not exit code 1"));
-        }
-        let said = crate::house::log(&launch.log).matches("is in use by").count();
-        if said < usize::try_from(number).expect("few") {
-            stage.finding("the second agent does not say that the port is in use");
-        }
+        start_second(setting, &mut stage);
         stage.recover();
     }
+    Ok(stage)
+}
+
+fn start_second(setting: &Setting, stage: &mut Stage) {
+    let launch = stage.another(setting, "agent", &stage.config());
+    let said = || crate::house::log(&launch.log).matches("is in use by").count();
+    let before = said();
+    let mut second = Child::spawn(&launch).expect("the guard starts it");
+    stage.injected(1);
+    let ended = second.wait(SOON).expect("the kernel knows our children");
+    if ended.is_none_or(|status| status.code() != Some(1)) {
+        let end = ended.map_or("still running".to_owned(), describe);
+        stage.finding(format!("the second agent: {end}, not exit code 1"));
+    }
+    if said() == before {
+        stage.finding("the second agent does not say that the port is in use");
+    }
+}
+
+/// It finds the spill file of the first one, and must leave it as it is: what the devices have overwritten is nowhere
+/// else when the first one dies.
+fn second_in_outage(setting: &Setting) -> Result<Stage, Skipped> {
+    let slots = format!("--sim-arg={}", RING.as_secs() * 100);
+    let mut stage = Stage::start(setting, &["--speed", "2", "--sim-arg=--ring", &slots, "--spill-after", "2"]);
+    stage.house.processes.broker.kill().expect("it runs");
+    stage.house.go_on(RING + SYNC);
+    start_second(setting, &mut stage);
+    stage.kill("agent");
+    stage.house.processes.broker.restart().expect("its store is there");
+    stage.recover();
     Ok(stage)
 }
 
