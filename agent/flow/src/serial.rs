@@ -26,6 +26,8 @@ use crate::time::{BOOT_NS_MAX, Monotonic};
 pub const QUICK_PINGS: u32 = 10;
 /// Pings whose answer still counts: what has been under way for longer says nothing about time.
 const PINGS_MAX: usize = 8;
+/// 2³² ÷ the golden ratio.
+const GOLDEN: u32 = 0x9e37_79b9;
 /// The longest period that a device may have: stamps keep it in 32 bits of nanoseconds.
 const PERIOD_US_MAX: u32 = 4_000_000;
 
@@ -38,10 +40,24 @@ const APART_US_MAX: u64 = 120_000_000;
 pub struct Timing {
     /// Without a valid frame for this long, the device is asked who it is; also the pause between two such questions.
     pub silence: Duration,
-    /// Between two pings.
+    /// Between two pings, at most.
     pub ping: Duration,
-    /// Between the first pings.
+    /// Between the first pings, at most.
     pub ping_quick: Duration,
+    /// A ping comes up to so much earlier, each by another part of it.
+    pub ping_sweep: Duration,
+}
+
+impl Timing {
+    /// How much earlier ping `nonce` comes.
+    ///
+    /// An adapter hands bytes over when its timer fires, every 1 to 16 ms. Pings at a multiple of that would all wait
+    /// for the timer equally long; at multiples of the golden ratio they fall evenly into all of it, whatever it is.
+    fn sweep_at(&self, nonce: u32) -> Duration {
+        let part = u64::from(nonce.wrapping_mul(GOLDEN));
+        let sweep_ns = u64::try_from(self.ping_sweep.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos((sweep_ns >> 16).saturating_mul(part >> 16))
+    }
 }
 
 /// A device that was accepted, and what is known of it.
@@ -318,7 +334,7 @@ impl Link {
             self.nonce = self.nonce.wrapping_add(1);
             self.quick_left = self.quick_left.saturating_sub(1);
             let pause = if self.quick_left > 0 { self.timing.ping_quick } else { self.timing.ping };
-            self.ping_at = Some(now.after(pause));
+            self.ping_at = Some(now.after(pause.saturating_sub(self.timing.sweep_at(self.nonce))));
         }
     }
 

@@ -23,6 +23,7 @@ mod line;
 pub mod plan;
 mod random;
 pub mod report;
+pub mod times;
 mod truth;
 mod world;
 

@@ -87,8 +87,17 @@ pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
 /// A world panics: its seed is in the message of the thread.
 #[must_use]
 pub fn hunt(bug: Bug, limit: u64) -> Option<(u64, String)> {
-    let next = AtomicU64::new(0);
-    let first = AtomicU64::new(limit);
+    hunt_from(bug, 0, limit)
+}
+
+/// [`hunt`] among `count` seeds from `from` on.
+///
+/// # Panics
+/// A world panics: its seed is in the message of the thread.
+#[must_use]
+pub fn hunt_from(bug: Bug, from: u64, count: u64) -> Option<(u64, String)> {
+    let next = AtomicU64::new(from);
+    let first = AtomicU64::new(from + count);
     let work = || {
         let mut found = None;
         loop {
@@ -110,8 +119,7 @@ pub fn hunt(bug: Bug, limit: u64) -> Option<(u64, String)> {
 }
 
 /// What `bug` does in the world of `seed`, if anything is seen of it that is not seen without it.
-#[must_use]
-pub fn shows(bug: Bug, seed: u64) -> Option<String> {
+fn shows(bug: Bug, seed: u64) -> Option<String> {
     let failure = run(seed, Some(bug)).failure?;
     run(seed, None).failure.is_none().then_some(failure)
 }

@@ -56,6 +56,16 @@ impl Agent {
         }
         self.log(now, Log::TailRead { end: self.publisher.end() }, effects);
         self.astray = true;
+        self.anchor(now);
+    }
+
+    /// What lies at the stream's end was stamped by somebody who knew this boot then.
+    pub(super) fn anchor(&mut self, now: Now) {
+        let Some((end, utc_ns)) = self.publisher.end_utc() else { return };
+        let place = on_monotonic(now, utc_ns);
+        if let Some(stamper) = self.stamper.as_mut().filter(|stamper| stamper.boot() == end.boot) {
+            stamper.anchor(end.seq, place);
+        }
     }
 
     fn conflict(&mut self, now: Now, Conflict { found, stop }: Conflict, effects: &mut Vec<Effect>) {
@@ -214,10 +224,15 @@ impl Agent {
 
     /// A message was moved up to the stored end: the boot's later stamps follow.
     fn lift(&mut self, now: Now, slot: Slot, utc_ns: i64) {
-        let ago = now.utc.0.saturating_sub(utc_ns);
-        let place = i64::try_from(now.monotonic.0).unwrap_or(i64::MAX).saturating_sub(ago);
+        let place = on_monotonic(now, utc_ns);
         if let Some(stamper) = self.stamper.as_mut().filter(|stamper| stamper.boot() == slot.boot) {
             stamper.lift(slot.seq, place);
         }
     }
+}
+
+/// A time of the calendar on the monotonic clock, as the two stand now.
+fn on_monotonic(now: Now, utc_ns: i64) -> i64 {
+    let ago = now.utc.0.saturating_sub(utc_ns);
+    i64::try_from(now.monotonic.0).unwrap_or(i64::MAX).saturating_sub(ago)
 }

@@ -77,7 +77,7 @@ impl Timing {
     pub fn at_speed(speed: u32, sync_interval: Duration, spill_after: Duration) -> Self {
         let ms = |ms: u64| Duration::from_millis(ms).saturating_mul(speed);
         Self {
-            serial: serial::Timing { silence: ms(1_000), ping: ms(1_000), ping_quick: ms(20) },
+            serial: serial::Timing { silence: ms(1_000), ping: ms(500), ping_quick: ms(20), ping_sweep: ms(16) },
             decode: decode::Timing { again: ms(100), apart: ms(20), progress: ms(1_000) },
             stamp: stamp::Timing { off: ms(20), off_for: ms(10_000), byte: stamp::byte_at(115_200) },
             publish: publish::Timing {

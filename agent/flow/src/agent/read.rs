@@ -98,6 +98,7 @@ impl Agent {
         self.cursor = None;
         let period_ns = self.link.session().map_or(1, Session::period_ns);
         self.stamper = Some(Stamper::new(self.settings.timing.stamp, boot, period_ns, now.monotonic));
+        self.anchor(now);
     }
 
     fn take_status(&mut self, now: Now, status: Status, effects: &mut Vec<Effect>) {
@@ -136,7 +137,8 @@ impl Agent {
             return;
         }
         let (received, device) = (now.monotonic, DeviceTime(pong.device_us));
-        let answered = Answered { asked, received, device, length: frame_len(pong) };
+        let lengths = (ping_len(pong.nonce), pong_len(pong));
+        let answered = Answered { asked, received, device, lengths };
         if let Some(by_ns) = self.stamper.as_mut().and_then(|stamper| stamper.pong(answered)) {
             self.jumped(now, by_ns, effects);
         }
@@ -271,7 +273,13 @@ impl Agent {
 }
 
 /// Bytes of a pong on the line.
-fn frame_len(pong: &Pong) -> usize {
+fn pong_len(pong: &Pong) -> usize {
     let mut frame = [0; 32];
     encode(&ToGateway::Pong(*pong), &mut frame).expect("a pong takes at most 23 bytes").len()
+}
+
+/// Bytes of a ping on the line.
+fn ping_len(nonce: u32) -> usize {
+    let mut frame = [0; 32];
+    encode(&ToDevice::Ping { nonce }, &mut frame).expect("a ping takes at most 12 bytes").len()
 }

@@ -2,20 +2,25 @@
 //!
 //! Slot n is at n × period of the device clock, so one number places a whole boot: the offset between the two clocks.
 //! Each `Pong`, `Status` and `Hello` carries the device's clock and gives one observation that is late by its
-//! transmission, never early. So the estimate is a leaky minimum,
+//! transmission, never early: a bound from above. A `Pong` says more, because we know when we asked. The device's clock
+//! was read after the question, so what it shows against the time of asking is a bound from below. Both leak apart, so
+//! that they let an oscillator go its way (±50 ppm is usual), and the estimate lies in the middle:
 //!
 //! ```text
-//! estimate = min(estimate + 100 ppm · dt, received − device_us)
+//! upper = min(upper + 100 ppm · dt, received − device_us)        estimate = (lower + upper) ÷ 2
+//! lower = max(lower − 100 ppm · dt, asked − device_us)
 //! ```
 //!
-//! where the leak lets it follow an oscillator that is slower than ours (±50 ppm is usual), and the output follows the
-//! estimate at no more than 500 ppm, so that stamps never go back within a boot. Samples are **never** observations: a
-//! backlog after a `Resume` would look like a delay of minutes and stay.
+//! What question and answer spend on the line is known from their bytes and taken off, up to half the round trip each.
+//! The output follows the estimate at no more than 500 ppm, so that stamps never go back within a boot. Where the
+//! bounds contradict each other one of the clocks has jumped, and what is observed now is all that is known. Samples
+//! are **never** observations: a backlog after a `Resume` would look like a delay of minutes and stay.
 //!
-//! A `Pong` says more, because we know when we asked. The device's clock was read between the question and the answer,
-//! so the answer spent on the line what its bytes take, and never more than half the round trip: that much is taken
-//! off, or every stamp would be late by it. A quick round trip shows that what was heard is good, which is when
-//! stamping begins. And where even the question lies behind the output, the output is wrong, however late answers are.
+//! One offset is right for now, and 60 ppm are 6 ms in the 100 s that a device gives back after a restart. So what was
+//! stamped last, by whoever wrote the stream's end or before a silence, is an anchor: between it and the moment from
+//! which on this boot is known again, slots lie on a straight line.
+//!
+//! A quick round trip shows that what was heard is good, which is when stamping begins.
 //!
 //! ```text
 //!            Pong, Status, Hello            quick Pong, or enough of them
@@ -34,10 +39,12 @@ use thermowell_wire::Boot;
 use crate::serial::QUICK_PINGS;
 use crate::time::{DeviceTime, Monotonic};
 
-/// How fast the estimate rises by itself: twice the worst usual difference between two oscillators.
+/// How fast the bounds leak: twice the worst usual difference between two oscillators.
 const LEAK_PPM: i64 = 100;
 /// How fast the output follows the estimate: half a millisecond of overlap between batches of a second.
 const SLEW_PPM: i64 = 500;
+/// Two oscillators do not differ by more, nor does a calendar that is being slewed.
+const APART_PPM: i64 = 200;
 /// Answered pings before anything is stamped …
 const PONGS_MIN: u32 = 3;
 /// … and when none of them was quick, so many: their minimum is as good as it gets on this line.
@@ -65,8 +72,8 @@ pub struct Answered {
     pub received: Monotonic,
     /// The device's clock in between.
     pub device: DeviceTime,
-    /// Bytes of the answer's frame.
-    pub length: usize,
+    /// Bytes of the question's frame and of the answer's.
+    pub lengths: (usize, usize),
 }
 
 /// The clock of one boot, seen from here.
@@ -77,8 +84,8 @@ pub struct Stamper {
     period_ns: u32,
     /// Listening since.
     since: Monotonic,
+    bounds: Option<Bounds>,
     /// Monotonic nanoseconds minus device nanoseconds.
-    estimate: Option<i64>,
     output: i64,
     at: Monotonic,
     pongs: u32,
@@ -86,8 +93,45 @@ pub struct Stamper {
     quickest: Duration,
     /// The estimate is far from the output, since then.
     off_since: Option<Monotonic>,
-    /// Even the questions lie far behind the output: since then, and the least that was observed.
-    behind: Option<(Monotonic, i64)>,
+    /// The slot behind the last one that was stamped before this was known, and its place.
+    anchor: Option<(u64, i64)>,
+    bend: Option<Bend>,
+}
+
+/// Between what the offset lies; without a bound from below before the first answer.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    lower: Option<i64>,
+    upper: i64,
+}
+
+impl Bounds {
+    fn middle(self) -> i64 {
+        self.lower.map_or(self.upper, |lower| lower + (self.upper - lower) / 2)
+    }
+
+    /// What remains of them after `leak` nanoseconds of drift, with a new observation.
+    fn narrowed(self, leak: i64, new: Self) -> Self {
+        let upper = new.upper.min(self.upper.saturating_add(leak));
+        let lower = new.lower.max(self.lower.map(|lower| lower.saturating_sub(leak)));
+        if lower.is_some_and(|lower| lower > upper) { new } else { Self { lower, upper } }
+    }
+}
+
+/// Slots up to `until` lie `by` beside where the offset places them, less and less from `from` on.
+#[derive(Clone, Copy, Debug)]
+struct Bend {
+    from: u64,
+    until: u64,
+    by: i64,
+}
+
+impl Bend {
+    fn at(self, seq: u64) -> i64 {
+        let whole = |slots: u64| i64::try_from(slots).unwrap_or(i64::MAX);
+        let left = whole(self.until.saturating_sub(seq.max(self.from)));
+        self.by.saturating_mul(left) / whole(self.until - self.from).max(1)
+    }
 }
 
 impl Stamper {
@@ -99,13 +143,14 @@ impl Stamper {
             boot,
             period_ns,
             since: now,
-            estimate: None,
+            bounds: None,
             output: 0,
             at: now,
             pongs: 0,
             quickest: Duration::MAX,
             off_since: None,
-            behind: None,
+            anchor: None,
+            bend: None,
         }
     }
 
@@ -128,37 +173,67 @@ impl Stamper {
         self.pongs >= if quick { PONGS_MIN } else { PONGS_ENOUGH }
     }
 
+    /// The stream holds this boot up to slot `seq`, which was taken at `place`. Where this boot is known already it is
+    /// known better.
+    pub fn anchor(&mut self, seq: u64, place: i64) {
+        if !self.is_ready() {
+            self.anchor = Some((seq, place));
+        }
+    }
+
     /// A `Pong` came in. Returns the jump in nanoseconds, where the stamps jump.
     pub fn pong(&mut self, pong: Answered) -> Option<i64> {
-        let Answered { asked, received, device, length } = pong;
+        let Answered { asked, received, device, lengths: (question, answer) } = pong;
         let round = received.since(asked);
-        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
-        let on_line = self.timing.byte.saturating_mul(bytes).min(round / 2);
-        let observed = offset(received, device).saturating_sub(whole_ns(on_line));
-        let jump = self.hear(received, observed);
-        let jump = self.catch_up(received, offset(asked, device), observed).or(jump);
+        let on_line = |length: usize| {
+            let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+            whole_ns(self.timing.byte.saturating_mul(bytes).min(round / 2))
+        };
+        let upper = offset(received, device).saturating_sub(on_line(answer));
+        let lower = offset(asked, device).saturating_add(on_line(question));
+        let jump = self.hear(received, Bounds { lower: Some(lower), upper });
+        let before = self.is_ready();
         self.pongs = self.pongs.saturating_add(1);
         self.quickest = self.quickest.min(round);
+        if !before && self.is_ready() {
+            self.tie(received);
+        }
         jump
     }
 
     /// A message with the device's clock came in. Returns the jump in nanoseconds, where the stamps jump.
     pub fn observe(&mut self, received: Monotonic, device: DeviceTime) -> Option<i64> {
-        self.hear(received, offset(received, device))
+        self.hear(received, Bounds { lower: None, upper: offset(received, device) })
     }
 
-    fn hear(&mut self, received: Monotonic, observed: i64) -> Option<i64> {
+    /// Stamping begins: what was taken meanwhile lies between the anchor and now.
+    fn tie(&mut self, now: Monotonic) {
+        let Some((from, place)) = self.anchor.take() else { return };
+        let (Some(here), Some(until)) = (self.place(from), self.next(now)) else { return };
+        let by = place.saturating_sub(here);
+        let span = until.saturating_sub(from).saturating_mul(u64::from(self.period_ns));
+        let apart = ppm(i64::try_from(span).unwrap_or(i64::MAX), APART_PPM).min(whole_ns(self.timing.off));
+        self.bend = (by.saturating_abs() <= apart).then_some(Bend { from, until, by });
+    }
+
+    /// The slot that is due at `now`.
+    fn next(&self, now: Monotonic) -> Option<u64> {
+        let device_ns = self.device_time(now)?.0.saturating_mul(1_000);
+        Some(device_ns / u64::from(self.period_ns.max(1)))
+    }
+
+    fn hear(&mut self, received: Monotonic, new: Bounds) -> Option<i64> {
         let silence = received.since(self.at);
-        if silence > self.timing.off_for && self.estimate.is_some() {
-            *self = Self::new(self.timing, self.boot, self.period_ns, received);
+        if silence > self.timing.off_for && self.bounds.is_some() {
+            let known = self.next(self.at).filter(|_| self.is_ready());
+            let anchor = known.and_then(|seq| Some((seq, self.place(seq)?)));
+            *self = Self { anchor, ..Self::new(self.timing, self.boot, self.period_ns, received) };
         }
         self.at = received;
         let dt = whole_ns(silence);
-        let estimate = match self.estimate {
-            Some(before) => observed.min(before.saturating_add(ppm(dt, LEAK_PPM))),
-            None => observed,
-        };
-        self.estimate = Some(estimate);
+        let bounds = self.bounds.map_or(new, |before| before.narrowed(ppm(dt, LEAK_PPM), new));
+        self.bounds = Some(bounds);
+        let estimate = bounds.middle();
         if !self.is_ready() {
             // Nothing is stamped yet: no stamp can go back.
             self.output = estimate;
@@ -183,35 +258,19 @@ impl Stamper {
         Some(off)
     }
 
-    /// The device's clock lost time: the estimate would rise to it in an hour.
-    fn catch_up(&mut self, now: Monotonic, least: i64, observed: i64) -> Option<i64> {
-        if !self.is_ready() || least.saturating_sub(self.output) <= whole_ns(self.timing.off) {
-            self.behind = None;
-            return None;
-        }
-        let (since, lowest) = *self.behind.get_or_insert((now, observed));
-        let lowest = lowest.min(observed);
-        self.behind = Some((since, lowest));
-        if now.since(since) < self.timing.off_for {
-            return None;
-        }
-        let off = lowest - self.output;
-        (self.behind, self.estimate, self.output) = (None, Some(lowest), lowest);
-        Some(off)
-    }
-
     /// When slot `seq` was taken, in monotonic nanoseconds; none before anything was heard.
     #[must_use]
     pub fn place(&self, seq: u64) -> Option<i64> {
-        self.estimate?;
+        self.bounds?;
         let into = i64::try_from(seq).ok()?.checked_mul(i64::from(self.period_ns))?;
-        self.output.checked_add(into)
+        let beside = self.bend.map_or(0, |bend| bend.at(seq));
+        self.output.checked_add(into)?.checked_add(beside)
     }
 
     /// The device's clock at `now`.
     #[must_use]
     pub fn device_time(&self, now: Monotonic) -> Option<DeviceTime> {
-        self.estimate?;
+        self.bounds?;
         let ns = nanoseconds(now).checked_sub(self.output)?;
         u64::try_from(ns / 1_000).ok().map(DeviceTime)
     }

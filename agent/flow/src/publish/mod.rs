@@ -153,6 +153,12 @@ impl Publisher {
         }
     }
 
+    /// Where the stream ends, and the UTC of that slot in nanoseconds.
+    #[must_use]
+    pub fn end_utc(&self) -> Option<(Slot, i64)> {
+        self.end().zip(self.end_utc_ns)
+    }
+
     /// Whether the stream's end was read.
     #[must_use]
     pub fn is_known(&self) -> bool {

@@ -6,8 +6,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use world::plan::Bug;
 use world::report::{Report, hunt, run_many};
+use world::times::{CASES, Table, measure};
 use world::{Outcome, run};
 
+/// The simulated length of `--times`.
+const TIMES_NS: u64 = 600_000_000_000;
 /// Within so many seeds a planted bug must be found.
 const HUNT: u64 = 200;
 
@@ -16,7 +19,10 @@ const HUNT: u64 = 200;
 /// One seed is one world: its faults come first, then calm; then what is in the streams is compared with what the
 /// firmware sampled, invariant by invariant. Exit code 0: every world is as it must be.
 #[derive(Debug, Parser)]
-#[command(name = "sim", after_help = "Examples:\n  cargo sim --seeds 1000\n  cargo sim --seed 42\n  cargo sim --bugs")]
+#[command(
+    name = "sim",
+    after_help = "Examples:\n  cargo sim --seeds 1000\n  cargo sim --seed 42\n  cargo sim --bugs\n  cargo sim --times"
+)]
 struct Options {
     /// Replays one world and prints the last things that happened in it.
     #[arg(long, conflicts_with_all = ["seeds", "bugs"])]
@@ -33,6 +39,10 @@ struct Options {
     /// Plants every bug, one after the other, and says at which seed each is found.
     #[arg(long)]
     bugs: bool,
+    /// Measures how exact stamps are, and prints the table: what is published against the true time, ten simulated
+    /// minutes for each row; `--from` is the seed.
+    #[arg(long)]
+    times: bool,
     /// Prints the sum of `--seeds` as JSON.
     #[arg(long)]
     json: bool,
@@ -62,6 +72,11 @@ fn main() -> ExitCode {
 fn work(options: &Options, out: &mut impl Write) -> io::Result<bool> {
     if options.bugs {
         return hunt_all(out);
+    }
+    if options.times {
+        let table = Table(CASES.iter().map(|case| measure(case, options.from, TIMES_NS)).collect());
+        write!(out, "{table}")?;
+        return Ok(table.0.iter().all(|errors| errors.backwards == 0));
     }
     if let Some(seed) = options.seed {
         let outcome = run(seed, options.bug);

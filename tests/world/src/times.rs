@@ -1,0 +1,116 @@
+//! How exact a stamp is: every published slot against the time at which it was really taken.
+//!
+//! The real firmware and the real agent, between a crystal that is off, a serial line, an adapter that collects bytes
+//! until its timer fires, and a host that does not always run. Nothing else is wrong here: lost and doubled data are
+//! the worlds' business.
+
+mod bench;
+
+use std::fmt;
+
+use crate::plan::{MS, SECOND};
+use bench::Bench;
+pub use bench::{Case, Crystal};
+
+/// An agent has listened for so long when its stamps are judged.
+pub const SETTLED_NS: u64 = 10 * SECOND;
+
+/// A crystal that is 60 ppm off, and 10 ppm more or less with the temperature of the boiler's cellar.
+const WANDERING: Crystal = Crystal { drift_ppm: 60.0, wander_ppm: 10.0, wander_s: 600.0 };
+const FAST: Crystal = Crystal { drift_ppm: 60.0, wander_ppm: 0.0, wander_s: 600.0 };
+const SLOW: Crystal = Crystal { drift_ppm: -60.0, wander_ppm: 0.0, wander_s: 600.0 };
+
+/// An adapter whose latency timer was set to 1 ms, on a host that runs when it should.
+const GOOD: Case = Case { name: "", crystal: FAST, timer_ns: MS, stalls: false, down: None };
+
+/// What is measured.
+pub const CASES: [Case; 8] = [
+    Case { name: "good adapter (1 ms), device 60 ppm fast", ..GOOD },
+    Case { name: "good adapter, 60 ppm slow", crystal: SLOW, ..GOOD },
+    Case { name: "good adapter, 60 ppm and wander", crystal: WANDERING, ..GOOD },
+    Case { name: "a UART without an adapter, 60 ppm and wander", crystal: WANDERING, timer_ns: 0, ..GOOD },
+    Case { name: "good adapter, host stalls of 300 ms", crystal: WANDERING, stalls: true, ..GOOD },
+    Case { name: "good adapter, agent down for 100 s", crystal: WANDERING, down: DOWN, ..GOOD },
+    Case { name: "adapter timer left at 16 ms", crystal: WANDERING, timer_ns: 16 * MS, ..GOOD },
+    Case { name: "all of it", crystal: WANDERING, timer_ns: 16 * MS, stalls: true, down: DOWN, ..GOOD },
+];
+
+/// From the second minute on, for 100 s: inside the ring.
+const DOWN: Option<(u64, u64)> = Some((60 * SECOND, 160 * SECOND));
+
+/// The errors of one case.
+#[derive(Clone, Debug, Default)]
+pub struct Errors {
+    /// What it was.
+    pub name: &'static str,
+    /// Slots that were compared.
+    pub slots: u64,
+    /// The worst of those taken before the agent that stamped them ran: what a restart finds in the ring.
+    pub backlog_ns: i64,
+    /// The worst of its first 10 s.
+    pub first_ns: i64,
+    /// The worst after them.
+    pub worst_ns: i64,
+    /// What half of those after them stay below.
+    pub median_ns: i64,
+    /// Slots whose stamp does not lie behind the one before.
+    pub backwards: u64,
+    /// Jumps of the stamps.
+    pub jumps: u64,
+}
+
+/// Plays `case` for `length_ns` with the numbers of `seed`.
+#[must_use]
+pub fn measure(case: &Case, seed: u64, length_ns: u64) -> Errors {
+    let mut bench = Bench::new(*case, seed);
+    bench.live(length_ns);
+    let (mut errors, mut settled) = (Errors { name: case.name, jumps: bench.jumps, ..Errors::default() }, Vec::new());
+    let mut before = i64::MIN;
+    for stamped in &bench.stamped {
+        errors.slots += 1;
+        errors.backwards += u64::from(stamped.stamp_ns <= before);
+        before = stamped.stamp_ns;
+        let off = (stamped.stamp_ns - stamped.truth_ns).abs();
+        let worst = match stamped.truth_ns - stamped.since_ns {
+            early if early < 0 => &mut errors.backlog_ns,
+            into if into < whole(SETTLED_NS) => &mut errors.first_ns,
+            _ => {
+                settled.push(off);
+                &mut errors.worst_ns
+            }
+        };
+        *worst = off.max(*worst);
+    }
+    settled.sort_unstable();
+    errors.median_ns = settled.get(settled.len() / 2).copied().unwrap_or(0);
+    errors
+}
+
+/// The table of every case, as the map shows it.
+#[derive(Clone, Debug)]
+pub struct Table(pub Vec<Errors>);
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "| what | slots | half within | worst after 10 s | worst in the first 10 s | worst of a backlog | backwards |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
+        for Errors { name, slots, backlog_ns, first_ns, worst_ns, median_ns, backwards, .. } in &self.0 {
+            let backlog = if *backlog_ns == 0 { "–".to_owned() } else { ms(*backlog_ns) };
+            let (median, worst, first) = (ms(*median_ns), ms(*worst_ns), ms(*first_ns));
+            writeln!(f, "| {name} | {slots} | {median} | {worst} | {first} | {backlog} | {backwards} |")?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn ms(ns: i64) -> String {
+    format!("{:.2} ms", ns as f64 / 1e6)
+}
+
+fn whole(ns: u64) -> i64 {
+    i64::try_from(ns).unwrap_or(i64::MAX)
+}
