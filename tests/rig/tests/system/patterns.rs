@@ -273,7 +273,7 @@ impl Trouble {
     async fn asking(self, mut from_client: OwnedReadHalf, mut to_server: OwnedWriteHalf) {
         let (mut buffer, mut reads) = (vec![0; 1 << 16], 0);
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
-            reads += usize::from(String::from_utf8_lossy(&buffer[..count]).contains("DIRECT.GET.COMMAND"));
+            reads += usize::from(String::from_utf8_lossy(&buffer[..count]).contains("GET.COMMAND"));
             if self.hold && reads == 2 {
                 self.held.notify_one();
                 self.go_on.notified().await;
