@@ -10,6 +10,7 @@ mod boilers;
 mod cable;
 mod control;
 mod demo;
+mod desk;
 mod faults;
 mod hammer;
 mod input;
@@ -18,6 +19,7 @@ mod outage;
 mod patterns;
 mod permissions;
 mod replay;
+mod resets;
 mod stranger;
 mod verify;
 

@@ -1,0 +1,233 @@
+//! A server with our streams and a boiler that is only talked about: for what people ask of COMMAND.
+//!
+//! No boiler runs here: a state and a status are published over and over, and say what a test wants them to say.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, Context};
+use futures_util::StreamExt as _;
+use rig::clock::Stopwatch;
+use rig::house::{SOON, runtime, server};
+use rig::nats::{Broker, BrokerOptions};
+use rig::process::Programs;
+use serde_json::json;
+use tempfile::TempDir;
+use thermowell::clock::Clock;
+use thermowell::config::Config;
+use thermowell::nats::{self, User};
+use thermowell::streams;
+use thermowell_wire::BoilerId;
+use thermowell_wire::line::Fault;
+use thermowell_wire::subject::{self, stream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command as Process;
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// A server with our streams, and a boiler of which only good is heard.
+pub(crate) struct Desk {
+    pub(crate) context: Context,
+    pub(crate) config: Config,
+    pub(crate) runtime: Runtime,
+    fault: watch::Sender<Option<Fault>>,
+    path: PathBuf,
+    broker: Broker,
+    talk: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+pub(crate) fn desk() -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let options = BrokerOptions::in_folder(folder.path().join("nats"));
+    let broker = Broker::start(&server(), &Programs::at(super::DEMO), options).unwrap();
+    let text = settings(&broker.url());
+    let path = folder.path().join("thermowell.toml");
+    fs::write(&path, &text).unwrap();
+    let config = Config::parse(&text, "the test's").unwrap();
+    let runtime = runtime();
+    let (fault, said) = watch::channel(None);
+    let (context, talk) = runtime.block_on(async {
+        let context = jetstream::new(async_nats::connect(broker.url()).await.unwrap());
+        streams::ensure(&context, &streams::table(&config), &User::Installer).await.unwrap();
+        // Clicks of a test count as quick, however long this machine takes for them.
+        let mut commands = context.get_stream(stream::COMMAND).await.unwrap().cached_info().config.clone();
+        commands.duplicate_window = Duration::from_secs(600);
+        context.update_stream(commands).await.unwrap();
+        say(&context, &config, None).await;
+        let (again, config) = (context.clone(), config.clone());
+        let talk = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let fault = *said.borrow();
+                say(&again, &config, fault).await;
+            }
+        });
+        (context, talk)
+    });
+    Desk { context, config, runtime, fault, path, broker, talk, _folder: folder }
+}
+
+fn settings(url: &str) -> String {
+    let mut text = format!(
+        "gateway = \"g1\"\nnats.url = \"{url}\"\ncontrol.enabled = true\nclock.assume_synced = true\n\
+         [[boiler]]\nid = \"b1\"\nport = \"/dev/null\"\n"
+    );
+    for name in ["anna", "ben", "carla"] {
+        text += &format!("[[operator]]\nname = \"{name}\"\n");
+    }
+    text
+}
+
+/// All is well with the boiler, but for this.
+async fn say(context: &Context, config: &Config, fault: Option<Fault>) {
+    let now = Clock::new(&config.clock).now().utc.unix_seconds();
+    let slot = json!({"boot": "0000000300000007", "seq": 360_000});
+    let state = json!({
+        "boiler": "b1", "instance": "g1", "stamp": now, "slot": slot, "current": 50.0, "quality": "ok",
+        "heating": true, "average": 47.5, "average_points": 360_000, "average_heating": 47.5, "heating_share": 1.0,
+        "coverage": 1.0, "minimum": 40.0, "maximum": 55.0, "last_hour": null, "clock": "synced", "simulated": true,
+        "provisional": {"hour": "2026-01-07T00:00:00Z", "temperature": null, "points": 0}, "version": 1,
+    });
+    let status = json!({
+        "boiler": "b1", "created_at": now, "link": "up", "newest": slot, "backlog": 0, "simulated": true, "version": 1,
+        "device": {
+            "boot": "0000000300000007", "serial_number": "TW-1", "firmware": "sim", "state": "firing", "flame": true,
+            "pump": true, "hot_water": false, "modulation": 50, "return_temperature": 40.0, "room": 20.0,
+            "outdoor": 0.0, "pressure_mbar": 1500, "own_flow": 45.0, "setpoint": null, "fault": fault,
+            "burner_starts": 1,
+        },
+    });
+    for (what, subject) in [(state, subject::state(&b1())), (status, subject::status(&b1()))] {
+        // A server that is stopped at the end of a test takes nothing any more.
+        if let Ok(sent) = context.publish(subject.to_string(), nats::json(&what).into()).await {
+            drop(sent.await);
+        }
+    }
+}
+
+pub(crate) fn b1() -> BoilerId {
+    "b1".parse().unwrap()
+}
+
+impl Desk {
+    /// From now on the boiler reports this fault.
+    pub(crate) fn report(&self, fault: Fault) {
+        self.fault.send_replace(Some(fault));
+        self.runtime.block_on(say(&self.context, &self.config, Some(fault)));
+    }
+
+    /// How many messages a stream holds below these subjects.
+    pub(crate) fn count(&self, stream: &str, subjects: &str) -> usize {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.unwrap();
+            let found: Vec<Result<(String, usize), _>> =
+                stream.info_with_subjects(subjects).await.unwrap().collect().await;
+            found.into_iter().map(|subject| subject.unwrap().1).sum()
+        })
+    }
+
+    pub(crate) fn commands(&self) -> usize {
+        self.count(stream::COMMAND, &subject::commands(&b1()))
+    }
+
+    /// Exit code, stdout and stderr of `thermowell` with this configuration.
+    pub(crate) fn thermowell(&self, line: &str) -> (Option<i32>, String, String) {
+        let mut process = Process::new(super::DEMO);
+        process.arg("thermowell").args(line.split(' ')).arg("--config").arg(&self.path).kill_on_drop(true);
+        // Meanwhile the boiler goes on talking.
+        let output = self.runtime.block_on(async { process.output().await.unwrap() });
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+}
+
+/// Asks until there is an answer: on a machine that does other things as well, a server may be away for a moment.
+pub(crate) async fn patiently<T, E: std::error::Error + 'static>(ask: impl AsyncFn() -> Result<T, E>) -> T {
+    let watch = Stopwatch::start();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) if watch.left_of(SOON).is_none() => panic!("{}", thermowell::logs::chain(&error)),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.talk.abort();
+    }
+}
+
+/// What happens on the way to the server, on its first connection: a request is held, or an acknowledgement of COMMAND
+/// is lost, and the connection with it.
+#[derive(Clone, Default)]
+pub(crate) struct Trouble {
+    /// These words, so often, make the request that is held.
+    pub(crate) hold: Option<(&'static str, usize)>,
+    pub(crate) held: Arc<Notify>,
+    pub(crate) go_on: Arc<Notify>,
+    pub(crate) lost: Arc<Notify>,
+}
+
+impl Desk {
+    /// The configuration of somebody whose way to the server has `trouble`.
+    pub(crate) async fn through(&self, trouble: &Trouble) -> Config {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = self.config.clone();
+        config.nats.url = format!("nats://{}", listener.local_addr().unwrap());
+        let (trouble, server) = (trouble.clone(), self.broker.port());
+        tokio::spawn(async move {
+            let (client, _) = listener.accept().await.unwrap();
+            trouble.between(client, TcpStream::connect(("127.0.0.1", server)).await.unwrap()).await;
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+            }
+        });
+        config
+    }
+}
+
+impl Trouble {
+    async fn between(&self, client: TcpStream, server: TcpStream) {
+        let (from_client, mut to_client) = client.into_split();
+        let (mut from_server, to_server) = server.into_split();
+        let asking = tokio::spawn(self.clone().asking(from_client, to_server));
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(count) = from_server.read(&mut buffer).await {
+            let is_acknowledgement = String::from_utf8_lossy(&buffer[..count]).contains(r#""stream":"COMMAND""#);
+            if is_acknowledgement && self.hold.is_none() {
+                self.lost.notify_one();
+                break;
+            }
+            if count == 0 || to_client.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+        asking.abort();
+    }
+
+    async fn asking(self, mut from_client: OwnedReadHalf, mut to_server: OwnedWriteHalf) {
+        let (mut buffer, mut left) = (vec![0; 1 << 16], self.hold);
+        while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+            if let Some((words, times)) = &mut left
+                && String::from_utf8_lossy(&buffer[..count]).contains(*words)
+            {
+                *times -= 1;
+                if *times == 0 {
+                    left = None;
+                    self.held.notify_one();
+                    self.go_on.notified().await;
+                }
+            }
+            to_server.write_all(&buffer[..count]).await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Maintain order: two different people, then exactly one reset, third, whoever else tries.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rig::house::{House, SOON};
+use rustix::process::Signal;
+use thermowell::config::Config;
+use thermowell::nats::{Connection, Phase, User, last_kept};
+use thermowell::report::Reporter;
+use thermowell::reset::{self, Answer, Seen, Station};
+use thermowell::streams;
+use thermowell_flow::published::{Event, EventBody, Reset, Status};
+use thermowell_wire::line::{Fault, FaultKind, Outcome};
+use thermowell_wire::subject::{self, EventKind, stream};
+use thermowell_wire::{Boot, Occurrence};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+
+use super::desk::{Desk, Trouble, b1, desk, patiently};
+
+const IGNITION: Fault =
+    Fault { boot: Boot(0x0000_0003_0000_0007), counter: 7, kind: FaultKind::Ignition, lockout: true };
+
+/// The resets of a gateway whose device has this fault, without the rest of its agent.
+struct Gateway {
+    orders: mpsc::Receiver<Reset>,
+    _seen: watch::Sender<Seen>,
+    _ready: watch::Sender<Phase>,
+}
+
+impl Gateway {
+    async fn start(config: &Config) -> Self {
+        let connection = patiently(async || Connection::reach(&config.nats, User::Agent).await).await;
+        let context = connection.context().clone();
+        let (sender, ready) = watch::channel(Phase::Up(1));
+        let (seen, device) = watch::channel(Seen::default());
+        let (orders, ordered) = mpsc::channel(1);
+        let changed = Arc::new(Notify::new());
+        let news = HashMap::from([(b1(), changed.clone())]);
+        tokio::spawn(reset::follow(context.clone(), ready.clone(), news));
+        let station = Station { seen: device, changed, orders };
+        let reporter = Reporter::start(context.clone(), ready);
+        tokio::spawn(reset::keep(Arc::new(config.clone()), b1(), context, reporter, station));
+        seen.send_replace(Seen { fault: Some(IGNITION), answered: None });
+        Self { orders: ordered, _seen: seen, _ready: sender }
+    }
+
+    async fn order(&mut self) -> Reset {
+        timeout(SOON, self.orders.recv()).await.expect("an order in time").expect("the gateway works")
+    }
+}
+
+async fn approve(config: &Config, by: &str) -> Answer {
+    let by = by.parse().unwrap();
+    patiently(async || reset::approve(config, &b1(), IGNITION.into(), &by).await).await
+}
+
+async fn must_approve(config: &Config, by: &str) {
+    let answer = approve(config, by).await;
+    assert!(matches!(answer, Answer::Approved { .. }), "{by}: {answer:?}");
+}
+
+/// The reset as it stands in COMMAND, its sequence, and how many there are.
+fn stored(desk: &Desk) -> (u64, Reset, usize) {
+    let subject = subject::reset(&b1(), IGNITION.into());
+    let kept = desk.runtime.block_on(last_kept::<Reset>(&desk.context, stream::COMMAND, &subject)).unwrap();
+    let kept = kept.expect("a reset");
+    (kept.sequence, kept.value, desk.count(stream::COMMAND, &subject))
+}
+
+#[test]
+fn of_eight_gateways_one_orders_third_behind_two_people() {
+    let desk = desk();
+    desk.report(IGNITION);
+    let orders: Vec<Reset> = desk.runtime.block_on(async {
+        let mut gateways = join_all((0..8).map(|_| Gateway::start(&desk.config))).await;
+        // One person, at four places at the same time: one approval, and nothing to order on.
+        let anna = join_all((0..4).map(|_| approve(&desk.config, "anna"))).await;
+        let approved = anna.iter().filter(|answer| matches!(answer, Answer::Approved { stand: 1, .. })).count();
+        assert_eq!(approved, 1, "{anna:?}");
+        must_approve(&desk.config, "ben").await;
+        join_all(gateways.iter_mut().map(Gateway::order)).await
+    });
+    let (sequence, reset, count) = stored(&desk);
+    let approved: Vec<_> = reset.approvals.iter().map(|vote| (vote.by.as_str(), vote.sequence)).collect();
+    assert_eq!((sequence, count, approved), (3, 1, vec![("anna", 1), ("ben", 2)]));
+    assert!(orders.iter().all(|order| *order == reset), "all of them hand over what stands");
+    let late = desk.runtime.block_on(approve(&desk.config, "carla"));
+    assert!(matches!(&late, Answer::Refused(refusal) if refusal.to_string().contains("ordered already")), "{late:?}");
+}
+
+/// Between the approvals and the order the server loses its stream: what it rests on is gone, and so it is not stored.
+#[test]
+fn an_order_stands_behind_its_approvals_or_not_at_all() {
+    let desk = desk();
+    desk.report(IGNITION);
+    let trouble = Trouble { hold: Some(("HPUB boiler.b1.reset.", 1)), ..Trouble::default() };
+    let order = desk.runtime.block_on(async {
+        let mut gateway = Gateway::start(&desk.through(&trouble).await).await;
+        must_approve(&desk.config, "anna").await;
+        must_approve(&desk.config, "ben").await;
+        timeout(SOON, trouble.held.notified()).await.expect("an order on its way");
+        desk.context.delete_stream(stream::COMMAND).await.unwrap();
+        streams::ensure(&desk.context, &streams::table(&desk.config), &User::Installer).await.unwrap();
+        trouble.go_on.notify_one();
+        // Its consumer went with the stream; the next session makes another. Here a new gateway does.
+        must_approve(&desk.config, "ben").await;
+        must_approve(&desk.config, "carla").await;
+        let mut other = Gateway::start(&desk.config).await;
+        tokio::select! { order = gateway.order() => order, order = other.order() => order }
+    });
+    let (sequence, reset, count) = stored(&desk);
+    let approved: Vec<_> = reset.approvals.iter().map(|vote| (vote.by.as_str(), vote.sequence)).collect();
+    assert_eq!((sequence, count, approved), (3, 1, vec![("ben", 1), ("carla", 2)]));
+    assert_eq!(order, reset);
+}
+
+#[test]
+fn a_wrong_approval_is_told_what_is_allowed() {
+    let desk = desk();
+    let approve = |boiler: &str, fault: &str, by: &str| {
+        desk.thermowell(&format!("reset approve --boiler {boiler} --fault {fault} --by {by}"))
+    };
+    let fault = "0000000300000007-7";
+    let refused = |(code, out, error): (Option<i32>, String, String), said: &str| {
+        assert!(code == Some(1) && out.is_empty() && error.contains(said), "{code:?} {out} {error}");
+    };
+    refused(approve("b1", fault, "anna"), "refused: boiler b1 has no fault 0000000300000007-7; none stands");
+    desk.report(Fault { kind: FaultKind::Overheat, ..IGNITION });
+    refused(approve("b1", fault, "anna"), "is reset at the boiler alone, by somebody who has looked at it");
+    desk.report(Fault { lockout: false, ..IGNITION });
+    refused(approve("b1", fault, "anna"), "passes by itself; only a lockout is reset");
+    desk.report(IGNITION);
+    let other = "refused: boiler b1 has no fault 0000000300000007-8; 0000000300000007-7 (ignition) stands";
+    refused(approve("b1", "0000000300000007-8", "anna"), other);
+    refused(approve("b2", fault, "anna"), "refused: there is no boiler b2 here; boilers are b1");
+    refused(approve("b1", fault, "eve"), "refused: eve is no operator here; operators are anna, ben, carla");
+    let (code, _, error) = approve("b1", "7", "anna");
+    assert!(code == Some(2) && error.contains("`thermowell reset status` shows it"), "{error}");
+    assert_eq!(desk.count(stream::COMMAND, "boiler.>"), 0);
+
+    let (code, out, _) = approve("b1", fault, "anna");
+    assert_eq!(code, Some(0));
+    assert_eq!(out, "approved: fault 0000000300000007-7 (ignition) of boiler b1, by anna; 1 of 2\n");
+    refused(approve("b1", fault, "anna"), "it counts for 15 min, and somebody else must approve too: ben, carla");
+    let (code, out, _) = desk.thermowell("reset status --boiler b1 --json");
+    let status: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &status["occurrence"], &status["missing"]),
+        (Some(0), &fault.into(), &["ben", "carla"][..].into())
+    );
+}
+
+/// The whole way, with a boiler that finds no gas for five minutes, and an agent that is killed in between.
+#[test]
+fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("no-gas.toml");
+    let text = "weather.mean_c = -5\nhot_water.draws_per_day = 0\n[[trouble.flame]]\nat = \"0 s\"\nfor = \"5 min\"\n";
+    std::fs::write(&scenario, text).unwrap();
+    let scenario = scenario.to_str().unwrap();
+    let mut house = House::start(super::DEMO, &["--speed", "60", "--boilers", "1", "--scenario", scenario]);
+    let config = Config::load(&house.folder().join("thermowell.toml")).unwrap();
+    let status = |house: &House| -> Option<Status> { house.last_json(stream::STATUS, &subject::status(&b1())) };
+    let fault = house.until("a lockout", SOON, |house| status(house)?.device?.fault.filter(|fault| fault.lockout));
+    let occurrence = Occurrence::from(fault);
+    let ask = |house: &House, by: &str| {
+        let by = by.parse().unwrap();
+        house.wait_for(reset::approve(&config, &b1(), occurrence, &by)).unwrap()
+    };
+    house.until("the gas is back", SOON, |house| (house.plan.elapsed() > Duration::from_secs(300)).then_some(()));
+    assert!(matches!(ask(&house, "anna"), Answer::Approved { stand: 1, needed: 2, .. }));
+    // What anna said is not in the agent's memory alone.
+    house.processes.agent.signal(Signal::KILL).unwrap();
+    house.until("the agent is back", SOON, |house| {
+        matches!(ask(house, "ben"), Answer::Approved { stand: 2, .. }).then_some(())
+    });
+    house.until("no lockout", SOON, |house| status(house)?.device?.fault.is_none().then_some(()));
+    house.until("it burns", 2 * SOON, |house| status(house)?.device?.flame.then_some(()));
+
+    let subject = subject::event(&b1(), EventKind::Reset).to_string();
+    let answered = house.until("the device's answer", SOON, |house| {
+        let event: Event = house.last_json(stream::EVENT, &subject)?;
+        if let EventBody::ResetAnswered { fault, outcome, .. } = event.body { Some((fault, outcome)) } else { None }
+    });
+    assert!(matches!(answered, (fault, Outcome::Accepted { .. }) if fault == occurrence), "{answered:?}");
+    let approved = house.last_json::<Event>(stream::EVENT, &subject::event(&b1(), EventKind::Approval)).unwrap();
+    assert!(matches!(approved.body, EventBody::ResetApproved { by, sequence: 2, .. } if by.as_str() == "ben"));
+    let reset: Reset = house.last_json(stream::COMMAND, &subject::reset(&b1(), occurrence)).unwrap();
+    assert_eq!(reset.approvals.iter().map(|vote| vote.sequence).collect::<Vec<_>>(), [1, 2]);
+    let _ledger = house.close();
+}
