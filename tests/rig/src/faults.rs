@@ -114,6 +114,9 @@ pub enum FaultsError {
     /// The table cannot be printed.
     #[error("print the table")]
     Print(#[source] io::Error),
+    /// The run's own runtime.
+    #[error("start the runtime")]
+    Runtime(#[source] io::Error),
     /// Somebody wanted it to end.
     #[error("interrupted")]
     Interrupted,

@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod cuts;
 pub mod demo;
+pub mod ears;
 pub mod faults;
 pub mod figures;
 pub mod guard;

@@ -1,4 +1,4 @@
-//! Waiting with open ears: whoever waits hears Ctrl-C, and what needs NATS runs here.
+//! What a run of cuts waits with, and asks the simulator with.
 
 use std::future::Future;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -7,21 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use thermowell_wire::BoilerId;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::CutsError;
+use crate::ears::Ears;
 
 /// The simulator answers between two steps of its world.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// The runtime of the run's own connections, and its ears.
+/// What a run of cuts waits with.
 #[derive(Debug)]
-pub(super) struct Hands {
-    interrupt: Signal,
-    terminate: Signal,
-    runtime: Runtime,
-}
+pub(super) struct Hands(Ears);
 
 impl Hands {
     /// From now on Ctrl-C and SIGTERM are heard here.
@@ -29,34 +24,20 @@ impl Hands {
     /// # Errors
     /// The system has no more files.
     pub(super) fn new() -> Result<Self, CutsError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(CutsError::Runtime)?;
-        let within = runtime.enter();
-        let listen = |kind| signal(kind).map_err(CutsError::Runtime);
-        let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        drop(within);
-        Ok(Self { interrupt, terminate, runtime })
+        Ears::open().map(Self).map_err(CutsError::Runtime)
     }
 
-    /// Lets time pass: the length of something, or the pause between two looks.
+    /// Lets time pass.
     ///
     /// # Errors
     /// Somebody wants it to end.
     pub(super) fn pass(&mut self, length: Duration) -> Result<(), CutsError> {
-        let Self { interrupt, terminate, runtime } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                _ = interrupt.recv() => Err(CutsError::Interrupted),
-                _ = terminate.recv() => Err(CutsError::Interrupted),
-                () = tokio::time::sleep(length) => Ok(()),
-            }
-        })
+        self.0.pass(length).map_err(|_| CutsError::Interrupted)
     }
 
     /// Runs what needs NATS.
     pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
+        self.0.wait_for(future)
     }
 }
 

@@ -3,19 +3,17 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::geteuid;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::report::{Line, Verdict};
 use super::rows::Row;
 use super::{FaultsError, Options, WORD, file, say};
 use crate::clock::Stopwatch;
 use crate::demo::audit::last_lines;
+use crate::ears::Ears;
 use crate::process::{Child, Launch, ProcessError, Programs, Role, describe};
 
 /// Where a row leaves what came of it.
@@ -44,7 +42,8 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>, Faults
         Some(folder) => kept(folder)?,
         None => temporary.path().to_owned(),
     };
-    let mut ears = Ears::new().map_err(file("listen for signals in", &parent))?;
+    // Rows that play end with this process, and their folders are removed.
+    let mut ears = Ears::open().map_err(FaultsError::Runtime)?;
     // The long ones first: what is left at the end is short.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(rows[index].seconds));
@@ -74,7 +73,7 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>, Faults
             }
         }
         playing = still;
-        ears.pass(LOOK)?;
+        ears.pass(LOOK).map_err(|_| FaultsError::Interrupted)?;
     }
     Ok(lines.into_iter().flatten().collect())
 }
@@ -156,33 +155,4 @@ fn progress(line: &Line, took: Duration) -> String {
         Verdict::Skipped(_) => "SKIPPED",
     };
     format!("{:<20} {verdict} ({} s)", line.row, took.as_secs())
-}
-
-/// Hears Ctrl-C while rows play: then they end with this process, and their folders are removed.
-struct Ears {
-    interrupt: Signal,
-    terminate: Signal,
-    runtime: Runtime,
-}
-
-impl Ears {
-    fn new() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let within = runtime.enter();
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        drop(within);
-        Ok(Self { interrupt, terminate, runtime })
-    }
-
-    fn pass(&mut self, length: Duration) -> Result<(), FaultsError> {
-        let Self { interrupt, terminate, runtime } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                _ = interrupt.recv() => Err(FaultsError::Interrupted),
-                _ = terminate.recv() => Err(FaultsError::Interrupted),
-                () = tokio::time::sleep(length) => Ok(()),
-            }
-        })
-    }
 }
