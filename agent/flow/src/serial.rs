@@ -243,11 +243,7 @@ impl Link {
     /// The device says who it is. `held` is the end of what is held of its boot.
     pub fn greet(&mut self, now: Monotonic, hello: Hello, held: Option<Slot>) -> Greeting {
         if let Some(reason) = self.refusal(&hello, held) {
-            self.state = published::Link::Refused;
-            self.ping_at = None;
-            let news = self.refused.as_ref() != Some(&reason);
-            self.refused = Some(reason.clone());
-            return Greeting::Refused { reason, news };
+            return self.refuse(reason);
         }
         self.refused = None;
         self.state = published::Link::Up;
@@ -268,6 +264,21 @@ impl Link {
             self.pinged.clear();
         }
         Greeting::Accepted { ended, new }
+    }
+
+    /// Not to be read from, for a `reason` that may lie outside the link.
+    pub fn refuse(&mut self, reason: String) -> Greeting {
+        self.state = published::Link::Refused;
+        self.ping_at = None;
+        let news = self.refused.as_ref() != Some(&reason);
+        self.refused = Some(reason.clone());
+        Greeting::Refused { reason, news }
+    }
+
+    /// The board was replaced: what is known of the one before, its boots included, says nothing about this one.
+    pub fn release(&mut self) {
+        self.bound = None;
+        self.session = None;
     }
 
     /// Why this device is not read from; none where it is.

@@ -82,8 +82,10 @@ impl Spool {
         self.take(now, record, false);
     }
 
-    /// Takes what is not held of a record that was found in the spill file.
-    pub fn restore(&mut self, now: Monotonic, record: &Record) {
+    /// Takes what is not held of a record that was found in the spill file. Returns how many of the first records were
+    /// let go of for it: the file may hold twice what memory takes, and what is too much is what was acknowledged
+    /// already when it was written last.
+    pub fn restore(&mut self, now: Monotonic, record: &Record) -> u64 {
         let mut at = record.first;
         while at.seq < record.end {
             match self.coverage(at) {
@@ -95,6 +97,14 @@ impl Spool {
                 }
             }
         }
+        let mut gone = 0;
+        while self.bytes > self.limit
+            && let Some(&first) = self.entries.keys().next()
+        {
+            self.remove(first);
+            gone += 1;
+        }
+        gone
     }
 
     fn take(&mut self, held: Monotonic, record: Record, spilled: bool) {
@@ -197,6 +207,12 @@ impl Spool {
             self.backlog -= entry.record.slots();
         }
         Some(entry.record)
+    }
+
+    /// Lets go of everything. Its caller knows that all of it is acknowledged.
+    pub fn clear(&mut self) {
+        debug_assert_eq!(self.backlog, 0, "nothing is dropped that was not acknowledged");
+        *self = Self::new(self.limit);
     }
 
     /// Lets go of what was acknowledged `keep` of connected time ago.

@@ -1,21 +1,24 @@
-//! What an operator decides about a boiler as a whole: which ones there are, another name, the end.
+//! What an operator decides about a boiler as a whole: which ones there are, another board, another name, the end.
 //!
 //! A boiler's id is its subject, and its subject is its history: neither is ever changed. Subjects are only ever added
 //! to SAMPLES by roles; `retire` is the one place that takes one away.
 
+mod accept;
 mod list;
 mod rename;
 mod retire;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::Config as StreamConfig;
+use thermowell_flow::published::Event;
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, stream};
+use thermowell_wire::subject::{self, EventKind, stream};
 
 use crate::clock;
 use crate::config::Config;
 use crate::nats::{self, NatsError, RequestError};
 
+pub use accept::accept;
 pub use list::list;
 pub use rename::rename;
 pub use retire::retire;
@@ -70,6 +73,52 @@ pub enum BoilerError {
         /// The boiler.
         id: BoilerId,
     },
+    /// The configuration knows better.
+    #[error(
+        "the configuration binds boiler {id} to the board {bound}: write serial_number = \"{serial_number}\" there, \
+         restart the agent, and accept it then"
+    )]
+    Bound {
+        /// The boiler.
+        id: BoilerId,
+        /// The serial number in the configuration.
+        bound: String,
+        /// The one that was asked for.
+        serial_number: String,
+    },
+    /// Nothing to go on with.
+    #[error("boiler {id} has no samples: the first board that answers is taken as it is")]
+    NoHistory {
+        /// The boiler.
+        id: BoilerId,
+    },
+    /// The stream's end was not written by an agent.
+    #[error("message {sequence} of boiler {id} in SAMPLES is no batch: somebody else wrote it")]
+    Unreadable {
+        /// The boiler.
+        id: BoilerId,
+        /// Its last message.
+        sequence: u64,
+    },
+    /// There is nothing to accept.
+    #[error("the history of boiler {id} is of the board {serial_number} already")]
+    Own {
+        /// The boiler.
+        id: BoilerId,
+        /// The board.
+        serial_number: String,
+    },
+    /// Nobody confirmed another board.
+    #[error(
+        "nothing was done: this lets the board {serial_number} go on with the history of {id}, behind the last slot of \
+         the board before, which is refused from its first message on; add --yes to do it"
+    )]
+    UnconfirmedBoard {
+        /// The boiler.
+        id: BoilerId,
+        /// The board.
+        serial_number: String,
+    },
     /// A name that has a history of its own.
     #[error("there is a boiler {id} already, and two histories never become one: choose a name that has none")]
     Taken {
@@ -122,4 +171,14 @@ async fn last_written(context: &Context, id: &BoilerId) -> Result<Option<(u64, u
         let age_ns = clock::realtime_ns().saturating_sub(stored_ns);
         (last.sequence, u64::try_from(age_ns / 1_000_000_000).unwrap_or(0))
     }))
+}
+
+/// Publishes what an operator decided.
+async fn announce(context: &Context, event: &Event) -> Result<(), RequestError> {
+    let subject = subject::event(&event.boiler, EventKind::Boiler).to_string();
+    let failed = |error: async_nats::Error| RequestError::new(format!("publish {subject}"), error);
+    let sent =
+        context.publish(subject.clone(), nats::json(event).into()).await.map_err(|error| failed(error.into()))?;
+    sent.await.map_err(|error| failed(error.into()))?;
+    Ok(())
 }

@@ -100,7 +100,7 @@ enum Command {
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verification),
-    /// Which boilers there are; another name for one; the end of one
+    /// Which boilers there are; another board or another name for one; the end of one
     #[command(subcommand, after_help = BOILER_EXAMPLES)]
     Boiler(BoilerCommand),
     /// Make a key for each role and operator, and the server's permissions for them
@@ -133,6 +133,18 @@ enum BoilerCommand {
         #[command(flatten)]
         source: Source,
     },
+    /// Let another board go on with a boiler's history, where its board was replaced
+    Accept {
+        /// The boiler
+        id: BoilerId,
+        /// Serial number of the new board, as the agent says when it refuses it
+        serial_number: String,
+        #[command(flatten)]
+        source: Source,
+        /// Do it; without this it is only checked
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take a boiler out of SAMPLES; its history stays until its age ends it
     Retire {
         /// Its id
@@ -149,6 +161,7 @@ const BOILER_EXAMPLES: &str = "\
 Examples:
   thermowell boiler list
   thermowell boiler rename b1 cellar        what to do, and what of it is done
+  thermowell boiler accept b1 TW-0042 --yes
   thermowell boiler retire b1 --yes
 
 Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
@@ -365,6 +378,9 @@ fn boiler(asked: &BoilerCommand) -> Exit {
         BoilerCommand::List { source, json } => command(source, async |config| boilers::list(config, *json).await),
         BoilerCommand::Rename { old, new, source } => {
             command(source, async |config| boilers::rename(config, old, new).await)
+        }
+        BoilerCommand::Accept { id, serial_number, source, yes } => {
+            command(source, async |config| boilers::accept(config, id, serial_number, *yes).await)
         }
         BoilerCommand::Retire { id, source, yes } => {
             command(source, async |config| boilers::retire(config, id, *yes).await)

@@ -8,9 +8,11 @@ use async_nats::jetstream::stream::DirectGetErrorKind;
 use async_nats::jetstream::{self, Context};
 use bytes::Bytes;
 use thermowell_flow::agent::Refused;
-use thermowell_wire::subject::stream;
+use thermowell_flow::published::{Event, EventBody};
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, EventKind, stream};
 
-use crate::nats::ACK_TIMEOUT;
+use crate::nats::{self, ACK_TIMEOUT};
 
 /// "Message size exceeds maximum allowed" of the stream: the same batch will never be accepted.
 const TOO_LARGE: u64 = 10_054;
@@ -80,6 +82,17 @@ fn refusal(error: &PublishError) -> Published {
 fn error_code(error: &PublishError) -> Option<u64> {
     let source = std::error::Error::source(error)?;
     source.downcast_ref::<jetstream::Error>().map(|cause| cause.error_code().0)
+}
+
+/// The board that an operator has accepted for `boiler`: [`device_id`](thermowell_wire::device_id) of the one before, and
+/// its own serial number. None where nobody has, or where nobody could be asked: then a foreign board stays refused, and
+/// this is asked again.
+pub async fn accepted_board(context: Context, boiler: BoilerId) -> Option<(u32, String)> {
+    let subject = subject::event(&boiler, EventKind::Boiler).to_string();
+    let last = tokio::time::timeout(ACK_TIMEOUT, nats::last(&context, stream::EVENT, &subject)).await;
+    let event: Event = serde_json::from_slice(&last.ok()?.ok()??.payload).ok()?;
+    let EventBody::BoardAccepted { serial_number, instead_of, .. } = event.body else { return None };
+    Some((instead_of, serial_number))
 }
 
 /// Reads the last message of `subject` in SAMPLES.

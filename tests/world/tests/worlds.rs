@@ -7,7 +7,7 @@ use world::report::{hunt_from, run_many};
 use world::times::{CASES, measure};
 
 /// About half a minute of two cores in a debug build.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 45;
 /// With `CI=true`: about ten.
 const SEEDS_CI: u64 = 1_500;
 
@@ -35,7 +35,7 @@ fn seed_near(bug: Bug) -> u64 {
 }
 
 /// So many worlds at most.
-const SEARCHED: u64 = 24;
+const SEARCHED: u64 = 8;
 
 #[test]
 fn every_planted_bug_is_seen() {
@@ -47,12 +47,13 @@ fn every_planted_bug_is_seen() {
     assert!(unseen.is_empty(), "not seen near their seeds: {unseen:?}; `cargo sim --bugs` says where they are");
 }
 
-/// What the map says under *Three times*, in a third of the time: its table is `cargo sim --times`.
+/// What the map says under *Three times*, for the hardest rows and in a third of the time: its table is
+/// `cargo sim --times`.
 #[test]
 fn stamps_are_as_exact_as_the_map_says() {
-    for case in CASES {
-        let errors = measure(&case, 0, 200_000_000_000);
-        assert!(errors.slots > 19_000, "{errors:?}");
+    for case in CASES.iter().filter(|case| case.stalls || case.down.is_some()) {
+        let errors = measure(case, 0, 180_000_000_000);
+        assert!(errors.slots > 17_000, "{errors:?}");
         assert_eq!((errors.backwards, errors.jumps), (0, 0), "{errors:?}");
         let (worst_ns, backlog_ns) =
             if case.timer_ns > 1_000_000 { (3_000_000, 6_000_000) } else { (500_000, 700_000) };

@@ -42,7 +42,9 @@ impl Agent {
     pub(super) fn tail(&mut self, now: Now, tail: Option<(u64, &[u8])>, effects: &mut Vec<Effect>) {
         let live = self.live();
         let device = live.map(|live| live.device).or_else(|| self.link.bound().map(device_id));
-        let told = self.publisher.tail(now.monotonic, tail, device, live, &mut self.spool);
+        let accepted = self.accepted_board.filter(|(_, board)| live.is_some_and(|live| live.device == *board));
+        let replaced = accepted.map(|(before, _)| before);
+        let told = self.publisher.tail(now.monotonic, tail, device, live, replaced, &mut self.spool);
         match told {
             Told::Stale => return,
             Told::Known => {}

@@ -119,6 +119,13 @@ pub enum Input<'a> {
     Tail(Option<(u64, &'a [u8])>),
     /// `ReadTail` failed.
     TailUnknown,
+    /// An operator has accepted a board in the place of another: before the answer to `ReadTail`.
+    Accepted {
+        /// [`thermowell_wire::device_id`] of the board before.
+        instead_of: u32,
+        /// Serial number of the new one.
+        serial_number: &'a str,
+    },
     /// The answer to `Publish`: stored.
     Acknowledged {
         /// Under this sequence.
@@ -358,6 +365,8 @@ pub struct Counters {
     pub spill_failures: u64,
     /// Records of the spill file that were taken up at the start.
     pub restored: u64,
+    /// Records of the spill file that memory had no room for: the oldest.
+    pub unrestored: u64,
     /// Slots that the server would never take.
     pub discarded: u64,
     /// Times that the stream lost what it had acknowledged.

@@ -25,7 +25,7 @@ use core::mem::{Discriminant, discriminant, take};
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{FrameReader, ToDevice, encode};
 use thermowell_wire::subject::EventKind;
-use thermowell_wire::{Boot, Slot};
+use thermowell_wire::{Boot, Slot, device_id};
 
 pub use effect::{Counters, Effect, Frame, Input, Level, Log, Settings, Timing};
 
@@ -64,6 +64,8 @@ pub struct Agent {
     actuator: Actuator,
     /// When the device was accepted.
     accepted: Monotonic,
+    /// The board that an operator accepted in the place of another: the other, and it.
+    accepted_board: Option<(u32, u32)>,
     /// The reading has to be compared with the stream's end.
     astray: bool,
     /// The spool is full: the device is not read.
@@ -130,6 +132,7 @@ impl Agent {
             publisher: Publisher::new(timing.publish),
             actuator: Actuator::new(settings.control, timing.based_on),
             accepted: Monotonic::default(),
+            accepted_board: None,
             astray: false,
             full: false,
             newest: None,
@@ -160,6 +163,9 @@ impl Agent {
             Input::Connected => self.publisher.connect(now.monotonic),
             Input::Disconnected => self.publisher.disconnect(now.monotonic),
             Input::Tail(tail) => self.tail(now, tail, effects),
+            Input::Accepted { instead_of, serial_number } => {
+                self.accepted_board = Some((instead_of, device_id(serial_number)));
+            }
             Input::TailUnknown => self.publisher.tail_unknown(now.monotonic),
             Input::Acknowledged { sequence } => self.acknowledged(now, sequence, effects),
             Input::Refused(refused) => self.refused(now, &refused, effects),

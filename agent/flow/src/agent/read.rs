@@ -1,6 +1,9 @@
 //! The reading half of an agent: bytes of the line to records in memory.
 
+use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::mem::take;
@@ -9,7 +12,7 @@ use thermowell_wire::line::{
     GapNotice, GapReason, Hello, Pong, Rejection, Samples, Status, ToDevice, ToGateway, encode,
 };
 use thermowell_wire::subject::EventKind;
-use thermowell_wire::{Boot, Reading, Slot};
+use thermowell_wire::{Boot, Reading, Slot, device_id};
 
 use super::{Agent, Effect, Log, SKIP_MIN};
 use crate::batch::stamp::{Answered, Stamper};
@@ -58,12 +61,19 @@ impl Agent {
     }
 
     fn greet(&mut self, now: Now, hello: Hello, effects: &mut Vec<Effect>) {
-        let boot = hello.boot;
-        let device_us = hello.device_us;
-        let serial_number = hello.serial_number.to_string();
-        let open = self.cutter.open().filter(|(first, _)| first.boot == boot).map(|(_, end)| end);
-        let held = self.spool.last_end(boot).max(open).map(|end| Slot::new(boot, end));
-        match self.link.greet(now.monotonic, hello, held) {
+        if let Some(reason) = self.foreign_board(now, &hello) {
+            let greeting = self.link.refuse(reason);
+            return self.greeted(now, greeting, &hello, effects);
+        }
+        let open = self.cutter.open().filter(|(first, _)| first.boot == hello.boot).map(|(_, end)| end);
+        let held = self.spool.last_end(hello.boot).max(open).map(|end| Slot::new(hello.boot, end));
+        let greeting = self.link.greet(now.monotonic, hello.clone(), held);
+        self.greeted(now, greeting, &hello, effects);
+    }
+
+    fn greeted(&mut self, now: Now, greeting: Greeting, hello: &Hello, effects: &mut Vec<Effect>) {
+        let (boot, serial_number) = (hello.boot, hello.serial_number.to_string());
+        match greeting {
             Greeting::Refused { reason, news } => {
                 self.counters.refused_devices += 1;
                 self.log(now, Log::DeviceRefused { reason: reason.clone() }, effects);
@@ -80,13 +90,47 @@ impl Agent {
                     self.resume(now);
                 }
                 if let Some(stamper) = &mut self.stamper
-                    && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(device_us))
+                    && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(hello.device_us))
                 {
                     self.jumped(now, by_ns, effects);
                 }
                 self.astray = true;
             }
         }
+    }
+
+    /// Why a board is not read whose predecessor's history this is; none where it is, or where an operator has accepted
+    /// it and nothing of the one before waits any more. Two boards are never held at once: their boots do not compare.
+    fn foreign_board(&mut self, now: Now, hello: &Hello) -> Option<String> {
+        let serial = &hello.serial_number;
+        if self.settings.serial_number.as_ref().is_some_and(|bound| bound.as_str() != serial.as_str()) {
+            return None;
+        }
+        let device = device_id(serial);
+        let other = |known: &u32| *known != device;
+        let held = self.spool.front().map(|record| record.origin.device).filter(other);
+        let before = held.or_else(|| self.publisher.device().filter(other))?;
+        if self.accepted_board != Some((before, device)) {
+            self.publisher.look_again(now.monotonic);
+            let boiler = &self.settings.boiler;
+            return Some(format!(
+                "its serial number is {serial}, the history of {boiler} is of another board: check the port; where the \
+                 board was replaced, `thermowell boiler accept {boiler} {serial} --yes`"
+            ));
+        }
+        if held.is_some() {
+            self.cut(now);
+            if self.spool.backlog() > 0 {
+                return Some("what was read of the board before it is delivered first".to_owned());
+            }
+            self.spool.clear();
+        }
+        if self.link.bound().is_some_and(|bound| bound != serial.as_str()) {
+            self.link.release();
+            (self.cursor, self.stamper, self.newest) = (None, None, None);
+        }
+        self.publisher.reread(now.monotonic);
+        None
     }
 
     /// Another boot: what is open of the old one ends here.

@@ -21,7 +21,7 @@ impl Agent {
             return;
         }
         self.counters.restored += 1;
-        self.spool.restore(now.monotonic, &record);
+        self.counters.unrestored += self.spool.restore(now.monotonic, &record);
     }
 
     pub(super) fn spill_failed(&mut self, now: Now, effects: &mut Vec<Effect>) {

@@ -99,11 +99,15 @@ pub struct Publisher {
     for_good: u32,
     position: Position,
     sequence: u64,
+    /// Whose history it is, as the tail said.
+    device: Option<u32>,
     end_utc_ns: Option<i64>,
     in_flight: Option<InFlight>,
     /// The furthest acknowledged: what a rollback is measured against.
     reached: Option<(u64, Slot)>,
     conflicts: VecDeque<Monotonic>,
+    /// When the end was read again because of a board that is not accepted.
+    looked: Option<Monotonic>,
     stopped: bool,
 }
 
@@ -124,10 +128,12 @@ impl Publisher {
             for_good: 0,
             position: Position::Unknown,
             sequence: 0,
+            device: None,
             end_utc_ns: None,
             in_flight: None,
             reached: None,
             conflicts: VecDeque::new(),
+            looked: None,
             stopped: false,
         }
     }
@@ -157,6 +163,27 @@ impl Publisher {
     #[must_use]
     pub fn end_utc(&self) -> Option<(Slot, i64)> {
         self.end().zip(self.end_utc_ns)
+    }
+
+    /// The device whose history the stream holds, where its end was read.
+    #[must_use]
+    pub fn device(&self) -> Option<u32> {
+        self.device.filter(|_| self.position != Position::Unknown)
+    }
+
+    /// The stream's end is read again, at most every `conflict_pause`: somebody may have decided something.
+    pub fn look_again(&mut self, now: Monotonic) {
+        if self.looked.is_none_or(|at| now.since(at) >= self.timing.conflict_pause) {
+            self.looked = Some(now);
+            self.reread(now);
+        }
+    }
+
+    /// The stream's end is read again, unless it will be anyhow.
+    pub fn reread(&mut self, now: Monotonic) {
+        if self.in_flight.is_none() && self.position != Position::Unknown {
+            (self.position, self.retry_at) = (Position::Unknown, now);
+        }
     }
 
     /// Whether the stream's end was read.
@@ -213,13 +240,15 @@ impl Publisher {
         self.retry_at = now.after(self.timing.again);
     }
 
-    /// The subject's last message, or that there is none.
+    /// The subject's last message, or that there is none. `replaced` is the device in whose place an operator has
+    /// accepted the live one.
     pub fn tail(
         &mut self,
         now: Monotonic,
         tail: Option<(u64, &[u8])>,
         device: Option<u32>,
         live: Option<Live>,
+        replaced: Option<u32>,
         spool: &mut Spool,
     ) -> Told {
         if self.asked.take().is_none() || self.position != Position::Unknown {
@@ -227,6 +256,7 @@ impl Publisher {
         }
         let Some((sequence, bytes)) = tail else {
             (self.sequence, self.end_utc_ns, self.position) = (0, None, Position::Nothing);
+            self.device = None;
             let slots = spool.settle(None, self.connected_time(now));
             return self.compare(0, None, slots);
         };
@@ -235,6 +265,9 @@ impl Publisher {
             Err(cause) => return Told::Conflict(self.conflict(now, format!("message {sequence}: {cause}"))),
         };
         let end = packed.end();
+        if let Some(live) = live.filter(|live| live.device != packed.device() && replaced == Some(packed.device())) {
+            return self.begin_behind(now, sequence, live, spool);
+        }
         if let Some(device) = device.filter(|&device| device != packed.device()) {
             let found = format!("message {sequence} of device {:08x}, ours is {device:08x}", packed.device());
             return Told::Conflict(self.conflict(now, found));
@@ -243,8 +276,19 @@ impl Publisher {
             return Told::Conflict(self.conflict(now, format!("message {sequence} up to {found}")));
         }
         (self.sequence, self.end_utc_ns, self.position) = (sequence, Some(packed.end_utc_ns()), Position::At(end));
+        self.device = Some(packed.device());
         let slots = spool.settle(Some(end), self.connected_time(now));
         self.compare(sequence, Some(end), slots)
+    }
+
+    /// The history goes on with another board, from its first slot: boots compare by age only within one device.
+    fn begin_behind(&mut self, now: Monotonic, sequence: u64, live: Live, spool: &mut Spool) -> Told {
+        let held = spool.front().filter(|record| record.origin.device == live.device);
+        let first = Slot::new(held.map_or(live.boot, |record| record.first.boot), 0);
+        (self.sequence, self.end_utc_ns, self.position) = (sequence, None, Position::At(first));
+        (self.device, self.reached) = (Some(live.device), None);
+        spool.settle(Some(first), self.connected_time(now));
+        Told::Known
     }
 
     fn compare(&mut self, found: u64, end: Option<Slot>, slots: u64) -> Told {

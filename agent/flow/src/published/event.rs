@@ -98,6 +98,17 @@ pub enum EventBody {
         /// The gateway on which that was done.
         gateway: String,
     },
+    /// An operator accepted another board in the place of the one whose history this is.
+    BoardAccepted {
+        /// Its serial number.
+        serial_number: String,
+        /// [`thermowell_wire::device_id`] of the board before.
+        instead_of: u32,
+        /// The sequence of that board's last message in SAMPLES then.
+        last: u64,
+        /// The gateway on which that was done.
+        gateway: String,
+    },
     /// An operator's command stands in COMMAND.
     CommandAccepted {
         /// Its id.

@@ -38,7 +38,8 @@ const READ: usize = 4_096;
 /// What the server owes an answer for: at most one publish and one read of the tail.
 enum Answer {
     Published(Published),
-    Tail(Tail),
+    /// The end of the subject, and the board that an operator accepted.
+    Tail(Tail, Option<(u32, String)>),
 }
 
 /// A sync of the spill file on its way.
@@ -218,8 +219,12 @@ impl Boiler {
             }
             Effect::ClosePort => self.close(),
             Effect::ReadTail => {
-                let read = publish::tail(self.context.clone(), self.subject.clone());
-                self.reading_tail = Some(Box::pin(async { Answer::Tail(read.await) }));
+                let accepted = publish::accepted_board(self.context.clone(), self.config.id.clone());
+                let tail = publish::tail(self.context.clone(), self.subject.clone());
+                self.reading_tail = Some(Box::pin(async {
+                    let (tail, accepted) = tokio::join!(tail, accepted);
+                    Answer::Tail(tail, accepted)
+                }));
             }
             Effect::Publish { expected, payload } => {
                 let publish = publish::publish(self.context.clone(), self.subject.clone(), expected, payload);
@@ -394,7 +399,7 @@ impl Boiler {
         match answer {
             Answer::Published(Published::Refused(flow::Refused::Unknown)) => self.unanswered += 1,
             Answer::Published(_) => self.unanswered = 0,
-            Answer::Tail(_) => {}
+            Answer::Tail(..) => {}
         }
         // Ten times as rare as it begins: a time-out takes 2 s, so this is a line a minute.
         if self.unanswered != SILENCE && (self.unanswered == 0 || !self.unanswered.is_multiple_of(10 * SILENCE)) {
@@ -423,10 +428,21 @@ impl Boiler {
                 self.session.stream_is_missing();
                 self.step(Input::Refused(flow::Refused::Unknown));
             }
-            Answer::Tail(Tail::Found { sequence, payload }) => self.step(Input::Tail(Some((*sequence, payload)))),
-            Answer::Tail(Tail::Empty) => self.step(Input::Tail(None)),
-            Answer::Tail(Tail::Unknown) => self.step(Input::TailUnknown),
-            Answer::Tail(Tail::NoStream) => {
+            Answer::Tail(tail, accepted) => {
+                if let Some((instead_of, serial_number)) = accepted {
+                    self.step(Input::Accepted { instead_of: *instead_of, serial_number });
+                }
+                self.told(tail);
+            }
+        }
+    }
+
+    fn told(&mut self, tail: &Tail) {
+        match tail {
+            Tail::Found { sequence, payload } => self.step(Input::Tail(Some((*sequence, payload)))),
+            Tail::Empty => self.step(Input::Tail(None)),
+            Tail::Unknown => self.step(Input::TailUnknown),
+            Tail::NoStream => {
                 self.session.stream_is_missing();
                 self.step(Input::TailUnknown);
             }

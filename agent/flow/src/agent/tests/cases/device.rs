@@ -128,3 +128,60 @@ fn garbage_is_counted_and_never_believed() {
     let logged = bench.effects.iter().filter(|effect| matches!(effect, Effect::Log(Log::Rejected { .. }))).count();
     assert_eq!(logged, 1, "repeats are held back");
 }
+
+fn board(serial_number: &str, boot: Boot, next: u64) -> Hello {
+    Hello { boot, serial_number: serial_number.try_into().unwrap(), ..hello(next) }
+}
+
+/// The new board counts its boots from one: they do not compare with the old one's.
+const NEW: Boot = Boot(0x0000_0001_0000_0007);
+
+#[test]
+fn another_board_is_refused_until_it_is_accepted_and_what_was_read_of_the_first_goes_out() {
+    let mut bench = Bench::running(settings(), 100, None);
+    bench.samples(0, 150);
+    assert_eq!(bench.published(), [(0, 0, 100)]);
+    bench.tell(Input::PortClosed);
+    bench.tell(Input::PortOpened);
+    bench.say(&ToGateway::Hello(board("TW-2", NEW, 100)));
+    assert_eq!(bench.agent.link(), Link::Refused);
+    let reasons = |bench: &Bench| {
+        let reason = |(_, body)| if let EventBody::DeviceRefused { reason, .. } = body { Some(reason) } else { None };
+        bench.events().into_iter().filter_map(reason).collect::<Vec<_>>()
+    };
+    assert!(reasons(&bench)[0].contains("thermowell boiler accept b1 TW-2 --yes"), "{:?}", reasons(&bench));
+    // The wrong one is none.
+    bench.tell(Input::Accepted { instead_of: device_id("TW-1"), serial_number: "TW-3" });
+    bench.tell(Input::Accepted { instead_of: device_id("TW-9"), serial_number: "TW-2" });
+    bench.say(&ToGateway::Hello(board("TW-2", NEW, 200)));
+    assert_eq!(bench.agent.link(), Link::Refused);
+    bench.tell(Input::Accepted { instead_of: device_id("TW-1"), serial_number: "TW-2" });
+    bench.say(&ToGateway::Hello(board("TW-2", NEW, 300)));
+    assert!(reasons(&bench).last().unwrap().contains("delivered first"), "{:?}", reasons(&bench));
+    bench.tell(Input::Acknowledged { sequence: 1 });
+    assert_eq!(bench.published(), [(0, 0, 100), (1, 100, 150)], "what was open of the first board");
+    bench.tell(Input::Acknowledged { sequence: 2 });
+    bench.say(&ToGateway::Hello(board("TW-2", NEW, 300)));
+    assert_eq!(bench.agent.link(), Link::Up);
+    let tail = stored(50, BOOT, "TW-1");
+    bench.tell(Input::Tail(Some((2, &tail))));
+    assert_eq!(bench.resumes().last(), Some(&0), "its history begins at its first slot");
+    assert!(!bench.stops());
+}
+
+#[test]
+fn an_accepted_board_goes_on_after_a_restart_and_a_foreign_one_stops() {
+    for accepted in [true, false] {
+        let mut bench = Bench::new(settings());
+        bench.tell(Input::PortOpened);
+        bench.say(&ToGateway::Hello(board("TW-2", NEW, 20_000)));
+        bench.tell(Input::Connected);
+        if accepted {
+            bench.tell(Input::Accepted { instead_of: device_id("TW-1"), serial_number: "TW-2" });
+        }
+        bench.tell(Input::Tail(Some((7, &stored(0, BOOT, "TW-1")))));
+        let began = bench.resumes().contains(&0);
+        assert_eq!(began, accepted);
+        assert_eq!(bench.agent.counters().conflicts, u64::from(!accepted));
+    }
+}

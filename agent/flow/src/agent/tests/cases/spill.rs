@@ -174,6 +174,23 @@ fn memory_and_file_stay_below_their_bounds_for_six_hours_with_a_flapping_server(
     assert!(bench.agent.counters().full > 0 && largest > 0, "the bound was reached");
 }
 
+/// A file of twice the bound, in batches that take more room in memory than on the disk: what came last is kept.
+#[test]
+fn memory_stays_below_its_bound_when_the_file_is_larger() {
+    let bound = 64 << 10;
+    let mut bench = Bench::new(Settings { spool_bytes: bound, ..settings() });
+    for n in 0..2_000 {
+        bench.tell(Input::Spilled(&stored(n * 100, BOOT, "TW-1")));
+        assert!(bench.agent.spool_bytes() <= bound, "{n}: {}", bench.agent.spool_bytes());
+    }
+    let counters = *bench.agent.counters();
+    assert!(counters.restored == 2_000 && counters.unrestored > 0, "{counters:?}");
+    assert_eq!(bench.agent.backlog(), (2_000 - counters.unrestored) * 100);
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(Some((9, &stored((counters.unrestored - 1) * 100, BOOT, "TW-1")))));
+    assert_eq!(bench.published(), [(9, counters.unrestored * 100, counters.unrestored * 100 + 100)]);
+}
+
 /// What lies between the stream's end and such a record would be a gap of centuries, for which UTC has no numbers.
 #[test]
 fn a_record_from_beyond_the_life_of_any_boot_is_left_out() {

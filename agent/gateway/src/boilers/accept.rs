@@ -1,0 +1,55 @@
+//! Another board in the place of the one whose history this is: said, checked, confirmed.
+//!
+//! The event is all there is: the agent reads it beside the stream's end, and goes on behind that with the first slot of
+//! the new board. From its first message on the history is the new board's, and the event is not needed any more.
+
+use thermowell_flow::published::{Event, EventBody};
+use thermowell_wire::batch::decode;
+use thermowell_wire::subject::{self, stream};
+use thermowell_wire::{BoilerId, device_id};
+
+use super::{BoilerError, announce, must_be_known};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::nats::{self, Connection, User};
+
+/// Lets the board `serial_number` go on with the history of `id`, once that is `confirmed`, and says what was done.
+///
+/// # Errors
+/// See [`BoilerError`]; nothing was done then.
+pub async fn accept(
+    config: &Config,
+    id: &BoilerId,
+    serial_number: &str,
+    confirmed: bool,
+) -> Result<String, BoilerError> {
+    let connection = Connection::reach(&config.nats, User::Installer).await.map_err(BoilerError::Server)?;
+    let context = connection.context();
+    must_be_known(context, id).await?;
+    let configured = config.boilers.iter().find(|boiler| boiler.id == *id);
+    if let Some(bound) = configured.and_then(|boiler| boiler.serial_number.as_ref()).filter(|it| *it != serial_number) {
+        let (id, bound, serial_number) = (id.clone(), bound.clone(), serial_number.to_owned());
+        return Err(BoilerError::Bound { id, bound, serial_number });
+    }
+    let last = nats::last(context, stream::SAMPLES, &subject::samples(id)).await.map_err(BoilerError::Request)?;
+    let Some(last) = last else { return Err(BoilerError::NoHistory { id: id.clone() }) };
+    let Some(instead_of) = decode(&last.payload).ok().map(|packed| packed.device()) else {
+        return Err(BoilerError::Unreadable { id: id.clone(), sequence: last.sequence });
+    };
+    if instead_of == device_id(serial_number) {
+        return Err(BoilerError::Own { id: id.clone(), serial_number: serial_number.to_owned() });
+    }
+    if !confirmed {
+        return Err(BoilerError::UnconfirmedBoard { id: id.clone(), serial_number: serial_number.to_owned() });
+    }
+    let (gateway, serial_number) = (config.gateway.clone(), serial_number.to_owned());
+    let text = format!(
+        "board {serial_number} is accepted as boiler {id}: its history goes on behind message {} of the board before.\n\
+         An agent that refuses it takes it within seconds; one that has stopped takes it when it is started again.\n",
+        last.sequence
+    );
+    let body = EventBody::BoardAccepted { serial_number, instead_of, last: last.sequence, gateway };
+    let created_at = Clock::new(&config.clock).now().utc.unix_seconds();
+    announce(context, &Event { boiler: id.clone(), created_at, body }).await.map_err(BoilerError::Request)?;
+    Ok(text)
+}
