@@ -24,11 +24,12 @@ fn every_invariant_holds_in_every_world() {
 /// change of the worlds moves that, so the worlds behind it are searched too.
 fn seed_near(bug: Bug) -> u64 {
     match bug {
-        Bug::BlindRetry | Bug::OwnMemory | Bug::ResumeTooFar | Bug::WindowOff | Bug::NoExpectation => 0,
-        Bug::DedupBySeq => 14,
-        Bug::SnapshotBlind => 44,
-        Bug::SamplesFeedOffset | Bug::StepLeaks => 5,
-        Bug::LeaseUnbound => 8,
+        Bug::BlindRetry | Bug::OwnMemory | Bug::ResumeTooFar | Bug::WindowOff | Bug::SamplesFeedOffset => 0,
+        Bug::NoExpectation => 44,
+        Bug::DedupBySeq => 13,
+        Bug::SnapshotBlind => 48,
+        Bug::StepLeaks => 22,
+        Bug::LeaseUnbound => 83,
         Bug::GapAnywhere => 159,
         Bug::SpillUnread => 12,
     }

@@ -426,7 +426,12 @@ impl Agent {
     fn hold(&mut self, now: Now, mut record: Record) {
         record.stamp = self.stamp(now, &record);
         self.counters.batches += 1;
+        let (first, end) = (record.first, record.end());
         self.spool.insert(now.monotonic, record);
+        if self.publisher.end().is_some_and(|stored| end <= stored) {
+            // It was open when the stream's end was read, and is there already: nobody will acknowledge it.
+            self.spool.acknowledge(first, self.publisher.connected_time(now.monotonic));
+        }
     }
 
     fn hold_cut(&mut self, now: Now) {

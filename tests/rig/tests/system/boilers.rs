@@ -6,7 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use rig::house::{House, SOON};
+use rig::process::{Child, Launch, Programs, Role};
+use rustix::process::Signal;
 use serde_json::Value;
+use thermowell_flow::published::{Link, State, Status};
+use thermowell_wire::BoilerId;
+use thermowell_wire::batch::{Packed, decode};
 use thermowell_wire::subject::{self, EventKind, stream};
 
 /// Exit code, stdout and stderr.
@@ -67,4 +72,81 @@ fn a_boiler_is_retired_only_when_nobody_writes_it_and_its_history_stays() {
     assert!(rows[1]["last_slot"].is_string(), "{rows}");
     fs::write(&renamed, fs::read_to_string(&renamed).unwrap().replace("id = \"b1\"", "id = \"attic\"")).unwrap();
     refused(&renamed, &["retire", "b1", "--yes"], "b1 is the only one in SAMPLES");
+}
+
+/// The same boilers with boards out of the box: other serial numbers, and boots that are counted from one again.
+fn replaced_boards(house: &House) -> Child {
+    let folder = house.folder();
+    let plan = &house.plan;
+    let pairs = [
+        ("--boilers", "1".to_owned()),
+        ("--speed", plan.speed.to_string()),
+        ("--epoch-monotonic-ns", plan.epoch_monotonic_ns.to_string()),
+        ("--epoch-utc", plan.epoch_utc_ns.to_string()),
+        ("--port-dir", folder.join("ports").display().to_string()),
+        ("--account", folder.join("account-of-the-new").display().to_string()),
+        ("--control", plan.console().display().to_string()),
+        ("--scenario", folder.join("quiet.toml").display().to_string()),
+        ("--seed", "7".to_owned()),
+        ("--serial-number", "b1=NEW-7".to_owned()),
+    ];
+    fs::create_dir(folder.join("account-of-the-new")).unwrap();
+    let args = pairs.into_iter().flat_map(|(name, value)| [name.into(), value.into()]).collect();
+    let (programs, log) = (Programs::at(super::DEMO), folder.join("logs/new-board.log"));
+    Child::spawn(&Launch { name: "new board".to_owned(), programs, role: Role::FirmwareSim, args, log }).unwrap()
+}
+
+fn link(house: &House, id: &BoilerId) -> Option<Link> {
+    house.last_json(stream::STATUS, &subject::status(id)).map(|status: Status| status.link)
+}
+
+#[test]
+fn a_replaced_board_is_refused_until_it_is_accepted_and_then_goes_on_from_its_first_slot() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    let [id] = house.boilers().try_into().expect("one boiler");
+    house.until("some samples", SOON, |house| (house.stored(&id)?.1 >= 300).then_some(()));
+    house.processes.simulator.keep_down().unwrap();
+    house.until("all of the first board is stored", SOON, |house| {
+        let status: Status = house.last_json(stream::STATUS, &subject::status(&id))?;
+        (status.link == Link::Down && status.backlog == 0).then_some(())
+    });
+    let end = house.stored(&id).expect("its history");
+    let _new = replaced_boards(&house);
+    house.until("the new board is refused", SOON, |house| (link(house, &id)? == Link::Refused).then_some(()));
+    house.until("it is said what to do", SOON, |house| {
+        let event: Value = house.last_json(stream::EVENT, &subject::event(&id, EventKind::Boot))?;
+        event["reason"].as_str()?.contains("thermowell boiler accept b1 NEW-7 --yes").then_some(())
+    });
+    let config = house.folder().join("thermowell.toml");
+    refused(&config, &["accept", "b1", "SIM-b1", "--yes"], "the history of boiler b1 is of the board SIM-b1 already");
+    refused(&config, &["accept", "b2", "NEW-7", "--yes"], "SAMPLES has no boiler b2; it has b1");
+    refused(&config, &["accept", "b1", "NEW-7"], "add --yes to do it");
+    let bound = house.folder().join("bound.toml");
+    let text = fs::read_to_string(&config).unwrap().replace("id = \"b1\"", "id = \"b1\"\nserial_number = \"SIM-b1\"");
+    fs::write(&bound, text).unwrap();
+    refused(&bound, &["accept", "b1", "NEW-7", "--yes"], "the configuration binds boiler b1 to the board SIM-b1");
+    assert_eq!((house.stored(&id), link(&house, &id)), (Some(end), Some(Link::Refused)), "nothing was done");
+
+    let (code, done, said) = boiler(&config, &["accept", "b1", "NEW-7", "--yes"]);
+    assert!(code == Some(0) && done.starts_with("board NEW-7 is accepted as boiler b1"), "{said}");
+    let event: Value = house.last_json(stream::EVENT, &subject::event(&id, EventKind::Boiler)).expect("an event");
+    let last = event["last"].as_u64().expect("a sequence");
+    house.until("the new board's slots", SOON, |house| {
+        house.stored(&id).filter(|(boot, next)| *boot != end.0 && *next >= 300)
+    });
+    house.processes.agent.signal(Signal::KILL).unwrap();
+    let before = house.stored(&id).expect("the new board's");
+    house.until("the next agent goes on", SOON, |house| {
+        house.stored(&id).filter(|(boot, next)| *boot == before.0 && *next >= before.1 + 300)
+    });
+    let behind = house.wait_for(async {
+        let context = async_nats::jetstream::new(house.connect().await.unwrap());
+        context.get_stream(stream::SAMPLES).await.unwrap().get_raw_message(last + 1).await.unwrap().payload
+    });
+    let Packed::Batch(first) = decode(&behind).unwrap() else { panic!("the ring had its first slot") };
+    assert_eq!((first.header.boot, first.header.seq), (before.0, 0));
+    house.until("the average goes on", SOON, |house| {
+        let state: State = house.last_json(stream::STATE, &subject::state(&id))?;
+        (state.slot.boot == before.0 && state.average.is_some()).then_some(())
+    });
 }

@@ -136,6 +136,19 @@ fn a_server_that_is_away_does_not_stop_the_reading() {
     assert_eq!(bench.agent.backlog(), 200);
 }
 
+/// An agent that was killed meets its device before the server, and reads again what the stream has.
+#[test]
+fn what_is_open_and_stored_already_is_no_backlog() {
+    let mut bench = Bench::new(settings());
+    bench.tell(Input::PortOpened);
+    bench.say(&ToGateway::Hello(hello(100)));
+    bench.samples(0, 52);
+    assert_eq!(bench.agent.backlog(), 52);
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(Some((4, &stored(0, BOOT, "TW-1")))));
+    assert_eq!(bench.agent.backlog(), 0);
+}
+
 #[test]
 fn a_server_that_does_not_tell_its_end_is_waited_for_a_second() {
     let mut bench = Bench::new(settings());
