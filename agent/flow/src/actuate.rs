@@ -1,7 +1,13 @@
 //! Set-points to the device: new ones only, each under a number that rises.
 //!
 //! The gateway asks, the firmware decides: what is published is the device's answer. A wish that was decided on old
-//! data, or on another boot, is not passed on; the lease that the device holds then runs out by itself.
+//! data, on another boot, or before one that was passed on (a replay, or an overtaken one) goes no further; the lease
+//! that the device holds then runs out by itself. Limits are the device's own: its answer says what it made of them.
+//!
+//! ```text
+//!   lease ──▶ may control? ──▶ a device, its clock? ──▶ its boot? ──▶ ≤ 5 s of slots off? ──▶ not overtaken? ──▶ line
+//!                  └────────────────┴────────── no: declined, counted ────┴─────────────────────────┘
+//! ```
 //!
 //! The device takes a number once, also across restarts of this agent. So numbers come from the device's own clock,
 //! ten a second, and never below one that was seen: 13 years fit into 32 bits.
@@ -14,6 +20,9 @@ use thermowell_wire::{Occurrence, Slot};
 use crate::published::{Lease, Reset};
 use crate::serial::Session;
 use crate::time::{DeviceTime, Utc};
+
+#[cfg(test)]
+mod tests;
 
 /// Microseconds of device time per number.
 const NUMBER_US: u64 = 100_000;
@@ -50,6 +59,14 @@ pub enum Declined {
         /// The fault that is meant.
         fault: Occurrence,
     },
+    /// One that was decided later has been passed on.
+    #[error("it was decided on {based_on}, behind it one on slot {passed_on} has been passed on")]
+    Overtaken {
+        /// What it was decided on.
+        based_on: Slot,
+        /// What the later one was decided on.
+        passed_on: u64,
+    },
 }
 
 /// Passes leases on.
@@ -57,7 +74,10 @@ pub enum Declined {
 pub struct Actuator {
     control: bool,
     based_on: Duration,
+    /// The number that was used last, as the slot of a boot.
     last: Option<Slot>,
+    /// What the last lease that was passed on was decided on.
+    passed_on: Option<Slot>,
     outcome: Option<Outcome>,
     /// The reset that was sent last: which fault, in which boot, under which number.
     reset: Option<(Occurrence, Slot)>,
@@ -68,7 +88,7 @@ impl Actuator {
     /// data may be.
     #[must_use]
     pub fn new(control: bool, based_on: Duration) -> Self {
-        Self { control, based_on, last: None, outcome: None, reset: None }
+        Self { control, based_on, last: None, passed_on: None, outcome: None, reset: None }
     }
 
     /// The request that stands for `lease`, or why there is none. `clock` is the device's, now.
@@ -97,6 +117,11 @@ impl Actuator {
         if based_on.seq.abs_diff(newest) > slots {
             return Err(Declined::Stale { based_on, newest });
         }
+        let before = self.passed_on.filter(|before| before.boot == boot && before.seq > based_on.seq);
+        if let Some(before) = before {
+            return Err(Declined::Overtaken { based_on, passed_on: before.seq });
+        }
+        self.passed_on = Some(based_on);
         let n = self.number(session, clock);
         Ok(if lease.lease_s == 0 {
             ToDevice::Release { boot, n }

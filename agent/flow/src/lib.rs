@@ -7,6 +7,7 @@
 //! aggregator:  consume ▸ aggregate ▸ snapshot ▸ feed ▸ aggregator
 //! controller:  control ▸ controller
 //! people:      command ▸ reset
+//! conformance: conformance, which judges controllers and knows none
 //! ```
 //!
 //! A room with time has this shape: `step(&mut self, now, input, effects)` is the only way its state changes, and
@@ -25,6 +26,7 @@ pub mod aggregate;
 pub mod aggregator;
 pub mod batch;
 pub mod command;
+pub mod conformance;
 pub mod consume;
 pub mod control;
 pub mod controller;

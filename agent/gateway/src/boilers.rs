@@ -10,9 +10,8 @@ mod retire;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::Config as StreamConfig;
-use thermowell_flow::published::Event;
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, EventKind, stream};
+use thermowell_wire::subject::{self, stream};
 
 use crate::clock;
 use crate::config::Config;
@@ -171,14 +170,4 @@ async fn last_written(context: &Context, id: &BoilerId) -> Result<Option<(u64, u
         let age_ns = clock::realtime_ns().saturating_sub(stored_ns);
         (last.sequence, u64::try_from(age_ns / 1_000_000_000).unwrap_or(0))
     }))
-}
-
-/// Publishes what an operator decided.
-async fn announce(context: &Context, event: &Event) -> Result<(), RequestError> {
-    let subject = subject::event(&event.boiler, EventKind::Boiler).to_string();
-    let failed = |error: async_nats::Error| RequestError::new(format!("publish {subject}"), error);
-    let sent =
-        context.publish(subject.clone(), nats::json(event).into()).await.map_err(|error| failed(error.into()))?;
-    sent.await.map_err(|error| failed(error.into()))?;
-    Ok(())
 }

@@ -29,7 +29,7 @@ use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
 use crate::verify::{self, Format, Wish};
-use crate::{boilers, check, logs};
+use crate::{boilers, check, conformance, logs};
 
 /// Overrides `[log] filter`.
 const LOG_VARIABLE: &str = "THERMOWELL_LOG";
@@ -100,6 +100,9 @@ enum Command {
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verification),
+    /// Play a made-up boiler to a controller under test, and report what it did
+    #[command(after_help = CONFORMANCE_EXAMPLES)]
+    Conformance(Conformance),
     /// Which boilers there are; another board or another name for one; the end of one
     #[command(subcommand, after_help = BOILER_EXAMPLES)]
     Boiler(BoilerCommand),
@@ -218,6 +221,31 @@ fn full_hour(text: &str) -> Result<i64, String> {
     if is_full { Ok(time.as_second() / 3_600) } else { Err(expected()) }
 }
 
+const CONFORMANCE_EXAMPLES: &str = "\
+Examples:
+  thermowell conformance --boiler toy-1                    three minutes
+  thermowell conformance --boiler toy-1 --frozen --json    four minutes, with the same state again and again
+
+Run it against a server of its own, with nothing but the controller under test. The limits of the flow temperature are
+those of [control]. Any controller that reads boiler.ID.state and publishes boiler.ID.setpoint can be tested.
+
+Exit codes: 0 it conforms, 1 it does not or cannot be tested, 78 the configuration is wrong";
+
+#[derive(Debug, Args)]
+struct Conformance {
+    #[command(flatten)]
+    source: Source,
+    /// The id of a boiler that does not exist, which the controller under test controls
+    #[arg(long, value_name = "ID")]
+    boiler: BoilerId,
+    /// Play frozen states too
+    #[arg(long)]
+    frozen: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, Args)]
 struct Source {
     /// The configuration; files in the folder conf.d beside it are read too
@@ -240,6 +268,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run { role, source } => run(&source, role),
         Command::Check { source, json } => check(&source, json),
         Command::Verify(verification) => verify(&verification),
+        Command::Conformance(asked) => conformance(&asked),
         Command::Boiler(asked) => boiler(&asked),
         Command::Keys(asked) => keys::run(&asked),
         Command::Command(asked) => ask::run(&asked),
@@ -371,6 +400,19 @@ fn verify(asked: &Verification) -> Exit {
     let mut report = verify::Writer::new(io::stdout().lock(), format);
     let outcome = command(&asked.source, async |config| verify::verify(config, &wish, &mut report).await);
     outcome.map_or_else(|exit| exit, |sum| if sum.agrees() { Exit::Success } else { Exit::Failure })
+}
+
+fn conformance(asked: &Conformance) -> Exit {
+    let play = async |config: &Config| conformance::conformance(config, &asked.boiler, asked.frozen).await;
+    let report = match command(&asked.source, play) {
+        Ok(report) => report,
+        Err(exit) => return exit,
+    };
+    let text = if asked.json { report.json() } else { report.text() };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) if report.conforms => Exit::Success,
+        Ok(()) | Err(_) => Exit::Failure,
+    }
 }
 
 fn boiler(asked: &BoilerCommand) -> Exit {

@@ -18,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod conformance;
 pub mod consume;
 pub mod control;
 pub mod controller;

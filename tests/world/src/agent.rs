@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use thermowell_flow::agent::{Agent, Effect, Input, Refused, Settings, Timing};
-use thermowell_flow::published::Lease;
+use thermowell_wire::Boot;
 use thermowell_wire::batch::{Packed, decode};
-use thermowell_wire::line::{Demand, GapReason, ToDevice};
-use thermowell_wire::{Boot, Slot};
+use thermowell_wire::line::{GapReason, ToDevice};
 
 use crate::plan::{Bug, Kind, MS, SECOND};
 use crate::world::World;
@@ -122,21 +121,6 @@ impl World {
             self.agent.lease_at = self.now + RENEWAL;
             self.ask_for_heat();
         }
-    }
-
-    /// A controller that always wants something.
-    fn ask_for_heat(&mut self) {
-        let Some((boot, next)) = self.boiler.device().map(|device| (device.boot(), device.next())) else { return };
-        let lease = Lease {
-            demand: Demand::Heat,
-            flow: 45.0,
-            lease_s: 60,
-            based_on: Slot::new(boot, next.saturating_sub(10)),
-            instance: "world".to_owned(),
-            created_at: 0.0,
-            version: 1,
-        };
-        self.tell_agent(Input::Setpoint(&lease));
     }
 
     pub(crate) fn start_agent(&mut self) {

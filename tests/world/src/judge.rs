@@ -6,7 +6,7 @@
 //! | S2, S4 | each message begins where the one before it ended, and says what the firmware sampled |
 //! | S3 | a look at every reading in SAMPLES |
 //! | S6 | an aggregator that begins with nothing; each hour once |
-//! | S7 | the set-points that were written to the line, by boot and number |
+//! | S7 | the set-points that were written to the line, by boot and number, and what the device held (`leases`) |
 //! | S8 | stamps within a boot, and true time |
 //!
 //! S5 is judged at every step, L1 by the end of calm, and a gap of the ring when it is stored.
@@ -137,15 +137,6 @@ impl World {
             self.offsets.iter().zip(replaced).filter(|((since, _), until)| *since <= stored_at && taken_at < *until);
         let off = shown.map(|((_, offset), _)| (stamp - truth - offset).abs()).min().unwrap_or(i64::MAX);
         self.check(off < STAMP_OFF_NS, || format!("S8 {first} is stamped {} ms beside the truth", off / 1_000_000));
-    }
-
-    fn judge_leases(&mut self) {
-        for (index, taken) in self.truth.taken.clone().into_iter().enumerate() {
-            let asked = self.agent.asked.contains(&(taken.boot, taken.n));
-            self.check(asked, || format!("S7 nobody asked for {taken:?}"));
-            let again = self.truth.taken.iter().take(index).any(|earlier| *earlier == taken);
-            self.check(!again, || format!("S7 {taken:?} was executed twice"));
-        }
     }
 
     fn judge_snapshots(&mut self) {

@@ -19,6 +19,7 @@ mod broker;
 mod disk;
 mod faults;
 mod judge;
+mod leases;
 mod line;
 pub mod plan;
 mod random;

@@ -1,7 +1,7 @@
 //! The account: what the boiler sampled and destroyed, as it says itself.
 
 use firmware_sim::account::{Entry, Event};
-use thermowell_wire::{Boot, Reading};
+use thermowell_wire::{Boot, CentiCelsius, Reading};
 
 /// One start of the firmware.
 #[derive(Clone, Debug)]
@@ -30,8 +30,13 @@ impl BootRecord {
 /// A set-point that the device took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
+    /// When, since the begin of the world.
+    pub(crate) t_ns: u64,
     pub(crate) boot: Boot,
     pub(crate) n: u32,
+    /// As the device holds it.
+    pub(crate) flow: CentiCelsius,
+    pub(crate) lease_s: u16,
 }
 
 /// Everything that is known about one boiler.
@@ -52,7 +57,9 @@ impl Truth {
             Entry::Event(Event::Boot { boot, utc_ns, period_us, drift_ppb, .. }) => {
                 self.boots.push(BootRecord { boot, utc_ns, period_us, drift_ppb, slots: Vec::new() });
             }
-            Entry::Event(Event::Lease { boot, n, .. }) => self.taken.push(Taken { boot, n }),
+            Entry::Event(Event::Lease { t_ns, boot, n, flow, lease_s }) => {
+                self.taken.push(Taken { t_ns, boot, n, flow, lease_s });
+            }
             Entry::Event(
                 Event::End { .. }
                 | Event::Ring { .. }

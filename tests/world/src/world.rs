@@ -14,6 +14,7 @@ use crate::agent::AgentShell;
 use crate::aggregator::AggregatorShell;
 use crate::broker::Broker;
 use crate::disk::Disk;
+use crate::leases::Author;
 use crate::line::Line;
 use crate::plan::{Bug, Kind, MS, Plan, SECOND};
 use crate::random::Random;
@@ -73,6 +74,7 @@ pub(crate) struct World {
     pub(crate) truth: Truth,
     pub(crate) line: Line,
     pub(crate) agent: AgentShell,
+    pub(crate) author: Author,
     pub(crate) aggregator: AggregatorShell,
     pub(crate) broker: Broker,
     pub(crate) disk: Disk,
@@ -122,6 +124,7 @@ impl World {
             truth: Truth::default(),
             line: Line::default(),
             agent: AgentShell::default(),
+            author: Author::new(seed),
             aggregator: AggregatorShell::default(),
             broker: Broker::default(),
             disk: Disk::default(),
@@ -266,6 +269,7 @@ impl World {
         for entry in self.boiler.take_journal() {
             self.truth.enter(entry);
         }
+        self.watch_lease();
     }
 
     // The report.

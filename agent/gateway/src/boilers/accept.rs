@@ -5,10 +5,10 @@
 
 use thermowell_flow::published::{Event, EventBody};
 use thermowell_wire::batch::decode;
-use thermowell_wire::subject::{self, stream};
+use thermowell_wire::subject::{self, EventKind, stream};
 use thermowell_wire::{BoilerId, device_id};
 
-use super::{BoilerError, announce, must_be_known};
+use super::{BoilerError, must_be_known};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{self, Connection, User};
@@ -48,8 +48,11 @@ pub async fn accept(
          An agent that refuses it takes it within seconds; one that has stopped takes it when it is started again.\n",
         last.sequence
     );
+    // By its checksum: a serial number may hold what no header may.
+    let mark = format!("accepted-{id}-{:08x}-{}", device_id(&serial_number), last.sequence);
     let body = EventBody::BoardAccepted { serial_number, instead_of, last: last.sequence, gateway };
     let created_at = Clock::new(&config.clock).now().utc.unix_seconds();
-    announce(context, &Event { boiler: id.clone(), created_at, body }).await.map_err(BoilerError::Request)?;
+    let event = Event { boiler: id.clone(), created_at, body };
+    nats::announce(context, EventKind::Boiler, &mark, &event).await.map_err(BoilerError::Request)?;
     Ok(text)
 }

@@ -3,12 +3,12 @@
 use async_nats::jetstream::Context;
 use thermowell_flow::published::{Event, EventBody};
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, stream};
+use thermowell_wire::subject::{self, EventKind, stream};
 
-use super::{BoilerError, announce, is_configured, last_written, must_be_known, settings};
+use super::{BoilerError, is_configured, last_written, must_be_known, settings};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::nats::{Connection, RequestError, User};
+use crate::nats::{self, Connection, RequestError, User};
 
 /// A boiler that was written less long ago is alive: three batches at the longest that one may be silent, and more.
 const ALIVE_S: u64 = 10;

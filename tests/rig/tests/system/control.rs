@@ -155,3 +155,42 @@ fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
     assert!([FaultKind::Ignition, FaultKind::FlameLoss].contains(&fault.kind), "{fault:?}");
     assert_whole(&house.close());
 }
+
+#[test]
+fn an_agent_that_hangs_and_a_cable_that_is_pulled_end_control_too() {
+    let mut house = House::start(super::DEMO, &["--speed", "10", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    // The lease, and some seconds for a machine that does other things as well: the account is exact.
+    let end = Duration::from_secs(60) / 10 + Duration::from_secs(5);
+    for fault in ["hangs", "unplugged"] {
+        house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
+        match fault {
+            "hangs" => house.processes.agent.signal(Signal::STOP).unwrap(),
+            _ => assert_eq!(house.order("unplug b1"), "unplugged"),
+        }
+        house.until(fault, end, |house| (!house.place(&boiler)?.leased).then_some(()));
+        match fault {
+            "hangs" => house.processes.agent.signal(Signal::CONT).unwrap(),
+            _ => assert_eq!(house.order("plug b1"), "plugged"),
+        }
+        house.until("control comes back", SOON, |house| house.place(&boiler)?.leased.then_some(()));
+    }
+    assert_whole(&house.close());
+
+    let account = Account::open(&house.plan.account()).unwrap();
+    let mut lease = None;
+    let mut ends = 0;
+    for event in &account.boiler(&boiler).expect("its account").events {
+        match event {
+            Event::Lease { t_ns, lease_s, .. } => lease = Some(t_ns + u64::from(*lease_s) * SECOND),
+            Event::OwnControl { t_ns, .. } => {
+                let late = t_ns.checked_sub(lease.expect("a lease")).expect("nobody releases it");
+                assert!(late < 2 * SECOND, "control ended {late} ns behind its lease");
+                ends += 1;
+            }
+            Event::Boot { .. } | Event::End { .. } | Event::Ring { .. } | Event::Missed { .. } => {}
+            Event::Unplug { .. } | Event::Plug { .. } => {}
+        }
+    }
+    assert!(ends >= 2, "{ends} ends");
+}

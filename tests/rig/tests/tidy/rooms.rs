@@ -4,7 +4,7 @@ use crate::source::{Finding, Source, Tree};
 
 /// The rooms of `flow` in the direction of the data: each may import what stands to its left. `time` and `published`
 /// (the JSON that others read) are what all stand on. The roles compose the rooms before them.
-const FLOW_ORDER: [&str; 18] = [
+const FLOW_ORDER: [&str; 19] = [
     "time",
     "published",
     "serial",
@@ -23,6 +23,7 @@ const FLOW_ORDER: [&str; 18] = [
     "controller",
     "command",
     "reset",
+    "conformance",
 ];
 
 /// The rooms of the gateway. They know neither each other nor those who compose them.

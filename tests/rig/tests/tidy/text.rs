@@ -11,8 +11,9 @@ const LINE_CHARS: usize = 120;
 const VAGUE_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];
 
 /// Modules of the gateway that talk to NATS.
-const NATS_MODULES: [&str; 17] = [
+const NATS_MODULES: [&str; 18] = [
     "boilers",
+    "conformance",
     "verify",
     "nats",
     "session",

@@ -1,0 +1,160 @@
+use alloc::vec;
+
+use super::*;
+use crate::control::{Curve, CurvePoint, Law, Schedule};
+use crate::controller::{self, Controller, Input};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn settings() -> Settings {
+    Settings { boiler: "c1".parse().unwrap(), flow: (25.0, 65.0), speed: 1, frozen: true }
+}
+
+fn now(second: u64) -> Now {
+    let utc = Utc(i64::try_from((1_767_754_800 + second) * SECOND).unwrap());
+    Now { monotonic: Monotonic((second + 5) * SECOND), utc, clock: ClockQuality::Synced }
+}
+
+/// Plays everything; `controller` hears what is published, and says what it asks for.
+fn play(mut controller: impl FnMut(Now, &[Effect]) -> Vec<Lease>) -> Kit {
+    let mut kit = Kit::new(settings());
+    for second in 0..2_000 {
+        let (now, mut effects) = (now(second), vec![]);
+        if !kit.step(now, &mut effects) {
+            return kit;
+        }
+        for lease in controller(now, &effects) {
+            kit.hear(now.monotonic, Heard { lease: Ok(&lease), has_expectation: true });
+        }
+    }
+    panic!("it does not end");
+}
+
+fn failed(kit: &Kit) -> Vec<Check> {
+    kit.findings()
+        .into_iter()
+        .filter(|finding| finding.verdict != Verdict::Passed)
+        .map(|finding| finding.check)
+        .collect()
+}
+
+fn ours() -> Controller {
+    let curve =
+        Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
+    let law = Law {
+        curve,
+        schedule: Schedule { offset_s: 0, periods: vec![] },
+        kp: 8.0,
+        k: 0.5,
+        flow_min: 25.0,
+        flow_max: 65.0,
+        lease_s: 60,
+        renew: Duration::from_secs(15),
+    };
+    let freshness = FreshnessLimits::at_speed(1);
+    Controller::new(controller::Settings { boiler: settings().boiler, instance: "ours".into(), law, freshness })
+}
+
+#[test]
+fn ours_conforms() {
+    let mut controller = ours();
+    let kit = play(|now, published| {
+        let mut said = vec![];
+        for effect in published {
+            match effect {
+                Effect::State(state) => controller.step(now, Input::State(state), &mut said),
+                Effect::Status(status) => controller.step(now, Input::Status(status), &mut said),
+            }
+        }
+        if controller.wake_at().is_some_and(|at| at <= now.monotonic) {
+            controller.step(now, Input::Wake, &mut said);
+        }
+        let mut leases = vec![];
+        for effect in said {
+            if let controller::Effect::Lease(lease) = effect {
+                leases.push(*lease);
+            }
+        }
+        leases
+    });
+    assert_eq!(failed(&kit), [], "{:#?}", kit.findings());
+    assert!(kit.conforms());
+}
+
+fn lease(slot: Slot, flow: f64) -> Lease {
+    let (demand, instance) = (Demand::Heat, String::from("toy"));
+    Lease { demand, flow, lease_s: 60, based_on: slot, instance, created_at: 0.0, version: 1 }
+}
+
+/// The newest state among what was published.
+fn newest(published: &[Effect]) -> Option<State> {
+    published.iter().find_map(|effect| match effect {
+        Effect::State(state) => Some((**state).clone()),
+        Effect::Status(_) => None,
+    })
+}
+
+#[test]
+fn one_that_asks_whatever_comes_is_found_out() {
+    let mut slot = Slot::new(BOOT, 0);
+    let kit = play(|_, published| {
+        slot = newest(published).map_or(slot, |state| state.slot);
+        vec![lease(slot, 40.0)]
+    });
+    let expected =
+        [Check::Ancient, Check::Stale, Check::Sensor, Check::Mixed, Check::Lockout, Check::Silence, Check::Frozen];
+    assert_eq!(failed(&kit), expected);
+    assert!(!kit.conforms());
+}
+
+#[test]
+fn one_that_is_silent_or_lets_its_leases_run_out_is_found_out() {
+    assert_eq!(failed(&play(|_, _| vec![])).first(), Some(&Check::Asks));
+    let mut asked = 0;
+    let kit = play(|now, published| {
+        let fresh = newest(published).filter(|state| now.utc.unix_seconds() - state.stamp < 1.0);
+        let due = fresh.filter(|_| asked == 0);
+        asked += u32::from(due.is_some());
+        due.map(|state| lease(state.slot, 40.0)).into_iter().collect()
+    });
+    assert!([Check::Renews, Check::ComesBack].iter().all(|check| failed(&kit).contains(check)));
+    assert!(!failed(&kit).contains(&Check::Asks));
+}
+
+#[test]
+fn what_a_lease_says_is_judged() {
+    let good = lease(Slot::new(BOOT, 100_000), 40.0);
+    let of = |lease: Lease| Ok::<_, &str>(lease);
+    for (heard, has_expectation, check) in [
+        (of(Lease { flow: 65.1, ..good.clone() }), true, Check::Limits),
+        (of(Lease { flow: f64::NAN, ..good.clone() }), true, Check::Limits),
+        (of(Lease { lease_s: 121, ..good.clone() }), true, Check::Limits),
+        (of(Lease { flow: 0.0, ..good.clone() }), true, Check::NoZero),
+        (of(Lease { based_on: Slot::new(Boot(7), 100_000), ..good.clone() }), true, Check::BasedOn),
+        (of(Lease { based_on: Slot::new(BOOT, 200_000), ..good.clone() }), true, Check::BasedOn),
+        (of(Lease { based_on: Slot::new(BOOT, 99_399), ..good.clone() }), true, Check::BasedOn),
+        (of(good.clone()), false, Check::Order),
+        (Err("no lease"), true, Check::Readable),
+        (of(Lease { instance: "another".into(), ..good.clone() }), true, Check::OneAuthor),
+    ] {
+        let mut kit = Kit::new(settings());
+        kit.hear(Monotonic(1), Heard { lease: Ok(&good), has_expectation: true });
+        assert!(kit.findings().iter().all(|finding| finding.verdict != Verdict::Failed));
+        kit.hear(Monotonic(2), Heard { lease: heard.as_ref().map_err(|error| *error), has_expectation });
+        let found = kit.findings().into_iter().find(|finding| finding.check == check).unwrap();
+        assert_eq!((found.verdict, found.breaches), (Verdict::Failed, 1), "{heard:?}");
+    }
+    let mut kit = Kit::new(settings());
+    kit.hear(
+        Monotonic(1),
+        Heard { lease: Ok(&Lease { demand: Demand::None, flow: 0.0, ..good }), has_expectation: true },
+    );
+    assert!(kit.findings().iter().all(|finding| finding.verdict != Verdict::Failed), "no heat needs no flow");
+}
+
+#[test]
+fn a_release_is_always_allowed() {
+    let release = Lease { lease_s: 0, ..lease(Slot::new(BOOT, 0), 40.0) };
+    let kit = play(|_, _| vec![release.clone()]);
+    assert!(!failed(&kit).contains(&Check::Ancient) && !failed(&kit).contains(&Check::Frozen));
+}

@@ -1,0 +1,146 @@
+//! `thermowell conformance`: plays a made-up boiler on the server and reports what the controller under test did.
+//!
+//! What is played and how it is judged is `flow`'s; here are the clock, the subjects and the printing. It listens to
+//! the set-point subject itself, not to LEASE: what was tried counts, also where the server refused it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use async_nats::Message;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use thermowell_flow::conformance::{Effect, Finding, Heard, Kit, Settings, Verdict};
+use thermowell_flow::published::Lease;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::nats::{self, Connection, NatsError, RequestError, User};
+use crate::streams::{self, StreamError};
+
+/// Between two states, in the boiler's time.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Why nothing was played.
+#[derive(Debug, thiserror::Error)]
+pub enum ConformanceError {
+    /// The server is away, or not one that we can use.
+    #[error("use the NATS server")]
+    Server(#[source] NatsError),
+    /// A stream cannot be used.
+    #[error("prepare the streams")]
+    Streams(#[source] StreamError),
+    /// The server does not answer.
+    #[error("ask the server")]
+    Request(#[source] RequestError),
+    /// A boiler with a history is not made up.
+    #[error("SAMPLES has samples of boiler {boiler}: choose an id that no boiler has, as {boiler}-conformance")]
+    Real {
+        /// What was asked for.
+        boiler: BoilerId,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The boiler that was played.
+    pub boiler: BoilerId,
+    /// Nothing was breached.
+    pub conforms: bool,
+    /// Check by check.
+    pub checks: Vec<Finding>,
+}
+
+impl Report {
+    /// One JSON object.
+    ///
+    /// # Panics
+    /// Never: words and numbers encode.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("words and numbers encode") + "\n"
+    }
+
+    /// A line for each check.
+    ///
+    /// # Panics
+    /// Never: a string takes everything.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for Finding { check, verdict, breaches, examples } in &self.checks {
+            let word = serde_json::to_string(check).expect("a word encodes");
+            let result = match verdict {
+                Verdict::Passed => "ok".to_owned(),
+                Verdict::Failed => format!("FAILED {breaches} times: {}", examples.join("; ")),
+                Verdict::NotSeen => "not seen".to_owned(),
+            };
+            writeln!(text, "{:<12} {result}", word.trim_matches('"')).expect("a string takes everything");
+        }
+        text += if self.conforms { "conforms\n" } else { "does not conform\n" };
+        text
+    }
+}
+
+/// Plays `boiler` to whoever controls it.
+///
+/// # Errors
+/// See [`ConformanceError`].
+pub async fn conformance(config: &Config, boiler: &BoilerId, frozen: bool) -> Result<Report, ConformanceError> {
+    let connection = Connection::reach(&config.nats, User::Installer).await.map_err(ConformanceError::Server)?;
+    let context = connection.context();
+    streams::ensure(context, &streams::table(config), connection.user()).await.map_err(ConformanceError::Streams)?;
+    let past = nats::last(context, stream::SAMPLES, &subject::samples(boiler)).await;
+    if past.map_err(ConformanceError::Request)?.is_some() {
+        return Err(ConformanceError::Real { boiler: boiler.clone() });
+    }
+    let law = &config.control.law;
+    let clock = Clock::new(&config.clock);
+    let flow = (law.flow_min.celsius(), law.flow_max.celsius());
+    let settings = Settings { boiler: boiler.clone(), flow, speed: clock.speed(), frozen };
+    let mut kit = Kit::new(settings);
+    play(&mut kit, connection.client(), &clock, boiler).await.map_err(ConformanceError::Request)?;
+    Ok(Report { boiler: boiler.clone(), conforms: kit.conforms(), checks: kit.findings() })
+}
+
+async fn play(kit: &mut Kit, client: &async_nats::Client, clock: &Clock, id: &BoilerId) -> Result<(), RequestError> {
+    let failed = |what: &str, error: async_nats::Error| RequestError::new(format!("{what} boiler {id}"), error);
+    let subscribed = client.subscribe(subject::setpoint(id).to_string()).await;
+    let mut setpoints = subscribed.map_err(|error| failed("hear the set-points of", error.into()))?;
+    let mut due = clock.now().monotonic;
+    loop {
+        tokio::select! {
+            biased;
+            message = setpoints.next() => {
+                let Some(message) = message else { return Err(failed("hear", "the server ended it".into())) };
+                hear(kit, clock, &message);
+            }
+            () = clock.sleep_until(Some(due)) => {
+                due = due.after(STEP);
+                let mut effects = Vec::new();
+                if !kit.step(clock.now(), &mut effects) {
+                    return Ok(());
+                }
+                for effect in effects {
+                    let (subject, json) = match effect {
+                        Effect::State(state) => (subject::state(id), nats::json(&state)),
+                        Effect::Status(status) => (subject::status(id), nats::json(&status)),
+                    };
+                    let sent = client.publish(subject.to_string(), json.into()).await;
+                    sent.map_err(|error| failed("play", error.into()))?;
+                }
+            }
+        }
+    }
+}
+
+fn hear(kit: &mut Kit, clock: &Clock, message: &Message) {
+    let lease = serde_json::from_slice::<Lease>(&message.payload).map_err(|error| error.to_string());
+    let has_expectation =
+        message.headers.as_ref().is_some_and(|headers| headers.get(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE).is_some());
+    let lease = lease.as_ref().map_err(String::as_str);
+    kit.hear(clock.now().monotonic, Heard { lease, has_expectation });
+}
