@@ -110,8 +110,8 @@ enum Command {
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Keys),
     /// Ask a boiler for something, within the rules, and hear the answer
-    #[command(subcommand, after_help = ask::EXAMPLES)]
-    Command(ask::Asked),
+    #[command(subcommand, name = "command", after_help = ask::EXAMPLES)]
+    Ask(ask::Asked),
     /// How the reset of a lockout stands, and who approves of it
     #[command(subcommand, after_help = reset::EXAMPLES)]
     Reset(reset::Asked),
@@ -271,7 +271,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Conformance(asked) => conformance(&asked),
         Command::Boiler(asked) => boiler(&asked),
         Command::Keys(asked) => keys::run(&asked),
-        Command::Command(asked) => ask::run(&asked),
+        Command::Ask(asked) => ask::run(&asked),
         Command::Reset(asked) => reset::run(&asked),
     }
 }

@@ -3,14 +3,14 @@
 //! A publish carries one condition on sequences, and two things must hold: nothing was decided about this boiler since
 //! it was looked at, and this id was never used. Both rest on the one condition that the boiler's commands still end
 //! where they ended *before* anything else was read: whoever stored the same id since has moved that end. So the order
-//! of the reads is the proof, and it is in one place, [`Desk::attempt`].
+//! of the reads is the proof, and it is in one place, `Desk::attempt`.
 //!
 //! | what may go wrong | what holds |
 //! |---|---|
 //! | two decide at the same time | one is refused by the server, looks again, and decides on what the other did |
 //! | the acknowledgement is lost | the command's own subject is read back: it is there, or it is tried again |
 //! | the same id again, even a year later | the command's own subject is not empty: the same answer, or a refusal |
-//! | an impatient clicker | the same wish of the same person within [`CLICKS`] is the same command |
+//! | an impatient clicker | the same wish of the same person within 5 s is the same command |
 //! | a click that arrives behind a release | the server knows its message id: it begins nothing |
 //! | a release | carries no message id, so that nothing swallows it |
 

@@ -157,7 +157,8 @@ fn temperatures_and_lengths_have_limits_that_are_named() {
 
 #[test]
 fn what_is_old_missing_or_mixed_accepts_nothing() {
-    let cases: [(&str, fn(&mut Bench)); 11] = [
+    type Break = fn(&mut Bench);
+    let cases: [(&str, Break); 11] = [
         ("control is off", |b| b.limits.control = false),
         ("the status is 6 s old; at most 5 s are allowed", |b| b.status.created_at -= 5.2),
         ("the link to the boiler is silent; it must be up", |b| b.status.link = Link::Silent),

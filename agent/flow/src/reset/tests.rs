@@ -195,11 +195,11 @@ impl Bench {
     }
 
     fn resets(&self) -> Vec<(u64, &Reset)> {
-        let reset = |(sequence, _, message): (u64, u64, _)| match message {
-            &Message::Reset(ref reset) => Some((sequence, reset)),
+        let resets = self.stream.numbered().filter_map(|(sequence, _, message)| match message {
+            Message::Reset(reset) => Some((sequence, reset)),
             Message::Approval { .. } | Message::Command => None,
-        };
-        self.stream.numbered().filter_map(reset).collect()
+        });
+        resets.collect()
     }
 }
 
