@@ -21,6 +21,8 @@ extern crate std;
 pub mod batch;
 pub mod line;
 pub mod names;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod spill;
 pub mod subject;
 pub mod units;

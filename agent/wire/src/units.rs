@@ -214,6 +214,7 @@ impl<'de> Deserialize<'de> for Boot {
 
 /// A place in one boiler's history: slot `seq` of `boot`. Slots of one device compare by age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slot {
     /// The start of the firmware that it counts from.
     pub boot: Boot,

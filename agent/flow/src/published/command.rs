@@ -15,6 +15,7 @@ use thermowell_wire::{BoilerId, CommandId, Occurrence, OperatorName, Slot};
 
 /// `boiler.{id}.command.{command}`: what an operator asks for; it stands here because every rule allowed it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Command {
     /// Its name for ever, as in the subject.
     pub id: CommandId,
@@ -37,6 +38,7 @@ pub struct Command {
 
 /// What is asked for. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Action {
     /// Heat with this flow temperature.
@@ -86,6 +88,7 @@ impl Action {
 
 /// What the rules were checked with: where it was read, and what it said.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BasedOn {
     /// Sequence in STATE. It lives in memory: after a restart of the server it begins anew.
     pub state: u64,
@@ -106,6 +109,7 @@ pub struct BasedOn {
 /// `boiler.{id}.approval.{fault}.{operator}`: an operator approves of a reset. Whose it is stands in the subject,
 /// and when it was given is the time that the stream gave it: both are the server's word.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Approval {
     /// The boiler.
     pub boiler: BoilerId,
@@ -123,6 +127,7 @@ pub struct Approval {
 
 /// `boiler.{id}.reset.{fault}`: the lockout is reset, once for these approvals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reset {
     /// The boiler.
     pub boiler: BoilerId,
@@ -144,6 +149,7 @@ pub struct Reset {
 
 /// One approval that a [`Reset`] rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Approved {
     /// Who.
     pub by: OperatorName,

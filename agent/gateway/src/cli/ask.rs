@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use schemars::schema_for;
 use serde_json::{Value, json};
 use thermowell_flow::command::{Ask, Refusal};
-use thermowell_flow::published::{Action, Command};
+use thermowell_flow::published::{Action, Approval, Command, Reset};
 use thermowell_wire::{BoilerId, CommandId, OperatorName};
 
 use super::{Exit, Source, complain, print};
@@ -72,6 +73,8 @@ pub(super) enum Asked {
         #[command(flatten)]
         who: Who,
     },
+    /// Print the JSON schemas of what stands in COMMAND: commands, approvals, resets
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +122,7 @@ pub(super) fn run(asked: &Asked) -> Exit {
         Asked::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, length.length, who),
         Asked::Hold { length, who } => (Action::Hold, length.length, who),
         Asked::Release { who } => (Action::Release, Duration::ZERO, who),
+        Asked::Schema => return print(&format!("{:#}\n", schemas())),
     };
     let id = who.id.clone().unwrap_or_else(made_up);
     let ask = Ask { id, boiler: who.boiler.clone(), by: who.by.clone(), action, length };
@@ -140,6 +144,10 @@ pub(super) fn run(asked: &Asked) -> Exit {
         }
     };
     if said == Exit::Success { exit } else { said }
+}
+
+fn schemas() -> Value {
+    json!({"command": schema_for!(Command), "approval": schema_for!(Approval), "reset": schema_for!(Reset)})
 }
 
 /// An id that nobody else makes up: this moment, and this process.
@@ -200,6 +208,26 @@ mod tests {
         for wrong in ["", "NaN", "inf", "65 °C", "hot"] {
             assert!(celsius(wrong).unwrap_err().contains("62.5"), "{wrong}");
         }
+    }
+
+    /// What is printed has the properties of the schema, and no other.
+    #[test]
+    fn the_schema_is_that_of_what_is_printed() {
+        let approval = Approval {
+            boiler: "b1".parse().unwrap(),
+            fault: "00000003deadbeef-7".parse().unwrap(),
+            kind: thermowell_wire::line::FaultKind::FlameLoss,
+            by: "anna".parse().unwrap(),
+            created_at: 1.5,
+            version: 1,
+        };
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let schemas = schemas();
+        assert_eq!(names(&schemas["approval"]["properties"]), names(&json!(approval)));
+        let required = ["boiler", "by", "created_at", "id", "version"];
+        assert!(required.iter().all(|name| schemas["command"]["required"].as_array().unwrap().contains(&json!(name))));
+        let text = schemas.to_string();
+        assert!(text.contains(r#""const":"set-back""#) && text.contains("flame_loss"), "{text}");
     }
 
     #[test]

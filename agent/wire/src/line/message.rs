@@ -150,6 +150,7 @@ pub enum BoilerState {
 
 /// What a fault is. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// Flow temperature above the blocking limit.
