@@ -7,9 +7,9 @@
 //!  old       old      ask                     ask             ask          ask     at all    ask      again
 //! ```
 //!
-//! Where it must ask, a phase ends as soon as it has asked twice, or after [`PATIENCE`]. Where it must not, the phase is
-//! longer than the interval at which leases of 60 s are usually renewed ([`WATCH`]); what was under way when it began
-//! ([`REACTION`]; for silence and frozen states, the 5 s in which they are still fresh besides) does not count. A
+//! Where it must ask, a phase ends as soon as it has asked twice, or after [`PATIENCE`]. Where it must not, the phase
+//! is longer than the interval at which leases of 60 s are usually renewed ([`WATCH`]). What was under way when it
+//! began ([`REACTION`]; for silence and frozen states, the 5 s in which they are still fresh besides) does not count. A
 //! release is always allowed. What is heard is judged as it was sent, also what the server refuses.
 
 use alloc::boxed::Box;
@@ -19,15 +19,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use serde::Serialize;
-use thermowell_wire::batch::ClockQuality;
-use thermowell_wire::line::{BoilerState, Demand};
-use thermowell_wire::{BoilerId, Boot, Quality, Slot};
+use thermowell_wire::line::Demand;
+use thermowell_wire::{BoilerId, Boot};
 
-use crate::published::{
-    AcceptedSetpoint, DeviceStatus, FreshnessLimits, Lease, Link, Provisional, State, Status, celsius,
-};
+use crate::published::{FreshnessLimits, Lease, State, Status};
 use crate::time::{Monotonic, Now, Utc};
 
+mod boiler;
 #[cfg(test)]
 mod tests;
 
@@ -423,69 +421,6 @@ impl Kit {
         }
         effects.push(Effect::Status(Box::new(self.status(phase, &now))));
         effects.push(Effect::State(Box::new(self.state(phase))));
-    }
-
-    fn state(&self, phase: Phase) -> State {
-        let broken = phase == Phase::BrokenSensor;
-        State {
-            boiler: self.settings.boiler.clone(),
-            instance: String::from("conformance"),
-            stamp: self.stamp,
-            slot: Slot::new(BOOT, self.seq),
-            current: (!broken).then_some(41.5),
-            quality: if broken { Quality::Open } else { Quality::Ok },
-            heating: !broken,
-            average: Some(40.0),
-            average_points: 180_000,
-            average_heating: Some(40.0),
-            heating_share: 0.5,
-            coverage: 0.5,
-            minimum: Some(30.0),
-            maximum: Some(45.0),
-            provisional: Provisional { hour: String::from("2026-01-07T02:00:00Z"), temperature: None, points: 0 },
-            last_hour: None,
-            clock: ClockQuality::Synced,
-            simulated: true,
-            version: 1,
-        }
-    }
-
-    fn status(&self, phase: Phase, now: &Now) -> Status {
-        let locked = phase == Phase::LockedOut;
-        let obeyed = self.standing.as_ref().filter(|_| !locked && self.stands(now.monotonic));
-        let setpoint = obeyed.map(|(lease, heard)| AcceptedSetpoint {
-            n: 1,
-            demand: lease.demand,
-            flow: celsius(i64::from(lease.flow_centi().0)),
-            lease_left_s: f64::from(lease.lease_s) - now.monotonic.since(*heard).as_secs_f64(),
-        });
-        Status {
-            boiler: self.settings.boiler.clone(),
-            created_at: now.utc.unix_seconds(),
-            link: Link::Up,
-            device: Some(DeviceStatus {
-                boot: BOOT,
-                serial_number: String::from("CONFORMANCE"),
-                firmware: String::from("conformance 1"),
-                state: if locked { BoilerState::Lockout } else { BoilerState::Firing },
-                flame: !locked,
-                pump: true,
-                hot_water: false,
-                modulation: if locked { 0 } else { 40 },
-                return_temperature: Some(35.0),
-                room: Some(19.5),
-                outdoor: Some(2.0),
-                pressure_mbar: 1_500,
-                own_flow: 40.0,
-                setpoint,
-                fault: None,
-                burner_starts: 1,
-            }),
-            newest: Some(Slot::new(BOOT, self.seq)),
-            backlog: 0,
-            simulated: phase != Phase::Mixed,
-            version: 1,
-        }
     }
 }
 

@@ -1,5 +1,8 @@
 use alloc::vec;
 
+use thermowell_wire::Slot;
+use thermowell_wire::batch::ClockQuality;
+
 use super::*;
 use crate::control::{Curve, CurvePoint, Law, Schedule};
 use crate::controller::{self, Controller, Input};

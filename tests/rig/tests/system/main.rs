@@ -8,6 +8,7 @@
 mod attack;
 mod boilers;
 mod cable;
+mod conformance;
 mod control;
 mod demo;
 mod desk;

@@ -1,0 +1,122 @@
+//! `thermowell conformance`: our controller passes, one that means no good does not.
+
+use std::path::Path;
+use std::process::Command;
+
+use futures_util::StreamExt as _;
+use rig::house;
+use rig::nats::{Broker, BrokerOptions};
+use rig::process::{Child, Launch, Programs, Role};
+use serde_json::Value;
+use thermowell_flow::published::{Lease, State};
+use thermowell_wire::line::Demand;
+use thermowell_wire::subject;
+
+/// A lease is renewed each 0.75 s then, and the whole play takes half a minute.
+const SPEED: u32 = 20;
+const BOILER: &str = "toy-1";
+
+/// A server of its own, and a configuration with the made-up boiler.
+fn stage(folder: &Path) -> Broker {
+    let options = BrokerOptions::in_folder(folder.join("nats"));
+    let broker = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
+    let (url, epoch, spool) = (broker.url(), thermowell::clock::boottime_ns(), folder.join("spool"));
+    let text = format!(
+        "gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n[clock]\nassume_synced = true\nspeed = {SPEED}\n\n\
+         [clock.epoch]\nmonotonic_ns = {epoch}\nutc = \"2026-01-07T00:00:00Z\"\n\n[control]\nenabled = true\n\n\
+         [spool]\ndirectory = \"{}\"\n\n[[boiler]]\nid = \"{BOILER}\"\nport = \"{}\"\n",
+        spool.display(),
+        folder.join("port").display()
+    );
+    std::fs::write(folder.join("thermowell.toml"), text).unwrap();
+    broker
+}
+
+/// What the kit reports: the verdict of each check, and its exit code.
+fn conformance(folder: &Path) -> (Vec<(String, String)>, Value, Option<i32>) {
+    let config = folder.join("thermowell.toml");
+    let output = Command::new(super::DEMO)
+        .args(["thermowell", "conformance", "--json", "--boiler", BOILER, "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let word = |value: &Value| value.as_str().expect("a word").to_owned();
+    let checks = report["checks"].as_array().expect("checks").iter();
+    let verdicts = checks.map(|check| (word(&check["check"]), word(&check["verdict"]))).collect();
+    (verdicts, report, output.status.code())
+}
+
+#[test]
+fn our_controller_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let _broker = stage(folder.path());
+    let args = ["run".into(), "controller".into(), "--config".into(), folder.path().join("thermowell.toml").into()];
+    let launch = Launch {
+        name: "controller".to_owned(),
+        programs: Programs::at(super::DEMO),
+        role: Role::Thermowell,
+        args: args.to_vec(),
+        log: folder.path().join("controller.log"),
+    };
+    let _controller = Child::spawn(&launch).unwrap();
+    let (verdicts, report, code) = conformance(folder.path());
+    let left: Vec<&(String, String)> = verdicts.iter().filter(|(_, verdict)| verdict != "passed").collect();
+    let log = house::log(&folder.path().join("controller.log"));
+    assert_eq!(left, [&("frozen".to_owned(), "not_seen".to_owned())], "{report:#}\n{log}");
+    assert_eq!((code, &report["conforms"]), (Some(0), &Value::Bool(true)));
+}
+
+/// It answers each state at once, whatever it says, without an expected sequence, and asks for 0 °C to be safe.
+async fn toy(url: String) {
+    let client = async_nats::connect(url).await.expect("the server runs");
+    let boiler = BOILER.parse().expect("an id");
+    let mut states = client.subscribe(subject::state(&boiler).to_string()).await.expect("a subscription");
+    while let Some(message) = states.next().await {
+        let state: State = serde_json::from_slice(&message.payload).expect("a state");
+        let lease = Lease {
+            demand: Demand::Heat,
+            flow: if state.current.is_some() { 45.0 } else { 0.0 },
+            lease_s: 60,
+            based_on: state.slot,
+            instance: "toy".to_owned(),
+            created_at: state.stamp,
+            version: 1,
+        };
+        let sent = client.publish(subject::setpoint(&boiler).to_string(), thermowell::nats::json(&lease).into()).await;
+        sent.expect("an open connection");
+    }
+}
+
+#[test]
+fn a_controller_that_asks_whatever_it_hears_does_not_conform() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = stage(folder.path());
+    let url = broker.url();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let toy = std::thread::spawn(move || {
+        house::runtime().block_on(async {
+            tokio::select! { () = toy(url) => {}, _ = stopped => {} }
+        });
+    });
+    let (verdicts, report, code) = conformance(folder.path());
+    drop(stop);
+    toy.join().unwrap();
+    for (check, expected) in [
+        ("asks", "passed"),
+        ("ancient", "failed"),
+        ("stale", "failed"),
+        ("sensor", "failed"),
+        ("mixed", "failed"),
+        ("lockout", "failed"),
+        ("limits", "failed"),
+        ("no-zero", "failed"),
+        ("order", "failed"),
+        ("silence", "passed"),
+    ] {
+        let found = verdicts.iter().find(|(name, _)| name == check).map(|(_, verdict)| verdict.as_str());
+        assert_eq!(found, Some(expected), "{check}: {report:#}");
+    }
+    assert_eq!((code, &report["conforms"]), (Some(1), &Value::Bool(false)));
+}
