@@ -84,9 +84,9 @@ fn error_code(error: &PublishError) -> Option<u64> {
     source.downcast_ref::<jetstream::Error>().map(|cause| cause.error_code().0)
 }
 
-/// The board that an operator has accepted for `boiler`: [`device_id`](thermowell_wire::device_id) of the one before, and
-/// its own serial number. None where nobody has, or where nobody could be asked: then a foreign board stays refused, and
-/// this is asked again.
+/// The board that an operator has accepted for `boiler`: [`device_id`](thermowell_wire::device_id) of the one before,
+/// and its own serial number. None where nobody has, or where nobody could be asked: then a foreign board stays refused,
+/// and this is asked again.
 pub async fn accepted_board(context: Context, boiler: BoilerId) -> Option<(u32, String)> {
     let subject = subject::event(&boiler, EventKind::Boiler).to_string();
     let last = tokio::time::timeout(ACK_TIMEOUT, nats::last(&context, stream::EVENT, &subject)).await;

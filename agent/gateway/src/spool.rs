@@ -4,8 +4,11 @@
 //! two syncs nothing is written. A new file is written beside the old one and takes its name when it is synced. A file
 //! of another gateway or stream, of a newer version, or with damaged places is put aside under a name of its own
 //! (`{boiler}.spill.aside-1`), never replayed and never deleted; what is good in a damaged one is used.
+//!
+//! One agent at a time: who reads the file holds `{boiler}.spill.lock` until it ends. Another one would take the first
+//! one's half written record for a torn end, and cut it off.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +37,12 @@ pub enum SpoolError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// Another agent has it.
+    #[error("use {path}: another agent has it; nothing is read from it and nothing is spilled")]
+    Held {
+        /// The file.
+        path: PathBuf,
     },
     /// Nobody looked at those that were put aside before.
     #[error("put {path} aside: {ASIDE_MAX} files lie there already; look at them, then move them away")]
@@ -66,6 +75,8 @@ pub struct SpillFile {
     header: Vec<u8>,
     appended: Vec<u8>,
     begun: bool,
+    /// Held from [`SpillFile::load`] on: without it the file is somebody else's.
+    lock: Option<File>,
 }
 
 impl SpillFile {
@@ -76,7 +87,7 @@ impl SpillFile {
         let names = Header { gateway, boiler: boiler.as_str(), stream: stream::SAMPLES };
         let len = encode_header(&names, &mut header);
         header.truncate(len);
-        Self { path: directory.join(format!("{boiler}.spill")), header, appended: Vec::new(), begun: false }
+        Self { path: directory.join(format!("{boiler}.spill")), header, appended: Vec::new(), begun: false, lock: None }
     }
 
     /// Where it lies.
@@ -88,10 +99,13 @@ impl SpillFile {
     /// Reads what an earlier run left. What cannot be used is put aside, what is good is used.
     ///
     /// # Errors
-    /// When the folder cannot be made, or the file neither read nor put aside.
-    pub fn load(&self) -> Result<Found, SpoolError> {
+    /// When the folder cannot be made, another agent has the file, or it can neither be read nor put aside.
+    pub fn load(&mut self) -> Result<Found, SpoolError> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(folder).map_err(failed("make", folder))?;
+        if self.lock.is_none() {
+            self.lock = Some(self.hold()?);
+        }
         match fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
             Err(error) => return Err(failed("read", &self.path)(error)),
@@ -108,6 +122,17 @@ impl SpillFile {
             Err(reason @ (Unreadable::Foreign | Unreadable::Version { .. } | Unreadable::Header)) => {
                 self.set_aside(&reason.to_string())
             }
+        }
+    }
+
+    fn hold(&self) -> Result<File, SpoolError> {
+        let path = PathBuf::from(format!("{}.lock", self.path.display()));
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(failed("make", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(SpoolError::Held { path: self.path.clone() }),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
         }
     }
 
@@ -185,8 +210,9 @@ impl SpillFile {
             Spill::Append(message) => append(&mut self.appended, &message),
             Spill::Sync => {
                 let (bytes, new) = (std::mem::take(&mut self.appended), std::mem::take(&mut self.begun));
-                return Ok(Some(Sync { path: self.path.clone(), bytes, new }));
+                return Ok(Some(Sync { path: self.path.clone(), bytes, new, held: self.lock.is_some() }));
             }
+            Spill::Remove if self.lock.is_none() => self.appended.clear(),
             Spill::Remove => {
                 self.appended.clear();
                 fs::remove_file(&self.path).map_err(failed("remove", &self.path))?;
@@ -213,14 +239,18 @@ pub struct Sync {
     path: PathBuf,
     bytes: Vec<u8>,
     new: bool,
+    held: bool,
 }
 
 impl Sync {
     /// Writes and syncs; blocks as long as the disk does.
     ///
     /// # Errors
-    /// When one of the steps fails: then nobody knows what the disk holds.
+    /// When one of the steps fails: then nobody knows what the disk holds. When the file is another agent's.
     pub fn run(self) -> Result<(), SpoolError> {
+        if !self.held {
+            return Err(SpoolError::Held { path: self.path });
+        }
         if self.new {
             return replace(&self.path, &self.bytes);
         }
@@ -261,6 +291,9 @@ mod tests {
     }
 
     fn write(file: &mut SpillFile, new: bool, firsts: &[u64]) {
+        if file.lock.is_none() {
+            file.lock = Some(file.hold().unwrap());
+        }
         if new {
             file.carry_out(Spill::Begin).unwrap();
         }
@@ -274,6 +307,7 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "b1.spill.lock")
             .collect();
         names.sort();
         names
@@ -287,11 +321,11 @@ mod tests {
         write(&mut file, true, &[0, 100]);
         write(&mut file, false, &[200]);
         file.carry_out(Spill::Append(message(300))).unwrap();
-        let found = spill_file(&folder, "cellar").load().unwrap();
+        let found = file.load().unwrap();
         assert_eq!(found.messages, [message(0), message(100), message(200)], "300 was not synced");
         assert!(found.aside.is_none() && found.torn == 0);
         write(&mut file, true, &[200]);
-        assert_eq!(spill_file(&folder, "cellar").load().unwrap().messages, [message(200)], "written anew");
+        assert_eq!(file.load().unwrap().messages, [message(200)], "written anew");
         file.carry_out(Spill::Remove).unwrap();
         assert!(names(&folder).is_empty());
     }
@@ -332,7 +366,7 @@ mod tests {
     fn what_is_not_ours_is_put_aside_whole() {
         let folder = tempfile::tempdir().unwrap();
         write(&mut spill_file(&folder, "attic"), true, &[0]);
-        let file = spill_file(&folder, "cellar");
+        let mut file = spill_file(&folder, "cellar");
         let found = file.load().unwrap();
         assert!(found.messages.is_empty());
         assert_eq!(found.aside.unwrap().1, "it is of gateway \"attic\", this is \"cellar\"");
@@ -345,10 +379,32 @@ mod tests {
     }
 
     #[test]
+    fn a_second_agent_neither_reads_nor_writes_nor_removes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = spill_file(&folder, "cellar");
+        first.load().unwrap();
+        write(&mut first, true, &[0]);
+        // A record is half written when the second one looks.
+        let bytes = fs::read(first.path()).unwrap();
+        fs::write(first.path(), &bytes[..bytes.len() - 5]).unwrap();
+        let mut second = spill_file(&folder, "cellar");
+        assert!(matches!(second.load(), Err(SpoolError::Held { .. })));
+        second.carry_out(Spill::Begin).unwrap();
+        let sync = second.carry_out(Spill::Sync).unwrap().expect("a sync");
+        assert!(matches!(sync.run(), Err(SpoolError::Held { .. })));
+        second.carry_out(Spill::Remove).unwrap();
+        assert_eq!(fs::read(first.path()).unwrap(), bytes[..bytes.len() - 5]);
+        drop(first);
+        second.load().unwrap();
+        write(&mut second, true, &[100]);
+        assert_eq!(second.load().unwrap().messages, [message(100)], "once the first one has ended");
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), b"").unwrap();
-        let file = SpillFile::new(&folder.path().join("file/spool"), "cellar", &"b1".parse().unwrap());
+        let mut file = SpillFile::new(&folder.path().join("file/spool"), "cellar", &"b1".parse().unwrap());
         let error = crate::logs::chain(&file.load().unwrap_err());
         assert!(error.starts_with("make ") && error.contains("file/spool"), "{error}");
     }

@@ -1,7 +1,7 @@
 //! Another board in the place of the one whose history this is: said, checked, confirmed.
 //!
-//! The event is all there is: the agent reads it beside the stream's end, and goes on behind that with the first slot of
-//! the new board. From its first message on the history is the new board's, and the event is not needed any more.
+//! The event is all there is: the agent reads it beside the stream's end, and goes on behind that with the first slot
+//! of the new board. From its first message on the history is the new board's, and the event is not needed any more.
 
 use thermowell_flow::published::{Event, EventBody};
 use thermowell_wire::batch::decode;

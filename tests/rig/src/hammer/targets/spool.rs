@@ -21,7 +21,7 @@ pub(super) const TARGET: Target = Target {
 fn judge(input: &[u8]) -> Result<Trace, Complaint> {
     let mut trace = Trace::of(input.len());
     let folder = done("a folder can be made", tempfile::tempdir())?;
-    let file = SpillFile::new(folder.path(), "cellar", &"b1".parse().expect("an id"));
+    let mut file = SpillFile::new(folder.path(), "cellar", &"b1".parse().expect("an id"));
     done("a file can be written", fs::write(file.path(), input))?;
     let found = done("a file is read or put aside", file.load())?;
     if let Some((aside, reason)) = &found.aside {
