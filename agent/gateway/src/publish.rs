@@ -85,8 +85,8 @@ fn error_code(error: &PublishError) -> Option<u64> {
 }
 
 /// The board that an operator has accepted for `boiler`: [`device_id`](thermowell_wire::device_id) of the one before,
-/// and its own serial number. None where nobody has, or where nobody could be asked: then a foreign board stays refused,
-/// and this is asked again.
+/// and its own serial number. None where nobody has, or where nobody could be asked: then a foreign board stays
+/// refused, and this is asked again.
 pub async fn accepted_board(context: Context, boiler: BoilerId) -> Option<(u32, String)> {
     let subject = subject::event(&boiler, EventKind::Boiler).to_string();
     let last = tokio::time::timeout(ACK_TIMEOUT, nats::last(&context, stream::EVENT, &subject)).await;
