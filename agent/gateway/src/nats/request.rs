@@ -1,10 +1,10 @@
 //! The requests that more than one room makes: the last message of a subject, and a publish under a condition.
 
-use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind};
+use async_nats::jetstream::{self, Context, ErrorCode};
 use serde::Serialize;
 use thermowell_flow::published::Event;
 use thermowell_wire::subject::{self, EventKind};
@@ -74,6 +74,7 @@ pub async fn publish_if<T: Serialize>(
     let acknowledged = async { context.send_publish(subject.to_owned(), message).await?.await };
     acknowledged.await.map_err(|error: PublishError| match error.kind() {
         PublishErrorKind::WrongLastSequence => Doubt::Conflict,
+        PublishErrorKind::Other if is_conflict_of_replicas(&error) => Doubt::Conflict,
         PublishErrorKind::StreamNotFound
         | PublishErrorKind::WrongLastMessageId
         | PublishErrorKind::TimedOut
@@ -82,6 +83,12 @@ pub async fn publish_if<T: Serialize>(
         | PublishErrorKind::MaxPayloadExceeded
         | PublishErrorKind::Other => Doubt::Unknown(error),
     })
+}
+
+/// A replicated stream refuses with a code of its own what meets another publish under the same condition on its way.
+fn is_conflict_of_replicas(error: &PublishError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    cause.is_some_and(|cause| cause.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
 }
 
 /// Publishes an event, once: `id` makes it the same one within the server's window for duplicates.

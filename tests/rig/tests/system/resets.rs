@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rig::house::{House, SOON};
 use rustix::process::Signal;
+use thermowell::command;
 use thermowell::config::Config;
 use thermowell::nats::{Connection, Phase, User, last_kept};
 use thermowell::report::Reporter;
 use thermowell::reset::{self, Answer, Seen, Station};
 use thermowell::streams;
-use thermowell_flow::published::{Event, EventBody, Reset, Status};
+use thermowell_flow::command::{Ask, Refusal};
+use thermowell_flow::published::{Action, Event, EventBody, Reset, Status};
 use thermowell_wire::line::{Fault, FaultKind, Outcome};
 use thermowell_wire::subject::{self, EventKind, stream};
 use thermowell_wire::{Boot, Occurrence};
@@ -171,6 +173,15 @@ fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
         let by = by.parse().unwrap();
         house.wait_for(reset::approve(&config, &b1(), occurrence, &by)).unwrap()
     };
+    // A command is no way round it, and is allowed again behind it: the rules see what the roles publish.
+    let boost = |house: &House, id: &str| {
+        let (action, length) = (Action::Boost { flow: 70.0 }, Duration::from_secs(1_800));
+        let ask = Ask { id: id.parse().unwrap(), boiler: b1(), by: "ben".parse().unwrap(), action, length };
+        house.wait_for(patiently(async || command::ask(&config, &ask, false).await))
+    };
+    let refused = boost(&house, "too-early");
+    let lockout = command::Answer::Refused(Refusal::Lockout { by: format!(" by fault {occurrence}") });
+    assert_eq!(refused, lockout);
     house.until("the gas is back", SOON, |house| (house.plan.elapsed() > Duration::from_secs(300)).then_some(()));
     assert!(matches!(ask(&house, "anna"), Answer::Approved { stand: 1, needed: 2, .. }));
     // What anna said is not in the agent's memory alone.
@@ -180,6 +191,13 @@ fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
     });
     house.until("no lockout", SOON, |house| status(house)?.device?.fault.is_none().then_some(()));
     house.until("it burns", 2 * SOON, |house| status(house)?.device?.flame.then_some(()));
+    let boosted = house.until("a boost", SOON, |house| match boost(house, "again") {
+        command::Answer::Accepted(accepted) => Some(accepted.command),
+        // Six minutes of the hour must be known.
+        command::Answer::Refused(_) => None,
+    });
+    let based_on = boosted.based_on.expect("what it was checked with");
+    assert!(based_on.coverage >= 0.1 && based_on.slot.boot == house.place(&b1()).expect("it runs").boot);
 
     let subject = subject::event(&b1(), EventKind::Reset).to_string();
     let answered = house.until("the device's answer", SOON, |house| {
