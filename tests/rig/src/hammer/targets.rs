@@ -2,6 +2,7 @@
 
 mod agent;
 mod aggregator;
+mod asked;
 mod config;
 mod controller;
 mod device;
@@ -30,6 +31,9 @@ pub(super) const TARGETS: &[Target] = &[
     json::SNAPSHOT,
     json::EVENT,
     json::FEED,
+    asked::COMMAND,
+    asked::APPROVAL,
+    asked::RESET,
     spool::TARGET,
     device::TARGET,
     agent::TARGET,

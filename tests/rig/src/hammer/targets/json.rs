@@ -44,7 +44,7 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"\"recomputed\":",
 ];
 
-const JSON: Target = Target {
+pub(super) const JSON: Target = Target {
     name: "json",
     what: "JSON",
     longest: 4_096,
@@ -109,7 +109,7 @@ pub(super) const FEED: Target = Target {
     ..JSON
 };
 
-fn judge<T: Serialize + DeserializeOwned + Debug>(input: &[u8]) -> Result<Trace, Complaint> {
+pub(super) fn judge<T: Serialize + DeserializeOwned + Debug>(input: &[u8]) -> Result<Trace, Complaint> {
     let mut trace = Trace::of(input.len());
     let parsed: T = match serde_json::from_slice(input) {
         Ok(parsed) => parsed,
