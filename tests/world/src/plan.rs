@@ -7,8 +7,8 @@ use crate::random::Random;
 /// A nanosecond count.
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
-/// So many worlds of a thousand are sieges.
-const SIEGES: u64 = 60;
+/// So many worlds of a thousand are sieges of the server, and of the cable.
+const SIEGES: [u64; 2] = [60, 40];
 
 /// A kind of fault, as counted and printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,9 +132,10 @@ pub(crate) struct Plan {
     pub(crate) outage: u64,
     /// What a fault that has a moment is drawn from.
     pub(crate) moments: Vec<Kind>,
-    /// The server is away for longer than the device remembers, and the agent dies meanwhile, again and again: only
-    /// the spill file has the samples.
-    pub(crate) siege: bool,
+    /// What is away for longer than the device remembers, again and again. The server: the agent dies meanwhile, and
+    /// only the spill file has the samples. The cable: the ring is behind at each plug, and names it, also when old
+    /// requests come again.
+    pub(crate) siege: Option<Kind>,
     /// What the device remembers, in slots.
     pub(crate) ring: usize,
     /// Of the faults.
@@ -162,7 +163,7 @@ impl Plan {
         let plan = Self {
             kinds,
             moments: Kind::ALL.to_vec(),
-            siege: false,
+            siege: None,
             every: (4 + random.below(40)) * SECOND,
             outage,
             ring,
@@ -172,12 +173,16 @@ impl Plan {
             lossless,
         };
         // A draw that leaves the stream of numbers as it is: the other worlds do not depend on it.
-        if random.clone().chance(SIEGES) { plan.besieged() } else { plan }
+        match random.clone().below(1_000) {
+            draw if draw < SIEGES[0] => plan.besieged(Kind::Outage, Kind::AgentCrash),
+            draw if draw < SIEGES[0] + SIEGES[1] => plan.besieged(Kind::Unplug, Kind::Replayed),
+            _ => plan,
+        }
     }
 
     /// The same world as a siege.
-    fn besieged(mut self) -> Self {
-        let sieges = [Kind::AgentCrash, Kind::Outage];
+    fn besieged(mut self, away: Kind, meanwhile: Kind) -> Self {
+        let sieges = [meanwhile, away];
         // A wipe takes what was delivered, and with it the proof.
         self.kinds.retain(|kind| *kind != Kind::Wipe && !sieges.contains(kind));
         self.kinds.extend(sieges);
@@ -185,7 +190,7 @@ impl Plan {
             every: 12 * SECOND,
             outage: 120 * SECOND,
             moments: sieges.to_vec(),
-            siege: true,
+            siege: Some(away),
             ring: 2_500,
             lossless: false,
             ..self
@@ -194,8 +199,8 @@ impl Plan {
 
     /// How long what `kind` takes away stays away. Most are short; a few are as long as they may be.
     pub(crate) fn away(&self, kind: Kind, random: &mut Random) -> u64 {
-        let long = if self.siege { kind == Kind::Outage } else { random.chance(250) };
-        match (long, self.siege) {
+        let long = self.siege.map_or_else(|| random.chance(250), |away| kind == away);
+        match (long, self.siege.is_some()) {
             (true, true) => self.outage / 2 + random.below(self.outage / 2),
             (true, false) => random.below(self.outage),
             (false, _) => random.below(self.outage / 8),

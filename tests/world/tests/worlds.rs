@@ -30,7 +30,7 @@ fn seed_near(bug: Bug) -> u64 {
         Bug::SnapshotBlind => 48,
         Bug::StepLeaks => 22,
         Bug::LeaseUnbound => 83,
-        Bug::GapAnywhere => 159,
+        Bug::GapAnywhere => 59,
         Bug::SpillUnread => 12,
     }
 }

@@ -16,6 +16,7 @@
 //! for the answer to another message. A disconnect cancels what is under way, and its answers with it; a message that
 //! is stored all the same is found at the stream's end, or is the zombie that the expectation refuses.
 
+mod absence;
 mod outcome;
 
 use alloc::collections::VecDeque;
@@ -28,6 +29,8 @@ use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, Slot};
 
 pub use outcome::{Conflict, Gap, Live, Next, Refused, Told};
+
+use absence::{gap_before, put_aside};
 
 use crate::batch::{Body, Record, Stamp};
 use crate::spool::Spool;
@@ -484,31 +487,4 @@ fn origin(live: Option<Live>, spool: &Spool) -> Option<Slot> {
         (Some(held), Some(ring)) => Some(held.min(ring)),
         (held, ring) => held.or(ring),
     }
-}
-
-/// The absence of the slots from `from` up to `record`, which nobody has any more.
-fn gap_before(record: &Record, from: u64) -> Record {
-    let mut gap = Record::gap(Slot::new(record.first.boot, from), record.first.seq, GapReason::Ring, record.origin);
-    let slots = i64::try_from(gap.slots()).unwrap_or(i64::MAX);
-    let back = slots.saturating_mul(i64::from(record.origin.period_ns));
-    gap.stamp = match record.stamp {
-        Stamp::Waiting => Stamp::Waiting,
-        Stamp::Placed(ns) => Stamp::Placed(ns.saturating_sub(back)),
-        Stamp::Stamped { utc_ns, clock } => Stamp::Stamped { utc_ns: utc_ns.saturating_sub(back), clock },
-    };
-    gap
-}
-
-/// Puts the record aside as a gap, unless it is one.
-fn put_aside(now: Monotonic, first: Slot, spool: &mut Spool) -> u64 {
-    let Some(mut record) = spool.remove(first) else { return 0 };
-    let slots = match record.body {
-        Body::Samples(_) => record.slots(),
-        Body::Gap(_) => 0,
-    };
-    if slots > 0 {
-        record.body = Body::Gap(GapReason::Discarded);
-    }
-    spool.insert(now, record);
-    slots
 }

@@ -18,6 +18,9 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use futures_util::StreamExt as _;
+use thermowell::config::Config;
+use thermowell::logs::chain;
+use thermowell::verify::{self, Format, Sum, Wish, Writer};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::wildcard;
 
@@ -97,7 +100,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if printed.is_ok() && ledger.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            say(&format!("demo: {}", thermowell::logs::chain(&error)));
+            say(&format!("demo: {}", chain(&error)));
             ExitCode::FAILURE
         }
     }
@@ -248,6 +251,17 @@ impl Demo<'_> {
         now
     }
 
+    /// Says how the published hours stand against their recomputation. Returns what is wrong with them.
+    async fn verify(&self) -> Option<String> {
+        match verify(&self.plan.folder.join("thermowell.toml")).await {
+            Ok(agreed) => {
+                say(&format!("verify: {agreed}"));
+                None
+            }
+            Err(problem) => Some(format!("verify: {problem}")),
+        }
+    }
+
     /// Stops the flow in flow order, waits until the last sample is aggregated, and reads the books.
     async fn close_the_books(&mut self, client: &async_nats::Client) -> Result<Ledger, DemoError> {
         let Processes { agent, aggregator, controller, simulator, .. } = &mut self.processes;
@@ -263,8 +277,23 @@ impl Demo<'_> {
                 }
             }
         }
+        problems.extend(self.verify().await);
         audit::audit(client, &ids, &self.plan, self.options.feed, problems).await.map_err(DemoError::Audit)
     }
+}
+
+/// What `thermowell verify` says: every published hour against its recomputation from SAMPLES, byte for byte.
+async fn verify(config: &Path) -> Result<String, String> {
+    let config = Config::load(config).map_err(|error| chain(&error))?;
+    let mut lines = Vec::new();
+    let mut report = Writer::new(&mut lines, Format::Text);
+    let sum = verify::verify(&config, &Wish::default(), &mut report).await.map_err(|error| chain(&error))?;
+    if sum.agrees() { Ok(agreed(&sum)) } else { Err(String::from_utf8_lossy(&lines).into_owned()) }
+}
+
+fn agreed(sum: &Sum) -> String {
+    let others = sum.moved + sum.no_samples + sum.open + sum.no_snapshot;
+    format!("{} published hours agree byte for byte, {others} are open or cannot be compared", sum.equal)
 }
 
 /// UTC in nanoseconds as RFC 3339, to the second.

@@ -19,6 +19,7 @@ fn ten_minutes_of_json_are_the_documented_ledger() {
     let said = String::from_utf8_lossy(&output.stderr);
     let report = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}\n{report}");
+    assert!(said.contains("verify: 2 published hours agree byte for byte"), "{said}");
     let ledger: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
     assert_eq!(ledger["ok"], true);
     let boilers = ledger["boilers"].as_array().expect("boilers");
