@@ -7,7 +7,7 @@ use world::report::{hunt_from, run_many};
 use world::times::{CASES, measure};
 
 /// About half a minute of two cores in a debug build.
-const SEEDS: u64 = 45;
+const SEEDS: u64 = 36;
 /// With `CI=true`: about ten.
 const SEEDS_CI: u64 = 1_500;
 
