@@ -123,7 +123,7 @@ fn an_operators_command_acts_outlives_a_restart_and_ends() {
 
 #[test]
 fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
-    let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
+    let mut house = House::start(super::DEMO, &["--speed", "30", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
 
@@ -139,7 +139,7 @@ fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
     house.until("the law is back", SOON, |house| (decided(house, &boiler)?.0 != "refused").then_some(()));
 
     // Water that does not move passes by itself: the boiler says so, and the controller goes on asking.
-    assert_eq!(house.order("fail b1 pump 5m"), "failing");
+    assert_eq!(house.order("fail b1 pump 1m"), "failing");
     house.until("a fault that passes", SOON, |house| {
         let device = device(house, &boiler)?;
         let fault = device.fault.filter(|fault| fault.kind == FaultKind::Pump && !fault.lockout)?;
@@ -158,10 +158,10 @@ fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
 
 #[test]
 fn an_agent_that_hangs_and_a_cable_that_is_pulled_end_control_too() {
-    let mut house = House::start(super::DEMO, &["--speed", "10", "--boilers", "1"]);
+    let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     // The lease, and some seconds for a machine that does other things as well: the account is exact.
-    let end = Duration::from_secs(60) / 10 + Duration::from_secs(5);
+    let end = Duration::from_secs(60) / 20 + Duration::from_secs(5);
     for fault in ["hangs", "unplugged"] {
         house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
         match fault {
