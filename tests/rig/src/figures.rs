@@ -3,6 +3,7 @@
 //! Every figure comes from processes that really run: the roles, nats-server and the simulator, each its own process,
 //! read from outside. The budgets are those of the design; nothing else here is a constant of the result.
 
+mod backlog;
 mod recovery;
 mod replay;
 mod shape;
@@ -37,7 +38,7 @@ pub struct Options {
     /// How long each steady state is watched, in seconds; half a minute is three syncs of nats-server
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
     window: u64,
-    /// Only what was named: steady, batch-of-1, recovery, replay, codec, size; may be repeated
+    /// Only what was named: steady, batch-of-1, recovery, backlog, replay, codec, size; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Part>,
     /// The static binary whose size is told
@@ -58,6 +59,8 @@ enum Part {
     BatchOf1,
     /// Starts after a SIGKILL, and what an absence of the server left behind.
     Recovery,
+    /// What ten minutes without the server left behind, of one boiler and of sixteen.
+    Backlog,
     /// An aggregator reads a long stream.
     Replay,
     /// Packing and unpacking.
@@ -154,6 +157,9 @@ fn measure(options: &Options) -> Result<Vec<Figure>, FiguresError> {
     }
     if wanted(Part::Recovery) {
         figures.extend(recovery::measure(&bench)?);
+    }
+    if wanted(Part::Backlog) {
+        figures.extend(backlog::measure(&bench)?);
     }
     if wanted(Part::Replay) {
         figures.push(replay::aggregator(&bench, 1, 50_000)?);

@@ -17,6 +17,9 @@ use crate::process::{Launch, ProcessError, Programs, Role, Supervised};
 const LEAD: Duration = Duration::from_millis(1_500);
 /// 2026-01-07T00:00:00Z: a winter's day, at the start of an hour. Where simulated UTC begins.
 pub(crate) const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
+/// The devices boot this much simulated time later. A stamp is true within some real milliseconds either way, and at a
+/// demo's speed those are seconds: a boot on the full hour would have its first slots in the hour before.
+const BOOT_NS: u64 = 8_000_000_000;
 
 /// The scenario of a run that names none: nothing goes wrong in it.
 const WINTER_DAY: &str = include_str!("../../../../config/scenarios/winter-day.toml");
@@ -61,10 +64,12 @@ pub enum SetupError {
 pub struct Plan {
     /// Store, configuration, ports, account and logs.
     pub folder: PathBuf,
-    /// Real CLOCK_BOOTTIME nanoseconds at which the devices boot.
+    /// Real CLOCK_BOOTTIME nanoseconds at which the calendar begins: a full hour, where time is scaled.
     pub epoch_monotonic_ns: u64,
     /// UTC at that moment.
     pub epoch_utc_ns: i64,
+    /// Real nanoseconds from then until the devices boot.
+    pub boot_ns: u64,
     /// Simulated seconds per real second.
     pub speed: u32,
 }
@@ -77,14 +82,22 @@ impl Plan {
         let lead = i64::try_from(LEAD.as_nanos()).unwrap_or(0);
         let epoch_utc_ns = if speed == 1 { realtime_ns() + lead } else { SIMULATED_START_NS };
         let epoch_monotonic_ns = u64::try_from(now + lead).unwrap_or(0);
-        Self { folder: folder.to_owned(), epoch_monotonic_ns, epoch_utc_ns, speed }
+        let boot_ns = if speed == 1 { 0 } else { BOOT_NS.div_ceil(u64::from(speed)) };
+        Self { folder: folder.to_owned(), epoch_monotonic_ns, epoch_utc_ns, boot_ns, speed }
+    }
+
+    /// When the devices boot: CLOCK_BOOTTIME nanoseconds, and UTC.
+    #[must_use]
+    pub fn boot(&self) -> (u64, i64) {
+        let simulated = i64::try_from(self.boot_ns * u64::from(self.speed)).unwrap_or(0);
+        (self.epoch_monotonic_ns + self.boot_ns, self.epoch_utc_ns + simulated)
     }
 
     /// Simulated time since the devices booted; zero before.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let now = u64::try_from(boottime_ns()).unwrap_or(0);
-        Duration::from_nanos(now.saturating_sub(self.epoch_monotonic_ns)) * self.speed
+        Duration::from_nanos(now.saturating_sub(self.boot().0)) * self.speed
     }
 
     /// UTC now, as this run counts it, in nanoseconds.
@@ -267,8 +280,9 @@ fn simulator_arguments(options: &Options, plan: &Plan, winter_day: &Path) -> Vec
     add("--boilers", options.boilers.to_string().into());
     add("--speed", plan.speed.to_string().into());
     add("--seed", options.seed.to_string().into());
-    add("--epoch-monotonic-ns", plan.epoch_monotonic_ns.to_string().into());
-    add("--epoch-utc", plan.epoch_utc_ns.to_string().into());
+    let (monotonic_ns, utc_ns) = plan.boot();
+    add("--epoch-monotonic-ns", monotonic_ns.to_string().into());
+    add("--epoch-utc", utc_ns.to_string().into());
     add("--port-dir", plan.folder.join("ports").into());
     add("--account", plan.account().into());
     add("--control", plan.console().into());

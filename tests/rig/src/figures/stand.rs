@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use tempfile::TempDir;
 use thermowell_flow::published::State;
 use thermowell_wire::subject::{self, stream, wildcard};
-use thermowell_wire::{Slot, batch};
+use thermowell_wire::{BoilerId, Slot, batch};
 use tokio::runtime::Runtime;
 
 use super::FiguresError;
@@ -73,12 +73,18 @@ pub(super) fn runtime() -> Result<Runtime, FiguresError> {
 impl Stand {
     /// One boiler, all roles apart.
     pub(super) fn start(bench: &Bench, speed: u32, batch: u32) -> Result<Self, FiguresError> {
-        let (speed, batch) = (speed.to_string(), batch.to_string());
+        Self::of(bench, 1, speed, batch)
+    }
+
+    /// So many boilers, all roles apart.
+    pub(super) fn of(bench: &Bench, boilers: u16, speed: u32, batch: u32) -> Result<Self, FiguresError> {
+        let (boilers, speed, batch) = (boilers.to_string(), speed.to_string(), batch.to_string());
         let folder = folder()?;
         // An empty scenario: the plant as it is, nothing goes wrong.
         let quiet = tempfile::NamedTempFile::new();
         let quiet = quiet.map_err(|source| FiguresError::File { path: std::env::temp_dir(), source })?;
-        let words = ["demo", "--boilers", "1", "--speed", &speed, "--batch", &batch, "--scenario"].map(OsString::from);
+        let words =
+            ["demo", "--boilers", &boilers, "--speed", &speed, "--batch", &batch, "--scenario"].map(OsString::from);
         let options = demo::Options::try_parse_from(words.into_iter().chain([quiet.path().into()]));
         let options = options.expect("these arguments are right");
         setup::prepare(folder.path()).map_err(FiguresError::Setup)?;
@@ -121,11 +127,16 @@ impl Stand {
 
     /// Brings the server back and listens to the boiler's samples before the agent is there again.
     pub(super) fn listen_anew(&mut self) -> Result<Subscriber, FiguresError> {
+        self.listen_anew_to(&subject::samples(&demo::boiler(1)))
+    }
+
+    /// The same with another subject.
+    pub(super) fn listen_anew_to(&mut self, subject: &str) -> Result<Subscriber, FiguresError> {
         // Our own client would come back in its own time: a new one is there as soon as the server is.
         self.processes.broker.restart().map_err(FiguresError::Broker)?;
         let client = self.wait_for(self.processes.broker.connect());
         self.client = client.map_err(|error| failed("connect")(error.into()))?;
-        self.listen(&subject::samples(&demo::boiler(1)))
+        self.listen(subject)
     }
 
     /// The first state from now on that `wanted` likes, and when it came.
@@ -165,7 +176,12 @@ impl Stand {
 
     /// Where what SAMPLES holds of the boiler ends; none where it is empty or the server away.
     pub(super) fn stored(&self) -> Option<Slot> {
-        let subject = subject::samples(&demo::boiler(1));
+        self.stored_of(&demo::boiler(1))
+    }
+
+    /// The same of any boiler.
+    pub(super) fn stored_of(&self, boiler: &BoilerId) -> Option<Slot> {
+        let subject = subject::samples(boiler);
         let last = self.wait_for(async {
             let context = jetstream::new(self.client.clone());
             thermowell::nats::last(&context, stream::SAMPLES, &subject).await

@@ -78,11 +78,12 @@ fn a_boiler_is_retired_only_when_nobody_writes_it_and_its_history_stays() {
 fn replaced_boards(house: &House) -> Child {
     let folder = house.folder();
     let plan = &house.plan;
+    let (monotonic_ns, utc_ns) = plan.boot();
     let pairs = [
         ("--boilers", "1".to_owned()),
         ("--speed", plan.speed.to_string()),
-        ("--epoch-monotonic-ns", plan.epoch_monotonic_ns.to_string()),
-        ("--epoch-utc", plan.epoch_utc_ns.to_string()),
+        ("--epoch-monotonic-ns", monotonic_ns.to_string()),
+        ("--epoch-utc", utc_ns.to_string()),
         ("--port-dir", folder.join("ports").display().to_string()),
         ("--account", folder.join("account-of-the-new").display().to_string()),
         ("--control", plan.console().display().to_string()),

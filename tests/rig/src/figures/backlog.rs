@@ -1,0 +1,72 @@
+//! How long a backlog of ten minutes takes to be gone, and that it comes in order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use thermowell_wire::subject::{self, wildcard};
+use thermowell_wire::{BoilerId, Slot, batch};
+
+use super::FiguresError;
+use super::shape::{Budget, Figure};
+use super::stand::{Bench, PATIENCE, Stand};
+use crate::clock::Stopwatch;
+use crate::demo;
+
+/// Ten minutes of samples in ten seconds.
+const SPEED: u32 = 60;
+/// How long the server is away, in simulated time.
+const OUTAGE: Duration = Duration::from_secs(600);
+/// Samples a device takes in one of its seconds.
+const RATE: u64 = 100;
+/// L1: after N minutes the backlog is gone within N/10.
+const GONE_S: f64 = 60.0;
+
+/// One boiler, and a cellar full of them.
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
+    [1, 16].map(|boilers| outage(bench, boilers)).into_iter().collect()
+}
+
+/// nats-server is killed for ten simulated minutes; then each boiler's samples must reach what it had sampled when the
+/// server was back, one message behind the other.
+fn outage(bench: &Bench, boilers: u16) -> Result<Figure, FiguresError> {
+    let mut stand = Stand::of(bench, boilers, SPEED, 100)?;
+    stand.settle(Duration::ZERO)?;
+    let ids: Vec<BoilerId> = (1..=boilers).map(demo::boiler).collect();
+    let before = stand.until("every boiler is stored", |stand| {
+        let ends = ids.iter().map(|id| Some((id.clone(), stand.stored_of(id)?)));
+        ends.collect::<Option<BTreeMap<BoilerId, Slot>>>()
+    })?;
+    stand.processes.broker.kill().map_err(FiguresError::Broker)?;
+    stand.pass(OUTAGE / SPEED);
+    let watch = Stopwatch::start();
+    let sampled = u64::try_from(stand.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
+    let mut messages = stand.listen_anew_to(wildcard::SAMPLES)?;
+    // What was stored between the look and the kill is not heard: a boiler's first message only begins its order.
+    let mut ends: BTreeMap<&BoilerId, Slot> = BTreeMap::new();
+    let search = async {
+        let mut disorder = 0_u64;
+        while ids.iter().any(|id| ends.get(id).is_none_or(|end| end.seq < sampled)) {
+            let message = messages.next().await?;
+            let id = subject::boiler_of(&message.subject).and_then(|id| ids.iter().find(|own| **own == id));
+            let (Some(id), Ok(packed)) = (id, batch::decode(&message.payload)) else { continue };
+            let end = ends.insert(id, packed.end());
+            disorder += u64::from(end.is_some_and(|end| end != packed.first()));
+        }
+        Some(disorder)
+    };
+    let found = stand.wait_for(async { tokio::time::timeout(2 * PATIENCE, search).await });
+    let took = watch.elapsed().as_secs_f64();
+    let Ok(Some(disorder)) = found else {
+        return Err(FiguresError::Late { what: "the backlog is gone", limit: 2 * PATIENCE });
+    };
+    let samples: u64 = ends.iter().map(|(id, end)| end.seq - before[*id].seq).sum();
+    let order = if disorder == 0 { "in order".to_owned() } else { format!("{disorder} OUT OF ORDER") };
+    let how = format!(
+        "nats-server killed for 10 min at 100 Hz (10 s at speed {SPEED}); {samples} samples, {order}, until every \
+         boiler's last one from before the server's return is stored"
+    );
+    let what = if boilers == 1 { "1 boiler".to_owned() } else { format!("{boilers} boilers") };
+    let figure = Figure::new(format!("backlog of 10 min gone, {what}"), took, "s", Budget::AtMost(GONE_S), how);
+    Ok(Figure { ok: figure.ok.map(|ok| ok && disorder == 0), ..figure })
+}
