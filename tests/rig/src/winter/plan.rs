@@ -123,7 +123,7 @@ pub const CLIMATES: [Climate; 3] = [
 pub enum Kind {
     /// 24 kW, begins 3 K below what it is asked for.
     Sound,
-    /// 40 % of that power, begins 10 K below.
+    /// 40 % of that power in one stage, begins 10 K below.
     Lazy,
 }
 
@@ -134,7 +134,7 @@ pub enum Kind {
 pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenario, ScenarioError> {
     let boiler = match kind {
         Kind::Sound => "",
-        Kind::Lazy => "[plant]\nburner_kw = 9.6\nminimum_percent = 50\n[device]\nstart_below_k = 10\n",
+        Kind::Lazy => "[plant]\nburner_kw = 9.6\nminimum_percent = 100\n[device]\nstart_below_k = 10\n",
     };
     let text = format!(
         "seed = {seed}\n{boiler}[weather]\nmean_c = {:.1}\nswing_k = 4\nwander_k = 2.5\nsolar_peak_w = 3000\n\

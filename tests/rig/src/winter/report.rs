@@ -50,7 +50,7 @@ impl Report {
             writeln!(text, "wanted of ours: at most 0.50 of the curve's room error, at most 1.20 of its starts")?;
         }
         if !self.lazy.is_empty() {
-            write!(text, "\na lazy boiler: 40 % of the power, begins 10 K below; at most three days\n{HEAD}")?;
+            write!(text, "\na lazy boiler: one stage of 40 % power, begins 10 K below; at most three days\n{HEAD}")?;
         }
         for Lazy { climate, without, with } in &self.lazy {
             row(text, &format!("{climate}  k = 0"), without)?;
