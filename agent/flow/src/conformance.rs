@@ -7,9 +7,9 @@
 //!  old       old      ask                     ask             ask          ask     at all    ask      again
 //! ```
 //!
-//! Where it must ask, a phase ends as soon as it has asked twice, or after [`PATIENCE`]. Where it must not, the phase
-//! is longer than the interval at which leases of 60 s are usually renewed ([`WATCH`]). What was under way when it
-//! began ([`REACTION`]; for silence and frozen states, the 5 s in which they are still fresh besides) does not count. A
+//! Where it must ask, a phase ends as soon as it has asked twice, or after `PATIENCE`. Where it must not, the phase
+//! is longer than the interval at which leases of 60 s are usually renewed (`WATCH`). What was under way when it
+//! began (`REACTION`; for silence and frozen states, the 5 s in which they are still fresh besides) does not count. A
 //! release is always allowed. What is heard is judged as it was sent, also what the server refuses.
 
 use alloc::boxed::Box;
