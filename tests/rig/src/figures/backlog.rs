@@ -9,7 +9,7 @@ use thermowell_wire::{BoilerId, Slot, batch};
 
 use super::FiguresError;
 use super::shape::{Budget, Figure};
-use super::stand::{Bench, PATIENCE, Stand};
+use super::stand::{Bench, PATIENCE, RATE, Stand};
 use crate::clock::Stopwatch;
 use crate::demo;
 
@@ -17,8 +17,6 @@ use crate::demo;
 const SPEED: u32 = 60;
 /// How long the server is away, in simulated time.
 const OUTAGE: Duration = Duration::from_secs(600);
-/// Samples a device takes in one of its seconds.
-const RATE: u64 = 100;
 /// L1: after N minutes the backlog is gone within N/10.
 const GONE_S: f64 = 60.0;
 

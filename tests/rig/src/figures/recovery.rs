@@ -8,7 +8,7 @@ use thermowell_wire::{batch, subject};
 
 use super::FiguresError;
 use super::shape::{Budget, Figure, millis, percentile, real};
-use super::stand::{Bench, PATIENCE, Stand};
+use super::stand::{Bench, PATIENCE, RATE, Stand};
 use crate::clock::Stopwatch;
 use crate::demo;
 
@@ -22,8 +22,6 @@ const WHOLE: f64 = 0.95;
 const STARTS: usize = 5;
 /// How long the server is away.
 const AWAY: Duration = Duration::from_secs(8);
-/// Samples a device takes in one of its seconds.
-const RATE: u64 = 100;
 /// Simulated time by which a live agent is behind: two batches.
 const LIVE: Duration = Duration::from_millis(2_000);
 

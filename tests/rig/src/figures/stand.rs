@@ -23,6 +23,8 @@ use crate::process::{Launch, Programs, Role, Supervised};
 
 /// How long anything may take that must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// Samples a device takes in one of its seconds.
+pub(super) const RATE: u64 = 100;
 /// Between two looks at a level.
 pub(super) const LOOK: Duration = Duration::from_millis(2);
 
