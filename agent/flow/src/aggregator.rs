@@ -409,7 +409,7 @@ impl Aggregator {
     fn piece(&self, batch: &Batch<'_>, at: u16) -> u16 {
         let header = &batch.header;
         let utc = Utc(header.utc_ns(at));
-        let left_ns = (utc.second() + 1) * SECOND_NS - utc.0;
+        let left_ns = SECOND_NS - utc.0.rem_euclid(SECOND_NS);
         let in_second = u64::try_from(left_ns).unwrap_or(1).div_ceil(u64::from(header.period_ns));
         let uncut = self.ledger.uncut(Slot::new(header.boot, header.seq + u64::from(at)));
         let left = header.count - at;
