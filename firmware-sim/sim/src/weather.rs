@@ -2,8 +2,9 @@
 //!
 //! Outdoor temperature = mean + a daily wave that is warmest at 15:00 + a seeded wander (an Ornstein-Uhlenbeck process:
 //! it forgets in hours and never runs away). The sun is half a sine wave from 8:00 to 16:00, dimmed by a cloudiness
-//! that wanders likewise. Everything is drawn once a minute and interpolated between, in one fixed order, so that the
-//! same seed is the same weather.
+//! that wanders likewise. The wind is as long as a vector of two such wanders: a Rayleigh distribution, which is how
+//! wind speeds are distributed. Everything is drawn once a minute and interpolated between, in one fixed order, so
+//! that the same seed is the same weather; the wind has a generator of its own, so that it changes nothing else.
 
 use std::f64::consts::{PI, TAU};
 
@@ -31,6 +32,9 @@ pub struct WeatherConfig {
     /// Heat through the windows at noon under a clear sky in W, 0 to 20,000.
     #[serde(deserialize_with = "quantity::within::<_, 0, 20_000>")]
     pub solar_peak_w: f64,
+    /// Mean wind speed in m/s, 0 to 20.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 20>")]
+    pub wind_m_s: f64,
     /// Heat of people and appliances in W, 0 to 5,000.
     #[serde(deserialize_with = "quantity::within::<_, 0, 5_000>")]
     pub internal_w: f64,
@@ -38,7 +42,7 @@ pub struct WeatherConfig {
 
 impl Default for WeatherConfig {
     fn default() -> Self {
-        Self { mean_c: 0.0, swing_k: 4.0, wander_k: 1.0, solar_peak_w: 1_500.0, internal_w: 350.0 }
+        Self { mean_c: 0.0, swing_k: 4.0, wander_k: 1.0, solar_peak_w: 1_500.0, wind_m_s: 0.0, internal_w: 350.0 }
     }
 }
 
@@ -47,8 +51,12 @@ impl Default for WeatherConfig {
 pub struct Sky {
     /// Outdoor temperature in °C.
     pub outdoor_c: f64,
-    /// Heat from the sun, people and appliances in W.
-    pub gains_w: f64,
+    /// Heat from the sun in W.
+    pub sun_w: f64,
+    /// Heat from people and appliances in W.
+    pub internal_w: f64,
+    /// Wind speed in m/s.
+    pub wind_m_s: f64,
 }
 
 const MINUTE_US: u64 = 60_000_000;
@@ -56,6 +64,10 @@ const DAY_S: f64 = 86_400.0;
 /// How long the wander and the clouds remember, in minutes.
 const WANDER_MINUTES: f64 = 360.0;
 const CLOUD_MINUTES: f64 = 90.0;
+/// Wind comes with fronts and goes with them.
+const WIND_MINUTES: f64 = 720.0;
+/// Mean of a Rayleigh distribution whose two parts have unit variance: √(π ÷ 2).
+const RAYLEIGH_MEAN: f64 = 1.253_314_137_315_500_3;
 
 /// The weather as it goes on. It only goes forward.
 #[derive(Clone, Debug)]
@@ -63,9 +75,11 @@ pub struct Weather {
     config: WeatherConfig,
     starts_at_us: u64,
     rng: ChaCha8Rng,
-    /// Both of unit variance.
+    wind_rng: ChaCha8Rng,
+    /// All of unit variance.
     wander: f64,
     cloud: f64,
+    wind: [f64; 2],
     /// The minute that `ahead` stands for.
     ahead_minute: u64,
     behind: Sky,
@@ -78,12 +92,16 @@ impl Weather {
     pub fn new(config: &WeatherConfig, starts_at_us: u64, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (wander, cloud) = (normal(&mut rng), normal(&mut rng));
+        let mut wind_rng = ChaCha8Rng::seed_from_u64(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15);
+        let wind = [normal(&mut wind_rng), normal(&mut wind_rng)];
         let mut weather = Self {
             config: config.clone(),
             starts_at_us,
             rng,
+            wind_rng,
             wander,
             cloud,
+            wind,
             ahead_minute: 0,
             behind: Sky::default(),
             ahead: Sky::default(),
@@ -99,15 +117,19 @@ impl Weather {
             self.advance();
         }
         let part = 1.0 - (self.ahead_minute * MINUTE_US - t_us) as f64 / MINUTE_US as f64;
+        let between = |of: fn(&Sky) -> f64| of(&self.behind) + (of(&self.ahead) - of(&self.behind)) * part;
         Sky {
-            outdoor_c: self.behind.outdoor_c + (self.ahead.outdoor_c - self.behind.outdoor_c) * part,
-            gains_w: self.behind.gains_w + (self.ahead.gains_w - self.behind.gains_w) * part,
+            outdoor_c: between(|sky| sky.outdoor_c),
+            sun_w: between(|sky| sky.sun_w),
+            internal_w: between(|sky| sky.internal_w),
+            wind_m_s: between(|sky| sky.wind_m_s),
         }
     }
 
     fn advance(&mut self) {
         self.wander = walk(self.wander, WANDER_MINUTES, &mut self.rng);
         self.cloud = walk(self.cloud, CLOUD_MINUTES, &mut self.rng);
+        self.wind = self.wind.map(|part| walk(part, WIND_MINUTES, &mut self.wind_rng));
         self.ahead_minute += 1;
         self.behind = self.ahead;
         self.ahead = self.sky();
@@ -123,7 +145,9 @@ impl Weather {
         let clear = (0.6 - 0.33 * self.cloud).clamp(0.1, 1.0);
         Sky {
             outdoor_c: self.config.mean_c + self.config.swing_k * wave + self.config.wander_k * self.wander,
-            gains_w: self.config.internal_w + self.config.solar_peak_w * sun * clear,
+            sun_w: self.config.solar_peak_w * sun * clear,
+            internal_w: self.config.internal_w,
+            wind_m_s: self.config.wind_m_s / RAYLEIGH_MEAN * self.wind[0].hypot(self.wind[1]),
         }
     }
 }
@@ -182,5 +206,28 @@ mod tests {
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 4_000.0;
         assert!(mean.abs() < 0.4, "mean {mean}");
         assert!((1.7..2.3).contains(&variance.sqrt()), "deviation {}", variance.sqrt());
+    }
+
+    /// Of a Rayleigh distribution: deviation ÷ mean = √(4 ÷ π − 1) = 0.523.
+    #[test]
+    fn the_wind_has_the_mean_that_was_asked_for_and_the_deviation_of_winds() {
+        let config = WeatherConfig { wind_m_s: 4.0, ..WeatherConfig::default() };
+        let mut weather = Weather::new(&config, 0, 3);
+        let speeds: Vec<f64> = (0..20_000).map(|hour| weather.at(hour * 60 * MINUTE_US).wind_m_s).collect();
+        let mean = speeds.iter().sum::<f64>() / 20_000.0;
+        let variance = speeds.iter().map(|speed| (speed - mean).powi(2)).sum::<f64>() / 20_000.0;
+        assert!((3.8..4.2).contains(&mean), "mean {mean}");
+        assert!((0.49..0.56).contains(&(variance.sqrt() / mean)), "deviation {}", variance.sqrt());
+        assert!(speeds.iter().all(|speed| *speed >= 0.0));
+    }
+
+    #[test]
+    fn wind_changes_no_other_weather() {
+        let windy = WeatherConfig { wind_m_s: 8.0, ..WeatherConfig::default() };
+        let (mut windy, mut calm) = (Weather::new(&windy, 0, 5), Weather::new(&WeatherConfig::default(), 0, 5));
+        for minute in 0..3_000 {
+            let (windy, calm) = (windy.at(minute * MINUTE_US), calm.at(minute * MINUTE_US));
+            assert_eq!(Sky { wind_m_s: 0.0, ..windy }, calm);
+        }
     }
 }

@@ -96,9 +96,13 @@ pub struct HouseConfig {
     /// Transmission to the outside in W/K, 10 to 10,000.
     #[serde(deserialize_with = "quantity::within::<_, 10, 10_000>")]
     pub transmission_w_per_k: f64,
-    /// Ventilation in W/K, 0 to 10,000.
+    /// Ventilation that no weather changes in W/K, 0 to 10,000.
     #[serde(deserialize_with = "quantity::within::<_, 0, 10_000>")]
     pub ventilation_w_per_k: f64,
+    /// Leaks at 4 Pa in cm², 0 to 10,000: what the wind and warm air blow through. A tight house has 100, an old one of
+    /// 120 m² around 600.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 10_000>")]
+    pub leakage_cm2: f64,
     /// Temperature of the house at the start in °C, 0 to 30.
     #[serde(deserialize_with = "quantity::within::<_, 0, 30>")]
     pub room_c: f64,
@@ -113,6 +117,7 @@ impl Default for HouseConfig {
             coupling_w_per_k: 1_500.0,
             transmission_w_per_k: 160.0,
             ventilation_w_per_k: 60.0,
+            leakage_cm2: 0.0,
             room_c: 20.0,
         }
     }

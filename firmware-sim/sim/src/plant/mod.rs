@@ -127,6 +127,17 @@ const PIPE_LOSS_W_PER_K: f64 = 15.0;
 const MODULATION_PER_S: f64 = 0.1;
 /// Where the hardware limiter closes the gas (EN 14597; the makers' 110 °C).
 const LIMITER_C: f64 = 110.0;
+/// Share of the sun that falls on the mass of the walls, the rest on surfaces and things in the room: area of mass ÷
+/// area of all surfaces of a medium building, 2.5 ÷ 4.5 (ISO 13790, simple hourly method).
+const SUN_TO_MASS: f64 = 2.5 / 4.5;
+/// Half of what people and appliances give is radiation, and that falls likewise (ISO 13790).
+const INTERNAL_TO_MASS: f64 = 0.5 * SUN_TO_MASS;
+/// Air through leaks, (l/s)² per cm⁴ and per kelvin between inside and outside or per (m/s)² of wind: a house of two
+/// storeys that other houses shelter (Sherman and Grimsrud's model as the ASHRAE Handbook of Fundamentals has it).
+const STACK: f64 = 0.000_290;
+const WIND: f64 = 0.000_231;
+/// Heat of a litre of air, J/K.
+const AIR_J_PER_L_K: f64 = 1.2;
 /// How much the pressure rises per kelvin of the mean water temperature: a usual vessel on 80 l of water.
 const BAR_PER_K: f64 = 0.006;
 
@@ -149,6 +160,7 @@ struct Constants {
     mass_j_per_k: f64,
     coupling_w_per_k: f64,
     outdoors_w_per_k: f64,
+    leakage_cm2: f64,
     pressure_bar: f64,
 }
 
@@ -173,6 +185,7 @@ impl Constants {
             mass_j_per_k: house_j_per_k * (1.0 - room_share),
             coupling_w_per_k: house.coupling_w_per_k,
             outdoors_w_per_k: house.transmission_w_per_k + house.ventilation_w_per_k,
+            leakage_cm2: house.leakage_cm2,
             pressure_bar: heating.pressure_bar,
         }
     }
@@ -306,7 +319,10 @@ impl Plant {
         let k = &self.k;
         let old = self.nodes;
         let mut new = old;
-        let mut to_room_w = self.sky.gains_w;
+        let sky = self.sky;
+        let to_mass_w = SUN_TO_MASS * sky.sun_w + INTERNAL_TO_MASS * sky.internal_w;
+        let gains_w = sky.sun_w + sky.internal_w;
+        let mut to_room_w = gains_w - to_mass_w;
 
         // Losses of boiler and pipes. A body colder than the room takes nothing from it: that would be some 10 W, and
         // without them nothing but the burner can warm the body, so that P ÷ C bounds its rise exactly.
@@ -359,14 +375,17 @@ impl Plant {
         new.body += (direct_w - pumped_w) * STEP_S / k.body_j_per_k;
 
         // The house. Transmission leaves from the room node, so that at rest the loss is exactly W/K × difference.
-        let outdoors_w = (k.outdoors_w_per_k + trouble.window_w_per_k) * (old.room - self.sky.outdoor_c);
+        let above_outdoors = old.room - sky.outdoor_c;
+        let outdoors_w_per_k =
+            k.outdoors_w_per_k + trouble.window_w_per_k + leaks_w_per_k(k.leakage_cm2, above_outdoors, sky.wind_m_s);
+        let outdoors_w = outdoors_w_per_k * above_outdoors;
         let coupled_w = k.coupling_w_per_k * (old.room - old.mass);
         new.room += (to_room_w - outdoors_w - coupled_w) * STEP_S / k.room_j_per_k;
-        new.mass += coupled_w * STEP_S / k.mass_j_per_k;
+        new.mass += (to_mass_w + coupled_w) * STEP_S / k.mass_j_per_k;
 
         self.account.gas_j += burner_w / efficiency(old.inlet) * STEP_S;
         self.account.flue_j += burner_w * (1.0 / efficiency(old.inlet) - 1.0) * STEP_S;
-        self.account.gains_j += self.sky.gains_w * STEP_S;
+        self.account.gains_j += gains_w * STEP_S;
         self.account.tap_j += tap_w * STEP_S;
         self.account.outdoors_j += outdoors_w * STEP_S;
         self.account.radiators_j += radiators_w * STEP_S;
@@ -394,6 +413,11 @@ impl Plant {
 fn pump_w_per_k(k: &Constants, direct_w: f64, spread_k: f64) -> f64 {
     let bound_w = if spread_k > 0.0 { k.full_w + direct_w } else { k.full_w - direct_w };
     if k.pump_w_per_k * spread_k.abs() <= bound_w { k.pump_w_per_k } else { bound_w.max(0.0) / spread_k.abs() }
+}
+
+/// What leaks carry, in W/K: warm air rises out of a house, and wind blows through it.
+fn leaks_w_per_k(leakage_cm2: f64, above_outdoors: f64, wind_m_s: f64) -> f64 {
+    AIR_J_PER_L_K * leakage_cm2 * (STACK * above_outdoors.abs() + WIND * wind_m_s.powi(2)).sqrt()
 }
 
 /// Efficiency against the upper heating value by return temperature: below the dew point of the flue gas (57 °C) the

@@ -91,8 +91,14 @@ fn flow_is_not_colder_than_return_while_firing() {
 fn at_rest_the_radiators_and_the_gains_make_up_the_loss() {
     for outdoor_c in [-5.0, 5.0, 12.0] {
         let mut still = config(outdoor_c, 0.0);
-        still.weather =
-            WeatherConfig { mean_c: outdoor_c, swing_k: 0.0, wander_k: 0.0, solar_peak_w: 0.0, internal_w: 300.0 };
+        still.weather = WeatherConfig {
+            mean_c: outdoor_c,
+            swing_k: 0.0,
+            wander_k: 0.0,
+            solar_peak_w: 0.0,
+            wind_m_s: 0.0,
+            internal_w: 300.0,
+        };
         let mut plant = Plant::new(&still, 1);
         // The flow temperature that a radiator of this size needs at 20 °C inside.
         let needed_w = 220.0 * (20.0 - outdoor_c) - 300.0;
