@@ -257,7 +257,9 @@ impl Ledger {
     pub fn count(&mut self, span: &Span, pane: &Pane, head: &Head) {
         let second = Utc(span.utc_ns).second();
         if self.begin.is_some_and(|begin| span.first < begin) {
-            self.read = self.read.max(Some(Utc(span.utc_ns).hour()));
+            // Whatever its stamp says, it was read before the hour that begins behind it.
+            let hour = Utc(span.utc_ns).hour();
+            self.read = self.read.max(Some(self.floor.map_or(hour, |floor| hour.min(floor))));
             self.add(second, pane, false);
             return;
         }

@@ -172,6 +172,25 @@ fn a_stored_last_slot_is_the_boundary_whatever_the_stamps_say() {
     }
 }
 
+/// The readings before a stored hour say where the last ones were, for the count of empty hours; not years ahead.
+#[test]
+fn a_warm_up_stamped_years_ahead_publishes_no_more_empty_hours() {
+    let mut bench = Bench::new(200);
+    bench.read(200);
+    bench.name(100, Reason::Ring, true);
+    bench.utc_ns += HOUR_NS;
+    bench.read(1);
+    let hours = bench.closed();
+    let mut again = Bench { ledger: Ledger::recompute("b1".parse().unwrap(), &hours[1]), ..Bench::new(200) };
+    again.utc_ns += 9_000 * HOUR_NS;
+    again.read(200);
+    again.name(100, Reason::Ring, true);
+    again.utc_ns += HOUR_NS;
+    again.read(1);
+    let hours = again.closed();
+    assert!(hours.len() <= 51, "{} hours", hours.len());
+}
+
 #[test]
 fn behind_a_stored_hour_whose_messages_are_gone_everything_between_is_discarded() {
     let mut bench = Bench::new(150);
