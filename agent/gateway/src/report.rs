@@ -3,7 +3,6 @@
 //! A status is overtaken by the next one; an event is kept until the server has it, within a bound.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
@@ -13,14 +12,12 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{mpsc, watch};
 
-use crate::nats::{Phase, json, last_forbidden};
+use crate::nats::{Phase, RETRY, json, last_forbidden};
 
 /// Reports between a role and its reporter. A role with 100 boilers makes 100 a second, the reporter takes 5,000.
 const QUEUE: usize = 512;
 /// Events that wait for the server. An outage makes a handful per boiler.
 const HELD_MAX: usize = 1_024;
-/// The pause after an event that the server did not take.
-const RETRY: Duration = Duration::from_millis(500);
 
 enum Report {
     Status { subject: String, json: Vec<u8> },

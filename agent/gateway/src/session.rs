@@ -3,16 +3,11 @@
 //! Roles work only inside a session. Each new one starts from what the server says, never from memory: after a crash
 //! of the server its streams may have lost their tails, or may be gone.
 
-use std::time::Duration;
-
 use async_nats::jetstream::stream::Config as StreamConfig;
 use tokio::sync::{Notify, watch};
 
-use crate::nats::{Connection, NatsError, Phase};
+use crate::nats::{Connection, NatsError, Phase, RETRY};
 use crate::streams::{self, StreamError};
-
-/// The pause before streams are tried again that the server did not answer for.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// Why no session can be had, whatever the waiting.
 #[derive(Debug, thiserror::Error)]

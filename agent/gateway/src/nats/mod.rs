@@ -43,6 +43,10 @@ pub const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The longest pause between two attempts to connect: a server that comes back is used within this time.
 const RECONNECT_MAX: Duration = Duration::from_millis(500);
+/// The pause before the server is asked again for what it did not give. Short beside all that waits for it: a device's
+/// ring of 120 s, a lease of 60 s, a rival that counts as alive for 5 s. Long beside a round trip: a server that
+/// refuses at once would otherwise be asked as fast as the machine can.
+pub const RETRY: Duration = Duration::from_millis(500);
 /// Publishes in flight over one connection: one per boiler and stream, for 500 boilers.
 const IN_FLIGHT_MAX: usize = 4_096;
 
