@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::consume;
-use crate::nats::{self, Connection, NatsError, Phase, RequestError, User};
+use crate::nats::{self, Connection, MESSAGES_MAX, NatsError, Phase, RETRY, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
@@ -31,8 +31,6 @@ use boiler::{Boiler, Outcome};
 
 /// Another aggregator whose state is younger than this is alive: we stand by.
 const ALIVE: Duration = Duration::from_secs(5);
-/// The pause after a session that could not read, and between two looks at a live rival.
-const RETRY: Duration = Duration::from_millis(500);
 /// How long a shutdown waits for the answers that the server owes.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -115,18 +113,13 @@ impl Aggregator {
         }
         let from = boilers.values().map(Boiler::replay_from).min().flatten();
         let subjects = self.boilers.iter().map(|id| subject::samples(id).to_string()).collect();
-        let messages = consume::samples(&self.context, subjects, from).await?;
-        let mut chunks = messages.ready_chunks(consume::MESSAGES_MAX);
+        let mut messages = consume::samples(&self.context, subjects, from).await?;
         let mut pending: FuturesUnordered<Pending> = FuturesUnordered::new();
         tracing::info!(boilers = boilers.len(), from, "aggregating");
         loop {
             tokio::select! {
-                chunk = chunks.next() => {
-                    let Some(chunk) = chunk else {
-                        return Err(RequestError::new("read SAMPLES", "the server ended the consumer"));
-                    };
-                    for message in chunk {
-                        let message = message.map_err(|error| RequestError::new("read SAMPLES", error))?;
+                chunk = messages.chunk(MESSAGES_MAX) => {
+                    for message in chunk? {
                         observe(&mut boilers, &message, &self.clock)?;
                     }
                     for boiler in boilers.values_mut() {

@@ -1,22 +1,14 @@
 //! What the controller says and hears beside states: the lease in the stream, published under the condition that nobody
 //! else asks for this boiler; operators' commands; and what was decided and answered before and since.
-//!
-//! Commands and events are read by consumers of their streams, because a plain subscription would also deliver what
-//! JetStream refused. Neither is durable: each session makes them anew.
-
-use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::consumer::pull::{Config, Stream};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::consumer::DeliverPolicy;
 use thermowell_flow::published::{Command, Lease};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind, stream};
 
-use crate::nats::{self, RequestError, Stored};
+use crate::nats::{self, Messages, RequestError, Stored};
 
-/// A server that says nothing for this long is gone.
-const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How far back in EVENT the last hour is looked for, for each boiler. One in which everything goes wrong makes a few
 /// hundred events an hour; one in which nothing does makes twenty.
 const LOOK_BACK: u64 = 4_096;
@@ -70,10 +62,9 @@ pub async fn ask(
 ///
 /// # Errors
 /// The consumer cannot be made.
-pub async fn commands(context: &Context, boilers: &[BoilerId]) -> Result<Stream, RequestError> {
+pub async fn commands(context: &Context, boilers: &[BoilerId]) -> Result<Messages, RequestError> {
     let subjects = boilers.iter().map(|boiler| subject::commands(boiler).to_string()).collect();
-    let (stream, _) = follow(context, stream::COMMAND, subjects, DeliverPolicy::New).await?;
-    Ok(stream)
+    nats::follow(context, stream::COMMAND, subjects, DeliverPolicy::New).await
 }
 
 /// The command of `boiler` that COMMAND ends with, and its sequence. One that nobody understands, or
@@ -89,12 +80,11 @@ pub async fn last_command(context: &Context, boiler: &BoilerId) -> Result<Option
     }))
 }
 
-/// Decisions about `boilers` and their answers, those of the last hour first, and then what comes; with how many are
-/// there already.
+/// Decisions about `boilers` and their answers, those of the last hour first, and then what comes.
 ///
 /// # Errors
 /// The server does not say, or the consumer cannot be made.
-pub async fn events(context: &Context, boilers: &[BoilerId]) -> Result<(Stream, u64), RequestError> {
+pub async fn events(context: &Context, boilers: &[BoilerId]) -> Result<Messages, RequestError> {
     let failed = |error: async_nats::Error| RequestError::new("read the state of EVENT", error);
     let events = context.get_stream(stream::EVENT).await.map_err(|error| failed(error.into()))?;
     let last = events.cached_info().state.last_sequence;
@@ -102,26 +92,5 @@ pub async fn events(context: &Context, boilers: &[BoilerId]) -> Result<(Stream, 
     let start_sequence = last.saturating_sub(back).max(1);
     let kinds = [EventKind::Decision, EventKind::Answer];
     let subjects = boilers.iter().flat_map(|id| kinds.map(|kind| subject::event(id, kind).to_string())).collect();
-    follow(context, stream::EVENT, subjects, DeliverPolicy::ByStartSequence { start_sequence }).await
-}
-
-async fn follow(
-    context: &Context,
-    name: &str,
-    filter_subjects: Vec<String>,
-    deliver_policy: DeliverPolicy,
-) -> Result<(Stream, u64), RequestError> {
-    let config = Config {
-        deliver_policy,
-        ack_policy: AckPolicy::None,
-        memory_storage: true,
-        inactive_threshold: Duration::from_secs(30),
-        filter_subjects,
-        ..Config::default()
-    };
-    let consumer = context.create_consumer_on_stream(config, name).await;
-    let consumer = consumer.map_err(|error| RequestError::new(format!("make a consumer of {name}"), error))?;
-    let pending = consumer.cached_info().num_pending;
-    let stream = consumer.stream().heartbeat(HEARTBEAT).expires(4 * HEARTBEAT).messages().await;
-    Ok((stream.map_err(|error| RequestError::new(format!("read {name}"), error))?, pending))
+    nats::follow(context, stream::EVENT, subjects, DeliverPolicy::ByStartSequence { start_sequence }).await
 }

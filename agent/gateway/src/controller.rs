@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::Subscriber;
-use async_nats::jetstream::consumer::pull::{MessagesError, Stream as Events};
-use async_nats::jetstream::{Context, Message};
+use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
 use thermowell_flow::controller::{self as flow, Effect, Input, Told};
@@ -21,14 +20,12 @@ use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::control::{self, Asked};
-use crate::nats::{self, Connection, NatsError, Phase, RequestError, User};
+use crate::nats::{self, Connection, Messages, NatsError, Phase, RETRY, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
 use crate::{logs, streams};
 
-/// The pause after a session that could not read.
-const RETRY: Duration = Duration::from_millis(500);
 /// The past may take so long to read; then control begins without it.
 const LOOK_BACK: Duration = Duration::from_secs(2);
 
@@ -142,8 +139,8 @@ impl Controller {
         let mut states = subscribe(client, wildcard::STATE).await?;
         let mut statuses = subscribe(client, wildcard::STATUS).await?;
         let mut commands = control::commands(&self.context, &ids).await?;
-        let (mut events, pending) = control::events(&self.context, &ids).await?;
-        self.look_back(&mut events, pending).await?;
+        let mut events = control::events(&self.context, &ids).await?;
+        self.look_back(&mut events).await?;
         self.catch_up(&ids).await?;
         loop {
             let wake = self.boilers.values().filter_map(|boiler| boiler.controller.wake_at()).min();
@@ -157,7 +154,7 @@ impl Controller {
                     None => return Ok(()),
                 },
                 message = commands.next() => {
-                    let message = stored("read COMMAND", message)?;
+                    let message = message?;
                     if nats::is_copy(message.headers.as_ref()) {
                         tracing::warn!(subject = %message.subject, "a command that nobody gave was ignored");
                         continue;
@@ -166,7 +163,7 @@ impl Controller {
                     self.take_command(&message.subject, info.stream_sequence, &message.payload).await?;
                 }
                 message = events.next() => {
-                    let message = stored("read EVENT", message)?;
+                    let message = message?;
                     self.take_answer(&message.subject, &message.payload).await?;
                 }
                 () = self.clock.sleep_until(wake) => self.wake(wake).await?,
@@ -184,12 +181,13 @@ impl Controller {
 
     /// What was decided and answered before this session, as far as the server gives it soon: control does not wait
     /// for the past.
-    async fn look_back(&mut self, events: &mut Events, pending: u64) -> Result<(), End> {
+    async fn look_back(&mut self, events: &mut Messages) -> Result<(), End> {
+        let pending = events.pending();
         let mut past: BTreeMap<BoilerId, Vec<Told>> = BTreeMap::new();
         let mut answers: Vec<(BoilerId, Outcome)> = Vec::new();
         let read = async {
             for _ in 0..pending {
-                let message = stored("read EVENT", events.next().await)?;
+                let message = events.next().await?;
                 let Some((id, event)) = event_of(&message.subject, &message.payload) else { continue };
                 if let EventBody::Decided(decision) = event.body {
                     past.entry(id).or_default().push(Told { at: event.created_at, decision });
@@ -336,15 +334,6 @@ fn law(law: &config::Law) -> Law {
         flow_max: law.flow_max.celsius(),
         lease_s: u16::try_from(law.lease.as_secs()).expect("the configuration allows at most 120 s"),
         renew: law.renew,
-    }
-}
-
-/// A message of a stream, where its consumer goes on.
-fn stored(operation: &str, message: Option<Result<Message, MessagesError>>) -> Result<Message, RequestError> {
-    match message {
-        Some(Ok(message)) => Ok(message),
-        Some(Err(error)) => Err(RequestError::new(operation, error)),
-        None => Err(RequestError::new(operation, "the server ended the consumer")),
     }
 }
 

@@ -7,14 +7,13 @@
 mod people;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::message::PublishMessage;
-use futures_util::StreamExt as _;
 use thermowell_flow::published::{Approval, Approved, Reset};
 use thermowell_flow::reset::{Desk, Effect, Found, Input, Settings, Vote};
 use thermowell_wire::line::{Fault, Outcome};
@@ -29,8 +28,6 @@ use crate::report::Reporter;
 
 pub use people::{Answer, Report, ResetError, approve, status};
 
-/// The pause before a consumer is made anew.
-const RETRY: Duration = Duration::from_millis(500);
 /// How long an order may be handed over: as long as a lease.
 const VALID: Duration = Duration::from_secs(60);
 /// Between two tries to hand it over, or to ask the server.
@@ -57,43 +54,22 @@ pub struct Station {
 }
 
 /// Tells each boiler's resets when something of theirs was stored, session after session. Ends with the process.
-pub async fn follow(context: Context, mut ready: watch::Receiver<Phase>, boilers: HashMap<BoilerId, Arc<Notify>>) {
-    loop {
-        if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
-            return;
-        }
-        tokio::select! {
-            outcome = follow_one(&context, &boilers) => {
-                let error = outcome.err().unwrap_or_else(|| "the server ended the consumer".into());
-                tracing::warn!(error = crate::logs::chain(error.as_ref()), "reading approvals, trying again");
-                tokio::time::sleep(RETRY).await;
-            }
-            _ = ready.changed() => {}
-        }
-    }
+pub async fn follow(context: Context, ready: watch::Receiver<Phase>, boilers: HashMap<BoilerId, Arc<Notify>>) {
+    nats::in_each_session(ready, "reading approvals", || tell(&context, &boilers)).await;
 }
 
-async fn follow_one(context: &Context, boilers: &HashMap<BoilerId, Arc<Notify>>) -> Result<(), async_nats::Error> {
+async fn tell(context: &Context, boilers: &HashMap<BoilerId, Arc<Notify>>) -> Result<Infallible, RequestError> {
     let subjects = |boiler| [subject::all_approvals(boiler).to_string(), subject::resets(boiler).to_string()];
-    let config = ConsumerConfig {
-        deliver_policy: DeliverPolicy::New,
-        ack_policy: AckPolicy::None,
-        memory_storage: true,
-        inactive_threshold: Duration::from_secs(30),
-        filter_subjects: boilers.keys().flat_map(subjects).collect(),
-        ..ConsumerConfig::default()
-    };
-    let consumer = context.create_consumer_on_stream(config, stream::COMMAND).await?;
+    let subjects = boilers.keys().flat_map(subjects).collect();
+    let mut messages = nats::follow(context, stream::COMMAND, subjects, DeliverPolicy::New).await?;
     // What was stored before the consumer was there is nobody's news.
     boilers.values().for_each(|changed| changed.notify_one());
-    let mut messages =
-        consumer.stream().heartbeat(Duration::from_secs(1)).expires(Duration::from_secs(10)).messages().await?;
-    while let Some(message) = messages.next().await {
-        if let Some(changed) = subject::boiler_of(&message?.subject).and_then(|boiler| boilers.get(&boiler)) {
+    loop {
+        let message = messages.next().await?;
+        if let Some(changed) = subject::boiler_of(&message.subject).and_then(|boiler| boilers.get(&boiler)) {
             changed.notify_one();
         }
     }
-    Ok(())
 }
 
 /// Orders one boiler's resets and hands them over. Ends with the process.

@@ -4,8 +4,8 @@
 //! average. Each session begins at the last event of each boiler, which names the SAMPLES message that it comes from.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::pin::Pin;
-use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
@@ -15,39 +15,18 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject;
 use tokio::sync::watch;
 
-use crate::nats::{Phase, RequestError};
-use crate::{consume, feed, logs};
+use crate::nats::{self, Phase, RequestError};
+use crate::{consume, feed};
 
 /// SAMPLES messages that are taken at once where the feed is behind: an atomic batch costs the server tens of
 /// milliseconds whatever its size, so few large ones catch up where many small ones do not.
 const CHUNK: usize = 50;
 /// Atomic batches under way. The server allows 50 a stream.
 const AT_ONCE: usize = 16;
-/// The pause before another session.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// Feeds until the process ends.
-pub(super) async fn run(context: Context, mut ready: watch::Receiver<Phase>, boilers: Vec<BoilerId>) {
-    loop {
-        if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
-            return;
-        }
-        ready.mark_unchanged();
-        tokio::select! {
-            error = session(&context, &boilers) => {
-                tracing::warn!(error = logs::chain(&error), "feed interrupted, beginning again at its end");
-                tokio::time::sleep(RETRY).await;
-            }
-            _ = ready.changed() => {}
-        }
-    }
-}
-
-async fn session(context: &Context, boilers: &[BoilerId]) -> RequestError {
-    match follow(context, boilers).await {
-        Ok(()) => RequestError::new("read SAMPLES for the feed", "the server ended the consumer"),
-        Err(error) => error,
-    }
+pub(super) async fn run(context: Context, ready: watch::Receiver<Phase>, boilers: Vec<BoilerId>) {
+    nats::in_each_session(ready, "feeding", || follow(&context, &boilers)).await;
 }
 
 type Publish<'a> = Pin<Box<dyn Future<Output = Result<(), RequestError>> + Send + 'a>>;
@@ -61,7 +40,7 @@ struct Lane {
     events: Vec<FeedEvent>,
 }
 
-async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<(), RequestError> {
+async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<Infallible, RequestError> {
     let mut lanes = BTreeMap::new();
     let mut starts = Vec::new();
     for boiler in boilers {
@@ -73,11 +52,9 @@ async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<(), RequestEr
     }
     let from = starts.into_iter().min().flatten();
     let subjects = boilers.iter().map(|boiler| subject::samples(boiler).to_string()).collect();
-    let messages = consume::samples(context, subjects, from).await?;
-    let mut chunks = messages.ready_chunks(CHUNK);
-    while let Some(chunk) = chunks.next().await {
-        for message in chunk {
-            let message = message.map_err(|error| RequestError::new("read SAMPLES for the feed", error))?;
+    let mut messages = consume::samples(context, subjects, from).await?;
+    loop {
+        for message in messages.chunk(CHUNK).await? {
             let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
             let lane = subject::boiler_of(&message.subject).and_then(|boiler| lanes.get_mut(&boiler));
             if let Some(lane) = lane {
@@ -93,7 +70,6 @@ async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<(), RequestEr
             published?;
         }
     }
-    Ok(())
 }
 
 impl Lane {

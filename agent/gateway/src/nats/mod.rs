@@ -4,6 +4,7 @@
 //! [`Connection::phase`], when the server is there, and which connection it is.
 
 mod copy;
+mod follow;
 mod forbidden;
 mod login;
 pub(crate) mod monitor;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 use crate::config;
 
 pub use copy::{is_copy, is_stored_copy};
+pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session};
 pub use forbidden::{Forbidden, last_forbidden};
 pub use request::{Doubt, RequestError, Stored, announce, compare_and_set, json, last, publish_if};
 pub use stored::{Kept, last_kept};

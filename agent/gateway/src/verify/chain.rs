@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::consumer::pull::Stream;
-use futures_util::StreamExt as _;
 use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
 use thermowell_flow::published::{EventBody, Provisional, Snapshot};
 use thermowell_wire::BoilerId;
@@ -14,7 +12,7 @@ use tokio::time::timeout;
 
 use super::history::Stored;
 use crate::consume;
-use crate::nats::RequestError;
+use crate::nats::{Messages, RequestError};
 
 /// What is stored is delivered at once; a server that takes longer has lost the consumer.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -31,7 +29,7 @@ pub(super) enum Closed {
 /// A run of hours.
 pub(super) struct Chain {
     aggregator: Aggregator,
-    messages: Stream,
+    messages: Messages,
     subject: String,
     end: u64,
     ended: bool,
@@ -101,9 +99,7 @@ impl Chain {
     async fn take(&mut self) -> Result<(), RequestError> {
         let failed = |error: async_nats::Error| RequestError::new(format!("read {}", self.subject), error);
         let next = timeout(SILENCE, self.messages.next()).await;
-        let message = next.map_err(|_| failed("the server went silent before the end".into()))?;
-        let message = message.ok_or_else(|| failed("the server ended the consumer".into()))?;
-        let message = message.map_err(|error| failed(error.into()))?;
+        let message = next.map_err(|_| failed("the server went silent before the end".into()))??;
         let info = message.info().map_err(failed)?;
         let (sequence, pending) = (info.stream_sequence, info.pending);
         self.ended = sequence >= self.end || pending == 0;
