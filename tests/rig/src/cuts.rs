@@ -28,6 +28,7 @@ use clap::Parser;
 use self::disk::{Disk, DiskError, Outer};
 use self::hands::Hands;
 use self::report::Report;
+use crate::cli::{self, say};
 use crate::clock::{Stopwatch, realtime_ns};
 use crate::demo::audit::AuditError;
 use crate::demo::rfc3339;
@@ -170,47 +171,32 @@ pub struct Bench {
 /// Runs with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let options = match Options::try_parse_from([OsString::from(WORD)].iter().chain(&args)) {
-        Ok(options) => options,
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+    cli::main(WORD, args.clone(), |options: &Options| {
+        let ran = match disk::missing() {
+            Some(reason) => Ran::Skipped(reason),
+            None if options.inside => run(options)?,
+            None => Ran::Skipped(go_inside(&args)),
+        };
+        match ran {
+            Ran::Through(report) => Ok(print(options, &report).is_ok() && report.ok),
+            Ran::Skipped(reason) => {
+                say(&format!("SKIPPED: power cuts: {reason}"));
+                Ok(true)
+            }
         }
-    };
-    if let Some(reason) = disk::missing() {
-        return skipped(&reason);
-    }
-    if !options.inside {
-        return go_inside(&args);
-    }
-    match run(&options) {
-        Ok(Ran::Through(report)) => {
-            let printed = print(&options, &report);
-            if printed.is_ok() && report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Ok(Ran::Skipped(reason)) => skipped(&reason),
-        Err(error) => {
-            say(&format!("cuts: {}", thermowell::logs::chain(&error)));
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
-/// Becomes itself once more, in a mount namespace of its own. Returns only when it could not.
-fn go_inside(args: &[OsString]) -> ExitCode {
+/// Becomes itself once more, in a mount namespace of its own. Returns only when it could not, and says why.
+fn go_inside(args: &[OsString]) -> String {
     let program = match std::env::current_exe() {
         Ok(program) => program,
-        Err(error) => return skipped(&format!("the path of this program is unknown: {error}")),
+        Err(error) => return format!("the path of this program is unknown: {error}"),
     };
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private"]).arg(program).arg(WORD).args(args).arg("--inside");
     let error = command.exec();
-    skipped(&format!("unshare does not start: {error}"))
-}
-
-fn skipped(reason: &str) -> ExitCode {
-    say(&format!("SKIPPED: power cuts: {reason}"));
-    ExitCode::SUCCESS
+    format!("unshare does not start: {error}")
 }
 
 /// How a run ended.
@@ -284,12 +270,6 @@ fn print(options: &Options, report: &Report) -> io::Result<()> {
         return writeln!(out);
     }
     writeln!(out, "{}", report.verdict())
-}
-
-/// A line for people, beside the report.
-fn say(line: &str) {
-    // Nobody is left to tell that standard error is closed.
-    writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
 }
 
 #[cfg(test)]

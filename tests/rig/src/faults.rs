@@ -24,6 +24,7 @@ use clap::Parser;
 use self::report::{Line, Verdict, judge};
 use self::rows::Row;
 use self::stage::Setting;
+use crate::cli::{self, Failure, say};
 use crate::nats::{NatsError, locate};
 use crate::process::ProcessError;
 
@@ -129,25 +130,16 @@ fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FaultsErr
 
 /// Runs with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let options = match Options::try_parse_from([OsString::from(WORD)].into_iter().chain(args)) {
-        Ok(options) => options,
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
-        }
-    };
-    let came = match &options.inside {
-        Some(folder) => inside(&options, folder),
-        None => outside(&options),
-    };
-    match came {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            say(&format!("faults: {}", thermowell::logs::chain(&error)));
-            ExitCode::from(if matches!(error, FaultsError::NoRow { .. }) { 2 } else { 1 })
-        }
-    }
+    cli::main(WORD, args, |options: &Options| {
+        let came = match &options.inside {
+            Some(folder) => inside(options, folder),
+            None => outside(options),
+        };
+        came.map_err(|error| {
+            let names_a_stranger = matches!(error, FaultsError::NoRow { .. });
+            if names_a_stranger { Failure::wrong_arguments(&error) } else { error.into() }
+        })
+    })
 }
 
 /// The whole run; whether all is as predicted.
@@ -225,12 +217,6 @@ fn listed(rows: &[Row]) -> String {
 
 fn print(text: &str) -> Result<(), FaultsError> {
     io::stdout().lock().write_all(text.as_bytes()).map_err(FaultsError::Print)
-}
-
-/// A line for people, beside the table.
-fn say(line: &str) {
-    // Nobody is left to tell that standard error is closed.
-    writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use firmware_sim::account::AccountError;
 
 use self::shape::Figure;
 use self::stand::Bench;
+use crate::cli::{self, say};
 use crate::demo::setup::SetupError;
 use crate::nats::{BrokerError, NatsError, locate};
 use crate::process::{ProcessError, Programs};
@@ -117,22 +118,7 @@ pub enum FiguresError {
 
 /// Measures with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let options = match Options::try_parse_from([OsString::from(WORD)].into_iter().chain(args)) {
-        Ok(options) => options,
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
-        }
-    };
-    let printed = measure(&options).map(|figures| print(&options, &figures));
-    match printed {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(_)) => ExitCode::FAILURE,
-        Err(error) => {
-            say(&format!("figures: {}", thermowell::logs::chain(&error)));
-            ExitCode::FAILURE
-        }
-    }
+    cli::main(WORD, args, |options: &Options| Ok(print(options, &measure(options)?).is_ok()))
 }
 
 fn measure(options: &Options) -> Result<Vec<Figure>, FiguresError> {
@@ -180,10 +166,4 @@ fn print(options: &Options, figures: &[Figure]) -> io::Result<()> {
         return writeln!(out, "{}", serde_json::to_string_pretty(figures)?);
     }
     write!(out, "{}", shape::table(figures))
-}
-
-/// A line for people, beside the report.
-fn say(line: &str) {
-    // Nobody is left to tell that standard error is closed.
-    writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
 }

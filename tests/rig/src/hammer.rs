@@ -34,12 +34,14 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
+use thermowell::logs::chain;
 
 use self::finding::{Finding, Parent};
 use self::judge::Target;
 use self::record::Moment;
 use self::targets::TARGETS;
 use self::worker::{Limits, Tally};
+use crate::cli::{self, say};
 
 /// The first argument that asks for the hammer.
 pub const WORD: &str = "hammer";
@@ -118,22 +120,15 @@ struct Outcome {
 
 /// Hammers with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let options = match Options::try_parse_from([OsString::from(WORD)].into_iter().chain(args)) {
-        Ok(options) => options,
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+    cli::main(WORD, args, |options: &Options| match run(options) {
+        // What breaks in a worker is a finding, word by word.
+        Err(HammerError::Work(error)) => {
+            say(&chain(&error));
+            Ok(false)
         }
-    };
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            // Nobody is left to tell that standard error is closed.
-            writeln!(io::stderr().lock(), "{}", thermowell::logs::chain(&error)).unwrap_or_default();
-            ExitCode::FAILURE
-        }
-    }
+        Err(error) => Err(error.into()),
+        Ok(well) => Ok(well),
+    })
 }
 
 /// Whether all is well.

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cli;
 pub mod clock;
 pub mod cuts;
 pub mod demo;

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use firmware_sim::scenario::ScenarioError;
 
+use crate::cli;
+
 #[cfg(test)]
 mod tests;
 
@@ -66,23 +68,11 @@ pub enum WinterError {
 
 /// Plays with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let options = match Options::try_parse_from([OsString::from(WORD)].into_iter().chain(args)) {
-        Ok(options) => options,
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
-        }
-    };
-    let (text, code) = match play(&options) {
-        Ok(report) if options.json => (report.json(), ExitCode::SUCCESS),
-        Ok(report) => (report.text(), ExitCode::SUCCESS),
-        Err(error) => {
-            let line = format!("winter: {}", thermowell::logs::chain(&error));
-            let said = writeln!(io::stderr().lock(), "{line}");
-            return said.map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE);
-        }
-    };
-    writeln!(io::stdout().lock(), "{text}").map_or(ExitCode::FAILURE, |()| code)
+    cli::main(WORD, args, |options: &Options| {
+        let report = play(options)?;
+        let text = if options.json { report.json() } else { report.text() };
+        Ok(writeln!(io::stdout().lock(), "{text}").is_ok())
+    })
 }
 
 fn play(options: &Options) -> Result<report::Report, WinterError> {

@@ -4,8 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os();
-    let program = args.next().unwrap_or_else(|| OsString::from("demo"));
+    let mut args = std::env::args_os().skip(1);
     let first = args.next();
     let whole = |word: Option<OsString>, rest| -> Vec<OsString> { word.into_iter().chain(rest).collect() };
     match first.as_ref().and_then(|word| word.to_str()) {
@@ -17,6 +16,6 @@ fn main() -> ExitCode {
         Some(rig::winter::WORD) => rig::winter::main(args),
         Some("thermowell") => thermowell::cli::main(whole(first, args)),
         Some("firmware-sim") => firmware_sim::cli::main(whole(first, args)),
-        Some(_) | None => rig::demo::main([program].into_iter().chain(first).chain(args)),
+        Some(_) | None => rig::demo::main(whole(first, args)),
     }
 }

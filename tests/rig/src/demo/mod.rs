@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use futures_util::StreamExt as _;
 use thermowell::config::Config;
 use thermowell::logs::chain;
@@ -29,6 +28,7 @@ use self::ledger::Ledger;
 use self::live::Boilers;
 pub use self::options::Options;
 use self::setup::{Plan, Processes, SetupError};
+use crate::cli::{self, say};
 use crate::clock::Stopwatch;
 use crate::nats::{NatsError, locate};
 use crate::process::{Change, ProcessError, Programs, describe, stop_in_order};
@@ -85,25 +85,13 @@ pub enum DemoError {
     Audit(#[source] AuditError),
 }
 
-/// Runs the demo with the arguments of the command line, program name first.
+/// Runs the demo with the arguments of the command line.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let options = match Options::try_parse_from(args) {
-        Ok(options) => options,
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
-        }
-    };
-    match run(&options) {
-        Ok(ledger) => {
-            let printed = if options.json { audit::print_json(&ledger) } else { audit::print(&ledger) };
-            if printed.is_ok() && ledger.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => {
-            say(&format!("demo: {}", chain(&error)));
-            ExitCode::FAILURE
-        }
-    }
+    cli::main("demo", args, |options: &Options| {
+        let ledger = run(options)?;
+        let printed = if options.json { audit::print_json(&ledger) } else { audit::print(&ledger) };
+        Ok(printed.is_ok() && ledger.ok)
+    })
 }
 
 fn run(options: &Options) -> Result<Ledger, DemoError> {
@@ -301,12 +289,6 @@ fn agreed(sum: &Sum) -> String {
 pub fn rfc3339(utc_ns: i64) -> String {
     jiff::Timestamp::from_second(utc_ns.div_euclid(1_000_000_000))
         .map_or_else(|_| utc_ns.to_string(), |t| t.to_string())
-}
-
-/// A line for people, beside the report.
-fn say(line: &str) {
-    // Nobody is left to tell that standard error is closed.
-    writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
 }
 
 /// The table, on standard output.

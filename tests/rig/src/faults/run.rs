@@ -10,7 +10,8 @@ use rustix::process::geteuid;
 
 use super::report::{Line, Verdict};
 use super::rows::Row;
-use super::{FaultsError, Options, WORD, file, say};
+use super::{FaultsError, Options, WORD, file};
+use crate::cli::say;
 use crate::clock::Stopwatch;
 use crate::demo::audit::last_lines;
 use crate::ears::Ears;

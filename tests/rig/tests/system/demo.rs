@@ -65,3 +65,17 @@ fn wrong_arguments_are_named_and_end_with_2() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn the_other_words_answer_alike() {
+    for word in ["cuts", "faults", "figures", "hammer", "winter"] {
+        let help = demo(&[word, "--help"]);
+        let text = String::from_utf8_lossy(&help.stdout);
+        assert_eq!((help.status.code(), help.stderr.is_empty()), (Some(0), true), "{word}");
+        assert!(text.contains(&format!("Usage: cargo {word} -- [OPTIONS]")), "{text}");
+        let refusal = demo(&[word, "--spede", "1"]);
+        let said = String::from_utf8_lossy(&refusal.stderr);
+        assert_eq!((refusal.status.code(), refusal.stdout.is_empty()), (Some(2), true), "{word}: {said}");
+        assert!(said.contains("unexpected argument '--spede'"), "{word}: {said}");
+    }
+}
