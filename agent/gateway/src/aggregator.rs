@@ -57,7 +57,7 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Aggregat
     let session = Session::new(connection, streams::table(config));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
-    let boilers: Vec<BoilerId> = config.boilers.iter().map(|boiler| boiler.id.clone()).collect();
+    let boilers = config.boiler_ids();
     let mut servants = JoinSet::new();
     if config.feed.enabled {
         servants.spawn(feeder::run(context.clone(), session.ready(), boilers.clone()));
@@ -151,7 +151,7 @@ impl Aggregator {
         loop {
             let last = nats::last(&self.context, stream::STATE, &subject::state(any)).await?;
             let Some(last) = last else { return Ok(()) };
-            let age = clock::realtime_ns().saturating_sub(unix_ns(&last));
+            let age = clock::realtime_ns().saturating_sub(nats::stored_at(&last).0);
             let alive = age < i64::try_from(ALIVE.as_nanos()).unwrap_or(i64::MAX);
             match serde_json::from_slice::<State>(&last.payload) {
                 Ok(state) if alive && state.instance != self.instance => {
@@ -168,14 +168,10 @@ impl Aggregator {
 }
 
 fn observe(boilers: &mut BTreeMap<BoilerId, Boiler>, message: &Message, clock: &Clock) -> Result<(), RequestError> {
-    let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
+    let sequence = nats::sequence(message)?;
     let boiler = subject::boiler_of(&message.subject).and_then(|id| boilers.get_mut(&id));
     if let Some(boiler) = boiler {
-        boiler.observe(info.stream_sequence, &message.payload, clock)?;
+        boiler.observe(sequence, &message.payload, clock)?;
     }
     Ok(())
-}
-
-fn unix_ns(message: &async_nats::jetstream::message::StreamMessage) -> i64 {
-    i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX)
 }

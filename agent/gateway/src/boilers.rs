@@ -166,8 +166,7 @@ fn is_configured(config: &Config, id: &BoilerId) -> bool {
 async fn last_written(context: &Context, id: &BoilerId) -> Result<Option<(u64, u64)>, RequestError> {
     let last = nats::last(context, stream::SAMPLES, &subject::samples(id)).await?;
     Ok(last.map(|last| {
-        let stored_ns = i64::try_from(last.time.unix_timestamp_nanos()).unwrap_or(i64::MAX);
-        let age_ns = clock::realtime_ns().saturating_sub(stored_ns);
+        let age_ns = clock::realtime_ns().saturating_sub(nats::stored_at(&last).0);
         (last.sequence, u64::try_from(age_ns / 1_000_000_000).unwrap_or(0))
     }))
 }

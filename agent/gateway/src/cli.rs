@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use thermowell_wire::BoilerId;
+use tokio::runtime::Runtime;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -367,12 +368,9 @@ fn start_log(filter: Targets) {
 }
 
 fn check(source: &Source, json: bool) -> Exit {
-    let report = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let report = match runtime() {
         Ok(runtime) => runtime.block_on(check::check(&source.config)),
-        Err(error) => {
-            complain(&format!("no runtime: {error}"));
-            return Exit::Failure;
-        }
+        Err(exit) => return exit,
     };
     let text = if json { report.json() } else { report.text() };
     if io::stdout().lock().write_all(text.as_bytes()).is_err() {
@@ -450,12 +448,15 @@ fn command<T, E: std::error::Error + 'static>(
     run: impl AsyncFnOnce(&Config) -> Result<T, E>,
 ) -> Result<T, Exit> {
     let config = Config::load(&source.config).map_err(|error| refuse(&error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        complain(&format!("no runtime: {error}"));
-        Exit::Failure
-    })?;
-    runtime.block_on(run(&config)).map_err(|error| {
+    runtime()?.block_on(run(&config)).map_err(|error| {
         complain(&logs::chain(&error));
+        Exit::Failure
+    })
+}
+
+fn runtime() -> Result<Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        complain(&format!("no runtime: {error}"));
         Exit::Failure
     })
 }

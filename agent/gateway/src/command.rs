@@ -20,8 +20,8 @@ use async_nats::jetstream::message::PublishMessage;
 use serde::de::DeserializeOwned;
 use thermowell_flow::command::{self as flow, Ask, Known, Limits, Refusal};
 use thermowell_flow::published::{Action, Command, Event, EventBody, FreshnessLimits, State, Status};
+use thermowell_wire::CentiCelsius;
 use thermowell_wire::subject::{self, EventKind, stream};
-use thermowell_wire::{BoilerId, CentiCelsius};
 
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -87,8 +87,7 @@ pub struct Accepted {
 /// # Errors
 /// See [`CommandError`]: there is no answer, and asking again with the same id is safe.
 pub async fn ask(config: &Config, ask: &Ask, clicked: bool) -> Result<Answer, CommandError> {
-    let boilers: Vec<BoilerId> = config.boilers.iter().map(|boiler| boiler.id.clone()).collect();
-    if let Err(refusal) = flow::admit(&ask.boiler, &ask.by, &boilers, &config.operators) {
+    if let Err(refusal) = flow::admit(&ask.boiler, &ask.by, &config.boiler_ids(), &config.operators) {
         return Ok(Answer::Refused(refusal));
     }
     let user = User::Operator(ask.by.to_string());

@@ -13,9 +13,7 @@ use crate::nats::{self, Messages, RequestError};
 /// # Errors
 /// The server does not say.
 pub async fn first_sequence(context: &Context) -> Result<u64, RequestError> {
-    let samples = context.get_stream(stream::SAMPLES).await;
-    let samples = samples.map_err(|error| RequestError::new("read the state of SAMPLES", error))?;
-    Ok(samples.cached_info().state.first_sequence)
+    Ok(nats::stream_state(context, stream::SAMPLES).await?.first_sequence)
 }
 
 /// The message of SAMPLES at `sequence`, if it is there and of `subject`.

@@ -85,9 +85,7 @@ pub async fn last_command(context: &Context, boiler: &BoilerId) -> Result<Option
 /// # Errors
 /// The server does not say, or the consumer cannot be made.
 pub async fn events(context: &Context, boilers: &[BoilerId]) -> Result<Messages, RequestError> {
-    let failed = |error: async_nats::Error| RequestError::new("read the state of EVENT", error);
-    let events = context.get_stream(stream::EVENT).await.map_err(|error| failed(error.into()))?;
-    let last = events.cached_info().state.last_sequence;
+    let last = nats::stream_state(context, stream::EVENT).await?.last_sequence;
     let back = LOOK_BACK.saturating_mul(u64::try_from(boilers.len()).unwrap_or(u64::MAX));
     let start_sequence = last.saturating_sub(back).max(1);
     let kinds = [EventKind::Decision, EventKind::Answer];

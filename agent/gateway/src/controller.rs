@@ -159,8 +159,7 @@ impl Controller {
                         tracing::warn!(subject = %message.subject, "a command that nobody gave was ignored");
                         continue;
                     }
-                    let info = message.info().map_err(|error| RequestError::new("read COMMAND", error))?;
-                    self.take_command(&message.subject, info.stream_sequence, &message.payload).await?;
+                    self.take_command(&message.subject, nats::sequence(&message)?, &message.payload).await?;
                 }
                 message = events.next() => {
                     let message = message?;

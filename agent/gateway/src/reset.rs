@@ -168,10 +168,8 @@ async fn read(
     fault: Occurrence,
     operators: &[OperatorName],
 ) -> Result<Found, RequestError> {
-    let failed = |error: async_nats::Error| RequestError::new(format!("read stream {}", stream::COMMAND), error);
     // Before all else: what is ordered on this is refused when anything was stored since.
-    let commands = context.get_stream(stream::COMMAND).await.map_err(|error| failed(error.into()))?;
-    let last = commands.cached_info().state.last_sequence;
+    let last = nats::stream_state(context, stream::COMMAND).await?.last_sequence;
     let reset = nats::last_kept::<Reset>(context, stream::COMMAND, &subject::reset(boiler, fault)).await?;
     let mut votes = Vec::new();
     for operator in operators {

@@ -72,8 +72,7 @@ pub struct Wish {
 /// See [`VerifyError`]. An hour that differs is none: [`Sum::agrees`] tells.
 pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Writer<W>) -> Result<Sum, VerifyError> {
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(VerifyError::Server)?;
-    let configured = || config.boilers.iter().map(|boiler| boiler.id.clone());
-    let boilers: Vec<BoilerId> = wish.boiler.clone().map_or_else(|| configured().collect(), |boiler| vec![boiler]);
+    let boilers = wish.boiler.clone().map_or_else(|| config.boiler_ids(), |boiler| vec![boiler]);
     let mut sum = Sum::default();
     for boiler in &boilers {
         let hours = wish.hours.clone().unwrap_or(i64::MIN..i64::MAX);
@@ -83,7 +82,7 @@ pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Wri
     if sum.lines() == 0 {
         let ids = |boilers: &[BoilerId]| boilers.iter().map(BoilerId::as_str).collect::<Vec<_>>().join(", ");
         let what = format!("these hours of {}", ids(&boilers));
-        return Err(VerifyError::Nothing { what, configured: ids(&configured().collect::<Vec<_>>()) });
+        return Err(VerifyError::Nothing { what, configured: ids(&config.boiler_ids()) });
     }
     report.sum(&sum, boilers.len()).map_err(VerifyError::Write)?;
     Ok(sum)

@@ -55,10 +55,10 @@ async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<Infallible, R
     let mut messages = consume::samples(context, subjects, from).await?;
     loop {
         for message in messages.chunk(CHUNK).await? {
-            let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
+            let sequence = nats::sequence(&message)?;
             let lane = subject::boiler_of(&message.subject).and_then(|boiler| lanes.get_mut(&boiler));
             if let Some(lane) = lane {
-                lane.feed.events(info.stream_sequence, &message.payload, &mut lane.events);
+                lane.feed.events(sequence, &message.payload, &mut lane.events);
             }
         }
         let mut publishes: Vec<Publish<'_>> = Vec::with_capacity(lanes.len());

@@ -44,7 +44,7 @@ pub async fn list(config: &Config, json: bool) -> Result<String, BoilerError> {
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(BoilerError::Server)?;
     let context = connection.context();
     let known = in_samples(context).await.map_err(BoilerError::Request)?;
-    let mut ids: Vec<BoilerId> = config.boilers.iter().map(|boiler| boiler.id.clone()).collect();
+    let mut ids = config.boiler_ids();
     ids.extend(known.iter().filter(|id| !is_configured(config, id)).cloned());
     let mut rows = Vec::new();
     for id in &ids {

@@ -305,6 +305,12 @@ impl Config {
         Self::checked([(text, file)])
     }
 
+    /// Every configured boiler.
+    #[must_use]
+    pub fn boiler_ids(&self) -> Vec<BoilerId> {
+        self.boilers.iter().map(|boiler| boiler.id.clone()).collect()
+    }
+
     fn checked<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ConfigError> {
         let findings = Findings::default();
         Self::read(texts, &findings).ok_or_else(|| ConfigError::Refused(findings.into_problems()))

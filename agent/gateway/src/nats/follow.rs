@@ -98,6 +98,15 @@ impl Messages {
     }
 }
 
+/// The sequence of a message in the stream that it was read from.
+///
+/// # Errors
+/// It does not say.
+pub fn sequence(message: &Message) -> Result<u64, RequestError> {
+    let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
+    Ok(info.stream_sequence)
+}
+
 /// Does `work` in each session, and again in the same one where it fails; the log calls it `what`. Ends with the
 /// process.
 pub async fn in_each_session<W>(mut ready: watch::Receiver<Phase>, what: &str, work: impl Fn() -> W)

@@ -26,10 +26,10 @@ use tokio::time::timeout;
 use crate::config;
 
 pub use copy::{is_copy, is_stored_copy};
-pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session};
+pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, sequence};
 pub use forbidden::{Forbidden, last_forbidden};
-pub use request::{Doubt, RequestError, Stored, announce, compare_and_set, json, last, publish_if};
-pub use stored::{Kept, last_kept};
+pub use request::{Doubt, RequestError, Stored, announce, compare_and_set, json, last, publish_if, stream_state};
+pub use stored::{Kept, last_kept, stored_at};
 pub use user::User;
 
 use forbidden::Record;

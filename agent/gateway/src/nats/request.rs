@@ -1,9 +1,10 @@
-//! The requests that more than one room makes: the last message of a subject, and a publish under a condition.
+//! The requests that more than one room makes: the last message of a subject, where a stream ends, and a publish under
+//! a condition.
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind};
+use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind, State};
 use async_nats::jetstream::{self, Context, ErrorCode};
 use serde::Serialize;
 use thermowell_flow::published::Event;
@@ -106,6 +107,17 @@ pub async fn announce(context: &Context, kind: EventKind, id: &str, event: &Even
 /// A published type as JSON.
 pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("published types have string keys and finite numbers")
+}
+
+/// Where `stream` begins and ends now.
+///
+/// # Errors
+/// The server does not say, or the stream is not there.
+pub async fn stream_state(context: &Context, stream: &str) -> Result<State, RequestError> {
+    match context.get_stream(stream).await {
+        Ok(found) => Ok(found.cached_info().state.clone()),
+        Err(error) => Err(RequestError::new(format!("read the state of {stream}"), error)),
+    }
 }
 
 /// The last message of `subject` in `stream`, if there is one.

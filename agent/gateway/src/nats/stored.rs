@@ -31,8 +31,7 @@ impl<T: DeserializeOwned> Kept<T> {
         let value = serde_json::from_slice(&message.payload).map_err(|error| {
             RequestError::new(format!("understand message {sequence} of {}", message.subject), error)
         })?;
-        let at = Utc(i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX));
-        Ok(Self { sequence, at, value })
+        Ok(Self { sequence, at: stored_at(message), value })
     }
 }
 
@@ -48,6 +47,12 @@ impl<T> Kept<T> {
     pub fn numbered(&self) -> (u64, &T) {
         (self.sequence, &self.value)
     }
+}
+
+/// When the server took a message, by its calendar.
+#[must_use]
+pub fn stored_at(message: &StreamMessage) -> Utc {
+    Utc(i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The last message of `subject` in `stream`, understood, if there is one.

@@ -84,7 +84,7 @@ pub struct Report {
 /// # Errors
 /// See [`ResetError`].
 pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetError> {
-    command::admit_boiler(boiler, &boilers(config)).map_err(ResetError::Unknown)?;
+    command::admit_boiler(boiler, &config.boiler_ids()).map_err(ResetError::Unknown)?;
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(ResetError::Server)?;
     let context = connection.context();
     let status = last_status(context, boiler).await?;
@@ -121,7 +121,7 @@ pub async fn approve(
     fault: Occurrence,
     by: &OperatorName,
 ) -> Result<Answer, ResetError> {
-    if let Err(refusal) = command::admit(boiler, by, &boilers(config), &config.operators) {
+    if let Err(refusal) = command::admit(boiler, by, &config.boiler_ids(), &config.operators) {
         return Ok(Answer::Refused(Refusal::Rule(refusal)));
     }
     let user = User::Operator(by.to_string());
@@ -183,8 +183,4 @@ async fn announced(context: &Context, config: &Config, approval: &Approval, sequ
 async fn last_status(context: &Context, boiler: &BoilerId) -> Result<Option<Status>, ResetError> {
     let status = nats::last_kept(context, stream::STATUS, &subject::status(boiler)).await;
     Ok(status.map_err(ResetError::Request)?.map(|kept| kept.value))
-}
-
-fn boilers(config: &Config) -> Vec<BoilerId> {
-    config.boilers.iter().map(|boiler| boiler.id.clone()).collect()
 }
