@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::consumer::DeliverPolicy;
 use firmware_sim::account::{Account, AccountError, Boiler};
-use futures_util::StreamExt as _;
+use thermowell::nats::{RequestError, follow, sequence};
 use thermowell_flow::published::{FeedEvent, Snapshot, State};
 use thermowell_wire::BoilerId;
 use thermowell_wire::batch;
@@ -234,27 +233,13 @@ pub(crate) async fn each(
     subject: &str,
     mut take: impl FnMut(u64, &[u8]),
 ) -> Result<(), AuditError> {
-    let failed = || nats(format!("read {subject}"));
+    let failed = |error: RequestError| nats(format!("read {subject}"))(error.into());
     let context = jetstream::new(client.clone());
-    let config = Config {
-        deliver_policy: DeliverPolicy::All,
-        ack_policy: AckPolicy::None,
-        memory_storage: true,
-        inactive_threshold: Duration::from_secs(30),
-        filter_subject: subject.to_owned(),
-        ..Config::default()
-    };
-    let mut consumer =
-        context.create_consumer_on_stream(config, stream).await.map_err(|error| failed()(error.into()))?;
-    let mut left = consumer.info().await.map_err(|error| failed()(error.into()))?.num_pending;
-    let messages = consumer.stream().max_messages_per_batch(500).messages().await;
-    let mut messages = messages.map_err(|error| failed()(error.into()))?;
-    while left > 0 {
-        let Some(message) = messages.next().await else { break };
-        let message = message.map_err(|error| failed()(error.into()))?;
-        let sequence = message.info().map_err(failed())?.stream_sequence;
-        take(sequence, &message.payload);
-        left -= 1;
+    let messages = follow(&context, stream, vec![subject.to_owned()], DeliverPolicy::All).await;
+    let mut messages = messages.map_err(failed)?;
+    for _ in 0..messages.pending() {
+        let message = messages.next().await.map_err(failed)?;
+        take(sequence(&message).map_err(failed)?, &message.payload);
     }
     Ok(())
 }
