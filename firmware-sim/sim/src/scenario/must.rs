@@ -8,14 +8,16 @@
 //! when = "always"                 # or once, or never; always, where it is not said
 //! state = "lockout"               # what the boiler says about itself: state, fault ("none"), lockout, burner, pump
 //! fault = "ignition"
-//! flow_c = [10, 40]               # what is true: flow_c, return_c, room_c; what is read: reading_c
+//! flow_c = [10, 40]               # what is true: flow_c, return_c, room_c; what is read: reading_c, quality
 //! starts = [0, 0]                 # burner starts between from and until; counted at the end, whatever `when` is
 //! ```
-//! All that is named in one table must hold together. [`crate::proof`] plays and judges them.
+//! All that is named in one table must hold together. [`crate::proof`] judges them, on the bench; the deterministic
+//! world judges the same ones on what the gateway publishes, as far as that is published.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use thermowell_wire::Quality;
 use thermowell_wire::line::{BoilerState, FaultKind};
 
 use super::quantity;
@@ -53,8 +55,26 @@ pub struct Must {
     pub room_c: Option<[f64; 2]>,
     /// What the flow sensor reads; a broken one reads nothing, which is in no range.
     pub reading_c: Option<[f64; 2]>,
+    /// What its reading is worth.
+    pub quality: Option<Quality>,
     /// How often the burner starts.
     pub starts: Option<[u32; 2]>,
+}
+
+impl Must {
+    /// Whether it names something that the boiler says about itself, or a temperature beside that of the flow.
+    #[must_use]
+    pub fn asks_what_it_tells(&self) -> bool {
+        let Self { state, fault, lockout, burner, pump, return_c, room_c, starts, .. } = self;
+        let says = state.is_some() || fault.is_some() || lockout.is_some() || starts.is_some();
+        says || burner.is_some() || pump.is_some() || return_c.is_some() || room_c.is_some()
+    }
+
+    /// Whether it names something that the flow sensor reads.
+    #[must_use]
+    pub fn asks_what_is_read(&self) -> bool {
+        self.reading_c.is_some() || self.quality.is_some()
+    }
 }
 
 /// How often something must be seen.
