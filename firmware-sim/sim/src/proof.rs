@@ -185,7 +185,8 @@ impl<'a> Watch<'a> {
     }
 
     fn verdict(self) -> Option<Failure> {
-        let starts = self.starts.map_or(0, |(first, last)| last - first);
+        // A firmware that started anew counts from none.
+        let starts = self.starts.map_or(0, |(first, last)| last.saturating_sub(first));
         let looked = self.held.is_some() || self.failed.is_some();
         let wrong = match self.must.when {
             When::Always => self.failed,
