@@ -10,7 +10,7 @@ use thermowell_wire::line::{GapReason, ToDevice};
 use crate::plan::{Bug, Kind, MS, SECOND};
 use crate::world::World;
 
-/// What memory may take.
+/// What memory may take, where a world has no other bound.
 pub(crate) const SPOOL: usize = 1 << 20;
 /// Between two set-points.
 const RENEWAL: u64 = 15 * SECOND;
@@ -92,14 +92,14 @@ impl AgentShell {
     }
 }
 
-fn settings(id: &thermowell_wire::BoilerId, batch: u16) -> Settings {
+fn settings(id: &thermowell_wire::BoilerId, batch: u16, spool_bytes: usize) -> Settings {
     Settings {
         boiler: id.clone(),
         serial_number: None,
         batch,
         control: true,
         simulated_only: false,
-        spool_bytes: SPOOL,
+        spool_bytes,
         timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(5)),
     }
 }
@@ -117,16 +117,16 @@ impl World {
             let again = self.agent_wakes().is_some_and(|at| at <= self.now);
             self.check(!again, || "the agent wants to be woken for ever".to_owned());
         }
-        if self.agent.lives() && self.agent.lease_at <= self.now {
+        if self.stage.asks && self.agent.lives() && self.agent.lease_at <= self.now {
             self.agent.lease_at = self.now + RENEWAL;
             self.ask_for_heat();
         }
     }
 
     pub(crate) fn start_agent(&mut self) {
-        let batch = [100, 100, 100, 1_000, 30, 7][self.random.index(6)];
+        let batch = self.stage.batch.unwrap_or_else(|| [100, 100, 100, 1_000, 30, 7][self.random.index(6)]);
         self.note(&format!("the agent starts, batches of {batch}"));
-        self.agent.agent = Some(Agent::new(settings(&self.id, batch)));
+        self.agent.agent = Some(Agent::new(settings(&self.id, batch, self.stage.spool)));
         if self.bug != Some(Bug::SpillUnread) {
             for message in self.disk.records() {
                 self.tell_agent(Input::Spilled(&message));
@@ -171,7 +171,8 @@ impl World {
         let mut effects = Vec::new();
         agent.step(now, input, &mut effects);
         let (held, spilled) = (agent.spool_bytes(), agent.spill_bytes());
-        self.check(held <= SPOOL && spilled <= 2 * SPOOL + 8_192, || format!("S5 {held} B held, {spilled} B spilled"));
+        let most = self.stage.spool;
+        self.check(held <= most && spilled <= 2 * most + 8_192, || format!("S5 {held} B held, {spilled} B spilled"));
         for effect in effects {
             self.carry_out(effect);
         }
@@ -180,7 +181,9 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Write(frame) => self.write(&frame),
-            Effect::ClosePort | Effect::Status(_) => {}
+            Effect::ClosePort => {}
+            Effect::Status(status) if self.broker.up && self.stage.watched => self.broker.status.publish(*status),
+            Effect::Status(_) => {}
             Effect::ReadTail => self.read_tail(),
             Effect::Publish { expected, payload } => self.publish(expected, payload),
             Effect::Spill(spill) => {
@@ -190,13 +193,21 @@ impl World {
                     self.agent.syncing = Some((at, !fails));
                 }
             }
-            Effect::Event(kind, body) => self.note(&format!("event {kind:?} {body:?}")),
+            Effect::Event(kind, body) => {
+                self.note(&format!("event {kind:?} {body:?}"));
+                if self.stage.watched {
+                    self.broker.events.push(*body);
+                }
+            }
             Effect::Stop { reason } => self.fail(format!("L1 the agent stopped: {reason}")),
             Effect::Log(log) => self.note(&format!("agent: {log}")),
         }
     }
 
     fn write(&mut self, frame: &[u8]) {
+        if self.stage.is_brisk() {
+            return self.send_to_device(frame.to_vec());
+        }
         let too_far = self.bug == Some(Bug::ResumeTooFar);
         let mut asked = Vec::new();
         let frame = self.rewrite(frame, |mut message| {

@@ -113,6 +113,11 @@ impl World {
         let Some(payload) = distorted else { return };
         let Some(aggregator) = &mut self.aggregator.aggregator else { return };
         aggregator.observe(stored.sequence, &payload, &mut self.aggregator.effects);
+        if self.stage.watched
+            && let Some(state) = aggregator.state()
+        {
+            self.broker.state.publish(state);
+        }
         self.carry_out_aggregator();
     }
 

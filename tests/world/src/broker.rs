@@ -1,4 +1,6 @@
-//! A naive server: two subjects, expectations, and what a crash does to them.
+//! A naive server: two subjects with expectations, and what a crash does to them; of STATUS and STATE the last message.
+
+use thermowell_flow::published::{EventBody, State, Status};
 
 /// One stored message.
 #[derive(Clone, Debug)]
@@ -61,11 +63,36 @@ impl Stream {
     }
 }
 
+/// A subject of which the server keeps the last message.
+#[derive(Clone, Debug)]
+pub(crate) struct Last<T> {
+    pub(crate) last: Option<T>,
+    /// So many came.
+    pub(crate) messages: u64,
+}
+
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Self { last: None, messages: 0 }
+    }
+}
+
+impl<T> Last<T> {
+    pub(crate) fn publish(&mut self, message: T) {
+        self.messages += 1;
+        self.last = Some(message);
+    }
+}
+
 /// The server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Broker {
     pub(crate) samples: Stream,
     pub(crate) snapshots: Stream,
+    /// Where somebody reads them: STATUS, STATE, and all of EVENT.
+    pub(crate) status: Last<Status>,
+    pub(crate) state: Last<State>,
+    pub(crate) events: Vec<EventBody>,
     pub(crate) up: bool,
     /// A full disk: publishes are not answered until it is restarted.
     pub(crate) frozen: bool,

@@ -24,6 +24,7 @@ mod line;
 pub mod plan;
 mod random;
 pub mod report;
+pub mod scenes;
 pub mod times;
 mod truth;
 mod world;

@@ -180,6 +180,22 @@ impl Plan {
         }
     }
 
+    /// A world in which nothing goes wrong.
+    pub(crate) fn quiet(length: u64) -> Self {
+        Self {
+            kinds: Vec::new(),
+            every: length.max(SECOND),
+            outage: 0,
+            moments: Kind::ALL.to_vec(),
+            siege: None,
+            ring: 12_000,
+            length,
+            to_hour: 1_800 * SECOND,
+            drift_ppm: 0,
+            lossless: true,
+        }
+    }
+
     /// The same world as a siege.
     fn besieged(mut self, away: Kind, meanwhile: Kind) -> Self {
         let sieges = [meanwhile, away];

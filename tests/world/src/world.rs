@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use firmware_sim::boiler::{Boiler, BoilerSetup};
-use firmware_sim::scenario::Scenario;
+use firmware_sim::scenario::{BoilerScenario, Scenario};
 use firmware_sim::source::Source;
 use thermowell_device::Config;
 use thermowell_flow::time::{Monotonic, Now, Utc};
 use thermowell_wire::batch::{ClockQuality, decode};
 use thermowell_wire::{BoilerId, Boot, Slot};
 
-use crate::agent::AgentShell;
+use crate::agent::{AgentShell, SPOOL};
 use crate::aggregator::AggregatorShell;
 use crate::broker::Broker;
 use crate::disk::Disk;
@@ -24,7 +24,7 @@ use crate::truth::Truth;
 pub(crate) const START: u64 = 1_000 * SECOND;
 /// 2026-01-07T02:00:00Z: the full hour near which a world lies.
 const HOUR_UTC_NS: i64 = 1_767_751_200_000_000_000;
-/// Between two looks at the device.
+/// Between two slots, and two looks at the device.
 const TICK: u64 = 10 * MS;
 /// In calm, everything is delivered within this, or it never will be.
 const CALM_MAX: u64 = 90 * SECOND;
@@ -62,15 +62,48 @@ pub(crate) struct Backs {
     pub(crate) port: Option<u64>,
 }
 
+/// What is on, whatever goes wrong around it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) scenario: BoilerScenario,
+    /// Between two slots.
+    pub(crate) period: u64,
+    /// Between two looks at the device.
+    pub(crate) tick: u64,
+    /// Slots per batch; none draws it anew at each start of the agent.
+    pub(crate) batch: Option<u16>,
+    /// What memory may take.
+    pub(crate) spool: usize,
+    /// Somebody asks for set-points.
+    pub(crate) asks: bool,
+    /// Somebody reads STATUS and STATE.
+    pub(crate) watched: bool,
+}
+
+impl Stage {
+    /// Played for what is published, and in a hurry: what only faults need is left out.
+    pub(crate) fn is_brisk(&self) -> bool {
+        self.tick > self.period
+    }
+
+    /// Any boiler, and somebody who asks it for heat.
+    fn of(seed: u64, plan: &Plan, id: &BoilerId) -> Self {
+        let text = format!("seed = {seed}\n[device]\ndrift_ppm = {}\n", plan.drift_ppm);
+        let scenario = Scenario::parse("world", &text).expect("a scenario").boiler(id);
+        Self { scenario, period: TICK, tick: TICK, batch: None, spool: SPOOL, asks: true, watched: false }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) bug: Option<Bug>,
     pub(crate) random: Random,
     pub(crate) plan: Plan,
+    pub(crate) stage: Stage,
     pub(crate) calm: bool,
     pub(crate) now: u64,
     pub(crate) id: BoilerId,
     pub(crate) boiler: Boiler,
-    boiler_at: u64,
+    pub(crate) boiler_at: u64,
     pub(crate) truth: Truth,
     pub(crate) line: Line,
     pub(crate) agent: AgentShell,
@@ -95,15 +128,9 @@ pub(crate) struct World {
 #[must_use]
 pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
     let mut world = World::new(seed, bug);
-    world.live();
-    Outcome {
-        seed,
-        simulated_ns: world.now - START,
-        samples: world.truth.samples(),
-        faults: world.counts,
-        failure: world.failure.take(),
-        history: world.history.into(),
-    }
+    world.play(|_| {});
+    world.end();
+    world.outcome(seed)
 }
 
 impl World {
@@ -111,10 +138,21 @@ impl World {
         let mut random = Random::new(seed);
         let plan = Plan::of(&mut random);
         let id: BoilerId = "b1".parse().expect("an id");
-        let text = format!("seed = {seed}\n[device]\ndrift_ppm = {}\n", plan.drift_ppm);
-        let scenario = Scenario::parse("world", &text).expect("a scenario").boiler(&id);
-        let device = Config { catch_up_slots: u64::MAX, simulated: true, ..Config::default() };
-        let source = Source::plant(&scenario);
+        let stage = Stage::of(seed, &plan, &id);
+        Self::on(stage, plan, random, id, Author::new(seed), bug)
+    }
+
+    pub(crate) fn on(
+        stage: Stage,
+        plan: Plan,
+        mut random: Random,
+        id: BoilerId,
+        author: Author,
+        bug: Option<Bug>,
+    ) -> Self {
+        let period_us = u32::try_from(stage.period / 1_000).expect("a slot is shorter than an hour");
+        let device = Config { period_us, catch_up_slots: u64::MAX, simulated: true, ..Config::default() };
+        let (scenario, source) = (stage.scenario.clone(), Source::plant(&stage.scenario));
         let setup = BoilerSetup { id: id.clone(), device, scenario, source, ring: plan.ring, boots: 3 };
         let to_hour = i64::try_from(plan.to_hour).expect("less than an hour");
         Self {
@@ -124,7 +162,7 @@ impl World {
             truth: Truth::default(),
             line: Line::default(),
             agent: AgentShell::default(),
-            author: Author::new(seed),
+            author,
             aggregator: AggregatorShell::default(),
             broker: Broker::default(),
             disk: Disk::default(),
@@ -150,14 +188,21 @@ impl World {
             id,
             random,
             plan,
+            stage,
         }
     }
 
-    fn live(&mut self) {
+    /// Lives as long as its plan says; `watch` sees it after every step.
+    pub(crate) fn play(&mut self, mut watch: impl FnMut(&Self)) {
         let calm_at = START + self.plan.length;
         while self.now < calm_at && self.failure.is_none() {
             self.step(calm_at);
+            watch(self);
         }
+    }
+
+    /// Calms down, and is judged when all is delivered.
+    pub(crate) fn end(&mut self) {
         self.calm_down();
         let end = self.now + CALM_MAX;
         while self.failure.is_none() && !self.is_delivered() {
@@ -169,6 +214,17 @@ impl World {
         }
         if self.failure.is_none() {
             self.judge();
+        }
+    }
+
+    pub(crate) fn outcome(self, seed: u64) -> Outcome {
+        Outcome {
+            seed,
+            simulated_ns: self.now - START,
+            samples: self.truth.samples(),
+            faults: self.counts,
+            failure: self.failure,
+            history: self.history.into(),
         }
     }
 
@@ -255,7 +311,7 @@ impl World {
         if self.boiler_at > self.now {
             return;
         }
-        self.boiler_at = self.now + TICK;
+        self.boiler_at = self.now + self.stage.tick;
         let (begin, at) = (self.utc_begin_ns, self.now - START);
         self.boiler.advance(at, |t_ns| begin + i64::try_from(t_ns).unwrap_or(i64::MAX));
         let mut out = [0; 512];
