@@ -67,6 +67,10 @@ impl AgentShell {
         self.agent.is_some()
     }
 
+    pub(crate) fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref()
+    }
+
     pub(crate) fn next(&self) -> Option<u64> {
         let arrivals = self.arrivals.iter().map(|arrival| arrival.at).min();
         let answers = self.answers.iter().map(|(at, ..)| *at).min();

@@ -21,6 +21,7 @@ mod faults;
 mod judge;
 mod leases;
 mod line;
+pub mod outage;
 pub mod plan;
 mod random;
 pub mod report;

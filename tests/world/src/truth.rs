@@ -44,6 +44,8 @@ pub(crate) struct Taken {
 pub(crate) struct Truth {
     pub(crate) boots: Vec<BootRecord>,
     pub(crate) taken: Vec<Taken>,
+    /// What the ring had lost when somebody asked for it: boot, first slot, end.
+    pub(crate) overwritten: Vec<(Boot, u64, u64)>,
 }
 
 impl Truth {
@@ -60,9 +62,9 @@ impl Truth {
             Entry::Event(Event::Lease { t_ns, boot, n, flow, lease_s }) => {
                 self.taken.push(Taken { t_ns, boot, n, flow, lease_s });
             }
+            Entry::Event(Event::Ring { boot, from, to, .. }) => self.overwritten.push((boot, from, to)),
             Entry::Event(
                 Event::End { .. }
-                | Event::Ring { .. }
                 | Event::Missed { .. }
                 | Event::Unplug { .. }
                 | Event::Plug { .. }

@@ -1,0 +1,211 @@
+//! A long outage of the server, behind which three books must say the same: the hours, the agent, and the simulator.
+//!
+//! ```text
+//!  0:00    1:00        about 1:23             1:00 + outage          the end
+//!    ├───────┼────────────┼──────────────────────┼──────────────────────┤
+//!      read    spool fills  full: not read, the    what was held, then
+//!                           ring is written over   what the ring still has
+//! ```
+//! Memory is so small that it is full after some twenty minutes, and the ring two minutes later. The world's own judge
+//! looks at the same hours one by one; here they are added up.
+
+use firmware_sim::scenario::Scenario;
+use thermowell_flow::agent::Agent;
+use thermowell_flow::published::{EventBody, Missing};
+use thermowell_wire::batch::{Packed, decode};
+use thermowell_wire::{BoilerId, Slot};
+
+use crate::aggregator::snapshot;
+use crate::leases::Author;
+use crate::plan::{MS, Plan, SECOND};
+use crate::random::Random;
+use crate::truth::BootRecord;
+use crate::world::{Outcome, Stage, World};
+
+const PERIOD: u64 = 100 * MS;
+const BATCH: u16 = 50;
+/// Two minutes of slots.
+const RING: usize = 1_200;
+/// About 20 minutes of batches of five seconds; room is kept for the largest that there can be.
+const SPOOL: usize = 64 << 10;
+/// The outage begins an hour after the world, half an hour behind the first full one.
+const BEGIN: u64 = 3_600 * SECOND;
+/// Behind the outage, so that its last hour is closed.
+const AFTER: u64 = 2 * 3_600 * SECOND;
+
+/// Slots of the closed hours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Book {
+    /// In an average.
+    pub counted: u64,
+    /// Not in one, by reason.
+    pub missing: Missing,
+}
+
+impl Book {
+    /// All of them.
+    #[must_use]
+    pub fn slots(&self) -> u64 {
+        self.counted + self.missing.total()
+    }
+}
+
+/// The three books.
+#[derive(Clone, Debug)]
+pub struct Books {
+    /// The snapshots, added up.
+    pub hours: Book,
+    /// How many hours that are, and the slots that they say to have.
+    pub closed: (usize, u64),
+    /// What the simulator sampled, and what it destroyed.
+    pub account: Book,
+    /// What the agent dropped and said so, in EVENT.
+    pub named: Missing,
+    /// Samples that the agent took, and those of them in hours that are not closed yet.
+    pub taken: (u64, u64),
+    /// Samples that it left to the ring because the spool was full.
+    pub full: u64,
+    /// The world: its invariants hold as well.
+    pub outcome: Outcome,
+}
+
+/// The books of `scenario` after an outage of so many hours.
+///
+/// # Panics
+/// It is no scenario.
+#[must_use]
+pub fn keep_books(scenario: &str, hours: u64) -> Books {
+    let id: BoilerId = "b1".parse().expect("an id");
+    let scenario = Scenario::parse("outage", scenario).expect("a scenario");
+    let (seed, cast) = (scenario.seed(), scenario.boiler(&id));
+    let stage = Stage {
+        scenario: cast,
+        period: PERIOD,
+        tick: SECOND,
+        batch: Some(BATCH),
+        spool: SPOOL,
+        asks: false,
+        watched: true,
+    };
+    let plan = Plan { ring: RING, lossless: false, ..Plan::quiet(BEGIN) };
+    let mut world = World::on(stage, plan, Random::new(seed), id, Author::new(seed), None);
+    world.play(|_| {});
+    let outage = hours * 3_600 * SECOND;
+    world.disconnect(world.now + outage);
+    world.plan.length += outage + AFTER;
+    world.play(|_| {});
+    world.end();
+    let mut books = world.books();
+    books.outcome = world.outcome(seed);
+    books
+}
+
+impl World {
+    fn books(&self) -> Books {
+        let (mut hours, mut slots, mut last) = (Book::default(), 0, None);
+        for stored in &self.broker.snapshots.messages {
+            let snapshot = snapshot(stored);
+            hours.counted += snapshot.temperature_points;
+            add(&mut hours.missing, &snapshot.missing);
+            slots += snapshot.slots;
+            last = Some(snapshot.last);
+        }
+        let counters = self.agent.agent().map(|agent| *agent.counters()).unwrap_or_default();
+        let waiting = self.agent.agent().map_or(0, Agent::backlog);
+        Books {
+            hours,
+            closed: (self.broker.snapshots.messages.len(), slots),
+            account: last.map(|last| self.account(last)).unwrap_or_default(),
+            named: named(&self.broker.events),
+            taken: (counters.samples, waiting + last.map_or(0, |last| self.samples_behind(last))),
+            full: counters.full,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// What became of each slot up to `last`, as the simulator knows it. Of a boot that has ended, only the stream can
+    /// say how far it was read: what was sampled behind that went with the boot.
+    fn account(&self, last: Slot) -> Book {
+        let mut book = Book::default();
+        let upto = self.truth.boots.iter().take_while(|record| record.boot <= last.boot);
+        let mut before: Option<&BootRecord> = None;
+        for record in upto {
+            if let Some(before) = before {
+                book.missing.reboot += off_slots(before, record);
+            }
+            let sampled = record.slots.len() as u64;
+            let end = if record.boot == last.boot { last.seq + 1 } else { sampled };
+            let arrived = if record.boot == last.boot { end } else { self.arrived(record) };
+            book.missing.reboot += end - arrived;
+            for seq in 0..arrived {
+                let place = match record.reading(seq).flatten() {
+                    _ if self.is_overwritten(record, seq) => &mut book.missing.ring,
+                    None => &mut book.missing.missed,
+                    Some(reading) if reading.is_valid() => &mut book.counted,
+                    Some(_) => &mut book.missing.invalid,
+                };
+                *place += 1;
+            }
+            before = Some(record);
+        }
+        book
+    }
+
+    fn is_overwritten(&self, record: &BootRecord, seq: u64) -> bool {
+        self.truth.overwritten.iter().any(|(boot, from, to)| *boot == record.boot && (*from..*to).contains(&seq))
+    }
+
+    /// The end of what SAMPLES has of a boot.
+    fn arrived(&self, record: &BootRecord) -> u64 {
+        let ends = self.broker.samples.messages.iter().filter_map(|stored| decode(&stored.payload).ok());
+        ends.map(|packed| packed.end()).filter(|end| end.boot == record.boot).map(|end| end.seq).max().unwrap_or(0)
+    }
+
+    /// Samples in SAMPLES behind `last`.
+    fn samples_behind(&self, last: Slot) -> u64 {
+        let counts = self.broker.samples.messages.iter().map(|stored| match decode(&stored.payload) {
+            Ok(Packed::Batch(batch)) => {
+                let first = Slot::new(batch.header.boot, batch.header.seq);
+                let behind = |index: &u16| Slot::new(first.boot, first.seq + u64::from(*index)) > last;
+                (0..batch.header.count).filter(behind).count() as u64
+            }
+            Ok(Packed::Gap(_)) | Err(_) => 0,
+        });
+        counts.sum()
+    }
+}
+
+/// Slots that would have been sampled while the boiler was off.
+fn off_slots(before: &BootRecord, after: &BootRecord) -> u64 {
+    let period_ns = i64::from(before.period_us) * 1_000;
+    let off_ns = after.utc_ns - before.utc_of(before.slots.len() as u64);
+    u64::try_from((off_ns + period_ns / 2).div_euclid(period_ns)).unwrap_or(0)
+}
+
+fn add(sum: &mut Missing, missing: &Missing) {
+    let Missing { ring, reboot, missed, invalid, clock, discarded, unexplained } = missing;
+    sum.ring += ring;
+    sum.reboot += reboot;
+    sum.missed += missed;
+    sum.invalid += invalid;
+    sum.clock += clock;
+    sum.discarded += discarded;
+    sum.unexplained += unexplained;
+}
+
+/// The gaps of EVENT.
+fn named(events: &[EventBody]) -> Missing {
+    let mut named = Missing::default();
+    for event in events {
+        let EventBody::GapNamed { from, to, reason, .. } = event else { continue };
+        let place = match reason.as_str() {
+            "ring" => &mut named.ring,
+            "missed" => &mut named.missed,
+            "discarded" => &mut named.discarded,
+            "clock" => &mut named.clock,
+            _ => &mut named.unexplained,
+        };
+        *place += to - from;
+    }
+    named
+}
