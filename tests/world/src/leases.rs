@@ -39,18 +39,24 @@ impl Author {
 }
 
 impl World {
-    /// Somebody asks for something, in good faith or not.
-    pub(crate) fn ask_for_heat(&mut self) {
-        let Some((boot, next)) = self.boiler.device().map(|device| (device.boot(), device.next())) else { return };
-        let good = Lease {
+    /// What a controller asks for that knows the newest slot but ten; none while the device is off.
+    pub(crate) fn in_good_faith(&self) -> Option<Lease> {
+        let device = self.boiler.device()?;
+        Some(Lease {
             demand: Demand::Heat,
             flow: 45.0,
             lease_s: 60,
-            based_on: Slot::new(boot, next.saturating_sub(10)),
+            based_on: Slot::new(device.boot(), device.next().saturating_sub(10)),
             instance: "world".to_owned(),
             created_at: 0.0,
             version: 1,
-        };
+        })
+    }
+
+    /// Somebody asks for something, in good faith or not.
+    pub(crate) fn ask_for_heat(&mut self) {
+        let Some((boot, next)) = self.boiler.device().map(|device| (device.boot(), device.next())) else { return };
+        let Some(good) = self.in_good_faith() else { return };
         let lie = if self.calm { 0 } else { self.author.random.index(12) };
         let lease = match lie {
             1 => Lease { flow: 150.0, ..good },

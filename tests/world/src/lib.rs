@@ -24,6 +24,7 @@ mod line;
 pub mod outage;
 pub mod plan;
 mod random;
+pub mod reconnect;
 pub mod report;
 pub mod scenes;
 pub mod times;

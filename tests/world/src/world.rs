@@ -25,7 +25,7 @@ pub(crate) const START: u64 = 1_000 * SECOND;
 /// 2026-01-07T02:00:00Z: the full hour near which a world lies.
 const HOUR_UTC_NS: i64 = 1_767_751_200_000_000_000;
 /// Between two slots, and two looks at the device.
-const TICK: u64 = 10 * MS;
+pub(crate) const TICK: u64 = 10 * MS;
 /// In calm, everything is delivered within this, or it never will be.
 const CALM_MAX: u64 = 90 * SECOND;
 /// A world that takes more steps than this without an end of its own goes round in circles.
