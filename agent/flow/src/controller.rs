@@ -40,7 +40,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use thermowell_wire::line::{Demand, Outcome};
-use thermowell_wire::{BoilerId, Quality, Slot};
+use thermowell_wire::{BoilerId, CentiCelsius, Quality, Slot};
 
 use crate::control::{Law, LowPass, Ramp, Wish};
 use crate::published::{Action, Command, Decision, EventBody, Lease, State, Status, celsius};
@@ -248,8 +248,10 @@ impl Controller {
         let moved = before.is_none_or(|known| state.stamp > known.stamp);
         let passed_s = before.map_or(1.0, |known| (state.stamp - known.stamp).max(0.0));
         let passed = Duration::try_from_secs_f64(passed_s).unwrap_or_default();
-        let usable = state.quality == Quality::Ok && state.current.is_some();
+        let sound = is_sound(state);
+        let usable = sound && state.quality == Quality::Ok && state.current.is_some();
         if moved
+            && sound
             && !self.boiler.is_drawing(now)
             && let Some(current) = state.current
         {
@@ -272,8 +274,8 @@ impl Controller {
             moved_at: before.filter(|_| !moved).map_or(now, |known| known.moved_at),
             usable,
             has_average: state.average.is_some(),
-            average_heating: state.average_heating,
-            share: state.heating_share,
+            average_heating: state.average_heating.filter(|_| sound),
+            share: if sound { state.heating_share } else { 0.0 },
             simulated: state.simulated,
         });
     }
@@ -288,10 +290,10 @@ impl Controller {
     fn take_status(&mut self, now: Monotonic, status: &Status) {
         self.status_simulated = Some(status.simulated);
         let Some(device) = &status.device else { return };
-        if let Some(outdoor) = device.outdoor {
+        if let Some(outdoor) = device.outdoor.filter(is_celsius) {
             self.outdoor.take(outdoor, now);
         }
-        if let Some(room) = device.room {
+        if let Some(room) = device.room.filter(is_celsius) {
             self.room.take(room, now);
         }
         self.boiler.take(device, self.asked.is_some(), now);
@@ -407,4 +409,16 @@ impl Controller {
 #[expect(clippy::cast_possible_truncation, reason = "float to integer `as` saturates; stamps are far from it")]
 fn whole(stamp: f64) -> i64 {
     libm::floor(stamp) as i64
+}
+
+/// Temperatures that a sensor can say, °C: the range of a reading.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that `filter` wants")]
+fn is_celsius(celsius: &f64) -> bool {
+    (CentiCelsius(i16::MIN).celsius()..=CentiCelsius(i16::MAX).celsius()).contains(celsius)
+}
+
+/// Numbers that the law can reckon with. JSON may hold any.
+fn is_sound(state: &State) -> bool {
+    let temperatures = [state.current, state.average, state.average_heating];
+    temperatures.iter().flatten().all(is_celsius) && (0.0..=1.0).contains(&state.heating_share)
 }

@@ -274,6 +274,30 @@ fn what_the_boiler_fails_to_deliver_is_added_once_it_is_known() {
     assert!(young.controller.last_hour(&young.controller.known.unwrap()).is_none());
 }
 
+/// JSON may hold any number: what no sensor says and no share is, nobody reckons with.
+#[test]
+fn numbers_that_cannot_be_are_a_sensor_that_fails() {
+    let spoil: [fn(&mut State); 4] = [
+        |state| state.heating_share = -1e308,
+        |state| state.current = Some(1e308),
+        |state| state.average_heating = Some(-400.0),
+        |state| state.average = Some(f64::MAX),
+    ];
+    for spoil in spoil {
+        let mut bench = Bench::new();
+        bench.seconds(10);
+        let sound = bench.state.clone();
+        spoil(&mut bench.state);
+        (bench.device().room, bench.device().outdoor) = (Some(1e308), Some(-1e308));
+        assert_eq!(rules(&bench.seconds(10)), ["sensor"]);
+        bench.state = State { stamp: bench.state.stamp, slot: bench.state.slot, ..sound };
+        (bench.device().room, bench.device().outdoor) = (Some(20.0), Some(0.0));
+        let said = bench.seconds(10);
+        assert_eq!(rules(&said), ["law"]);
+        assert!(leases(&said).iter().all(|lease| (30.0..50.0).contains(&lease.flow)), "{said:?}");
+    }
+}
+
 #[test]
 fn a_draw_holds_the_set_point() {
     let mut bench = Bench::new();
