@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! T* = clamp(curve(outdoor) + clamp(Kp · (target − room), −10, +15), flow_min, flow_max)
-//! late = asked − avg        what the boiler failed to deliver in the last hour's heating seconds
+//! late = asked − avg        the mean S less the mean flow temperature of the last hour's heating seconds
 //! trend = current − avg     excess = trend − clamp(trend, −8, +8)
 //! u = share · clamp(k · late − 0.5 · excess, −5, +5)
 //! S = clamp(T* + u, flow_min, flow_max), at most 2 K/min, changed only by ≥ 0.5 K
 //! ```
 //!
-//! The room term gives the comfort; the hourly term pays when the boiler delivers less than was asked. An hourly
-//! average is a delay, so `k` above 0.5 rings. All temperatures are °C; what is asked is in centi-degrees, so that a
+//! The room term gives the comfort; the hourly term pays when the boiler delivers less than was asked. `asked` is what
+//! was asked, correction included, and not what was wished: then `late` is the boiler's failing and nothing else, and
+//! the correction does not chase itself through an hour's delay. All temperatures are °C; what is asked is in centi-degrees, so that a
 //! limit is a limit to the last digit.
 
 use alloc::vec::Vec;
@@ -106,7 +107,7 @@ pub struct LastHour {
     pub current: f64,
     /// Mean flow temperature, °C.
     pub average: f64,
-    /// Mean T*, °C.
+    /// Mean set-point, °C.
     pub asked: f64,
     /// Heating seconds ÷ 3,600.
     pub share: f64,

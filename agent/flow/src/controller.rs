@@ -42,7 +42,7 @@ use core::time::Duration;
 use thermowell_wire::line::{Demand, Outcome};
 use thermowell_wire::{BoilerId, CentiCelsius, Quality, Slot};
 
-use crate::control::{Law, LowPass, Ramp, Wish};
+use crate::control::{Law, LowPass, Ramp};
 use crate::published::{Action, Command, Decision, EventBody, Lease, State, Status, celsius};
 use crate::time::{Monotonic, Now};
 
@@ -156,9 +156,10 @@ pub struct Controller {
     orders: Orders,
     /// What a standing `hold` holds.
     held: Option<(Demand, i64)>,
-    /// T* of the last hour's heating seconds.
+    /// What was asked in the last hour's heating seconds.
     hindsight: Hindsight,
-    wish: Option<Wish>,
+    /// The flow temperature that is asked now of a boiler that heats rooms, centi-degrees.
+    asks: Option<i64>,
     heat_wanted: bool,
     ramp: Option<Ramp>,
     asked: Option<Asked>,
@@ -188,7 +189,7 @@ impl Controller {
             orders: Orders::default(),
             held: None,
             hindsight: Hindsight::new(),
-            wish: None,
+            asks: None,
             heat_wanted: true,
             ramp: None,
             asked: None,
@@ -230,7 +231,10 @@ impl Controller {
         let weather = self.outdoor.says(now.monotonic);
         let target = self.target(&now);
         let verdict = self.verdict(&now, room.celsius(), weather.celsius(), target);
-        self.wish = verdict.wish.or(self.wish);
+        self.asks = match verdict.act {
+            Act::Ask(Demand::Heat, flow_centi) => Some(flow_centi),
+            Act::Ask(Demand::None, _) | Act::Wait | Act::Release | Act::Knock(..) => None,
+        };
         self.act(&now, &verdict, effects);
         self.say(&now, &verdict, room, weather, effects);
         self.tell(&verdict, room.celsius(), weather.celsius(), target, effects);
@@ -267,7 +271,7 @@ impl Controller {
         }
         // A boiler that obeys a lease had a live controller until now; else the last lease was soon over.
         let alive = self.boiler.obeys(now).map_or(i64::from(self.settings.law.lease_s), |_| i64::MAX);
-        self.hindsight.pass(second, self.wish.map(|wish| wish.flow).filter(|_| state.heating), alive);
+        self.hindsight.pass(second, self.asks.filter(|_| state.heating).map(celsius), alive);
         self.known = Some(Known {
             slot: state.slot,
             stamp: state.stamp,

@@ -7,13 +7,15 @@ use alloc::vec::Vec;
 use thermowell_wire::CommandId;
 use thermowell_wire::line::{Demand, Fault};
 
-use super::hindsight::WISH_MOVED;
 use super::orders::Unfit;
 use super::senses::{RoomSays, Weather};
 use super::verdict::{Act, Verdict};
 use super::{Controller, Effect};
 use crate::published::{Decision, EventBody, celsius};
 use crate::time::Now;
+
+/// A wish that moved this far is told, K.
+const WISH_MOVED: f64 = 1.0;
 
 /// What people should know.
 #[derive(Clone, Debug, PartialEq)]

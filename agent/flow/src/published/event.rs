@@ -197,7 +197,7 @@ pub struct Decision {
     pub current: Option<f64>,
     /// Mean over the last hour's heating seconds, °C.
     pub average: Option<f64>,
-    /// Mean T* over the same seconds, °C.
+    /// Mean set-point over the same seconds, °C.
     pub asked: Option<f64>,
     /// Heating seconds ÷ 3,600.
     pub share: f64,

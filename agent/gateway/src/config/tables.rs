@@ -181,7 +181,7 @@ fn control(control: &Section<'_>) -> Option<Control> {
         curve,
         target,
         utc_offset_minutes: control.value("utc_offset", 0, utc_offset),
-        kp: control.value("kp", 8.0, number(0.0..=12.0)),
+        kp: control.value("kp", 10.0, number(0.0..=12.0)),
         k: control.value("k", 0.5, number(0.0..=1.0)),
         flow_min: control.value("flow_min", CentiCelsius(25_00), temperature(15..=90)),
         flow_max: control.value("flow_max", CentiCelsius(75_00), temperature(15..=90)),

@@ -21,7 +21,21 @@ pub(crate) struct Report {
 const HEAD: &str = "                    room error     bias   starts   return       gas\n\
                     \u{20}                       K RMSE        K      /h       °C   kWh/day\n";
 
+/// What is wanted of our law: a part of the plain curve's room error, and of its burner starts.
+const ERROR_MAX: f64 = 0.5;
+const STARTS_MAX: f64 = 1.2;
+/// What is wanted of k with a lazy boiler: a part of the room error without it.
+const LAZY_MAX: f64 = 0.9;
+/// What is wanted of the step: how far beyond its target the room may go, and what may be left of a swing, K.
+const OVERSHOOT_MAX_K: f64 = 0.3;
+const RIPPLE_MAX_K: f64 = 0.1;
+
 impl Report {
+    /// Whether all that was played is as it is wanted.
+    pub(crate) fn is_as_wanted(&self) -> bool {
+        self.climates.iter().all(is_better) && self.lazy.iter().all(pays) && self.step.as_ref().is_none_or(is_calm)
+    }
+
     /// One object.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("numbers and names are always JSON")
@@ -47,7 +61,12 @@ impl Report {
             writeln!(text, "{:>18}  {error:>10.2} {:>8} {starts:>8.2}", "ours ÷ curve", "")?;
         }
         if !self.climates.is_empty() {
-            writeln!(text, "wanted of ours: at most 0.50 of the curve's room error, at most 1.20 of its starts")?;
+            let word = word(self.climates.iter().all(is_better));
+            writeln!(
+                text,
+                "wanted of ours: at most {ERROR_MAX:.2} of the curve's room error, at most {STARTS_MAX:.2} of its \
+                 starts: {word}"
+            )?;
         }
         if !self.lazy.is_empty() {
             write!(text, "\na lazy boiler: one stage of 40 % power, begins 10 K below; at most three days\n{HEAD}")?;
@@ -56,6 +75,9 @@ impl Report {
             row(text, &format!("{climate}  k = 0"), without)?;
             row(text, "with k", with)?;
             writeln!(text, "{:>18}  {:>10.2}", "with ÷ without", ratio(with, without, |it| it.room_rmse_k))?;
+        }
+        if !self.lazy.is_empty() {
+            writeln!(text, "wanted of k: at most {LAZY_MAX:.2}: {}", word(self.lazy.iter().all(pays)))?;
         }
         if !self.sensitivity.is_empty() {
             write!(text, "\nother gains: cold climate, first seed, at most three days\n{HEAD}")?;
@@ -71,12 +93,31 @@ impl Report {
             }
             writeln!(
                 text,
-                "overshoot {:.2} K, ripple of the last three hours {:.2} K",
-                step.overshoot_k, step.ripple_k
+                "overshoot {:.2} K, wanted at most {OVERSHOOT_MAX_K:.2}; ripple of the last three hours {:.2} K, wanted at \
+                 most {RIPPLE_MAX_K:.2}: {}",
+                step.overshoot_k,
+                step.ripple_k,
+                word(is_calm(step))
             )?;
         }
         Ok(())
     }
+}
+
+fn is_better(Compared { curve, ours, .. }: &Compared) -> bool {
+    ratio(ours, curve, |it| it.room_rmse_k) <= ERROR_MAX && ratio(ours, curve, |it| it.starts_per_hour) <= STARTS_MAX
+}
+
+fn pays(Lazy { with, without, .. }: &Lazy) -> bool {
+    ratio(with, without, |it| it.room_rmse_k) <= LAZY_MAX
+}
+
+fn is_calm(step: &Step) -> bool {
+    step.overshoot_k <= OVERSHOOT_MAX_K && step.ripple_k <= RIPPLE_MAX_K
+}
+
+fn word(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
 }
 
 fn row(text: &mut String, name: &str, outcome: &Outcome) -> std::fmt::Result {

@@ -13,7 +13,8 @@ const SENSITIVITY_DAYS: u64 = 3;
 /// Days of each run of the lazy boiler, so that a whole `cargo winter` stays within two minutes of one core.
 const LAZY_DAYS: u64 = 3;
 /// k and Kp that are tried beside each other.
-const TRIED: [(f64, f64); 6] = [(0.5, 8.0), (0.0, 8.0), (0.25, 8.0), (1.0, 8.0), (0.5, 4.0), (0.5, 12.0)];
+const TRIED: [(f64, f64); 7] =
+    [(0.5, 10.0), (0.0, 10.0), (0.25, 10.0), (1.0, 10.0), (0.5, 4.0), (0.5, 8.0), (0.5, 12.0)];
 /// Hours that are told after a step.
 const STEP_HOURS: u64 = 12;
 /// How much warmer, K.

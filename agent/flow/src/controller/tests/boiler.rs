@@ -107,11 +107,10 @@ fn a_room_that_never_moves_while_it_is_heated_is_none() {
     bench.device().room = Some(19.0);
     let said = bench.seconds(12 * 3_600 - 1);
     assert!(!said.contains(&Effect::Log(Log::RoomFrozen)));
-    let wish = bench.controller.wish.unwrap().flow;
-    assert!((wish - 50.5).abs() < 1e-9, "{wish}");
-    let said = bench.seconds(10);
+    assert_eq!(bench.controller.asks, Some(5_050));
+    let said = bench.seconds(300);
     assert_eq!(said.iter().filter(|effect| **effect == Effect::Log(Log::RoomFrozen)).count(), 1);
-    assert!((bench.controller.wish.unwrap().flow - 42.5).abs() < 1e-9, "its term is 0");
+    assert_eq!(bench.controller.asks, Some(4_250), "its term is 0");
     bench.device().room = Some(19.1);
     assert!(bench.second().contains(&Effect::Log(Log::RoomBack)));
 }
@@ -124,7 +123,7 @@ fn a_silent_outdoor_sensor_is_stood_in_for_by_its_last_day() {
         bench.seconds(3_600);
     }
     bench.device().outdoor = None;
-    let said = bench.seconds(3 * 3_600 + 60);
+    let said = bench.seconds(3 * 3_600 + 600);
     let mut means = vec![];
     for effect in &said {
         if let Effect::Log(Log::OutdoorMissing { mean }) = effect {
@@ -133,7 +132,8 @@ fn a_silent_outdoor_sensor_is_stood_in_for_by_its_last_day() {
     }
     // The newest hour has just begun, and has taken the place of the oldest.
     assert!(means.len() == 1 && (means[0] - 3.0).abs() < 0.5, "{means:?}");
-    assert!((bench.controller.wish.unwrap().flow - 42.5).abs() < 0.6);
+    let asks = bench.controller.asks.unwrap();
+    assert!((4_140..=4_360).contains(&asks), "{asks}: the mean within 0.6 K, and what is not worth a change");
     let said = bench.seconds(22 * 3_600);
     assert_eq!(rules(&said).last(), Some(&"no_outdoor"), "not for ever");
 }
