@@ -10,8 +10,8 @@
 //!
 //! The room term gives the comfort; the hourly term pays when the boiler delivers less than was asked. `asked` is what
 //! was asked, correction included, and not what was wished: then `late` is the boiler's failing and nothing else, and
-//! the correction does not chase itself through an hour's delay. All temperatures are °C; what is asked is in centi-degrees, so that a
-//! limit is a limit to the last digit.
+//! the correction does not chase itself through an hour's delay. All temperatures are °C; what is asked is in
+//! centi-degrees, so that a limit is a limit to the last digit.
 
 use alloc::vec::Vec;
 use core::time::Duration;

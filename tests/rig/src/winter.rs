@@ -24,8 +24,8 @@ mod tests;
 /// The first argument that asks for the winter.
 pub const WORD: &str = "winter";
 
-/// Heats a simulated house for a week in three climates: by a plain heating curve, and by Thermowell's law. Exits 0 when
-/// ours is as much better as it is wanted.
+/// Heats a simulated house for a week in three climates: by a plain heating curve, and by Thermowell's law. Exits 0
+/// when ours is as much better as it is wanted.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo winter", bin_name = "cargo winter --")]
 pub struct Options {

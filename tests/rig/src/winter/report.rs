@@ -93,8 +93,8 @@ impl Report {
             }
             writeln!(
                 text,
-                "overshoot {:.2} K, wanted at most {OVERSHOOT_MAX_K:.2}; ripple of the last three hours {:.2} K, wanted at \
-                 most {RIPPLE_MAX_K:.2}: {}",
+                "overshoot {:.2} K, wanted at most {OVERSHOOT_MAX_K:.2}; ripple of the last three hours {:.2} K, \
+                 wanted at most {RIPPLE_MAX_K:.2}: {}",
                 step.overshoot_k,
                 step.ripple_k,
                 word(is_calm(step))
