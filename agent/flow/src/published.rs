@@ -16,7 +16,7 @@ use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Fault};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
 
 pub use command::{Action, Approval, Approved, BasedOn, Command, Reset};
-pub use event::{Decision, Event, EventBody};
+pub use event::{Decision, Event, EventBody, FaultReport};
 
 /// The mean of `count` centi-degrees that add up to `sum`, in centi-degrees, half away from zero; none of nothing.
 #[must_use]

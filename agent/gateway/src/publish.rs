@@ -46,6 +46,17 @@ pub enum Tail {
     NoStream,
 }
 
+/// What EVENT says last of a boiler's faults.
+#[derive(Debug)]
+pub enum LastFault {
+    /// This.
+    Found(Box<EventBody>),
+    /// Nothing.
+    Nothing,
+    /// The server did not say.
+    Unknown,
+}
+
 /// Publishes one batch under the condition that the subject still ends at `expected` (0: is empty).
 pub async fn publish(context: Context, subject: String, expected: u64, payload: Vec<u8>) -> Published {
     let message = PublishMessage::build().expected_last_subject_sequence(expected).payload(payload.into());
@@ -93,6 +104,22 @@ pub async fn accepted_board(context: Context, boiler: BoilerId) -> Option<(u32, 
     let event: Event = serde_json::from_slice(&last.ok()?.ok()??.payload).ok()?;
     let EventBody::BoardAccepted { serial_number, instead_of, .. } = event.body else { return None };
     Some((instead_of, serial_number))
+}
+
+/// Reads the last event about a fault of `boiler`. What stands there and is no event says nothing of a fault.
+pub async fn last_fault(context: Context, boiler: BoilerId) -> LastFault {
+    let subject = subject::event(&boiler, EventKind::Fault).to_string();
+    match tokio::time::timeout(ACK_TIMEOUT, nats::last(&context, stream::EVENT, &subject)).await {
+        Ok(Ok(Some(message))) => match serde_json::from_slice::<Event>(&message.payload) {
+            Ok(event) => LastFault::Found(Box::new(event.body)),
+            Err(error) => {
+                tracing::warn!(subject, %error, "an event that is none was ignored");
+                LastFault::Nothing
+            }
+        },
+        Ok(Ok(None)) => LastFault::Nothing,
+        Ok(Err(_)) | Err(_) => LastFault::Unknown,
+    }
 }
 
 /// Reads the last message of `subject` in SAMPLES.

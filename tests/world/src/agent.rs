@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use thermowell_flow::agent::{Agent, Effect, Input, Refused, Settings, Timing};
+use thermowell_flow::published::EventBody;
 use thermowell_wire::Boot;
 use thermowell_wire::batch::{Packed, decode};
 use thermowell_wire::line::{GapReason, ToDevice};
 
 use crate::plan::{Bug, Kind, MS, SECOND};
+use crate::told::is_of_fault;
 use crate::world::World;
 
 /// What memory may take, where a world has no other bound.
@@ -53,6 +55,8 @@ pub(crate) struct AgentShell {
     publishing: Option<Publishing>,
     /// The read of the tail whose answer is awaited.
     reading_tail: Option<u64>,
+    /// Events about faults that wait for the server.
+    pub(crate) untold: Vec<EventBody>,
 }
 
 #[derive(Debug)]
@@ -153,6 +157,7 @@ impl World {
         self.agent.forget();
         self.agent.syncing = None;
         self.agent.remembered = None;
+        self.agent.untold.clear();
         self.line.clear();
         let survive = self.random.index(20);
         self.disk.crash(survive);
@@ -189,6 +194,10 @@ impl World {
             Effect::Status(status) if self.broker.up && self.stage.watched => self.broker.status.publish(*status),
             Effect::Status(_) => {}
             Effect::ReadTail => self.read_tail(),
+            Effect::ReadFault => {
+                let last = self.broker.faults.last().cloned();
+                self.tell_agent(Input::LastFault(last.as_ref()));
+            }
             Effect::Publish { expected, payload } => self.publish(expected, payload),
             Effect::Spill(spill) => {
                 let fails = self.strikes(Kind::DiskError, 200);
@@ -200,7 +209,10 @@ impl World {
             Effect::Event(kind, body) => {
                 self.note(&format!("event {kind:?} {body:?}"));
                 if self.stage.watched {
-                    self.broker.events.push(*body);
+                    self.broker.events.push((*body).clone());
+                }
+                if is_of_fault(&body) {
+                    self.report_fault(*body);
                 }
             }
             Effect::Stop { reason } => self.fail(format!("L1 the agent stopped: {reason}")),

@@ -93,6 +93,8 @@ pub(crate) struct Broker {
     pub(crate) status: Last<Status>,
     pub(crate) state: Last<State>,
     pub(crate) events: Vec<EventBody>,
+    /// What EVENT says of faults, once it is there.
+    pub(crate) faults: Vec<EventBody>,
     pub(crate) up: bool,
     /// A full disk: publishes are not answered until it is restarted.
     pub(crate) frozen: bool,

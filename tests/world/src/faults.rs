@@ -126,6 +126,7 @@ impl World {
             self.backs.server = None;
             self.note("connected");
             self.broker.up = true;
+            self.tell_faults();
             self.tell_agent(Input::Connected);
             if self.aggregator.aggregator().is_some() {
                 self.start_aggregator();

@@ -28,6 +28,7 @@ pub mod reconnect;
 pub mod report;
 pub mod scenes;
 pub mod times;
+pub mod told;
 mod truth;
 mod world;
 

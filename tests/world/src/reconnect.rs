@@ -78,7 +78,7 @@ pub fn reconnect(away_s: u64, agent_dies: bool) -> Reconnected {
 }
 
 impl World {
-    fn play_for(&mut self, length: u64) {
+    pub(crate) fn play_for(&mut self, length: u64) {
         self.plan.length = self.now - START + length;
         self.play(|_| {});
     }

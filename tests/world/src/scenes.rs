@@ -5,6 +5,7 @@
 //! | `state`, `fault`, `lockout`, `pump`, `starts`, `return_c`, `room_c` | STATUS |
 //! | `burner` | the power in STATUS, which is none without a flame: gas that does not burn yet is not told |
 //! | `reading_c`, `quality` | STATE |
+//! | `fault`, `lockout` | EVENT as well: what began there last and did not end |
 //! | `flow_c` | STATE, where the reading is sound; not at all where the scenario makes the sensor lie |
 //!
 //! A message that is older than 5 s says nothing any more: who goes quiet does not pass. What was read is judged at its
@@ -23,6 +24,7 @@ use crate::agent::SPOOL;
 use crate::leases::Author;
 use crate::plan::{MS, Plan, SECOND};
 use crate::random::Random;
+use crate::told::history;
 use crate::world::{Outcome, START, Stage, World};
 
 /// The step of the firmware's control.
@@ -46,7 +48,9 @@ pub struct Played {
     pub hidden: Vec<String>,
     /// Those that do not hold.
     pub failures: Vec<Failure>,
-    /// The device runs from the beginning to the end: EVENT has its start and nothing else.
+    /// Those that are judged on EVENT too.
+    pub told: usize,
+    /// The device runs from the beginning to the end: EVENT has its start, its faults and nothing else.
     pub steady: bool,
     /// What was published in EVENT.
     pub events: Vec<EventBody>,
@@ -61,7 +65,8 @@ pub fn play(scenario: &Scenario, id: &BoilerId) -> Played {
     let (lies, steady) = (lies(&cast.sensor), cast.device.faults.is_empty());
     let (judged, hidden): (Vec<&Must>, Vec<&Must>) =
         scenario.musts().iter().partition(|must| must.flow_c.is_none() || !lies);
-    let mut audience = Audience::new(&judged);
+    let told: Vec<Must> = judged.iter().filter_map(|must| must.about_faults()).collect();
+    let mut audience = Audience::new(&judged, &told);
     let length = audience.until_us() * 1_000;
     let (period, tick, batch) = (PERIOD, TICK, Some(BATCH));
     let stage = Stage { scenario: cast, period, tick, batch, spool: SPOOL, asks: false, watched: true };
@@ -71,6 +76,7 @@ pub fn play(scenario: &Scenario, id: &BoilerId) -> Played {
     let events = std::mem::take(&mut world.broker.events);
     Played {
         judged: judged.len(),
+        told: told.len(),
         hidden: hidden.iter().map(|must| must.what.clone()).collect(),
         failures: audience.failures(),
         steady,
@@ -85,10 +91,12 @@ fn lies(sensor: &SensorConfig) -> bool {
     !(stuck.is_empty() && stuck_at.is_empty() && offset.is_empty())
 }
 
-/// Somebody who reads STATUS and STATE, and knows nothing else.
+/// Somebody who reads STATUS, STATE and EVENT, and knows nothing else.
 struct Audience<'a> {
     /// Of what the boiler says about itself.
     telling: Post<'a>,
+    /// Of the faults that EVENT tells: looked at whenever the boiler says something.
+    faults: Trial<'a>,
     /// Of what is read, whatever else is asked beside it.
     reading: Post<'a>,
 }
@@ -117,9 +125,9 @@ impl<'a> Post<'a> {
 }
 
 impl<'a> Audience<'a> {
-    fn new(musts: &[&'a Must]) -> Self {
+    fn new(musts: &[&'a Must], told: &'a [Must]) -> Self {
         let (reading, telling) = musts.iter().partition(|must| must.flow_c.is_some() || must.asks_what_is_read());
-        Self { telling: Post::new(telling), reading: Post::new(reading) }
+        Self { telling: Post::new(telling), faults: Trial::new(told), reading: Post::new(reading) }
     }
 
     fn until_us(&self) -> u64 {
@@ -127,7 +135,8 @@ impl<'a> Audience<'a> {
     }
 
     fn failures(self) -> Vec<Failure> {
-        [self.telling, self.reading].into_iter().flat_map(|post| post.trial.failures()).collect()
+        let trials = [self.telling.trial, self.faults, self.reading.trial];
+        trials.into_iter().flat_map(Trial::failures).collect()
     }
 
     fn watch(&mut self, world: &World) {
@@ -149,6 +158,7 @@ impl<'a> Audience<'a> {
         let t_us = (now - START) / 1_000;
         if tells {
             self.telling.trial.look(t_us, &look);
+            self.faults.look(t_us, &with_faults_of(&broker.faults, look.clone()));
         }
         if reads {
             let age = state.map_or(Duration::ZERO, |state| age(utc_s, state.stamp));
@@ -177,6 +187,12 @@ fn told(status: &Status) -> Option<Told> {
         return_c: device.return_temperature.unwrap_or(f64::NAN),
         room_c: device.room.unwrap_or(f64::NAN),
     })
+}
+
+/// The same look, with the fault that stands as EVENT says it; what is no history tells nobody anything.
+fn with_faults_of(events: &[EventBody], look: Look) -> Look {
+    let told = look.told.zip(history(events).ok());
+    Look { told: told.map(|(told, (fault, _))| Told { fault, ..told }), ..look }
 }
 
 fn read(state: &State) -> Read {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use firmware_sim::scenario::Scenario;
 use thermowell_flow::published::EventBody;
+use thermowell_wire::line::{Fault, FaultKind};
 use world::scenes::{Played, play};
+use world::told::{history, is_of_fault};
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware-sim/scenarios");
@@ -15,20 +17,33 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// What is wrong with a file, and how many of its assertions were judged.
-fn judge(file: &Path) -> (Vec<String>, String) {
+/// The faults that EVENT tells, where it tells the start of the device, a history of faults, and nothing else.
+fn told(events: &[EventBody]) -> Option<Vec<Fault>> {
+    let [EventBody::BootSeen { .. }, rest @ ..] = events else { return None };
+    if !rest.iter().all(is_of_fault) {
+        return None;
+    }
+    history(rest).ok().map(|(_, begun)| begun)
+}
+
+/// What is wrong with a file, the faults that EVENT tells of it, and how many of its assertions were judged.
+fn judge(file: &Path) -> (Vec<String>, Vec<Fault>, String) {
     let name = file.file_name().expect("it was listed").display().to_string();
     let scenario = Scenario::read(file).expect("it is a scenario");
-    let Played { judged, hidden, failures, steady, events, outcome } = play(&scenario, &"b1".parse().expect("an id"));
+    let played = play(&scenario, &"b1".parse().expect("an id"));
+    let Played { judged, told: on_event, hidden, failures, steady, events, outcome } = played;
     let mut wrong: Vec<String> = failures.iter().map(|failure| format!("{name}: {failure}")).collect();
     if judged == 0 {
         wrong.push(format!("{name}: nothing of what it says is published"));
     }
-    if steady && !matches!(events.as_slice(), [EventBody::BootSeen { .. }]) {
+    let begun = told(&events);
+    if steady && begun.is_none() {
         wrong.push(format!("{name}: EVENT says {events:?}"));
     }
     wrong.extend(outcome.failure.map(|failure| format!("{name}: {failure}: {:#?}", outcome.history)));
-    (wrong, format!("{name}: {judged} judged, not published: {hidden:?}"))
+    let begun = begun.unwrap_or_default();
+    let said = format!("{name}: {judged} judged, {on_event} on EVENT too ({begun:?}), not published: {hidden:?}");
+    (wrong, begun, said)
 }
 
 #[test]
@@ -40,8 +55,22 @@ fn what_a_scenario_says_is_seen_downstream() {
         let players: Vec<_> = files.iter().map(|file| scope.spawn(|| judge(file))).collect();
         players.into_iter().map(|player| player.join().expect("a world does not panic")).collect::<Vec<_>>()
     });
-    let (wrong, said): (Vec<_>, Vec<_>) = verdicts.into_iter().unzip();
-    let wrong: Vec<String> = wrong.into_iter().flatten().collect();
+    let (mut wrong, mut begun, mut said) = (Vec::new(), Vec::new(), Vec::new());
+    for (of_file, faults, line) in verdicts {
+        wrong.extend(of_file);
+        begun.extend(faults);
+        said.push(line);
+    }
     println!("{}", said.join("\n"));
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), said.join("\n"));
+    for kind in [
+        FaultKind::Sensor,
+        FaultKind::Ignition,
+        FaultKind::FlameLoss,
+        FaultKind::LowPressure,
+        FaultKind::Pump,
+        FaultKind::SensorMismatch,
+    ] {
+        assert!(begun.iter().any(|fault| fault.kind == kind), "no {kind:?} in EVENT: {begun:?}");
+    }
 }

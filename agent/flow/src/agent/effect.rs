@@ -119,6 +119,10 @@ pub enum Input<'a> {
     Tail(Option<(u64, &'a [u8])>),
     /// `ReadTail` failed.
     TailUnknown,
+    /// The answer to `ReadFault`: the last event about a fault, or that there is none.
+    LastFault(Option<&'a published::EventBody>),
+    /// `ReadFault` failed.
+    LastFaultUnknown,
     /// An operator has accepted a board in the place of another: before the answer to `ReadTail`.
     Accepted {
         /// [`thermowell_wire::device_id`] of the board before.
@@ -160,6 +164,8 @@ pub enum Effect {
     ClosePort,
     /// Read the subject's last message. At most one is under way.
     ReadTail,
+    /// Read the last event about a fault. At most one is under way.
+    ReadFault,
     /// Publish to the subject. At most one is under way.
     Publish {
         /// The sequence that the subject must end with; 0 is none.
@@ -375,6 +381,8 @@ pub struct Counters {
     pub conflicts: u64,
     /// Jumps of the stamps.
     pub clock_jumps: u64,
+    /// Changes of the device's fault that EVENT was not told: they came and went too quickly.
+    pub faults_untold: u64,
     /// Set-points, releases and resets sent.
     pub requests: u64,
     /// Leases and resets not passed on.

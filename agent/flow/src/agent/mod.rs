@@ -12,6 +12,7 @@
 
 mod deliver;
 mod effect;
+mod faults;
 mod read;
 mod spill;
 #[cfg(test)]
@@ -30,6 +31,8 @@ use thermowell_wire::{Boot, Slot, device_id};
 pub use effect::{Counters, Effect, Frame, Input, Level, Log, Settings, Timing};
 
 pub use crate::publish::Refused;
+
+use faults::Faults;
 
 use crate::actuate::Actuator;
 use crate::batch::stamp::Stamper;
@@ -72,6 +75,7 @@ pub struct Agent {
     full: bool,
     newest: Option<Slot>,
     announced: Option<Boot>,
+    faults: Faults,
     calendar: Calendar,
     report: Report,
     logged: Vec<(Discriminant<Log>, Monotonic)>,
@@ -137,6 +141,7 @@ impl Agent {
             full: false,
             newest: None,
             announced: None,
+            faults: Faults::default(),
             calendar: Calendar::default(),
             report: Report::default(),
             logged: Vec::new(),
@@ -161,12 +166,17 @@ impl Agent {
             Input::PortClosed => self.link.close(),
             Input::Bytes(bytes) => self.read(now, bytes, effects),
             Input::Connected => self.publisher.connect(now.monotonic),
-            Input::Disconnected => self.publisher.disconnect(now.monotonic),
+            Input::Disconnected => {
+                self.publisher.disconnect(now.monotonic);
+                self.faults.disconnect();
+            }
             Input::Tail(tail) => self.tail(now, tail, effects),
             Input::Accepted { instead_of, serial_number } => {
                 self.accepted_board = Some((instead_of, device_id(serial_number)));
             }
             Input::TailUnknown => self.publisher.tail_unknown(now.monotonic),
+            Input::LastFault(last) => self.faults.read(last),
+            Input::LastFaultUnknown => self.faults.unread(now.monotonic.after(self.settings.timing.publish.again)),
             Input::Acknowledged { sequence } => self.acknowledged(now, sequence, effects),
             Input::Refused(refused) => self.refused(now, &refused, effects),
             Input::Setpoint(lease) => self.pass_on(now, lease, effects),
@@ -198,6 +208,8 @@ impl Agent {
             self.stamp_at,
             self.cutter.silent_at(timing.cut_after),
             self.publisher.wake_at(),
+            self.faults.read_at().filter(|_| self.publisher.is_connected()),
+            self.faults.tell_at(),
             self.prune_at,
             self.spiller.wake_at(&self.spool),
             self.report.at.map(|at| at.after(pause)),
@@ -252,11 +264,13 @@ impl Agent {
         }
         self.stamp_waiting(now);
         self.make_room(now, effects);
+        self.read_fault(now, effects);
         self.deliver(now, effects);
         self.spill(now, effects);
         self.aim(now, effects);
         self.keep_reading(now);
         self.announce(effects);
+        self.tell_faults(now, effects);
         self.report(now, effects);
         for message in self.out.drain(..) {
             self.counters.identifies += u64::from(matches!(message, ToDevice::Identify));

@@ -14,6 +14,7 @@ use thermowell_wire::line::{
 use thermowell_wire::subject::EventKind;
 use thermowell_wire::{Boot, Reading, Slot, device_id};
 
+use super::faults::Report;
 use super::{Agent, Effect, Log, SKIP_MIN};
 use crate::batch::stamp::{Answered, Stamper};
 use crate::batch::{Origin, Record};
@@ -155,6 +156,8 @@ impl Agent {
             return self.foreign(now);
         }
         let device_us = status.device_us;
+        let slot = Slot::new(session.boot(), status.next);
+        let faults = Report { fault: status.fault, state: status.state, slot };
         if status.next > session.seq_max() || !session.agrees(&status) {
             self.counters.implausible += 1;
             return;
@@ -166,6 +169,7 @@ impl Agent {
             (status.marks, status.state, status.fault, setpoint)
         };
         self.report.changed |= before.as_ref().map(key) != session.status.as_ref().map(key);
+        self.observe_fault(now, faults, effects);
         if self.link.live().is_some()
             && let Some(stamper) = &mut self.stamper
             && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(device_us))

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use thermowell_wire::line::{Demand, FaultKind, Outcome};
+use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Outcome};
 use thermowell_wire::{BoilerId, Boot, CommandId, Occurrence, OperatorName, Slot};
 
 use super::{Action, Approved, Snapshot};
@@ -178,6 +178,36 @@ pub enum EventBody {
         /// Starts within the last hour, at least.
         starts: u32,
     },
+    /// The device reports a fault that it did not report before.
+    FaultBegan(FaultReport),
+    /// The fault that it reports does not pass by itself any more.
+    FaultLockedOut(FaultReport),
+    /// It does not report the fault any more.
+    FaultEnded(FaultReport),
+}
+
+/// One occurrence of a fault, and what the device says beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultReport {
+    /// The occurrence.
+    pub fault: Occurrence,
+    /// What it is.
+    pub kind: FaultKind,
+    /// It needs a reset; the others pass by themselves.
+    pub lockout: bool,
+    /// What the boiler is doing.
+    pub state: BoilerState,
+    /// The slot that the device sampled next then: the place among the samples.
+    pub slot: Slot,
+}
+
+impl FaultReport {
+    /// The fault as the device names it.
+    #[must_use]
+    pub fn as_fault(&self) -> Fault {
+        let Self { fault: Occurrence { boot, counter }, kind, lockout, .. } = *self;
+        Fault { boot, counter, kind, lockout }
+    }
 }
 
 /// One decision of the controller: inputs, rule, result.

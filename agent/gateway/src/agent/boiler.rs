@@ -18,7 +18,7 @@ use super::AgentError;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::nats::{Phase, monitor};
-use crate::publish::{self, Published, Tail};
+use crate::publish::{self, LastFault, Published, Tail};
 use crate::report::Reporter;
 use crate::reset::Seen;
 use crate::serial::{OpenError, Port};
@@ -35,11 +35,12 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// One read from a port: at most 16 long frames, a third of a second of a busy 115,200 baud line.
 const READ: usize = 4_096;
 
-/// What the server owes an answer for: at most one publish and one read of the tail.
+/// What the server owes an answer for: at most one publish, one read of the tail, one of the last fault.
 enum Answer {
     Published(Published),
     /// The end of the subject, and the board that an operator accepted.
     Tail(Tail, Option<(u32, String)>),
+    Fault(LastFault),
 }
 
 /// A sync of the spill file on its way.
@@ -84,6 +85,7 @@ pub(super) struct Boiler {
     failures: u32,
     publishing: Option<Pending>,
     reading_tail: Option<Pending>,
+    reading_fault: Option<Pending>,
     spill_file: SpillFile,
     syncing: Option<Syncing>,
     effects: Vec<Effect>,
@@ -127,6 +129,7 @@ impl Boiler {
             failures: 0,
             publishing: None,
             reading_tail: None,
+            reading_fault: None,
             spill_file: SpillFile::new(&config.spool.directory, &config.gateway, &boiler.id),
             syncing: None,
             effects: Vec::with_capacity(16),
@@ -174,7 +177,8 @@ impl Boiler {
         ready: &mut watch::Receiver<Phase>,
         buffer: &mut [u8],
     ) -> Happening {
-        let Self { agent, clock, inbox, port, pause, publishing, reading_tail, syncing, grace, .. } = self;
+        let Self { agent, clock, inbox, port, pause, publishing, reading_tail, reading_fault, syncing, grace, .. } =
+            self;
         let ending = grace.is_some();
         tokio::select! {
             () = shutdown.requested(), if !ending => Happening::Shutdown,
@@ -185,6 +189,10 @@ impl Boiler {
             }
             answer = or_never(reading_tail) => {
                 *reading_tail = None;
+                Happening::Answer(answer)
+            }
+            answer = or_never(reading_fault) => {
+                *reading_fault = None;
                 Happening::Answer(answer)
             }
             synced = or_never(syncing) => {
@@ -225,6 +233,10 @@ impl Boiler {
                     let (tail, accepted) = tokio::join!(tail, accepted);
                     Answer::Tail(tail, accepted)
                 }));
+            }
+            Effect::ReadFault => {
+                let last = publish::last_fault(self.context.clone(), self.config.id.clone());
+                self.reading_fault = Some(Box::pin(async { Answer::Fault(last.await) }));
             }
             Effect::Publish { expected, payload } => {
                 let publish = publish::publish(self.context.clone(), self.subject.clone(), expected, payload);
@@ -388,6 +400,7 @@ impl Boiler {
         // stream itself when the next one begins.
         self.publishing = None;
         self.reading_tail = None;
+        self.reading_fault = None;
         self.step(Input::Disconnected);
         if phase != Phase::Down {
             self.step(Input::Connected);
@@ -399,7 +412,7 @@ impl Boiler {
         match answer {
             Answer::Published(Published::Refused(flow::Refused::Unknown)) => self.unanswered += 1,
             Answer::Published(_) => self.unanswered = 0,
-            Answer::Tail(..) => {}
+            Answer::Tail(..) | Answer::Fault(_) => {}
         }
         // Ten times as rare as it begins: a time-out takes 2 s, so this is a line a minute.
         if self.unanswered != SILENCE && (self.unanswered == 0 || !self.unanswered.is_multiple_of(10 * SILENCE)) {
@@ -434,6 +447,9 @@ impl Boiler {
                 }
                 self.told(tail);
             }
+            Answer::Fault(LastFault::Found(body)) => self.step(Input::LastFault(Some(body))),
+            Answer::Fault(LastFault::Nothing) => self.step(Input::LastFault(None)),
+            Answer::Fault(LastFault::Unknown) => self.step(Input::LastFaultUnknown),
         }
     }
 

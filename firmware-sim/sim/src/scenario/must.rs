@@ -12,7 +12,8 @@
 //! starts = [0, 0]                 # burner starts between from and until; counted at the end, whatever `when` is
 //! ```
 //! All that is named in one table must hold together. [`crate::proof`] judges them, on the bench; the deterministic
-//! world judges the same ones on what the gateway publishes, as far as that is published.
+//! world judges the same ones on what the gateway publishes, as far as that is published: what they say of faults on
+//! STATUS and on EVENT.
 
 use std::time::Duration;
 
@@ -68,6 +69,33 @@ impl Must {
         let Self { state, fault, lockout, burner, pump, return_c, room_c, starts, .. } = self;
         let says = state.is_some() || fault.is_some() || lockout.is_some() || starts.is_some();
         says || burner.is_some() || pump.is_some() || return_c.is_some() || room_c.is_some()
+    }
+
+    /// What of it is about faults, which EVENT tells as well as STATUS; none where that is nothing, or where something
+    /// else must not be at the same time.
+    #[must_use]
+    pub fn about_faults(&self) -> Option<Self> {
+        let Self { what, from, until, when, fault, lockout, .. } = self;
+        let rest = Self {
+            what: format!("{what}, as EVENT says"),
+            from: *from,
+            until: *until,
+            when: *when,
+            fault: *fault,
+            lockout: *lockout,
+            state: None,
+            burner: None,
+            pump: None,
+            flow_c: None,
+            return_c: None,
+            room_c: None,
+            reading_c: None,
+            quality: None,
+            starts: None,
+        };
+        let asks = fault.is_some() || lockout.is_some();
+        let alone = Self { what: what.clone(), ..rest.clone() } == *self;
+        (asks && (alone || *when != When::Never)).then_some(rest)
     }
 
     /// Whether it names something that the flow sensor reads.

@@ -276,7 +276,8 @@ impl Bench {
                 let jumped = matches!(*body, thermowell_flow::published::EventBody::ClockJumped { .. });
                 self.jumps += u64::from(jumped);
             }
-            Effect::ClosePort | Effect::Spill(_) | Effect::Status(_) | Effect::Stop { .. } | Effect::Log(_) => {}
+            Effect::ReadFault | Effect::ClosePort | Effect::Spill(_) => {}
+            Effect::Status(_) | Effect::Stop { .. } | Effect::Log(_) => {}
         }
     }
 

@@ -3,6 +3,7 @@
 mod control;
 mod delivery;
 mod device;
+mod faults;
 mod spill;
 mod stamps;
 

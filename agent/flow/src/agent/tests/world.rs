@@ -329,6 +329,8 @@ impl World {
                 };
                 self.answers.push((at, self.life, answer));
             }
+            // Nothing ever fails in this device.
+            Effect::ReadFault => self.tell(Input::LastFault(None)),
             Effect::Publish { expected, payload } => self.publish(expected, payload),
             Effect::Spill(spill) => {
                 let fails = self.chance(self.faults.lost_acks);

@@ -6,7 +6,7 @@ use std::mem::{replace, take};
 use std::time::Duration;
 
 use thermowell_flow::agent::{Agent, Effect, Input, Refused, Settings, Timing};
-use thermowell_flow::published::Lease;
+use thermowell_flow::published::{Event, EventBody, Lease};
 use thermowell_flow::spool::spill::Spill;
 use thermowell_flow::time::{Monotonic, Now, Utc};
 use thermowell_wire::batch::{COUNT_MAX, ClockQuality, decode, encoded_max};
@@ -45,6 +45,8 @@ const SYNCED: u8 = 12;
 const FLUSH: u8 = 13;
 const LEAVE: u8 = 14;
 const PASS: u8 = 15;
+/// The last event about a fault, or nothing, where it was asked for; bytes that are no event are no answer.
+const FAULT: u8 = 16;
 
 const SPOOL: usize = 1 << 20;
 /// The longest that passes at once: an hour.
@@ -61,6 +63,7 @@ struct Bench {
     /// When the stream's end was asked for, and a message published, that is not answered yet.
     tail_asked: Option<u64>,
     publishing: Option<u64>,
+    fault_asked: bool,
     syncing: bool,
     begun: bool,
     is_open: bool,
@@ -84,6 +87,7 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
         passed_ns: 0,
         tail_asked: None,
         publishing: None,
+        fault_asked: false,
         syncing: false,
         begun: false,
         is_open: false,
@@ -121,7 +125,7 @@ impl Bench {
             BYTES => self.step(Input::Bytes(line.bytes)),
             CONNECTED if !replace(&mut self.connected, true) => self.step(Input::Connected),
             DISCONNECTED if take(&mut self.connected) => {
-                (self.tail_asked, self.publishing) = (None, None);
+                (self.tail_asked, self.publishing, self.fault_asked) = (None, None, false);
                 self.step(Input::Disconnected);
             }
             TAIL if self.tail_asked.take().is_some() => {
@@ -129,6 +133,11 @@ impl Bench {
                 self.step(Input::Tail(found));
             }
             NO_TAIL if self.tail_asked.take().is_some() => self.step(Input::TailUnknown),
+            FAULT if take(&mut self.fault_asked) => match serde_json::from_slice::<Event>(line.bytes) {
+                Ok(event) => self.step(Input::LastFault(Some(&event.body))),
+                Err(_) if line.bytes.is_empty() => self.step(Input::LastFault(None)),
+                Err(_) => self.step(Input::LastFaultUnknown),
+            },
             ACKNOWLEDGED if self.publishing.take().is_some() => {
                 self.step(Input::Acknowledged { sequence: line.number() });
             }
@@ -173,6 +182,10 @@ impl Bench {
                 Effect::ReadTail => {
                     let asked = self.tail_asked.replace(self.passed_ns);
                     must(self.is_overdue(asked), "at most one reading of the stream's end is under way")?;
+                }
+                Effect::ReadFault => {
+                    let asked = replace(&mut self.fault_asked, true);
+                    must(!asked, "at most one reading of the last fault is under way")?;
                 }
                 Effect::Publish { payload, .. } => {
                     let asked = self.publishing.replace(self.passed_ns);
@@ -237,6 +250,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let up = [empty(PORT_OPENED), empty(CONNECTED), message(hello), empty(TAIL), message(&ping), pass_ms(20)];
     let reading = [samples(0), samples(10), pass_ms(100), (ACKNOWLEDGED, vec![1]), samples(20), pass_ms(2_000)];
     let batch = packed::batch(&packed::readings(10));
+    let told = Event { boiler: json::boiler(), created_at: json::UTC, body: EventBody::FaultBegan(json::fault(false)) };
     let (gap, lease) = (packed::gap(GapReason::Ring, 0, 12_300), json::lease(Demand::Heat, 47.25, 60));
     let mut whole = up.to_vec();
     whole.extend(said.iter().map(message));
@@ -244,6 +258,8 @@ fn seeds() -> Vec<Vec<u8>> {
     vec![
         story(&[up.as_slice(), &reading].concat()),
         story(&whole),
+        story(&[up.as_slice(), &[(FAULT, json::json(&told))], &whole[up.len()..]].concat()),
+        story(&[up.as_slice(), &[empty(FAULT)], &whole[up.len()..], &[(FAULT, b"?".to_vec())]].concat()),
         story(&[&[(SPILLED, gap), (SPILLED, batch.clone())], up.as_slice(), &reading].concat()),
         story(&[&up[..3], &[tail(&batch)], &up[4..], &reading, &[(REFUSED, vec![0]), tail(b"?")]].concat()),
         story(&[&up[..1], &up[2..3], &up[4..], &reading[..2], &[pass_ms(9_000), (SYNCED, vec![0])]].concat()),

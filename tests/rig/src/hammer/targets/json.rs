@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thermowell_flow::published::{
-    AcceptedSetpoint, Decision, DeviceStatus, Event, EventBody, FeedData, FeedEvent, HeatingPart, Lease, Link, Missing,
-    Provisional, SamplesRange, Snapshot, State, Status,
+    AcceptedSetpoint, Decision, DeviceStatus, Event, EventBody, FaultReport, FeedData, FeedEvent, HeatingPart, Lease,
+    Link, Missing, Provisional, SamplesRange, Snapshot, State, Status,
 };
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Outcome, Refusal};
-use thermowell_wire::{BoilerId, Boot, Quality, Slot};
+use thermowell_wire::{BoilerId, Boot, Occurrence, Quality, Slot};
 
 use crate::hammer::judge::{Complaint, Parts, Target, Trace, done, must};
 
@@ -40,6 +40,7 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"\"up\"",
     b"\"firing\"",
     b"\"name\":\"GapNamed\"",
+    b"\"name\":\"FaultEnded\"",
     b"\"name\":\"Conflict\",\"found\":\"\"",
     b"\"recomputed\":",
 ];
@@ -272,7 +273,7 @@ fn feed(temperature: Option<f64>, quality: Option<Quality>) -> FeedEvent {
     FeedEvent { name: "TemperatureSampled".to_owned(), boot: BOOT, seq: 7, data, samples: 3_601 }
 }
 
-fn bodies() -> [EventBody; 11] {
+fn bodies() -> [EventBody; 14] {
     let (reason, found) = ("a reason".to_owned(), "a batch of \"attic\"".to_owned());
     let (serial_number, firmware) = ("TW-0001".to_owned(), "0.1.0".to_owned());
     let file = "/var/lib/thermowell/b1.spill.aside-1".to_owned();
@@ -304,5 +305,13 @@ fn bodies() -> [EventBody; 11] {
         EventBody::SnapshotDiffers { recomputed: Box::new(snapshot()) },
         EventBody::Decided(decision),
         EventBody::BurnerCycles { starts: 4 },
+        EventBody::FaultBegan(fault(false)),
+        EventBody::FaultLockedOut(fault(true)),
+        EventBody::FaultEnded(fault(true)),
     ]
+}
+
+pub(super) fn fault(lockout: bool) -> FaultReport {
+    let state = if lockout { BoilerState::Lockout } else { BoilerState::Blocked };
+    FaultReport { fault: Occurrence { boot: BOOT, counter: 3 }, kind: FaultKind::Pump, lockout, state, slot: SLOT }
 }
