@@ -5,9 +5,9 @@ use std::time::Duration;
 use firmware_sim::account::{Account, Event};
 use rig::house::{House, SOON, assert_whole};
 use rustix::process::Signal;
-use thermowell_flow::published::{self, Action, BasedOn, Command, DeviceStatus, EventBody, Status};
+use thermowell_flow::published::{self, Action, BasedOn, Command, DeviceStatus, EventBody, FaultReport, Status};
 use thermowell_wire::BoilerId;
-use thermowell_wire::line::{BoilerState, FaultKind, Outcome, Refusal};
+use thermowell_wire::line::{BoilerState, Fault, FaultKind, Outcome, Refusal};
 use thermowell_wire::subject::{self, EventKind, stream};
 
 /// Nanoseconds in a second.
@@ -69,6 +69,36 @@ fn until_decided(house: &mut House, boiler: &BoilerId, rule: &str) {
 
 fn device(house: &House, boiler: &BoilerId) -> Option<DeviceStatus> {
     house.last_json::<Status>(stream::STATUS, &subject::status(boiler))?.device
+}
+
+/// Every event of this kind, in the order in which the stream took them.
+fn events(house: &House, boiler: &BoilerId, kind: EventKind) -> Vec<EventBody> {
+    let subject = subject::event(boiler, kind);
+    house.wait_for(async {
+        let context = async_nats::jetstream::new(house.connect().await.expect("the server runs"));
+        let stream = context.get_stream(stream::EVENT).await.expect("EVENT is there");
+        let mut events = Vec::new();
+        for sequence in 1..=stream.cached_info().state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.expect("nothing goes from EVENT within a test");
+            if message.subject.as_str() == subject.as_str() {
+                let event: published::Event = serde_json::from_slice(&message.payload).expect("an event");
+                events.push(event.body);
+            }
+        }
+        events
+    })
+}
+
+/// What EVENT says of faults: each begin and end in its order, with what the device said then.
+fn faults(house: &House, boiler: &BoilerId) -> Vec<(bool, FaultReport)> {
+    let told = events(house, boiler, EventKind::Fault).into_iter().map(|body| {
+        if let EventBody::FaultBegan(report) = body {
+            return (true, report);
+        }
+        let EventBody::FaultEnded(report) = body else { panic!("a lockout is a fault of its own here: {body:?}") };
+        (false, report)
+    });
+    told.collect()
 }
 
 /// An operator's command, as `thermowell command` publishes it.
@@ -146,6 +176,12 @@ fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
         (device.state == BoilerState::Blocked).then_some(fault)
     });
     house.until("it passes", SOON, |house| device(house, &boiler)?.fault.is_none().then_some(()));
+    let told = house.until("EVENT has both ends of it", SOON, |house| {
+        Some(faults(house, &boiler)).filter(|told| told.last().is_some_and(|(begins, _)| !begins))
+    });
+    let [(true, began), (false, ended)] = told[..] else { panic!("{told:?}") };
+    assert_eq!((began.kind, began.lockout, began.state), (FaultKind::Pump, false, BoilerState::Blocked));
+    assert!(ended.fault == began.fault && ended.slot > began.slot, "{told:?}");
     // A flame that goes out again and again does not.
     assert_eq!(house.order("fail b1 flame 60m"), "failing");
     until_decided(&mut house, &boiler, "lockout");
@@ -153,7 +189,30 @@ fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
     let fault = locked.fault.expect("a fault");
     assert!(fault.lockout && locked.setpoint.is_none() && !locked.flame, "{locked:?}");
     assert!([FaultKind::Ignition, FaultKind::FlameLoss].contains(&fault.kind), "{fault:?}");
+    // An agent that starts while it stands does not tell it again; who presses the button ends it.
+    let restarted = restart_agent(&mut house, &boiler);
+    house.until("the lockout is seen again", SOON, |house| {
+        let status: Status = house.last_json(stream::STATUS, &subject::status(&boiler))?;
+        (status.created_at > restarted && status.device?.fault == Some(fault)).then_some(())
+    });
+    assert_eq!(house.order("press b1"), "pressed");
+    let stands = |fault: Fault, told: &[(bool, FaultReport)]| {
+        told.last().is_none_or(|(begins, report)| *begins || report.as_fault() != fault)
+    };
+    let told = house.until("EVENT has the end of the lockout", SOON, |house| {
+        Some(faults(house, &boiler)).filter(|told| !stands(fault, told))
+    });
+    let [_, _, (true, began), (false, ended)] = told[..] else { panic!("{told:?}") };
+    assert_eq!((began.as_fault(), began.state, ended.as_fault()), (fault, BoilerState::Lockout, fault));
     assert_whole(&house.close());
+}
+
+/// Kills the agent and starts it at once. Returns when that was, as its statuses tell the time.
+fn restart_agent(house: &mut House, boiler: &BoilerId) -> f64 {
+    house.processes.agent.keep_down().unwrap();
+    let last: Status = house.last_json(stream::STATUS, &subject::status(boiler)).expect("a status");
+    house.processes.agent.bring_up().unwrap();
+    last.created_at
 }
 
 #[test]
