@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use firmware_sim::account::{Account, Event};
-use rig::house::{House, SOON, assert_whole};
+use rig::house::{self, House, SOON, assert_whole};
 use rustix::process::Signal;
-use thermowell_flow::published::{self, Action, BasedOn, Command, DeviceStatus, EventBody, FaultReport, Status};
-use thermowell_wire::BoilerId;
-use thermowell_wire::line::{BoilerState, Fault, FaultKind, Outcome, Refusal};
+use thermowell::config::Config;
+use thermowell::nats::{Connection, User};
+use thermowell_flow::published::{self, Action, BasedOn, Command, DeviceStatus, EventBody, FaultReport, Lease, Status};
+use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Outcome, Refusal};
 use thermowell_wire::subject::{self, EventKind, stream};
+use thermowell_wire::{BoilerId, Slot};
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -213,6 +215,69 @@ fn restart_agent(house: &mut House, boiler: &BoilerId) -> f64 {
     let last: Status = house.last_json(stream::STATUS, &subject::status(boiler)).expect("a status");
     house.processes.agent.bring_up().unwrap();
     last.created_at
+}
+
+/// A lease that is decided on the newest slot in SAMPLES, by the controller's user.
+fn lease(house: &House, boiler: &BoilerId, flow: f64) {
+    let (boot, seq) = house.stored(boiler).expect("SAMPLES has something");
+    let (demand, based_on, instance) = (Demand::Heat, Slot { boot, seq }, "by hand".to_owned());
+    let lease = Lease { demand, flow, lease_s: 60, based_on, instance, created_at: 0.0, version: 1 };
+    let config = Config::load(&house.folder().join("thermowell.toml")).expect("the run's configuration");
+    house.wait_for(async {
+        let connection = Connection::reach(&config.nats, User::Controller).await.expect("the server runs");
+        let json = thermowell::nats::json(&lease);
+        let sent = connection.context().publish(subject::setpoint(boiler).to_string(), json.into()).await;
+        sent.expect("LEASE is there").await.expect("LEASE takes it");
+    });
+}
+
+/// The flow temperatures that the device accepted, as its answers say.
+fn accepted(house: &House, boiler: &BoilerId) -> Vec<f64> {
+    let answers = events(house, boiler, EventKind::Answer).into_iter().map(|body| {
+        let EventBody::Answered { outcome: Outcome::Accepted { flow, .. }, .. } = body else { panic!("{body:?}") };
+        flow.celsius()
+    });
+    answers.collect()
+}
+
+/// The next renewal counts, not an old wish: what stands in LEASE when an agent begins is not for it.
+#[test]
+fn an_agent_that_starts_does_not_hand_over_the_lease_that_stands() {
+    let mut house = House::start(super::DEMO, &["--speed", "1", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.processes.controller.keep_down().unwrap();
+    house.until("the device's clock is known", SOON, |house| house.stored(&boiler));
+    // The agent may only begin to read LEASE. Asked for twice, the same is answered once.
+    house.until("the first lease is answered", SOON, |house| {
+        lease(house, &boiler, 41.0);
+        accepted(house, &boiler).contains(&41.0).then_some(())
+    });
+    lease(&house, &boiler, 41.0);
+
+    // The agent meets the device before the server, so that whatever LEASE gives it could be handed over at once, and
+    // all of it in less time than a lease's data may be old.
+    let log = house.processes.agent.log().to_owned();
+    house.processes.agent.keep_down().unwrap();
+    let said = house::log(&log).len();
+    let place = house.place(&boiler).expect("it runs");
+    house.processes.broker.process().signal(Signal::STOP).unwrap();
+    house.processes.agent.bring_up().unwrap();
+    house.until("the new agent reads the device", SOON, |_| {
+        house::log(&log)[said..].contains("Resumed {").then_some(())
+    });
+    house.processes.broker.process().signal(Signal::CONT).unwrap();
+    house.until("it stores what it reads", SOON, |house| {
+        house.stored(&boiler).filter(|end| *end > (place.boot, place.next))
+    });
+    let said = house::log(&log)[said..].to_owned();
+    house.until("the second lease is answered", SOON, |house| {
+        lease(house, &boiler, 42.0);
+        accepted(house, &boiler).contains(&42.0).then_some(())
+    });
+    assert_eq!(accepted(&house, &boiler), [41.0, 42.0]);
+    // Handed to an agent that did not know the device's clock yet, it would only have been declined.
+    assert!(!said.contains("LeaseDeclined"), "it was given what stood there: {said}");
+    assert_whole(&house.close());
 }
 
 #[test]
