@@ -146,6 +146,15 @@ pub enum EventBody {
         /// The approval's sequence in COMMAND.
         sequence: u64,
     },
+    /// An operator's approval of a reset was refused.
+    ResetRefused {
+        /// The occurrence.
+        fault: Occurrence,
+        /// Who wanted to approve.
+        by: OperatorName,
+        /// Why, and what is allowed.
+        reason: String,
+    },
     /// Enough people approved: the reset stands in COMMAND.
     ResetOrdered {
         /// The occurrence.

@@ -12,7 +12,7 @@ use thermowell_wire::subject::{self, EventKind, stream};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 
 use super::read;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::nats::{self, Connection, Doubt, NatsError, RequestError, User};
 
@@ -152,7 +152,7 @@ pub async fn approve(
         };
         let approval = match flow::approve(clock.now().utc, &approving) {
             Ok(approval) => approval,
-            Err(refusal) => return Ok(Answer::Refused(refusal)),
+            Err(refusal) => return Ok(refused(context, &clock, &approving, refusal).await),
         };
         // The same person at two places at the same time is one person.
         let expected = last.map_or(0, |last| last.sequence);
@@ -167,17 +167,31 @@ pub async fn approve(
     Err(ResetError::Unanswered { source: silent })
 }
 
-/// Says that an approval stands. The approval is in COMMAND, so an event that is not taken costs a line in the log.
+/// Says that somebody was not let approve.
+async fn refused(context: &Context, clock: &Clock, approving: &Approving<'_>, refusal: Refusal) -> Answer {
+    let Approving { boiler, fault, by, .. } = *approving;
+    let body = EventBody::ResetRefused { fault, by: by.clone(), reason: refusal.to_string() };
+    let mark = format!("{boiler}-{fault}-refused-{:x}", clock::boottime_ns());
+    let event = Event { boiler: boiler.clone(), created_at: clock.now().utc.unix_seconds(), body };
+    announce(context, &mark, &event).await;
+    Answer::Refused(refusal)
+}
+
+/// Says that an approval stands.
 async fn announced(context: &Context, config: &Config, approval: &Approval, sequence: u64, found: &Found) -> Answer {
     let Approval { boiler, fault, kind, by, created_at, .. } = approval.clone();
     let body = EventBody::ResetApproved { fault, kind, by: by.clone(), sequence };
     let mark = format!("{boiler}-{fault}-approved-at-{sequence}");
-    let event = Event { boiler, created_at, body };
-    if let Err(error) = nats::announce(context, EventKind::Approval, &mark, &event).await {
-        tracing::warn!(%fault, error = crate::logs::chain(&error), "the event was not taken");
-    }
+    announce(context, &mark, &Event { boiler, created_at, body }).await;
     let others = found.votes.iter().filter(|vote| vote.approved.by != by && vote.age <= APPROVAL_AGE_MAX).count();
     Answer::Approved { approval: approval.clone(), sequence, stand: others + 1, needed: config.reset.approvals }
+}
+
+/// The answer is the caller's and an approval is in COMMAND: an event that is not taken costs a line in the log.
+async fn announce(context: &Context, mark: &str, event: &Event) {
+    if let Err(error) = nats::announce(context, EventKind::Approval, mark, event).await {
+        tracing::warn!(boiler = %event.boiler, error = crate::logs::chain(&error), "the event was not taken");
+    }
 }
 
 async fn last_status(context: &Context, boiler: &BoilerId) -> Result<Option<Status>, ResetError> {

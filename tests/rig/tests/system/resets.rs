@@ -143,6 +143,13 @@ fn a_wrong_approval_is_told_what_is_allowed() {
     let (code, _, error) = approve("b1", "7", "anna");
     assert!(code == Some(2) && error.contains("`thermowell reset status` shows it"), "{error}");
     assert_eq!(desk.count(stream::COMMAND, "boiler.>"), 0);
+    // Who is no operator here and what is no boiler of ours is nobody's event.
+    assert_eq!(desk.count(stream::EVENT, "boiler.>"), 4);
+    let subject = subject::event(&b1(), EventKind::Approval);
+    let kept = desk.runtime.block_on(last_kept::<Event>(&desk.context, stream::EVENT, &subject)).unwrap();
+    let event = kept.expect("an event").value;
+    let EventBody::ResetRefused { by, reason, .. } = event.body else { panic!("{event:?}") };
+    assert!(by.as_str() == "anna" && reason.contains("0000000300000007-7 (ignition) stands"), "{by} {reason}");
 
     let (code, out, _) = approve("b1", fault, "anna");
     assert_eq!(code, Some(0));
