@@ -1,15 +1,19 @@
-//! The aggregator's shell: begins at the last snapshot, reads SAMPLES, publishes what is closed.
+//! The aggregator's shell: begins at the last snapshot, reads SAMPLES, some of it twice, publishes what is closed.
 
 use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
 use thermowell_flow::published::{EventBody, Snapshot};
 use thermowell_wire::batch::{
     BatchHeader, GAP_ENCODED_MAX, Gap, Packed, decode, encode_batch, encode_gap, encoded_max,
 };
-use thermowell_wire::{Boot, Reading};
+use thermowell_wire::{Reading, Slot};
 
 use crate::broker::{Broker, Stored};
 use crate::plan::{Bug, Kind, SECOND};
 use crate::world::World;
+
+/// Delivery is at least once: behind every so many messages, the last few come again.
+const AGAIN_EVERY: u64 = 16;
+const AGAIN: usize = 3;
 
 #[derive(Debug, Default)]
 pub(crate) struct AggregatorShell {
@@ -18,8 +22,12 @@ pub(crate) struct AggregatorShell {
     next: u64,
     at: Option<u64>,
     effects: Vec<Effect>,
+    /// How many messages were read.
+    read: u64,
     /// For [`Bug::DedupBySeq`].
     highest: u64,
+    /// For [`Bug::NoDedup`]: where what was counted ends, in slots and in time.
+    counted: Option<(Slot, i64)>,
 }
 
 impl AggregatorShell {
@@ -80,6 +88,7 @@ impl World {
         self.aggregator.aggregator = Some(aggregator);
         self.aggregator.next = from;
         self.aggregator.highest = 0;
+        self.aggregator.counted = None;
         self.aggregator.look_at(self.now);
     }
 
@@ -101,6 +110,7 @@ impl World {
         for stored in unread {
             self.aggregator.next = stored.sequence + 1;
             self.observe(&stored);
+            self.deliver_again();
             if !self.publish_snapshots() {
                 break;
             }
@@ -109,14 +119,33 @@ impl World {
     }
 
     fn observe(&mut self, stored: &Stored) {
+        self.hand_over(stored);
+        if self.stage.watched
+            && let Some(state) = self.aggregator.aggregator().and_then(Aggregator::state)
+        {
+            self.broker.state.publish(state);
+        }
+        self.carry_out_aggregator();
+    }
+
+    fn hand_over(&mut self, stored: &Stored) {
         let distorted = self.distort_message(&stored.payload);
         let Some(payload) = distorted else { return };
         let Some(aggregator) = &mut self.aggregator.aggregator else { return };
         aggregator.observe(stored.sequence, &payload, &mut self.aggregator.effects);
-        if self.stage.watched
-            && let Some(state) = aggregator.state()
-        {
-            self.broker.state.publish(state);
+    }
+
+    /// Draws nothing, so that the faults of a world stay what they are.
+    fn deliver_again(&mut self) {
+        self.aggregator.read += 1;
+        if !self.aggregator.read.is_multiple_of(AGAIN_EVERY) {
+            return;
+        }
+        let samples = &self.broker.samples;
+        let read = samples.messages.len() - samples.from(self.aggregator.next).len();
+        let again = samples.messages[read.saturating_sub(AGAIN)..read].to_vec();
+        for stored in &again {
+            self.hand_over(stored);
         }
         self.carry_out_aggregator();
     }
@@ -181,24 +210,43 @@ impl World {
                 self.aggregator.highest = self.aggregator.highest.max(end);
                 (!seen).then(|| payload.to_vec())
             }
-            (Some(Bug::WindowOff), Ok(packed)) => Some(shifted(&packed)),
+            (Some(Bug::NoDedup), Ok(packed)) => {
+                // What comes is new, and goes on where the last one ended.
+                let counted = self.aggregator.counted.filter(|(end, _)| packed.first() < *end);
+                let (first, utc_ns) = counted.unwrap_or((packed.first(), first_utc_ns(&packed)));
+                let payload = moved(&packed, first, utc_ns);
+                let end = decode(&payload).expect("it was one");
+                self.aggregator.counted = Some((end.end(), end.end_utc_ns()));
+                Some(payload)
+            }
+            (Some(Bug::WindowOff), Ok(packed)) => {
+                Some(moved(&packed, packed.first(), first_utc_ns(&packed) + 1_000_000_000))
+            }
             (_, _) => Some(payload.to_vec()),
         }
     }
 }
 
-/// The same message, stamped a second later.
-fn shifted(packed: &Packed<'_>) -> Vec<u8> {
-    let later = 1_000_000_000;
+/// When the first slot of a message was taken.
+pub(crate) fn first_utc_ns(packed: &Packed<'_>) -> i64 {
+    match packed {
+        Packed::Batch(batch) => batch.header.first_utc_ns,
+        Packed::Gap(gap) => gap.from_utc_ns,
+    }
+}
+
+/// The same message with another first slot, and another stamp of it.
+fn moved(packed: &Packed<'_>, first: Slot, utc_ns: i64) -> Vec<u8> {
     match packed {
         Packed::Batch(batch) => {
             let readings: Vec<Reading> = batch.readings().collect();
-            let header = BatchHeader { first_utc_ns: batch.header.first_utc_ns + later, ..batch.header };
+            let header = BatchHeader { boot: first.boot, seq: first.seq, first_utc_ns: utc_ns, ..batch.header };
             let mut out = vec![0; encoded_max(readings.len())];
             encode_batch(&header, &readings, &mut out).expect("it was one").to_vec()
         }
         Packed::Gap(gap) => {
-            let gap = Gap { from_utc_ns: gap.from_utc_ns + later, boot: Boot(gap.boot.0), ..*gap };
+            let to = first.seq + (gap.to - gap.from);
+            let gap = Gap { boot: first.boot, from: first.seq, to, from_utc_ns: utc_ns, ..*gap };
             let mut out = [0; GAP_ENCODED_MAX];
             encode_gap(&gap, &mut out).expect("it was one").to_vec()
         }

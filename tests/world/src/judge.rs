@@ -18,7 +18,7 @@ use thermowell_wire::batch::{Packed, decode};
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Reading, Slot};
 
-use crate::aggregator::{begin, json, snapshot};
+use crate::aggregator::{begin, first_utc_ns, json, snapshot};
 use crate::broker::{Broker, Stored};
 use crate::plan::Kind;
 use crate::world::{START, World};
@@ -224,13 +224,6 @@ impl World {
                 differ.map(|(a, b)| (String::from_utf8_lossy(a).into_owned(), String::from_utf8_lossy(b).into_owned()));
             format!("S6 a replay gives other bytes: {text:?}")
         });
-    }
-}
-
-fn first_utc_ns(packed: &Packed<'_>) -> i64 {
-    match packed {
-        Packed::Batch(batch) => batch.header.first_utc_ns,
-        Packed::Gap(gap) => gap.from_utc_ns,
     }
 }
 

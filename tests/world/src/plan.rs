@@ -84,6 +84,8 @@ pub enum Bug {
     BlindRetry,
     /// The aggregator knows messages again by their sequence number within a boot alone.
     DedupBySeq,
+    /// It does not know them again at all: what is delivered twice is counted twice.
+    NoDedup,
     /// `Resume` asks for the slot behind the one that is wanted.
     ResumeTooFar,
     /// The agent's own memory of the stream's end is believed before the stream.
@@ -106,10 +108,11 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug, with the name by which it is asked for.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("no-expectation", Self::NoExpectation),
         ("blind-retry", Self::BlindRetry),
         ("dedup-by-seq", Self::DedupBySeq),
+        ("no-dedup", Self::NoDedup),
         ("resume-too-far", Self::ResumeTooFar),
         ("own-memory", Self::OwnMemory),
         ("window-off", Self::WindowOff),

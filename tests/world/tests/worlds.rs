@@ -24,7 +24,12 @@ fn every_invariant_holds_in_every_world() {
 /// change of the worlds moves that, so the worlds behind it are searched too.
 fn seed_near(bug: Bug) -> u64 {
     match bug {
-        Bug::BlindRetry | Bug::OwnMemory | Bug::ResumeTooFar | Bug::WindowOff | Bug::SamplesFeedOffset => 0,
+        Bug::BlindRetry
+        | Bug::OwnMemory
+        | Bug::ResumeTooFar
+        | Bug::WindowOff
+        | Bug::SamplesFeedOffset
+        | Bug::NoDedup => 0,
         Bug::NoExpectation => 2,
         Bug::DedupBySeq => 13,
         Bug::SnapshotBlind => 48,
