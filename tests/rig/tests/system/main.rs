@@ -16,6 +16,7 @@ mod faults;
 mod hammer;
 mod input;
 mod kills;
+mod loss;
 mod outage;
 mod patterns;
 mod permissions;
