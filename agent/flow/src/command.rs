@@ -31,10 +31,6 @@ mod tests;
 
 /// Nothing shorter reaches the rooms.
 const SHORTEST: Duration = Duration::from_secs(60);
-/// What runs the burner harder than the law wants: an hour, and then somebody has to want it again.
-const HEAT_LONGEST: Duration = Duration::from_secs(60 * 60);
-/// A week away. Whoever is away for longer changes the schedule.
-const SET_BACK_LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What somebody asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -291,17 +287,16 @@ pub fn decide(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result
 /// Temperature and length are within the limits of their kind.
 fn within(ask: &Ask, limits: &Limits) -> Result<(), Refusal> {
     let word = ask.action.word();
-    let (allowed, longest) = match ask.action {
-        Action::Boost { .. } | Action::HotWater { .. } => (&limits.flow, HEAT_LONGEST),
-        Action::SetBack { .. } => (&limits.room, SET_BACK_LONGEST),
-        Action::Hold | Action::Release => (&limits.flow, HEAT_LONGEST),
+    let allowed = match ask.action {
+        Action::SetBack { .. } => &limits.room,
+        Action::Boost { .. } | Action::HotWater { .. } | Action::Hold | Action::Release => &limits.flow,
     };
     if let Some(found) = ask.action.temperature()
         && !allowed.contains(&found)
     {
         return Err(Refusal::Temperature { word, found, allowed: allowed.clone() });
     }
-    let allowed = SHORTEST..=longest;
+    let allowed = SHORTEST..=ask.action.longest();
     if !allowed.contains(&ask.length) {
         return Err(Refusal::Length { word, found: ask.length, allowed });
     }

@@ -11,6 +11,8 @@ use super::*;
 use crate::published::{AcceptedSetpoint, Provisional};
 use crate::time::SECOND_NS;
 
+mod acts;
+
 const NOW_S: i64 = 1_767_754_800;
 const NOW: Utc = Utc(NOW_S * SECOND_NS);
 

@@ -3,7 +3,7 @@
 //! What stands in COMMAND was accepted by the rules when it was published; here it is checked again before it acts,
 //! because between the two lies whatever time the command needed. The newest in the stream's order wins, also over one
 //! that would last longer, and one that may not act leaves nothing standing. An order ends by the calendar that it
-//! names, and after an hour of our own clock whatever the calendar does.
+//! names, and after the longest that its kind may last of our own clock, whatever the calendar does.
 
 use core::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::control::Law;
 use crate::published::{Action, Command};
 use crate::time::{Monotonic, Now};
 
-/// No command acts for longer.
-const LENGTH_MAX: Duration = Duration::from_secs(3_600);
+/// What the calendar of whoever accepted a command may be ahead of ours: he and we went by a state of at most 5 s.
+const CLOCKS_APART: Duration = Duration::from_secs(10);
 /// Rooms are not set back below it: what freezes is damaged. The configured targets begin there too.
 const ROOM_MIN: f64 = 5.0;
 const ROOM_MAX: f64 = 30.0;
@@ -28,8 +28,11 @@ pub enum Unfit {
     #[error("it ended before it could act")]
     Expired,
     /// It would act for too long, or says nothing about its end.
-    #[error("it has no end within {} min", LENGTH_MAX.as_secs() / 60)]
-    TooLong,
+    #[error("it has no end within {} h", longest.as_secs() / 3_600)]
+    TooLong {
+        /// The longest that its kind may act.
+        longest: Duration,
+    },
     /// It does not say what it was checked with.
     #[error("it does not say which state it was checked with")]
     Unchecked,
@@ -76,14 +79,15 @@ impl Order {
             Action::Boost { .. } | Action::HotWater { .. } | Action::Hold => (law.flow_min, law.flow_max),
             Action::SetBack { .. } => (ROOM_MIN, ROOM_MAX),
         };
-        let valid_until = command.valid_until.ok_or(Unfit::TooLong)?;
+        let longest = command.action.longest();
+        let valid_until = command.valid_until.ok_or(Unfit::TooLong { longest })?;
         let left_s = valid_until - now.utc.unix_seconds();
         if left_s <= 0.0 {
             return Err(Unfit::Expired);
         }
-        let left = Duration::try_from_secs_f64(left_s).map_err(|_| Unfit::TooLong)?;
-        if left > LENGTH_MAX {
-            return Err(Unfit::TooLong);
+        let left = Duration::try_from_secs_f64(left_s).map_err(|_| Unfit::TooLong { longest })?;
+        if left > longest + CLOCKS_APART {
+            return Err(Unfit::TooLong { longest });
         }
         if let Some(asked) = command.action.temperature()
             && !(min..=max).contains(&asked)
@@ -94,7 +98,7 @@ impl Order {
             return Err(Unfit::Unchecked);
         }
         let (id, action) = (command.id.clone(), command.action);
-        Ok(Some(Self { id, action, valid_until, ends_at: now.monotonic.after(left) }))
+        Ok(Some(Self { id, action, valid_until, ends_at: now.monotonic.after(left.min(longest)) }))
     }
 
     fn is_over(&self, now: &Now) -> bool {

@@ -69,7 +69,7 @@ pub enum Log {
 /// What was told last.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Decided {
-    rule: &'static str,
+    pub(super) rule: &'static str,
     demand: Option<Demand>,
     flow_centi: i64,
     wish: Option<f64>,

@@ -8,10 +8,16 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thermowell_wire::line::FaultKind;
 use thermowell_wire::{BoilerId, CommandId, Occurrence, OperatorName, Slot};
+
+/// What runs the burner harder than the law wants: an hour, and then somebody has to want it again.
+const HEAT_LONGEST: Duration = Duration::from_secs(60 * 60);
+/// A week away. Whoever is away for longer changes the schedule.
+const SET_BACK_LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// `boiler.{id}.command.{command}`: what an operator asks for; it stands here because every rule allowed it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +88,15 @@ impl Action {
             Self::Boost { flow } | Self::HotWater { flow } => Some(*flow),
             Self::SetBack { room } => Some(*room),
             Self::Hold | Self::Release => None,
+        }
+    }
+
+    /// The longest that it may stand: for whoever allows it and for whoever acts on it.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        match self {
+            Self::SetBack { .. } => SET_BACK_LONGEST,
+            Self::Boost { .. } | Self::HotWater { .. } | Self::Hold | Self::Release => HEAT_LONGEST,
         }
     }
 }

@@ -119,6 +119,27 @@ fn a_set_back_moves_the_target_down_and_never_up() {
 }
 
 #[test]
+fn a_set_back_of_three_days_acts_for_three_days() {
+    let mut bench = Bench::new();
+    bench.device().room = Some(14.0);
+    bench.seconds(5);
+    let hours: i64 = 3 * 24;
+    let begun = bench.at_s;
+    order(&mut bench, 1, Action::SetBack { room: 16.0 }, 60.0 * 72.0);
+    for hour in 1..=hours {
+        bench.at_s = begun + hour * 3_600 - 3;
+        let said = bench.seconds(2);
+        assert!(!said.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })), "after {hour} h");
+        assert!((bench.controller.target(&bench.now()) - 16.0).abs() < 1e-9, "after {hour} h");
+        let decided = bench.controller.decided.unwrap();
+        assert_eq!(decided.rule, "set_back", "after {hour} h");
+    }
+    let said = bench.second();
+    assert!(said.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })));
+    assert_eq!(rules(&said), ["law"]);
+}
+
+#[test]
 fn nothing_old_bad_or_unsound_is_asked_for_a_command() {
     let mut bench = Bench::new();
     bench.seconds(5);
@@ -138,8 +159,9 @@ fn what_may_not_act_is_refused_and_leaves_nothing_standing() {
         (boost(f64::NAN), 30.0, "NaN °C is outside 25 to 65 °C"),
         (boost(24.9), 30.0, "24.9 °C is outside 25 to 65 °C"),
         (boost(50.0), -1.0, "it ended before it could act"),
-        (boost(50.0), 61.0, "it has no end within 60 min"),
-        (boost(50.0), f64::INFINITY, "it has no end within 60 min"),
+        (boost(50.0), 61.0, "it has no end within 1 h"),
+        (boost(50.0), f64::INFINITY, "it has no end within 1 h"),
+        (Action::SetBack { room: 16.0 }, 7.0 * 24.0 * 60.0 + 1.0, "it has no end within 168 h"),
         (Action::SetBack { room: 4.0 }, 30.0, "4 °C is outside 5 to 30 °C"),
     ] {
         let mut bench = Bench::new();

@@ -1,0 +1,93 @@
+//! What is accepted here acts in the controller: the two have one idea of what people may ask for.
+
+use super::*;
+use crate::control::{Curve, CurvePoint, Law, Period, Schedule};
+use crate::controller::{Controller, Effect, Input, Settings};
+use crate::published::{Decision, EventBody};
+use crate::time::{Monotonic, Now};
+
+/// A controller with the limits of [`bench`], which knows what the bench knows.
+fn controller(bench: &Bench, now: Now) -> Controller {
+    let curve =
+        Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
+    let law = Law {
+        curve,
+        schedule: Schedule { offset_s: 0, periods: std::vec![Period { from_s: 0, target: 21.0 }] },
+        kp: 8.0,
+        k: 0.5,
+        flow_min: *bench.limits.flow.start(),
+        flow_max: *bench.limits.flow.end(),
+        lease_s: 60,
+        renew: Duration::from_secs(15),
+    };
+    let (boiler, freshness) = (bench.state.boiler.clone(), bench.limits.freshness);
+    let mut controller = Controller::new(Settings { boiler, instance: "c1".into(), law, freshness });
+    let mut effects = std::vec![];
+    controller.step(now, Input::Status(&bench.status), &mut effects);
+    controller.step(now, Input::State(&bench.state), &mut effects);
+    controller
+}
+
+/// The reasons for which the controller refuses `command` at `now`, and what it decides then.
+fn taken(bench: &Bench, command: &Command, now: Now) -> (std::vec::Vec<String>, Option<Decision>) {
+    let mut controller = controller(bench, now);
+    let mut effects = std::vec![];
+    controller.step(now, Input::Command(34, command), &mut effects);
+    let (mut reasons, mut decided) = (std::vec![], None);
+    for effect in effects {
+        match effect {
+            Effect::Event(body) => {
+                if let EventBody::CommandRefused { reason, .. } = *body {
+                    reasons.push(reason);
+                }
+            }
+            Effect::Decision(decision) => decided = Some(*decision),
+            Effect::Lease(_) | Effect::Log(_) => {}
+        }
+    }
+    (reasons, decided)
+}
+
+fn lengths() -> impl Strategy<Value = Duration> {
+    let shortest = SHORTEST.as_millis();
+    let longest = Action::SetBack { room: 16.0 }.longest().as_millis();
+    let millis = prop_oneof![
+        (shortest..=longest),
+        (shortest..=Action::Hold.longest().as_millis()),
+        Just(longest),
+        Just(Action::Hold.longest().as_millis()),
+    ];
+    millis.prop_map(|millis| Duration::from_millis(u64::try_from(millis).unwrap()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+    #[test]
+    fn whatever_is_accepted_acts_in_the_controller(
+        action in actions(),
+        length in lengths(),
+        decided_ns in 0..SECOND_NS,
+        // Two hosts' clocks are not quite the same.
+        later_ns in -3 * SECOND_NS..2 * SECOND_NS,
+    ) {
+        let bench = bench();
+        let utc = Utc(NOW.0 + decided_ns);
+        let known = Known { state: Some((31, &bench.state)), status: Some((32, &bench.status)), last: None };
+        let ask = Ask { length, ..ask("x1", action, 0) };
+        let Ok(command) = decide(utc, &ask, &known, &bench.limits) else { return Ok(()) };
+        let now = Now { monotonic: Monotonic(5), utc: Utc(utc.0 + later_ns), clock: ClockQuality::Synced };
+        let (reasons, decided) = taken(&bench, &command, now);
+        prop_assert!(reasons.is_empty(), "{reasons:?}");
+        let decided = decided.unwrap();
+        let acts = match action {
+            Action::Boost { .. } => decided.rule == "boost",
+            Action::HotWater { .. } => decided.rule == "tap",
+            Action::Hold | Action::Release => decided.rule == "hold",
+            // The room of the bench has 20 °C: at most that is no reason to heat.
+            Action::SetBack { room } => {
+                ["set_back", "no_heat_wanted"].contains(&decided.rule.as_str()) && decided.target <= room
+            }
+        };
+        prop_assert!(acts, "{decided:?}");
+    }
+}
