@@ -53,7 +53,7 @@ pub use tell::Log;
 
 use boiler::Boiler;
 use hindsight::Hindsight;
-use orders::Orders;
+use orders::{Orders, Premise};
 use senses::{Outdoor, Room};
 use tell::{Decided, Said};
 use verdict::{Act, Verdict};
@@ -128,6 +128,8 @@ struct Known {
     stamp: f64,
     /// When the stamp last moved: where a clock goes back, this is what shows the age.
     moved_at: Monotonic,
+    /// The first slot of this boot that was known, and when: what has come since shows the boiler's pace.
+    first: (u64, Monotonic),
     usable: bool,
     has_average: bool,
     average_heating: Option<f64>,
@@ -276,6 +278,9 @@ impl Controller {
             slot: state.slot,
             stamp: state.stamp,
             moved_at: before.filter(|_| !moved).map_or(now, |known| known.moved_at),
+            first: before
+                .filter(|known| known.slot.boot == state.slot.boot && known.first.0 <= state.slot.seq)
+                .map_or((state.slot.seq, now), |known| known.first),
             usable,
             has_average: state.average.is_some(),
             average_heating: state.average_heating.filter(|_| sound),
@@ -307,7 +312,8 @@ impl Controller {
     /// session, who asked has long had his answer.
     fn take_command(&mut self, now: &Now, sequence: u64, command: &Command, new: bool, effects: &mut Vec<Effect>) {
         let id = command.id.clone();
-        match self.orders.take(sequence, command, now, &self.settings.law) {
+        let premise = self.known.filter(|_| new).map(|known| self.premise(&known));
+        match self.orders.take(sequence, command, premise.as_ref(), now, &self.settings.law) {
             Ok(false) => return,
             Ok(true) => effects.push(Effect::Log(Log::Ordered { id })),
             Err(Unfit::Expired) if !new => {}
@@ -323,6 +329,12 @@ impl Controller {
         // A controller that has just started has asked for nothing: then what the boiler obeys is held.
         let obeyed = self.boiler.obeys(now.monotonic).map(|flow_centi| (Demand::Heat, flow_centi));
         self.held = self.asked.map(|asked| (asked.demand, asked.flow_centi)).or(obeyed);
+    }
+
+    fn premise(&self, known: &Known) -> Premise {
+        let (first, at) = known.first;
+        let pace = (known.moved_at.since(at), known.slot.seq.saturating_sub(first));
+        Premise { newest: known.slot, pace, freshness: self.settings.freshness }
     }
 
     /// What the room should have: by the schedule, or by an operator who wants it cooler.

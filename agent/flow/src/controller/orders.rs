@@ -1,16 +1,17 @@
 //! Operators' commands: inputs with an end.
 //!
 //! What stands in COMMAND was accepted by the rules when it was published; here it is checked again before it acts,
-//! because between the two lies whatever time the command needed. The newest in the stream's order wins, also over one
+//! because between the two lies whatever time the command needed: also what it was based on, where it is heard as it is
+//! given (one that is read at the begin of a session may have acted for long). The newest in the stream's order wins, also over one
 //! that would last longer, and one that may not act leaves nothing standing. An order ends by the calendar that it
 //! names, and after the longest that its kind may last of our own clock, whatever the calendar does.
 
 use core::time::Duration;
 
-use thermowell_wire::CommandId;
+use thermowell_wire::{Boot, CommandId, Slot};
 
 use crate::control::Law;
-use crate::published::{Action, Command};
+use crate::published::{Action, Command, FreshnessLimits as Freshness};
 use crate::time::{Monotonic, Now};
 
 /// What the calendar of whoever accepted a command may be ahead of ours: he and we went by a state of at most 5 s.
@@ -36,6 +37,22 @@ pub enum Unfit {
     /// It does not say what it was checked with.
     #[error("it does not say which state it was checked with")]
     Unchecked,
+    /// The boiler has started since, or had not when it was checked.
+    #[error("it was checked with boot {checked} of the boiler, which is in boot {boot} now")]
+    Boot {
+        /// Of the state that it was checked with.
+        checked: Boot,
+        /// Of the newest state.
+        boot: Boot,
+    },
+    /// The state that it was checked with has long been replaced, or is none that the boiler has reached.
+    #[error("it was checked with slot {checked}, and the boiler is at slot {slot} now")]
+    Slot {
+        /// Of the state that it was checked with.
+        checked: u64,
+        /// Of the newest state.
+        slot: u64,
+    },
     /// Outside what may be asked.
     #[error("{asked} °C is outside {min} to {max} °C")]
     Limits {
@@ -70,7 +87,7 @@ impl Order {
     ///
     /// # Errors
     /// See [`Unfit`].
-    fn of(command: &Command, now: &Now, law: &Law) -> Result<Option<Self>, Unfit> {
+    fn of(command: &Command, premise: Option<&Premise>, now: &Now, law: &Law) -> Result<Option<Self>, Unfit> {
         if command.version != VERSION {
             return Err(Unfit::Version { version: command.version });
         }
@@ -94,8 +111,9 @@ impl Order {
         {
             return Err(Unfit::Limits { asked, min, max });
         }
-        if command.based_on.is_none() {
-            return Err(Unfit::Unchecked);
+        let based_on = command.based_on.ok_or(Unfit::Unchecked)?;
+        if let Some(premise) = premise {
+            premise.holds(based_on.slot)?;
         }
         let (id, action) = (command.id.clone(), command.action);
         Ok(Some(Self { id, action, valid_until, ends_at: now.monotonic.after(left.min(longest)) }))
@@ -103,6 +121,38 @@ impl Order {
 
     fn is_over(&self, now: &Now) -> bool {
         now.utc.unix_seconds() >= self.valid_until || now.monotonic >= self.ends_at
+    }
+}
+
+/// What is known of the boiler when a command is heard, against what it was checked with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Premise {
+    /// The newest slot.
+    pub(super) newest: Slot,
+    /// How long the last of its boot's slots took, and how many those are: the pace of the boiler.
+    pub(super) pace: (Duration, u64),
+    /// When a state is too old.
+    pub(super) freshness: Freshness,
+}
+
+impl Premise {
+    /// Whether a command that was checked with slot `checked` may act. A command overtakes its state by little; one
+    /// that hung on its way for as long as makes a state a fault was accepted for another boiler than the one now.
+    ///
+    /// # Errors
+    /// See [`Unfit`].
+    fn holds(&self, checked: Slot) -> Result<(), Unfit> {
+        let (boot, slot) = (self.newest.boot, self.newest.seq);
+        if checked.boot != boot {
+            return Err(Unfit::Boot { checked: checked.boot, boot });
+        }
+        let limit = if checked.seq > slot { self.freshness.fresh } else { self.freshness.coasting };
+        let (passed, slots) = self.pace;
+        // While nothing is known of the pace, nothing is too far.
+        if u128::from(checked.seq.abs_diff(slot)) * passed.as_nanos() > limit.as_nanos() * u128::from(slots) {
+            return Err(Unfit::Slot { checked: checked.seq, slot });
+        }
+        Ok(())
     }
 }
 
@@ -119,13 +169,20 @@ impl Orders {
     ///
     /// # Errors
     /// See [`Unfit`]: nothing stands then.
-    pub(super) fn take(&mut self, sequence: u64, command: &Command, now: &Now, law: &Law) -> Result<bool, Unfit> {
+    pub(super) fn take(
+        &mut self,
+        sequence: u64,
+        command: &Command,
+        premise: Option<&Premise>,
+        now: &Now,
+        law: &Law,
+    ) -> Result<bool, Unfit> {
         if self.newest.is_some_and(|newest| sequence <= newest) {
             return Ok(false);
         }
         self.newest = Some(sequence);
         self.standing = None;
-        self.standing = Order::of(command, now, law)?;
+        self.standing = Order::of(command, premise, now, law)?;
         Ok(true)
     }
 

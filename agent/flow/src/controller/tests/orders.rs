@@ -186,6 +186,42 @@ fn what_may_not_act_is_refused_and_leaves_nothing_standing() {
 }
 
 #[test]
+fn what_a_command_was_checked_with_is_checked_again() {
+    let boot = Boot::new(3, 1);
+    // Slots are 10 ms: 5 s that a command may be ahead of its state, and 60 s behind.
+    for (moved, reason) in [
+        (0, None),
+        (500, None),
+        (-6_000, None),
+        (501, Some("it was checked with slot")),
+        (-6_001, Some("it was checked with slot")),
+    ] {
+        let mut bench = Bench::new();
+        bench.state.slot.seq += 100_000;
+        bench.seconds(120);
+        let mut boost = command(&bench, "x", Action::Boost { flow: 50.0 }, 30.0);
+        let based_on = boost.based_on.as_mut().unwrap();
+        based_on.slot.seq = based_on.slot.seq.checked_add_signed(moved).unwrap();
+        bench.tell(Input::Command(1, &boost));
+        let said = core::mem::take(&mut bench.effects);
+        let refused = refusals(&said);
+        assert!(reason.map_or(refused.is_empty(), |reason| refused[0].starts_with(reason)), "{moved}: {refused:?}");
+        assert_eq!(rules(&said), if reason.is_none() { &["boost"][..] } else { &[] }, "{moved}");
+    }
+    let mut bench = Bench::new();
+    bench.seconds(5);
+    let boost = command(&bench, "x", Action::Boost { flow: 50.0 }, 30.0);
+    bench.state.slot = Slot::new(boot, 7);
+    bench.second();
+    bench.tell(Input::Command(1, &boost));
+    let refused = refusals(&core::mem::take(&mut bench.effects));
+    assert!(refused[0].ends_with(" of the boiler, which is in boot 0000000300000001 now"), "{refused:?}");
+    // At the begin of a session it may have acted for long, and goes on.
+    bench.tell(Input::LastCommand(Some((2, &boost))));
+    assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["boost"]);
+}
+
+#[test]
 fn a_session_begins_with_the_streams_last_command() {
     let mut bench = Bench::new();
     bench.seconds(5);
