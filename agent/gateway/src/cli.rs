@@ -227,7 +227,8 @@ Examples:
   thermowell conformance --boiler toy-1                    three minutes
   thermowell conformance --boiler toy-1 --frozen --json    four minutes, with the same state again and again
 
-Run it against a server of its own, with nothing but the controller under test. The limits of the flow temperature are
+Run it against a server of its own, with nothing but the controller under test. That server must run without users (no
+permissions.conf): this writes STATE and STATUS, which no key of a person may. The limits of the flow temperature are
 those of [control]. Any controller that reads boiler.ID.state and publishes boiler.ID.setpoint can be tested.
 
 Exit codes: 0 it conforms, 1 it does not or cannot be tested, 78 the configuration is wrong";
