@@ -2,7 +2,6 @@
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
 use thermowell_wire::subject::stream;
 
@@ -21,14 +20,8 @@ pub async fn first_sequence(context: &Context) -> Result<u64, RequestError> {
 /// # Errors
 /// The server does not say.
 pub async fn message(context: &Context, sequence: u64, subject: &str) -> Result<Option<Bytes>, RequestError> {
-    let failed = |error: async_nats::Error| RequestError::new(format!("read message {sequence} of SAMPLES"), error);
-    let samples = context.get_stream_no_info(stream::SAMPLES).await.map_err(|error| failed(error.into()))?;
-    match samples.direct_get(sequence).await {
-        Ok(message) if message.subject.as_str() == subject => Ok(Some(message.payload)),
-        Ok(_) => Ok(None),
-        Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),
-        Err(error) => Err(failed(error.into())),
-    }
+    let found = nats::at(context, stream::SAMPLES, sequence).await?;
+    Ok(found.filter(|message| message.subject.as_str() == subject).map(|message| message.payload))
 }
 
 /// Every message of `subjects` in SAMPLES from sequence `from` on, and what will come.

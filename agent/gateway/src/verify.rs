@@ -13,13 +13,14 @@
 //! | `no_snapshot` | closed by SAMPLES and not stored | where a later hour is stored |
 //! | `open` | no slot of a later hour has come | – |
 //!
-//! It publishes nothing. One message of SAMPLES, one snapshot and the last `walk::KEPT_MAX` recomputed hours are in
+//! It publishes nothing. A few messages of SAMPLES, one snapshot and the last `walk::KEPT_MAX` recomputed hours are in
 //! memory at a time.
 
 mod chain;
 mod compare;
 mod history;
 mod report;
+mod samples;
 mod walk;
 
 use std::io;

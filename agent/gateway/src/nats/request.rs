@@ -1,16 +1,16 @@
-//! The requests that more than one room makes: the last message of a subject, where a stream ends, and a publish under
-//! a condition.
+//! The requests that more than one room makes: a message of a stream, where a stream ends, and a publish under a
+//! condition.
+//!
+//! Messages are asked for in the server's JSON, which everybody may do: see `super::rights`.
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind, State};
+use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind, State};
 use async_nats::jetstream::{self, Context, ErrorCode};
 use serde::Serialize;
 use thermowell_flow::published::Event;
 use thermowell_wire::subject::{self, EventKind};
-
-use super::rights;
 
 /// The server did not give what was asked for. Worth another try, in a new session.
 #[derive(Debug, thiserror::Error)]
@@ -126,18 +126,45 @@ pub async fn stream_state(context: &Context, stream: &str) -> Result<State, Requ
 /// The server does not say, or the stream is not there.
 pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
     let failed = |error: async_nats::Error| RequestError::new(format!("read the last message of {subject}"), error);
-    let is_wrapped = rights::WRAPPED.contains(&stream);
     let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
-    if is_wrapped {
-        return match stream.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
-            Err(error) => Err(failed(error.into())),
-        };
+    if_any(stream.get_last_raw_message_by_subject(subject).await).map_err(|error| failed(error.into()))
+}
+
+/// The message of `stream` at `sequence`, if there is one.
+///
+/// # Errors
+/// The server does not say, or the stream is not there.
+pub async fn at(context: &Context, stream: &str, sequence: u64) -> Result<Option<StreamMessage>, RequestError> {
+    let failed = |error: async_nats::Error| RequestError::new(format!("read message {sequence} of {stream}"), error);
+    // The server takes 0 for a question without a sequence, and refuses it.
+    if sequence == 0 {
+        return Ok(None);
     }
-    match stream.direct_get_last_for_subject(subject).await {
+    let found = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+    if_any(found.get_raw_message(sequence).await).map_err(|error| failed(error.into()))
+}
+
+/// The first message of `subject` in `stream` at `sequence` or behind it, if there is one.
+///
+/// # Errors
+/// The server does not say, or the stream is not there.
+pub async fn first_from(
+    context: &Context,
+    stream: &str,
+    subject: &str,
+    sequence: u64,
+) -> Result<Option<StreamMessage>, RequestError> {
+    let failed =
+        |error: async_nats::Error| RequestError::new(format!("read {subject} from message {sequence} on"), error);
+    let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+    if_any(stream.get_first_raw_message_by_subject(subject, sequence).await).map_err(|error| failed(error.into()))
+}
+
+/// That there is none is an answer.
+fn if_any(answer: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMessage>, RawMessageError> {
+    match answer {
         Ok(message) => Ok(Some(message)),
-        Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),
-        Err(error) => Err(failed(error.into())),
+        Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+        Err(error) => Err(error),
     }
 }

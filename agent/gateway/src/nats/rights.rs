@@ -16,11 +16,19 @@
 //!   freshly made stream can vanish in one, and those in memory are gone after each restart of the server. A stream
 //!   that stands is **changed** by who owns it; the others wait for that.
 //! * The server sends its answers to whatever subject the question names, and looks at nobody's permissions when it
-//!   does (see [`super::is_copy`]). An operator who could have a message of COMMAND sent as it is could write a lease
-//!   into a command and have it put into LEASE. So into which people write, people read in the server's JSON only,
-//!   which is nobody's lease, approval or batch: [`WRAPPED`]. It can still get in the way where it does not belong, as
-//!   any foreign bytes in a stream, and is named like them. Roles, which write and read some streams as they are, can
-//!   have a whole lease sent; what acts on a boiler goes by no such copy.
+//!   does (see [`super::is_copy`]). An answer that is empty, as *there is no such message* of a direct get or of a
+//!   consumer is, sent to the subject on which a stream is purged or deleted, purges or deletes it. An answer that is a
+//!   message as it is, sent into another stream, is a lease, an approval or a batch there. So people, and programs that
+//!   work for them, get neither direct gets nor consumers: they ask for messages one by one, and the server answers in
+//!   its own JSON, always. That is no order to the server, which refuses what it does not know (so never run it with
+//!   `strict: false`), and it is nobody's lease, approval or batch.
+//!
+//! What remains: whoever may ask the server for anything, and be it the inspector, who writes nothing, may have its
+//! JSON put on any subject. There it is foreign bytes and is named like them. On a subject of SAMPLES that is a
+//! foreign writer, at which this boiler's delivery stops until somebody has looked. So a key is for people who are
+//! trusted so far. The roles are trusted with more: the agent may ask for its batches as they are, and each role has
+//! a consumer, so it could have a stream purged, or a message of theirs sent elsewhere as it is. What acts on a
+//! boiler goes by no copy that can be told.
 //!
 //! Subjects are of all boilers: another boiler in the configuration needs no other permissions.
 
@@ -33,12 +41,6 @@ use super::User;
 
 /// Every stream of ours.
 pub const STREAMS: [&str; 8] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT];
-
-/// The streams into which people write what they like. Their messages are asked for one by one in the server's JSON.
-pub const WRAPPED: [&str; 2] = [COMMAND, EVENT];
-
-/// What people, and programs that work for them, read as it is.
-const UNWRAPPED: [&str; 6] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE];
 
 /// What one kind of user may do, in our own words. All of them may also hear the answers to their own questions.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +55,11 @@ struct Rights {
     hears: &'static [&'static str],
     /// Streams whose settings it reads.
     knows: &'static [&'static str],
-    /// Streams whose messages it reads one by one, as they are.
-    reads: &'static [&'static str],
     /// Streams whose messages it reads one by one, in the server's JSON.
     asks: &'static [&'static str],
-    /// Streams that it follows with a consumer.
+    /// Streams whose messages it reads one by one, as they are. Not for people.
+    reads: &'static [&'static str],
+    /// Streams that it follows with a consumer. Not for people.
     follows: &'static [&'static str],
     /// Streams that it makes where they are not there.
     makes: &'static [&'static str],
@@ -73,8 +75,8 @@ const NOTHING: Rights = Rights {
     events: &[],
     hears: &[],
     knows: &STREAMS,
-    reads: &[],
     asks: &[],
+    reads: &[],
     follows: &[],
     makes: &[],
     changes: &[],
@@ -86,8 +88,8 @@ const AGENT: Rights = Rights {
     writes: &[wildcard::SAMPLES, wildcard::STATUS, wildcard::RESET],
     events: &[Boot, Gap, Fault, Answer, Delivery, Clock, Approval, Reset],
     hears: &[wildcard::APPROVAL, wildcard::RESET],
-    reads: &[SAMPLES, COMMAND, EVENT],
-    asks: &WRAPPED,
+    asks: &[SAMPLES, COMMAND, EVENT],
+    reads: &[SAMPLES],
     follows: &[LEASE, COMMAND],
     makes: &STREAMS,
     changes: &[SAMPLES, STATUS, COMMAND, EVENT],
@@ -98,7 +100,7 @@ const AGGREGATOR: Rights = Rights {
     purpose: "averages, hourly snapshots and the feed",
     writes: &[wildcard::STATE, wildcard::SNAPSHOT, wildcard::FEED],
     events: &[Snapshot],
-    reads: &[SAMPLES, STATE, SNAPSHOT, FEED],
+    asks: &[SAMPLES, STATE, SNAPSHOT, FEED],
     follows: &[SAMPLES],
     makes: &STREAMS,
     changes: &[FEED, STATE, SNAPSHOT],
@@ -110,8 +112,7 @@ const CONTROLLER: Rights = Rights {
     writes: &[wildcard::LEASE],
     events: &[Decision],
     hears: &[wildcard::STATE, wildcard::STATUS, wildcard::COMMAND],
-    reads: &[STATE, STATUS, LEASE, COMMAND, EVENT],
-    asks: &WRAPPED,
+    asks: &[STATE, STATUS, LEASE, COMMAND, EVENT],
     follows: &[COMMAND, EVENT],
     makes: &STREAMS,
     changes: &[LEASE],
@@ -123,8 +124,7 @@ const OPERATOR: Rights = Rights {
     purpose: "a person who gives commands and approves of resets",
     writes: &[wildcard::COMMAND],
     events: &[Command, Approval],
-    reads: &[STATE, STATUS],
-    asks: &WRAPPED,
+    asks: &[STATE, STATUS, COMMAND, EVENT],
     ..NOTHING
 };
 
@@ -135,19 +135,13 @@ const READER: Rights = Rights {
     ..NOTHING
 };
 
-const INSPECTOR: Rights = Rights {
-    purpose: "looks at what is stored: `check`, `verify`, `boiler list`",
-    reads: &UNWRAPPED,
-    asks: &WRAPPED,
-    follows: &[SAMPLES],
-    ..NOTHING
-};
+const INSPECTOR: Rights =
+    Rights { purpose: "looks at what is stored: `check`, `verify`, `boiler list`", asks: &STREAMS, ..NOTHING };
 
 const INSTALLER: Rights = Rights {
     purpose: "makes, changes and ends streams: `boiler retire`",
     events: &[Boiler],
-    reads: &UNWRAPPED,
-    asks: &WRAPPED,
+    asks: &STREAMS,
     makes: &STREAMS,
     changes: &STREAMS,
     ends: &STREAMS,
@@ -191,8 +185,8 @@ pub fn publishes(user: &User) -> Vec<String> {
     subjects.extend(rights.events.iter().map(|kind| subject::events(*kind).to_string()));
     let interface: [(&[&str], &[&str]); 7] = [
         (rights.knows, &["STREAM.INFO.{}"]),
-        (rights.reads, &["DIRECT.GET.{}", "DIRECT.GET.{}.>"]),
         (rights.asks, &["STREAM.MSG.GET.{}"]),
+        (rights.reads, &["DIRECT.GET.{}", "DIRECT.GET.{}.>"]),
         (
             rights.follows,
             &["CONSUMER.CREATE.{}", "CONSUMER.CREATE.{}.>", "CONSUMER.INFO.{}.*", "CONSUMER.MSG.NEXT.{}.*"],
@@ -251,17 +245,15 @@ mod tests {
         }
     }
 
-    /// With both, a person could have the server put a message of his own under any subject, as it is.
+    /// An answer without a body deletes a stream, and a message as it is is a lease: the server sends both anywhere.
     #[test]
-    fn nobody_but_the_roles_writes_and_reads_a_stream_as_it_is() {
-        let people = everybody().into_iter().filter(|user| rights(user).makes.is_empty() || *user == User::Installer);
-        for user in people {
-            let raw = publishes(&user).into_iter().filter(|subject| {
-                ["DIRECT.GET", "CONSUMER"].iter().any(|call| subject.starts_with(&format!("$JS.API.{call}")))
-            });
-            let raw: Vec<String> = raw.collect();
-            for stream in WRAPPED {
-                assert!(raw.iter().all(|subject| !subject.contains(stream)), "{user}: {raw:?}");
+    fn people_hear_the_server_in_its_json_alone() {
+        let roles = [User::Agent, User::Aggregator, User::Controller];
+        for user in everybody().into_iter().filter(|user| !roles.contains(user)) {
+            for subject in publishes(&user).iter().filter(|subject| subject.starts_with("$JS.")) {
+                let calls =
+                    ["INFO", "MSG.GET", "CREATE", "UPDATE", "DELETE"].map(|call| format!("$JS.API.STREAM.{call}."));
+                assert!(calls.iter().any(|call| subject.starts_with(call)), "{user}: {subject}");
             }
         }
     }

@@ -20,7 +20,8 @@ pub enum User {
     Operator(String),
     /// A program that hears what is published from now on, and says nothing.
     Reader,
-    /// Looks at what is stored and changes nothing: `check`, `verify`, `boiler list`.
+    /// Looks at what is stored: `check`, `verify`, `boiler list`. It writes nothing of its own, but may have answers of
+    /// the server put on any subject, as everybody may who asks it (see [`super::rights`]).
     Inspector,
     /// Makes, changes and ends streams. Needs a human.
     Installer,

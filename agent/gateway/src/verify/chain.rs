@@ -1,21 +1,17 @@
 //! Hours recomputed one after the other: `flow::Aggregator` fed from SAMPLES, up to where SAMPLES ended at the start.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
 use thermowell_flow::published::{EventBody, Provisional, Snapshot};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject;
-use tokio::time::timeout;
 
 use super::history::Stored;
+use super::samples::Samples;
 use crate::consume;
-use crate::nats::{Messages, RequestError};
-
-/// What is stored is delivered at once; a server that takes longer has lost the consumer.
-const SILENCE: Duration = Duration::from_secs(10);
+use crate::nats::RequestError;
 
 /// An hour that SAMPLES closed.
 #[derive(Debug)]
@@ -29,9 +25,7 @@ pub(super) enum Closed {
 /// A run of hours.
 pub(super) struct Chain {
     aggregator: Aggregator,
-    messages: Messages,
-    subject: String,
-    end: u64,
+    samples: Samples,
     ended: bool,
     /// The hour that it began with, until that is closed.
     reopened: bool,
@@ -75,11 +69,10 @@ impl Chain {
         end: u64,
     ) -> Result<Self, RequestError> {
         aggregator.stream_begins_at(consume::first_sequence(context).await?);
-        let subject = subject::samples(boiler).to_string();
-        let messages = consume::samples(context, vec![subject.clone()], Some(from)).await?;
+        let samples = Samples::new(context, boiler, from, end);
         let reopened = aggregator.replay_from().is_some();
         let (effects, closed) = (Vec::new(), VecDeque::new());
-        Ok(Self { aggregator, messages, subject, end, ended: false, reopened, effects, closed })
+        Ok(Self { aggregator, samples, ended: false, reopened, effects, closed })
     }
 
     /// The next hour that SAMPLES closes; none at its end.
@@ -97,15 +90,12 @@ impl Chain {
 
     /// Takes one message.
     async fn take(&mut self) -> Result<(), RequestError> {
-        let failed = |error: async_nats::Error| RequestError::new(format!("read {}", self.subject), error);
-        let next = timeout(SILENCE, self.messages.next()).await;
-        let message = next.map_err(|_| failed("the server went silent before the end".into()))??;
-        let info = message.info().map_err(failed)?;
-        let (sequence, pending) = (info.stream_sequence, info.pending);
-        self.ended = sequence >= self.end || pending == 0;
-        if sequence <= self.end {
-            self.aggregator.observe(sequence, &message.payload, &mut self.effects);
-            self.collect();
+        match self.samples.next().await? {
+            Some((sequence, payload)) => {
+                self.aggregator.observe(sequence, &payload, &mut self.effects);
+                self.collect();
+            }
+            None => self.ended = true,
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
 use thermowell_flow::published::Snapshot;
 use thermowell_flow::snapshot::hour_of;
@@ -11,7 +10,7 @@ use thermowell_flow::time::hour_text;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use crate::nats::RequestError;
+use crate::nats::{self, RequestError};
 
 /// Between two looks for an entry that is on its way.
 const LOOK: Duration = Duration::from_millis(50);
@@ -96,15 +95,10 @@ impl History {
     }
 
     async fn read(&mut self) -> Result<Option<Entry>, RequestError> {
-        let failed = |error: async_nats::Error| RequestError::new(format!("read {}", self.subject), error);
-        let stream = self.context.get_stream_no_info(stream::SNAPSHOT).await.map_err(|error| failed(error.into()))?;
-        match stream.direct_get_next_for_subject(self.subject.clone(), Some(self.next)).await {
-            Ok(message) => {
-                self.next = message.sequence + 1;
-                Ok(Some(Entry::read(message.sequence, message.payload)))
-            }
-            Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),
-            Err(error) => Err(failed(error.into())),
-        }
+        let found = nats::first_from(&self.context, stream::SNAPSHOT, &self.subject, self.next).await?;
+        Ok(found.map(|message| {
+            self.next = message.sequence + 1;
+            Entry::read(message.sequence, message.payload)
+        }))
     }
 }

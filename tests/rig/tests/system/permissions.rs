@@ -9,15 +9,16 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::pull;
 use async_nats::{Client, ConnectOptions, Event, ServerError, jetstream};
 use rig::demo::setup::make_keys;
 use rig::house::{self, House, SOON};
 use rig::nats::{Broker, BrokerOptions};
 use rig::process::Programs;
-use serde_json::Value;
+use serde_json::{Value, json};
 use thermowell::config::Config;
 use thermowell::keys::make;
-use thermowell::nats::{Connection, User};
+use thermowell::nats::{Connection, User, rights};
 use thermowell::{logs, nats, streams};
 use thermowell_flow::published::{Event as Published, Lease, Status};
 use thermowell_wire::Slot;
@@ -31,6 +32,7 @@ const OPERATORS: &[&str] = &["operator-anna", "operator-ben", "operator-carla"];
 const INSTALLER: &[&str] = &["installer"];
 const READER: &[&str] = &["reader"];
 const NOBODY: &[&str] = &[];
+const STAFF: &[&str] = &["agent", "aggregator", "controller"];
 
 /// Each subject, and everybody who may publish to it.
 const MAY_WRITE: &[(&str, &[&str])] = &[
@@ -86,21 +88,25 @@ const MAY_WRITE: &[(&str, &[&str])] = &[
     ("$JS.API.CONSUMER.CREATE.LEASE", AGENT),
     ("$JS.API.CONSUMER.MSG.NEXT.LEASE.x", AGENT),
     ("$JS.API.CONSUMER.CREATE.COMMAND", &["agent", "controller"]),
-    ("$JS.API.CONSUMER.CREATE.SAMPLES", &["aggregator", "inspector"]),
+    ("$JS.API.CONSUMER.CREATE.SAMPLES", AGGREGATOR),
+    ("$JS.API.CONSUMER.MSG.NEXT.SAMPLES.x", AGGREGATOR),
     ("$JS.API.CONSUMER.CREATE.EVENT.x.boiler.b1.event.decision", CONTROLLER),
     ("$JS.API.CONSUMER.CREATE.STATE", NOBODY),
     ("$JS.API.CONSUMER.DURABLE.CREATE.SAMPLES.x", NOBODY),
     ("$JS.API.CONSUMER.DELETE.SAMPLES.x", NOBODY),
-    ("$JS.API.DIRECT.GET.SAMPLES", &["agent", "aggregator", "inspector", "installer"]),
-    ("$JS.API.DIRECT.GET.COMMAND", &["agent", "controller"]),
-    ("$JS.API.DIRECT.GET.COMMAND.boiler.b1.command.x", &["agent", "controller"]),
-    ("$JS.API.DIRECT.GET.EVENT", &["agent", "controller"]),
-    ("$JS.API.STREAM.MSG.GET.SAMPLES", NOBODY),
+    ("$JS.API.DIRECT.GET.SAMPLES", AGENT),
+    ("$JS.API.DIRECT.GET.SAMPLES.boiler.b1.samples.v1", AGENT),
+    ("$JS.API.DIRECT.GET.STATE", NOBODY),
+    ("$JS.API.DIRECT.GET.COMMAND", NOBODY),
+    ("$JS.API.DIRECT.GET.COMMAND.boiler.b1.command.x", NOBODY),
+    ("$JS.API.DIRECT.GET.EVENT", NOBODY),
+    ("$JS.API.DIRECT.GET.LEASE.boiler.b1.setpoint", NOBODY),
+    ("$JS.API.STREAM.MSG.GET.SAMPLES", &["agent", "aggregator", "inspector", "installer"]),
     (
         "$JS.API.STREAM.MSG.GET.COMMAND",
         &["agent", "controller", "inspector", "installer", "operator-anna", "operator-ben", "operator-carla"],
     ),
-    ("$JS.API.DIRECT.GET.LEASE.boiler.b1.setpoint", &["controller", "inspector", "installer"]),
+    ("$JS.API.STREAM.MSG.GET.LEASE", &["controller", "inspector", "installer"]),
 ];
 
 /// Each subject, and everybody who may subscribe to it.
@@ -320,6 +326,82 @@ fn operators_hear_of_each_others_commands() {
     });
 }
 
+/// What the server is told to do by a subject alone, and needs no words for or takes the wrong ones.
+const ORDERS: [&str; 9] = [
+    "STREAM.DELETE.{}",
+    "STREAM.PURGE.{}",
+    "STREAM.MSG.DELETE.{}",
+    "STREAM.UPDATE.{}",
+    "STREAM.CREATE.{}",
+    "STREAM.RESTORE.{}",
+    "STREAM.LEADER.STEPDOWN.{}",
+    "CONSUMER.DELETE.{}.x",
+    "CONSUMER.LEADER.STEPDOWN.{}.x",
+];
+
+/// Each makes some question have an answer: a message, none, or that it is no question.
+const QUESTIONS: [&str; 5] =
+    ["", "{\"seq\":1}", "{\"seq\":999999}", "{\"last_by_subj\":\"boiler.none\"}", "{\"batch\":2,\"no_wait\":true}"];
+
+/// What stands: of each stream its settings, its first message, how many there are, and the consumer.
+async fn standing(admin: &jetstream::Context) -> Vec<Value> {
+    let mut found = Vec::new();
+    for name in rights::STREAMS {
+        let words = async {
+            let mut stream = admin.get_stream(name).await?;
+            let info = stream.info().await?.clone();
+            let first = stream.direct_get(1).await?;
+            stream.consumer_info("x").await?;
+            let words = json!([info.config, info.state.messages, first.payload]);
+            Ok::<_, async_nats::Error>(words)
+        };
+        found.push(words.await.unwrap_or_else(|error| json!([name, error.to_string()])));
+    }
+    found
+}
+
+/// The server obeys its own answers: it sends them where a question wants them, whoever asks.
+#[test]
+fn nothing_that_people_ask_has_an_answer_that_the_server_obeys() {
+    let server = Server::start();
+    house::runtime().block_on(async {
+        let admin = jetstream::new(server.broker.connect().await.unwrap());
+        let firsts = ["samples.v1", "status", "state", "hourly-snapshot", "setpoint", "command.first", "event.boot"];
+        for wanted in streams::table(&server.config) {
+            // However long it takes, no message goes by itself.
+            admin.create_stream(jetstream::stream::Config { max_age: Duration::ZERO, ..wanted.clone() }).await.unwrap();
+            let consumer = pull::Config { durable_name: Some("x".into()), ..pull::Config::default() };
+            admin.create_consumer_on_stream(consumer, wanted.name).await.unwrap();
+        }
+        for subject in firsts.map(|first| format!("boiler.b1.{first}")).into_iter().chain(["boiler.b1".to_owned()]) {
+            admin.publish(subject, "{}".into()).await.unwrap().await.unwrap();
+        }
+        let before = standing(&admin).await;
+        assert!(before.iter().all(|stream| stream[0].is_object()), "{before:?}");
+        for user in users().into_iter().filter(|user| !STAFF.contains(&user.to_string().as_str())) {
+            let probe = Probe::connect(&server, &user).await;
+            // To delete is the installer's own.
+            let asks = |subject: &String| subject.starts_with("$JS.") && !subject.contains("STREAM.DELETE");
+            for subject in rights::publishes(&user).into_iter().filter(asks) {
+                let subject = subject.replace('*', "x").replace('>', "boiler.b1.none");
+                for (order, stream) in ORDERS.iter().flat_map(|order| rights::STREAMS.map(|stream| (order, stream))) {
+                    let order = format!("$JS.API.{}", order.replace("{}", stream));
+                    for question in QUESTIONS {
+                        let asked = probe.client.publish_with_reply(subject.clone(), order.clone(), question.into());
+                        asked.await.unwrap();
+                    }
+                }
+                // The server drops questions of which too many wait.
+                probe.client.flush().await.unwrap();
+                admin.get_stream(stream::SAMPLES).await.unwrap();
+            }
+            probe.settle(0).await;
+            assert_eq!(standing(&admin).await, before, "{user}");
+        }
+        assert_eq!(standing(&admin).await, before);
+    });
+}
+
 /// What `thermowell check` says of a server's permissions: its word, and its sentence.
 fn checked(folder: &Path, nats: &str, control: bool) -> (String, String) {
     let config = folder.join("check.toml");
@@ -368,8 +450,8 @@ fn check_sees_who_may_ask_for_heat() {
     }
 }
 
-/// The server answers wherever a question wants it, so a role that is not the controller can have it put a lease into
-/// LEASE, from a stream that it writes and reads. Nobody obeys it.
+/// The server answers wherever a question wants it, so whoever may ask for messages as they are can have it put a lease
+/// into LEASE, from another stream. With our permissions nobody could; nobody obeys it either.
 #[test]
 fn a_lease_that_the_server_was_made_to_send_is_not_obeyed() {
     let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
@@ -377,6 +459,7 @@ fn a_lease_that_the_server_was_made_to_send_is_not_obeyed() {
     house.until("the agent works", SOON, |house| house.stored(&boiler));
     let config = Config::load(&house.folder().join("thermowell.toml")).unwrap();
     let aggregator = house.wait_for(Connection::reach(&config.nats, User::Aggregator)).unwrap();
+    let anybody = house.wait_for(house.connect()).unwrap();
     let setpoint = subject::setpoint(&boiler).to_string();
     house.until("the agent hears of it", SOON, |house| {
         let (boot, seq) = house.stored(&boiler)?;
@@ -394,10 +477,9 @@ fn a_lease_that_the_server_was_made_to_send_is_not_obeyed() {
             let stored = aggregator.context().publish("boiler.forged.state", payload.into()).await.unwrap();
             let sequence = stored.await.unwrap().sequence;
             let question = format!("{{\"seq\":{sequence}}}");
-            let asked =
-                aggregator.client().publish_with_reply("$JS.API.DIRECT.GET.STATE", setpoint.clone(), question.into());
+            let asked = anybody.publish_with_reply("$JS.API.DIRECT.GET.STATE", setpoint.clone(), question.into());
             asked.await.unwrap();
-            aggregator.client().flush().await.unwrap();
+            anybody.flush().await.unwrap();
         });
         let said = house::log(house.processes.agent.log());
         said.contains("a lease that no controller published was ignored").then_some(())

@@ -1,0 +1,66 @@
+//! The stored samples of one boiler, one message after the other, without a consumer: people have none (see
+//! `crate::nats::rights`).
+//!
+//! A message at a time would cost a round trip each. So several questions are on their way at once, for the boiler's
+//! first message from each of some neighbouring sequences on. Where one boiler fills the stream, each brings a message
+//! of its own; between those of other boilers many bring the same one, and fewer are asked.
+
+use std::collections::VecDeque;
+
+use async_nats::jetstream::Context;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream};
+
+use crate::nats::{self, RequestError};
+
+/// The most questions at once, and so the most messages that are held. A hundredth of what the server lets wait.
+const AT_ONCE_MAX: u64 = 64;
+
+/// What stands in SAMPLES, up to where it ended at the start.
+pub(super) struct Samples {
+    context: Context,
+    subject: String,
+    /// The sequence from which the next message is asked for.
+    next: u64,
+    end: u64,
+    at_once: u64,
+    ahead: VecDeque<(u64, Bytes)>,
+}
+
+impl Samples {
+    pub(super) fn new(context: &Context, boiler: &BoilerId, from: u64, end: u64) -> Self {
+        let (subject, ahead) = (subject::samples(boiler).to_string(), VecDeque::new());
+        Self { context: context.clone(), subject, next: from.max(1), end, at_once: AT_ONCE_MAX, ahead }
+    }
+
+    /// The next message and its sequence; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<(u64, Bytes)>, RequestError> {
+        if self.ahead.is_empty() && self.next <= self.end {
+            self.ask().await?;
+        }
+        Ok(self.ahead.pop_front())
+    }
+
+    async fn ask(&mut self) -> Result<(), RequestError> {
+        let last = self.end.min(self.next + self.at_once - 1);
+        let question = |from| nats::first_from(&self.context, stream::SAMPLES, &self.subject, from);
+        let answers = try_join_all((self.next..=last).map(question)).await?;
+        // Behind the last question's answer nothing is known; where it has none, there is nothing.
+        self.next = self.end + 1;
+        if let Some(Some(message)) = answers.last() {
+            self.next = message.sequence + 1;
+        }
+        for message in answers.into_iter().flatten() {
+            let is_new = self.ahead.back().is_none_or(|(sequence, _)| *sequence < message.sequence);
+            if is_new && message.sequence <= self.end {
+                self.ahead.push_back((message.sequence, message.payload));
+            }
+        }
+        // As many as were worth it; more where all of them were.
+        let found = u64::try_from(self.ahead.len()).unwrap_or(AT_ONCE_MAX);
+        self.at_once = if found == self.at_once { found * 2 } else { found }.clamp(1, AT_ONCE_MAX);
+        Ok(())
+    }
+}
