@@ -12,7 +12,8 @@
 //! | the same id again, even a year later | the command's own subject is not empty: the same answer, or a refusal |
 //! | an impatient clicker | the same wish of the same person within 5 s is the same command |
 //! | a click that arrives behind a release | the server knows its message id: it begins nothing |
-//! | a release | carries no message id, so that nothing swallows it |
+//! | a release | carries no message id, so that nothing swallows it, and nothing is read for it that could be missing |
+//! | a last command that cannot be read: junk, a newer version's, or a copy | counts as none; its sequence is the end |
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishError;
@@ -141,9 +142,9 @@ impl Desk<'_> {
     /// makes everything that was read later still true.
     async fn attempt(&self, tried: bool) -> Result<Result<Answer, Doubt>, CommandError> {
         let (boiler, ask) = (&self.ask.boiler, self.ask);
-        let last = self.last::<Command>(stream::COMMAND, &subject::commands(boiler)).await?;
+        let (end, last) = self.last_command(&subject::commands(boiler)).await?;
         let own = subject::command(boiler, &ask.id);
-        if let Some(stored) = self.last::<Command>(stream::COMMAND, &own).await? {
+        if let (_, Some(stored)) = self.last_command(&own).await? {
             return Ok(Ok(self.known_id(&stored, !tried)));
         }
         if let Some(stored) = &last
@@ -154,8 +155,13 @@ impl Desk<'_> {
         {
             return Ok(Ok(accepted(stored, true)));
         }
-        let state = self.last::<State>(stream::STATE, &subject::state(boiler)).await?;
-        let status = self.last::<Status>(stream::STATUS, &subject::status(boiler)).await?;
+        // A release rests on nothing that is known.
+        let (state, status) = if ask.action == Action::Release {
+            (None, None)
+        } else {
+            let state = self.last::<State>(stream::STATE, &subject::state(boiler)).await?;
+            (state, self.last::<Status>(stream::STATUS, &subject::status(boiler)).await?)
+        };
         let known = Known {
             state: state.as_ref().map(Kept::numbered),
             status: status.as_ref().map(Kept::numbered),
@@ -165,7 +171,7 @@ impl Desk<'_> {
             Ok(command) => command,
             Err(refusal) => return Ok(Ok(Answer::Refused(refusal))),
         };
-        let message = self.condition(last.map_or(0, |stored| stored.sequence));
+        let message = self.condition(end);
         match nats::publish_if(self.context, &own, message, &command).await {
             Ok(stored) if stored.duplicate => self.same_click(stored.sequence).await.map(Ok),
             Ok(stored) => Ok(Ok(Answer::Accepted(Accepted { command, sequence: stored.sequence, again: false }))),
@@ -212,6 +218,25 @@ impl Desk<'_> {
         let message = commands.get_raw_message(sequence).await.map_err(|error| failed(error.into()))?;
         let kept = Kept::read(&message).map_err(CommandError::Request)?;
         Ok(accepted(&kept, true))
+    }
+
+    /// Where these subjects end, and the command that stands there. What nobody can read, and what the server copied,
+    /// is no command: it must not keep anybody from a release.
+    async fn last_command(&self, subjects: &str) -> Result<(u64, Option<Kept<Command>>), CommandError> {
+        let found = nats::last(self.context, stream::COMMAND, subjects).await.map_err(CommandError::Request)?;
+        let Some(message) = found else { return Ok((0, None)) };
+        let (sequence, boiler) = (message.sequence, &self.ask.boiler);
+        if nats::is_stored_copy(&message) {
+            tracing::warn!(%boiler, sequence, "a command that nobody gave counts as none");
+            return Ok((sequence, None));
+        }
+        match Kept::read(&message) {
+            Ok(kept) => Ok((sequence, Some(kept))),
+            Err(error) => {
+                tracing::warn!(%boiler, sequence, error = crate::logs::chain(&error), "a command that counts as none");
+                Ok((sequence, None))
+            }
+        }
     }
 
     async fn last<T: DeserializeOwned>(&self, stream: &str, subject: &str) -> Result<Option<Kept<T>>, CommandError> {
