@@ -1,8 +1,21 @@
 //! What a role says about itself: statuses and events, beside the flow of samples and never in its way.
 //!
-//! A status is overtaken by the next one; an event is kept until the server has it, within a bound.
+//! What is said is taken at once, whether the server is there or not, and waits in one place:
+//!
+//! | what | is held | when there is no room |
+//! |---|---|---|
+//! | a status | the newest of each boiler | it is overtaken by the next one |
+//! | an event | until the server has it, in order, `EVENTS_MAX` of them | the oldest goes, is counted and warned of |
+//!
+//! The oldest and not the newest, so that the last word in EVENT on a boiler is true: an agent that starts goes on from
+//! there. What goes can be had from elsewhere: boots and gaps are in SAMPLES, a fault that stands is in STATUS.
+//!
+//! An event is retried under one message id. It is stored twice only where the server stored it, the acknowledgement
+//! was lost, and the next try comes after the server's window for duplicates, which is two minutes.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
@@ -10,40 +23,60 @@ use thermowell_flow::published::{Event, EventBody, Status};
 use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::nats::{Phase, RETRY, json, last_forbidden};
 
-/// Reports between a role and its reporter. A role with 100 boilers makes 100 a second, the reporter takes 5,000.
-const QUEUE: usize = 512;
-/// Events that wait for the server. An outage makes a handful per boiler.
-const HELD_MAX: usize = 1_024;
+/// Events that wait for the server, of a few hundred bytes each: 2 MiB. A boiler at a threshold tells a change of its
+/// fault every five seconds at most, so this is five hours of one, or half an hour of ten; others make a handful in an
+/// outage.
+const EVENTS_MAX: usize = 4_096;
 
-enum Report {
-    Status { subject: String, json: Vec<u8> },
-    Event { subject: String, id: String, json: Vec<u8> },
+#[derive(Clone, Debug)]
+struct Report {
+    subject: String,
+    /// An event's message id; a status has none.
+    event: Option<String>,
+    json: Vec<u8>,
+}
+
+/// What became of a try to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Stored,
+    /// It will not be let in however often it is tried.
+    Forbidden,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// Takes reports without waiting.
 #[derive(Clone, Debug)]
 pub struct Reporter {
-    sender: mpsc::Sender<Report>,
+    outbox: Arc<Outbox>,
     run: u64,
 }
 
 impl Reporter {
-    /// Starts the task that publishes what the reporter is given.
+    /// Starts the task that publishes what the reporter is given. It ends with the session's keeper.
     #[must_use]
     pub fn start(context: jetstream::Context, ready: watch::Receiver<Phase>) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(work(context, ready, receiver));
-        Self { sender, run: crate::clock::boottime_ns() }
+        Self::start_with(ready, move |report| publish(context.clone(), report))
+    }
+
+    fn start_with<F>(ready: watch::Receiver<Phase>, send: impl Fn(Report) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Sent> + Send + 'static,
+    {
+        let outbox = Arc::new(Outbox::default());
+        tokio::spawn(work(outbox.clone(), ready, send));
+        Self { outbox, run: crate::clock::boottime_ns() }
     }
 
     /// Publishes a boiler's status.
     pub fn status(&self, status: &Status) {
         let subject = subject::status(&status.boiler).to_string();
-        self.give(Report::Status { subject, json: json(status) });
+        self.outbox.give(Report { subject, event: None, json: json(status) });
     }
 
     /// Publishes an event.
@@ -52,68 +85,262 @@ impl Reporter {
         let subject = subject::event(boiler, kind).to_string();
         tracing::info!(boiler = %boiler, event = ?event.body, "event");
         let id = format!("{:x}-{:x}-{subject}", self.run, crate::clock::boottime_ns());
-        self.give(Report::Event { subject, id, json: json(&event) });
+        self.outbox.give(Report { subject, event: Some(id), json: json(&event) });
     }
+}
 
-    fn give(&self, report: Report) {
-        if self.sender.try_send(report).is_err() {
-            tracing::debug!("a report was dropped: the queue of {QUEUE} is full");
+async fn work<F>(outbox: Arc<Outbox>, mut ready: watch::Receiver<Phase>, send: impl Fn(Report) -> F)
+where
+    F: Future<Output = Sent>,
+{
+    while ready.wait_for(|phase| *phase != Phase::Down).await.is_ok() {
+        let Some(report) = outbox.held().next() else {
+            tokio::select! {
+                () = outbox.news.notified() => continue,
+                changed = ready.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
+        };
+        match send(report.clone()).await {
+            Sent::Stored => {}
+            // Held, it would hold up all that comes after it.
+            Sent::Forbidden if report.event.is_some() => {
+                tracing::error!(subject = report.subject, "an event was dropped, because the server forbids it");
+            }
+            Sent::Forbidden => {}
+            Sent::Unknown => {
+                outbox.held().put_back(report);
+                tokio::time::sleep(RETRY).await;
+            }
         }
     }
 }
 
-async fn work(context: jetstream::Context, mut ready: watch::Receiver<Phase>, mut reports: mpsc::Receiver<Report>) {
-    let mut held: VecDeque<Report> = VecDeque::new();
-    loop {
-        if held.is_empty() {
-            match reports.recv().await {
-                Some(report) => held.push_back(report),
-                None => return,
-            }
+/// What waits for the server, and the word that there is some.
+#[derive(Debug, Default)]
+struct Outbox {
+    held: Mutex<Held>,
+    news: Notify,
+}
+
+impl Outbox {
+    fn give(&self, report: Report) {
+        self.held().take(report);
+        self.news.notify_one();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// In the order in which they go out; of each boiler one status at most.
+    reports: VecDeque<Report>,
+    events: usize,
+    /// Events that were dropped since the process began, and how many of them the log has summed up.
+    dropped: u64,
+    summed_up: u64,
+}
+
+impl Held {
+    fn take(&mut self, report: Report) {
+        if report.event.is_none() {
+            self.reports.retain(|other| !is_same_status(other, &report));
         }
-        while let Ok(report) = reports.try_recv() {
-            hold(&mut held, report);
+        self.events += usize::from(report.event.is_some());
+        self.reports.push_back(report);
+        self.keep_within_bound();
+    }
+
+    fn next(&mut self) -> Option<Report> {
+        let report = self.reports.pop_front();
+        if report.as_ref().is_some_and(|report| report.event.is_some()) {
+            self.events -= 1;
+        } else if self.events == 0 && self.dropped > self.summed_up {
+            tracing::warn!(dropped = self.dropped - self.summed_up, "events were dropped while the server was away");
+            self.summed_up = self.dropped;
         }
-        if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
+        report
+    }
+
+    /// Takes one back that [`Held::next`] gave. What came meanwhile is newer.
+    fn put_back(&mut self, report: Report) {
+        if report.event.is_none() && self.reports.iter().any(|newer| is_same_status(newer, &report)) {
             return;
         }
-        let Some(report) = held.pop_front() else { continue };
-        if publish(&context, &report).await {
-            continue;
-        }
-        if let Report::Event { subject, .. } = &report {
-            // What the server forbids is forbidden for ever: held, it would hold up all that comes after it.
-            if last_forbidden().is_some_and(|forbidden| forbidden.subject == *subject) {
-                tracing::error!(subject, "an event was dropped, because the server forbids it");
-                continue;
+        self.events += usize::from(report.event.is_some());
+        self.reports.push_front(report);
+        self.keep_within_bound();
+    }
+
+    fn keep_within_bound(&mut self) {
+        while self.events > EVENTS_MAX
+            && let Some(oldest) = self.reports.iter().position(|report| report.event.is_some())
+        {
+            self.reports.remove(oldest);
+            self.events -= 1;
+            self.dropped += 1;
+            // The first one is said at once; an outage of days is a dozen lines.
+            if self.dropped.is_power_of_two() {
+                tracing::warn!(dropped = self.dropped, held = EVENTS_MAX, "the oldest events are dropped");
             }
-            held.push_front(report);
-            tokio::time::sleep(RETRY).await;
         }
     }
 }
 
-fn hold(held: &mut VecDeque<Report>, report: Report) {
-    if let Report::Status { subject, .. } = &report {
-        held.retain(|other| !matches!(other, Report::Status { subject: older, .. } if older == subject));
-    }
-    if held.len() >= HELD_MAX {
-        held.pop_front();
-        tracing::warn!(held = HELD_MAX, "the oldest report was dropped");
-    }
-    held.push_back(report);
+fn is_same_status(a: &Report, b: &Report) -> bool {
+    a.event.is_none() && b.event.is_none() && a.subject == b.subject
 }
 
-async fn publish(context: &jetstream::Context, report: &Report) -> bool {
-    let (subject, message) = match report {
-        Report::Status { subject, json } => (subject, PublishMessage::build().payload(json.clone().into())),
-        // The id makes a retry after a lost acknowledgement harmless.
-        Report::Event { subject, id, json } => {
-            (subject, PublishMessage::build().message_id(id).payload(json.clone().into()))
+async fn publish(context: jetstream::Context, report: Report) -> Sent {
+    let Report { subject, event, json } = report;
+    let mut message = PublishMessage::build().payload(json.into());
+    if let Some(id) = event {
+        message = message.message_id(id);
+    }
+    let sent = async { context.send_publish(subject.clone(), message).await?.await };
+    match sent.await {
+        Ok(_) => Sent::Stored,
+        Err(_) if last_forbidden().is_some_and(|forbidden| forbidden.subject == subject) => Sent::Forbidden,
+        Err(_) => Sent::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use thermowell_flow::published::Link;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A test that fails ends. What is right takes no time.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn boiler(id: &str) -> BoilerId {
+        id.parse().unwrap()
+    }
+
+    fn status(id: &str, n: u32) -> Status {
+        Status {
+            boiler: boiler(id),
+            created_at: f64::from(n),
+            link: Link::Up,
+            device: None,
+            newest: None,
+            backlog: u64::from(n),
+            simulated: true,
+            version: 1,
         }
-    };
-    match context.send_publish(subject.clone(), message).await {
-        Ok(acknowledgement) => acknowledgement.await.is_ok(),
-        Err(_) => false,
+    }
+
+    /// A server that is away, and what it is given in the end.
+    struct Bench {
+        reporter: Reporter,
+        phase: watch::Sender<Phase>,
+        stored: mpsc::UnboundedReceiver<Report>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (phase, ready) = watch::channel(Phase::Down);
+            let (sender, stored) = mpsc::unbounded_channel();
+            let reporter = Reporter::start_with(ready, move |report| {
+                sender.send(report).unwrap();
+                std::future::ready(Sent::Stored)
+            });
+            Self { reporter, phase, stored }
+        }
+
+        fn event(&self, id: &str, starts: u32) {
+            let body = EventBody::BurnerCycles { starts };
+            self.reporter.event(&boiler(id), EventKind::Fault, Utc(0), body);
+        }
+
+        /// Everything up to one last event, which is not part of it.
+        async fn all(&mut self) -> (Vec<u32>, Vec<Status>) {
+            self.event("last", 0);
+            let (mut events, mut statuses) = (vec![], vec![]);
+            while let Some(report) = timeout(PATIENCE, self.stored.recv()).await.expect("the last event arrives") {
+                if report.subject.starts_with("boiler.last.") {
+                    break;
+                }
+                if report.event.is_none() {
+                    statuses.push(serde_json::from_slice(&report.json).unwrap());
+                    continue;
+                }
+                match serde_json::from_slice::<Event>(&report.json).unwrap().body {
+                    EventBody::BurnerCycles { starts } => events.push(starts),
+                    other => panic!("{other:?}"),
+                }
+            }
+            (events, statuses)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_outage_leaves_every_event_once_and_the_newest_status() {
+        let mut bench = Bench::new();
+        for n in 0..2_000 {
+            bench.reporter.status(&status("b1", n));
+            bench.reporter.status(&status("b2", n));
+            if n % 20 == 0 {
+                bench.event(if n % 40 == 0 { "b1" } else { "b2" }, n / 20);
+                // As in a role: the task runs in between, and finds nobody to give it to.
+                tokio::task::yield_now().await;
+            }
+        }
+        bench.phase.send_replace(Phase::Up(1));
+        let (events, statuses) = bench.all().await;
+        assert_eq!(events, (0..100).collect::<Vec<_>>());
+        assert_eq!(statuses, [status("b1", 1_999), status("b2", 1_999)]);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_the_oldest_events_go_and_are_counted() {
+        let mut bench = Bench::new();
+        bench.reporter.status(&status("b1", 7));
+        let max = u32::try_from(EVENTS_MAX).unwrap();
+        for n in 0..max + 10 {
+            bench.event("b1", n);
+        }
+        assert_eq!(bench.reporter.outbox.held().dropped, 10);
+        bench.phase.send_replace(Phase::Up(1));
+        let (events, statuses) = bench.all().await;
+        // The event that ends the test takes a place too.
+        assert_eq!(events, (11..max + 10).collect::<Vec<_>>());
+        assert_eq!(statuses, [status("b1", 7)], "a status takes no event's place, and the other way round");
+        let held = bench.reporter.outbox.held();
+        assert_eq!((held.dropped, held.events), (11, 0));
+    }
+
+    #[test]
+    fn what_comes_back_goes_before_what_is_newer_and_a_status_not_at_all() {
+        let event = |n: usize| Report { subject: "e".to_owned(), event: Some(n.to_string()), json: vec![] };
+        let status = |json: &[u8]| Report { subject: "s".to_owned(), event: None, json: json.to_vec() };
+        let mut held = Held::default();
+        held.take(event(0));
+        held.take(status(b"old"));
+        let (first, old) = (held.next().unwrap(), held.next().unwrap());
+        held.take(event(1));
+        held.take(status(b"new"));
+        held.put_back(old);
+        held.put_back(first);
+        let order: Vec<_> = std::iter::from_fn(|| held.next()).map(|report| (report.event, report.json)).collect();
+        let id = |n: u8| Some(n.to_string());
+        assert_eq!(order, [(id(0), vec![]), (id(1), vec![]), (None, b"new".to_vec())]);
+
+        // The place of one that was under way was taken meanwhile: it is the oldest, and goes.
+        (0..=EVENTS_MAX).for_each(|n| held.take(event(n)));
+        let oldest = held.next().unwrap();
+        held.take(event(EVENTS_MAX + 1));
+        held.put_back(oldest);
+        assert_eq!((held.dropped, held.events), (2, EVENTS_MAX));
     }
 }
