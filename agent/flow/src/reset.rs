@@ -22,7 +22,8 @@
 //! Overheat, a mismatch of sensors and a boiler without water are never reset from afar.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString as _};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -133,6 +134,10 @@ pub struct Desk {
     /// What was sent to the server and is not acknowledged.
     sent: Option<Reset>,
     order: Option<Order>,
+    /// What the device answered last, and what was dropped last: an order for one of these is history, also where the
+    /// line went down in between.
+    answered: Option<Occurrence>,
+    dropped: Option<Occurrence>,
 }
 
 /// A reset that stands in COMMAND.
@@ -147,7 +152,16 @@ impl Desk {
     /// A desk that knows nothing.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, lockout: None, busy: false, read_at: None, sent: None, order: None }
+        Self {
+            settings,
+            lockout: None,
+            busy: false,
+            read_at: None,
+            sent: None,
+            order: None,
+            answered: None,
+            dropped: None,
+        }
     }
 
     /// Moves the desk forward: the only way its state changes.
@@ -194,6 +208,7 @@ impl Desk {
             self.order = None;
             self.read_at = Some(now.monotonic);
         }
+        self.answered = answered.map(|(fault, _)| fault).or(self.answered);
         if let (Some(order), Some((fault, _))) = (&mut self.order, answered)
             && order.reset.fault == fault
         {
@@ -236,9 +251,11 @@ impl Desk {
         effects.push(Effect::Order { reset: Box::new(reset), last: found.last });
     }
 
-    /// An order stands: from now on it is handed over until the device answers, or its end. One that was found beyond
-    /// its end is history. It is announced when it is taken up, so that a crash behind the order costs no event; the
-    /// sequence tells whoever hears of it twice.
+    /// An order stands: from now on it is handed over until the device answers, or its end. It is announced when it is
+    /// taken up, so that a crash behind the order costs no event; the sequence tells whoever hears of it twice.
+    ///
+    /// One that is found beyond its end has used up its fault, so that is said too. Whether an agent before this one
+    /// said it already, nobody here knows: the occurrence tells whoever hears of it twice.
     fn take(&mut self, now: Now, sequence: u64, reset: Reset, effects: &mut Vec<Effect>) {
         let is_meant = self.lockout.is_some_and(|lockout| Occurrence::from(lockout) == reset.fault);
         if !is_meant || self.order.is_some() {
@@ -248,6 +265,8 @@ impl Desk {
         if is_valid {
             let Reset { fault, kind, approvals, .. } = reset.clone();
             effects.push(Effect::Event(Box::new(EventBody::ResetOrdered { fault, kind, approvals, sequence })));
+        } else if ![self.answered, self.dropped].contains(&Some(reset.fault)) {
+            self.drop_order(reset.fault, "the order was found beyond its end, and the fault stands", effects);
         }
         self.order = Some(Order { reset, hand_at: is_valid.then_some(now.monotonic) });
     }
@@ -264,7 +283,12 @@ impl Desk {
         }
         order.hand_at = None;
         let fault = order.reset.fault;
-        let reason = "the device did not answer before the order ended; it must be reset at the boiler".to_string();
+        self.drop_order(fault, "the device did not answer before the order ended", effects);
+    }
+
+    fn drop_order(&mut self, fault: Occurrence, why: &str, effects: &mut Vec<Effect>) {
+        self.dropped = Some(fault);
+        let reason = format!("{why}; it must be reset at the boiler");
         effects.push(Effect::Event(Box::new(EventBody::ResetDropped { fault, reason })));
     }
 }
