@@ -155,12 +155,15 @@ async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(
             Err(request("use", &name, format!("it does not take {subject} yet; the role that writes it adds that")))
         });
     }
-    tracing::info!(stream = name, subjects = merged.subjects.len(), "stream updated");
     context.update_stream(merged).await.map_err(|error| request("update", &name, error))?;
     // Two updates from stale reads erase each other: what counts is what stands there now.
     let now = context.get_stream(&name).await.map_err(|error| request("read", &name, error))?;
     let complete = wanted.subjects.iter().all(|subject| now.cached_info().config.subjects.contains(subject));
-    if complete { Ok(()) } else { Err(request("update", &name, "another gateway changed it at the same time")) }
+    if !complete {
+        return Err(request("update", &name, "another gateway changed it at the same time"));
+    }
+    tracing::info!(stream = name, subjects = now.cached_info().config.subjects.len(), "stream updated");
+    Ok(())
 }
 
 async fn create(context: &Context, wanted: &Config) -> Result<(), StreamError> {
