@@ -25,7 +25,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{Notify, watch};
 
-use crate::nats::{Phase, RETRY, json, last_forbidden};
+use crate::nats::{self, Phase, RETRY, json};
 
 /// Events that wait for the server, of a few hundred bytes each: 2 MiB. A boiler at a threshold tells a change of its
 /// fault every five seconds at most, so this is five hours of one, or half an hour of ten; others make a handful in an
@@ -202,10 +202,11 @@ async fn publish(context: jetstream::Context, report: Report) -> Sent {
     if let Some(id) = event {
         message = message.message_id(id);
     }
+    let mark = nats::mark();
     let sent = async { context.send_publish(subject.clone(), message).await?.await };
     match sent.await {
         Ok(_) => Sent::Stored,
-        Err(_) if last_forbidden().is_some_and(|forbidden| forbidden.subject == subject) => Sent::Forbidden,
+        Err(_) if nats::forbidden_since(mark, &subject).is_some() => Sent::Forbidden,
         Err(_) => Sent::Unknown,
     }
 }
@@ -275,10 +276,9 @@ mod tests {
                     statuses.push(serde_json::from_slice(&report.json).unwrap());
                     continue;
                 }
-                match serde_json::from_slice::<Event>(&report.json).unwrap().body {
-                    EventBody::BurnerCycles { starts } => events.push(starts),
-                    other => panic!("{other:?}"),
-                }
+                let body = serde_json::from_slice::<Event>(&report.json).unwrap().body;
+                let EventBody::BurnerCycles { starts } = body else { panic!("{body:?}") };
+                events.push(starts);
             }
             (events, statuses)
         }

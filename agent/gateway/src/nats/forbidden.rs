@@ -1,15 +1,21 @@
 //! What the server forbids us.
 //!
 //! A violation of permissions is not an answer: the server drops the message and says so on the connection, out of
-//! band. A JetStream publish without permission just times out. So the last violation is kept, for whoever has to say
-//! why something did not work.
+//! band. A JetStream publish without permission just times out. So violations are kept, for whoever has to say why
+//! something did not work.
+//!
+//! A violation explains only what was tried before it: permissions change while a connection stands, at a reload of the
+//! server, and what was forbidden once may be allowed by now. So whoever asks names the [`Mark`] at which he began.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 /// Different violations that are said once each: more than the subjects that a role has by mistake.
 const SAID_MAX: usize = 64;
+/// Subjects whose newest violation is kept.
+const KEPT_MAX: usize = 64;
 
 /// Something that the server did not let us do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,13 +29,47 @@ pub struct Forbidden {
     pub subject: String,
 }
 
-/// The last thing that the server forbade this process.
-static LAST: Mutex<Option<Forbidden>> = Mutex::new(None);
+/// A moment among the violations of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
 
-/// The last thing that the server forbade this process, if there was any: the cause of a time-out.
+/// The newest violation of each subject, numbered in the order in which the server told them.
+#[derive(Debug)]
+struct Violations {
+    count: u64,
+    kept: VecDeque<(u64, Forbidden)>,
+}
+
+static VIOLATIONS: Mutex<Violations> = Mutex::new(Violations { count: 0, kept: VecDeque::new() });
+
+fn violations() -> MutexGuard<'static, Violations> {
+    VIOLATIONS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Violations {
+    fn take(&mut self, forbidden: Forbidden) {
+        self.count += 1;
+        self.kept.retain(|(_, older)| *older != forbidden);
+        if self.kept.len() == KEPT_MAX {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((self.count, forbidden));
+    }
+}
+
+/// Now: before whatever may be forbidden.
 #[must_use]
-pub fn last_forbidden() -> Option<Forbidden> {
-    LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+pub fn mark() -> Mark {
+    Mark(violations().count)
+}
+
+/// What the server forbade this process to do with `subject` since `mark`: the cause of a time-out.
+#[must_use]
+pub fn forbidden_since(mark: Mark, subject: &str) -> Option<Forbidden> {
+    let violations = violations();
+    let (_, newest) =
+        violations.kept.iter().rev().find(|(n, forbidden)| *n > mark.0 && forbidden.subject == subject)?;
+    Some(newest.clone())
 }
 
 /// Keeps what was forbidden on one connection, and says each once.
@@ -54,7 +94,7 @@ impl Record {
             tracing::error!(user = forbidden.user, subject, "the server forbids us to {what} this subject");
             self.said.push(forbidden.clone());
         }
-        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(forbidden.clone());
+        violations().take(forbidden.clone());
         self.sender.send_replace(Some(forbidden));
         true
     }
@@ -62,6 +102,7 @@ impl Record {
     /// A new connection may have other permissions: what is still forbidden is said again.
     pub(super) fn begin(&mut self) {
         self.said.clear();
+        self.sender.send_replace(None);
     }
 }
 
@@ -99,5 +140,33 @@ mod tests {
         assert_eq!(receiver.borrow().as_ref().map(|forbidden| forbidden.subject.clone()), Some("a".to_owned()));
         record.begin();
         assert!(record.said.is_empty());
+        assert_eq!(*receiver.borrow(), None, "the new connection may have other permissions");
+    }
+
+    /// Forbidden, then mended by a reload: a later time-out on the same subject has another cause.
+    #[test]
+    fn a_violation_explains_only_what_was_tried_before_it() {
+        let (mut record, _receiver) = Record::new("agent".to_owned());
+        let before = mark();
+        assert!(record.take("Permissions Violation for Publish to \"mended.a\""));
+        assert!(record.take("Permissions Violation for Publish to \"mended.b\""));
+        let found = forbidden_since(before, "mended.a").map(|forbidden| forbidden.subject);
+        assert_eq!(found.as_deref(), Some("mended.a"), "also behind another one");
+        let mended = mark();
+        assert_eq!(forbidden_since(mended, "mended.a"), None);
+        assert!(record.take("Permissions Violation for Publish to \"mended.a\""));
+        assert!(forbidden_since(mended, "mended.a").is_some(), "forbidden again");
+    }
+
+    #[test]
+    fn of_many_subjects_the_newest_violations_are_kept() {
+        let mut violations = Violations { count: 0, kept: VecDeque::new() };
+        let forbidden =
+            |n: usize| Forbidden { user: "agent".to_owned(), what: "publish to", subject: format!("many.{n}") };
+        (0..KEPT_MAX + 2).for_each(|n| violations.take(forbidden(n)));
+        violations.take(forbidden(2));
+        assert_eq!(violations.kept.len(), KEPT_MAX);
+        assert_eq!(violations.kept.front().map(|(n, _)| *n), Some(4), "0 and 1 went, 2 is the newest");
+        assert_eq!(violations.kept.back().map(|(_, newest)| newest.clone()), Some(forbidden(2)));
     }
 }
