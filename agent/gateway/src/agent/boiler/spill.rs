@@ -1,0 +1,94 @@
+//! The spill file in the boiler's task: read once, written while the server takes nothing, left at the end.
+
+use thermowell_flow::agent::Input;
+use thermowell_flow::published::EventBody;
+use thermowell_flow::spool::spill::Spill;
+use thermowell_wire::subject::EventKind;
+
+use super::Boiler;
+use crate::agent::AgentError;
+use crate::spool::SpoolError;
+
+impl Boiler {
+    /// Takes up what an earlier run left in the spill file. Without a usable folder the agent works all the same: it
+    /// holds less through an outage, and says so.
+    pub(super) fn load(&mut self) {
+        let boiler = self.config.id.clone();
+        let file = self.spill_file.path().display().to_string();
+        let found = match self.spill_file.load() {
+            Ok(found) => found,
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                return tracing::error!(%boiler, file, error, "the spill file cannot be used");
+            }
+        };
+        if let Some((aside, reason)) = found.aside {
+            let aside = aside.display().to_string();
+            tracing::warn!(%boiler, file, aside, reason, "spill file put aside");
+            let body = EventBody::SpillFilePutAside { file: aside, reason };
+            self.reporter.event(&boiler, EventKind::Delivery, self.clock.now().utc, body);
+        }
+        if found.torn > 0 {
+            tracing::warn!(%boiler, file, bytes = found.torn, "torn end of the spill file cut off");
+        }
+        for message in &found.messages {
+            self.step(Input::Spilled(message));
+        }
+        if !found.messages.is_empty() {
+            let (records, slots) = (found.messages.len(), self.agent.backlog());
+            tracing::info!(%boiler, file, records, slots, "spill file read");
+        }
+    }
+
+    pub(super) fn spill(&mut self, spill: Spill) {
+        match self.spill_file.carry_out(spill) {
+            Ok(None) => {}
+            Ok(Some(sync)) => {
+                let running = tokio::task::spawn_blocking(move || sync.run());
+                self.syncing = Some(Box::pin(async { running.await.expect("a sync neither panics nor is aborted") }));
+            }
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                tracing::warn!(boiler = %self.config.id, error, "the spill file stays");
+            }
+        }
+    }
+
+    pub(super) fn synced(&mut self, synced: Result<(), SpoolError>) {
+        match synced {
+            Ok(()) => self.step(Input::SpillSynced),
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                tracing::error!(boiler = %self.config.id, error, "the spill file could not be synced");
+                self.spill_file.give_up();
+                self.step(Input::SpillFailed);
+            }
+        }
+    }
+
+    /// The end: what the server did not take goes to the spill file.
+    pub(super) async fn leave(mut self) -> Result<(), AgentError> {
+        if self.agent.backlog() == 0 {
+            return Ok(());
+        }
+        if let Some(syncing) = self.syncing.take() {
+            let synced = syncing.await;
+            self.synced(synced);
+        }
+        self.step(Input::Leave);
+        let synced = match self.syncing.take() {
+            Some(syncing) => syncing.await,
+            None => Ok(()),
+        };
+        let (boiler, slots) = (&self.config.id, self.agent.backlog());
+        match synced {
+            Ok(()) if self.agent.spill_bytes() > 0 => tracing::info!(%boiler, slots, "left in the spill file"),
+            Ok(()) => tracing::warn!(%boiler, slots, "left to the device's ring"),
+            Err(error) => {
+                let error = crate::logs::chain(&error);
+                tracing::error!(%boiler, slots, error, "left to the device's ring: the spill file cannot be written");
+            }
+        }
+        Ok(())
+    }
+}
