@@ -41,6 +41,17 @@ struct Entry {
     acknowledged: Option<Duration>,
 }
 
+/// What the spill file holds and memory had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unrestored {
+    /// Records.
+    pub records: u64,
+    /// Slots of theirs.
+    pub slots: u64,
+    /// Behind the last one.
+    end: Slot,
+}
+
 /// The records of one boiler.
 #[derive(Clone, Debug)]
 pub struct Spool {
@@ -50,13 +61,14 @@ pub struct Spool {
     backlog: u64,
     unstamped: usize,
     spilled: usize,
+    unrestored: Option<Unrestored>,
 }
 
 impl Spool {
     /// An empty spool of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { entries: BTreeMap::new(), limit, bytes: 0, backlog: 0, unstamped: 0, spilled: 0 }
+        Self { entries: BTreeMap::new(), limit, bytes: 0, backlog: 0, unstamped: 0, spilled: 0, unrestored: None }
     }
 
     /// Slots that are not acknowledged.
@@ -83,8 +95,8 @@ impl Spool {
     }
 
     /// Takes what is not held of a record that was found in the spill file. Returns how many of the first records were
-    /// let go of for it: the file may hold twice what memory takes, and what is too much is what was acknowledged
-    /// already when it was written last.
+    /// let go of for it: the file may hold twice what memory takes. What is too much was acknowledged already when it
+    /// was written last, unless memory was larger then: [`Spool::unrestored`].
     pub fn restore(&mut self, now: Monotonic, record: &Record) -> u64 {
         let mut at = record.first;
         while at.seq < record.end {
@@ -101,10 +113,23 @@ impl Spool {
         while self.bytes > self.limit
             && let Some(&first) = self.entries.keys().next()
         {
-            self.remove(first);
+            let Some(record) = self.remove(first) else { break };
+            let before = self.unrestored.unwrap_or(Unrestored { records: 0, slots: 0, end: record.end() });
+            self.unrestored = Some(Unrestored {
+                records: before.records + 1,
+                slots: before.slots + record.slots(),
+                end: before.end.max(record.end()),
+            });
             gone += 1;
         }
         gone
+    }
+
+    /// What lies in the spill file alone, as far as anybody knows: memory had no room for it, and the stream has not
+    /// been seen to reach beyond it.
+    #[must_use]
+    pub fn unrestored(&self) -> Option<Unrestored> {
+        self.unrestored
     }
 
     fn take(&mut self, held: Monotonic, record: Record, spilled: bool) {
@@ -174,6 +199,8 @@ impl Spool {
     pub fn settle(&mut self, position: Option<Slot>, connected: Duration) -> u64 {
         let mut back = 0;
         self.backlog = 0;
+        self.unrestored =
+            self.unrestored.filter(|unrestored| position.is_none_or(|position| position < unrestored.end));
         for entry in self.entries.values_mut() {
             if position.is_some_and(|position| entry.record.end() <= position) {
                 entry.acknowledged.get_or_insert(connected);
@@ -212,7 +239,7 @@ impl Spool {
     /// Lets go of everything. Its caller knows that all of it is acknowledged.
     pub fn clear(&mut self) {
         debug_assert_eq!(self.backlog, 0, "nothing is dropped that was not acknowledged");
-        *self = Self::new(self.limit);
+        *self = Self { unrestored: self.unrestored, ..Self::new(self.limit) };
     }
 
     /// Lets go of what was acknowledged `keep` of connected time ago.
@@ -307,6 +334,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use proptest::prelude::*;
+    use thermowell_wire::batch::ClockQuality;
     use thermowell_wire::line::GapReason;
 
     use super::*;
@@ -375,5 +403,25 @@ mod tests {
         assert_eq!(spool.backlog(), 200);
         spool.prune(Duration::from_secs(60), Duration::from_secs(30));
         assert_eq!(spool.front().map(|record| record.first.seq), Some(100), "only what the server still has may go");
+    }
+
+    /// A spill file that was written with more memory: what does not fit is nowhere else, until the stream is seen to
+    /// have it.
+    #[test]
+    fn what_memory_had_no_room_for_is_known_until_the_stream_has_it() {
+        let mut spool = Spool::new(2 * OVERHEAD);
+        for first in [0, 100, 200, 300] {
+            let stamp = Stamp::Stamped { utc_ns: 0, clock: ClockQuality::Synced };
+            spool.restore(Monotonic(0), &Record { stamp, ..record(1, first, first + 100) });
+        }
+        let left = Some((2, 200));
+        let unrestored = |spool: &Spool| spool.unrestored().map(|it| (it.records, it.slots));
+        assert_eq!((unrestored(&spool), spool.backlog()), (left, 200));
+        spool.settle(None, Duration::ZERO);
+        assert_eq!(unrestored(&spool), left, "the stream is empty");
+        spool.settle(Some(Slot::new(Boot(1), 199)), Duration::ZERO);
+        assert_eq!(unrestored(&spool), left, "it has all but one slot");
+        spool.settle(Some(Slot::new(Boot(1), 200)), Duration::ZERO);
+        assert_eq!(unrestored(&spool), None, "it was acknowledged before");
     }
 }

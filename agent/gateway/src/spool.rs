@@ -182,8 +182,7 @@ impl SpillFile {
             return Ok(found);
         }
         if places_damaged > 0 {
-            let aside = self.free_name()?;
-            fs::hard_link(&self.path, &aside).map_err(failed("put aside", &self.path))?;
+            let aside = self.keep_aside()?;
             let reason = format!(
                 "{bytes_damaged} bytes are damaged, at {places_damaged} place(s); the {} good record(s) are used",
                 found.messages.len()
@@ -194,6 +193,16 @@ impl SpillFile {
         found.messages.iter().for_each(|message| append(&mut good, message));
         replace(&self.path, &good)?;
         Ok(found)
+    }
+
+    /// Keeps the file as it is under a name of its own, whatever becomes of it under this one.
+    ///
+    /// # Errors
+    /// When the system refuses, or too many lie aside already.
+    pub fn keep_aside(&self) -> Result<PathBuf, SpoolError> {
+        let aside = self.free_name()?;
+        fs::hard_link(&self.path, &aside).map_err(failed("put aside", &self.path))?;
+        Ok(aside)
     }
 
     /// Takes what the agent wants. A sync is returned, to be run where waiting does no harm.
@@ -376,6 +385,23 @@ mod tests {
         let reason = file.load().unwrap().aside.unwrap().1;
         assert_eq!(reason, "it has version 2, this program reads version 1");
         assert_eq!(names(&folder), ["b1.spill.aside-1", "b1.spill.aside-2", "b1.spill.aside-3"]);
+    }
+
+    #[test]
+    fn what_is_kept_aside_outlives_the_file() {
+        for removed in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut file = spill_file(&folder, "cellar");
+            write(&mut file, true, &[0, 100]);
+            let bytes = fs::read(file.path()).unwrap();
+            let aside = file.keep_aside().unwrap();
+            match removed {
+                true => assert!(file.carry_out(Spill::Remove).unwrap().is_none()),
+                false => write(&mut file, true, &[100]),
+            }
+            assert_eq!(file.path().exists(), !removed);
+            assert_eq!(fs::read(aside).unwrap(), bytes, "removed {removed}");
+        }
     }
 
     #[test]

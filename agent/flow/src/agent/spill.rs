@@ -6,6 +6,7 @@ use thermowell_wire::batch::decode;
 
 use super::{Agent, Effect, Log};
 use crate::batch::Record;
+use crate::spool::Unrestored;
 use crate::spool::spill::Spill;
 use crate::time::{BOOT_NS_MAX, Now};
 
@@ -22,6 +23,12 @@ impl Agent {
         }
         self.counters.restored += 1;
         self.counters.unrestored += self.spool.restore(now.monotonic, &record);
+    }
+
+    /// What the spill file alone holds, as far as anybody knows: it must not be removed as if it were done with.
+    #[must_use]
+    pub fn unrestored(&self) -> Option<Unrestored> {
+        self.spool.unrestored()
     }
 
     pub(super) fn spill_failed(&mut self, now: Now, effects: &mut Vec<Effect>) {

@@ -12,7 +12,7 @@ use async_nats::jetstream::Context;
 use thermowell_flow::agent::{self as flow, Effect, Input};
 use thermowell_flow::batch::stamp::byte_at;
 use thermowell_flow::published::{EventBody, Lease, Reset, Status};
-use thermowell_wire::subject::{self, EventKind};
+use thermowell_wire::subject;
 use tokio::sync::{mpsc, watch};
 
 use super::AgentError;
@@ -88,6 +88,8 @@ pub(super) struct Boiler {
     reading_tail: Option<Pending>,
     reading_fault: Option<Pending>,
     spill_file: SpillFile,
+    /// The spill file that was found lies aside, because memory had no room for all of it.
+    kept_aside: bool,
     syncing: Option<Syncing>,
     effects: Vec<Effect>,
     stopped: Option<String>,
@@ -132,6 +134,7 @@ impl Boiler {
             reading_tail: None,
             reading_fault: None,
             spill_file: SpillFile::new(&config.spool.directory, &config.gateway, &boiler.id),
+            kept_aside: false,
             syncing: None,
             effects: Vec::with_capacity(16),
             stopped: None,

@@ -2,6 +2,7 @@
 
 use thermowell_flow::agent::Input;
 use thermowell_flow::published::EventBody;
+use thermowell_flow::spool::Unrestored;
 use thermowell_flow::spool::spill::Spill;
 use thermowell_wire::subject::EventKind;
 
@@ -38,9 +39,42 @@ impl Boiler {
             let (records, slots) = (found.messages.len(), self.agent.backlog());
             tracing::info!(%boiler, file, records, slots, "spill file read");
         }
+        if let Some(Unrestored { records, slots, .. }) = self.agent.unrestored() {
+            tracing::warn!(%boiler, file, records, slots, "spool.memory has no room for the oldest of the spill file");
+        }
+    }
+
+    /// What does not fit into memory was acknowledged before the file was written, unless memory was larger then. Where
+    /// the stream does not reach beyond it, the file is all that holds it, and stays.
+    fn keep_unrestored(&mut self) -> Result<(), SpoolError> {
+        let Some(Unrestored { records, slots, .. }) = self.agent.unrestored() else { return Ok(()) };
+        if self.kept_aside {
+            return Ok(());
+        }
+        let aside = self.spill_file.keep_aside()?;
+        let reason = format!(
+            "spool.memory has no room for its {records} oldest record(s) with {slots} slots, and SAMPLES is not known \
+             to have them"
+        );
+        let (boiler, file) = (&self.config.id, aside.display().to_string());
+        tracing::warn!(%boiler, file, reason, "spill file put aside");
+        let body = EventBody::SpillFilePutAside { file, reason };
+        self.reporter.event(boiler, EventKind::Delivery, self.clock.now().utc, body);
+        self.kept_aside = true;
+        Ok(())
     }
 
     pub(super) fn spill(&mut self, spill: Spill) {
+        let is_end = spill == Spill::Remove;
+        if (is_end || spill == Spill::Begin)
+            && let Err(error) = self.keep_unrestored()
+        {
+            let error = crate::logs::chain(&error);
+            tracing::error!(boiler = %self.config.id, error, "what memory had no room for is not kept aside");
+            if is_end {
+                return;
+            }
+        }
         match self.spill_file.carry_out(spill) {
             Ok(None) => {}
             Ok(Some(sync)) => {

@@ -186,8 +186,11 @@ fn memory_stays_below_its_bound_when_the_file_is_larger() {
     let counters = *bench.agent.counters();
     assert!(counters.restored == 2_000 && counters.unrestored > 0, "{counters:?}");
     assert_eq!(bench.agent.backlog(), (2_000 - counters.unrestored) * 100);
+    let unrestored = bench.agent.unrestored().map(|it| (it.records, it.slots));
+    assert_eq!(unrestored, Some((counters.unrestored, counters.unrestored * 100)));
     bench.tell(Input::Connected);
     bench.tell(Input::Tail(Some((9, &stored((counters.unrestored - 1) * 100, BOOT, "TW-1")))));
+    assert_eq!(bench.agent.unrestored(), None, "the stream has it");
     assert_eq!(bench.published(), [(9, counters.unrestored * 100, counters.unrestored * 100 + 100)]);
 }
 
