@@ -5,6 +5,7 @@
 
 mod boiler;
 mod feeder;
+mod rival;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -13,12 +14,11 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, Message};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Future, StreamExt as _};
-use thermowell_flow::published::State;
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, stream};
+use thermowell_wire::subject;
 use tokio::task::JoinSet;
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::consume;
 use crate::nats::{self, Connection, MESSAGES_MAX, NatsError, Phase, RETRY, RequestError, User};
@@ -29,8 +29,6 @@ use crate::{logs, streams};
 
 use boiler::{Boiler, Outcome};
 
-/// Another aggregator whose state is younger than this is alive: we stand by.
-const ALIVE: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for the answers that the server owes.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -104,7 +102,7 @@ impl Aggregator {
 
     /// One session: begin at the last snapshots, replay, follow.
     async fn work(&self, mut shutdown: Shutdown) -> Result<(), RequestError> {
-        self.stand_by().await?;
+        rival::stand_by(&self.context, &self.boilers, &self.instance).await?;
         let first = consume::first_sequence(&self.context).await?;
         let mut boilers = BTreeMap::new();
         for id in &self.boilers {
@@ -142,28 +140,6 @@ impl Aggregator {
             }
         }
         Ok(())
-    }
-
-    /// Waits while another instance keeps STATE fresh.
-    async fn stand_by(&self) -> Result<(), RequestError> {
-        let Some(any) = self.boilers.first() else { return Ok(()) };
-        let mut said = false;
-        loop {
-            let last = nats::last(&self.context, stream::STATE, &subject::state(any)).await?;
-            let Some(last) = last else { return Ok(()) };
-            let age = clock::realtime_ns().saturating_sub(nats::stored_at(&last).0);
-            let alive = age < i64::try_from(ALIVE.as_nanos()).unwrap_or(i64::MAX);
-            match serde_json::from_slice::<State>(&last.payload) {
-                Ok(state) if alive && state.instance != self.instance => {
-                    if !said {
-                        tracing::warn!(rival = state.instance, "another aggregator is alive, standing by");
-                        said = true;
-                    }
-                }
-                Ok(_) | Err(_) => return Ok(()),
-            }
-            tokio::time::sleep(RETRY).await;
-        }
     }
 }
 

@@ -1,22 +1,22 @@
 //! One boiler in the aggregator: `flow::Aggregator` and its two publishes, each one at a time.
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::message::PublishMessage;
 use thermowell_flow::aggregator::{self as flow, Effect};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject;
 
 use super::Pending;
+use super::rival::{self, Put};
 use crate::clock::Clock;
 use crate::consume;
-use crate::nats::{self, RequestError};
+use crate::nats::RequestError;
 use crate::report::Reporter;
 use crate::snapshot;
 
 /// What the server said to one of the two publishes.
 pub(super) enum Outcome {
-    /// STATE was published, or was not: the next one comes anyway.
-    State,
+    /// What stands as STATE now, as far as it is known.
+    State(Put),
     /// What stands where the snapshot should go, if the server said.
     Snapshot(Box<Result<snapshot::Outcome, RequestError>>),
 }
@@ -31,6 +31,8 @@ pub(super) struct Boiler {
     /// There is news that STATE does not tell yet.
     dirty: bool,
     publishing_state: bool,
+    /// The sequence of the STATE that stands; none where that has to be read first.
+    state_at: Option<u64>,
     publishing_snapshot: bool,
 }
 
@@ -60,6 +62,7 @@ impl Boiler {
             effects: Vec::new(),
             dirty: false,
             publishing_state: false,
+            state_at: None,
             publishing_snapshot: false,
         })
     }
@@ -89,16 +92,10 @@ impl Boiler {
         {
             self.dirty = false;
             self.publishing_state = true;
-            let (id, context) = (self.id.clone(), self.context.clone());
-            let subject = subject::state(&id).to_string();
-            let json = nats::json(&state);
+            let (id, context, at) = (self.id.clone(), self.context.clone(), self.state_at);
             due.push(Box::pin(async move {
-                let message = PublishMessage::build().payload(json.into());
-                let sent = async { context.send_publish(subject, message).await?.await };
-                if let Err(error) = sent.await {
-                    tracing::debug!(boiler = %id, error = crate::logs::chain(&error), "state was not published");
-                }
-                (id, Outcome::State)
+                let put = rival::put(&context, &id, at, &state).await;
+                (id, Outcome::State(put))
             }) as Pending);
         }
         if !self.publishing_snapshot
@@ -117,7 +114,10 @@ impl Boiler {
     /// Takes the server's answer.
     pub(super) fn published(&mut self, outcome: Outcome, clock: &Clock) -> Result<(), RequestError> {
         match outcome {
-            Outcome::State => self.publishing_state = false,
+            Outcome::State(put) => {
+                self.publishing_state = false;
+                self.state_is(put)?;
+            }
             Outcome::Snapshot(outcome) => {
                 self.publishing_snapshot = false;
                 match (*outcome)? {
@@ -129,6 +129,23 @@ impl Boiler {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn state_is(&mut self, put: Put) -> Result<(), RequestError> {
+        self.state_at = match put {
+            Put::Stored(sequence) => Some(sequence),
+            Put::Behind(sequence) => {
+                self.dirty = true;
+                Some(sequence)
+            }
+            // The next one comes with the next batch.
+            Put::Unknown => None,
+            Put::Yield(rival) => {
+                let why = format!("aggregator {rival} works too, and its name comes first");
+                return Err(RequestError::new(format!("go on with boiler {}", self.id), why));
+            }
+        };
         Ok(())
     }
 

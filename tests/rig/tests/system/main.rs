@@ -22,6 +22,7 @@ mod patterns;
 mod permissions;
 mod replay;
 mod resets;
+mod rivals;
 mod stranger;
 mod verify;
 
