@@ -2,9 +2,9 @@
 //!
 //! What stands in COMMAND was accepted by the rules when it was published; here it is checked again before it acts,
 //! because between the two lies whatever time the command needed: also what it was based on, where it is heard as it is
-//! given (one that is read at the begin of a session may have acted for long). The newest in the stream's order wins, also over one
-//! that would last longer, and one that may not act leaves nothing standing. An order ends by the calendar that it
-//! names, and after the longest that its kind may last of our own clock, whatever the calendar does.
+//! given (one that is read at the begin of a session may have acted for long). The newest in the stream's order wins,
+//! also over one that would last longer, and one that may not act leaves nothing standing. An order ends by the
+//! calendar that it names, and after the longest that its kind may last of our own clock, whatever the calendar does.
 
 use core::time::Duration;
 
