@@ -31,8 +31,9 @@
 //! | `refused` | the boiler does not obey: somebody has set it at its panel | asks once a minute, to notice the end |
 //!
 //! The last one overrides each that would ask. When this program dies, the lease ends and the boiler is on its own
-//! control: nothing here has to happen for that. One that starts goes on from where the boiler is: from the set-point
-//! that it obeys, and from what its predecessor decided in the last hour.
+//! control: nothing here has to happen for that. Of two programs, one asks (`controller/author.rs`). One that starts
+//! goes on from where the boiler is: from the set-point that it obeys, and from what its predecessor decided in the
+//! last hour.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -47,6 +48,7 @@ use crate::published::{Action, Command, Decision, EventBody, Lease, State, Statu
 use crate::time::{Monotonic, Now};
 
 pub use crate::published::FreshnessLimits as Freshness;
+pub use author::{Author, Standing};
 pub use hindsight::{Told, replay};
 pub use orders::Unfit;
 pub use tell::Log;
@@ -58,6 +60,7 @@ use senses::{Outdoor, Room};
 use tell::{Decided, Said};
 use verdict::{Act, Verdict};
 
+mod author;
 mod boiler;
 mod hindsight;
 mod orders;
@@ -104,8 +107,6 @@ pub enum Input<'a> {
     Past(&'a [Told]),
     /// Time has passed.
     Wake,
-    /// Another controller is live: this one is silent for ever.
-    Stopped,
 }
 
 /// What the shell does.
@@ -167,7 +168,6 @@ pub struct Controller {
     asked: Option<Asked>,
     decided: Option<Decided>,
     said: Said,
-    stopped: bool,
     wake_at: Option<Monotonic>,
 }
 
@@ -197,16 +197,12 @@ impl Controller {
             asked: None,
             decided: None,
             said: Said::new(),
-            stopped: false,
             wake_at: None,
         }
     }
 
     /// Moves the controller forward: the only way its state changes.
     pub fn step(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
-        if self.stopped {
-            return;
-        }
         match input {
             Input::State(state) => self.take_state(now.monotonic, state),
             Input::Status(status) => self.take_status(now.monotonic, status),
@@ -220,11 +216,6 @@ impl Controller {
             Input::Answer(outcome) => self.boiler.answered(outcome),
             Input::Past(told) => self.hindsight.read(told),
             Input::Wake => {}
-            Input::Stopped => {
-                self.stopped = true;
-                self.wake_at = None;
-                return effects.push(Effect::Log(Log::Stopped));
-            }
         }
         if let Some(order) = self.orders.expire(&now) {
             effects.push(Effect::Log(Log::OrderEnded { id: order.id }));

@@ -360,7 +360,7 @@ pub struct Lease {
     pub lease_s: u16,
     /// The newest slot that the decision knew.
     pub based_on: Slot,
-    /// The controller's instance.
+    /// The process that asks; while it renews, another controller stands by.
     pub instance: String,
     /// When it was decided, Unix seconds; for people, never for order.
     pub created_at: f64,

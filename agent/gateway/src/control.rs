@@ -1,12 +1,17 @@
-//! What the controller says and hears beside states: the lease in the stream, published under the condition that nobody
-//! else asks for this boiler; operators' commands; and what was decided and answered before and since.
+//! What the controller says and hears beside states: the lease in the stream, published behind the one that was read
+//! before it, so that no other controller asks unseen; operators' commands; and what was decided and answered before
+//! and since.
+
+use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
+use thermowell_flow::controller::{Author, Standing};
 use thermowell_flow::published::{Command, Lease};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind, stream};
 
+use crate::clock::{self, Clock};
 use crate::nats::{self, Messages, RequestError, Stored};
 
 /// How far back in EVENT the last hour is looked for, for each boiler. One in which everything goes wrong makes a few
@@ -18,8 +23,25 @@ const LOOK_BACK: u64 = 4_096;
 pub enum Asked {
     /// It stands; the next one goes behind this sequence.
     Stands(u64),
-    /// Another controller, of this name, asks for this boiler.
-    Rival(String),
+    /// Another controller asks for this boiler.
+    Another(Standing),
+}
+
+/// What stands in LEASE for `boiler`, and its age on the axis of `clock`. What nobody asked for has no author, and is
+/// as a release: it is written over.
+///
+/// # Errors
+/// The server does not say.
+pub async fn standing(context: &Context, boiler: &BoilerId, clock: &Clock) -> Result<Option<Standing>, RequestError> {
+    let Some(message) = nats::last(context, stream::LEASE, &subject::setpoint(boiler)).await? else {
+        return Ok(None);
+    };
+    let lease = serde_json::from_slice::<Lease>(&message.payload).ok().filter(|_| !nats::is_stored_copy(&message));
+    let age_ns = clock::realtime_ns().saturating_sub(nats::stored_at(&message).0);
+    let age = clock.transport(Duration::from_nanos(u64::try_from(age_ns).unwrap_or(0)));
+    let is_release = lease.as_ref().is_none_or(|lease| lease.lease_s == 0);
+    let instance = lease.map(|lease| lease.instance).unwrap_or_default();
+    Ok(Some(Standing { sequence: message.sequence, instance, is_release, age }))
 }
 
 /// Publishes `lease` behind `expected`; where that is unknown or wrong, reads back who asked last.
@@ -30,6 +52,8 @@ pub enum Asked {
 /// The server does not say. The device's lease runs out by itself.
 pub async fn ask(
     context: &Context,
+    clock: &Clock,
+    author: &Author,
     boiler: &BoilerId,
     expected: Option<u64>,
     lease: &Lease,
@@ -40,14 +64,10 @@ pub async fn ask(
     {
         return Ok(Asked::Stands(sequence));
     }
-    let expected = match nats::last(context, stream::LEASE, &subject).await? {
+    let expected = match standing(context, boiler, clock).await? {
         None => 0,
-        // Nobody's lease: what stands there is written over.
-        Some(message) if nats::is_stored_copy(&message) => message.sequence,
-        Some(message) => match serde_json::from_slice::<Lease>(&message.payload) {
-            Ok(other) if other.instance != lease.instance => return Ok(Asked::Rival(other.instance)),
-            Ok(_) | Err(_) => message.sequence,
-        },
+        Some(standing) if author.is_anothers(&standing) => return Ok(Asked::Another(standing)),
+        Some(standing) => standing.sequence,
     };
     match nats::compare_and_set(context, &subject, expected, lease).await {
         Stored::Yes(sequence) => Ok(Asked::Stands(sequence)),

@@ -1,23 +1,29 @@
 //! The controller: reads STATE and STATUS, compares the current temperature with the last hour's average, and asks each
 //! boiler for a set-point, as a lease.
 //!
-//! It is the only author of set-points. A second one stops and says so. When it dies, the leases end.
+//! It is the only author of set-points. A second one stands by, says so, and takes over when the first one has stopped
+//! renewing its leases: while the boiler still obeys them. When none is left, the leases end. One that stops leaves its
+//! leases as they are, so that an upgrade does not send the boiler to its own control and back.
+//!
+//! A process is an instance of its own also where two run with one configuration. To take over is to begin another
+//! session with a controller that knows nothing yet, as a process does that has just started.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use async_nats::Subscriber;
 use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
-use thermowell_flow::controller::{self as flow, Effect, Input, Told};
+use thermowell_flow::controller::{self as flow, Author, Effect, Input, Told};
 use thermowell_flow::published::{Command, Event, EventBody, Lease, State, Status};
 use thermowell_flow::time::Monotonic;
 use thermowell_wire::BoilerId;
 use thermowell_wire::line::Outcome;
 use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::control::{self, Asked};
 use crate::nats::{self, Connection, Messages, NatsError, Phase, RETRY, RequestError, User};
@@ -28,6 +34,9 @@ use crate::{logs, streams};
 
 /// The past may take so long to read; then control begins without it.
 const LOOK_BACK: Duration = Duration::from_secs(2);
+
+/// Looks at another's lease within one renewal: taking over is late by a tenth of one at most.
+const LOOKS: u32 = 10;
 
 /// Why the controller stopped working.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +50,6 @@ pub enum ControllerError {
     /// The configuration does not want it.
     #[error("the controller is off: set `enabled = true` in [control] to let it ask the boilers for set-points")]
     Off,
-    /// Somebody else is the author of set-points.
-    #[error("another controller ({rival}) asks boiler {boiler} for set-points; this one stops")]
-    Rival {
-        /// The boiler.
-        boiler: BoilerId,
-        /// The other instance.
-        rival: String,
-    },
 }
 
 /// Runs the controller until `shutdown` is requested. The leases that it leaves end by themselves.
@@ -64,11 +65,18 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Controll
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
     let clock = Clock::new(&config.clock);
-    let boilers = config.boilers.iter().map(|boiler| (boiler.id.clone(), Boiler::new(config, &boiler.id, &clock)));
+    let instance = instance(&config.gateway);
+    let law = law(&config.control.law);
+    let boilers = config.boiler_ids().into_iter().map(|id| {
+        let freshness = flow::Freshness::at_speed(clock.speed());
+        let (boiler, instance, law) = (id.clone(), instance.clone(), law.clone());
+        (id, Boiler::new(flow::Settings { boiler, instance, law, freshness }))
+    });
     let boilers = boilers.collect();
-    let mut controller = Controller { context, reporter, clock, boilers };
+    let look = law.renew / LOOKS;
+    let mut controller = Controller { context, reporter, clock, boilers, look };
     tokio::select! {
-        rival = controller.sessions(&session) => Err(rival),
+        never = controller.sessions(&session) => match never {},
         error = session.keep() => Err(ControllerError::Session(error)),
         () = shutdown.requested() => Ok(()),
     }
@@ -79,40 +87,38 @@ struct Controller {
     reporter: Reporter,
     clock: Clock,
     boilers: BTreeMap<BoilerId, Boiler>,
+    /// Between two looks at the leases of another.
+    look: Duration,
 }
 
 struct Boiler {
+    settings: flow::Settings,
     controller: flow::Controller,
+    author: Author,
     expected: Option<u64>,
 }
 
 impl Boiler {
-    fn new(config: &Config, id: &BoilerId, clock: &Clock) -> Self {
-        let settings = flow::Settings {
-            boiler: id.clone(),
-            instance: config.gateway.clone(),
-            law: law(&config.control.law),
-            freshness: flow::Freshness::at_speed(clock.speed()),
-        };
-        Self { controller: flow::Controller::new(settings), expected: None }
+    fn new(settings: flow::Settings) -> Self {
+        let controller = flow::Controller::new(settings.clone());
+        let author = Author::new(settings.instance.clone(), &settings.law);
+        Self { settings, controller, author, expected: None }
     }
-}
 
-/// Why a session ended.
-enum End {
-    Rival(ControllerError),
-    Read(RequestError),
-}
+    /// Asks nothing from now on. Whoever takes over again begins with what the streams say then.
+    fn stand_by(&mut self) {
+        self.controller = flow::Controller::new(self.settings.clone());
+        self.expected = None;
+    }
 
-impl From<RequestError> for End {
-    fn from(error: RequestError) -> Self {
-        Self::Read(error)
+    fn is_author(&self) -> bool {
+        self.author.other().is_none()
     }
 }
 
 impl Controller {
-    /// One session after the other, until a rival appears.
-    async fn sessions(&mut self, session: &Session) -> ControllerError {
+    /// One session after the other.
+    async fn sessions(&mut self, session: &Session) -> Infallible {
         let mut ready = session.ready();
         loop {
             if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
@@ -123,8 +129,7 @@ impl Controller {
             tokio::select! {
                 end = self.work(&client) => match end {
                     Ok(()) => {}
-                    Err(End::Rival(rival)) => return rival,
-                    Err(End::Read(error)) => {
+                    Err(error) => {
                         tracing::warn!(error = logs::chain(&error), "session ended, beginning another");
                         tokio::time::sleep(RETRY).await;
                     }
@@ -134,14 +139,16 @@ impl Controller {
         }
     }
 
-    async fn work(&mut self, client: &async_nats::Client) -> Result<(), End> {
+    async fn work(&mut self, client: &async_nats::Client) -> Result<(), RequestError> {
         let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
         let mut states = subscribe(client, wildcard::STATE).await?;
         let mut statuses = subscribe(client, wildcard::STATUS).await?;
         let mut commands = control::commands(&self.context, &ids).await?;
         let mut events = control::events(&self.context, &ids).await?;
+        self.look(&ids).await?;
         self.look_back(&mut events).await?;
         self.catch_up(&ids).await?;
+        let mut look_at = self.clock.now().monotonic.after(self.look);
         loop {
             let wake = self.boilers.values().filter_map(|boiler| boiler.controller.wake_at()).min();
             tokio::select! {
@@ -166,11 +173,17 @@ impl Controller {
                     self.take_answer(&message.subject, &message.payload).await?;
                 }
                 () = self.clock.sleep_until(wake) => self.wake(wake).await?,
+                () = self.clock.sleep_until(Some(look_at)), if self.stands_by() => {
+                    if self.look(&ids).await? {
+                        return Ok(());
+                    }
+                    look_at = self.clock.now().monotonic.after(self.look);
+                }
             }
         }
     }
 
-    async fn take_heard(&mut self, message: &async_nats::Message) -> Result<(), End> {
+    async fn take_heard(&mut self, message: &async_nats::Message) -> Result<(), RequestError> {
         if nats::is_copy(message.headers.as_ref()) {
             tracing::warn!(subject = %message.subject, "a message that its author did not publish was ignored");
             return Ok(());
@@ -178,9 +191,36 @@ impl Controller {
         self.take(&message.subject, &message.payload).await
     }
 
+    fn stands_by(&self) -> bool {
+        self.boilers.values().any(|boiler| !boiler.is_author())
+    }
+
+    /// Looks at who asks for each boiler. Returns whether this program takes over one for which it stood by.
+    async fn look(&mut self, ids: &[BoilerId]) -> Result<bool, RequestError> {
+        let mut takes_over = false;
+        for id in ids {
+            let standing = control::standing(&self.context, id, &self.clock).await?;
+            let Some(boiler) = self.boilers.get_mut(id) else { continue };
+            let before = boiler.author.other().map(str::to_owned);
+            boiler.author.look(self.clock.now().monotonic, standing.as_ref());
+            match (before, boiler.author.other()) {
+                (Some(before), None) => {
+                    tracing::info!(boiler = %id, another = before, "another controller asks no more, taking over");
+                    takes_over = true;
+                }
+                (before, Some(another)) if before.as_deref() != Some(another) => {
+                    tracing::warn!(boiler = %id, another, "another controller asks for set-points, standing by");
+                    boiler.stand_by();
+                }
+                (None | Some(_), None | Some(_)) => {}
+            }
+        }
+        Ok(takes_over)
+    }
+
     /// What was decided and answered before this session, as far as the server gives it soon: control does not wait
     /// for the past.
-    async fn look_back(&mut self, events: &mut Messages) -> Result<(), End> {
+    async fn look_back(&mut self, events: &mut Messages) -> Result<(), RequestError> {
         let pending = events.pending();
         let mut past: BTreeMap<BoilerId, Vec<Told>> = BTreeMap::new();
         let mut answers: Vec<(BoilerId, Outcome)> = Vec::new();
@@ -210,7 +250,7 @@ impl Controller {
     }
 
     /// Reads what stood before this session.
-    async fn catch_up(&mut self, ids: &[BoilerId]) -> Result<(), End> {
+    async fn catch_up(&mut self, ids: &[BoilerId]) -> Result<(), RequestError> {
         for id in ids {
             let last = control::last_command(&self.context, id).await?;
             let last = last.as_ref().map(|(sequence, command)| (*sequence, command));
@@ -225,7 +265,7 @@ impl Controller {
         Ok(())
     }
 
-    async fn take(&mut self, subject: &str, payload: &[u8]) -> Result<(), End> {
+    async fn take(&mut self, subject: &str, payload: &[u8]) -> Result<(), RequestError> {
         let Some(id) = self.own(subject) else { return Ok(()) };
         let parsed = if subject.ends_with(".state") {
             serde_json::from_slice::<State>(payload).map(Parsed::State)
@@ -242,7 +282,7 @@ impl Controller {
         }
     }
 
-    async fn take_command(&mut self, subject: &str, sequence: u64, payload: &[u8]) -> Result<(), End> {
+    async fn take_command(&mut self, subject: &str, sequence: u64, payload: &[u8]) -> Result<(), RequestError> {
         let Some(id) = self.own(subject) else { return Ok(()) };
         match serde_json::from_slice::<Command>(payload) {
             Ok(command) => self.step(&id, Input::Command(sequence, &command)).await,
@@ -253,7 +293,7 @@ impl Controller {
         }
     }
 
-    async fn take_answer(&mut self, subject: &str, payload: &[u8]) -> Result<(), End> {
+    async fn take_answer(&mut self, subject: &str, payload: &[u8]) -> Result<(), RequestError> {
         match event_of(subject, payload) {
             Some((id, Event { body: EventBody::Answered { outcome, .. }, .. })) => {
                 self.step(&id, Input::Answer(&outcome)).await
@@ -267,7 +307,7 @@ impl Controller {
         subject::boiler_of(subject).filter(|id| self.boilers.contains_key(id))
     }
 
-    async fn wake(&mut self, due: Option<Monotonic>) -> Result<(), End> {
+    async fn wake(&mut self, due: Option<Monotonic>) -> Result<(), RequestError> {
         let ids: Vec<BoilerId> = self
             .boilers
             .iter()
@@ -280,10 +320,10 @@ impl Controller {
         Ok(())
     }
 
-    async fn step(&mut self, id: &BoilerId, input: Input<'_>) -> Result<(), End> {
+    async fn step(&mut self, id: &BoilerId, input: Input<'_>) -> Result<(), RequestError> {
         let now = self.clock.now();
         let mut effects = Vec::new();
-        if let Some(boiler) = self.boilers.get_mut(id) {
+        if let Some(boiler) = self.boilers.get_mut(id).filter(|boiler| boiler.is_author()) {
             boiler.controller.step(now, input, &mut effects);
         }
         for effect in effects {
@@ -299,12 +339,15 @@ impl Controller {
         Ok(())
     }
 
-    async fn ask(&mut self, id: &BoilerId, lease: &Lease) -> Result<(), End> {
+    async fn ask(&mut self, id: &BoilerId, lease: &Lease) -> Result<(), RequestError> {
         let Some(boiler) = self.boilers.get_mut(id) else { return Ok(()) };
-        match control::ask(&self.context, id, boiler.expected, lease).await {
+        match control::ask(&self.context, &self.clock, &boiler.author, id, boiler.expected, lease).await {
             Ok(Asked::Stands(sequence)) => boiler.expected = Some(sequence),
-            Ok(Asked::Rival(rival)) => {
-                return Err(End::Rival(ControllerError::Rival { boiler: id.clone(), rival }));
+            Ok(Asked::Another(standing)) => {
+                let another = standing.instance.as_str();
+                tracing::warn!(boiler = %id, another, "another controller asks for set-points, standing by");
+                boiler.author.met(self.clock.now().monotonic, &standing);
+                boiler.stand_by();
             }
             Err(error) => {
                 boiler.expected = None;
@@ -313,6 +356,11 @@ impl Controller {
         }
         Ok(())
     }
+}
+
+/// Names this process among all that ever ran with this configuration.
+fn instance(gateway: &str) -> String {
+    format!("{gateway}-{}-{:x}", std::process::id(), clock::boottime_ns())
 }
 
 /// The law with its numbers in the units that it computes in.

@@ -52,8 +52,7 @@ pub fn controller(boiler: &BoilerId, log: &controller::Log) {
         | controller::Log::Lockout { .. }
         | controller::Log::Refused
         | controller::Log::Cycling
-        | controller::Log::Unfit { .. }
-        | controller::Log::Stopped => tracing::warn!(%boiler, ?log, "controller"),
+        | controller::Log::Unfit { .. } => tracing::warn!(%boiler, ?log, "controller"),
         controller::Log::Rule { .. }
         | controller::Log::RoomBack
         | controller::Log::Ordered { .. }

@@ -62,8 +62,6 @@ pub enum Log {
         /// Its id.
         id: CommandId,
     },
-    /// Another controller is live.
-    Stopped,
 }
 
 /// What was told last.

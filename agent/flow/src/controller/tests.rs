@@ -349,16 +349,6 @@ fn it_never_asks_on_a_bad_sensor_or_for_a_mixture_of_real_and_simulated() {
     assert_eq!(rules(&said), ["waiting", "mixed"]);
 }
 
-#[test]
-fn stopped_is_silent_for_ever() {
-    let mut bench = Bench::new();
-    bench.second();
-    bench.controller.step(bench.now(), Input::Stopped, &mut bench.effects);
-    assert_eq!(core::mem::take(&mut bench.effects), [Effect::Log(Log::Stopped)]);
-    assert!(bench.seconds(100).is_empty());
-    assert_eq!(bench.controller.wake_at(), None);
-}
-
 /// A state may come from anybody; one controller serves all boilers.
 #[test]
 fn a_stamp_from_the_ends_of_time_stops_nobody() {

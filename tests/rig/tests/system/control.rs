@@ -1,9 +1,12 @@
 //! Control that is lost: the boiler falls back to its own when the lease has ended, whoever is dead.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use firmware_sim::account::{Account, Event};
+use futures_util::StreamExt as _;
 use rig::house::{self, House, SOON, assert_whole};
+use rig::process::{Child, Launch, Programs, Role};
 use rustix::process::Signal;
 use thermowell::config::Config;
 use thermowell::nats::{Connection, User};
@@ -317,4 +320,80 @@ fn an_agent_that_hangs_and_a_cable_that_is_pulled_end_control_too() {
         }
     }
     assert!(ends >= 2, "{ends} ends");
+}
+
+/// The controller's lease that stands for `boiler`.
+fn asked(house: &House, boiler: &BoilerId) -> Option<Lease> {
+    house.last_json(stream::LEASE, &subject::setpoint(boiler))
+}
+
+/// The authors of the next `count` leases.
+fn authors(house: &House, boiler: &BoilerId, count: usize) -> Vec<String> {
+    let leases = house.wait_for(async {
+        let client = house.connect().await.expect("the server runs");
+        let leases = client.subscribe(subject::setpoint(boiler).to_string()).await.expect("the server lets us");
+        tokio::time::timeout(SOON, leases.take(count).collect::<Vec<_>>()).await.expect("somebody asks")
+    });
+    let author = |payload: &[u8]| serde_json::from_slice::<Lease>(payload).expect("a lease").instance;
+    leases.iter().map(|message| author(&message.payload)).collect()
+}
+
+/// Two of one configuration: one asks, the other stands by until the first one is gone, and no lease ends meanwhile.
+#[test]
+fn a_second_controller_stands_by_and_takes_over_within_the_lease() {
+    let mut house = House::start(super::DEMO, &["--speed", "4", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    let first = house.until("a lease stands", SOON, |house| Some(asked(house, &boiler)?.instance));
+    let launch = |number: u32| Launch {
+        name: format!("controller {number}"),
+        programs: Programs::at(super::DEMO),
+        role: Role::Thermowell,
+        args: ["run", "controller", "--config"].map(Into::into).into_iter().chain([config(&house)]).collect(),
+        log: house.folder().join("logs").join(format!("controller-{number}.log")),
+    };
+    let (second_launch, third_launch) = (launch(2), launch(3));
+    let said = |launch: &Launch| house::log(&launch.log).matches("another controller asks for set-points").count();
+    let mut second = Child::spawn(&second_launch).expect("the guard starts it");
+    house.until("the second one says that it stands by", SOON, |_| (said(&second_launch) > 0).then_some(()));
+    assert!(house::log(&second_launch.log).contains(&first), "it names the first one");
+    // Five renewals are more than twice as long as a lease is waited for that nobody renews.
+    assert_eq!(authors(&house, &boiler, 5), vec![first.clone(); 5]);
+    assert_eq!(said(&second_launch), 1, "once");
+    assert_eq!(second.ended().expect("the kernel knows our children"), None, "it stands by, and does not end");
+
+    house.processes.controller.keep_down().unwrap();
+    let [next] = authors(&house, &boiler, 1).try_into().expect("one lease");
+    assert_ne!(next, first);
+    // Whoever comes back is another one, also with the same name.
+    let mut third = Child::spawn(&third_launch).expect("the guard starts it");
+    house.until("the third one stands by", SOON, |_| (said(&third_launch) > 0).then_some(()));
+    assert!(house::log(&third_launch.log).contains(&next), "it names the second one");
+
+    // Somebody who asks beside the one that works is given way to, and not fought.
+    lease(&house, &boiler, 41.0);
+    house.until("the second one gives way", SOON, |_| (said(&second_launch) > 1).then_some(()));
+    house.until("one of the two asks again", SOON, |house| {
+        asked(house, &boiler).filter(|lease| lease.instance != "by hand")
+    });
+    assert!(second.ended().unwrap().is_none() && third.ended().unwrap().is_none(), "nobody ends");
+    second.kill().unwrap();
+    third.kill().unwrap();
+    assert_whole(&house.close());
+
+    let account = Account::open(&house.plan.account()).unwrap();
+    let events = &account.boiler(&boiler).expect("its account").events;
+    let leases: Vec<u64> = events.iter().filter_map(lease_at).collect();
+    let longest = leases.windows(2).map(|pair| pair[1] - pair[0]).max().expect("more than one lease");
+    let close = leases.last().expect("more than one lease");
+    let lost = events.iter().find(|event| matches!(event, Event::OwnControl { t_ns, .. } if t_ns < close));
+    assert_eq!(lost, None, "the boiler was on its own control");
+    assert!(longest < 50 * SECOND, "{} ms between two leases", longest / 1_000_000);
+}
+
+fn lease_at(event: &Event) -> Option<u64> {
+    if let Event::Lease { t_ns, .. } = event { Some(*t_ns) } else { None }
+}
+
+fn config(house: &House) -> OsString {
+    house.folder().join("thermowell.toml").into()
 }
