@@ -13,8 +13,9 @@
 //! |---|---|
 //! | different people | an approval's subject names who gave it, and only that user may write there |
 //! | fresh | each is at most [`APPROVAL_AGE_MAX`] old, by the server's stamp |
-//! | once for ever | `boiler.{id}.reset.{fault}` must be empty; the next occurrence has another subject |
+//! | once for ever | `boiler.{id}.reset.{fault}` must hold no order; the next occurrence has another subject |
 //! | behind its approvals | nothing was stored in COMMAND since they were read: the order's second condition |
+//! | not forged | an order that is found is one only with its approvals below it in COMMAND: [`Found::order`] |
 //! | not late | the order has an end; the device resets only the fault that is named, and counts |
 //!
 //! Whatever happens in between, the streams and the device are looked at again: after a crash between order and device
@@ -41,6 +42,9 @@ pub use approve::{Approving, Refusal, approve};
 
 /// An older approval was given for a boiler that somebody has looked at too long ago.
 pub const APPROVAL_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// An order may be stored this much later than its approvals were read, by calendars that differ by a little.
+const STORED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Whose resets, and by which rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +79,34 @@ pub struct Found {
     pub last: u64,
     /// Each operator's newest approval.
     pub votes: Vec<Vote>,
-    /// The reset, where it was ordered, and its sequence.
-    pub reset: Option<(u64, Reset)>,
+    /// The sequence of what stands last on the reset's subject, whatever it is; 0 is nothing.
+    pub end: u64,
+    /// The reset that stands there, whoever ordered it.
+    pub reset: Option<Ordered>,
+}
+
+/// A reset that stands in COMMAND, and what is behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ordered {
+    /// Its sequence.
+    pub sequence: u64,
+    /// It.
+    pub reset: Reset,
+    /// Of the approvals that it names, those that stand in COMMAND where it says, given by people who are operators,
+    /// and how old each was when the order was stored.
+    pub behind: Vec<Vote>,
+}
+
+impl Found {
+    /// The reset and its sequence, where `approvals` different people are behind it. Any other is nobody's, as if it
+    /// did not stand there.
+    #[must_use]
+    pub fn order(&self, approvals: u8) -> Option<(u64, &Reset)> {
+        let Ordered { sequence, reset, behind } = self.reset.as_ref()?;
+        let below = behind.iter().filter(|vote| vote.approved.sequence < *sequence).cloned();
+        let people = people(below, APPROVAL_AGE_MAX + STORED_WITHIN).count();
+        (reset.fault == self.fault && people >= usize::from(approvals.max(1))).then_some((*sequence, reset))
+    }
 }
 
 /// What happened.
@@ -108,10 +138,12 @@ pub enum Input {
 pub enum Effect {
     /// Read what stands in COMMAND about this fault. At most one read or order is under way.
     Read(Occurrence),
-    /// Publish the reset, if nothing stands on its subject and the stream still ends at `last`.
+    /// Publish the reset, if its subject still ends at `end` and the stream at `last`.
     Order {
         /// It.
         reset: Box<Reset>,
+        /// The sequence of what stands last on its subject and is no order; 0 is nothing.
+        end: u64,
         /// The stream's last sequence.
         last: u64,
     },
@@ -228,10 +260,10 @@ impl Desk {
 
     fn found(&mut self, now: Now, found: Found, effects: &mut Vec<Effect>) {
         let Some(lockout) = self.lockout.filter(|lockout| Occurrence::from(*lockout) == found.fault) else { return };
-        if let Some((sequence, reset)) = found.reset {
-            return self.take(now, sequence, reset, effects);
+        if let Some((sequence, reset)) = found.order(self.settings.approvals) {
+            return self.take(now, sequence, reset.clone(), effects);
         }
-        let mut votes: Vec<Approved> = fresh(found.votes).collect();
+        let mut votes: Vec<Approved> = people(found.votes.into_iter(), APPROVAL_AGE_MAX).collect();
         if votes.len() < usize::from(self.settings.approvals.max(1)) {
             return;
         }
@@ -248,7 +280,7 @@ impl Desk {
         };
         self.busy = true;
         self.sent = Some(reset.clone());
-        effects.push(Effect::Order { reset: Box::new(reset), last: found.last });
+        effects.push(Effect::Order { reset: Box::new(reset), end: found.end, last: found.last });
     }
 
     /// An order stands: from now on it is handed over until the device answers, or its end. It is announced when it is
@@ -293,10 +325,10 @@ impl Desk {
     }
 }
 
-/// The approvals that count: fresh, each person once.
-fn fresh(votes: Vec<Vote>) -> impl Iterator<Item = Approved> {
+/// The approvals that count: not older than `oldest`, each person once.
+fn people(votes: impl Iterator<Item = Vote>, oldest: Duration) -> impl Iterator<Item = Approved> {
     let mut people: Vec<OperatorName> = Vec::new();
-    votes.into_iter().filter(|vote| vote.age <= APPROVAL_AGE_MAX).map(|vote| vote.approved).filter(move |vote| {
+    votes.filter(move |vote| vote.age <= oldest).map(|vote| vote.approved).filter(move |vote| {
         let is_new = !people.contains(&vote.by);
         if is_new {
             people.push(vote.by.clone());

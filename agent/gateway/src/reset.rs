@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use serde::de::DeserializeOwned;
 use thermowell_flow::published::{Approval, Approved, Reset};
-use thermowell_flow::reset::{Desk, Effect, Found, Input, Settings, Vote};
+use thermowell_flow::reset::{Desk, Effect, Found, Input, Ordered, Settings, Vote};
 use thermowell_wire::line::{Fault, Outcome};
 use thermowell_wire::subject::{self, EventKind, stream};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
@@ -82,7 +83,8 @@ pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, repor
         valid: clock.transport(VALID),
         again: clock.transport(AGAIN),
     });
-    let hands = Hands { boiler, operators: config.operators.clone(), context, reporter, orders: station.orders };
+    let (operators, approvals) = (config.operators.clone(), config.reset.approvals);
+    let hands = Hands { boiler, operators, approvals, context, reporter, orders: station.orders };
     loop {
         let mut inputs = Vec::from([tokio::select! {
             changed = station.seen.changed() => {
@@ -108,6 +110,7 @@ pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, repor
 struct Hands {
     boiler: BoilerId,
     operators: Vec<OperatorName>,
+    approvals: u8,
     context: Context,
     reporter: Reporter,
     orders: mpsc::Sender<Reset>,
@@ -118,7 +121,7 @@ impl Hands {
     async fn carry_out(&self, effect: Effect, clock: &Clock) -> Option<Input> {
         match effect {
             Effect::Read(fault) => Some(self.read(fault).await),
-            Effect::Order { reset, last } => Some(self.order(&reset, last).await),
+            Effect::Order { reset, end, last } => Some(self.order(&reset, end, last).await),
             Effect::Hand(reset) => {
                 // A full channel means that the boiler is busy; it is handed over again in a moment.
                 drop(self.orders.try_send(*reset));
@@ -133,7 +136,12 @@ impl Hands {
 
     async fn read(&self, fault: Occurrence) -> Input {
         match read(&self.context, &self.boiler, fault, &self.operators).await {
-            Ok(found) => Input::Found(Box::new(found)),
+            Ok(found) => {
+                if found.reset.is_some() && found.order(self.approvals).is_none() {
+                    tracing::warn!(boiler = %self.boiler, %fault, "a reset that too few people are behind was ignored");
+                }
+                Input::Found(Box::new(found))
+            }
             Err(error) => {
                 tracing::debug!(boiler = %self.boiler, error = crate::logs::chain(&error), "approvals not read");
                 Input::Unanswered
@@ -141,12 +149,12 @@ impl Hands {
         }
     }
 
-    /// Two conditions, each checked by the server: nothing stands on the reset's subject, so that it happens once; and
+    /// Two conditions, each checked by the server: no order stands on the reset's subject, so that it happens once; and
     /// nothing was stored since its approvals were read, so that it stands behind them, also where the server has lost
     /// its last seconds meanwhile.
-    async fn order(&self, reset: &Reset, last: u64) -> Input {
+    async fn order(&self, reset: &Reset, end: u64, last: u64) -> Input {
         let subject = subject::reset(&self.boiler, reset.fault);
-        let message = PublishMessage::build().expected_last_subject_sequence(0).expected_last_sequence(last);
+        let message = PublishMessage::build().expected_last_subject_sequence(end).expected_last_sequence(last);
         match nats::publish_if(&self.context, &subject, message, reset).await {
             Ok(stored) => Input::Stored(stored.sequence),
             Err(Doubt::Conflict) => Input::Overtaken,
@@ -170,24 +178,58 @@ async fn read(
 ) -> Result<Found, RequestError> {
     // Before all else: what is ordered on this is refused when anything was stored since.
     let last = nats::stream_state(context, stream::COMMAND).await?.last_sequence;
-    let reset = nats::last_kept::<Reset>(context, stream::COMMAND, &subject::reset(boiler, fault)).await?;
+    let stands = nats::last(context, stream::COMMAND, &subject::reset(boiler, fault)).await?;
     let mut votes = Vec::new();
     for operator in operators {
         let subject = subject::approval(boiler, fault, operator);
         let Some(message) = nats::last(context, stream::COMMAND, &subject).await? else { continue };
-        if nats::is_stored_copy(&message) {
-            tracing::warn!(%boiler, %operator, "an approval that nobody gave was ignored");
+        let Some(kept) = given::<Approval>(boiler, &message) else { continue };
+        votes.push(Vote { approved: approved(operator, &kept), age: kept.age() });
+    }
+    let end = stands.as_ref().map_or(0, |message| message.sequence);
+    let reset = match stands.as_ref().and_then(|message| given::<Reset>(boiler, message)) {
+        Some(kept) => Some(ordered(context, boiler, kept, operators).await?),
+        None => None,
+    };
+    Ok(Found { fault, last, votes, end, reset })
+}
+
+/// What somebody wrote there himself, understood. What the server copied, and what is unreadable, is nobody's.
+fn given<T: DeserializeOwned>(boiler: &BoilerId, message: &StreamMessage) -> Option<Kept<T>> {
+    let subject = message.subject.as_str();
+    if nats::is_stored_copy(message) {
+        tracing::warn!(%boiler, subject, "a message that nobody gave was ignored");
+        return None;
+    }
+    let kept = Kept::read(message);
+    if let Err(error) = &kept {
+        tracing::warn!(%boiler, subject, error = crate::logs::chain(error), "a message that is none was ignored");
+    }
+    kept.ok()
+}
+
+fn approved(by: &OperatorName, kept: &Kept<Approval>) -> Approved {
+    Approved { by: by.clone(), sequence: kept.sequence, at: kept.at.unix_seconds() }
+}
+
+/// The order, with what stands behind it: each approval is read where the order says that it is.
+async fn ordered(
+    context: &Context,
+    boiler: &BoilerId,
+    order: Kept<Reset>,
+    operators: &[OperatorName],
+) -> Result<Ordered, RequestError> {
+    let mut behind = Vec::new();
+    for operator in operators {
+        let Some(named) = order.value.approvals.iter().find(|named| named.by == *operator) else { continue };
+        let Some(message) = nats::at(context, stream::COMMAND, named.sequence).await? else { continue };
+        if message.subject.as_str() != subject::approval(boiler, order.value.fault, operator).as_str() {
             continue;
         }
-        match Kept::<Approval>::read(&message) {
-            Ok(kept) => {
-                let (by, sequence, at) = (operator.clone(), kept.sequence, kept.at.unix_seconds());
-                votes.push(Vote { approved: Approved { by, sequence, at }, age: kept.age() });
-            }
-            Err(error) => {
-                tracing::warn!(%boiler, %operator, error = crate::logs::chain(&error), "an approval that is none");
-            }
-        }
+        let Some(kept) = given::<Approval>(boiler, &message) else { continue };
+        // A calendar that went back makes nothing old.
+        let age = Duration::from_nanos(u64::try_from(order.at.0 - kept.at.0).unwrap_or(0));
+        behind.push(Vote { approved: approved(operator, &kept), age });
     }
-    Ok(Found { fault, last, votes, reset: reset.map(|kept| (kept.sequence, kept.value)) })
+    Ok(Ordered { sequence: order.sequence, reset: order.value, behind })
 }

@@ -56,17 +56,34 @@ impl Stream {
             let approved = Approved { by: by.clone(), sequence, at: f64::from(u32::try_from(at).unwrap()) };
             Some(Vote { approved, age: Duration::from_secs(now_s - at) })
         };
-        let reset = self.numbered().find_map(|(sequence, _, message)| match message {
-            Message::Reset(reset) if reset.fault == fault => Some((sequence, reset.clone())),
+        let votes = (0..PEOPLE.len()).filter_map(|p| newest(name(p))).collect();
+        let reset = self.numbered().filter_map(|(sequence, at, message)| match message {
+            Message::Reset(reset) if reset.fault == fault => {
+                Some(Ordered { sequence, reset: reset.clone(), behind: self.behind(reset, at) })
+            }
             Message::Reset(_) | Message::Approval { .. } | Message::Command => None,
         });
-        Found { fault, last: self.last(), votes: (0..PEOPLE.len()).filter_map(|p| newest(name(p))).collect(), reset }
+        let reset = reset.last();
+        Found { fault, last: self.last(), votes, end: reset.as_ref().map_or(0, |found| found.sequence), reset }
+    }
+
+    /// The approvals that stand where the reset says.
+    fn behind(&self, reset: &Reset, ordered_at: u64) -> Vec<Vote> {
+        let stands = |approved: &&Approved| {
+            let own = (reset.fault, &approved.by);
+            let is_it = |message: &Message| matches!(message, Message::Approval { fault, by } if (*fault, by) == own);
+            self.numbered().find(|(sequence, _, message)| *sequence == approved.sequence && is_it(message))
+        };
+        let vote = |approved: &Approved| {
+            let (_, at, _) = stands(&approved)?;
+            Some(Vote { approved: approved.clone(), age: Duration::from_secs(ordered_at.saturating_sub(at)) })
+        };
+        reset.approvals.iter().filter_map(vote).collect()
     }
 
     /// As the server does it: both conditions, or nothing.
-    fn order(&mut self, reset: &Reset, last: u64, now_s: u64) -> Option<u64> {
-        let is_taken = self.found(reset.fault, now_s).reset.is_some();
-        if last != self.last() || is_taken {
+    fn order(&mut self, reset: &Reset, end: u64, last: u64, now_s: u64) -> Option<u64> {
+        if last != self.last() || end != self.found(reset.fault, now_s).end {
             return None;
         }
         self.messages.push((now_s, Message::Reset(reset.clone())));
@@ -139,14 +156,15 @@ impl Bench {
         match effect {
             Effect::Read(fault) => {
                 let found = self.stream.found(fault, self.now_s);
-                let reset = found.reset.filter(|_| !core::mem::take(&mut self.blind));
-                Some(Input::Found(Box::new(Found { reset, ..found })))
+                let is_blind = found.reset.is_some() && core::mem::take(&mut self.blind);
+                let (end, reset) = if is_blind { (0, None) } else { (found.end, found.reset) };
+                Some(Input::Found(Box::new(Found { end, reset, ..found })))
             }
-            Effect::Order { reset, last } => {
+            Effect::Order { reset, end, last } => {
                 if core::mem::take(&mut self.busy) {
                     self.stream.messages.push((self.now_s, Message::Command));
                 }
-                let stored = self.stream.order(&reset, last, self.now_s);
+                let stored = self.stream.order(&reset, end, last, self.now_s);
                 match stored {
                     _ if core::mem::take(&mut self.deaf) => Some(Input::Unanswered),
                     Some(sequence) => Some(Input::Stored(sequence)),
@@ -346,6 +364,62 @@ fn a_lost_answer_and_a_faster_neighbour_cost_no_second_reset() {
         assert!(bench.handed > 0);
         assert!(matches!(bench.events[..], [EventBody::ResetOrdered { .. }]), "{:?}", bench.events);
     }
+}
+
+/// Whatever wrote it: an order is one by what is below it, and what is none is in nobody's way.
+#[test]
+fn an_order_without_its_approvals_is_nobodys() {
+    let ordered = |people: &[(usize, u64)]| {
+        let approvals =
+            people.iter().map(|(person, sequence)| Approved { by: name(*person), sequence: *sequence, at: 0.0 });
+        Reset {
+            boiler: "b1".parse().unwrap(),
+            fault: fault(7, FaultKind::Ignition).into(),
+            kind: FaultKind::Ignition,
+            approvals: approvals.collect(),
+            instance: "g2".into(),
+            created_at: START.unix_seconds(),
+            valid_until: START.unix_seconds() + 10_000.0,
+            version: 1,
+        }
+    };
+    let approval = |counter, person| {
+        let fault = fault(counter, FaultKind::Ignition).into();
+        Message::Approval { fault, by: name(person) }
+    };
+    // What stands before the order, and when that was stored; whom it names, and where.
+    let (anna, late) = (approval(7, 0), 2_000);
+    let forged = [
+        ("nobody approved", vec![], late, vec![]),
+        ("one person did", vec![anna.clone()], late, vec![(0, 1)]),
+        ("one person did, twice", vec![anna.clone(), anna.clone()], late, vec![(0, 1), (0, 2)]),
+        ("nothing stands there", vec![anna.clone()], late, vec![(0, 1), (1, 99)]),
+        ("another person's stands there", vec![anna.clone(), anna.clone()], late, vec![(0, 1), (1, 2)]),
+        ("another fault's stands there", vec![anna.clone(), approval(6, 1)], late, vec![(0, 1), (1, 2)]),
+        ("ben's stands above it", vec![anna.clone()], late, vec![(0, 1), (1, 3)]),
+        ("they were old", vec![anna.clone(), approval(7, 1)], 10, vec![(0, 1), (1, 2)]),
+    ];
+    for (what, before, at, named) in forged {
+        let mut bench = Bench::new(2);
+        // None of these counts for an order of this desk's own any more.
+        bench.now_s = late + 1_000;
+        bench.stream.messages.extend(before.into_iter().map(|message| (at, message)));
+        bench.stream.messages.push((late, Message::Reset(ordered(&named))));
+        if what == "ben's stands above it" {
+            bench.stream.messages.push((late, approval(7, 1)));
+        }
+        bench.lock(Some(fault(7, FaultKind::Ignition)));
+        bench.pass(20);
+        assert_eq!((bench.handed, bench.events.len(), bench.resets().len()), (0, 0, 1), "{what}");
+        bench.approve(0);
+        bench.approve(2);
+        assert_eq!((bench.handed, bench.resets().len()), (1, 2), "{what}: two people are not held back by it");
+    }
+    let mut real = Bench::new(2);
+    real.stream.messages.extend([approval(7, 0), approval(7, 1)].map(|message| (10, message)));
+    real.stream.messages.push((10, Message::Reset(ordered(&[(0, 1), (1, 2)]))));
+    real.lock(Some(fault(7, FaultKind::Ignition)));
+    assert_eq!((real.handed, real.resets().len()), (1, 1), "another gateway ordered it");
 }
 
 #[derive(Clone, Debug)]

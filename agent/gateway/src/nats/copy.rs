@@ -1,9 +1,14 @@
 //! Messages that the server, not their author, put where they are.
 //!
 //! The server sends its answers to whatever subject the question names, and looks at nobody's permissions when it does.
-//! So whoever may write into one stream, and may ask for its messages, can have them stored under any subject.
-//! `super::rights` gives people no such pair of rights; the roles need some. Such a copy carries headers that the
-//! server adds and never takes away, and nothing that acts on a boiler may go by one.
+//! So whoever may write into one stream, and may ask for its messages as they are, can have them stored under any
+//! subject. `super::rights` gives people no such pair of rights; the roles have some.
+//!
+//! An answer to a direct get carries headers that the server adds and never takes away, which is what is looked for
+//! here, and nothing that acts on a boiler may go by one. What a *consumer* delivers carries none: sent to a subject of
+//! ours it is stored like anything that its author wrote there, and nobody can tell. Only who follows COMMAND with a
+//! consumer could do that to what acts, and these are the agent and the controller, which are trusted. An order of a
+//! reset is judged by the approvals below it all the same, whoever wrote it.
 
 use async_nats::HeaderMap;
 use async_nats::header::{NATS_SEQUENCE, NATS_STREAM, NATS_SUBJECT};

@@ -94,7 +94,8 @@ pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetE
         Some(fault) => Some(read(context, boiler, fault, &config.operators).await.map_err(ResetError::Request)?),
         None => None,
     };
-    let (votes, reset) = found.map(|found| (found.votes, found.reset)).unwrap_or_default();
+    let reset = found.as_ref().and_then(|found| found.order(config.reset.approvals)).map(|(_, reset)| reset.clone());
+    let votes = found.map(|found| found.votes).unwrap_or_default();
     let fresh = votes.into_iter().filter(|vote| vote.age <= APPROVAL_AGE_MAX);
     let approvals: Vec<Approved> = fresh.map(|vote| vote.approved).collect();
     let has_approved = |name: &OperatorName| approvals.iter().any(|approved| approved.by == *name);
@@ -107,7 +108,7 @@ pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetE
         approvals,
         needed: config.reset.approvals,
         missing,
-        reset: reset.map(|(_, reset)| reset),
+        reset,
     })
 }
 
@@ -148,7 +149,7 @@ pub async fn approve(
             status: status.as_ref(),
             freshness: FreshnessLimits::at_speed(config.clock.speed),
             votes: &found.votes,
-            reset: found.reset.as_ref().map(|(_, reset)| reset),
+            reset: found.order(config.reset.approvals).map(|(_, reset)| reset),
         };
         let approval = match flow::approve(clock.now().utc, &approving) {
             Ok(approval) => approval,
