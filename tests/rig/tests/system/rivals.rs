@@ -12,7 +12,7 @@ use rig::house::{House, SOON, assert_whole};
 use rig::process::{Child, Launch, Programs, Role};
 use rustix::process::Signal;
 use thermowell::nats::{RequestError, follow};
-use thermowell_flow::published::{Snapshot, State};
+use thermowell_flow::published::State;
 use thermowell_wire::subject::{self, stream, wildcard};
 
 /// The names of the two: the demo's, and one that goes before it.
@@ -22,8 +22,6 @@ const SECOND: &str = "attic";
 const SETTLED: Duration = Duration::from_secs(10);
 /// States in a row of one instance: two that work take turns, within a few.
 const IN_A_ROW: usize = 60;
-/// An hour takes 30 s at speed 120.
-const HOUR: Duration = Duration::from_secs(90);
 
 fn second(house: &House) -> Child {
     let text = fs::read_to_string(house.folder().join("thermowell.toml")).unwrap();
@@ -82,7 +80,7 @@ async fn listen(house: &House, watch: &Stopwatch, said: &mut Said) -> Result<(),
 
 #[test]
 fn of_two_aggregators_one_goes_on() {
-    let mut house = House::start(super::DEMO, &["--speed", "120", "--batch", "100"]);
+    let mut house = House::start(super::DEMO, &["--speed", "60", "--batch", "100"]);
     house.until("the first one speaks", SOON, |house| speaker(house));
     let mut second = second(&house);
 
@@ -109,9 +107,6 @@ fn of_two_aggregators_one_goes_on() {
     house.go_on(Duration::from_secs(1));
     one_is_left(&house);
 
-    let boiler = &house.boilers()[0];
-    let snapshot = subject::snapshot(boiler);
-    house.until("an hour is published", HOUR, |house| house.last_json::<Snapshot>(stream::SNAPSHOT, &snapshot));
     second.kill().unwrap();
     house.until("the first one speaks", SOON, |house| speaker(house).filter(|instance| instance == FIRST));
     assert_whole(&house.close());
