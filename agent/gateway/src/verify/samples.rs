@@ -58,9 +58,9 @@ impl Samples {
                 self.ahead.push_back((message.sequence, message.payload));
             }
         }
-        // As many as were worth it; more where all of them were.
+        // A round trip costs as much as some questions: more of them while one in four brings a message of its own.
         let found = u64::try_from(self.ahead.len()).unwrap_or(AT_ONCE_MAX);
-        self.at_once = if found == self.at_once { found * 2 } else { found }.clamp(1, AT_ONCE_MAX);
+        self.at_once = if found * 4 >= self.at_once { self.at_once * 2 } else { found }.clamp(1, AT_ONCE_MAX);
         Ok(())
     }
 }
