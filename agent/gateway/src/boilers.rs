@@ -13,7 +13,6 @@ use async_nats::jetstream::stream::Config as StreamConfig;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use crate::clock;
 use crate::config::Config;
 use crate::nats::{self, NatsError, RequestError};
 
@@ -165,8 +164,5 @@ fn is_configured(config: &Config, id: &BoilerId) -> bool {
 /// The last message of a boiler in SAMPLES: its sequence and its age in seconds of the server's calendar.
 async fn last_written(context: &Context, id: &BoilerId) -> Result<Option<(u64, u64)>, RequestError> {
     let last = nats::last(context, stream::SAMPLES, &subject::samples(id)).await?;
-    Ok(last.map(|last| {
-        let age_ns = clock::realtime_ns().saturating_sub(nats::stored_at(&last).0);
-        (last.sequence, u64::try_from(age_ns / 1_000_000_000).unwrap_or(0))
-    }))
+    Ok(last.map(|last| (last.sequence, u64::try_from(nats::age_ns(&last) / 1_000_000_000).unwrap_or(0))))
 }

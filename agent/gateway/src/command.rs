@@ -211,12 +211,9 @@ impl Desk<'_> {
 
     /// The command that the server took the click for.
     async fn same_click(&self, sequence: u64) -> Result<Answer, CommandError> {
-        let failed = |error: async_nats::Error| {
-            CommandError::Request(RequestError::new(format!("read command number {sequence}"), error))
-        };
-        let commands = self.context.get_stream_no_info(stream::COMMAND).await.map_err(|error| failed(error.into()))?;
-        let message = commands.get_raw_message(sequence).await.map_err(|error| failed(error.into()))?;
-        let kept = Kept::read(&message).map_err(CommandError::Request)?;
+        let message = nats::at(self.context, stream::COMMAND, sequence).await.map_err(CommandError::Request)?;
+        let gone = || RequestError::new(format!("read message {sequence} of COMMAND"), "there is none");
+        let kept = message.ok_or_else(gone).and_then(|message| Kept::read(&message)).map_err(CommandError::Request)?;
         Ok(accepted(&kept, true))
     }
 

@@ -11,7 +11,7 @@ use thermowell_flow::published::{Command, Lease};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind, stream};
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::nats::{self, Messages, RequestError, Stored};
 
 /// How far back in EVENT the last hour is looked for, for each boiler. One in which everything goes wrong makes a few
@@ -37,8 +37,7 @@ pub async fn standing(context: &Context, boiler: &BoilerId, clock: &Clock) -> Re
         return Ok(None);
     };
     let lease = serde_json::from_slice::<Lease>(&message.payload).ok().filter(|_| !nats::is_stored_copy(&message));
-    let age_ns = clock::realtime_ns().saturating_sub(nats::stored_at(&message).0);
-    let age = clock.transport(Duration::from_nanos(u64::try_from(age_ns).unwrap_or(0)));
+    let age = clock.transport(Duration::from_nanos(u64::try_from(nats::age_ns(&message)).unwrap_or(0)));
     let is_release = lease.as_ref().is_none_or(|lease| lease.lease_s == 0);
     let instance = lease.map(|lease| lease.instance).unwrap_or_default();
     Ok(Some(Standing { sequence: message.sequence, instance, is_release, age }))

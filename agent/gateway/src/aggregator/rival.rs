@@ -23,7 +23,6 @@ use thermowell_flow::published::State;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use crate::clock;
 use crate::nats::{self, RETRY, RequestError, Stored};
 
 /// Another aggregator whose state is younger than this is alive: we stand by.
@@ -90,8 +89,7 @@ async fn any_alive(context: &Context, boilers: &[BoilerId], own: &str) -> Result
 
 /// Who published this STATE, if that is another one and not long ago.
 fn alive(last: &StreamMessage, own: &str) -> Option<String> {
-    let age_ns = clock::realtime_ns().saturating_sub(nats::stored_at(last).0);
-    another(&last.payload, age_ns, own)
+    another(&last.payload, nats::age_ns(last), own)
 }
 
 fn another(payload: &[u8], age_ns: i64, own: &str) -> Option<String> {

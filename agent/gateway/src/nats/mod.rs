@@ -30,7 +30,7 @@ pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, sequence};
 pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
 pub use request::{Doubt, RequestError, Stored};
 pub use request::{announce, at, compare_and_set, first_from, json, last, publish_if, stream_state};
-pub use stored::{Kept, last_kept, stored_at};
+pub use stored::{Kept, age_ns, last_kept};
 pub use user::User;
 
 use forbidden::Record;

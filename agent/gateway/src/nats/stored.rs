@@ -49,9 +49,14 @@ impl<T> Kept<T> {
     }
 }
 
-/// When the server took a message, by its calendar.
+/// How old a message is, nanoseconds; less than nothing where the server's calendar is ahead of ours.
 #[must_use]
-pub fn stored_at(message: &StreamMessage) -> Utc {
+pub fn age_ns(message: &StreamMessage) -> i64 {
+    clock::realtime_ns().saturating_sub(stored_at(message).0)
+}
+
+/// When the server took a message, by its calendar.
+fn stored_at(message: &StreamMessage) -> Utc {
     Utc(i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX))
 }
 
