@@ -100,11 +100,12 @@ fn a_folder_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn users_of_your_own_are_taken_into_the_list() {
+fn users_of_your_own_are_in_the_account_of_the_roles() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(OTHERS), "{ user: ha, password: \"$2a$11$x\" }\n").unwrap();
     let report = make(folder.path(), &[], &[]).unwrap();
     let text = fs::read_to_string(&report.permissions).unwrap();
-    let end = "        { user: ha, password: \"$2a$11$x\" }\n    ]\n}\n";
-    assert!(text.ends_with(end), "{text}");
+    let (plant, people) = text.split_once("    PEOPLE: {\n").expect("two accounts");
+    assert!(plant.ends_with("            { user: ha, password: \"$2a$11$x\" }\n        ]\n    }\n"), "{text}");
+    assert!(!people.contains("user: ha"), "{text}");
 }

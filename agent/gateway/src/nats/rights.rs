@@ -6,7 +6,7 @@
 //! | aggregator | state, snapshots, feed | samples | FEED, STATE, SNAPSHOT |
 //! | controller | **set-points**, decisions | state, status, commands | LEASE |
 //! | operator | commands, approvals *under the own name* | state, status, commands | – |
-//! | reader | nothing | what is published from now on | – |
+//! | reader | nothing | what is published; the last of what PLANT exports | – |
 //! | inspector | nothing | what is stored | – |
 //! | installer | decisions about a boiler as a whole | what is stored | all |
 //!
@@ -23,12 +23,16 @@
 //!   its own JSON, always. That is no order to the server, which refuses what it does not know (so never run it with
 //!   `strict: false`), and it is nobody's lease, approval or batch.
 //!
-//! What remains: whoever may ask the server for anything, and be it the inspector, who writes nothing, may have its
-//! JSON put on any subject. There it is foreign bytes and is named like them. On a subject of SAMPLES that is a
-//! foreign writer, at which this boiler's delivery stops until somebody has looked. So a key is for people who are
-//! trusted so far. The roles are trusted with more: the agent may ask for its batches as they are, and each role has
-//! a consumer, so it could have a stream purged, or a message of theirs sent elsewhere as it is. What acts on a
-//! boiler goes by no copy that can be told.
+//! The reader is in an account of its own, PEOPLE, which sees PLANT through what PLANT exports: the subjects of boilers
+//! as a stream of messages, and direct gets of five streams as services. A reply stays in the account of the asker:
+//! one that a reader directs onto a boiler's subject, or onto the server's interface, arrives at no stream.
+//!
+//! What remains: a user of PLANT who may ask the server for anything, the inspector included, may have its JSON put on
+//! any subject. There it is foreign bytes and is named like them. On a subject of SAMPLES that is a foreign writer, at
+//! which this boiler's delivery stops until it has been looked at. So a key is for people who are trusted so far. The
+//! roles are trusted with more: the agent may ask for its batches as they are, and each role has a consumer, so it
+//! could have a stream purged, or a message of theirs sent elsewhere as it is. What acts on a boiler goes by no copy
+//! that can be recognised.
 //!
 //! Subjects are of all boilers: another boiler in the configuration needs no other permissions.
 
@@ -38,6 +42,56 @@ use thermowell_wire::subject::stream::{COMMAND, EVENT, FEED, LEASE, SAMPLES, SNA
 use thermowell_wire::subject::{self, wildcard};
 
 use super::User;
+
+/// Where a user is: accounts of nats-server share no subject but what one exports and the other imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// The streams, the roles, and everybody who writes.
+    Plant,
+    /// Programs that read.
+    People,
+}
+
+impl Account {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Plant, Self::People];
+
+    /// Its name in the server's configuration, and of the folder of its streams.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plant => "PLANT",
+            Self::People => "PEOPLE",
+        }
+    }
+}
+
+/// The account of `user`.
+#[must_use]
+pub fn account(user: &User) -> Account {
+    match user {
+        User::Reader => Account::People,
+        User::Agent | User::Aggregator | User::Controller | User::Operator(_) | User::Inspector | User::Installer => {
+            Account::Plant
+        }
+    }
+}
+
+/// What PLANT exports to PEOPLE as messages.
+pub const EXPORTED_MESSAGES: &str = wildcard::ALL;
+/// Streams whose last messages PLANT exports to PEOPLE: each subject by a direct get.
+const EXPORTED_STREAMS: [&str; 5] = [STATE, STATUS, SNAPSHOT, LEASE, EVENT];
+
+/// The services that PLANT exports to PEOPLE.
+#[must_use]
+pub fn exported_services() -> Vec<String> {
+    EXPORTED_STREAMS.iter().map(|stream| last_of_subjects(stream)).collect()
+}
+
+/// A direct get of the last message of a subject: `$JS.API.DIRECT.GET.STATE.boiler.b1.state`.
+fn last_of_subjects(stream: &str) -> String {
+    format!("$JS.API.DIRECT.GET.{stream}.>")
+}
 
 /// Every stream of ours.
 pub const STREAMS: [&str; 8] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT];
@@ -129,8 +183,8 @@ const OPERATOR: Rights = Rights {
 };
 
 const READER: Rights = Rights {
-    purpose: "programs that listen: dashboards, thermostats, your own",
-    hears: &[wildcard::ALL],
+    purpose: "programs that read: dashboards, thermostats, your own",
+    hears: &[EXPORTED_MESSAGES],
     knows: &[],
     ..NOTHING
 };
@@ -200,6 +254,9 @@ pub fn publishes(user: &User) -> Vec<String> {
             subjects.extend(calls.iter().map(|call| format!("$JS.API.{}", call.replace("{}", stream))));
         }
     }
+    if account(user) == Account::People {
+        subjects.extend(exported_services());
+    }
     subjects
 }
 
@@ -208,6 +265,10 @@ pub fn publishes(user: &User) -> Vec<String> {
 pub fn subscribes(user: &User) -> Vec<String> {
     let mut subjects: Vec<String> = rights(user).hears.iter().map(|subject| (*subject).to_owned()).collect();
     subjects.push(format!("{}.>", user.inbox()));
+    if account(user) == Account::People {
+        // What every client library uses by itself: in PEOPLE there are no answers but those to readers.
+        subjects.push("_INBOX.>".to_owned());
+    }
     subjects
 }
 
@@ -247,9 +308,10 @@ mod tests {
 
     /// An answer without a body deletes a stream, and a message as it is is a lease: the server sends both anywhere.
     #[test]
-    fn people_hear_the_server_in_its_json_alone() {
+    fn people_in_plant_hear_the_server_in_its_json_alone() {
         let roles = [User::Agent, User::Aggregator, User::Controller];
-        for user in everybody().into_iter().filter(|user| !roles.contains(user)) {
+        let people = everybody().into_iter().filter(|user| account(user) == Account::Plant && !roles.contains(user));
+        for user in people {
             for subject in publishes(&user).iter().filter(|subject| subject.starts_with("$JS.")) {
                 let calls =
                     ["INFO", "MSG.GET", "CREATE", "UPDATE", "DELETE"].map(|call| format!("$JS.API.STREAM.{call}."));
@@ -269,12 +331,23 @@ mod tests {
         }
     }
 
+    /// What the accounts exchange is messages and the last message of a subject: nothing that changes a stream.
     #[test]
-    fn a_reader_says_nothing_and_nobody_hears_anothers_answers() {
-        assert_eq!(publishes(&User::Reader), Vec::<String>::new());
+    fn a_reader_asks_for_last_messages_alone() {
+        assert_eq!(account(&User::Reader), Account::People);
+        let asks = publishes(&User::Reader);
+        assert_eq!(asks, exported_services());
+        assert!(asks.iter().all(|subject| subject.starts_with("$JS.API.DIRECT.GET.") && subject.ends_with(".>")));
+        assert!(everybody().iter().filter(|user| account(user) == Account::People).eq([&User::Reader]));
+    }
+
+    #[test]
+    fn nobody_hears_anothers_answers() {
         for user in everybody() {
             let inboxes = subscribes(&user).into_iter().filter(|subject| subject.starts_with("_INBOX"));
-            assert_eq!(inboxes.collect::<Vec<_>>(), [format!("_INBOX_{user}.>")]);
+            let inboxes: Vec<String> =
+                inboxes.filter(|inbox| account(&user) == Account::Plant || inbox != "_INBOX.>").collect();
+            assert_eq!(inboxes, [format!("_INBOX_{user}.>")]);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test, and says where")]
 
+mod accounts;
 mod attack;
 mod boilers;
 mod cable;
