@@ -9,7 +9,9 @@ mod rename;
 mod retire;
 
 use async_nats::jetstream::Context;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::Config as StreamConfig;
+use serde::de::DeserializeOwned;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
@@ -132,6 +134,25 @@ async fn settings(context: &Context, name: &str) -> Result<Option<StreamConfig>,
         Err(error) if crate::streams::is_absent(&error) => Ok(None),
         Err(error) => Err(RequestError::new(format!("read stream {name}"), error)),
     }
+}
+
+/// The last message of `subject`. A stream that is not there has none: those in memory are gone after a restart of the
+/// server, until a role makes them again.
+async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
+    match settings(context, stream).await? {
+        Some(_) => nats::last(context, stream, subject).await,
+        None => Ok(None),
+    }
+}
+
+/// The same, understood; a message that this version does not understand counts as absent.
+pub(crate) async fn last_known<T: DeserializeOwned>(
+    context: &Context,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<T>, RequestError> {
+    let last = last(context, stream, subject).await?;
+    Ok(last.and_then(|message| serde_json::from_slice(&message.payload).ok()))
 }
 
 /// The boilers that SAMPLES has, in order.

@@ -5,11 +5,13 @@
 //! | 0 | done, or stopped as asked |
 //! | 1 | failed; another start may help |
 //! | 2 | the command line is wrong |
+//! | 3 | nothing is known (`status`) |
 //! | 78 | the configuration is wrong; another start would only repeat it |
 
 mod ask;
 mod keys;
 mod reset;
+mod status;
 
 use std::env;
 use std::ffi::OsString;
@@ -32,6 +34,8 @@ use crate::shutdown::Shutdown;
 use crate::verify::{self, Format, Wish};
 use crate::{boilers, check, conformance, logs};
 
+/// Names the configuration where `--config` does not.
+pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
 /// Overrides `[log] filter`.
 const LOG_VARIABLE: &str = "THERMOWELL_LOG";
 
@@ -41,6 +45,7 @@ enum Exit {
     Success,
     Failure,
     Usage,
+    Unknown,
     Configuration,
 }
 
@@ -50,6 +55,7 @@ impl From<Exit> for ExitCode {
             Exit::Success => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
             Exit::Usage => Self::from(2),
+            Exit::Unknown => Self::from(3),
             Exit::Configuration => Self::from(78),
         }
     }
@@ -70,11 +76,13 @@ Examples:
   thermowell run                     all roles in one process, with /etc/thermowell/thermowell.toml
   thermowell run agent               one role, as the service units do
   thermowell run --config my.toml    with another configuration
+  thermowell status                  each boiler on one screen
   thermowell verify                  do the published hours agree with the samples?
   thermowell keys                    a key for each role, and the server's permissions for them
   thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
 
 Environment:
+  THERMOWELL_CONFIG=my.toml          names the configuration where --config does not
   THERMOWELL_LOG=debug               overrides `filter` in [log]
 
 Exit codes: 0 fine, 1 failure, 2 wrong command line, 78 wrong configuration";
@@ -98,6 +106,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show each boiler: temperature, hour, set-point, burner, and how old they are
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Asked),
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verification),
@@ -251,7 +262,7 @@ struct Conformance {
 #[derive(Debug, Args)]
 struct Source {
     /// The configuration; files in the folder conf.d beside it are read too
-    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE, default_value = config::DEFAULT_PATH)]
     config: PathBuf,
 }
 
@@ -269,6 +280,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
     match arguments.command {
         Command::Run { role, source } => run(&source, role),
         Command::Check { source, json } => check(&source, json),
+        Command::Status(asked) => status::run(&asked),
         Command::Verify(verification) => verify(&verification),
         Command::Conformance(asked) => conformance(&asked),
         Command::Boiler(asked) => boiler(&asked),

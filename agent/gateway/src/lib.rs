@@ -36,5 +36,6 @@ pub mod session;
 pub mod shutdown;
 pub mod snapshot;
 pub mod spool;
+pub mod status;
 pub mod streams;
 pub mod verify;

@@ -1,7 +1,6 @@
 //! Which boilers there are, and how they stand.
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::message::StreamMessage;
 use serde::Serialize;
 use thermowell_flow::published::{Link, Snapshot, State, Status};
 use thermowell_flow::time::{HOUR_NS, SECOND_NS, Utc, hour_text};
@@ -9,9 +8,9 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::batch::decode;
 use thermowell_wire::subject::{self, stream};
 
-use super::{BoilerError, in_samples, is_configured, settings};
+use super::{BoilerError, in_samples, is_configured, last, last_known};
 use crate::config::Config;
-use crate::nats::{self, Connection, RequestError, User};
+use crate::nats::{Connection, RequestError, User};
 
 /// One boiler.
 #[derive(Debug, Serialize)]
@@ -60,14 +59,11 @@ pub async fn list(config: &Config, json: bool) -> Result<String, BoilerError> {
 
 async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool) -> Result<Row, RequestError> {
     let configured = config.boilers.iter().find(|boiler| boiler.id == *id);
-    let status = last(context, stream::STATUS, &subject::status(id)).await?;
-    let status = status.and_then(|status| serde_json::from_slice::<Status>(&status.payload).ok());
-    let state = last(context, stream::STATE, &subject::state(id)).await?;
-    let state = state.and_then(|state| serde_json::from_slice::<State>(&state.payload).ok());
+    let status: Option<Status> = last_known(context, stream::STATUS, &subject::status(id)).await?;
+    let state: Option<State> = last_known(context, stream::STATE, &subject::state(id)).await?;
     let tail = last(context, stream::SAMPLES, &subject::samples(id)).await?;
     let end_ns = tail.and_then(|tail| decode(&tail.payload).ok().map(|packed| packed.end_utc_ns()));
-    let snapshot = last(context, stream::SNAPSHOT, &subject::snapshot(id)).await?;
-    let snapshot = snapshot.and_then(|snapshot| serde_json::from_slice::<Snapshot>(&snapshot.payload).ok());
+    let snapshot: Option<Snapshot> = last_known(context, stream::SNAPSHOT, &subject::snapshot(id)).await?;
     let told = status.as_ref().and_then(|status| Some(status.device.as_ref()?.serial_number.clone()));
     Ok(Row {
         boiler: id.clone(),
@@ -79,15 +75,6 @@ async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool
         link: status.map(|status| status.link),
         average: state.and_then(|state| state.average),
     })
-}
-
-/// The last message of `subject`. A stream that is not there has none: those in memory are gone after a restart of the
-/// server, until a role makes them again.
-async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
-    match settings(context, stream).await? {
-        Some(_) => nats::last(context, stream, subject).await,
-        None => Ok(None),
-    }
 }
 
 fn table(rows: &[Row]) -> String {

@@ -1,0 +1,38 @@
+//! `thermowell status`.
+
+use super::{Exit, Source, command, print};
+use crate::status::{self, Verdict};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  thermowell status
+  thermowell status --json | jq '.boilers[] | {boiler, freshness, age_s}'
+
+The JSON has one entry per boiler: boiler, freshness (fresh, coasting, fault or null), age_s, and the last messages as
+they were published: state, status, lease, snapshot, each null where there is none.
+
+Exit codes: 0 every boiler is fresh, 1 one is not or the server does not answer, 3 nothing is known, 78 the
+configuration is wrong";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Asked {
+    #[command(flatten)]
+    source: Source,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(asked: &Asked) -> Exit {
+    let report = match command(&asked.source, async |config| status::status(config).await) {
+        Ok(report) => report,
+        Err(exit) => return exit,
+    };
+    let text = if asked.json { report.json() } else { report.text() };
+    match (print(&text), report.verdict()) {
+        (Exit::Success, Verdict::Fresh) => Exit::Success,
+        (Exit::Success, Verdict::Unknown) => Exit::Unknown,
+        (Exit::Success, Verdict::NotFresh) => Exit::Failure,
+        (failed, _) => failed,
+    }
+}

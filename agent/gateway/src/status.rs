@@ -1,0 +1,261 @@
+//! `thermowell status`: what is known of each boiler now, on one screen.
+//!
+//! It reads the last message of STATE, STATUS, LEASE and SNAPSHOT and judges their age by the same limits as the
+//! controller. A value is shown only while it holds: from [`Freshness::Fault`] on, current value, average, coverage and
+//! burner are unknown, and the last reading is shown with its time.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+use thermowell_flow::published::freshness;
+use thermowell_flow::published::{DeviceStatus, Freshness, FreshnessLimits, Lease, Link, Snapshot, State, Status};
+use thermowell_flow::time::Utc;
+use thermowell_wire::BoilerId;
+use thermowell_wire::line::{BoilerState, Demand};
+use thermowell_wire::subject::{self, stream};
+
+use crate::boilers::last_known;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::nats::{Connection, NatsError, RequestError, User};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The server is away, or not one that we can use.
+    #[error("use the NATS server")]
+    Server(#[source] NatsError),
+    /// A stream does not answer.
+    #[error("ask the server")]
+    Request(#[source] RequestError),
+}
+
+/// What is known of every boiler of the configuration.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// In the configuration's order.
+    pub boilers: Vec<Boiler>,
+}
+
+/// What is known of one boiler: the last messages as they were published, and how old the newest sample is.
+#[derive(Debug, Serialize)]
+pub struct Boiler {
+    /// Its id.
+    pub boiler: BoilerId,
+    /// By the age of the newest sample; `null` without a STATE.
+    pub freshness: Option<Freshness>,
+    /// Seconds of real time since the newest sample was taken; `null` without a STATE.
+    pub age_s: Option<f64>,
+    /// The last STATE.
+    pub state: Option<State>,
+    /// The last STATUS.
+    pub status: Option<Status>,
+    /// What the controller asks for; `null` when no lease stands.
+    pub lease: Option<Lease>,
+    /// The last closed hour.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// The report in one word: the exit code of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every boiler is fresh.
+    Fresh,
+    /// At least one is not.
+    NotFresh,
+    /// There is no STATE of any boiler.
+    Unknown,
+}
+
+/// Reads what is known of each boiler.
+///
+/// # Errors
+/// See [`StatusError`].
+pub async fn status(config: &Config) -> Result<Report, StatusError> {
+    let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(StatusError::Server)?;
+    let clock = Clock::new(&config.clock);
+    let mut boilers = Vec::new();
+    for id in config.boiler_ids() {
+        boilers.push(read(&connection, &clock, id).await.map_err(StatusError::Request)?);
+    }
+    Ok(Report { boilers })
+}
+
+async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Boiler, RequestError> {
+    let context = connection.context();
+    let state: Option<State> = last_known(context, stream::STATE, &subject::state(&id)).await?;
+    let status = last_known(context, stream::STATUS, &subject::status(&id)).await?;
+    let lease = last_known(context, stream::LEASE, &subject::setpoint(&id)).await?;
+    let snapshot = last_known(context, stream::SNAPSHOT, &subject::snapshot(&id)).await?;
+    let age = state.as_ref().map(|state| age(clock.now().utc, state.stamp));
+    let limits = FreshnessLimits::at_speed(clock.speed());
+    Ok(Boiler {
+        boiler: id,
+        freshness: age.map(|age| freshness(Some(age), &limits)),
+        age_s: age.map(|age| (age / clock.speed()).as_secs_f64()),
+        state,
+        status,
+        lease: lease.filter(|lease: &Lease| lease.lease_s > 0),
+        snapshot,
+    })
+}
+
+/// A stamp ahead of the clock has no age.
+fn age(now: Utc, stamp: f64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay far below 2^53")]
+    let now = now.0.div_euclid(1_000_000) as f64 / 1e3;
+    Duration::try_from_secs_f64((now - stamp).max(0.0)).unwrap_or(Duration::MAX)
+}
+
+impl Report {
+    /// Whether everything is fresh.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.boilers.iter().all(|boiler| boiler.freshness.is_none()) {
+            return Verdict::Unknown;
+        }
+        let is_fresh = |boiler: &Boiler| boiler.freshness == Some(Freshness::Fresh);
+        if self.boilers.iter().all(is_fresh) { Verdict::Fresh } else { Verdict::NotFresh }
+    }
+
+    /// One JSON object.
+    ///
+    /// # Panics
+    /// Never: published types encode.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("published types encode") + "\n"
+    }
+
+    /// A block per boiler, for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.boilers.iter().map(Boiler::text).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Boiler {
+    fn text(&self) -> String {
+        let mut text = format!("{}{}\n", self.boiler, if self.is_simulated() { "  (simulated)" } else { "" });
+        let lines = [
+            ("flow", self.flow()),
+            ("hour", self.hour()),
+            ("set-point", self.setpoint()),
+            ("burner", self.burner()),
+            ("last hour", self.last_hour()),
+        ];
+        for (name, value) in lines {
+            let _always_fits = writeln!(text, "  {name:<10} {value}");
+        }
+        text
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.state.as_ref().map(|state| state.simulated).or(self.status.as_ref().map(|status| status.simulated))
+            == Some(true)
+    }
+
+    /// STATE, while its values hold.
+    fn held(&self) -> Option<&State> {
+        self.state.as_ref().filter(|_| self.freshness != Some(Freshness::Fault))
+    }
+
+    fn flow(&self) -> String {
+        let Some(state) = &self.state else { return "unknown: no STATE yet".to_owned() };
+        let age = self.age_s.map_or("unknown".to_owned(), duration);
+        match (self.held(), state.current) {
+            (None, _) => format!("unknown: the newest sample is {age} old; last {}", celsius(state.current)),
+            (Some(_), Some(_)) => {
+                let word = if self.freshness == Some(Freshness::Fresh) { "fresh" } else { "waiting" };
+                format!("{}, {word}, {age} old", celsius(state.current))
+            }
+            (Some(_), None) => format!("unknown: the sensor reads {:?}, {age} old", state.quality).to_lowercase(),
+        }
+    }
+
+    fn hour(&self) -> String {
+        let Some(state) = self.held() else { return "unknown".to_owned() };
+        let extremes = match (state.minimum, state.maximum) {
+            (Some(minimum), Some(maximum)) => format!(", {minimum:.2} to {maximum:.2} °C"),
+            (_, _) => String::new(),
+        };
+        format!("{}, {:.1} % known{extremes}", celsius(state.average), state.coverage * 100.0)
+    }
+
+    fn setpoint(&self) -> String {
+        let asked =
+            self.lease.as_ref().map_or("nothing asked".to_owned(), |l| format!("asks {}", heat(l.demand, l.flow)));
+        let obeyed = match self.device() {
+            Err(why) => why,
+            Ok(DeviceStatus { setpoint: None, own_flow, .. }) => format!("own control at {own_flow:.1} °C"),
+            Ok(DeviceStatus { setpoint: Some(s), .. }) => {
+                format!("obeys {}, lease {:.0} s", heat(s.demand, s.flow), s.lease_left_s)
+            }
+        };
+        format!("{asked}; {obeyed}")
+    }
+
+    fn burner(&self) -> String {
+        match self.device() {
+            Err(why) => why,
+            Ok(device) => {
+                let state = match device.state {
+                    BoilerState::Firing => format!("firing at {} %", device.modulation),
+                    BoilerState::Standby => "standby".to_owned(),
+                    BoilerState::Waiting => "waiting to start".to_owned(),
+                    BoilerState::Overrun => "off, pump overrun".to_owned(),
+                    BoilerState::Blocked => "blocked".to_owned(),
+                    BoilerState::Lockout => "locked out".to_owned(),
+                };
+                let hot_water = if device.hot_water { ", hot water" } else { "" };
+                let fault =
+                    device.fault.map_or(String::new(), |fault| format!(", fault {:?}", fault.kind).to_lowercase());
+                format!("{state}{hot_water}{fault}")
+            }
+        }
+    }
+
+    /// The device's last status, or why it is not known.
+    fn device(&self) -> Result<&DeviceStatus, String> {
+        let Some(status) = &self.status else { return Err("unknown: no STATUS yet".to_owned()) };
+        match (&status.device, status.link) {
+            (_, Link::Down) => Err("unknown: the serial port is not open".to_owned()),
+            (_, Link::Silent) => Err("unknown: the device is silent".to_owned()),
+            (_, Link::Refused) => Err("unknown: another board answers".to_owned()),
+            (None, Link::Up) => Err("unknown: the device has sent no status yet".to_owned()),
+            (Some(device), Link::Up) => Ok(device),
+        }
+    }
+
+    fn last_hour(&self) -> String {
+        let Some(snapshot) = &self.snapshot else { return "no hour has closed yet".to_owned() };
+        let Snapshot { hour, temperature, slots, temperature_points: counted, missing, partial, .. } = snapshot;
+        let closes = if *slots == counted + missing.total() { "" } else { ": the sum does NOT close" };
+        let partial = if *partial { ", partial" } else { "" };
+        let missing = missing.total();
+        format!(
+            "{hour}: {}, {slots} slots = {counted} counted + {missing} missing{partial}{closes}",
+            celsius(*temperature)
+        )
+    }
+}
+
+fn celsius(value: Option<f64>) -> String {
+    value.map_or("unknown".to_owned(), |value| format!("{value:.2} °C"))
+}
+
+fn heat(demand: Demand, flow: f64) -> String {
+    match demand {
+        Demand::Heat => format!("{flow:.1} °C"),
+        Demand::None => "no heat".to_owned(),
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 60.0 => format!("{s:.1} s"),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} h", s / 3_600.0),
+    }
+}
