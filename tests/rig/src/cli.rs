@@ -1,6 +1,7 @@
 //! The rig's command lines: parsed, run and concluded alike.
 //!
 //! Exit codes: 0 what was asked for is as it should be, 1 it is not or could not be done, 2 the arguments are wrong.
+//! A command may add codes of its own; its help names them.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -26,9 +27,14 @@ impl<E: Error> From<E> for Failure {
 }
 
 impl Failure {
+    /// With an exit code of its own.
+    pub(crate) fn with_code(error: &dyn Error, code: u8) -> Self {
+        Self { said: chain(error), code }
+    }
+
     /// The arguments were understood, and ask for something that there is not.
     pub(crate) fn wrong_arguments(error: &dyn Error) -> Self {
-        Self { said: chain(error), code: WRONG_ARGUMENTS }
+        Self::with_code(error, WRONG_ARGUMENTS)
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 
 use crate::clock::Stopwatch;
 use crate::demo::ledger::Ledger;
-use crate::demo::live::{self, Boilers};
+use crate::demo::live::{self, Boilers, View};
 use crate::demo::setup::{self, Plan, Processes};
 use crate::demo::{Options, audit};
 use crate::nats::{NatsServer, locate};
@@ -307,7 +307,8 @@ impl House {
                 }
             }
         }
-        live::table(&boilers, &self.plan, &[])
+        let view = View { boilers: &boilers, plan: &self.plan, duration: None, restarts: &[], access: &[] };
+        view.lines(None).join("\n")
     }
 
     /// Waits for what was sampled, stops everything in flow order, and reads the books.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use broker::{Broker, BrokerError, BrokerOptions, SAMPLE_CONFIG, WAY_IN};
-pub use install::InstallError;
+pub use install::{InstallError, python_client};
 
 /// Environment variable with the path of nats-server.
 pub const NATS_SERVER: &str = "THERMOWELL_NATS_SERVER";

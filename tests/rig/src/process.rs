@@ -9,7 +9,7 @@ mod supervised;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -120,6 +120,8 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
+            // A group of its own: Ctrl-C in a terminal reaches the rig alone, which then stops its children in order.
+            .process_group(0)
             .spawn()
             .map_err(|source| ProcessError::Spawn { name: launch.name.clone(), source })?;
         Ok(Self::of(&launch.name, inner))

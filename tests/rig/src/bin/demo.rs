@@ -1,10 +1,19 @@
-//! The rig's multi-call binary: the first argument says which program it is. Without one of these words it is the demo.
+//! The rig's multi-call binary: its own name or the first argument says which program it is. Without one of these words
+//! it is the demo.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use rig::demo::PRODUCT;
+
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().skip(1);
+    let mut args = std::env::args_os();
+    let own = args.next();
+    let own_name = own.as_ref().and_then(|path| Path::new(path).file_name());
+    if own_name.is_some_and(|name| name == PRODUCT) {
+        return thermowell::cli::main(own.into_iter().chain(args));
+    }
     let first = args.next();
     let whole = |word: Option<OsString>, rest| -> Vec<OsString> { word.into_iter().chain(rest).collect() };
     match first.as_ref().and_then(|word| word.to_str()) {
@@ -14,7 +23,7 @@ fn main() -> ExitCode {
         Some(rig::figures::WORD) => rig::figures::main(args),
         Some(rig::hammer::WORD) => rig::hammer::main(args),
         Some(rig::winter::WORD) => rig::winter::main(args),
-        Some("thermowell") => thermowell::cli::main(whole(first, args)),
+        Some(PRODUCT) => thermowell::cli::main(whole(first, args)),
         Some("firmware-sim") => firmware_sim::cli::main(whole(first, args)),
         Some(_) | None => rig::demo::main(whole(first, args)),
     }

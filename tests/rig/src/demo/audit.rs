@@ -16,6 +16,7 @@ use thermowell_wire::batch;
 use thermowell_wire::subject::{self, stream};
 
 use super::ledger::{self, AverageReport, BoilerReport, Ledger};
+use super::live::reasons;
 use super::samples::{SamplesBook, SamplesReader};
 use super::setup::Plan;
 use crate::clock::Stopwatch;
@@ -277,54 +278,46 @@ pub fn print(ledger: &Ledger) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let celsius = |value: Option<f64>| value.map_or("–".to_owned(), |celsius| format!("{celsius:.2}°"));
     writeln!(out, "\nLedger: what was published, against what the simulator sampled\n")?;
-    for boiler in &ledger.boilers {
-        for hour in &boiler.hours {
-            let missing = hour.missing;
-            writeln!(
-                out,
-                "{:<6} {}  slots {:>6} = counted {:>6} + ring {} + reboot {} + missed {} + invalid {} + other {}   \
-                 snapshot {} reference {}{}",
-                boiler.boiler,
-                hour.hour,
-                hour.slots,
-                hour.counted,
-                missing.ring,
-                missing.reboot,
-                missing.missed,
-                missing.invalid,
-                missing.clock + missing.discarded + missing.unexplained,
-                celsius(hour.snapshot),
-                celsius(hour.reference),
-                if hour.partial { "  (first)" } else { "" },
-            )?;
+    let hours = || ledger.boilers.iter().flat_map(|boiler| boiler.hours.iter().map(|hour| (&boiler.boiler, hour)));
+    if hours().next().is_some() {
+        writeln!(out, "boiler hour                    slots  counted  missing     mean  reference")?;
+    }
+    for (boiler, hour) in hours() {
+        let missing = hour.missing;
+        writeln!(
+            out,
+            "{boiler:<6} {:<20} {:>8} {:>8} {:>8} {:>8}   {:>8}{}",
+            hour.hour,
+            hour.slots,
+            hour.counted,
+            missing.total(),
+            celsius(hour.snapshot),
+            celsius(hour.reference),
+            if hour.partial { "  first" } else { "" },
+        )?;
+        if missing.total() > 0 {
+            writeln!(out, "       missing: {}", reasons([&missing].into_iter()))?;
         }
+    }
+    for boiler in &ledger.boilers {
         let book = &boiler.samples;
         writeln!(
             out,
-            "{:<6} SAMPLES: {} readings, {} lost, {} twice, {} wrong, {} named missing; {} messages, \
-             worst stamp {:+.2} ms",
-            boiler.boiler,
-            book.slots,
-            book.lost,
-            book.twice,
-            book.wrong,
-            book.named,
-            book.messages,
-            book.worst_stamp_ms
+            "\n{:<6} {} samples in {} messages: {} lost, {} twice, {} wrong",
+            boiler.boiler, book.slots, book.messages, book.lost, book.twice, book.wrong,
         )?;
+        writeln!(out, "       {} named missing; worst stamp {:+.2} ms", book.named, book.worst_stamp_ms)?;
         if let Some(average) = &boiler.average {
             writeln!(
                 out,
-                "{:<6} average of the last hour: {} over {} readings (coverage {:.2} %), reference {}",
-                boiler.boiler,
+                "       mean of the last hour {} ({:.2} % known), reference {}",
                 celsius(average.published),
-                average.points,
                 average.coverage * 100.0,
                 celsius(average.reference)
             )?;
         }
         for problem in &boiler.problems {
-            writeln!(out, "{:<6} PROBLEM: {problem}", boiler.boiler)?;
+            writeln!(out, "       PROBLEM: {problem}")?;
         }
     }
     writeln!(out, "\n{}", if ledger.ok { "Every sum closes." } else { "The ledger does NOT close." })

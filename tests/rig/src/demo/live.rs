@@ -1,14 +1,22 @@
-//! What is going on, as the streams tell it, and the table that shows it.
+//! What is going on, as the streams tell it, and the frame that shows it: 80 columns, and as many rows as there are.
+//!
+//! ```text
+//! title and progress      2 lines
+//! table                   a header, and a line per boiler
+//! totals, restarts        1 or 2 lines
+//! legend                  only where everything else fits
+//! access                  the lines to type in a second terminal
+//! ```
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use thermowell_flow::published::{Lease, Link, Snapshot, State, Status};
+use thermowell_flow::published::{DeviceStatus, Lease, Link, Missing, Snapshot, State, Status};
 use thermowell_wire::BoilerId;
-use thermowell_wire::line::Demand;
+use thermowell_wire::line::{BoilerState, Demand};
 use thermowell_wire::subject;
 
+use super::screen::Size;
 use super::setup::Plan;
 
 /// What was said last about one boiler.
@@ -39,31 +47,144 @@ pub(crate) fn take(boilers: &mut Boilers, subject: &str, payload: &[u8]) {
     }
 }
 
-/// The table, one line per boiler.
-#[must_use]
-pub(crate) fn table(boilers: &Boilers, plan: &Plan, deaths: &[(String, u32)]) -> String {
-    let mut text = String::new();
-    let elapsed = plan.elapsed();
-    let _always_fits = writeln!(
-        text,
-        "Thermowell demo   {}   {} simulated at speed {}\n",
-        super::rfc3339(plan.utc_ns()),
-        clock(elapsed),
-        plan.speed
-    );
-    let _always_fits = writeln!(
-        text,
-        "boiler        now   1h avg coverage      age backlog    hours last hour    asked  accepted  control   \
-         boiler is"
-    );
-    for (id, live) in boilers {
-        let _always_fits = writeln!(text, "{}", row(id, live, plan));
+/// Columns of the progress bar.
+const BAR: u64 = 30;
+const HEADER: [&str; 10] = ["", "now", "1h mean", "known", "age", "backlog", "hour", "asked", "obeyed", "burner"];
+const LEGEND: [&str; 3] = [
+    "now: flow temperature. 1h mean, known: of the last hour, and how much is known.",
+    "age: of the newest sample. backlog: samples not yet stored. hour: last closed.",
+    "obeyed: the set-point that the boiler accepted, or its own control.",
+];
+
+/// Everything that a frame shows.
+pub(crate) struct View<'a> {
+    pub(crate) boilers: &'a Boilers,
+    pub(crate) plan: &'a Plan,
+    /// How long the run takes, where that is known.
+    pub(crate) duration: Option<Duration>,
+    /// How often each process was restarted.
+    pub(crate) restarts: &'a [(String, u32)],
+    /// What to type in a second terminal.
+    pub(crate) access: &'a [String],
+}
+
+impl View<'_> {
+    /// The lines of a frame for a terminal of `size`; all of them where there is none.
+    #[must_use]
+    pub(crate) fn lines(&self, size: Option<Size>) -> Vec<String> {
+        let mut lines = self.title();
+        lines.push(String::new());
+        lines.push(line(HEADER));
+        let mut below = vec![self.totals()];
+        below.extend(self.restarted());
+        let rows = self.rows();
+        // The cursor stands on a line of its own below the frame.
+        let height = size.map_or(usize::MAX, |size| size.rows.saturating_sub(1));
+        let mut room = height.saturating_sub(lines.len() + below.len());
+        let access = spaced(self.access.iter().flat_map(|line| folded(line, size)));
+        let legend = spaced(LEGEND.map(str::to_owned));
+        let shows_access = room > access.len();
+        room -= if shows_access { access.len() } else { 0 };
+        let shows_legend = room >= rows.len() + legend.len();
+        room -= if shows_legend { legend.len() } else { 0 };
+        if rows.len() <= room {
+            lines.extend(rows);
+        } else {
+            let shown = room.saturating_sub(1);
+            let more = format!("… and {} more: make the terminal higher", rows.len() - shown);
+            lines.extend(rows.into_iter().take(shown).chain([more]));
+        }
+        lines.append(&mut below);
+        lines.extend(if shows_legend { legend } else { Vec::new() });
+        lines.extend(if shows_access { access } else { Vec::new() });
+        lines
     }
-    let dead: Vec<String> = deaths.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} ×{n}")).collect();
-    if !dead.is_empty() {
-        let _always_fits = writeln!(text, "\nrestarted: {}", dead.join(", "));
+
+    fn title(&self) -> Vec<String> {
+        let Plan { speed, .. } = self.plan;
+        let elapsed = self.plan.elapsed();
+        let utc = super::rfc3339(self.plan.utc_ns()).replace('T', " ").replace('Z', " UTC");
+        let title = format!("Thermowell demo    simulated time {utc}    {speed} × real time");
+        let progress = match self.duration {
+            None => format!("{} played, until Ctrl-C", clock(elapsed)),
+            Some(whole) if elapsed < whole => {
+                let done = (elapsed.as_secs() * BAR).checked_div(whole.as_secs()).unwrap_or(0).min(BAR);
+                let bar: String = (0..BAR).map(|at| if at < done { '#' } else { '.' }).collect();
+                format!("[{bar}] {} of {}", clock(elapsed), clock(whole))
+            }
+            Some(whole) => format!("{} played; waiting for the snapshot of the hour that has begun", clock(whole)),
+        };
+        vec![title, progress]
     }
-    text
+
+    /// One line per boiler, b2 before b10.
+    fn rows(&self) -> Vec<String> {
+        in_order(self.boilers).map(|(id, live)| row(id, live, self.plan)).collect()
+    }
+
+    /// The closed hours' books.
+    fn totals(&self) -> String {
+        let snapshots = || self.boilers.values().flat_map(|live| &live.snapshots);
+        let hours = snapshots().count();
+        if hours == 0 {
+            return "closed hours: none yet".to_owned();
+        }
+        let slots: u64 = snapshots().map(|snapshot| snapshot.slots).sum();
+        let counted: u64 = snapshots().map(|snapshot| snapshot.temperature_points).sum();
+        let missing = snapshots().map(|snapshot| snapshot.missing.total()).sum::<u64>();
+        let closes = if slots == counted + missing { "the sum closes" } else { "the sum does NOT close" };
+        let mut reasons = reasons(snapshots().map(|snapshot| &snapshot.missing));
+        if !reasons.is_empty() {
+            reasons = format!(" ({reasons})");
+        }
+        format!("closed hours: {hours}; {slots} slots = {counted} counted + {missing} missing{reasons}: {closes}")
+    }
+
+    fn restarted(&self) -> Option<String> {
+        let restarts = self.restarts.iter().filter(|(_, n)| *n > 0);
+        let restarts: Vec<String> = restarts.map(|(name, n)| format!("{name} ×{n}")).collect();
+        if restarts.is_empty() { None } else { Some(format!("restarted: {}", restarts.join(", "))) }
+    }
+}
+
+/// A line for a shell, folded with the shell's own sign where it is too long: it is copied and works.
+fn folded(line: &str, size: Option<Size>) -> Vec<String> {
+    let columns = size.map_or(usize::MAX, |size| size.columns).max(2);
+    let letters: Vec<char> = line.chars().collect();
+    if letters.len() <= columns {
+        return vec![line.to_owned()];
+    }
+    let pieces: Vec<String> = letters.chunks(columns - 1).map(|piece| piece.iter().collect()).collect();
+    let last = pieces.len() - 1;
+    pieces.into_iter().enumerate().map(|(at, piece)| if at < last { piece + "\\" } else { piece }).collect()
+}
+
+/// The lines after an empty one; nothing where there are none.
+fn spaced(lines: impl IntoIterator<Item = String>) -> Vec<String> {
+    let lines: Vec<String> = lines.into_iter().collect();
+    if lines.is_empty() { lines } else { [String::new()].into_iter().chain(lines).collect() }
+}
+
+/// The boilers by length of their ids first: b2 before b10.
+pub(crate) fn in_order(boilers: &Boilers) -> impl Iterator<Item = (&BoilerId, &Live)> {
+    let mut all: Vec<_> = boilers.iter().collect();
+    all.sort_by_key(|(id, _)| (id.as_str().len(), *id));
+    all.into_iter()
+}
+
+/// `ring 12, reboot 300`: the reasons with slots, added up.
+pub(super) fn reasons<'a>(all: impl Iterator<Item = &'a Missing>) -> String {
+    let mut sums =
+        [("ring", 0), ("reboot", 0), ("missed", 0), ("invalid", 0), ("clock", 0), ("discarded", 0), ("unexplained", 0)];
+    for missing in all {
+        let Missing { ring, reboot, missed, invalid, clock, discarded, unexplained } = *missing;
+        for (sum, slots) in sums.iter_mut().zip([ring, reboot, missed, invalid, clock, discarded, unexplained]) {
+            sum.1 += slots;
+        }
+    }
+    let named: Vec<String> =
+        sums.iter().filter(|(_, slots)| *slots > 0).map(|(reason, slots)| format!("{reason} {slots}")).collect();
+    named.join(", ")
 }
 
 fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
@@ -76,41 +197,49 @@ fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
     let age = state.map_or("–".to_owned(), |state| age(state.stamp, plan));
     let backlog = live.status.as_ref().map_or("–".to_owned(), |status| status.backlog.to_string());
     let last = live.snapshots.last().and_then(|snapshot| snapshot.temperature);
-    let asked = live.lease.as_ref().map_or("–".to_owned(), |lease| match (lease.lease_s, lease.demand) {
-        (0, _) => "release".to_owned(),
-        (_, Demand::None) => "no heat".to_owned(),
-        (_, Demand::Heat) => format!("{:.1}°", lease.flow),
-    });
-    let setpoint = device.and_then(|device| device.setpoint);
-    let accepted = setpoint.map_or("–".to_owned(), |setpoint| match setpoint.demand {
+    let wanted = |demand, flow: f64| match demand {
         Demand::None => "no heat".to_owned(),
-        Demand::Heat => format!("{:.1}°", setpoint.flow),
-    });
-    let control = match (live.status.as_ref().map(|status| status.link), device, setpoint) {
-        (Some(Link::Up), Some(_), Some(setpoint)) => format!("lease {:.0}s", setpoint.lease_left_s),
-        (Some(Link::Up), Some(_), None) => "own".to_owned(),
-        (Some(link), _, _) => format!("link {link:?}").to_lowercase(),
-        (None, _, _) => "–".to_owned(),
+        Demand::Heat => format!("{flow:.1}°"),
     };
-    let doing = device.map_or(String::new(), |device| {
-        let flame = if device.flame { format!("{} %", device.modulation) } else { String::new() };
-        format!("{:?} {flame}", device.state).to_lowercase()
+    let asked = live.lease.as_ref().map_or("–".to_owned(), |lease| match lease.lease_s {
+        0 => "release".to_owned(),
+        _ => wanted(lease.demand, lease.flow),
     });
-    format!(
-        "{:<8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>8} {:>9} {:>8} {:>9}  {:<9} {}",
+    let obeyed = match (live.status.as_ref().map(|status| status.link), device) {
+        (Some(Link::Up), Some(device)) => {
+            device.setpoint.map_or("own".to_owned(), |setpoint| wanted(setpoint.demand, setpoint.flow))
+        }
+        (Some(link), _) => format!("{link:?}").to_lowercase(),
+        (None, _) => "–".to_owned(),
+    };
+    line([
         id.as_str(),
-        celsius(now),
-        celsius(average),
-        coverage,
-        age,
-        backlog,
-        live.snapshots.len(),
-        celsius(last),
-        asked,
-        accepted,
-        control,
-        doing.trim_end()
-    )
+        &celsius(now),
+        &celsius(average),
+        &coverage,
+        &age,
+        &backlog,
+        &celsius(last),
+        &asked,
+        &obeyed,
+        &device.map_or("–".to_owned(), burner),
+    ])
+}
+
+/// A line of the table: 80 columns.
+fn line([boiler, now, mean, known, age, backlog, hour, asked, obeyed, burner]: [&str; 10]) -> String {
+    format!("{boiler:<4} {now:>7} {mean:>8} {known:>7} {age:>6} {backlog:>7} {hour:>7} {asked:>8} {obeyed:>8} {burner}")
+}
+
+fn burner(device: &DeviceStatus) -> String {
+    match device.state {
+        BoilerState::Firing => format!("fire {}%", device.modulation),
+        state @ (BoilerState::Standby
+        | BoilerState::Waiting
+        | BoilerState::Overrun
+        | BoilerState::Blocked
+        | BoilerState::Lockout) => format!("{state:?}").to_lowercase(),
+    }
 }
 
 /// The age of the newest slot in real time: what freshness is measured by.
@@ -118,10 +247,69 @@ fn age(stamp: f64, plan: &Plan) -> String {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay far below 2^53")]
     let now = plan.utc_ns().div_euclid(1_000_000) as f64 / 1e3;
     let age = (now - stamp) / f64::from(plan.speed);
-    if age < 10.0 { format!("{age:.2}s") } else { format!("{age:.0}s") }
+    if age < 10.0 { format!("{age:.1} s") } else { format!("{age:.0} s") }
 }
 
 fn clock(elapsed: Duration) -> String {
     let seconds = elapsed.as_secs();
     format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn frame(boilers: u16, size: Option<Size>) -> Vec<String> {
+        let boilers: Boilers = (1..=boilers).map(|n| (super::super::boiler(n), Live::default())).collect();
+        let plan = Plan::in_folder(Path::new("/nowhere"), 60);
+        let access = ["From a second terminal:".to_owned(), "  a line".to_owned()];
+        let restarts = [("agent".to_owned(), 1), ("nats-server".to_owned(), 2), ("controller".to_owned(), 0)];
+        let duration = Some(Duration::from_secs(10_800));
+        View { boilers: &boilers, plan: &plan, duration, restarts: &restarts, access: &access }.lines(size)
+    }
+
+    #[test]
+    fn a_frame_fits_80_columns_and_any_number_of_rows() {
+        for boilers in [1, 2, 10, 64] {
+            for rows in [8, 12, 24, 50, 200] {
+                let lines = frame(boilers, Some(Size { columns: 80, rows }));
+                assert!(lines.len() < rows, "{boilers} boilers, {rows} rows: {}", lines.join("\n"));
+                assert!(lines.iter().all(|line| line.chars().count() <= 80), "{}", lines.join("\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_left_out_by_name_and_the_legend_before_the_access() {
+        let all = frame(2, Some(Size { columns: 80, rows: 24 })).join("\n");
+        assert!(all.contains(LEGEND[0]) && all.contains("  a line"), "{all}");
+        let short = frame(2, Some(Size { columns: 80, rows: 12 })).join("\n");
+        assert!(!short.contains(LEGEND[0]) && short.contains("  a line"), "{short}");
+        let many = frame(64, Some(Size { columns: 80, rows: 24 })).join("\n");
+        assert!(many.contains("b1 ") && many.contains("… and "), "{many}");
+    }
+
+    #[test]
+    fn a_line_for_a_shell_is_folded_and_not_cut() {
+        let line = format!("  export X=/{}", "long/".repeat(40));
+        let folded = folded(&line, Some(Size { columns: 80, rows: 24 }));
+        assert!(folded.len() == 3 && folded.iter().all(|piece| piece.chars().count() <= 80), "{folded:?}");
+        let typed = std::process::Command::new("sh").arg("-c").arg(folded.join("\n") + "\necho $X").output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&typed.stdout).trim(), line.trim().trim_start_matches("export X="));
+    }
+
+    #[test]
+    fn boilers_stand_in_the_order_of_their_numbers() {
+        let lines = frame(11, None);
+        let ids: Vec<&str> = lines.iter().filter(|l| l.starts_with('b')).filter_map(|l| l.split(' ').next()).collect();
+        let expected: Vec<String> = (1..=11).map(|n| format!("b{n}")).collect();
+        assert_eq!(ids[..11], expected, "{}", lines.join("\n"));
+    }
+
+    #[test]
+    fn restarts_of_every_process_are_named() {
+        assert!(frame(1, None).contains(&"restarted: agent ×1, nats-server ×2".to_owned()));
+    }
 }

@@ -3,15 +3,18 @@
 //! The demo is a bystander: it starts processes, listens on NATS like any other client, and at the end holds what was
 //! published against what the simulator wrote down.
 
+mod access;
 pub mod audit;
+mod interrupt;
 pub mod ledger;
 pub(crate) mod live;
 mod options;
 pub mod samples;
+mod screen;
 pub mod setup;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,26 +26,31 @@ use thermowell::verify::{self, Format, Sum, Wish, Writer};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::wildcard;
 
+pub use self::access::PRODUCT;
 use self::audit::AuditError;
+use self::interrupt::Interrupts;
 use self::ledger::Ledger;
-use self::live::Boilers;
+use self::live::{Boilers, View};
 pub use self::options::Options;
+use self::screen::Screen;
 use self::setup::{Plan, Processes, SetupError};
-use crate::cli::{self, say};
+use crate::cli::{self, Failure, say};
 use crate::clock::Stopwatch;
 use crate::nats::{NatsError, locate};
 use crate::process::{Change, ProcessError, Programs, describe, stop_in_order};
 
 /// How often processes are looked after and the table is drawn again, in real time.
 const TICK: Duration = Duration::from_millis(250);
-/// How often a line is printed where nobody sees a table redrawn.
-const REPORT: Duration = Duration::from_secs(10);
 /// The longest wait, in real time, for a snapshot behind the end of its hour and for the last samples to arrive.
 const SETTLE: Duration = Duration::from_secs(30);
 /// How long each process may take to stop.
 const STOP: Duration = Duration::from_secs(10);
 /// Nanoseconds in an hour.
 const HOUR_NS: i64 = 3_600_000_000_000;
+/// Exit code of a run that was interrupted before it had a ledger, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+/// The signal that ends the run without a ledger: the first asks for it, the second is answered with a line.
+const PATIENCE: u32 = 3;
 
 /// Why a demo did not come to its ledger.
 #[derive(Debug, thiserror::Error)]
@@ -68,18 +76,21 @@ pub enum DemoError {
     /// A process cannot be handled.
     #[error("look after the processes")]
     Process(#[source] ProcessError),
-    /// A process ended for good.
-    #[error("{name} ended with {end} and is not started again; the end of {log}:\n{tail}")]
+    /// A process ended with a usage or configuration error: another start would only repeat it.
+    #[error("{name} ended with {end}:\n{tail}")]
     GaveUp {
         /// Its role.
         name: String,
-        /// How.
+        /// How, in words.
         end: String,
-        /// Where to look.
-        log: PathBuf,
-        /// Its last lines.
+        /// Its exit code.
+        code: u8,
+        /// The last lines of its log.
         tail: String,
     },
+    /// Signals asked for an end without a ledger.
+    #[error("interrupted, without a ledger")]
+    Interrupted,
     /// The books cannot be read.
     #[error("read the books")]
     Audit(#[source] AuditError),
@@ -88,14 +99,35 @@ pub enum DemoError {
 /// Runs the demo with the arguments of the command line.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main("demo", args, |options: &Options| {
-        let ledger = run(options)?;
+        let ledger = run(options).map_err(failure)?;
         let printed = if options.json { audit::print_json(&ledger) } else { audit::print(&ledger) };
         Ok(printed.is_ok() && ledger.ok)
     })
 }
 
+fn failure(error: DemoError) -> Failure {
+    match &error {
+        DemoError::GaveUp { code, .. } => Failure::with_code(&error, *code),
+        DemoError::Interrupted => Failure::with_code(&error, INTERRUPTED),
+        DemoError::Server(_)
+        | DemoError::Setup(_)
+        | DemoError::Folder(_)
+        | DemoError::Nats { .. }
+        | DemoError::Process(_)
+        | DemoError::Audit(_) => error.into(),
+    }
+}
+
 fn run(options: &Options) -> Result<Ledger, DemoError> {
-    let server = locate(&mut |progress| say(progress)).map_err(DemoError::Server)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DemoError::Folder)?;
+    let mut interrupts = {
+        let _inside = runtime.enter();
+        Interrupts::install().map_err(DemoError::Folder)?
+    };
+    // The installation of nats-server is no child in a group of its own: Ctrl-C ends it too.
+    let server = locate(&mut |progress| say(progress)).map_err(|error| {
+        if runtime.block_on(interrupts.pending()) { DemoError::Interrupted } else { DemoError::Server(error) }
+    })?;
     say(&format!("nats-server {} ({})", server.version(), server.path().display()));
     let programs = Programs::of_this_process().map_err(DemoError::Process)?;
     let temporary = match &options.keep {
@@ -109,12 +141,20 @@ fn run(options: &Options) -> Result<Ledger, DemoError> {
     };
     setup::prepare(&folder).map_err(DemoError::Setup)?;
     let (processes, plan) = Processes::start(options, &folder, &server, &programs).map_err(DemoError::Setup)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DemoError::Folder)?;
-    let mut demo = Demo { options, plan, processes, boilers: Boilers::new(), stopwatch: Stopwatch::start() };
+    let access = access::lines(&plan, &processes.broker);
+    let mut demo = Demo {
+        options,
+        plan,
+        processes,
+        access,
+        boilers: Boilers::new(),
+        stopwatch: Stopwatch::start(),
+        screen: Screen::new(options.json),
+    };
     for n in 1..=options.boilers {
         demo.boilers.entry(boiler(n)).or_default();
     }
-    runtime.block_on(demo.run())
+    runtime.block_on(demo.run(&mut interrupts))
 }
 
 fn absolute(folder: &Path) -> io::Result<PathBuf> {
@@ -129,12 +169,14 @@ struct Demo<'a> {
     options: &'a Options,
     plan: Plan,
     processes: Processes,
+    access: Vec<String>,
     boilers: Boilers,
     stopwatch: Stopwatch,
+    screen: Screen,
 }
 
 impl Demo<'_> {
-    async fn run(&mut self) -> Result<Ledger, DemoError> {
+    async fn run(&mut self, interrupts: &mut Interrupts) -> Result<Ledger, DemoError> {
         let failed = |operation| move |source: async_nats::Error| DemoError::Nats { operation, source };
         let broker = &self.processes.broker;
         let client = broker
@@ -149,41 +191,72 @@ impl Demo<'_> {
             messages.push(subscription.map_err(|error| failed("subscribe")(error.into()))?);
         }
         let mut messages = futures_util::stream::select_all(messages);
+        if self.screen.size().is_none() {
+            say(&self.access.join("\n"));
+        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut drawn = Duration::ZERO;
+        let mut signals = 0;
         loop {
             tokio::select! {
                 Some(message) = messages.next() => live::take(&mut self.boilers, &message.subject, &message.payload),
                 _ = tick.tick() => {
                     self.tend()?;
-                    drawn = self.draw(drawn);
-                    if self.is_over() {
+                    let reader_is_gone = self.draw(true).is_err();
+                    if reader_is_gone || self.is_over() || (signals > 0 && self.has_begun()) {
                         break;
                     }
                 }
-                _ = tokio::signal::ctrl_c() => break,
+                name = interrupts.next() => {
+                    signals += 1;
+                    self.answer(name, signals)?;
+                }
             }
         }
-        self.draw(Duration::ZERO);
-        let ledger = self.close_the_books(&client).await;
+        // The last frame stays; what it says of a second terminal does not.
+        self.draw(false).unwrap_or_default();
+        self.screen.leave();
+        let ledger = {
+            let books = self.close_the_books(&client, signals == 0);
+            tokio::pin!(books);
+            loop {
+                tokio::select! {
+                    ledger = &mut books => break ledger,
+                    name = interrupts.next() => {
+                        signals += 1;
+                        answer(name, signals, &mut |line| say(line))?;
+                    }
+                }
+            }
+        };
         for role in self.processes.all() {
             role.stop(STOP).map_err(DemoError::Process)?;
         }
         ledger
     }
 
+    /// Whether there is something to balance: a state of each boiler, or none within the time that it may take.
+    fn has_begun(&self) -> bool {
+        self.boilers.values().all(|live| live.state.is_some()) || self.stopwatch.elapsed() > SETTLE
+    }
+
+    fn answer(&mut self, signal: &str, signals: u32) -> Result<(), DemoError> {
+        answer(signal, signals, &mut |line| self.screen.say(line))
+    }
+
     /// Restarts what died, as systemd would, and says so.
     fn tend(&mut self) -> Result<(), DemoError> {
         let now = self.stopwatch.elapsed();
-        for role in self.processes.all() {
+        let Self { processes, screen, .. } = self;
+        for role in processes.all() {
             match role.tend(now).map_err(DemoError::Process)? {
-                Some(Change::Died { status, .. }) => say(&format!("{} died: {}", role.name(), describe(status))),
-                Some(Change::Restarted { .. }) => say(&format!("{} started again", role.name())),
+                Some(Change::Died { status, .. }) => screen.say(&format!("{} died: {}", role.name(), describe(status))),
+                Some(Change::Restarted { .. }) => screen.say(&format!("{} started again", role.name())),
                 Some(Change::GaveUp { status }) => {
-                    let tail = audit::last_lines(role.log());
-                    let (name, end, log) = (role.name().to_owned(), describe(status), role.log().to_owned());
-                    return Err(DemoError::GaveUp { name, end, log, tail });
+                    screen.erase().unwrap_or_default();
+                    let (name, end) = (role.name().to_owned(), describe(status));
+                    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                    return Err(DemoError::GaveUp { name, end, code, tail: audit::last_lines(role.log()) });
                 }
                 None => {}
             }
@@ -217,26 +290,15 @@ impl Demo<'_> {
         (first..).map(|hour| hour * HOUR_NS).take_while(|hour| *hour < end).map(rfc3339).collect()
     }
 
-    /// Draws the table where somebody sees it redrawn, else prints it now and then. Returns when it was printed last.
-    fn draw(&self, last: Duration) -> Duration {
+    /// Draws a frame, with the lines for a second terminal where they still work.
+    fn draw(&mut self, with_access: bool) -> io::Result<()> {
         let now = self.stopwatch.elapsed();
-        let terminal = if self.options.json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-        if !terminal && (self.options.json || (last != Duration::ZERO && now - last < REPORT)) {
-            return last;
-        }
-        let deaths: Vec<(String, u32)> = {
-            let Processes { broker: _, simulator, agent, aggregator, controller } = &self.processes;
-            [simulator, agent, aggregator, controller].map(|role| (role.name().to_owned(), role.deaths())).into()
-        };
-        let table = live::table(&self.boilers, &self.plan, &deaths);
-        // Home, clear below; a table that is printed again and again scrolls away the log.
-        let text = if terminal { format!("\x1b[H\x1b[J{table}") } else { format!("{table}\n") };
-        if self.options.json {
-            say(&text)
-        } else {
-            tell(&text)
-        }
-        now
+        let restarts = self.processes.all().map(|role| (role.name().to_owned(), role.deaths()));
+        let Self { screen, boilers, plan, access, .. } = self;
+        screen.draw(now, |size| {
+            let access = if with_access && size.is_some() { access.as_slice() } else { &[] };
+            View { boilers, plan, duration: self.options.duration, restarts: &restarts, access }.lines(size)
+        })
     }
 
     /// Says how the published hours stand against their recomputation. Returns what is wrong with them.
@@ -251,14 +313,15 @@ impl Demo<'_> {
     }
 
     /// Stops the flow in flow order, waits until the last sample is aggregated, and reads the books.
-    async fn close_the_books(&mut self, client: &async_nats::Client) -> Result<Ledger, DemoError> {
+    /// A run that was not cut short has a snapshot of each hour that began within it.
+    async fn close_the_books(&mut self, client: &async_nats::Client, is_complete: bool) -> Result<Ledger, DemoError> {
         let Processes { agent, aggregator, controller, simulator, .. } = &mut self.processes;
         stop_in_order([controller, agent], STOP).map_err(DemoError::Process)?;
         let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
         let settled = audit::settle(client, &ids, self.options.feed, SETTLE).await;
         let mut problems: Vec<String> = settled.map_err(DemoError::Audit)?;
         stop_in_order([aggregator, simulator], STOP).map_err(DemoError::Process)?;
-        if let Some(duration) = self.options.duration {
+        if let Some(duration) = self.options.duration.filter(|_| is_complete) {
             for (id, live) in &self.boilers {
                 for hour in self.hours(duration).iter().filter(|h| live.snapshots.iter().all(|s| s.hour != **h)) {
                     problems.push(format!("boiler {id}: no snapshot of the hour {hour}"));
@@ -291,8 +354,12 @@ pub fn rfc3339(utc_ns: i64) -> String {
         .map_or_else(|_| utc_ns.to_string(), |t| t.to_string())
 }
 
-/// The table, on standard output.
-fn tell(text: &str) {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+/// What a signal brings. `Err`: an end without a ledger.
+fn answer(signal: &str, signals: u32, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
+    match signals {
+        0 | 1 => say(&format!("{signal}: the flow stops in order, and the books are read")),
+        n if n < PATIENCE => say(&format!("{signal}: still reading the books; once more ends without a ledger")),
+        _ => return Err(DemoError::Interrupted),
+    }
+    Ok(())
 }

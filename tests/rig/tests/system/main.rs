@@ -25,6 +25,7 @@ mod replay;
 mod resets;
 mod rivals;
 mod stranger;
+mod terminal;
 mod verify;
 
 /// The multi-call binary.

@@ -2,11 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use rig::house::{House, SOON, assert_whole};
-use rig::nats::WAY_IN;
+use rig::nats::{WAY_IN, python_client};
 use serde_json::Value;
+use thermowell_wire::subject::{self, stream};
 
 /// A client that knows the text protocol and nothing else.
 struct Plain {
@@ -102,4 +106,37 @@ fn a_plain_consumer_reads_each_sample_once() {
         (expected, newest) = (expected + 1, created_at);
     }
     assert_whole(&house.close());
+}
+
+/// The program of the README, word by word, with the public client and the reader's key.
+#[test]
+fn the_reader_of_the_readme_reads_state_and_hours() {
+    let readme = include_str!("../../../../README.md");
+    let (_, program) = readme.split_once("```python\n").expect("a program in the README");
+    let (program, _) = program.split_once("```").expect("its end");
+    let mut said = String::new();
+    let client = python_client(&mut |line| said += line).unwrap_or_else(|error| panic!("{said}{error}"));
+
+    let mut house = House::start(super::DEMO, &["--speed", "300", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("a closed hour", SOON * 2, |house| house.last(stream::SNAPSHOT, &subject::snapshot(&boiler)).map(drop));
+    let mut python = Command::new("python3")
+        .args(["-u", "-c", program])
+        .env("PYTHONPATH", client)
+        .env("NATS_URL", house.processes.broker.url())
+        .env("NATS_NKEY", house.plan.keys().join("reader.nk"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (sender, lines) = channel();
+    let out = BufReader::new(python.stdout.take().expect("it is piped"));
+    thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let line = || lines.recv_timeout(SOON * 2).expect("a line in time");
+    let (now, hour, next) = (line(), line(), line());
+    python.kill().unwrap();
+    python.wait().unwrap();
+    assert!(now.starts_with("now: ") && now.contains('.'), "{now}");
+    assert!(hour.starts_with("last hour: ") && hour.contains('.'), "{hour}");
+    let words: Vec<f64> = next.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!(words.len() == 3 && words[0] > 1.7e9 && words[2] > 1e5, "{next}");
 }

@@ -1,0 +1,115 @@
+//! Where the demo draws: in place on a terminal, now and then elsewhere.
+//!
+//! On a terminal a frame overwrites the one before it, line by line, without clearing the screen: no flicker, and what
+//! was printed earlier stays in the scroll-back. Messages go above the frame. A frame never has more lines or columns
+//! than the terminal, since a wrapped line would shift the next frame.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use rustix::termios::tcgetwinsize;
+
+/// How often a frame is printed where it is not redrawn.
+const REPORT: Duration = Duration::from_secs(10);
+/// What a terminal has that does not tell its size.
+const USUAL: Size = Size { columns: 80, rows: 24 };
+
+/// Columns and rows of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
+}
+
+/// The demo's output beside its report.
+#[derive(Debug)]
+pub(super) struct Screen {
+    /// Standard output is for the JSON report alone.
+    json: bool,
+    terminal: bool,
+    /// Lines of the frame above the cursor.
+    drawn: usize,
+    size: Size,
+    printed: Option<Duration>,
+}
+
+impl Screen {
+    pub(super) fn new(json: bool) -> Self {
+        let terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+        Self { json, terminal, drawn: 0, size: USUAL, printed: None }
+    }
+
+    /// The terminal's size; `None` where there is no terminal.
+    pub(super) fn size(&mut self) -> Option<Size> {
+        if !self.terminal {
+            return None;
+        }
+        let size = if self.json { tcgetwinsize(io::stderr()) } else { tcgetwinsize(io::stdout()) };
+        let size = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+        let size = size.map_or(USUAL, |s| Size { columns: s.ws_col.into(), rows: s.ws_row.into() });
+        if size != self.size && self.drawn > 0 {
+            // The terminal has folded the old frame anew: its height is unknown.
+            self.put("\x1b[2J\x1b[H").unwrap_or_default();
+            self.drawn = 0;
+        }
+        self.size = size;
+        Some(size)
+    }
+
+    /// Prints a message above the frame.
+    pub(super) fn say(&mut self, message: &str) {
+        self.erase().unwrap_or_default();
+        crate::cli::say(message);
+    }
+
+    /// Draws the frame that `lines` makes for the terminal's size. `Err`: there is no reader any more.
+    pub(super) fn draw(&mut self, now: Duration, lines: impl FnOnce(Option<Size>) -> Vec<String>) -> io::Result<()> {
+        let size = self.size();
+        let Some(size) = size else {
+            if self.json || self.printed.is_some_and(|last| now.saturating_sub(last) < REPORT) {
+                return Ok(());
+            }
+            self.printed = Some(now);
+            return self.put(&(lines(None).join("\n") + "\n\n"));
+        };
+        let lines = lines(Some(size));
+        let mut text = self.to_top();
+        let shown = &lines[..lines.len().min(size.rows.saturating_sub(1))];
+        for line in shown {
+            let line: String = line.chars().take(size.columns).collect();
+            let _always_fits = writeln!(text, "{line}\x1b[K");
+        }
+        self.drawn = shown.len();
+        self.put(&(text + "\x1b[J"))
+    }
+
+    /// Leaves the frame where it is: what follows goes below it.
+    pub(super) fn leave(&mut self) {
+        self.drawn = 0;
+    }
+
+    /// Removes the frame.
+    pub(super) fn erase(&mut self) -> io::Result<()> {
+        if self.drawn == 0 {
+            return Ok(());
+        }
+        let text = self.to_top() + "\x1b[J";
+        self.drawn = 0;
+        self.put(&text)
+    }
+
+    fn to_top(&self) -> String {
+        if self.drawn == 0 { String::new() } else { format!("\r\x1b[{}A", self.drawn) }
+    }
+
+    fn put(&self, text: &str) -> io::Result<()> {
+        if self.json {
+            let mut out = io::stderr().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        } else {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        }
+    }
+}
