@@ -170,6 +170,20 @@ pub struct Boiler {
     pub baud: u32,
     /// The only device that may speak for it; the first one seen where none.
     pub serial_number: Option<String>,
+    /// What the port's DTR line is set to.
+    pub dtr: Dtr,
+}
+
+/// What a port's DTR line is set to when it is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtr {
+    /// Not set: the system raises it when the port is opened first, and it stays.
+    #[default]
+    Keep,
+    /// Raised.
+    On,
+    /// Lowered.
+    Off,
 }
 
 /// `[batch]`.

@@ -13,7 +13,7 @@ use super::error::Kind;
 use super::quantity::{boolean, bytes, duration, number, path, temperature, text, time_of_day, whole};
 use super::section::{Section, Spot};
 use super::{
-    Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Epoch, Feed, Law, Log, Nats, Reset,
+    Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Dtr, Epoch, Feed, Law, Log, Nats, Reset,
     SAMPLE_LINE_BYTES, SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
 };
 
@@ -111,7 +111,8 @@ fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
         let port = section.required("port", path);
         let baud = section.value("baud", default_baud, baud);
         let serial_number = section.optional("serial_number", serial_number);
-        let boiler = Boiler { id: id?, port: port?, baud, serial_number };
+        let dtr = section.value("dtr", Dtr::Keep, dtr);
+        let boiler = Boiler { id: id?, port: port?, baud, serial_number, dtr };
         unique(section, &seen, "boiler", "id", boiler.id.to_string());
         unique(section, &seen, "boiler", "port", boiler.port.display().to_string());
         Some(boiler)
@@ -279,6 +280,15 @@ fn serial_number(node: &Node) -> Result<String, String> {
     let number = text(node)?;
     let fits = number.len() <= SERIAL_NUMBER_MAX;
     if fits { Ok(number) } else { Err(format!("too long, allowed are 1 to {SERIAL_NUMBER_MAX} bytes")) }
+}
+
+fn dtr(node: &Node) -> Result<Dtr, String> {
+    match text(node).as_deref() {
+        Ok("keep") => Ok(Dtr::Keep),
+        Ok("on") => Ok(Dtr::On),
+        Ok("off") => Ok(Dtr::Off),
+        Ok(_) | Err(_) => Err("not a level of DTR, allowed are \"keep\", \"on\" and \"off\"".into()),
+    }
 }
 
 fn baud(node: &Node) -> Result<u32, String> {

@@ -220,6 +220,10 @@ fn boilers_are_named_once_and_well() {
             "[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\nserial_number = \"1234567890123456789012345\"",
             "t.toml:4:17: boiler.serial_number = \"1234567890123456789012345\": too long, allowed are 1 to 24 bytes",
         ),
+        (
+            "[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\ndtr = true",
+            "t.toml:4:7: boiler.dtr = true: not a level of DTR, allowed are \"keep\", \"on\" and \"off\"",
+        ),
     ];
     for (wrong, message) in table {
         assert_eq!(refusal(wrong), message, "for {wrong}");
