@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::nats::{Connection, NatsError, User};
 use crate::report::Reporter;
 use crate::reset::{self, Station};
-use crate::serial::OpenError;
+use crate::serial::Ports;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
 use crate::{actuate, streams};
@@ -38,15 +38,6 @@ pub enum AgentError {
     /// Server or streams are not ours to use.
     #[error("keep a session")]
     Session(#[source] SessionError),
-    /// A port that another process holds.
-    #[error("boiler {boiler}")]
-    Port {
-        /// Its boiler.
-        boiler: BoilerId,
-        /// Who holds it.
-        #[source]
-        source: OpenError,
-    },
     /// Every boiler's delivery stands still until somebody looks.
     #[error("boiler {boiler} stopped: {reason}")]
     Stopped {
@@ -67,6 +58,7 @@ pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> 
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
     let clock = Clock::new(&config.clock);
+    let ports = Ports::of(&config.boilers);
 
     let mut boilers = JoinSet::new();
     let (mut leases, mut news) = (HashMap::new(), HashMap::new());
@@ -79,7 +71,7 @@ pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> 
         leases.insert(boiler.id.clone(), lease_sender);
         news.insert(boiler.id.clone(), changed.clone());
         let inbox = Inbox { leases: lease_receiver, resets: reset_receiver, seen: seen_sender };
-        let task = Boiler::new(config, boiler, &session, &reporter, &clock, inbox);
+        let task = Boiler::new(config, boiler, &session, &reporter, &clock, &ports, inbox);
         boilers.spawn(task.run(shutdown.clone()));
         let station = Station { seen, changed, orders: reset_sender };
         if config.control.enabled {

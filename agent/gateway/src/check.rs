@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `config.parse` | can the configuration be read, is each value fine? |
 //! | `config.relations` | do the values go together? |
-//! | `port.present`, `port.access`, `port.free` | for each boiler: is the port there, ours to use, nobody else's? |
+//! | `port.present`, `port.distinct` | for each boiler: is the port there, and no other boiler's under another name? |
+//! | `port.access`, `port.free` | may this user open it, and does no other process use it? |
 //! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
 //! | `nats.login` | does it let us in? |
 //! | `nats.permissions` | does it forbid set-points to everybody but the controller? |
@@ -117,7 +118,7 @@ pub async fn check(path: &Path) -> Report {
         Finding::new("config.parse", Status::Ok, format!("{}: {boilers}", path.display())),
         Finding::new("config.relations", Status::Ok, "all values go together"),
     ];
-    config.boilers.iter().for_each(|boiler| checks.extend(port::check(boiler)));
+    checks.extend(port::check(&config.boilers));
     checks.extend(server::check(&config).await);
     checks.push(clock::check(&config.clock));
     Report::new(checks)

@@ -1,38 +1,61 @@
 //! The serial port: opened, read, written, closed. What the bytes mean is `flow`'s business.
 //!
-//! One agent per port: the port is opened with TIOCEXCL and an exclusive flock, and a second agent is told who holds
-//! it. A port that is not there is waited for; `Ok(0)` from a pty or an unplugged adapter means *unplugged*.
+//! | what | how |
+//! |---|---|
+//! | one agent per port | TIOCEXCL and an exclusive flock; a port that another process has is waited for |
+//! | one boiler per port | before each try the devices of all boilers are compared, see [`Ports`] |
+//! | unplugged | `Ok(0)` from a pty or an adapter, or an error; the port is waited for |
+//! | DTR | closing the port leaves it as it is, because a board that is wired for auto-reset restarts at each edge |
+
+mod device;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use thermowell_wire::BoilerId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, SerialStream};
+
+use crate::config::{Boiler, Dtr};
+
+pub use device::{Obstacle, Ports, Twin, holder, probe};
 
 /// Bytes that may wait for the port. The gateway's messages have at most 40 bytes and a device answers each within
 /// milliseconds: more than this means that nobody reads.
 const OUTGOING_MAX: usize = 4_096;
 
-/// Why a port did not open.
+/// Why a port did not open. Each may pass, and is worth another try.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is not there (yet), or not accessible: worth another try.
+    /// It is not there (yet), not accessible, or no serial port.
     #[error("open serial port {path}")]
     Open {
         /// The port.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reports.
         #[source]
-        source: tokio_serial::Error,
+        source: io::Error,
     },
-    /// Somebody else has it: fatal.
-    #[error("serial port {path} is in use by {holder}; one agent per port")]
+    /// Another process has it. [`holder`] finds out which one.
+    #[error("serial port {path} is in use")]
     InUse {
         /// The port.
         path: PathBuf,
-        /// Who has it, as far as this user may see.
-        holder: String,
+    },
+    /// It is the port of another boiler of this configuration, under another name.
+    #[error(
+        "boilers {boiler} and {} have the same serial port, as {path} and as {}; correct `port` of one of them",
+        twin.boiler, twin.port.display()
+    )]
+    Shared {
+        /// The boiler that waits.
+        boiler: BoilerId,
+        /// Its port.
+        path: PathBuf,
+        /// The other boiler.
+        twin: Box<Twin>,
     },
 }
 
@@ -45,22 +68,40 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens `path` exclusively, forgets what waited in it, and asks the adapter for low latency where it can.
+    /// Opens the port of `boiler` exclusively, discards what waited in it, and asks the adapter for low latency where
+    /// it can. `ports` are those of the whole configuration.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(path: &Path, baud: u32) -> Result<Self, OpenError> {
-        let name = path.to_string_lossy();
-        let stream = tokio_serial::new(name.as_ref(), baud).open_native_async().map_err(|source| {
-            if is_busy(&source) {
-                OpenError::InUse { path: path.to_owned(), holder: holder(path) }
-            } else {
-                OpenError::Open { path: path.to_owned(), source }
-            }
+    pub fn open(boiler: &Boiler, ports: &Ports) -> Result<Self, OpenError> {
+        let path = boiler.port.as_path();
+        let shared = |twin| {
+            let (boiler, path, twin) = (boiler.id.clone(), path.to_owned(), Box::new(twin));
+            OpenError::Shared { boiler, path, twin }
+        };
+        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        let twin = ports.twin(&boiler.id);
+        if let Some(twin) = twin.clone().filter(|twin| twin.is_earlier) {
+            return Err(shared(twin));
+        }
+        let in_use = || twin.clone().map_or_else(|| OpenError::InUse { path: path.to_owned() }, shared);
+        // Open until the port itself is: a first opening raises DTR, and a last closing could drop it.
+        let probe = probe(path).map_err(|obstacle| match obstacle {
+            Obstacle::InUse => in_use(),
+            Obstacle::System(source) => failed(source),
+            Obstacle::NoTerminal => failed(io::Error::other(obstacle)),
         })?;
+        flock(&probe, FlockOperation::Unlock).map_err(|error| failed(error.into()))?;
+        let name = path.to_string_lossy();
+        let mut stream = tokio_serial::new(name.as_ref(), boiler.baud).open_native_async().map_err(|source| {
+            // Another process was faster.
+            if is_busy(&source) { in_use() } else { failed(source.into()) }
+        })?;
+        drop(probe);
         if let Err(error) = stream.clear(ClearBuffer::Input) {
             tracing::debug!(port = %name, %error, "old input was not flushed");
         }
+        set_dtr(&mut stream, boiler);
         lower_latency(path);
         Ok(Self { stream, outgoing: Vec::with_capacity(512), dropped: 0 })
     }
@@ -113,24 +154,16 @@ fn is_busy(error: &tokio_serial::Error) -> bool {
     }
 }
 
-/// Who has `path` open, by looking through /proc; other users' processes show only to root.
-#[must_use]
-pub fn holder(path: &Path) -> String {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let own = std::process::id();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let holds = fs::read_dir(entry.path().join("fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == target));
-        if holds && pid != own {
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            return format!("process {pid} ({})", name.trim());
-        }
+/// Best effort: a pty has no such line.
+fn set_dtr(stream: &mut SerialStream, boiler: &Boiler) {
+    let level = match boiler.dtr {
+        Dtr::Keep => return,
+        Dtr::On => true,
+        Dtr::Off => false,
+    };
+    if let Err(error) = stream.write_data_terminal_ready(level) {
+        tracing::info!(boiler = %boiler.id, port = %boiler.port.display(), %error, "DTR is not set: the port has none");
     }
-    "a process that this user may not see".to_owned()
 }
 
 /// FTDI adapters collect bytes for 16 ms by default; where the driver has the knob, 1 ms. Best effort.
@@ -142,5 +175,82 @@ fn lower_latency(path: &Path) {
         && let Err(error) = fs::write(&knob, "1")
     {
         tracing::info!(knob = %knob.display(), %error, "the adapter keeps its latency; stamps may be off by 16 ms");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::symlink;
+
+    use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
+
+    use super::*;
+
+    /// A port without an adapter: its far end, and its name.
+    fn pty() -> (OwnedFd, PathBuf) {
+        let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+        rustix::pty::grantpt(&master).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        (master, PathBuf::from(name))
+    }
+
+    fn boiler(id: &str, port: &Path) -> Boiler {
+        let (id, port) = (id.parse().unwrap(), port.to_owned());
+        Boiler { id, port, baud: 115_200, serial_number: None, dtr: Dtr::Off }
+    }
+
+    #[tokio::test]
+    async fn an_opened_port_keeps_dtr_when_it_is_closed() {
+        let (master, port) = pty();
+        let mut settings = tcgetattr(&master).unwrap();
+        settings.control_modes.insert(ControlModes::HUPCL);
+        tcsetattr(&master, OptionalActions::Now, &settings).unwrap();
+        let boiler = boiler("b1", &port);
+        // A pty has no DTR: that it cannot be lowered is no reason not to open it.
+        let opened = Port::open(&boiler, &Ports::of(std::slice::from_ref(&boiler))).unwrap();
+        let settings = tcgetattr(&master).unwrap();
+        assert!(!settings.control_modes.contains(ControlModes::HUPCL));
+        drop(opened);
+    }
+
+    #[tokio::test]
+    async fn a_locked_port_is_in_use_until_it_is_free() {
+        let (_master, port) = pty();
+        let boiler = boiler("b1", &port);
+        let ports = Ports::of(std::slice::from_ref(&boiler));
+        let other = fs::File::open(&port).unwrap();
+        flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let error = Port::open(&boiler, &ports).unwrap_err();
+        assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+        drop(other);
+        Port::open(&boiler, &ports).unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_two_boilers_with_one_device_the_first_has_it() {
+        let (_master, port) = pty();
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("by-id");
+        symlink(&port, &link).unwrap();
+        let (first, second) = (boiler("b1", &port), boiler("b2", &link));
+        let ports = Ports::of(&[first.clone(), second.clone()]);
+        for _ in 0..2 {
+            let error = Port::open(&second, &ports).unwrap_err().to_string();
+            let names = format!("boilers b2 and b1 have the same serial port, as {} and as", link.display());
+            assert!(error.starts_with(&names), "{error}");
+        }
+        let _open = Port::open(&first, &ports).unwrap();
+        assert!(matches!(Port::open(&second, &ports), Err(OpenError::Shared { .. })));
+        // A name that leads to the device only now: the port is in use, and not by another process.
+        assert!(matches!(Port::open(&first, &ports), Err(OpenError::Shared { .. })));
+    }
+
+    #[test]
+    fn what_is_no_serial_port_is_named() {
+        let boiler = boiler("b1", Path::new("/dev/null"));
+        let error = Port::open(&boiler, &Ports::of(std::slice::from_ref(&boiler))).unwrap_err();
+        assert_eq!(crate::logs::chain(&error), "open serial port /dev/null: it is no serial port");
     }
 }

@@ -39,7 +39,7 @@ pub enum SpoolError {
         source: io::Error,
     },
     /// Another agent has it.
-    #[error("use {path}: another agent has it; nothing is read from it and nothing is spilled")]
+    #[error("use {path}: another agent has it")]
     Held {
         /// The file.
         path: PathBuf,
@@ -125,8 +125,14 @@ impl SpillFile {
         }
     }
 
+    /// The file that the boiler's agent holds locked.
+    #[must_use]
+    pub fn lock_path(&self) -> PathBuf {
+        PathBuf::from(format!("{}.lock", self.path.display()))
+    }
+
     fn hold(&self) -> Result<File, SpoolError> {
-        let path = PathBuf::from(format!("{}.lock", self.path.display()));
+        let path = self.lock_path();
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(failed("make", &path))?;
         match file.try_lock() {

@@ -1,5 +1,6 @@
 //! One boiler's task: port, server and clock on one side, `flow::Agent` on the other.
 
+mod port;
 mod spill;
 
 use std::future::{Future, pending};
@@ -22,17 +23,17 @@ use crate::nats::{Phase, monitor};
 use crate::publish::{self, LastFault, Published, Tail};
 use crate::report::Reporter;
 use crate::reset::Seen;
-use crate::serial::{OpenError, Port};
+use crate::serial::{Port, Ports};
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::spool::{SpillFile, SpoolError};
+
+use port::Waiting;
 
 /// How long a shutdown waits for the last batches: a few round trips, and well below systemd's patience.
 const GRACE: Duration = Duration::from_secs(3);
 /// Publishes in a row that nobody answers, before the server is asked how it feels; then every so many again.
 const SILENCE: u32 = 3;
-/// The first and the longest pause between two attempts to open a port.
-const REOPEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// One read from a port: at most 16 long frames, a third of a second of a busy 115,200 baud line.
 const READ: usize = 4_096;
 
@@ -81,9 +82,9 @@ pub(super) struct Boiler {
     reporter: Reporter,
     clock: Clock,
     inbox: Inbox,
+    ports: Ports,
     port: Option<Port>,
-    pause: Duration,
-    failures: u32,
+    waiting: Waiting,
     publishing: Option<Pending>,
     reading_tail: Option<Pending>,
     reading_fault: Option<Pending>,
@@ -103,6 +104,7 @@ impl Boiler {
         session: &Arc<Session>,
         reporter: &Reporter,
         clock: &Clock,
+        ports: &Ports,
         inbox: Inbox,
     ) -> Self {
         let mut timing = flow::Timing::at_speed(clock.speed(), config.nats.sync_interval, config.spool.spill_after);
@@ -127,9 +129,9 @@ impl Boiler {
             reporter: reporter.clone(),
             clock: clock.clone(),
             inbox,
+            ports: ports.clone(),
             port: None,
-            pause: Duration::ZERO,
-            failures: 0,
+            waiting: Waiting::new(),
             publishing: None,
             reading_tail: None,
             reading_fault: None,
@@ -146,7 +148,9 @@ impl Boiler {
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<(), AgentError> {
         let mut ready = self.session.ready();
         let mut buffer = vec![0; READ];
-        self.load();
+        if !self.take_up(&mut shutdown).await {
+            return Ok(());
+        }
         let phase = *ready.borrow_and_update();
         self.phase(phase);
         loop {
@@ -164,7 +168,7 @@ impl Boiler {
                 Happening::Phase(phase) => self.phase(phase),
                 Happening::Lease(lease) => self.step(Input::Setpoint(&lease)),
                 Happening::Reset(reset) => self.step(Input::Reset(&reset)),
-                Happening::Reopen => self.open()?,
+                Happening::Reopen => self.open(),
                 Happening::Wake => self.step(Input::Wake),
                 Happening::Shutdown => {
                     self.grace = Some(Box::pin(tokio::time::sleep(GRACE)));
@@ -181,8 +185,9 @@ impl Boiler {
         ready: &mut watch::Receiver<Phase>,
         buffer: &mut [u8],
     ) -> Happening {
-        let Self { agent, clock, inbox, port, pause, publishing, reading_tail, reading_fault, syncing, grace, .. } =
-            self;
+        let Self {
+            agent, clock, inbox, port, waiting, publishing, reading_tail, reading_fault, syncing, grace, ..
+        } = self;
         let ending = grace.is_some();
         tokio::select! {
             () = shutdown.requested(), if !ending => Happening::Shutdown,
@@ -206,7 +211,11 @@ impl Boiler {
             Ok(()) = ready.changed() => Happening::Phase(*ready.borrow_and_update()),
             Some(lease) = inbox.leases.recv() => Happening::Lease(lease),
             Some(reset) = inbox.resets.recv() => Happening::Reset(reset),
-            happening = read_or_reopen(port, *pause, buffer), if !ending => happening,
+            read = read_or_never(port, buffer), if !ending => Happening::Read(read),
+            () = or_never(&mut waiting.due), if !ending => {
+                waiting.due = None;
+                Happening::Reopen
+            }
             () = clock.sleep_until(agent.wake_at()) => Happening::Wake,
         }
     }
@@ -229,7 +238,7 @@ impl Boiler {
                     port.send(&frame);
                 }
             }
-            Effect::ClosePort => self.close(),
+            Effect::ClosePort => drop(self.close()),
             Effect::ReadTail => {
                 let accepted = publish::accepted_board(self.context.clone(), self.config.id.clone());
                 let tail = publish::tail(self.context.clone(), self.subject.clone());
@@ -269,52 +278,6 @@ impl Boiler {
             let before = core::mem::replace(&mut seen.fault, device.fault);
             before != device.fault
         });
-    }
-
-    fn read(&mut self, read: io::Result<usize>, buffer: &[u8]) {
-        match read {
-            Ok(0) => {
-                tracing::warn!(boiler = %self.config.id, port = %self.config.port.display(), "serial port unplugged");
-                self.close();
-            }
-            Ok(count) => self.step(Input::Bytes(&buffer[..count])),
-            Err(error) => {
-                let port = self.config.port.display();
-                tracing::warn!(boiler = %self.config.id, %port, %error, "serial port lost");
-                self.close();
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        if self.port.take().is_some() {
-            self.pause = REOPEN.0;
-            self.step(Input::PortClosed);
-        }
-    }
-
-    fn open(&mut self) -> Result<(), AgentError> {
-        match Port::open(&self.config.port, self.config.baud) {
-            Ok(port) => {
-                tracing::info!(boiler = %self.config.id, port = %self.config.port.display(), "serial port open");
-                self.port = Some(port);
-                self.pause = REOPEN.0;
-                self.failures = 0;
-                self.step(Input::PortOpened);
-            }
-            Err(source @ OpenError::InUse { .. }) => {
-                return Err(AgentError::Port { boiler: self.config.id.clone(), source });
-            }
-            Err(error) => {
-                self.failures += 1;
-                self.pause = (self.pause * 2).clamp(REOPEN.0, REOPEN.1);
-                if self.failures.is_power_of_two() {
-                    let error = crate::logs::chain(&error);
-                    tracing::warn!(boiler = %self.config.id, tries = self.failures, error, "serial port not open");
-                }
-            }
-        }
-        Ok(())
     }
 
     fn phase(&mut self, phase: Phase) {
@@ -396,12 +359,9 @@ async fn or_never<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     }
 }
 
-async fn read_or_reopen(port: &mut Option<Port>, pause: Duration, buffer: &mut [u8]) -> Happening {
+async fn read_or_never(port: &mut Option<Port>, buffer: &mut [u8]) -> io::Result<usize> {
     match port {
-        Some(port) => Happening::Read(port.exchange(buffer).await),
-        None => {
-            tokio::time::sleep(pause).await;
-            Happening::Reopen
-        }
+        Some(port) => port.exchange(buffer).await,
+        None => pending().await,
     }
 }

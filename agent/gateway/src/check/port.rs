@@ -1,21 +1,24 @@
-//! Is a boiler's port there, may we use it, does nobody else?
+//! Is a boiler's port there, may we use it, does no other process, and no other boiler?
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
-use rustix::io::Errno;
-use rustix::termios::isatty;
+use rustix::fs::{Access, access};
 
 use super::{Finding, Status};
 use crate::config::Boiler;
-use crate::serial::holder;
+use crate::logs;
+use crate::serial::{Obstacle, Ports, holder, probe};
 
-pub(super) fn check(boiler: &Boiler) -> [Finding; 3] {
-    let [present, reachable, free] = look(&boiler.port);
-    [present, reachable, free].map(|finding| finding.about(boiler.id.as_str()))
+pub(super) fn check(boilers: &[Boiler]) -> Vec<Finding> {
+    let ports = Ports::of(boilers);
+    let look = |boiler: &Boiler| {
+        let [present, reachable, free] = look(&boiler.port);
+        [present, distinct(boiler, &ports), reachable, free].map(|finding| finding.about(boiler.id.as_str()))
+    };
+    boilers.iter().flat_map(look).collect()
 }
 
 fn look(port: &Path) -> [Finding; 3] {
@@ -46,35 +49,61 @@ fn look(port: &Path) -> [Finding; 3] {
     [present, reachable, free(port)]
 }
 
-/// The same two locks that the agent takes. They are let go at once; not one byte is read or written.
-fn free(port: &Path) -> Finding {
-    let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).expect("open's flags are an int");
-    let in_use = || {
-        Finding::new("port.free", Status::Warning, format!("in use by {}", holder(port)))
-            .advise("fine where that is this gateway's agent; one agent per port, so stop whatever else it is")
-    };
-    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open(port);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return in_use(),
-        Err(error) => return Finding::new("port.free", Status::Unknown, format!("cannot be opened: {error}")),
-    };
-    if !isatty(&file) {
-        let advice = "name the adapter's device, such as /dev/serial/by-id/…";
-        return Finding::new("port.free", Status::Error, "a device, but no serial port").advise(advice);
-    }
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Finding::new("port.free", Status::Ok, "nobody else uses it"),
-        Err(Errno::WOULDBLOCK) => in_use(),
-        Err(error) => {
-            Finding::new("port.free", Status::Unknown, format!("cannot be locked: {}", io::Error::from(error)))
+fn distinct(boiler: &Boiler, ports: &Ports) -> Finding {
+    let name = boiler.port.display();
+    match ports.twin(&boiler.id) {
+        Some(twin) => {
+            let (other, port) = (&twin.boiler, twin.port.display());
+            let message = format!("{name} is the port of boiler {other} too, as {port}");
+            Finding::new("port.distinct", Status::Error, message)
+                .advise(format!("correct `port` of {} or of {other}: one boiler per port", boiler.id))
         }
+        None if boiler.port.exists() => Finding::new("port.distinct", Status::Ok, "no other boiler has this device"),
+        None => Finding::new("port.distinct", Status::Unknown, "not looked at"),
+    }
+}
+
+/// The locks of the agent are tried and let go at once.
+fn free(port: &Path) -> Finding {
+    let unknown = |error| Finding::new("port.free", Status::Unknown, format!("cannot be opened: {error}"));
+    match probe(port) {
+        Ok(_) => Finding::new("port.free", Status::Ok, "no other process uses it"),
+        Err(Obstacle::InUse) => Finding::new("port.free", Status::Warning, format!("in use by {}", holder(port)))
+            .advise(
+                "fine where that is this gateway's agent; stop any other process. The agent waits for the port. For \
+                 ModemManager, see deploy/70-thermowell.rules",
+            ),
+        Err(Obstacle::NoTerminal) => {
+            let advice = "name the adapter's device, such as /dev/serial/by-id/…";
+            Finding::new("port.free", Status::Error, "a device, but no serial port").advise(advice)
+        }
+        Err(Obstacle::System(error)) => unknown(logs::chain(&error)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use rustix::fs::{FlockOperation, flock};
+
     use super::*;
+
+    /// A port without an adapter: its far end, and its name.
+    fn pty() -> (OwnedFd, PathBuf) {
+        let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+        rustix::pty::grantpt(&master).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        (master, PathBuf::from(name))
+    }
+
+    fn open(port: &Path) -> File {
+        OpenOptions::new().read(true).write(true).open(port).unwrap()
+    }
 
     #[test]
     fn a_file_is_no_port() {
@@ -91,16 +120,41 @@ mod tests {
 
     #[test]
     fn a_locked_port_is_in_use() {
-        let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
-        rustix::pty::grantpt(&master).unwrap();
-        rustix::pty::unlockpt(&master).unwrap();
-        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let port = Path::new(&name);
+        let (_master, port) = pty();
+        let port = port.as_path();
         assert_eq!(look(port).map(|finding| finding.status), [Status::Ok; 3]);
-        let agent = OpenOptions::new().read(true).write(true).open(port).unwrap();
+        let agent = open(port);
         flock(&agent, FlockOperation::NonBlockingLockExclusive).unwrap();
         assert_eq!(free(port).status, Status::Warning);
         drop(agent);
         assert_eq!(free(port).status, Status::Ok);
+    }
+
+    #[test]
+    fn two_names_of_one_device_are_found_and_both_boilers_named() {
+        let (_master, port) = pty();
+        let (_other_master, other) = pty();
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("by-id");
+        symlink(&port, &link).unwrap();
+        let boiler = |id: &str, port: &Path| Boiler {
+            id: id.parse().unwrap(),
+            port: port.to_owned(),
+            baud: 115_200,
+            serial_number: None,
+            dtr: crate::config::Dtr::Keep,
+        };
+        let boilers =
+            [boiler("b1", &port), boiler("b2", &other), boiler("b3", &link), boiler("b4", Path::new("/dev/absent"))];
+        let found = check(&boilers);
+        let distinct: Vec<&Finding> = found.iter().filter(|finding| finding.id == "port.distinct").collect();
+        assert_eq!(
+            distinct.iter().map(|finding| finding.status).collect::<Vec<_>>(),
+            [Status::Error, Status::Ok, Status::Error, Status::Unknown]
+        );
+        let message = format!("{} is the port of boiler b3 too, as {}", port.display(), link.display());
+        assert_eq!((distinct[0].subject.as_deref(), &distinct[0].message), (Some("b1"), &message));
+        let advice = "correct `port` of b3 or of b1: one boiler per port";
+        assert_eq!((distinct[2].subject.as_deref(), distinct[2].advice.as_deref()), (Some("b3"), Some(advice)));
     }
 }

@@ -90,15 +90,28 @@ fn a_port_that_is_not_there_is_waited_for() {
 }
 
 #[test]
-fn a_port_in_use_ends_the_second_agent_with_the_name_of_the_first() {
+fn a_second_agent_stands_by_and_takes_over() {
     let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("samples arrive", SOON, |house| house.stored(&boiler));
-    let second = second_agent(house.folder(), &house.folder().join("thermowell.toml"));
-    let (code, said) = end(second, house.folder());
-    assert_eq!(code, Some(1), "{said}");
+    let mut second = second_agent(house.folder(), &house.folder().join("thermowell.toml"));
+    let log = house.folder().join("second.log");
     let holder = format!("is in use by process {} (", house.processes.agent.pid().expect("the first runs"));
-    assert!(said.contains(&holder), "no {holder:?} in:\n{said}");
+    house.until("the second says who has the port", SOON, |_| {
+        house::log(&log).lines().find(|line| line.contains("standing by") && line.contains(&holder)).map(str::to_owned)
+    });
+    for _ in 0..20 {
+        house.go_on(Duration::from_millis(100));
+        let status: Status = house.last_json(stream::STATUS, &subject::status(&boiler)).expect("a status");
+        assert_eq!(status.link, Link::Up, "the second agent does not report about what the first one reads");
+    }
+    house.processes.agent.keep_down().unwrap();
+    house.until("the second takes over", SOON, |_| house::log(&log).contains("this one takes over").then_some(()));
+    house.catch_up(SOON);
+    house.processes.agent.bring_up().unwrap();
+    let first = house.processes.agent.log().to_owned();
+    house.until("the first stands by", SOON, |_| house::log(&first).contains("standing by").then_some(()));
+    assert_eq!(second.stop(SOON).unwrap().code(), Some(0));
     assert_whole(&house.close());
 }
 

@@ -8,15 +8,54 @@ use thermowell_wire::subject::EventKind;
 
 use super::Boiler;
 use crate::agent::AgentError;
-use crate::spool::SpoolError;
+use crate::nats::RETRY;
+use crate::serial::holder;
+use crate::shutdown::Shutdown;
+use crate::spool::{Found, SpoolError};
 
 impl Boiler {
-    /// Takes up what an earlier run left in the spill file. Without a usable folder the agent works all the same: it
-    /// holds less through an outage, and says so.
-    pub(super) fn load(&mut self) {
+    /// Takes up what an earlier run left in the spill file, and with it the boiler: another agent that has the file
+    /// works for this boiler, reports its status and holds its samples. Until that one ends, this one stands by, and
+    /// does nothing for this boiler. False where it was asked to stop meanwhile.
+    pub(super) async fn take_up(&mut self, shutdown: &mut Shutdown) -> bool {
+        let mut tries = 0_u32;
+        let found = loop {
+            match self.spill_file.load() {
+                Err(SpoolError::Held { .. }) => tries = tries.saturating_add(1),
+                found => break found,
+            }
+            if tries.is_power_of_two() {
+                self.tell_of_rival(tries);
+            }
+            tokio::select! {
+                () = shutdown.requested() => return false,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        };
+        if tries > 0 {
+            tracing::info!(boiler = %self.config.id, tries, "the other agent has ended, this one takes over");
+            // Leases and resets of that time were for the other one.
+            while self.inbox.leases.try_recv().is_ok() || self.inbox.resets.try_recv().is_ok() {}
+        }
+        self.load(found);
+        true
+    }
+
+    fn tell_of_rival(&self, tries: u32) {
+        let (boiler, port) = (self.config.id.clone(), self.config.port.clone());
+        let lock = self.spill_file.lock_path();
+        tokio::task::spawn_blocking(move || {
+            let (agent, holder) = (holder(&lock), holder(&port));
+            let error = format!("serial port {} is in use by {holder}; one agent per port", port.display());
+            tracing::warn!(%boiler, tries, agent, error, "another agent works for this boiler, standing by");
+        });
+    }
+
+    /// Without a usable folder the agent works all the same: it holds less through an outage, and says so.
+    fn load(&mut self, found: Result<Found, SpoolError>) {
         let boiler = self.config.id.clone();
         let file = self.spill_file.path().display().to_string();
-        let found = match self.spill_file.load() {
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
                 let error = crate::logs::chain(&error);

@@ -28,43 +28,48 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// It ends, says who holds the port, and changes nothing.
+/// It stands by, names the process that holds the port, and changes nothing.
 fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     for _ in 0..setting.times(3) {
         stage.go_on_for_some(100..=1_000);
-        start_second(setting, &mut stage);
+        let second = start_second(setting, &mut stage);
         stage.recover();
+        stop_second(second, &mut stage);
     }
     Ok(stage)
 }
 
-fn start_second(setting: &Setting, stage: &mut Stage) {
+fn start_second(setting: &Setting, stage: &mut Stage) -> Child {
     let launch = stage.another(setting, "agent", &stage.config());
-    let said = || crate::house::log(&launch.log).matches("is in use by").count();
+    let holder = format!("is in use by process {} (", stage.role("agent").pid().expect("it runs"));
+    let said = || crate::house::log(&launch.log).matches(&holder).count();
     let before = said();
-    let mut second = Child::spawn(&launch).expect("the guard starts it");
+    let second = Child::spawn(&launch).expect("the guard starts it");
     stage.injected(1);
-    let ended = second.wait(SOON).expect("the kernel knows our children");
-    if ended.is_none_or(|status| status.code() != Some(1)) {
-        let end = ended.map_or("still running".to_owned(), describe);
-        stage.finding(format!("the second agent: {end}, not exit code 1"));
-    }
-    if said() == before {
-        stage.finding("the second agent does not say that the port is in use");
+    stage.house.until("the second agent names the first", SOON, |_| (said() > before).then_some(()));
+    second
+}
+
+fn stop_second(mut second: Child, stage: &mut Stage) {
+    let status = second.stop(SOON).expect("the kernel knows our children");
+    if !status.success() {
+        stage.finding(format!("the second agent: {}, not exit code 0", describe(status)));
     }
 }
 
-/// It finds the spill file of the first one, and must leave it as it is: what the devices have overwritten is nowhere
-/// else when the first one dies.
+/// It leaves the spill file of the first one as it is: what the devices have overwritten is nowhere else when the first
+/// one dies. Then one of the two has port and file, and the other one stands by.
 fn second_in_outage(setting: &Setting) -> Result<Stage, Skipped> {
     let slots = format!("--sim-arg={}", RING.as_secs() * 100);
     let mut stage = Stage::start(setting, &["--speed", "2", "--sim-arg=--ring", &slots, "--spill-after", "2"]);
     stage.house.processes.broker.kill().expect("it runs");
     stage.house.go_on(RING + SYNC);
-    start_second(setting, &mut stage);
+    let second = start_second(setting, &mut stage);
     stage.kill("agent");
     stage.house.processes.broker.restart().expect("its store is there");
+    stage.recover();
+    stop_second(second, &mut stage);
     stage.recover();
     Ok(stage)
 }

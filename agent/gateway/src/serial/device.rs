@@ -1,0 +1,130 @@
+//! The device behind a port's name: whether it is a serial port, which process has it, which other boiler has it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use rustix::termios::{ControlModes, OptionalActions, isatty, tcgetattr, tcsetattr};
+use thermowell_wire::BoilerId;
+
+use crate::config::Boiler;
+
+/// Why a device cannot be had now.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// Another process has it open exclusively, or has locked it.
+    #[error("in use by another process")]
+    InUse,
+    /// It is a device of another kind.
+    #[error("it is no serial port")]
+    NoTerminal,
+    /// The system does not open or lock it.
+    #[error("cannot be opened")]
+    System(#[source] io::Error),
+}
+
+/// Opens a port to look at it, with the lock of an agent, and clears HUPCL: from then on a process that closes the port
+/// leaves DTR and RTS as they are. Not one byte is read or written.
+///
+/// # Errors
+/// See [`Obstacle`].
+///
+/// # Panics
+/// Never: the flags of open(2) are an int.
+pub fn probe(path: &Path) -> Result<File, Obstacle> {
+    let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).expect("open's flags are an int");
+    let file = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(Obstacle::InUse),
+        Err(error) => return Err(Obstacle::System(error)),
+    };
+    if !isatty(&file) {
+        return Err(Obstacle::NoTerminal);
+    }
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(Obstacle::InUse),
+        Err(error) => return Err(Obstacle::System(error.into())),
+    }
+    if let Err(error) = keep_lines_when_closed(&file) {
+        tracing::debug!(port = %path.display(), %error, "DTR may drop when the port is closed");
+    }
+    Ok(file)
+}
+
+fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
+    let mut settings = tcgetattr(file)?;
+    if settings.control_modes.contains(ControlModes::HUPCL) {
+        settings.control_modes.remove(ControlModes::HUPCL);
+        tcsetattr(file, OptionalActions::Now, &settings)?;
+    }
+    Ok(())
+}
+
+/// The process that has `path` open, by a search through /proc; those of other users show only to root. It reads a link
+/// for each open file of the machine: milliseconds, and more on a busy one. Not for a thread that must go on.
+#[must_use]
+pub fn holder(path: &Path) -> String {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let own = std::process::id();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let holds = fs::read_dir(entry.path().join("fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == target));
+        if holds && pid != own {
+            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            return format!("process {pid} ({})", name.trim());
+        }
+    }
+    "a process that this user may not see".to_owned()
+}
+
+/// The ports of a configuration. Two names may lead to one device (`/dev/ttyUSB0` and a link in /dev/serial/by-id), and
+/// which one does changes with each plug: so devices are compared, and each time anew.
+///
+/// The boiler that comes first in the configuration has the port: it is the same one after each start.
+#[derive(Clone, Debug)]
+pub struct Ports(Arc<[(BoilerId, PathBuf)]>);
+
+/// Another boiler with the same device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// Its name.
+    pub boiler: BoilerId,
+    /// What it calls the port.
+    pub port: PathBuf,
+    /// It comes first in the configuration.
+    pub is_earlier: bool,
+}
+
+impl Ports {
+    /// The ports of `boilers`.
+    #[must_use]
+    pub fn of(boilers: &[Boiler]) -> Self {
+        Self(boilers.iter().map(|boiler| (boiler.id.clone(), boiler.port.clone())).collect())
+    }
+
+    /// The first other boiler whose port is the same device as that of `boiler` now.
+    #[must_use]
+    pub fn twin(&self, boiler: &BoilerId) -> Option<Twin> {
+        let own = self.0.iter().position(|(id, _)| id == boiler)?;
+        let device = device(&self.0[own].1)?;
+        let twin = |(index, (id, port)): (usize, &(BoilerId, PathBuf))| {
+            let is_same = index != own && self::device(port) == Some(device);
+            is_same.then(|| Twin { boiler: id.clone(), port: port.clone(), is_earlier: index < own })
+        };
+        self.0.iter().enumerate().find_map(twin)
+    }
+}
+
+/// The number of a character device; none where there is no such device.
+fn device(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().filter(|file| file.file_type().is_char_device()).map(|file| file.rdev())
+}
