@@ -21,11 +21,12 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::consume;
+use crate::logs::{self, Throttle};
 use crate::nats::{self, Connection, MESSAGES_MAX, NatsError, Phase, RETRY, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
-use crate::{logs, streams};
+use crate::streams;
 
 use boiler::{Boiler, Outcome};
 
@@ -81,6 +82,7 @@ impl Aggregator {
     /// One session after the other, until shutdown.
     async fn sessions(&self, session: &Session, mut shutdown: Shutdown) {
         let mut ready = session.ready();
+        let mut failures = Throttle::default();
         loop {
             tokio::select! {
                 Ok(_) = ready.wait_for(|phase| *phase != Phase::Down) => {}
@@ -91,11 +93,17 @@ impl Aggregator {
                 outcome = self.work(shutdown.clone()) => match outcome {
                     Ok(()) => return,
                     Err(error) => {
-                        tracing::warn!(error = logs::chain(&error), "session ended, beginning another");
+                        let error = logs::chain(&error);
+                        if failures.admits(error.clone()) {
+                            tracing::warn!(tries = failures.total(), error, "session ended, beginning another");
+                        }
                         tokio::time::sleep(RETRY).await;
                     }
                 },
-                _ = ready.changed() => tracing::info!("session ended with the connection"),
+                _ = ready.changed() => {
+                    failures.end();
+                    tracing::info!("session ended with the connection");
+                }
             }
         }
     }

@@ -26,11 +26,12 @@ use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::control::{self, Asked};
+use crate::logs::{self, Throttle};
 use crate::nats::{self, Connection, Messages, NatsError, Phase, RETRY, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
-use crate::{logs, streams};
+use crate::streams;
 
 /// The past may take so long to read; then control begins without it.
 const LOOK_BACK: Duration = Duration::from_secs(2);
@@ -120,6 +121,7 @@ impl Controller {
     /// One session after the other.
     async fn sessions(&mut self, session: &Session) -> Infallible {
         let mut ready = session.ready();
+        let mut failures = Throttle::default();
         loop {
             if ready.wait_for(|phase| *phase != Phase::Down).await.is_err() {
                 std::future::pending::<()>().await;
@@ -130,11 +132,17 @@ impl Controller {
                 end = self.work(&client) => match end {
                     Ok(()) => {}
                     Err(error) => {
-                        tracing::warn!(error = logs::chain(&error), "session ended, beginning another");
+                        let error = logs::chain(&error);
+                        if failures.admits(error.clone()) {
+                            tracing::warn!(tries = failures.total(), error, "session ended, beginning another");
+                        }
                         tokio::time::sleep(RETRY).await;
                     }
                 },
-                _ = ready.changed() => tracing::info!("session ended with the connection"),
+                _ = ready.changed() => {
+                    failures.end();
+                    tracing::info!("session ended with the connection");
+                }
             }
         }
     }

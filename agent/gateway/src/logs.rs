@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use thermowell_flow::{agent, aggregator, controller};
 use thermowell_wire::BoilerId;
 
+use crate::clock::boottime_ns;
+
 /// An error and its causes on one line, each level once.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
@@ -19,6 +21,66 @@ pub fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Which of repeated lines go to the log: the 1st, 2nd, 4th, 8th … of each cause since [`Throttle::end`].
+#[derive(Clone, Debug)]
+pub struct Throttle<C> {
+    counts: Vec<(C, u32)>,
+    /// Of all causes.
+    total: u32,
+}
+
+/// Causes that are counted apart. Further ones count as the last of them.
+const CAUSES_MAX: usize = 8;
+
+impl<C> Default for Throttle<C> {
+    fn default() -> Self {
+        Self { counts: Vec::new(), total: 0 }
+    }
+}
+
+impl<C: PartialEq> Throttle<C> {
+    /// Counts one more; whether its line goes to the log.
+    pub fn admits(&mut self, cause: C) -> bool {
+        self.total = self.total.saturating_add(1);
+        let known = self.counts.iter().position(|(known, _)| *known == cause);
+        if known.is_none() && self.counts.len() < CAUSES_MAX {
+            self.counts.push((cause, 1));
+            return true;
+        }
+        let index = known.unwrap_or(CAUSES_MAX - 1);
+        let Some((_, count)) = self.counts.get_mut(index) else { return true };
+        *count = count.saturating_add(1);
+        count.is_power_of_two()
+    }
+
+    /// How many there were, of all causes.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// It is over: counts from zero. Returns how many there were.
+    pub fn end(&mut self) -> u32 {
+        self.counts.clear();
+        std::mem::take(&mut self.total)
+    }
+}
+
+/// How long something took since `since_ns` of CLOCK_BOOTTIME, for people: `250 ms`, `20.4 s`, `3 min 20 s`.
+#[must_use]
+pub fn elapsed(since_ns: u64) -> String {
+    span(boottime_ns().saturating_sub(since_ns) / 1_000_000)
+}
+
+fn span(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
+        3_600_000.. => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
 }
 
 /// A line that the agent's decisions ask for.
@@ -57,5 +119,30 @@ pub fn controller(boiler: &BoilerId, log: &controller::Log) {
         | controller::Log::RoomBack
         | controller::Log::Ordered { .. }
         | controller::Log::OrderEnded { .. } => tracing::info!(%boiler, ?log, "controller"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_admits_powers_of_two_of_each_cause() {
+        let mut throttle = Throttle::default();
+        let admitted =
+            |throttle: &mut Throttle<u32>, cause, times| (0..times).filter(|_| throttle.admits(cause)).count();
+        assert_eq!(admitted(&mut throttle, 1, 100), 7);
+        assert_eq!(admitted(&mut throttle, 2, 1), 1, "another cause is news");
+        assert_eq!(admitted(&mut throttle, 1, 28), 1, "the one before goes on where it was");
+        assert_eq!(throttle.end(), 129);
+        assert_eq!(admitted(&mut throttle, 1, 1), 1);
+        let many: usize = (10..1_000).map(|cause| admitted(&mut throttle, cause, 1)).sum();
+        assert!(many < 20, "causes that never repeat are throttled too: {many}");
+    }
+
+    #[test]
+    fn a_span_is_shown_in_two_units_at_most() {
+        let shown = [999, 20_449, 200_000, 7_260_000].map(span);
+        assert_eq!(shown, ["999 ms", "20.4 s", "3 min 20 s", "2 h 1 min"]);
     }
 }

@@ -26,6 +26,8 @@ pub enum Published {
     Refused(Refused),
     /// No stream takes this subject: it must be added again.
     NoStream,
+    /// The server answers with an error that may pass, such as full storage (10047): not stored.
+    Declined(String),
 }
 
 /// What stands at the end of a boiler's subject.
@@ -84,8 +86,12 @@ fn refusal(error: &PublishError) -> Published {
         | PublishErrorKind::BrokenPipe
         | PublishErrorKind::MaxAckPending
         | PublishErrorKind::Other => {
-            tracing::debug!(error = crate::logs::chain(error), "publish without an answer");
-            Published::Refused(Refused::Unknown)
+            let cause = crate::logs::chain(error);
+            tracing::debug!(error = cause, "publish without an answer");
+            match error_code(error) {
+                Some(_) => Published::Declined(cause),
+                None => Published::Refused(Refused::Unknown),
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{Notify, watch};
 
+use crate::logs::{Throttle, chain};
 use crate::nats::{self, Phase, RETRY, json};
 
 /// Events that wait for the server, of a few hundred bytes each: 2 MiB. A boiler at a threshold tells a change of its
@@ -41,13 +42,13 @@ struct Report {
 }
 
 /// What became of a try to publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Sent {
     Stored,
     /// It will not be let in however often it is tried.
     Forbidden,
-    /// Nobody knows.
-    Unknown,
+    /// No acknowledgement, for this reason.
+    Unknown(String),
 }
 
 /// Takes reports without waiting.
@@ -93,6 +94,7 @@ async fn work<F>(outbox: Arc<Outbox>, mut ready: watch::Receiver<Phase>, send: i
 where
     F: Future<Output = Sent>,
 {
+    let mut failures = Throttle::default();
     while ready.wait_for(|phase| *phase != Phase::Down).await.is_ok() {
         let Some(report) = outbox.held().next() else {
             tokio::select! {
@@ -104,13 +106,18 @@ where
             }
         };
         match send(report.clone()).await {
-            Sent::Stored => {}
+            Sent::Stored => drop(failures.end()),
             // Held, it would hold up all that comes after it.
             Sent::Forbidden if report.event.is_some() => {
                 tracing::error!(subject = report.subject, "an event was dropped, because the server forbids it");
             }
             Sent::Forbidden => {}
-            Sent::Unknown => {
+            Sent::Unknown(cause) => {
+                // A session that has ended says so itself.
+                if *ready.borrow() != Phase::Down && failures.admits(cause.clone()) {
+                    let (subject, tries) = (&report.subject, failures.total());
+                    tracing::warn!(subject, tries, cause, "an event or a status is not stored, trying again");
+                }
                 outbox.held().put_back(report);
                 tokio::time::sleep(RETRY).await;
             }
@@ -207,7 +214,7 @@ async fn publish(context: jetstream::Context, report: Report) -> Sent {
     match sent.await {
         Ok(_) => Sent::Stored,
         Err(_) if nats::forbidden_since(mark, &subject).is_some() => Sent::Forbidden,
-        Err(_) => Sent::Unknown,
+        Err(error) => Sent::Unknown(chain(&error)),
     }
 }
 

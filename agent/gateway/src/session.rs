@@ -3,9 +3,13 @@
 //! Roles work only inside a session. Each new one starts from what the server says, never from memory: after a crash
 //! of the server its streams may have lost their tails, or may be gone.
 
+use std::pin::Pin;
+
 use async_nats::jetstream::stream::Config as StreamConfig;
 use tokio::sync::{Notify, watch};
+use tokio::time::Sleep;
 
+use crate::logs::{Throttle, chain};
 use crate::nats::{Connection, NatsError, Phase, RETRY};
 use crate::streams::{self, StreamError};
 
@@ -59,42 +63,58 @@ impl Session {
     /// Keeps sessions until only an operator can help: returns a server or a stream that is not ours to use.
     pub async fn keep(&self) -> SessionError {
         let mut phase = self.connection.phase();
+        let mut failures = Throttle::default();
+        // The streams are not looked at before: a stream that goes missing again and again is no reason to ask faster.
+        let mut due = retry();
+        let mut current = *phase.borrow_and_update();
+        let mut is_due = true;
         loop {
-            let current = *phase.borrow_and_update();
             match current {
                 Phase::Down => {
                     self.ready.send_replace(Phase::Down);
                 }
-                Phase::Up(_) => {
-                    if let Err(error) = self.prepare(current).await {
+                Phase::Up(_) if is_due => {
+                    due = retry();
+                    is_due = false;
+                    if let Err(error) = self.prepare(current, &mut failures).await {
                         return error;
                     }
                 }
+                Phase::Up(_) => {}
             }
             tokio::select! {
                 changed = phase.changed() => {
                     if changed.is_err() {
                         return SessionError::Refused;
                     }
+                    current = *phase.borrow_and_update();
+                    is_due = true;
                 }
                 () = self.missing.notified() => {
                     self.ready.send_replace(Phase::Down);
                 }
-                () = tokio::time::sleep(RETRY), if self.is_unprepared(current) => {}
+                () = &mut due, if self.is_unprepared(current) => is_due = true,
             }
         }
     }
 
-    async fn prepare(&self, phase: Phase) -> Result<(), SessionError> {
+    async fn prepare(&self, phase: Phase, failures: &mut Throttle<String>) -> Result<(), SessionError> {
         self.connection.verify_server().map_err(SessionError::Server)?;
         match streams::ensure(self.connection.context(), &self.table, self.connection.user()).await {
             Ok(()) => {
+                let tries = failures.end() + 1;
+                if tries > 1 {
+                    tracing::info!(tries, "streams are ready");
+                }
                 self.ready.send_replace(phase);
                 Ok(())
             }
             Err(error) if error.is_fatal() => Err(SessionError::Stream(error)),
             Err(error) => {
-                tracing::warn!(error = crate::logs::chain(&error), "streams are not ready, trying again");
+                let error = chain(&error);
+                if failures.admits(error.clone()) {
+                    tracing::warn!(tries = failures.total(), error, "streams are not ready, trying again");
+                }
                 Ok(())
             }
         }
@@ -103,4 +123,8 @@ impl Session {
     fn is_unprepared(&self, phase: Phase) -> bool {
         phase != Phase::Down && *self.ready.borrow() != phase
     }
+}
+
+fn retry() -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(RETRY))
 }

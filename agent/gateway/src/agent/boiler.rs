@@ -17,8 +17,9 @@ use thermowell_wire::subject;
 use tokio::sync::{mpsc, watch};
 
 use super::AgentError;
-use crate::clock::Clock;
+use crate::clock::{Clock, boottime_ns};
 use crate::config::{self, Config};
+use crate::logs::{Throttle, elapsed};
 use crate::nats::{Phase, monitor};
 use crate::publish::{self, LastFault, Published, Tail};
 use crate::report::Reporter;
@@ -34,6 +35,8 @@ use port::Waiting;
 const GRACE: Duration = Duration::from_secs(3);
 /// Publishes in a row that nobody answers, before the server is asked how it feels; then every so many again.
 const SILENCE: u32 = 3;
+/// A backlog that the log has when it is handed on: 5 s of samples.
+const BACKLOG: u64 = 500;
 /// One read from a port: at most 16 long frames, a third of a second of a busy 115,200 baud line.
 const READ: usize = 4_096;
 
@@ -93,6 +96,10 @@ pub(super) struct Boiler {
     kept_aside: bool,
     syncing: Option<Syncing>,
     effects: Vec<Effect>,
+    /// Batches that the server answered with an error, since it last took one.
+    declined: Throttle<String>,
+    /// Slots that waited when the server came back, and when that was.
+    handing_on: Option<(u64, u64)>,
     stopped: Option<String>,
     grace: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -139,6 +146,8 @@ impl Boiler {
             kept_aside: false,
             syncing: None,
             effects: Vec::with_capacity(16),
+            declined: Throttle::default(),
+            handing_on: None,
             stopped: None,
             grace: None,
         }
@@ -288,7 +297,19 @@ impl Boiler {
         self.reading_fault = None;
         self.step(Input::Disconnected);
         if phase != Phase::Down {
+            let slots = self.agent.backlog();
+            self.handing_on = (slots >= BACKLOG).then(|| (slots, boottime_ns()));
             self.step(Input::Connected);
+        }
+    }
+
+    /// The end of an outage: its backlog is in the stream.
+    fn handed_on(&mut self) {
+        if self.agent.backlog() < BACKLOG / 2
+            && let Some((slots, since_ns)) = self.handing_on.take()
+        {
+            let took = elapsed(since_ns);
+            tracing::info!(boiler = %self.config.id, slots, took, "what waited for the server is handed on");
         }
     }
 
@@ -319,11 +340,23 @@ impl Boiler {
 
     fn answered(&mut self, answer: &Answer) {
         self.wonder(answer);
+        if let Answer::Published(Published::Stored(_)) = answer
+            && let times @ 1.. = self.declined.end()
+        {
+            tracing::info!(boiler = %self.config.id, times, "the server takes batches again");
+        }
         match answer {
             Answer::Published(Published::Stored(sequence)) => self.step(Input::Acknowledged { sequence: *sequence }),
             Answer::Published(Published::Refused(refused)) => self.step(Input::Refused(refused.clone())),
             Answer::Published(Published::NoStream) => {
                 self.session.stream_is_missing();
+                self.step(Input::Refused(flow::Refused::Unknown));
+            }
+            Answer::Published(Published::Declined(cause)) => {
+                if self.declined.admits(cause.clone()) {
+                    let (boiler, times, slots) = (&self.config.id, self.declined.total(), self.agent.backlog());
+                    tracing::warn!(%boiler, times, slots, cause, "the server does not take a batch, trying again");
+                }
                 self.step(Input::Refused(flow::Refused::Unknown));
             }
             Answer::Tail(tail, accepted) => {
@@ -336,6 +369,7 @@ impl Boiler {
             Answer::Fault(LastFault::Nothing) => self.step(Input::LastFault(None)),
             Answer::Fault(LastFault::Unknown) => self.step(Input::LastFaultUnknown),
         }
+        self.handed_on();
     }
 
     fn told(&mut self, tail: &Tail) {

@@ -236,8 +236,9 @@ fn complain(section: &Section<'_>, key: &'static str, complaint: &str) {
     }
 }
 
+/// Without the client's own lines about each try to connect: `nats::outage` has them, throttled.
 fn default_filter() -> Targets {
-    "info,async_nats=warn".parse().expect("levels are a filter")
+    "info,async_nats=warn,async_nats::connector=off".parse().expect("levels are a filter")
 }
 
 fn secs(seconds: u64) -> Duration {

@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
 use super::{Phase, RETRY, RequestError};
-use crate::logs;
+use crate::logs::{self, Throttle};
 
 /// The most messages asked for at once: 434,000 a second at a peak of 4.9 MB were measured with it.
 pub const MESSAGES_MAX: usize = 500;
@@ -113,13 +113,18 @@ pub async fn in_each_session<W>(mut ready: watch::Receiver<Phase>, what: &str, w
 where
     W: Future<Output = Result<Infallible, RequestError>>,
 {
+    let mut failures = Throttle::default();
     while ready.wait_for(|phase| *phase != Phase::Down).await.is_ok() {
         tokio::select! {
             Err(error) = work() => {
-                tracing::warn!(error = logs::chain(&error), "{what}, trying again");
+                let error = logs::chain(&error);
+                if failures.admits(error.clone()) {
+                    tracing::warn!(tries = failures.total(), error, "{what}, trying again");
+                }
                 tokio::time::sleep(RETRY).await;
             }
             changed = ready.changed() => {
+                failures.end();
                 if changed.is_err() {
                     return;
                 }

@@ -8,6 +8,7 @@ mod follow;
 mod forbidden;
 mod login;
 pub(crate) mod monitor;
+mod outage;
 pub(crate) mod probe;
 mod request;
 pub mod rights;
@@ -34,6 +35,7 @@ pub use stored::{Kept, age_ns, last_kept};
 pub use user::User;
 
 use forbidden::Record;
+use outage::Outage;
 
 /// The oldest server whose behaviour the delivery rule was tested against.
 pub const SERVER_MIN: (i64, i64, i64) = (2, 15, 1);
@@ -141,8 +143,16 @@ impl Connection {
         let (sender, phase) = watch::channel(Phase::Down);
         let (record, forbidden) = Record::new(user.to_string());
         let record = Arc::new(Mutex::new(record));
-        let options = login::options(config, &user).await?.event_callback(move |event| {
-            note(&sender, &record, &event);
+        let outage = Arc::new(Outage::new(&config.url));
+        let tries = outage.clone();
+        let options = login::options(config, &user).await?;
+        // The events have the kind of an error only; its cause is in the list of servers that is handed in here.
+        let options = options.reconnect_to_server_callback(move |servers, _| {
+            tries.tried(&servers);
+            std::future::ready(None)
+        });
+        let options = options.event_callback(move |event| {
+            note(&sender, &record, &outage, &event);
             std::future::ready(())
         });
         let client = options
@@ -219,7 +229,7 @@ impl Connection {
     }
 }
 
-fn note(sender: &watch::Sender<Phase>, record: &Mutex<Record>, event: &Event) {
+fn note(sender: &watch::Sender<Phase>, record: &Mutex<Record>, outage: &Outage, event: &Event) {
     let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
     match event {
         Event::Connected => {
@@ -229,17 +239,15 @@ fn note(sender: &watch::Sender<Phase>, record: &Mutex<Record>, event: &Event) {
                 generation = CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
                 *phase = Phase::Up(generation);
             });
-            tracing::info!(connection = generation, "connected to NATS");
+            outage.end(generation);
         }
         Event::Disconnected => {
             sender.send_replace(Phase::Down);
-            tracing::warn!("disconnected from NATS; samples are held");
+            outage.begin();
         }
         Event::Closed | Event::Draining | Event::LameDuckMode => tracing::info!(%event, "NATS connection"),
         Event::ServerError(ServerError::Other(text)) if record.take(text) => {}
-        Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
-            tracing::warn!(%event, "NATS connection");
-        }
+        Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => outage.report(event.to_string()),
     }
 }
 

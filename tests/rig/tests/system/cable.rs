@@ -165,7 +165,8 @@ fn a_port_in_use_is_waited_for_while_the_other_boiler_goes_on() {
     house.until("its link is down", SOON, |house| (link(house, &taken)? == Link::Down).then_some(()));
     let name = format!("is in use by process {} (", std::process::id());
     house.until("the holder is named", SOON, |house| said(house, &["WARN", "b2", &name]).first().cloned());
-    assert_eq!(said(&house, &[&name]).len(), tries(&house).expect("a line").ilog2() as usize + 1, "throttled");
+    let lines = said(&house, &[&name]).len();
+    assert!(lines <= tries(&house).expect("a line").ilog2() as usize + 1, "throttled: {lines} lines");
     assert!(said(&house, &["serial port open", "boiler=b2"]).len() < 2, "it is not open yet");
     drop(holder);
     house.until("the port is open at last", SOON, |house| {

@@ -132,6 +132,69 @@ fn without_a_server_the_agent_holds_and_then_delivers() {
     assert_eq!((house.processes.agent.deaths(), pid.is_some()), (0, true));
 }
 
+/// Tries to connect in these real seconds: one every half second, behind a handful of quicker ones.
+const AWAY: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_server_that_is_away_takes_few_log_lines_with_address_and_cause() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("samples arrive", SOON, |house| house.stored(&boiler));
+    let log = house.processes.agent.log().to_owned();
+    let before = house::log(&log).lines().count();
+    house.processes.broker.kill().unwrap();
+    house.go_on(AWAY);
+    house.until("some tries", SOON, |_| house::log(&log).contains("tries=16 ").then_some(()));
+    let said = house::log(&log);
+    let lines: Vec<&str> = said.lines().skip(before).filter(|line| line.contains("NATS")).collect();
+    assert!(lines.len() <= 10, "{} lines:\n{}", lines.len(), lines.join("\n"));
+    let address = house.processes.broker.url();
+    for line in lines.iter().filter(|line| line.contains("no connection to NATS")) {
+        assert!(line.contains(&address) && line.contains("Connection refused"), "{line}");
+    }
+    house.processes.broker.restart().unwrap();
+    let line = house.until("it is back", SOON, |_| {
+        let said = house::log(&log);
+        said.lines().skip(before).find(|line| line.contains("connected to NATS connection=2")).map(str::to_owned)
+    });
+    assert!(line.contains(&address) && line.contains("away=") && line.contains("tries="), "{line}");
+    house.until("what waited is handed on", SOON, |_| house::log(&log).contains("is handed on").then_some(()));
+    assert_whole(&house.close());
+}
+
+#[test]
+fn a_stream_that_takes_nothing_more_is_logged_with_its_cause_and_throttled() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("samples arrive", SOON, |house| house.stored(&boiler));
+    let limits = |house: &House, discard, max_messages| {
+        house.wait_for(async {
+            let context = jetstream::new(house.connect().await.unwrap());
+            let config = context.get_stream(stream::SAMPLES).await.unwrap().cached_info().config.clone();
+            let before = (config.discard, config.max_messages);
+            context.update_stream(jetstream::stream::Config { discard, max_messages, ..config }).await.unwrap();
+            before
+        })
+    };
+    // It has more than one message, keeps them, and refuses the next.
+    let (discard, max_messages) = limits(&house, jetstream::stream::DiscardPolicy::New, 1);
+    let log = house.processes.agent.log().to_owned();
+    let said = |words: &str| -> Vec<String> {
+        house::log(&log).lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+    };
+    let fourth = "times=4 ";
+    house.until("four refusals", SOON, |_| {
+        said("the server does not take a batch").last()?.contains(fourth).then_some(())
+    });
+    house.go_on(Duration::from_secs(3));
+    let lines = said("the server does not take a batch");
+    assert!(lines.len() <= 4, "{} lines:\n{}", lines.len(), lines.join("\n"));
+    assert!(lines.iter().all(|line| line.contains("maximum messages exceeded") && line.contains("b1")), "{lines:?}");
+    limits(&house, discard, max_messages);
+    house.until("it takes batches again", SOON, |_| said("the server takes batches again").pop());
+    assert_whole(&house.close());
+}
+
 #[test]
 fn a_server_that_is_too_old_is_named_with_both_versions() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -22,7 +22,7 @@ use tokio::time::Sleep;
 
 use super::Boiler;
 use crate::clock::boottime_ns;
-use crate::config;
+use crate::logs::{Throttle, chain, elapsed};
 use crate::serial::{OpenError, Port, holder};
 
 /// The first and the longest pause between two attempts to open a port.
@@ -33,9 +33,7 @@ pub(super) struct Waiting {
     /// The next try. None while the port is open.
     pub(super) due: Option<Pin<Box<Sleep>>>,
     pause: Duration,
-    /// Tries that failed for the same cause.
-    failures: u32,
-    cause: Option<Discriminant<OpenError>>,
+    failures: Throttle<Discriminant<OpenError>>,
     /// The port opened so often since it last gave a byte.
     silent_opens: u32,
     /// The port is missing since then.
@@ -46,7 +44,7 @@ impl Waiting {
     /// For a port that was not tried yet.
     pub(super) fn new() -> Self {
         let due = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
-        Self { due, pause: Duration::ZERO, failures: 0, cause: None, silent_opens: 0, since_ns: boottime_ns() }
+        Self { due, pause: Duration::ZERO, failures: Throttle::default(), silent_opens: 0, since_ns: boottime_ns() }
     }
 
     fn again(&mut self) {
@@ -57,18 +55,15 @@ impl Waiting {
     /// Takes a failed try; whether the log has it: the first of each cause, the second, the fourth and so on.
     fn failed(&mut self, error: &OpenError) -> bool {
         self.again();
-        let cause = Some(discriminant(error));
-        self.failures = if self.cause == cause { self.failures.saturating_add(1) } else { 1 };
-        self.cause = cause;
-        self.failures.is_power_of_two()
+        self.failures.admits(discriminant(error))
     }
 
-    /// The port is open; whether the log has it.
-    fn opened(&mut self) -> bool {
+    /// The port is open, at this try; none where the log does not have it.
+    fn opened(&mut self) -> Option<u32> {
         self.due = None;
         self.silent_opens = self.silent_opens.saturating_add(1);
-        (self.failures, self.cause) = (0, None);
-        self.silent_opens.is_power_of_two()
+        let tries = self.failures.end() + 1;
+        self.silent_opens.is_power_of_two().then_some(tries)
     }
 
     fn heard(&mut self) {
@@ -80,11 +75,6 @@ impl Waiting {
         self.again();
         self.since_ns = boottime_ns();
         self.silent_opens == 0 || self.silent_opens.is_power_of_two()
-    }
-
-    fn waited(&self) -> String {
-        let whole = Duration::from_nanos(boottime_ns().saturating_sub(self.since_ns)).as_millis();
-        config::show_duration(Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX)))
     }
 }
 
@@ -117,9 +107,8 @@ impl Boiler {
     pub(super) fn open(&mut self) {
         match Port::open(&self.config, &self.ports) {
             Ok(port) => {
-                let (waited, tries) = (self.waiting.waited(), self.waiting.failures + 1);
-                if self.waiting.opened() {
-                    let port = self.config.port.display();
+                if let Some(tries) = self.waiting.opened() {
+                    let (port, waited) = (self.config.port.display(), elapsed(self.waiting.since_ns));
                     tracing::info!(boiler = %self.config.id, %port, tries, waited, "serial port open");
                 }
                 self.port = Some(port);
@@ -134,7 +123,7 @@ impl Boiler {
     }
 
     fn complain(&self, error: &OpenError) {
-        let (boiler, tries, reason) = (self.config.id.clone(), self.waiting.failures, crate::logs::chain(error));
+        let (boiler, tries, reason) = (self.config.id.clone(), self.waiting.failures.total(), chain(error));
         match error {
             OpenError::InUse { path } => {
                 let path = path.clone();
@@ -205,19 +194,19 @@ mod tests {
         let logged = (1..=100).filter(|_| waiting.failed(&absent())).count();
         assert_eq!(logged, 7);
         assert!(waiting.failed(&in_use()), "another cause is news");
-        assert!(waiting.failed(&absent()));
-        assert!(waiting.opened(), "and so is the end");
+        assert!(!waiting.failed(&absent()), "the one before goes on where it was");
+        assert_eq!(waiting.opened(), Some(103), "and so is the end");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_port_that_flaps_without_a_byte_is_throttled() {
         let mut waiting = Waiting::new();
-        let logged = (1..=100).filter(|_| waiting.opened() | waiting.lost()).count();
+        let logged = (1..=100).filter(|_| waiting.opened().is_some() | waiting.lost()).count();
         assert_eq!(logged, 7);
         assert_eq!(waiting.pause, REOPEN.1);
         waiting.heard();
         assert!(waiting.lost(), "a port that was heard is news");
         assert_eq!(waiting.pause, REOPEN.0);
-        assert!(waiting.opened());
+        assert_eq!(waiting.opened(), Some(1));
     }
 }
