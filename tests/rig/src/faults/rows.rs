@@ -3,6 +3,7 @@
 mod calendar;
 mod disk;
 mod line;
+mod ports;
 mod rivals;
 mod server;
 mod signals;
@@ -70,10 +71,9 @@ impl Row {
 
 /// Every row, in the order of the table.
 pub(super) fn all() -> Vec<Row> {
-    [signals::rows(), server::rows(), disk::rows(), rivals::rows(), line::rows(), calendar::rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let rows =
+        [signals::rows(), server::rows(), disk::rows(), rivals::rows(), line::rows(), ports::rows(), calendar::rows()];
+    rows.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

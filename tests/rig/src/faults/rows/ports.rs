@@ -1,0 +1,115 @@
+//! Ports that the agent cannot have: another process holds one, as ModemManager does after each plug, or the cable is
+//! out while leases and statuses go on.
+
+use std::fs::File;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use thermowell_flow::published::{Link, Status};
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream};
+
+use super::Row;
+use crate::faults::report::{Lost, Predicted};
+use crate::faults::stage::{SOON, Setting, Stage};
+
+/// How long the port is held: as long as ModemManager looks at a new one, at speed 2 within the ring.
+const HELD: Duration = Duration::from_secs(10);
+/// A plug is repeated where the agent was faster than the holder.
+const PLUGS: u32 = 20;
+/// Another boiler must have got so many slots while the port is held: half of what it samples.
+const ALIVE: u64 = HELD.as_secs() * 100;
+
+pub(super) fn rows() -> Vec<Row> {
+    let within = |within_s| Predicted { lost: Lost::Nothing, within_s, hours: true };
+    vec![
+        Row::new("port-held-start", "a port that another process holds for 10 s, at the start of the agent", |it| {
+            Ok(held_at_start(it))
+        })
+        .predicting(within(5))
+        .taking(30),
+        Row::new("port-held-replug", "the same after a plug", |it| Ok(held_at_replug(it)))
+            .predicting(within(5))
+            .taking(30),
+        // A try each second; the rest is what a busy machine needs.
+        Row::new("replug-traffic", "a cable back after 8 s, with leases and statuses several times a second", |it| {
+            Ok(replug_under_traffic(it))
+        })
+        .predicting(within(4))
+        .taking(40)
+        .quick(),
+    ]
+}
+
+/// Takes the port from the agent, unless the agent has it.
+fn hold(stage: &Stage, boiler: &BoilerId) -> Option<File> {
+    let path = stage.house.folder().join("ports").join(boiler.as_str());
+    let port = File::open(path).ok()?;
+    flock(&port, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(port)
+}
+
+/// Its link is down, the holder is named, and the other boiler goes on.
+fn while_it_is_held(stage: &mut Stage, held: &BoilerId, other: &BoilerId) {
+    stage.injected(1);
+    let before = stage.house.stored(other).map_or(0, |(_, next)| next);
+    stage.house.until("the link is down", SOON, |house| {
+        let status: Status = house.last_json(stream::STATUS, &subject::status(held))?;
+        (status.link == Link::Down).then_some(())
+    });
+    stage.house.go_on(HELD);
+    let after = stage.house.stored(other).map_or(0, |(_, next)| next);
+    if after < before + ALIVE {
+        stage.finding(format!("{other} got {} slots while the port of {held} was held", after - before));
+    }
+    if !stage.said("agent", &format!("is in use by process {} (", std::process::id())) {
+        stage.finding("the agent does not name the process that holds the port");
+    }
+    if stage.house.processes.agent.deaths() > 0 {
+        stage.finding("the agent ended");
+    }
+}
+
+fn held_at_start(setting: &Setting) -> Stage {
+    let mut stage = Stage::start(setting, &["--speed", "2"]);
+    let [other, held] = &stage.house.boilers()[..] else { unreachable!("the demo has two boilers") };
+    stage.role("agent").keep_down().expect("the kernel lets us");
+    let holder = hold(&stage, held).expect("no agent runs");
+    stage.role("agent").bring_up().expect("it starts again");
+    while_it_is_held(&mut stage, held, other);
+    drop(holder);
+    stage.recover();
+    stage
+}
+
+fn held_at_replug(setting: &Setting) -> Stage {
+    let mut stage = Stage::start(setting, &["--speed", "2"]);
+    let [other, held] = &stage.house.boilers()[..] else { unreachable!("the demo has two boilers") };
+    let holder = (0..PLUGS).find_map(|_| {
+        assert_eq!(stage.house.order(&format!("unplug {held}")), "unplugged");
+        // Long enough for the pause between two tries to be its longest.
+        stage.house.go_on(Duration::from_secs(2));
+        assert_eq!(stage.house.order(&format!("plug {held}")), "plugged");
+        hold(&stage, held)
+    });
+    let holder = holder.expect("faster than the agent once in twenty times");
+    while_it_is_held(&mut stage, held, other);
+    drop(holder);
+    stage.recover();
+    stage
+}
+
+/// At speed 60 a lease is renewed every 250 ms.
+fn replug_under_traffic(setting: &Setting) -> Stage {
+    let mut stage = Stage::start(setting, &["--speed", "60", "--batch", "100"]);
+    let [_, pulled] = &stage.house.boilers()[..] else { unreachable!("the demo has two boilers") };
+    for _ in 0..setting.times(3) {
+        stage.go_on_for_some(500..=1_500);
+        assert_eq!(stage.house.order(&format!("unplug {pulled}")), "unplugged");
+        stage.injected(1);
+        stage.house.go_on(Duration::from_secs(8));
+        assert_eq!(stage.house.order(&format!("plug {pulled}")), "plugged");
+        stage.recover();
+    }
+    stage
+}
