@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::RangedI64ValueParser;
@@ -19,7 +18,7 @@ use crate::console::Console;
 use crate::line::Line;
 use crate::port::{Port, PortError, PortKind};
 use crate::proof::prove;
-use crate::replay::{Column, Gaps, Mark, Options, Replay, ReplayError, Rows, Unit};
+use crate::replay::{Replay, ReplayArgs, ReplayError};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::simulation::{Simulation, SimulationError, log};
 use crate::source::Source;
@@ -99,49 +98,6 @@ pub struct Args {
     /// The serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
     #[arg(long = "serial-number", value_name = "ID=TEXT", value_parser = parse_serial_number)]
     serial_numbers: Vec<(BoilerId, heapless::String<24>)>,
-}
-
-/// A recorded series instead of the plant.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Replay")]
-struct ReplayArgs {
-    /// Play a recorded series instead of the plant: text with tabs, semicolons or commas
-    #[arg(long, value_name = "FILE", requires = "column")]
-    replay: Option<PathBuf>,
-    /// Its column, by name or by number from 1
-    #[arg(long, value_name = "NAME|N", requires = "replay")]
-    column: Option<Column>,
-    /// Its unit, C or F, instead of what the header says
-    #[arg(long, value_name = "UNIT", requires = "replay")]
-    unit: Option<Unit>,
-    /// From the first row at or after this time of day or date
-    #[arg(long, value_name = "TIME", requires_all = ["replay", "until"])]
-    from: Option<Mark>,
-    /// Up to the first row that has reached this time of day or date
-    #[arg(long, value_name = "TIME", requires_all = ["replay", "from"])]
-    until: Option<Mark>,
-    /// Simulated time that a row lasts
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_duration)]
-    row: Duration,
-    /// A jump of so many usual steps in the timestamps is silence
-    #[arg(long, value_name = "STEPS", default_value_t = Gaps::default().silent_from)]
-    silent_from: u32,
-    /// The most rows that one gap may last
-    #[arg(long, value_name = "ROWS", default_value_t = Gaps::default().most_rows, hide_default_value = true)]
-    gap_rows: u32,
-}
-
-impl ReplayArgs {
-    fn open(&self) -> Result<Option<Replay>, ReplayError> {
-        let (Some(path), Some(column)) = (&self.replay, &self.column) else { return Ok(None) };
-        let rows = match (self.from, self.until) {
-            (Some(from), Some(until)) => Rows::Between { from, until },
-            (None | Some(_), None | Some(_)) => Rows::All,
-        };
-        let gaps = Gaps { silent_from: self.silent_from, most_rows: self.gap_rows };
-        let options = Options { column: column.clone(), unit: self.unit, rows, row: self.row, gaps };
-        Replay::open(path, &options).map(Some)
-    }
 }
 
 /// The simulator cannot be put together.
@@ -339,11 +295,6 @@ fn parse_utc(text: &str) -> Result<i64, String> {
     }
     let time: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     i64::try_from(time.as_nanosecond()).map_err(|error| error.to_string())
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let length: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    Duration::try_from(length).map_err(|error| error.to_string())
 }
 
 fn parse_serial_number(text: &str) -> Result<(BoilerId, heapless::String<24>), String> {

@@ -10,6 +10,7 @@
 //!   default: the series just goes on, and row k stays the k-th line of the file.
 //! * **Beyond the limits of a flow sensor** the quality is what the firmware would say: see [`judge`].
 
+mod args;
 mod decimal;
 mod table;
 
@@ -18,6 +19,7 @@ use std::{fs, io, path::Path, path::PathBuf, str::FromStr, time::Duration};
 use jiff::civil::{DateTime, Time};
 use thermowell_wire::{CentiCelsius, Quality};
 
+pub use self::args::{Argument, ReplayArgs};
 use self::decimal::Decimal;
 use crate::{scenario::quantity::micros, sensor::judge};
 
