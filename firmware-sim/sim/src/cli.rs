@@ -41,11 +41,18 @@ Examples:
     firmware-sim --boilers 2 --speed 60 --port-dir /tmp/ports --account /tmp/account
   Four hours of a recorded day, ten times as fast:
     firmware-sim --speed 10 --replay 20170101.csv --column 12 --from 10:00 --until 14:00
+  One sensor of several, with American dates and local times, in °F:
+    firmware-sim --replay log.csv --column value --where sensor=flow --unit F \
+      --time-format mdy --time-zone America/New_York
+  Numbers without times, one a second:
+    firmware-sim --replay numbers.txt --column 1 --row 1s
   A cable that comes loose, and orders from a second terminal:
     firmware-sim --scenario config/scenarios/unplug.toml --control /tmp/control
     echo 'reboot b1 5s' | nc -U -q 1 /tmp/control
   What the firmware does when the pump stands still, judged in a second:
-    firmware-sim --scenario firmware-sim/scenarios/pump-failure.toml --prove";
+    firmware-sim --scenario firmware-sim/scenarios/pump-failure.toml --prove
+
+Exit codes: 0 ended as asked, 1 failure, 2 wrong command line, 78 a file that cannot be used";
 
 /// A simulated heating plant around the real firmware, on a pseudo-terminal.
 #[derive(Debug, Parser)]
@@ -119,9 +126,20 @@ enum SetupError {
     Console { path: PathBuf, source: std::io::Error },
 }
 
+impl SetupError {
+    /// Another start would only repeat what is wrong with the command line or with a file.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Twice(_) => 2,
+            Self::Scenario(_) | Self::Stranger(_) | Self::Replay(_) => 78,
+            Self::Port { .. } | Self::Account { .. } | Self::Console { .. } => 1,
+        }
+    }
+}
+
 /// Runs the simulator with these arguments, the first being its name, until it is asked to end.
 ///
-/// Exit codes: 0, 1 for a failure, 2 for wrong arguments.
+/// Exit codes: 0, 1 for a failure, 2 for wrong arguments, 78 for a file that cannot be used.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
@@ -135,7 +153,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
     match build(&args) {
         Ok(simulation) => conclude(run(simulation)),
-        Err(error) => conclude(Err(Box::new(error))),
+        Err(error) => refuse(&error),
     }
 }
 
@@ -143,7 +161,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 fn prove_all(args: &Args) -> ExitCode {
     let (ids, scenario) = match boiler_ids(args).and_then(|ids| Ok((scenario(args, &ids)?, ids))) {
         Ok((scenario, ids)) => (ids, scenario),
-        Err(error) => return conclude(Err(Box::new(error))),
+        Err(error) => return refuse(&error),
     };
     let mut out = std::io::stdout().lock();
     let (mut failed, mut written) = (0, Ok(()));
@@ -162,22 +180,40 @@ fn run(mut simulation: Simulation) -> Result<(), Box<dyn Error>> {
     simulation.run().map_err(|error: SimulationError| error.into())
 }
 
-/// Says what went wrong, with its causes, on one line.
 fn conclude(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
+    // Where standard error is gone, the exit code still says it.
+    log(format_args!("{}", on_one_line(&*error))).map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE)
+}
+
+fn refuse(error: &SetupError) -> ExitCode {
+    let code = ExitCode::from(error.exit_code());
+    log(format_args!("{}", on_one_line(error))).map_or(code, |()| code)
+}
+
+/// What went wrong, with its causes.
+fn on_one_line(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    // Where standard error is gone, the exit code still says it.
-    log(format_args!("{text}")).map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE)
+    text
 }
 
 fn build(args: &Args) -> Result<Simulation, SetupError> {
     let ids = boiler_ids(args)?;
     let scenario = scenario(args, &ids)?;
+    let replay = args.replay.open().map_err(SetupError::Replay)?;
+    if let Some(replay) = &replay {
+        for line in replay.notes().iter().map(String::as_str).chain([replay.summary()]) {
+            // The series is played as well where nothing can be written about it.
+            if log(format_args!("{line}")).is_err() {
+                break;
+            }
+        }
+    }
     let clock = Clock::new(args.speed, args.epoch_monotonic_ns, args.epoch_utc);
     let console = match args.control.as_deref() {
         None => None,
@@ -187,7 +223,6 @@ fn build(args: &Args) -> Result<Simulation, SetupError> {
             Some(console.map_err(|source| SetupError::Console { path: path.to_owned(), source })?)
         }
     };
-    let replay = args.replay.open().map_err(SetupError::Replay)?;
     let stations = ids.iter().map(|id| station(args, &scenario, replay.as_ref(), id, &clock));
     let stations = stations.collect::<Result<Vec<_>, _>>()?;
     Ok(Simulation::new(clock, stations, console))

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Column, Gaps, Mark, Options, Replay, ReplayError, Rows, Unit};
+use super::{
+    Column, Filter, Gaps, Mark, Options, Replay, ReplayError, Rows, TimeFormat, TimeOptions, Unit, Zone, is_row_length,
+};
 
 /// An argument as it was written, and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,22 +34,37 @@ pub struct ReplayArgs {
     /// Its column, by name or by number from 1
     #[arg(long, value_name = "NAME|N", requires = "replay")]
     pub column: Option<Argument<Column>>,
-    /// Its unit, C or F, instead of what the header says
+    /// Its unit, C, F or K, instead of what the header says; °C where it says nothing
     #[arg(long, value_name = "UNIT", requires = "replay")]
     pub unit: Option<Argument<Unit>>,
+    /// Only rows with this value in this column, for files with several sensors; may be repeated
+    #[arg(long = "where", value_name = "COLUMN=VALUE", requires = "replay")]
+    pub filters: Vec<Argument<Filter>>,
+    /// Lines ahead of the header, such as comments
+    #[arg(long, value_name = "N", requires = "replay")]
+    pub skip: Option<Argument<u32>>,
+    /// The column of the times, where several could be; twice for date and time apart
+    #[arg(long = "time-column", value_name = "NAME|N", requires = "replay")]
+    pub time_columns: Vec<Argument<Column>>,
+    /// How times are written: dmy, mdy or ymd; s, ms, us or ns since 1970; or a pattern such as "%d %b %Y %H:%M"
+    #[arg(long, value_name = "FORMAT", requires = "replay")]
+    pub time_format: Option<Argument<TimeFormat>>,
+    /// The time zone of local times, such as Europe/Berlin, UTC or +01:00; needed where clocks change
+    #[arg(long, value_name = "ZONE", requires = "replay", allow_hyphen_values = true)]
+    pub time_zone: Option<Argument<Zone>>,
     /// From the first row at or after this time of day or date
-    #[arg(long, value_name = "TIME", requires_all = ["replay", "until"])]
+    #[arg(long, value_name = "TIME", requires = "replay")]
     pub from: Option<Argument<Mark>>,
     /// Up to the first row that has reached this time of day or date
-    #[arg(long, value_name = "TIME", requires_all = ["replay", "from"])]
+    #[arg(long, value_name = "TIME", requires = "replay")]
     pub until: Option<Argument<Mark>>,
-    /// Simulated time that a row lasts [default: 1m]
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "replay")]
+    /// Simulated time that each row lasts, instead of until the next row's time
+    #[arg(long, value_name = "TIME", value_parser = row_length, requires = "replay")]
     pub row: Option<Argument<Duration>>,
-    /// A jump of so many usual steps in the timestamps is silence [default: 3]
-    #[arg(long, value_name = "STEPS", requires = "replay")]
+    /// A jump of so many usual steps in the times is silence, or `never` [default: 3; never for last_changed]
+    #[arg(long, value_name = "STEPS", value_parser = silent_from, requires = "replay")]
     pub silent_from: Option<Argument<u32>>,
-    /// The most rows that one gap may last
+    /// The most usual steps that one gap may last
     #[arg(long, value_name = "ROWS", requires = "replay")]
     pub gap_rows: Option<Argument<u32>>,
 }
@@ -59,21 +76,24 @@ impl ReplayArgs {
     /// When it cannot be played.
     pub fn open(&self) -> Result<Option<Replay>, ReplayError> {
         let (Some(path), Some(column)) = (&self.replay, &self.column) else { return Ok(None) };
-        let rows = match (&self.from, &self.until) {
-            (Some(from), Some(until)) => Rows::Between { from: from.value, until: until.value },
-            (None | Some(_), None | Some(_)) => Rows::All,
-        };
-        let (usual, plain) = (Gaps::default(), Options::new(column.value.clone()));
         let gaps = Gaps {
-            silent_from: self.silent_from.as_ref().map_or(usual.silent_from, |steps| steps.value),
-            most_rows: self.gap_rows.as_ref().map_or(usual.most_rows, |rows| rows.value),
+            silent_from: value(&self.silent_from).unwrap_or(Gaps::default().silent_from),
+            most_rows: value(&self.gap_rows).unwrap_or(Gaps::default().most_rows),
         };
         let options = Options {
-            unit: self.unit.as_ref().map(|unit| unit.value),
-            row: self.row.as_ref().map_or(plain.row, |row| row.value),
-            rows,
+            column: column.value.clone(),
+            unit: value(&self.unit),
+            time: TimeOptions {
+                columns: self.time_columns.iter().map(|column| column.value.clone()).collect(),
+                format: value(&self.time_format),
+                zone: value(&self.time_zone),
+            },
+            skip: value(&self.skip).unwrap_or(0),
+            filters: self.filters.iter().map(|filter| filter.value.clone()).collect(),
+            rows: Rows { from: value(&self.from), until: value(&self.until) },
+            row: value(&self.row),
             gaps,
-            ..plain
+            silent_from_is_open: self.silent_from.is_none(),
         };
         Replay::open(path, &options).map(Some)
     }
@@ -87,24 +107,49 @@ impl ReplayArgs {
             argument.push(value);
             argument
         };
-        let texts = [
-            ("column", self.column.as_ref().map(|it| &it.text)),
-            ("unit", self.unit.as_ref().map(|it| &it.text)),
-            ("from", self.from.as_ref().map(|it| &it.text)),
-            ("until", self.until.as_ref().map(|it| &it.text)),
-            ("row", self.row.as_ref().map(|it| &it.text)),
-            ("silent-from", self.silent_from.as_ref().map(|it| &it.text)),
-            ("gap-rows", self.gap_rows.as_ref().map(|it| &it.text)),
+        let once = [
+            ("column", text(&self.column)),
+            ("unit", text(&self.unit)),
+            ("skip", text(&self.skip)),
+            ("time-format", text(&self.time_format)),
+            ("time-zone", text(&self.time_zone)),
+            ("from", text(&self.from)),
+            ("until", text(&self.until)),
+            ("row", text(&self.row)),
+            ("silent-from", text(&self.silent_from)),
+            ("gap-rows", text(&self.gap_rows)),
         ];
         let path = self.replay.iter().map(|path| argument("replay", &path.clone().into_os_string()));
-        let texts = texts.iter().filter_map(|(name, text)| text.map(|text| argument(name, &text.into())));
-        path.chain(texts).collect()
+        let once = once.iter().filter_map(|(name, text)| text.map(|text| argument(name, &text.into())));
+        let filters = self.filters.iter().map(|filter| argument("where", &(&filter.text).into()));
+        let times = self.time_columns.iter().map(|column| argument("time-column", &(&column.text).into()));
+        path.chain(once).chain(filters).chain(times).collect()
     }
 }
 
-fn duration(text: &str) -> Result<Argument<Duration>, String> {
+fn value<T: Clone>(argument: &Option<Argument<T>>) -> Option<T> {
+    argument.as_ref().map(|argument| argument.value.clone())
+}
+
+fn text<T>(argument: &Option<Argument<T>>) -> Option<&String> {
+    argument.as_ref().map(|argument| &argument.text)
+}
+
+fn row_length(text: &str) -> Result<Argument<Duration>, String> {
     let length: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     let value = Duration::try_from(length).map_err(|error| error.to_string())?;
+    if is_row_length(value) {
+        Ok(Argument { text: text.to_owned(), value })
+    } else {
+        Err(ReplayError::RowLength(value).to_string())
+    }
+}
+
+fn silent_from(text: &str) -> Result<Argument<u32>, String> {
+    let value = match text {
+        "never" => u32::MAX,
+        _ => text.parse().ok().filter(|steps| *steps >= 2).ok_or("a number from 2 on, or `never`")?,
+    };
     Ok(Argument { text: text.to_owned(), value })
 }
 
@@ -127,11 +172,18 @@ mod tests {
             "--replay=/tmp/a b.csv",
             "--column=-flow",
             "--unit=F",
+            "--skip=2",
+            "--time-format=%d %b %Y %H:%M",
+            "--time-zone=-05:00",
             "--from=10:00",
             "--until=2024-01-01 12:00",
             "--row=1m 30s",
             "--silent-from=4",
             "--gap-rows=7",
+            "--where=sensor=a=b",
+            "--where=2=x",
+            "--time-column=Date",
+            "--time-column=2",
         ];
         let once = Program::try_parse_from(written).unwrap().replay;
         let arguments = once.to_arguments();
@@ -139,5 +191,28 @@ mod tests {
         let name = OsString::from("program");
         assert_eq!(Program::try_parse_from(std::iter::once(name).chain(arguments)).unwrap().replay, once);
         assert_eq!(ReplayArgs::default().to_arguments(), [""; 0]);
+    }
+
+    #[test]
+    fn wrong_values_are_usage_errors() {
+        let play = ["program", "--replay=a", "--column=1"];
+        let wrong = [
+            "--row=0s",
+            "--row=25h",
+            "--unit=R",
+            "--from=noon",
+            "--silent-from=1",
+            "--where=a",
+            "--skip=-1",
+            "--time-format=iso",
+            "--time-zone=Mars",
+            "--until=1/2/2024",
+        ];
+        for argument in wrong {
+            let error = Program::try_parse_from(play.iter().chain([&argument])).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{argument}: {error}");
+        }
+        assert!(Program::try_parse_from(["program", "--replay=a"]).is_err(), "the column is missing");
+        assert!(Program::try_parse_from(["program", "--row=1m"]).is_err(), "the file is missing");
     }
 }

@@ -16,15 +16,19 @@ pub(super) struct Decimal {
 const MOST_DIGITS: u32 = 30;
 
 impl Decimal {
-    /// Reads `-12.5` or `-12,5`. None for anything else: exponents, words, nothing.
+    /// Reads `-12.5`, `-12,5` or `-1.25e1`. None for anything else: words, nothing, more than 30 digits.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (negative, text) = match text.strip_prefix(['-', '\u{2212}']) {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
         };
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
         let (mut digits, mut count, mut scale) = (0_i128, 0, None);
-        for character in text.chars() {
+        for character in mantissa.chars() {
             if let Some(digit) = character.to_digit(10) {
                 digits = digits * 10 + i128::from(digit);
                 count += 1;
@@ -38,7 +42,26 @@ impl Decimal {
                 return None;
             }
         }
-        (count > 0).then_some(Self { digits: if negative { -digits } else { digits }, scale: scale.unwrap_or(0) })
+        let plain = Self { digits: if negative { -digits } else { digits }, scale: scale.unwrap_or(0) };
+        if count == 0 { None } else { plain.raised(exponent) }
+    }
+
+    /// The number times 10^`exponent`.
+    fn raised(self, exponent: i32) -> Option<Self> {
+        let limit = i32::try_from(MOST_DIGITS).expect("a small number");
+        let scale = i32::try_from(self.scale).ok()?.checked_sub(exponent)?;
+        if self.digits == 0 {
+            return Some(Self { digits: 0, scale: 0 });
+        }
+        if scale < 0 {
+            let factor = 10_i128.pow(u32::try_from(-scale).ok().filter(|power| *power <= MOST_DIGITS)?);
+            let digits = self.digits.checked_mul(factor)?;
+            return (digits.unsigned_abs() < 10_u128.pow(MOST_DIGITS)).then_some(Self { digits, scale: 0 });
+        }
+        // What lies behind thirty places decides no hundredth.
+        let beyond = u32::try_from((scale - limit).max(0)).ok()?;
+        let digits = if beyond > MOST_DIGITS { 0 } else { self.digits / 10_i128.pow(beyond) };
+        Some(Self { digits, scale: u32::try_from(scale.min(limit)).ok()? })
     }
 
     /// Hundredths of a degree Celsius, a half away from zero.
@@ -47,7 +70,14 @@ impl Decimal {
         match unit {
             Unit::Celsius => divide(self.digits * 100, one),
             Unit::Fahrenheit => divide((self.digits - 32 * one) * 500, 9 * one),
+            Unit::Kelvin => divide(self.digits * 100 - 27_315 * one, one),
         }
+    }
+
+    /// Microseconds, where the number counts parts of a second, so many to the second.
+    pub(super) fn microseconds(self, per_second: i64) -> Option<i64> {
+        let one = 10_i128.checked_pow(self.scale)?.checked_mul(i128::from(per_second))?;
+        i64::try_from(self.digits.checked_mul(1_000_000)?.div_euclid(one)).ok()
     }
 
     /// Hundredths of the number itself, a half away from zero.
@@ -85,11 +115,34 @@ mod tests {
             ("\u{2212}5.5", -550),
             (".5", 50),
             ("5.", 500),
+            ("4.1e1", 4_100),
+            ("-4,15E+01", -4_150),
+            ("61375e-3", 6_138),
+            ("5e-1", 50),
+            ("0e999", 0),
+            ("1e-999", 0),
+            ("4.9999999999999999999999999e-3", 0),
+            ("1e20", 10_i128.pow(22)),
         ] {
             assert_eq!(centi(text, Unit::Celsius), Some(expected), "{text}");
         }
         let too_long = "1".repeat(31);
-        for text in ["", "-", ".", "1.2.3", "1,2.3", "1e3", "nan", "12 °C", "--1", too_long.as_str()] {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1.2.3",
+            "1,2.3",
+            "1e31",
+            "1e",
+            "e1",
+            "1e1.5",
+            "1e9999999999",
+            "nan",
+            "12 °C",
+            "--1",
+            too_long.as_str(),
+        ] {
             assert_eq!(centi(text, Unit::Celsius), None, "{text}");
         }
     }
@@ -102,6 +155,7 @@ mod tests {
         // 32.009 °F are 0.005 °C: exactly a half.
         assert_eq!(centi("32.009", Unit::Fahrenheit), Some(1));
         assert_eq!(centi("31.991", Unit::Fahrenheit), Some(-1));
+        assert_eq!((centi("273.15", Unit::Kelvin), centi("313.155", Unit::Kelvin)), (Some(0), Some(4_001)));
     }
 
     proptest! {

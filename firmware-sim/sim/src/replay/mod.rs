@@ -1,85 +1,54 @@
-//! A recorded temperature series instead of the plant: one row a minute, held within the minute.
+//! A recorded temperature series instead of the plant.
 //!
-//! The file is text with tabs, semicolons or commas, in UTF-8 or ISO-8859-1, with decimal points or commas, usually
-//! with a header. Row k of what is played is what the sensor reads from k × 60 s on. So:
+//! ```text
+//! bytes ─▶ text ─▶ table ─▶ times, unit ─▶ series ─▶ schedule ─▶ what is played
+//!                                            └─▶ notes: what is not understood, by line
+//! ```
+//! The file is text with tabs, semicolons, commas or bars, in UTF-8, UTF-16 or ISO-8859-1, with decimal points or
+//! commas, usually with a header. A row, a time or a unit that is not understood is named and not played; what can mean
+//! two things is refused with the argument that decides it. Memory is proportional to rows, never to silence.
 //!
-//! * **A cell with no measurement** (an input that is not connected reads 888.8, −88.8 or −999.9; or the cell is empty)
-//!   is a reading of quality `open`: the slot was sampled, and the sensor was not there.
-//! * **A gap in the timestamps** is silence: the slots are not sampled at all. A jump of n usual steps is n − 1 silent
-//!   rows, if n is at least [`Gaps::silent_from`]. A single lost row (n = 2) is taken as a hiccup of the recorder by
-//!   default: the series just goes on, and row k stays the k-th line of the file.
+//! * **A row lasts until the next one**, by the times of the rows, or as long as [`Options::row`] says.
+//! * **A cell with no measurement** (an input that is not connected reads 888.8, −88.8 or −999.9; or the cell is empty,
+//!   `unavailable`, `NaN`) is a reading of quality `open`: the slot was sampled, and the sensor was not there.
+//! * **A gap in the times** is silence: the slots are not sampled at all. It is a jump of at least
+//!   [`Gaps::silent_from`] usual steps. A shorter one is taken as a hiccup of the recorder: see [`schedule`].
 //! * **Beyond the limits of a flow sensor** the quality is what the firmware would say: see [`judge`].
 
 mod args;
 mod decimal;
+mod error;
+mod notes;
+mod schedule;
+mod series;
+mod stamp;
 mod table;
+mod text;
+mod times;
+mod unit;
 
-use std::{fs, io, path::Path, path::PathBuf, str::FromStr, time::Duration};
+use std::sync::Arc;
+use std::{fmt, path::Path, str::FromStr, time::Duration};
 
-use jiff::civil::{DateTime, Time};
 use thermowell_wire::{CentiCelsius, Quality};
 
 pub use self::args::{Argument, ReplayArgs};
+pub use self::error::ReplayError;
+pub use self::schedule::Span;
+pub use self::stamp::{Order, TimeFormat, Zone};
+pub use self::table::Filter;
+pub use self::times::TimeOptions;
+pub use self::unit::Unit;
+
 use self::decimal::Decimal;
+use self::notes::Notes;
+use self::schedule::{SHORTEST_US, Schedule};
+use self::series::{Row, Series};
+use self::stamp::{DAY_US, Stamp};
 use crate::{scenario::quantity::micros, sensor::judge};
 
-/// Why a series cannot be played.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The file cannot be read.
-    #[error("cannot read the series {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// No column has this name or number, or several contain the name.
-    #[error("{name}: {found} columns fit `{column}`; the columns are {header}")]
-    Column {
-        /// The file.
-        name: String,
-        /// What was asked for.
-        column: String,
-        /// How many fit.
-        found: usize,
-        /// What there is.
-        header: String,
-    },
-    /// A cell is neither a number nor empty.
-    #[error("{name}:{line}: `{text}` is not a temperature")]
-    Cell {
-        /// The file.
-        name: String,
-        /// The line, from 1.
-        line: usize,
-        /// What stands there.
-        text: String,
-    },
-    /// A window of times was asked for, and a row has no timestamp.
-    #[error("{name}:{line}: the first column is not a time, and the rows were to be chosen by time")]
-    Timestamp {
-        /// The file.
-        name: String,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// Nothing is left to play.
-    #[error("{name}: no row is left to play")]
-    Empty {
-        /// The file.
-        name: String,
-    },
-    /// A row would last no time, or longer than a day.
-    #[error("a row lasts from 1 ms to 24 h, not {0:?}")]
-    RowLength(Duration),
-    /// A text is not a time of a recorded series.
-    #[error("`{0}` is neither a time of day nor a date with a time")]
-    Mark(String),
-    /// A text is not a unit.
-    #[error("`{0}` is not C or F")]
-    Unit(String),
-}
+/// A temperature and its quality.
+pub type Reading = (CentiCelsius, Quality);
 
 /// Which column to play.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +59,15 @@ pub enum Column {
     Name(String),
 }
 
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl FromStr for Column {
     type Err = std::convert::Infallible;
 
@@ -98,79 +76,63 @@ impl FromStr for Column {
     }
 }
 
-/// The unit of the column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// °C.
-    Celsius,
-    /// °F.
-    Fahrenheit,
-}
-
-impl FromStr for Unit {
-    type Err = ReplayError;
-
-    fn from_str(text: &str) -> Result<Self, ReplayError> {
-        match text.trim_start_matches('°') {
-            "C" | "c" => Ok(Self::Celsius),
-            "F" | "f" => Ok(Self::Fahrenheit),
-            _ => Err(ReplayError::Unit(text.to_owned())),
-        }
-    }
-}
-
-/// A moment in a recorded series.
+/// A moment in a recorded series, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// At this time of the first day that has it.
-    TimeOfDay(Time),
-    /// At this date and time.
-    DateTime(DateTime),
-}
-
-impl Mark {
-    fn reached(self, stamp: DateTime) -> bool {
-        match self {
-            Self::TimeOfDay(time) => stamp.time() >= time,
-            Self::DateTime(moment) => stamp >= moment,
-        }
-    }
+    /// Since midnight, of the first day that has it.
+    TimeOfDay(i64),
+    /// A date and time as the file writes it, as if it were UTC.
+    Wall(i64),
+    /// Since 1970.
+    Instant(i64),
 }
 
 impl FromStr for Mark {
     type Err = ReplayError;
 
     fn from_str(text: &str) -> Result<Self, ReplayError> {
-        let time = table::time_of_day(text).map(Self::TimeOfDay);
-        let mark = time.or_else(|| table::timestamp(text).map(Self::DateTime));
-        mark.ok_or_else(|| ReplayError::Mark(text.to_owned()))
+        let refused = || ReplayError::Mark(text.to_owned());
+        if let Some((us, None)) = stamp::clock(text) {
+            return Ok(Self::TimeOfDay(us));
+        }
+        let midnight = || stamp::date(text).map(|date| Stamp::Clock { date, time_us: 0, offset_s: None });
+        let stamp = Stamp::parse(text).or_else(midnight).ok_or_else(refused)?;
+        // Only points make the order of day and month plain.
+        if stamp.is_open() && !text.contains('.') {
+            return Err(refused());
+        }
+        let moment = stamp.moment(Order::Dmy, None).ok_or_else(refused)?;
+        Ok(if stamp.has_offset() { Self::Instant(moment.at_us) } else { Self::Wall(moment.wall_us) })
     }
 }
 
-/// Which rows to play.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rows {
-    /// Every row.
-    #[default]
-    All,
-    /// Rows by number, from 0 behind the header, the end excluded.
-    Numbers {
-        /// The first.
-        first: usize,
-        /// The one behind the last.
-        end: usize,
-    },
-    /// From the first row at or after `from` up to the first one after it that has reached `until`, which is excluded.
-    /// `until` as a time of day is one of the same day.
-    Between {
-        /// The first moment.
-        from: Mark,
-        /// The moment behind the last.
-        until: Mark,
-    },
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (us, end) = match *self {
+            Self::TimeOfDay(us) | Self::Wall(us) => (us, ""),
+            Self::Instant(us) => (us, "Z"),
+        };
+        stamp::wall(us).map_or(Ok(()), |time| write!(f, "{time}{end}"))
+    }
 }
 
-/// What a gap in the timestamps means.
+/// Which rows to play: from the first row at or after `from` up to the first one after it that has reached `until`,
+/// which is excluded. `until` as a time of day is the next one after the first row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// The first moment.
+    pub from: Option<Mark>,
+    /// The moment behind the last.
+    pub until: Option<Mark>,
+}
+
+impl Rows {
+    fn are_by_time(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// What a gap in the times means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gaps {
     /// From how many usual steps on a jump is silence; 2 is every lost row, `u32::MAX` none.
@@ -190,21 +152,39 @@ impl Default for Gaps {
 pub struct Options {
     /// Which column.
     pub column: Column,
-    /// Its unit; without one what the header says (`°F`, `[F]`), else °C.
+    /// Its unit; without one what the header says, else °C.
     pub unit: Option<Unit>,
+    /// Where the times are.
+    pub time: TimeOptions,
+    /// Lines ahead of the header.
+    pub skip: u32,
+    /// Only rows that pass all of these.
+    pub filters: Vec<Filter>,
     /// Which rows.
     pub rows: Rows,
-    /// How long a row lasts.
-    pub row: Duration,
+    /// How long a row lasts, instead of until the next one.
+    pub row: Option<Duration>,
     /// What gaps mean.
     pub gaps: Gaps,
+    /// Where the file records changes, `gaps.silent_from` does not hold: there are no gaps.
+    pub silent_from_is_open: bool,
 }
 
 impl Options {
-    /// All rows of `column`, a minute each.
+    /// All rows of `column`, each until the next one.
     #[must_use]
     pub fn new(column: Column) -> Self {
-        Self { column, unit: None, rows: Rows::All, row: Duration::from_secs(60), gaps: Gaps::default() }
+        Self {
+            column,
+            unit: None,
+            time: TimeOptions::default(),
+            skip: 0,
+            filters: Vec::new(),
+            rows: Rows::default(),
+            row: None,
+            gaps: Gaps::default(),
+            silent_from_is_open: true,
+        }
     }
 }
 
@@ -222,9 +202,10 @@ pub enum Played {
 /// A series that can be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// None is silence.
-    rows: Vec<Option<(CentiCelsius, Quality)>>,
-    row_us: u64,
+    spans: Arc<[Span]>,
+    end_us: u64,
+    summary: String,
+    notes: Vec<String>,
 }
 
 impl Replay {
@@ -233,25 +214,38 @@ impl Replay {
     /// # Errors
     /// When it cannot be read, or what was asked for is not in it.
     pub fn open(path: &Path, options: &Options) -> Result<Self, ReplayError> {
-        let bytes = fs::read(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
+        let bytes = text::load(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
         Self::parse(&path.display().to_string(), &bytes, options)
     }
 
-    /// Reads the bytes of a file; `name` stands for it in errors.
+    /// Reads the bytes of a file; `name` stands for it in messages.
     ///
     /// # Errors
     /// When what was asked for is not in it.
     pub fn parse(name: &str, bytes: &[u8], options: &Options) -> Result<Self, ReplayError> {
-        let row_us = micros(options.row);
-        if !(1_000..=86_400_000_000).contains(&row_us) {
-            return Err(ReplayError::RowLength(options.row));
+        if let Some(row) = options.row.filter(|row| !is_row_length(*row)) {
+            return Err(ReplayError::RowLength(row));
         }
-        let recorded = read(name, &table::decode(bytes), options)?;
-        let chosen = choose(name, &recorded, options.rows)?;
-        if chosen.is_empty() {
+        let text = text::decode(bytes).map_err(|what| ReplayError::Text { name: name.to_owned(), what })?;
+        let mut notes = Notes::new(name);
+        if let Some((count, line)) = text.nuls {
+            notes.remark(line, &format!("{count} NUL bytes are removed, the first of them here: a power cut?"));
+        }
+        let table = table::Table::new(name, &text.bytes, options.skip, &options.column)?;
+        let series = series::read(name, &table, options, &mut notes)?;
+        let (rows, unread, first) = notes.unread_of();
+        if unread * 2 > rows {
+            let first = first.to_owned();
+            return Err(ReplayError::Unread { name: name.to_owned(), unread, rows, first });
+        }
+        let chosen = choose(name, &series, options)?;
+        if chosen.range.is_empty() {
             return Err(ReplayError::Empty { name: name.to_owned() });
         }
-        Ok(Self { rows: with_silence(chosen, usual_step_s(&recorded), options.gaps), row_us })
+        let count = chosen.range.len();
+        let schedule = Schedule::new(name, &series, chosen.range, chosen.stop_wall_us, options)?;
+        let summary = format!("{name}: {count} rows of {}; {}", series.about, schedule.about(options));
+        Ok(Self { spans: schedule.spans.into(), end_us: schedule.end_us, summary, notes: notes.into_lines() })
     }
 
     /// What is played in `slot`, one of `period_us` each, the series beginning with slot 0.
@@ -263,94 +257,60 @@ impl Replay {
     /// What is played at `t_us` after the beginning of the series.
     #[must_use]
     pub fn at(&self, t_us: u64) -> Played {
-        let row = usize::try_from(t_us / self.row_us).unwrap_or(usize::MAX);
-        match self.rows.get(row) {
-            Some(Some((temperature, quality))) => Played::Reading(*temperature, *quality),
-            Some(None) => Played::Silent,
-            None => Played::End,
+        if t_us >= self.end_us {
+            return Played::End;
+        }
+        let behind = self.spans.partition_point(|span| span.from_us <= t_us);
+        match behind.checked_sub(1).and_then(|place| self.spans[place].reading) {
+            Some((temperature, quality)) => Played::Reading(temperature, quality),
+            None => Played::Silent,
         }
     }
 
-    /// The rows as they are played; None is silence.
+    /// What is played, in the order of time.
     #[must_use]
-    pub fn rows(&self) -> &[Option<(CentiCelsius, Quality)>] {
-        &self.rows
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
     }
+
+    /// When the series is over, after its beginning.
+    #[must_use]
+    pub fn end_us(&self) -> u64 {
+        self.end_us
+    }
+
+    /// Rows, column, unit, times, usual step and gaps, in one line.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// What is not understood and not played, and what a reader would not expect: a line each, and not too many.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+fn is_row_length(row: Duration) -> bool {
+    (SHORTEST_US..=DAY_US.unsigned_abs()).contains(&micros(row))
 }
 
 /// What an input without a sensor shows, in hundredths of the column's unit.
 const UNCONNECTED: [i128; 3] = [88_880, -8_880, -99_990];
 /// How a recorder writes that there is nothing to write.
-const NOTHING: [&str; 7] = ["", "-", "--", "---", "nan", "null", "n/a"];
+const NOTHING: [&str; 15] =
+    ["", "-", "--", "---", "nan", "null", "nil", "none", "na", "n/a", "#n/a", "<na>", "nat", "unavailable", "unknown"];
 /// What stands for a temperature where there is none: as far below the limit as an open circuit reads.
-const OPEN: (CentiCelsius, Quality) = (CentiCelsius(-6_000), Quality::Open);
+const OPEN: Reading = (CentiCelsius(-6_000), Quality::Open);
 
-/// One line of the file.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    line: usize,
-    stamp: Option<DateTime>,
-    reading: (CentiCelsius, Quality),
-}
-
-fn read(name: &str, text: &str, options: &Options) -> Result<Vec<Row>, ReplayError> {
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
-    let Some((_, first_line)) = lines.peek() else {
-        return Err(ReplayError::Empty { name: name.to_owned() });
-    };
-    let separator = table::separator(first_line);
-    let first = table::fields(first_line, separator);
-    let column = find(name, &options.column, &first)?;
-    let heading = &first[column];
-    // By number, a file may do without a header.
-    let headed = matches!(options.column, Column::Name(_)) || Decimal::parse(heading).is_none();
-    let unit = options.unit.unwrap_or_else(|| if headed { unit_of(heading) } else { Unit::Celsius });
-    let skipped = usize::from(headed);
-    let rows = lines.skip(skipped).map(|(number, line)| {
-        let fields = table::fields(line, separator);
-        let cell = fields.get(column).map_or("", String::as_str);
-        let reading = reading(cell, unit).ok_or_else(|| ReplayError::Cell {
-            name: name.to_owned(),
-            line: number + 1,
-            text: cell.to_owned(),
-        })?;
-        Ok(Row { line: number + 1, stamp: table::timestamp(&fields[0]), reading })
-    });
-    rows.collect()
-}
-
-/// The place of the column, from 0.
-fn find(name: &str, column: &Column, header: &[String]) -> Result<usize, ReplayError> {
-    let fits: Vec<usize> = match column {
-        Column::Number(number) => (1..=header.len()).filter(|n| n == number).map(|n| n - 1).collect(),
-        Column::Name(wanted) => {
-            let whole = header.iter().position(|heading| heading == wanted.trim());
-            let part = |heading: &String| heading.to_lowercase().contains(&wanted.trim().to_lowercase());
-            whole.map_or_else(|| (0..header.len()).filter(|n| part(&header[*n])).collect(), |place| vec![place])
-        }
-    };
-    match fits[..] {
-        [place] => Ok(place),
-        _ => Err(ReplayError::Column {
-            name: name.to_owned(),
-            column: match column {
-                Column::Number(number) => number.to_string(),
-                Column::Name(wanted) => wanted.clone(),
-            },
-            found: fits.len(),
-            header: header.join(" | "),
-        }),
-    }
-}
-
-fn unit_of(heading: &str) -> Unit {
-    let fahrenheit = ["°F", "[F]", "(F)"].iter().any(|unit| heading.contains(unit));
-    if fahrenheit { Unit::Fahrenheit } else { Unit::Celsius }
+fn is_nothing(cell: &str) -> bool {
+    NOTHING.contains(&cell.to_lowercase().as_str())
 }
 
 /// None where the cell says something that is no temperature.
-fn reading(cell: &str, unit: Unit) -> Option<(CentiCelsius, Quality)> {
-    if NOTHING.contains(&cell.to_lowercase().as_str()) {
+fn reading(cell: &str, unit: Unit) -> Option<Reading> {
+    if is_nothing(cell) {
         return Some(OPEN);
     }
     let decimal = Decimal::parse(cell)?;
@@ -362,56 +322,44 @@ fn reading(cell: &str, unit: Unit) -> Option<(CentiCelsius, Quality)> {
     Some((temperature, judge(temperature)))
 }
 
-fn choose<'a>(name: &str, rows: &'a [Row], which: Rows) -> Result<&'a [Row], ReplayError> {
-    match which {
-        Rows::All => Ok(rows),
-        Rows::Numbers { first, end } => Ok(rows.get(first..end.min(rows.len())).unwrap_or(&[])),
-        Rows::Between { from, until } => {
-            if let Some(row) = rows.iter().find(|row| row.stamp.is_none()) {
-                return Err(ReplayError::Timestamp { name: name.to_owned(), line: row.line });
-            }
-            let begins = |row: &Row| row.stamp.is_some_and(|stamp| from.reached(stamp));
-            let Some(first) = rows.iter().position(begins) else {
-                return Ok(&[]);
-            };
-            let day = rows[first].stamp.map(DateTime::date);
-            let ends = |row: &Row| {
-                row.stamp.is_some_and(|stamp| {
-                    until.reached(stamp) || matches!(until, Mark::TimeOfDay(_)) && Some(stamp.date()) != day
-                })
-            };
-            let length = rows[first..].iter().position(ends).unwrap_or(rows.len() - first);
-            Ok(&rows[first..first + length])
+/// The rows to play, and where the last one ends at the latest, on its own clock.
+#[derive(Debug)]
+struct Chosen {
+    range: std::ops::Range<usize>,
+    stop_wall_us: Option<i64>,
+}
+
+fn choose(name: &str, series: &Series, options: &Options) -> Result<Chosen, ReplayError> {
+    let Rows { from, until } = options.rows;
+    for mark in [from, until].into_iter().flatten() {
+        if matches!(mark, Mark::Instant(_)) && !series.has_instants {
+            return Err(ReplayError::Instant { name: name.to_owned(), mark: mark.to_string() });
         }
     }
-}
-
-/// The step between two rows that is neither short nor long: the median.
-fn usual_step_s(rows: &[Row]) -> Option<i64> {
-    let mut steps: Vec<i64> = rows.windows(2).filter_map(step_s).filter(|step| *step > 0).collect();
-    steps.sort_unstable();
-    steps.get(steps.len() / 2).copied()
-}
-
-fn step_s(pair: &[Row]) -> Option<i64> {
-    Some(pair[1].stamp?.duration_since(pair[0].stamp?).as_secs())
-}
-
-fn with_silence(rows: &[Row], usual_s: Option<i64>, gaps: Gaps) -> Vec<Option<(CentiCelsius, Quality)>> {
-    let mut played = Vec::with_capacity(rows.len());
-    for (place, row) in rows.iter().enumerate() {
-        let jump_s = place.checked_sub(1).and_then(|before| step_s(&rows[before..=place]));
-        if let (Some(jump_s), Some(usual_s)) = (jump_s, usual_s) {
-            // To the nearest step: recorders start a row a few seconds early or late.
-            let steps = (jump_s + usual_s / 2) / usual_s;
-            if steps >= i64::from(gaps.silent_from) {
-                let silent = usize::try_from((steps - 1).min(i64::from(gaps.most_rows))).unwrap_or(0);
-                played.resize(played.len() + silent, None);
-            }
+    let rows = &series.rows;
+    let reached = |row: &Row, mark: Mark| match mark {
+        Mark::TimeOfDay(us) => row.wall_us.rem_euclid(DAY_US) >= us,
+        Mark::Wall(us) => row.wall_us >= us,
+        Mark::Instant(us) => row.at_us >= us,
+    };
+    let first = rows.iter().position(|row| from.is_none_or(|mark| reached(row, mark))).unwrap_or(rows.len());
+    let Some((row, mark)) = rows.get(first).zip(until) else {
+        return Ok(Chosen { range: first..rows.len(), stop_wall_us: None });
+    };
+    let mark = match mark {
+        Mark::TimeOfDay(us) => {
+            let today = row.wall_us - row.wall_us.rem_euclid(DAY_US) + us;
+            Mark::Wall(if today > row.wall_us { today } else { today + DAY_US })
         }
-        played.push(Some(row.reading));
-    }
-    played
+        Mark::Wall(_) | Mark::Instant(_) => mark,
+    };
+    let length = rows[first..].iter().position(|row| reached(row, mark)).unwrap_or(rows.len() - first);
+    let stop_wall_us = match (mark, rows[..first + length].last()) {
+        (Mark::Instant(us), Some(last)) => Some(us - last.at_us + last.wall_us),
+        (Mark::Wall(us), _) => Some(us),
+        (Mark::Instant(_) | Mark::TimeOfDay(_), _) => None,
+    };
+    Ok(Chosen { range: first..first + length, stop_wall_us })
 }
 
 #[cfg(test)]

@@ -1,107 +1,347 @@
-//! A table of text: encoding, separator, header, and timestamps in the first column.
+//! A table of text: separator, header, columns, and records that fit the header or do not.
 
 use std::borrow::Cow;
+use std::io::Cursor;
+use std::str::FromStr;
 
-use jiff::civil::{Date, DateTime, Time};
+use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
-/// UTF-8 where it is valid, else ISO-8859-1, in which every byte is a character.
-pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
+use super::decimal::Decimal;
+use super::stamp::{self, Stamp};
+use super::{Column, ReplayError, is_nothing, text};
+
+/// How much of a line is quoted in a message.
+const QUOTED_CHARS: usize = 60;
+
+/// Rows to choose: those whose `column` holds `value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The column.
+    pub column: Column,
+    /// The whole cell.
+    pub value: String,
+}
+
+impl FromStr for Filter {
+    type Err = ReplayError;
+
+    fn from_str(text: &str) -> Result<Self, ReplayError> {
+        let (column, value) = text.split_once('=').ok_or_else(|| ReplayError::Filter(text.to_owned()))?;
+        let Ok(column) = column.trim().parse();
+        Ok(Self { column, value: value.trim().to_owned() })
     }
 }
 
-/// What separates the fields, by the first line: a tab if there is one, else a semicolon, else a comma. A line with
-/// none of them is one field, in which a comma further down is a decimal one.
-pub(super) fn separator(first_line: &str) -> char {
-    ['\t', ';', ','].into_iter().find(|separator| first_line.contains(*separator)).unwrap_or('\t')
+/// A text in which the separator and the header are known.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    name: &'a str,
+    text: &'a [u8],
+    /// The line of the file with which `text` begins.
+    first_line: u64,
+    separator: u8,
+    /// The first record.
+    first: Vec<String>,
+    /// The first record names the columns.
+    pub(super) headed: bool,
 }
 
-/// The fields of a line, trimmed. A field in double quotes may contain the separator; two quotes in it are one.
-pub(super) fn fields(line: &str, separator: char) -> Vec<String> {
-    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == '"' && quoted && characters.peek() == Some(&'"') {
-            characters.next();
-            field.push('"');
-        } else if character == '"' {
-            quoted = !quoted;
-        } else if character == separator && !quoted {
-            fields.push(field.trim().to_owned());
-            field.clear();
-        } else {
-            field.push(character);
+/// One record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record {
+    pub(super) line: u64,
+    fields: ByteRecord,
+    /// It has the fields that the header has.
+    pub(super) fits: bool,
+    /// A quote is open at the end of its line.
+    pub(super) open: bool,
+}
+
+impl Record {
+    /// The cell at `place`, from 0.
+    pub(super) fn cell(&self, place: usize) -> Cow<'_, str> {
+        text::cell(self.fields.get(place).unwrap_or_default())
+    }
+
+    /// The number of fields.
+    pub(super) fn width(&self) -> usize {
+        self.fields.len()
+    }
+}
+
+impl<'a> Table<'a> {
+    /// Finds out how `text` is written. `column` is the one to be played.
+    pub(super) fn new(name: &'a str, text: &'a [u8], skip: u32, column: &Column) -> Result<Self, ReplayError> {
+        let (mut text, mut first_line) = (text, 1);
+        let mut skip_line = |text: &mut &'a [u8]| {
+            let end = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |place| place + 1);
+            *text = &text[end..];
+            first_line += 1;
+        };
+        for _ in 0..skip {
+            skip_line(&mut text);
+        }
+        let first = text.split(|byte| matches!(byte, b'\n' | b'\r')).find(|line| !text::cell(line).is_empty());
+        let mut separator = separator(first.unwrap_or_default());
+        // A spreadsheet's own line.
+        if let [b's', b'e', b'p', b'=', named] = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii() {
+            separator = *named;
+            skip_line(&mut text);
+        }
+        let mut table = Self { name, text, first_line, separator, first: Vec::new(), headed: false };
+        let mut records = table.records();
+        let Some(first) = records.next() else { return Err(ReplayError::Empty { name: name.to_owned() }) };
+        let headed = is_header(&first, records.next().as_ref(), column);
+        drop(records);
+        table.first = (0..first.width()).map(|place| first.cell(place).into_owned()).collect();
+        table.headed = headed;
+        Ok(table)
+    }
+
+    /// What the first record says about the column at `place`; nothing without a header.
+    pub(super) fn heading(&self, place: usize) -> &str {
+        if self.headed { &self.first[place] } else { "" }
+    }
+
+    /// `7 "flow"`, or `7` without a header.
+    pub(super) fn label(&self, place: usize) -> String {
+        match self.heading(place) {
+            "" => (place + 1).to_string(),
+            heading => format!("{} \"{heading}\"", place + 1),
         }
     }
-    fields.push(field.trim().to_owned());
-    fields
-}
 
-/// Reads `2013-07-04 00:00:00`, `2017-01-01T10:00Z` or `01.01.2017 00:00`: the local time as it is written. Fractions
-/// of a second and zones are left aside, because only differences count.
-pub(super) fn timestamp(text: &str) -> Option<DateTime> {
-    let (date, time) = text.trim().split_once([' ', 'T'])?;
-    let mut parts = date.split(['-', '.', '/']);
-    let (first, month, last) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
+    pub(super) fn headings(&self) -> impl Iterator<Item = &str> {
+        self.first.iter().filter(|_| self.headed).map(String::as_str)
     }
-    let (year, day) = if first.len() == 4 { (first, last) } else { (last, first) };
-    let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?;
-    Some(date.to_datetime(time_of_day(time)?))
+
+    pub(super) fn width(&self) -> usize {
+        self.first.len()
+    }
+
+    /// The place of a column, from 0.
+    pub(super) fn find(&self, column: &Column) -> Result<usize, ReplayError> {
+        let fits: Vec<usize> = match column {
+            Column::Number(number) => (1..=self.width()).filter(|n| n == number).map(|n| n - 1).collect(),
+            Column::Name(wanted) => {
+                let wanted = wanted.trim();
+                let places = |fits: &dyn Fn(&str) -> bool| {
+                    self.first.iter().enumerate().filter(|(_, heading)| fits(heading)).map(|(place, _)| place).collect()
+                };
+                let whole: Vec<usize> = places(&|heading| heading == wanted);
+                let part = |heading: &str| heading.to_lowercase().contains(&wanted.to_lowercase());
+                if whole.is_empty() { places(&part) } else { whole }
+            }
+        };
+        match fits[..] {
+            [place] => Ok(place),
+            _ => Err(ReplayError::Column {
+                name: self.name.to_owned(),
+                column: column.to_string(),
+                found: fits.len(),
+                header: self
+                    .first
+                    .iter()
+                    .zip(1..)
+                    .map(|(text, n)| format!("{n} `{text}`"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }),
+        }
+    }
+
+    /// Every record that is not empty, the header included.
+    pub(super) fn records(&self) -> Records<'_> {
+        let reader = ReaderBuilder::new()
+            .delimiter(self.separator)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(Cursor::new(self.text));
+        Records {
+            table: self,
+            reader,
+            width: None,
+            trimmed: 0,
+            first: ByteRecord::new(),
+            line: self.first_line,
+            counted: 0,
+        }
+    }
+
+    /// The start of a line of the file.
+    pub(super) fn quote(&self, line: u64) -> String {
+        let place = usize::try_from(line.saturating_sub(self.first_line)).unwrap_or(usize::MAX);
+        let line = self.text.split(|byte| *byte == b'\n').nth(place).unwrap_or_default();
+        quoted(&text::cell(line))
+    }
 }
 
-/// Reads `10:00` or `10:00:30`.
-pub(super) fn time_of_day(text: &str) -> Option<Time> {
-    let mut parts = text.trim().splitn(3, ':');
-    let (hour, minute) = (parts.next()?, parts.next()?);
-    let second = match parts.next() {
-        Some(second) => second.get(..2)?,
-        None => "0",
+/// As much of `text` as a message holds.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What separates the fields, by the first line: the first of tab, semicolon, comma and bar that stands outside of
+/// quotes. A line with none of them is one field, in which a comma further down is a decimal one.
+fn separator(first_line: &[u8]) -> u8 {
+    let mut quoted = false;
+    let outside: Vec<u8> = first_line
+        .iter()
+        .copied()
+        .filter(|byte| {
+            quoted ^= *byte == b'"';
+            !quoted
+        })
+        .collect();
+    [b'\t', b';', b',', b'|'].into_iter().find(|separator| outside.contains(separator)).unwrap_or(b'\t')
+}
+
+/// The first record names the columns. A name is asked of a header; by number, a file may do without one. Then a header
+/// is a record with a word above something else, or one whose cell in the column is a word.
+fn is_header(first: &Record, second: Option<&Record>, column: &Column) -> bool {
+    let Column::Number(number) = column else { return true };
+    let above = |second: &Record| {
+        let width = first.width().min(second.width());
+        (0..width)
+            .any(|place| is_word(&first.cell(place)) && !is_word(&second.cell(place)) && !second.cell(place).is_empty())
     };
-    let minute = minute.trim_end_matches('Z');
-    Time::new(hour.parse().ok()?, minute.parse().ok()?, second.parse().ok()?, 0).ok()
+    second.is_some_and(above) || is_word(&first.cell(number.saturating_sub(1)))
+}
+
+fn is_word(cell: &str) -> bool {
+    let known = Decimal::parse(cell).is_some() || Stamp::parse(cell).is_some() || is_nothing(cell);
+    !known && stamp::date(cell).is_none() && stamp::clock(cell).is_none()
+}
+
+/// The records of a table, in the order of the file.
+#[derive(Debug)]
+pub(super) struct Records<'a> {
+    table: &'a Table<'a>,
+    reader: Reader<Cursor<&'a [u8]>>,
+    /// The fields of the first record, and without empty ones at its end.
+    width: Option<usize>,
+    trimmed: usize,
+    first: ByteRecord,
+    /// The line at byte `counted`.
+    line: u64,
+    counted: usize,
+}
+
+impl Records<'_> {
+    fn line_at(&mut self, byte: usize) -> u64 {
+        // After a damaged quote the reader goes back.
+        let (from, until) = (self.counted.min(byte), self.counted.max(byte));
+        let lines = self.table.text[from..until].iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line = if byte < self.counted { self.line - lines } else { self.line + lines };
+        self.counted = byte;
+        self.line
+    }
+
+    fn fits(&self, fields: &ByteRecord) -> bool {
+        let Some(width) = self.width else { return true };
+        let beyond_is_empty = || fields.iter().skip(width).all(|field| field.trim_ascii().is_empty());
+        (self.trimmed..=width).contains(&fields.len()) || fields.len() > width && beyond_is_empty()
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        let text = self.table.text;
+        loop {
+            let mut fields = ByteRecord::new();
+            let start = usize::try_from(self.reader.position().byte()).ok()?;
+            // Reading from memory cannot fail, and records of any length are welcome.
+            if !self.reader.read_byte_record(&mut fields).ok()? {
+                return None;
+            }
+            // The reader passes empty lines over.
+            let start = start + text[start..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+            let line = self.line_at(start);
+            let (mut fits, mut open) = (self.fits(&fields), false);
+            if fields.iter().any(|field| field.contains(&b'\n')) {
+                // A quote that its own line does not close: what follows is read again, line by line.
+                (fits, open) = (false, true);
+                let end =
+                    text[start..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| start + end + 1);
+                let mut position = Position::new();
+                position.set_byte(end as u64);
+                self.reader.seek(position).ok()?;
+            } else if fields.iter().all(|field| text::cell(field).is_empty()) {
+                continue;
+            }
+            if self.width.is_none() {
+                let filled = fields.iter().rposition(|field| !field.trim_ascii().is_empty());
+                (self.width, self.trimmed) = (Some(fields.len()), filled.map_or(0, |place| place + 1));
+                self.first = fields.clone();
+            } else if fields == self.first && self.table.headed {
+                // Files that were joined repeat their header.
+                continue;
+            }
+            return Some(Record { line, fields, fits, open });
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::{date, time};
-
     use super::*;
 
-    #[test]
-    fn both_encodings_are_read() {
-        assert_eq!(decode("\u{feff}Wärme [°C]".as_bytes()), "Wärme [°C]");
-        assert_eq!(decode(b"W\xe4rme [\xb0C]"), "Wärme [°C]");
+    fn records(text: &str) -> Vec<(u64, Vec<String>, bool)> {
+        let table = Table::new("t.csv", text.as_bytes(), 0, &Column::Name("a".to_owned())).unwrap();
+        let cells = |record: &Record| (0..record.width()).map(|place| record.cell(place).into_owned()).collect();
+        table.records().map(|record| (record.line, cells(&record), record.fits)).collect()
+    }
+
+    fn row(line: u64, cells: &[&str], fits: bool) -> (u64, Vec<String>, bool) {
+        (line, cells.iter().map(|cell| (*cell).to_owned()).collect(), fits)
     }
 
     #[test]
     fn the_first_line_names_the_separator() {
-        assert_eq!(separator("a\tb,c;d"), '\t');
-        assert_eq!(separator("a;b,c"), ';');
-        assert_eq!(separator("a,b"), ',');
-        assert_eq!(fields("21,5", separator("temperature")), ["21,5"]);
+        for (line, expected) in [("a\tb,c;d", b'\t'), ("a;b,c", b';'), ("a,b", b','), ("a|b", b'|'), ("a", b'\t')] {
+            assert_eq!(separator(line.as_bytes()), expected, "{line}");
+        }
+        assert_eq!(separator(b"\"a;b\",\"c\""), b',');
+        assert_eq!(records("sep=;\r\na,x;b\r\n1;2\r\n"), [row(2, &["a,x", "b"], true), row(3, &["1", "2"], true)]);
     }
 
     #[test]
-    fn quotes_hold_a_field_together() {
-        assert_eq!(fields("a, \"b, \"\"c\"\"\" ,", ','), ["a", "b, \"c\"", ""]);
-        assert_eq!(fields("", ','), [""]);
+    fn records_fit_the_header_or_not() {
+        let text = "\n\na,b,\n1,\"2, \"\"x\"\"\"\n ,\r\n1,2,,\n3\n4,5,6,7\na,b,\n8,9,0\n";
+        let expected = [
+            row(3, &["a", "b", ""], true),
+            row(4, &["1", "2, \"x\""], true),
+            row(6, &["1", "2", "", ""], true),
+            row(7, &["3"], false),
+            row(8, &["4", "5", "6", "7"], false),
+            row(10, &["8", "9", "0"], true),
+        ];
+        assert_eq!(records(text), expected);
     }
 
     #[test]
-    fn timestamps_of_both_orders_are_read() {
-        let expected = date(2017, 1, 2).at(10, 30, 0, 0);
-        for text in ["02.01.2017 10:30", "2017-01-02 10:30:00", "2017-01-02T10:30:00.250Z", "2017-01-02T10:30Z"] {
-            assert_eq!(timestamp(text), Some(expected), "{text}");
+    fn an_open_quote_spoils_its_own_line_only() {
+        let found = records("a,b\n1,\"2\n3,4\n5,6\n\"7,8\n9,10\n");
+        let lines: Vec<(u64, bool)> = found.iter().map(|(line, _, fits)| (*line, *fits)).collect();
+        assert_eq!(lines, [(1, true), (2, false), (3, true), (4, true), (5, false), (6, true)]);
+    }
+
+    #[test]
+    fn a_header_is_a_word_above_something_else() {
+        let headed = |text: &str| {
+            let table = Table::new("t.csv", text.as_bytes(), 0, &Column::Number(2)).unwrap();
+            table.headed
+        };
+        for text in ["time,flow\n1,2\n", "time,10\n2024-01-01 10:00,2\n", "a,b\nx,NaN\n", "time,flow\n"] {
+            assert!(headed(text), "{text}");
         }
-        for text in ["", "10:30", "2017-01-02", "2017-13-02 10:30", "02.01.2017 24:30", "1.5", "a b"] {
-            assert_eq!(timestamp(text), None, "{text}");
+        for text in ["1,2\n3,4\n", "2024-01-01 10:00,NaN\n", "cellar,20\ncellar,21\n", "2024-01-01,1\n"] {
+            assert!(!headed(text), "{text}");
         }
-        assert_eq!(time_of_day("10:00"), Some(time(10, 0, 0, 0)));
-        assert_eq!(time_of_day("10:00:59"), Some(time(10, 0, 59, 0)));
-        assert_eq!(time_of_day("noon"), None);
     }
 }

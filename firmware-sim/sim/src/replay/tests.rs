@@ -1,19 +1,61 @@
 //! Series with the quirks of recorded ones, and recorded ones where they are at hand.
 
 use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
 
 use super::*;
 
-const MINUTE_SLOTS: u64 = 6_000;
+mod meaning;
+mod times;
 
-fn options(column: &str) -> Options {
-    let Ok(column) = column.parse();
-    Options::new(column)
+/// What is played from which second on, in hundredths of a degree; None is silence.
+type Heard = Vec<(f64, Option<(i16, Quality)>)>;
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    replay: ReplayArgs,
 }
 
-fn play(text: &[u8], options: &Options) -> Vec<Option<(i16, Quality)>> {
-    let replay = Replay::parse("test.csv", text, options).unwrap();
-    replay.rows().iter().map(|row| row.map(|(temperature, quality)| (temperature.0, quality))).collect()
+/// Reads `text` as the arguments say; `-` among them stands for the file.
+fn read(text: &[u8], arguments: &[&str]) -> Result<Replay, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    fs::write(&path, text).unwrap();
+    let file = ["program", "--replay", path.to_str().unwrap()];
+    let arguments = Program::try_parse_from(file.iter().chain(arguments)).unwrap();
+    let plain = |text: &str| text.replace(path.to_str().unwrap(), "t.csv");
+    match arguments.replay.open() {
+        Ok(replay) => {
+            let mut replay = replay.unwrap();
+            replay.summary = plain(&replay.summary);
+            replay.notes = replay.notes.iter().map(|note| plain(note)).collect();
+            Ok(replay)
+        }
+        Err(error) => Err(plain(&error.to_string())),
+    }
+}
+
+fn heard(replay: &Replay) -> Heard {
+    let one = |span: &Span| (span.from_us as f64 / 1e6, span.reading.map(|(centi, quality)| (centi.0, quality)));
+    replay.spans().iter().map(one).collect()
+}
+
+/// What is played, and until which second.
+fn play(text: impl AsRef<[u8]>, arguments: &[&str]) -> (Heard, f64) {
+    let replay = read(text.as_ref(), arguments).unwrap();
+    (heard(&replay), replay.end_us() as f64 / 1e6)
+}
+
+fn refused(text: impl AsRef<[u8]>, arguments: &[&str]) -> String {
+    read(text.as_ref(), arguments).unwrap_err()
+}
+
+fn notes(text: impl AsRef<[u8]>, arguments: &[&str]) -> Vec<String> {
+    read(text.as_ref(), arguments).unwrap().notes().to_vec()
 }
 
 fn ok(centi: i16) -> Option<(i16, Quality)> {
@@ -22,127 +64,19 @@ fn ok(centi: i16) -> Option<(i16, Quality)> {
 
 const OPEN_ROW: Option<(i16, Quality)> = Some((-6_000, Quality::Open));
 
-/// Tab separated, ISO-8859-1, decimal comma, a tab at the end of each row, one minute (10:02) lost.
-const HEATING: &[u8] = b"Datum & Uhrzeit\tSensor 1 [ \xb0C]\tSensor 2 [ \xb0C]\tW\xe4rme [ Wh]\r\n\
-    01.01.2017 09:59\t-3,0\t888,8\t1\t\r\n\
-    01.01.2017 10:00\t-2,9\t-88,8\t2\t\r\n\
-    01.01.2017 10:01\t61,375\t-999,9\t3\t\r\n\
-    01.01.2017 10:03\t-25,01\t\t4\t\r\n\
-    01.01.2017 10:04\t125,01\tNaN\t5\t\r\n";
-
-#[test]
-fn a_recorder_of_a_heating_system_is_understood() {
-    let expected = [ok(-300), ok(-290), ok(6_138), Some((-2_501, Quality::Open)), Some((12_501, Quality::Short))];
-    assert_eq!(play(HEATING, &options("Sensor 1 [ °C]")), expected);
-    assert_eq!(play(HEATING, &options("sensor 1")), expected, "a part of the name that only one column has");
-    assert_eq!(play(HEATING, &options("2")), expected, "by number");
-    assert_eq!(play(HEATING, &options("Sensor 2")), [OPEN_ROW; 5], "an input without a sensor");
-}
-
-#[test]
-fn a_lost_row_is_silence_only_where_it_is_asked_for() {
-    let every_row = Options { gaps: Gaps { silent_from: 2, ..Gaps::default() }, ..options("Sensor 1") };
-    let played = play(HEATING, &every_row);
-    assert_eq!((played.len(), played[3]), (6, None));
-}
-
-#[test]
-fn rows_are_chosen_by_time_or_by_number() {
-    let between = |from: &str, until: &str| {
-        let rows = Rows::Between { from: from.parse().unwrap(), until: until.parse().unwrap() };
-        play(HEATING, &Options { rows, ..options("2") }).len()
-    };
-    assert_eq!(between("10:00", "10:04"), 3);
-    assert_eq!(between("10:02", "14:00"), 2);
-    assert_eq!(between("01.01.2017 09:00", "2017-01-01 10:01:00"), 2);
-    let rows = Rows::Numbers { first: 1, end: 3 };
-    assert_eq!(play(HEATING, &Options { rows, ..options("2") }), [ok(-290), ok(6_138)]);
-    let none = Options { rows: Rows::Numbers { first: 9, end: 12 }, ..options("2") };
-    let error = Replay::parse("test.csv", HEATING, &none).unwrap_err();
-    assert_eq!(error.to_string(), "test.csv: no row is left to play");
-}
-
-#[test]
-fn a_time_of_day_ends_with_its_day() {
-    let text = b"t,v\n2020-01-01 23:00:00,1\n2020-01-01 23:30:00,2\n2020-01-02 00:00:00,3\n2020-01-02 23:30:00,4\n";
-    let rows = Rows::Between { from: "23:00".parse().unwrap(), until: "23:45".parse().unwrap() };
-    assert_eq!(play(text, &Options { rows, ..options("v") }), [ok(100), ok(200)]);
-}
-
-/// Comma separated, hourly, in °F, without a header that says so; 00:00 to 04:00, then 3 rows are missing.
-const ROOM: &[u8] = b"timestamp,value\n2013-07-04 00:00:00,69.88083514\n2013-07-04 01:00:00,71.6\n\
-    2013-07-04 02:00:00,32\n2013-07-04 03:00:00,-40\n2013-07-04 04:00:00,212\n2013-07-04 08:00:00,50\n";
-
-#[test]
-fn a_gap_is_silence_of_so_many_rows() {
-    let fahrenheit = Options { unit: Some(Unit::Fahrenheit), ..options("value") };
-    let measured = [ok(2_104), ok(2_200), ok(0), Some((-4_000, Quality::Open)), ok(10_000)];
-    let played = play(ROOM, &fahrenheit);
-    assert_eq!(played[..5], measured);
-    assert_eq!(played[5..], [None, None, None, ok(1_000)]);
-    let short = Options { gaps: Gaps { most_rows: 1, ..Gaps::default() }, ..fahrenheit.clone() };
-    assert_eq!(play(ROOM, &short)[5..], [None, ok(1_000)]);
-    let never = Options { gaps: Gaps { silent_from: u32::MAX, ..Gaps::default() }, ..fahrenheit };
-    assert_eq!(play(ROOM, &never)[5..], [ok(1_000)]);
-}
-
-#[test]
-fn a_value_holds_for_its_minute() {
-    let replay = Replay::parse("test.csv", ROOM, &options("2")).unwrap();
-    let at = |slot| replay.value_at(slot, 10_000);
-    assert_eq!(at(0), Played::Reading(CentiCelsius(6_988), Quality::Ok));
-    assert_eq!(at(MINUTE_SLOTS - 1), at(0));
-    assert_eq!(at(MINUTE_SLOTS), Played::Reading(CentiCelsius(7_160), Quality::Ok));
-    assert_eq!(at(5 * MINUTE_SLOTS), Played::Silent);
-    assert_eq!(at(8 * MINUTE_SLOTS - 1), Played::Silent);
-    assert_eq!(at(8 * MINUTE_SLOTS), Played::Reading(CentiCelsius(5_000), Quality::Ok));
-    assert_eq!(at(9 * MINUTE_SLOTS - 1), at(8 * MINUTE_SLOTS));
-    assert_eq!(at(9 * MINUTE_SLOTS), Played::End);
-    assert_eq!(at(u64::MAX), Played::End);
-}
-
-#[test]
-fn a_file_may_be_as_plain_as_numbers() {
-    assert_eq!(play(b"20.5\n\n21.5\n", &options("1")), [ok(2_050), ok(2_150)]);
-    assert_eq!(play("\u{feff}Vorlauf °F\n212,0\n".as_bytes(), &options("vorlauf")), [ok(10_000)]);
-    assert_eq!(play(b"a;b\n1,5;2,5\n3,5\n", &options("b")), [ok(250), OPEN_ROW], "a row that ends early");
-}
-
-#[test]
-fn what_cannot_be_played_is_refused_with_its_place() {
-    let refused = |text: &[u8], options: &Options| Replay::parse("t.csv", text, options).unwrap_err().to_string();
-    assert_eq!(refused(b"a,b\n1,x\n", &options("b")), "t.csv:2: `x` is not a temperature");
-    assert_eq!(refused(b"a,b\n1,2\n", &options("c")), "t.csv: 0 columns fit `c`; the columns are a | b");
-    assert_eq!(refused(b"a1,a2\n1,2\n", &options("a")), "t.csv: 2 columns fit `a`; the columns are a1 | a2");
-    assert_eq!(refused(b"a,b\n1,2\n", &options("3")), "t.csv: 0 columns fit `3`; the columns are a | b");
-    assert_eq!(refused(b"a,b\n1,2\n", &options("0")), "t.csv: 0 columns fit `0`; the columns are a | b");
-    assert_eq!(refused(b" \n", &options("1")), "t.csv: no row is left to play");
-    let rows = Rows::Between { from: "10:00".parse().unwrap(), until: "11:00".parse().unwrap() };
-    let by_time = Options { rows, ..options("b") };
-    let message = "t.csv:2: the first column is not a time, and the rows were to be chosen by time";
-    assert_eq!(refused(b"a,b\n1,2\n", &by_time), message);
-    let still = Options { row: Duration::ZERO, ..options("b") };
-    assert_eq!(refused(b"a,b\n1,2\n", &still), "a row lasts from 1 ms to 24 h, not 0ns");
-    assert!("noon".parse::<Mark>().is_err() && "K".parse::<Unit>().is_err());
-}
-
-#[test]
-fn a_long_generated_series_equals_what_it_was_made_of() {
-    let centi: Vec<i16> = (0..1_440_i16).map(|k| (k % 240 * 37) - 1_000).collect();
-    let mut text = String::from("Zeit;Rücklauf;Vorlauf\n");
-    for (k, value) in centi.iter().enumerate() {
-        let sign = if *value < 0 { "-" } else { "" };
-        let (whole, part) = (value.abs() / 100, value.abs() % 100);
-        writeln!(text, "02.03.2020 {:02}:{:02};0;{sign}{whole},{part:02}", k / 60, k % 60).unwrap();
+/// Rows of a minute from `first` on, as a table: 10:00 is minute 0.
+fn table(cells: &[&str]) -> String {
+    let mut text = String::from("time,flow\n");
+    for (minute, cell) in cells.iter().enumerate() {
+        writeln!(text, "2024-01-01 10:{minute:02},{cell}").unwrap();
     }
-    let played = play(text.as_bytes(), &options("vorlauf"));
-    assert_eq!(played, centi.into_iter().map(ok).collect::<Vec<_>>());
+    text
 }
 
 /// A file of the recorded series beside the workspace, or None where they are not at hand.
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
 fn recorded(file: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(file);
     if !path.exists() {
         eprintln!("skipping: {} is absent", path.display());
         return None;
@@ -150,7 +84,13 @@ fn recorded(file: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The mean in centi-degrees of a column, by floats, as a stranger would compute it.
+fn open(path: &Path, arguments: &[&str]) -> Replay {
+    let file = ["program", "--replay", path.to_str().unwrap()];
+    let arguments = Program::try_parse_from(file.iter().chain(arguments)).unwrap();
+    arguments.replay.open().unwrap().unwrap()
+}
+
+/// The mean in centi-degrees of a column, by floats, as a stranger would compute it, and the number of rows.
 fn strangers_mean(path: &Path, separator: char, column: usize, pick: impl Fn(&str) -> bool) -> (f64, usize) {
     let bytes = fs::read(path).unwrap();
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
@@ -160,37 +100,70 @@ fn strangers_mean(path: &Path, separator: char, column: usize, pick: impl Fn(&st
     (values.iter().sum::<f64>() / values.len() as f64 * 100.0, values.len())
 }
 
+/// The sum of all readings, and their number.
+fn sum(replay: &Replay) -> (f64, usize) {
+    let readings: Vec<i64> = replay.spans().iter().filter_map(|span| span.reading).map(|(c, _)| c.0.into()).collect();
+    (readings.iter().sum::<i64>() as f64, readings.len())
+}
+
 #[test]
 fn the_solar_plant_of_2017_is_played_to_the_row() {
-    let Some(path) = recorded("solar-thermal/20170101.csv") else { return };
-    let rows = Rows::Between { from: "10:00".parse().unwrap(), until: "14:00".parse().unwrap() };
-    let hot_water = Options { rows, ..options("Temperatur Sensor 3") };
-    let replay = Replay::open(&path, &hot_water).unwrap();
+    let Some(path) = recorded("data/solar-thermal/20170101.csv") else { return };
+    let hot_water = ["--column", "Temperatur Sensor 3", "--from", "10:00", "--until", "14:00"];
     let (mean, count) = strangers_mean(&path, '\t', 3, |line| ("10:00".."14:00").contains(&&line[11..16]));
-    assert_eq!(replay.rows().len(), count);
-    let sum: i64 = replay.rows().iter().map(|row| i64::from(row.unwrap().0.0)).sum();
-    assert!((sum as f64 / count as f64 - mean).abs() < 1e-6, "{sum} in {count} rows, a mean of {mean}");
-    assert!(replay.rows().iter().all(|row| row.is_some_and(|(_, quality)| quality == Quality::Ok)));
+    for replay in [open(&path, &hot_water), open(&path, &[&hot_water[..], &["--row", "1m"]].concat())] {
+        let (sum, played) = sum(&replay);
+        assert_eq!(played, count);
+        assert!((sum / count as f64 - mean).abs() < 1e-6, "{sum} in {count} rows, a mean of {mean}");
+        assert!(replay.spans().iter().all(|span| span.reading.is_some_and(|(_, quality)| quality == Quality::Ok)));
+        assert_eq!(replay.notes(), [""; 0]);
+    }
+    // A row is missing at 12:02: by their times, the rows behind it stay where they were.
+    assert_eq!(open(&path, &hot_water).end_us(), 240 * 60_000_000);
     for unconnected in ["Sensor 5", "Sensor 6", "Sensor 8"] {
-        let replay = Replay::open(&path, &options(unconnected)).unwrap();
-        assert!(replay.rows().iter().all(|row| *row == Some(OPEN)), "{unconnected}");
+        let replay = open(&path, &["--column", unconnected]);
+        assert!(replay.spans().iter().all(|span| span.reading == Some(OPEN)), "{unconnected}");
     }
 }
 
 #[test]
 fn the_office_of_2013_is_silent_in_its_gaps() {
-    let Some(path) = recorded("nab/ambient_temperature_system_failure.csv") else { return };
-    let fahrenheit = Options { unit: Some(Unit::Fahrenheit), ..options("value") };
-    let replay = Replay::open(&path, &fahrenheit).unwrap();
+    let Some(path) = recorded("data/nab/ambient_temperature_system_failure.csv") else { return };
+    let value = ["--column", "value", "--unit", "F"];
     let (mean, count) = strangers_mean(&path, ',', 1, |_| true);
-    let readings: Vec<i64> = replay.rows().iter().flatten().map(|(centi, _)| i64::from(centi.0)).collect();
-    assert_eq!(readings.len(), count);
+    let (sum, played) = sum(&open(&path, &value));
+    assert_eq!(played, count);
     let celsius = (mean - 3_200.0) * 5.0 / 9.0;
-    let played = readings.iter().sum::<i64>() as f64 / count as f64;
-    assert!((played - celsius).abs() < 0.05, "{played} and {celsius}");
+    assert!((sum / count as f64 - celsius).abs() < 0.05, "{sum} in {count} rows and {celsius}");
     // From 2013-07-28 04:00 to 2013-07-29 12:00 there are 31 hours without a row.
-    let rows = Rows::Between { from: "2013-07-28 03:00".parse().unwrap(), until: "2013-07-29 14:00".parse().unwrap() };
-    let around = Replay::open(&path, &Options { rows, ..fahrenheit }).unwrap();
-    let silent: Vec<bool> = around.rows().iter().map(Option::is_none).collect();
-    assert_eq!(silent, [&[false; 2][..], &[true; 31], &[false; 2]].concat());
+    let around = [&value[..], &["--from", "2013-07-28 03:00", "--until", "2013-07-29 14:00"]].concat();
+    for (row, hour) in [(&[][..], 3_600.0), (&["--row", "1m"], 60.0)] {
+        let replay = open(&path, &[&around[..], row].concat());
+        let steps: Vec<(f64, bool)> = heard(&replay).iter().map(|(at, it)| (at / hour, it.is_none())).collect();
+        assert_eq!(steps, [(0.0, false), (1.0, false), (2.0, true), (33.0, false), (34.0, false)]);
+    }
+}
+
+#[test]
+fn the_heat_pump_has_its_times_in_the_fifth_column() {
+    let Some(path) = recorded("data/heat-pump/influx_heatpump_720.csv") else { return };
+    let (mean, count) = strangers_mean(&path, ',', 12, |_| true);
+    let replay = open(&path, &["--column", "nibe_bt2_supply_temp_s1"]);
+    let (sum, played) = sum(&replay);
+    assert_eq!((played, replay.end_us()), (count, 300_000_000 * count as u64));
+    assert!((sum / count as f64 - mean).abs() < 0.1, "{sum} in {count} rows, a mean of {mean}");
+    assert!(replay.summary().contains("5 \"_time\"") && replay.summary().contains("no gap"), "{}", replay.summary());
+}
+
+#[test]
+fn the_occupied_room_steps_by_59_and_61_seconds() {
+    let Some(path) = recorded("data/occupancy/uci_occupancy_datatraining.txt") else { return };
+    let replay = open(&path, &["--column", "Temperature"]);
+    let (mean, count) = strangers_mean(&path, ',', 2, |_| true);
+    let (sum, played) = sum(&replay);
+    assert_eq!(played, count);
+    assert!((sum / count as f64 - mean).abs() < 0.5, "{sum} in {count} rows, a mean of {mean}");
+    let seconds: Vec<f64> = heard(&replay).iter().take(4).map(|(at, _)| *at).collect();
+    assert_eq!(seconds, [0.0, 59.0, 120.0, 180.0]);
+    assert_eq!(replay.notes(), [""; 0]);
 }

@@ -1,0 +1,114 @@
+//! The bytes of a file as text.
+//!
+//! A mark (BOM) names UTF-8 or UTF-16. Without one, each cell is UTF-8 where it is valid, else ISO-8859-1, in which
+//! every byte is a character: one damaged line changes no other. What is not text is refused.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The largest file: hours of a fast recorder, and what a small machine can hold.
+pub(super) const BYTES_MAX: u64 = 512 << 20;
+/// How much of a file is looked at to see whether it is text.
+const HEAD_BYTES: usize = 64 << 10;
+/// The share of control characters from which a file is not text; in compressed bytes it is one in ten.
+const CONTROL_SHARE: usize = 50;
+
+/// A text, and what was removed from it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Text<'a> {
+    pub(super) bytes: Cow<'a, [u8]>,
+    /// How many NULs, and the line of the first one, from 1.
+    pub(super) nuls: Option<(usize, u64)>,
+}
+
+/// The bytes of a file, or of a pipe.
+pub(super) fn load(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The text of a file, or why it is none.
+pub(super) fn decode(bytes: &[u8]) -> Result<Text<'_>, &'static str> {
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let units = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        let text: String = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+        Cow::Owned(text.into_bytes())
+    };
+    let text = match bytes {
+        [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => Cow::Borrowed(rest),
+        _ if is_wide(bytes) => return Err("UTF-16 without a byte-order mark"),
+        _ => Cow::Borrowed(bytes),
+    };
+    if is_binary(&text) {
+        return Err("not text");
+    }
+    let Some(first) = text.iter().position(|byte| *byte == 0) else { return Ok(Text { bytes: text, nuls: None }) };
+    let line = text[..first].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+    let kept: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
+    Ok(Text { nuls: Some((text.len() - kept.len(), line)), bytes: Cow::Owned(kept) })
+}
+
+/// A cell as text, without what surrounds it.
+pub(super) fn cell(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text.trim()),
+        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect::<String>().trim().to_owned()),
+    }
+}
+
+/// Every other byte is a NUL, as in UTF-16 of western text; a block of NULs has as many in both places.
+fn is_wide(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    let nuls = |odd: usize| head.iter().skip(odd).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (nuls(0), nuls(1));
+    even.max(odd) > head.len() / 4 && even.min(odd) <= head.len() / 40
+}
+
+fn is_binary(text: &[u8]) -> bool {
+    let head = &text[..text.len().min(HEAD_BYTES)];
+    let control = |byte: &u8| *byte < b' ' && !matches!(byte, 0 | b'\t' | b'\n' | b'\r' | 0x0c | 0x1a);
+    head.iter().filter(|byte| control(byte)).count() * CONTROL_SHARE > head.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(bytes: &[u8]) -> String {
+        cell(&decode(bytes).unwrap().bytes).into_owned()
+    }
+
+    #[test]
+    fn marks_and_encodings_are_understood() {
+        let wide = |mark: [u8; 2], unit: fn(u16) -> [u8; 2]| {
+            let units = "Wärme [°C]".encode_utf16().flat_map(unit);
+            mark.into_iter().chain(units).collect::<Vec<u8>>()
+        };
+        assert_eq!(plain("\u{feff}Wärme [°C]".as_bytes()), "Wärme [°C]");
+        assert_eq!(plain(b"W\xe4rme [\xb0C]"), "Wärme [°C]");
+        assert_eq!(plain(&wide([0xff, 0xfe], u16::to_le_bytes)), "Wärme [°C]");
+        assert_eq!(plain(&wide([0xfe, 0xff], u16::to_be_bytes)), "Wärme [°C]");
+        assert_eq!(decode(&wide([b'a', 0], u16::to_le_bytes)), Err("UTF-16 without a byte-order mark"));
+    }
+
+    #[test]
+    fn nuls_are_removed_and_counted() {
+        let text = decode(b"a\nb\n\0\0\0\0\0\0c\n").unwrap();
+        assert_eq!((&*text.bytes, text.nuls), (&b"a\nb\nc\n"[..], Some((6, 3))));
+    }
+
+    #[test]
+    fn what_is_not_text_is_refused() {
+        assert_eq!(decode(b"\x1f\x8b\x08\x08\x01\x02ab"), Err("not text"));
+        assert_eq!(decode(b"a,b\n1,2\n\x1a").unwrap().nuls, None);
+        assert_eq!(decode(b"").unwrap(), Text::default());
+    }
+}

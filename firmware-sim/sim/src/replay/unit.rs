@@ -1,0 +1,195 @@
+//! The unit of a column.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::ReplayError;
+
+/// The unit of the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// °C.
+    Celsius,
+    /// °F.
+    Fahrenheit,
+    /// K.
+    Kelvin,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Celsius => "°C",
+            Self::Fahrenheit => "°F",
+            Self::Kelvin => "K",
+        })
+    }
+}
+
+impl FromStr for Unit {
+    type Err = ReplayError;
+
+    fn from_str(text: &str) -> Result<Self, ReplayError> {
+        parse(text).ok_or_else(|| ReplayError::UnitText(text.to_owned()))
+    }
+}
+
+/// What is written for the degree sign, also by programs that mistake its encoding.
+const DEGREES: [char; 6] = ['°', 'º', '˚', '∘', 'â', char::REPLACEMENT_CHARACTER];
+
+/// What a heading says about the unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heading {
+    /// Nothing.
+    Silent,
+    /// One unit.
+    Unit(Unit),
+    /// Something that is not one unit of temperature.
+    Unknown(String),
+}
+
+fn parse(text: &str) -> Option<Unit> {
+    let text = text.trim().to_lowercase();
+    let signless = text.trim_start_matches(DEGREES).trim_start();
+    let words = ["degrees", "degree", "deg"];
+    let bare = words.iter().find_map(|word| signless.strip_prefix(word)).unwrap_or(signless);
+    match bare.trim_start_matches([' ', '_', '.']) {
+        "c" | "celsius" | "℃" => Some(Unit::Celsius),
+        "f" | "fahrenheit" | "℉" => Some(Unit::Fahrenheit),
+        "k" | "kelvin" => Some(Unit::Kelvin),
+        _ => None,
+    }
+}
+
+/// The unit that `heading` names. `others` are the headings of the other columns: `Sensor F` beside `Sensor E` is the
+/// sixth sensor, not one in °F.
+pub(super) fn of_heading<'a>(heading: &str, others: impl Iterator<Item = &'a str>) -> Heading {
+    let (plain, brackets) = split_brackets(heading);
+    let mut found: Vec<Unit> = brackets.iter().filter_map(|text| parse(text)).collect();
+    found.extend(signs(&plain));
+    let is_word = |c: char| c.is_alphanumeric();
+    let words: Vec<&str> = plain.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect();
+    found.extend(words.iter().filter(|word| word.chars().count() > 1).filter_map(|word| parse(word)));
+    if let (true, [.., last]) = (found.is_empty(), &words[..]) {
+        let letter = last.to_lowercase();
+        let letter = letter.strip_prefix("temperature").or_else(|| letter.strip_prefix("temp")).unwrap_or(&letter);
+        if let Some(unit) = parse(letter) {
+            if unit != Unit::Celsius && last.len() == 1 && is_series(&plain, others) {
+                return Heading::Unknown((*last).to_owned());
+            }
+            found.push(unit);
+        }
+    }
+    found.dedup();
+    match (found.as_slice(), brackets.last()) {
+        ([unit], _) => Heading::Unit(*unit),
+        ([], None) => Heading::Silent,
+        ([], Some(text)) => Heading::Unknown(text.clone()),
+        _ => Heading::Unknown(heading.to_owned()),
+    }
+}
+
+/// Another heading is the same up to its last letter.
+fn is_series<'a>(heading: &str, mut others: impl Iterator<Item = &'a str>) -> bool {
+    let stem = |text: &str| {
+        let text = text.trim();
+        text.char_indices().next_back().map(|(place, _)| text[..place].to_owned())
+    };
+    let own = stem(heading);
+    others.any(|other| other.trim() != heading.trim() && stem(other) == own)
+}
+
+/// Units with a sign of their own, which need no brackets around them.
+fn signs(text: &str) -> impl Iterator<Item = Unit> {
+    let characters: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let mut found: Vec<Unit> = characters
+        .windows(2)
+        .filter(|pair| DEGREES[..4].contains(&pair[0]))
+        .filter_map(|pair| parse(&pair[1].to_string()))
+        .collect();
+    found.extend(characters.iter().filter(|c| matches!(c, '℃' | '℉')).filter_map(|c| parse(&c.to_string())));
+    found.into_iter()
+}
+
+/// The text outside of brackets, and the text in each pair of them.
+fn split_brackets(heading: &str) -> (String, Vec<String>) {
+    let (mut plain, mut inside, mut open) = (String::new(), Vec::new(), false);
+    for character in heading.chars() {
+        match character {
+            '[' | '(' | '{' => {
+                inside.push(String::new());
+                open = true;
+            }
+            ']' | ')' | '}' => open = false,
+            _ => match inside.last_mut() {
+                Some(text) if open => text.push(character),
+                Some(_) | None => plain.push(character),
+            },
+        }
+    }
+    let inside = inside.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    (plain, inside.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(heading: &str) -> Heading {
+        of_heading(heading, ["time", "Sensor E"].into_iter())
+    }
+
+    #[test]
+    fn headings_name_their_unit_in_many_ways() {
+        let celsius = ["T [ °C]", "flow (degC)", "flow ºC", "flow_c", "Vorlauf in ° C", "t ℃", "flow [Â°C]", "Celsius"];
+        let fahrenheit = [
+            "flow (degF)",
+            "flow [F]",
+            "flow ºF",
+            "flow ℉",
+            "flow F",
+            "tempf",
+            "flow_degF",
+            "Vorlauf °F",
+            "Temp, deg F",
+            "flow fahrenheit",
+            "temp_f",
+            "[°F] cellar",
+            "flow (cellar) [˚F]",
+            "flow {F}",
+        ];
+        let kelvin = ["flow [K]", "flow (K)", "flow K", "flow_K", "Kelvin", "flow degK", "flow \u{212a}"];
+        let rows = [(&celsius[..], Unit::Celsius), (&fahrenheit, Unit::Fahrenheit), (&kelvin, Unit::Kelvin)];
+        for (headings, unit) in rows {
+            for heading in headings {
+                assert_eq!(of(heading), Heading::Unit(unit), "{heading}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_unit_that_is_not_understood_is_named() {
+        for (heading, text) in [
+            ("p [ Bar]", "Bar"),
+            ("flow [1/10 °C]", "1/10 °C"),
+            ("flow (degR)", "degR"),
+            ("flow °C (°F)", "flow °C (°F)"),
+            ("Sensor F", "F"),
+        ] {
+            assert_eq!(of(heading), Heading::Unknown(text.to_owned()), "{heading}");
+        }
+        for heading in ["flow", "", "value", "Sensor 3", "F1", "Kessel", "flow []", "nibe_bt2_supply_temp_s1"] {
+            assert_eq!(of(heading), Heading::Silent, "{heading}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_units_or_refused() {
+        for (text, unit) in
+            [("C", Unit::Celsius), ("°f", Unit::Fahrenheit), ("degF", Unit::Fahrenheit), ("K", Unit::Kelvin)]
+        {
+            assert_eq!(text.parse::<Unit>().unwrap(), unit, "{text}");
+        }
+        assert_eq!("R".parse::<Unit>().unwrap_err().to_string(), "`R` is not C, F or K");
+    }
+}
