@@ -24,7 +24,7 @@ pub enum ReplayError {
         what: &'static str,
     },
     /// No column has this name or number, or several contain the name.
-    #[error("{name}: {found} columns fit `{column}`; the columns are {header}")]
+    #[error("{name}: {found} columns fit `{column}`; the columns are {header} (--skip leaves out lines ahead of them)")]
     Column {
         /// The file.
         name: String,
@@ -115,7 +115,7 @@ pub enum ReplayError {
         from: String,
     },
     /// The length of a row does not follow from the times.
-    #[error("{name}: {rows} rows with {what} do not say how long a row lasts: --row does")]
+    #[error("{name}: {rows} rows in all, {what}: --row says how long a row lasts")]
     Step {
         /// The file.
         name: String,

@@ -242,9 +242,10 @@ impl Replay {
         if chosen.range.is_empty() {
             return Err(ReplayError::Empty { name: name.to_owned() });
         }
-        let count = chosen.range.len();
+        let count = series.rows[chosen.range.clone()].iter().filter(|row| row.reading.is_some()).count();
+        let unread = if unread > 0 { format!(", {unread} not understood in the file") } else { String::new() };
         let schedule = Schedule::new(name, &series, chosen.range, chosen.stop_wall_us, options)?;
-        let summary = format!("{name}: {count} rows of {}; {}", series.about, schedule.about(options));
+        let summary = format!("{name}: {count} rows{unread}, of {}; {}", series.about, schedule.about(options));
         Ok(Self { spans: schedule.spans.into(), end_us: schedule.end_us, summary, notes: notes.into_lines() })
     }
 

@@ -75,9 +75,9 @@ impl Schedule {
             return Ok(schedule);
         }
         let step = |what| ReplayError::Step { name: name.to_owned(), rows: series.rows.len(), what };
-        let usual_us = usual_us.ok_or_else(|| step("one time"))?;
+        let usual_us = usual_us.ok_or_else(|| step("no two with different times"))?;
         if usual_us < SHORTEST_US {
-            return Err(step("less than 1 ms between them"));
+            return Err(step("less than 1 ms between two of them"));
         }
         schedule.by_time(rows, usual_us, gaps);
         let last = rows.last().expect("a series that is not empty");

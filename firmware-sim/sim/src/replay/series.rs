@@ -2,7 +2,7 @@
 
 use super::notes::Notes;
 use super::schedule::usual_step;
-use super::stamp::{Moment, Order, Stamp, TimeFormat};
+use super::stamp::{Moment, Order, Stamp, TimeFormat, Zone};
 use super::table::{Record, Table, quoted};
 use super::times::{self, TimeColumns};
 use super::unit::{self, Heading, Unit};
@@ -69,7 +69,11 @@ pub(super) fn read(name: &str, table: &Table<'_>, options: &Options, notes: &mut
     }
     let mut records = records().peekable();
     let (unit, assumed) = unit_of(name, table, column, options, records.peek())?;
-    if records.peek().is_some_and(|record| record.fits && record.cell(column).parse::<Unit>().is_ok()) {
+    let is_unit = |record: &Record| {
+        let cell = record.cell(column);
+        record.fits && split_unit(&cell).is_none() && matches!(unit_of_cell(&cell), Heading::Unit(_))
+    };
+    if records.peek().is_some_and(is_unit) {
         records.next();
     }
     let raws = cells(table, records, column, unit, times.as_ref(), notes);
@@ -81,7 +85,9 @@ pub(super) fn read(name: &str, table: &Table<'_>, options: &Options, notes: &mut
         None => raws.iter().map(|raw| raw.row(Moment { at_us: 0, wall_us: 0, again_us: None }, raw.lost)).collect(),
     };
     let assumed = if assumed { " (the header names no unit)" } else { "" };
-    let time = times.as_ref().map_or("no times".to_owned(), |times| times_in_words(table, times, &raws));
+    let time = times
+        .as_ref()
+        .map_or("no times".to_owned(), |times| times_in_words(table, times, &raws, options.time.zone.as_ref()));
     let on_change = |times: &TimeColumns| times.places.iter().any(|place| ON_CHANGE.contains(&table.heading(*place)));
     Ok(Series {
         rows,
@@ -114,11 +120,22 @@ fn unit_of(
         Heading::Unit(unit) => Ok((unit, false)),
         Heading::Unknown(text) => Err(ReplayError::Unit { name: name.to_owned(), column: table.label(column), text }),
         // Some recorders write it into a second line, some into each cell.
-        Heading::Silent => {
-            let cell = first.filter(|record| record.fits).map(|record| record.cell(column));
-            let unit = cell.and_then(|cell| split_unit(&cell).map(|(_, unit)| unit).or_else(|| cell.parse().ok()));
-            Ok((unit.unwrap_or(Unit::Celsius), unit.is_none()))
-        }
+        Heading::Silent => match first.filter(|record| record.fits).map(|record| unit_of_cell(&record.cell(column))) {
+            Some(Heading::Unit(unit)) => Ok((unit, false)),
+            Some(Heading::Unknown(text)) => {
+                Err(ReplayError::Unit { name: name.to_owned(), column: table.label(column), text })
+            }
+            Some(Heading::Silent) | None => Ok((Unit::Celsius, true)),
+        },
+    }
+}
+
+/// The unit in a cell behind the number, or instead of it.
+fn unit_of_cell(cell: &str) -> Heading {
+    match split_unit(cell) {
+        Some((_, unit)) => Heading::Unit(unit),
+        None if reading(cell, Unit::Celsius).is_some() => Heading::Silent,
+        None => unit::of_heading(cell, std::iter::empty()),
     }
 }
 
@@ -262,15 +279,24 @@ fn instants(
     Ok(rows)
 }
 
-/// The line at which a clock without an offset was put back: at night, by up to an hour, and not for one row only.
+/// The line at which a clock without an offset was put back: at night, by up to an hour, and not for one row only. Of
+/// rows an hour apart, one repeats the time of the row ahead of it.
 fn put_back(rows: &[Row]) -> Option<u64> {
+    let same = |pair: &&[Row]| pair[0].at_us == pair[1].at_us;
+    let hourly = usual_step(rows) == Some(HOUR_US.unsigned_abs());
+    if hourly && rows.windows(2).filter(same).all(|pair| at_night(&pair[0])) {
+        return rows.windows(2).find(same).map(|pair| pair[1].line);
+    }
     let back = |rows: &&[Row]| {
         let [before, row, next] = rows else { return false };
-        let night = row.wall_us.rem_euclid(24 * HOUR_US) < NIGHT_HOURS * HOUR_US;
         let by_us = before.at_us - row.at_us;
-        night && (1..=HOUR_US).contains(&by_us) && next.at_us >= row.at_us && next.at_us <= before.at_us
+        at_night(row) && (1..=HOUR_US).contains(&by_us) && (row.at_us..=before.at_us).contains(&next.at_us)
     };
     rows.windows(3).find(back).map(|rows| rows[1].line)
+}
+
+fn at_night(row: &Row) -> bool {
+    row.wall_us.rem_euclid(24 * HOUR_US) < NIGHT_HOURS * HOUR_US
 }
 
 /// The line behind a missing hour at night, of clocks without an offset.
@@ -278,8 +304,7 @@ fn put_forward(rows: &[Row]) -> Option<u64> {
     let usual_us = i64::try_from(usual_step(rows)?).ok().filter(|usual_us| *usual_us <= HOUR_US / 2)?;
     let missing = |pair: &&[Row]| {
         let beyond_us = pair[1].at_us - pair[0].at_us - HOUR_US;
-        let night = pair[0].wall_us.rem_euclid(24 * HOUR_US) < NIGHT_HOURS * HOUR_US;
-        night && (beyond_us - usual_us).abs() <= usual_us / 2
+        at_night(&pair[0]) && (beyond_us - usual_us).abs() <= usual_us / 2
     };
     rows.windows(2).find(missing).map(|pair| pair[1].line)
 }
@@ -297,7 +322,7 @@ fn in_order(name: &str, mut rows: Vec<Row>, options: &Options, notes: &mut Notes
     if let Some(line) = first_late {
         notes.remark(
             line,
-            &format!("{late} rows are later in the file than in time, from here on: played at their time"),
+            &format!("rows later in the file than in time: {late}, from here on; played at their own time"),
         );
         rows.sort_by_key(|row| row.at_us);
     }
@@ -325,12 +350,12 @@ fn in_order(name: &str, mut rows: Vec<Row>, options: &Options, notes: &mut Notes
         true
     });
     if let Some(line) = first_repeated {
-        notes.remark(line, &format!("{repeated} rows repeat the row ahead of them, from here on"));
+        notes.remark(line, &format!("rows that repeat another one: {repeated}, from here on; played once"));
     }
     Ok(rows)
 }
 
-fn times_in_words(table: &Table<'_>, times: &TimeColumns, raws: &[Raw]) -> String {
+fn times_in_words(table: &Table<'_>, times: &TimeColumns, raws: &[Raw], zone: Option<&Zone>) -> String {
     let labels = times.places.iter().map(|place| table.label(*place)).collect::<Vec<_>>().join(" and ");
     let stamps = || raws.iter().filter_map(|raw| raw.stamp);
     let format = match &times.format {
@@ -346,7 +371,11 @@ fn times_in_words(table: &Table<'_>, times: &TimeColumns, raws: &[Raw]) -> Strin
             let open = stamps().any(|stamp| stamp.is_open());
             let offset = stamps().any(|stamp| matches!(stamp, Stamp::Clock { offset_s: Some(_), .. }));
             let date = order.ok().filter(|_| open).map_or("year-month-day", Order::words);
-            format!("{date} {}", if offset { "with an offset" } else { "without an offset" })
+            match zone {
+                _ if offset => format!("{date} with an offset"),
+                Some(zone) => format!("{date} in {zone}"),
+                None => format!("{date} without an offset"),
+            }
         }
     };
     format!("time in column {labels}, {format}")

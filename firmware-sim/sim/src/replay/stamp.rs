@@ -6,6 +6,7 @@
 //! A text is understood whole or not at all. `24:00` is the next day's midnight, and a leap second is the first second
 //! behind it: both as UTC counts them.
 
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::{Date, DateTime, Time};
@@ -71,7 +72,16 @@ impl FromStr for TimeFormat {
 
 /// The zone of local times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Zone(TimeZone);
+pub struct Zone {
+    text: String,
+    zone: TimeZone,
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 impl FromStr for Zone {
     type Err = ReplayError;
@@ -79,7 +89,8 @@ impl FromStr for Zone {
     fn from_str(text: &str) -> Result<Self, ReplayError> {
         let fixed = || Some(TimeZone::fixed(Offset::from_seconds(offset_s(text)?).ok()?));
         let zone = fixed().or_else(|| TimeZone::get(text).ok());
-        zone.map(Self).ok_or_else(|| ReplayError::Zone(text.to_owned()))
+        let zone = zone.ok_or_else(|| ReplayError::Zone(text.to_owned()))?;
+        Ok(Self { text: text.to_owned(), zone })
     }
 }
 
@@ -178,10 +189,8 @@ impl Stamp {
     pub(super) fn moment(self, order: Order, zone: Option<&Zone>) -> Option<Moment> {
         match self {
             Self::Unix { us } => {
-                let ahead = match zone {
-                    Some(Zone(zone)) => zone.to_offset(Timestamp::from_microsecond(us).ok()?).seconds(),
-                    None => 0,
-                };
+                let instant = Timestamp::from_microsecond(us).ok()?;
+                let ahead = zone.map_or(0, |zone| zone.zone.to_offset(instant).seconds());
                 Some(Moment { at_us: us, wall_us: us + i64::from(ahead) * SECOND_US, again_us: None })
             }
             Self::Clock { date, time_us, offset_s } => {
@@ -191,7 +200,7 @@ impl Stamp {
                 match (offset_s, zone) {
                     (Some(offset_s), _) => Some(plain(offset_s)),
                     (None, None) => Some(plain(0)),
-                    (None, Some(Zone(zone))) => match zone.to_ambiguous_timestamp(wall(wall_us)?).offset() {
+                    (None, Some(zone)) => match zone.zone.to_ambiguous_timestamp(wall(wall_us)?).offset() {
                         AmbiguousOffset::Unambiguous { offset } => Some(plain(offset.seconds())),
                         AmbiguousOffset::Fold { before, after } => {
                             Some(Moment { again_us: Some(at(after.seconds())), ..plain(before.seconds()) })
@@ -379,7 +388,7 @@ mod tests {
         assert_eq!(read("1704103200250000999", "ns"), Some(1_704_103_200_250_000));
         assert_eq!(read("01-Jan-2024 10:00", "%d-%b-%Y %H:%M"), Some(1_704_103_200_000_000));
         assert_eq!(read("20240101100000+0100", "%Y%m%d%H%M%S%z"), Some(1_704_099_600_000_000));
-        assert_eq!(read("x", "s").or(read("1e30", "ns")).or(read("x", "%Y")), None);
+        assert_eq!(read("x", "s").or(read("1e30", "ns")).or(read("1704103260000", "s")).or(read("x", "%Y")), None);
         assert!("iso".parse::<TimeFormat>().is_err());
     }
 

@@ -139,15 +139,18 @@ impl<'a> Table<'a> {
                 name: self.name.to_owned(),
                 column: column.to_string(),
                 found: fits.len(),
-                header: self
-                    .first
-                    .iter()
-                    .zip(1..)
-                    .map(|(text, n)| format!("{n} `{text}`"))
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                header: self.columns(),
             }),
         }
+    }
+
+    /// The columns with their numbers; not all of very many.
+    fn columns(&self) -> String {
+        const LISTED: usize = 40;
+        let listed =
+            self.first.iter().zip(1..).take(LISTED).map(|(text, number)| format!("{number} `{}`", quoted(text)));
+        let more = self.width().checked_sub(LISTED + 1).map(|more| format!("and {} more", more + 1));
+        listed.chain(more).collect::<Vec<_>>().join(", ")
     }
 
     /// Every record that is not empty, the header included.

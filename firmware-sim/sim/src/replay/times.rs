@@ -47,6 +47,8 @@ impl TimeColumns {
 
 /// The years in which a number is taken for a Unix time without being asked: 2000 to 2100.
 const PLAUSIBLE_S: std::ops::Range<i64> = 946_684_800..4_102_444_800;
+/// How many rows are looked at.
+const LOOKED_AT: usize = 20_000;
 const UNIX: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
 /// What the cells of a column look like.
@@ -107,7 +109,7 @@ pub(super) fn find(
     let asked = options.columns.iter().map(|column| table.find(column)).collect::<Result<Vec<_>, _>>()?;
     let mut looks = vec![Look::default(); table.width()];
     let mut count = 0;
-    for record in rows.filter(|record| record.fits) {
+    for record in rows.filter(|record| record.fits).take(LOOKED_AT) {
         count += 1;
         for (place, look) in looks.iter_mut().enumerate() {
             if place != played || asked.contains(&place) {

@@ -104,17 +104,27 @@ fn compare(file: &Path, column: &str, hours: u64, simulator: &[&str], rows: &[Ce
     assert!(house.close_as_it_is().ok);
 }
 
-/// The recording of a solar plant: tabs, ISO-8859-1, decimal commas, a row a minute, and numbers for "no sensor".
+/// The recording of a solar plant: tabs, ISO-8859-1, decimal commas, a row a minute, and numbers for "no sensor". A row
+/// that is missing leaves the one ahead of it in place.
 fn solar(text: &[u8], column: usize, from: &str) -> Vec<Cell> {
     let text: String = text.iter().map(|byte| char::from(*byte)).collect();
     let rows = text.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
-    let rows = rows.skip_while(|cells| !cells[0].ends_with(from));
-    rows.map(|cells| match cells[column - 1] {
-        "888,8" | "-88,8" | "-999,9" => Cell::Open,
-        // One decimal: without the comma it is tenths.
-        text => Cell::Centi(text.replace(',', "").parse::<i64>().unwrap() * 10),
-    })
-    .collect()
+    let rows: Vec<_> = rows.skip_while(|cells| !cells[0].ends_with(from)).collect();
+    let minute = |cells: &[&str]| {
+        let (hour, minute) = cells[0][11..].split_once(':').unwrap();
+        hour.parse::<usize>().unwrap() * 60 + minute.parse::<usize>().unwrap()
+    };
+    let mut played = Vec::new();
+    for cells in &rows {
+        let before = played.last().copied();
+        played.resize_with(minute(cells) - minute(&rows[0]), || before.expect("a row ahead"));
+        played.push(match cells[column - 1] {
+            "888,8" | "-88,8" | "-999,9" => Cell::Open,
+            // One decimal: without the comma it is tenths.
+            text => Cell::Centi(text.replace(',', "").parse::<i64>().unwrap() * 10),
+        });
+    }
+    played
 }
 
 #[test]
@@ -144,7 +154,8 @@ fn a_machine_that_failed_across_a_gap_of_its_recording() {
         rows.push(Cell::Centi((celsius * 100.0).round() as i64));
     }
     assert!(rows.iter().position(|cell| *cell == Cell::Silence).is_some_and(|row| (60..120).contains(&row)));
-    let window = ["--unit", "F", "--from", "2013-08-23T08:00", "--until", "2013-09-02T11:00"];
+    // A row an hour, played as one a minute.
+    let window = ["--row", "1m", "--unit", "F", "--from", "2013-08-23T08:00", "--until", "2013-09-02T11:00"];
     compare(&file, "value", 3, &window, &rows);
 }
 

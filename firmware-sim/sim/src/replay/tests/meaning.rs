@@ -40,7 +40,7 @@ fn a_value_holds_until_the_next_one() {
     assert_eq!((at(0), at(299), at(300), at(899)), (played(2_000), played(2_000), played(2_100), played(2_200)));
     assert_eq!((at(900), at(1_799), at(1_800)), (Played::Silent, Played::Silent, played(2_300)));
     assert_eq!((at(2_099), at(2_100), replay.at(u64::MAX)), (played(2_300), Played::End, Played::End));
-    let expected = "t.csv: 4 rows of column 2 \"v\" in °C (the header names no unit), time in column 1 \"t\", \
+    let expected = "t.csv: 4 rows, of column 2 \"v\" in °C (the header names no unit), time in column 1 \"t\", \
         year-month-day without an offset; usual step 5m, each row lasts until the next one, \
         1 gap of 15m ahead of line 5, 35m in all";
     assert_eq!(replay.summary(), expected);
@@ -134,6 +134,10 @@ fn units_come_from_the_header_the_second_line_or_the_cells() {
     let kelvin = "time;flow K\n2024-01-01 10:00;313,15\n2024-01-01 10:01;313,15\n";
     assert_eq!(first(kelvin, &["--column", "flow"]), (ok(4_000), 0));
     assert_eq!(first(&format!("time,flow\n,°F\n{row}"), &["--column", "flow"]), (ok(5_000), 0));
+    assert_eq!(first(&format!("time,flow\n[s],[°F]\n{row}"), &["--column", "flow"]), (ok(5_000), 0));
+    let lines = format!("time,flow\n[s],[bar]\n{row}");
+    let expected = "t.csv: column 2 \"flow\" names the unit `bar`, not °C, °F or K: --unit decides";
+    assert_eq!(refused(lines, &["--column", "flow"]), expected);
     let cells = format!("time,flow\n{}", row.replace(".0\n", " °F\n"));
     assert_eq!(first(&cells, &["--column", "flow"]), (ok(5_000), 0));
     let mixed = format!("{cells}2024-01-01 10:02,50 °C\n");
@@ -147,7 +151,8 @@ fn columns_are_found_by_name_or_number_or_refused() {
     let text = "time,a1,a2,b,b\n2024-01-01 10:00,1,2,3,4\n2024-01-01 10:01,1,2,3,4\n";
     let columns = "the columns are 1 `time`, 2 `a1`, 3 `a2`, 4 `b`, 5 `b`";
     for (column, found) in [("c", 0), ("a", 2), ("b", 2), ("6", 0), ("0", 0)] {
-        let expected = format!("t.csv: {found} columns fit `{column}`; {columns}");
+        let expected =
+            format!("t.csv: {found} columns fit `{column}`; {columns} (--skip leaves out lines ahead of them)");
         assert_eq!(refused(text, &["--column", column]), expected);
     }
     assert_eq!(play(text, &["--column", "5"]).0[0], (0.0, ok(400)));
@@ -209,7 +214,7 @@ fn what_holds_no_series_is_refused() {
     }
     assert_eq!(
         refused(table(&["40"]), &column),
-        "t.csv: 1 rows with one time do not say how long a row lasts: --row does"
+        "t.csv: 1 rows in all, no two with different times: --row says how long a row lasts"
     );
     assert_eq!(play(table(&["40"]), &["--column", "flow", "--row", "1h"]), (vec![(0.0, ok(4_000))], 3_600.0));
     let folder = tempfile::tempdir().unwrap();

@@ -49,6 +49,10 @@ fn local_times_are_settled_by_their_zone() {
         --time-zone decides, UTC if clocks never change";
     assert_eq!(refused(&autumn, &FLOW), expected);
     assert_eq!(starts(&autumn, &["--time-zone", "Europe/Berlin"]), steady(1_800.0, 7));
+    let hourly = [0, 1, 2, 2, 3, 4].map(|hour| format!("2024-10-27 {hour:02}:00"));
+    let hourly = at(&hourly.each_ref().map(String::as_str));
+    assert!(refused(&hourly, &FLOW).starts_with("t.csv:5: the time goes back at night"), "{}", refused(&hourly, &FLOW));
+    assert_eq!(starts(&hourly, &["--time-zone", "Europe/Berlin"]), steady(3_600.0, 6));
     let spring = at(&["2024-03-31 01:30", "2024-03-31 01:45", "2024-03-31 03:00", "2024-03-31 03:15"]);
     assert_eq!(starts(&spring, &["--time-zone", "Europe/Berlin"]), steady(900.0, 4));
     assert_eq!(starts(&spring, &[])[2], (1_800.0, false));
@@ -138,7 +142,7 @@ fn late_rows_are_played_at_their_time_and_named() {
     let late = at(&["2024-01-01 10:00", "2024-01-01 10:02", "2024-01-01 10:01", "2024-01-01 10:03"]);
     let (heard, _) = play(&late, &FLOW);
     assert_eq!(heard, [(0.0, ok(1_000)), (60.0, ok(1_200)), (120.0, ok(1_100)), (180.0, ok(1_300))]);
-    let expected = "t.csv:4: 1 rows are later in the file than in time, from here on: played at their time";
+    let expected = "t.csv:4: rows later in the file than in time: 1, from here on; played at their own time";
     assert_eq!(notes(&late, &FLOW), [expected]);
     let mut twice = at(&["2024-01-01 10:00", "2024-01-01 10:01"]);
     for minute in 2..20 {
@@ -147,7 +151,7 @@ fn late_rows_are_played_at_their_time_and_named() {
     twice += "2024-01-01 10:19,20\n2024-01-01 10:19,21\n";
     let expected = [
         "t.csv:23: another temperature at the time of line 21; not played",
-        "t.csv:22: 1 rows repeat the row ahead of them, from here on",
+        "t.csv:22: rows that repeat another one: 1, from here on; played once",
     ];
     assert_eq!(notes(&twice, &FLOW), expected);
     assert_eq!(starts(&twice, &[]), steady(60.0, 20));
@@ -216,5 +220,81 @@ fn recorded_cases_are_understood_or_refused_with_the_flag() {
     for (name, flag) in flagged {
         let text = fs::read(case(name).unwrap()).unwrap();
         assert!(refused(&text, &FLOW).contains(flag), "{name}: {}", refused(&text, &FLOW));
+    }
+}
+
+mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What series are made of, and what damages them.
+    const PIECES: [&str; 40] = [
+        "time",
+        "flow",
+        "flow [°F]",
+        ",",
+        ",",
+        ",",
+        ";",
+        "\t",
+        "|",
+        "\n",
+        "\n",
+        "\r\n",
+        "\"",
+        "\0",
+        "-",
+        "2024-01-01 10:00",
+        "2024-01-01 10:01",
+        "2024-10-27 02:30",
+        "2024-03-31 02:30",
+        "9999-12-31 24:00",
+        "-9999-01-01 00:00",
+        "1/2/2024 1:00 PM",
+        "13/1/24 0:00",
+        "2016-12-31T23:59:60Z",
+        "1970-01-01 00:00:00+14:00",
+        "1704103200",
+        "1704103200000",
+        "99999999999999999",
+        "1e300",
+        "-1e-300",
+        "40.5",
+        "40,5",
+        "888,8",
+        "NaN",
+        "K",
+        "°",
+        "ä",
+        "10:00",
+        "2024-01-02",
+        "x",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_text_is_played_or_refused(
+            pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..60),
+            header in any::<bool>(),
+            shorter in any::<bool>(),
+        ) {
+            let text = if header { "time,flow\n" } else { "" }.to_owned() + &pieces.concat();
+            for more in [
+                &[][..],
+                &["--row", "1s"],
+                &["--time-zone", "Europe/Berlin", "--from", "10:00", "--until", "06:00"],
+                &["--time-column", "1", "--time-format", "ns", "--silent-from", "never"],
+                &["--gap-rows", "4000000000", "--time-format", "mdy"],
+                &["--where", "2=40.5", "--skip", "1"],
+            ] {
+                let column = ["--column", if shorter { "2" } else { "flow" }];
+                if let Ok(replay) = read(text.as_bytes(), &[&column[..], more].concat()) {
+                    prop_assert!(replay.spans().len() <= 2 * text.lines().count() + 2);
+                    prop_assert!(replay.spans().is_sorted_by_key(|span| span.from_us));
+                    prop_assert_eq!(replay.at(replay.end_us()), Played::End);
+                }
+            }
+        }
     }
 }
