@@ -11,11 +11,11 @@ use alloc::vec::Vec;
 
 use thermowell_wire::batch::{self, Batch, ClockQuality, Gap, Malformed, Packed};
 use thermowell_wire::subject::EventKind;
-use thermowell_wire::{BoilerId, Quality, Reading, Slot};
+use thermowell_wire::{BoilerId, Reading, Slot};
 
 use crate::aggregate::{Pane, Window, coverage};
 use crate::consume::{Arrival, Consume, Lost, Refusal};
-use crate::published::{EventBody, Provisional, Snapshot, State, celsius, centi_mean};
+use crate::published::{EventBody, Provisional, SlotQuality, Snapshot, State, celsius, centi_mean};
 use crate::snapshot::{Head, Ledger, Reason, Span, hour_of};
 use crate::time::{SECOND_NS, Utc, hour_text};
 
@@ -253,7 +253,7 @@ impl Aggregator {
             stamp: newest.stamp.unix_seconds(),
             slot: newest.slot,
             current: valid.map(|reading| reading.temperature.celsius()),
-            quality: newest.reading.map_or(Quality::Ok, Reading::quality),
+            quality: newest.reading.map_or(SlotQuality::Missing, |reading| reading.quality().into()),
             heating: view.is_heating,
             average: centi_mean(view.valid.centi, view.valid.points).map(celsius),
             average_points: view.valid.points,

@@ -19,10 +19,10 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use thermowell_wire::line::BoilerState;
-use thermowell_wire::{BoilerId, CommandId, Occurrence, OperatorName, Quality};
+use thermowell_wire::{BoilerId, CommandId, Occurrence, OperatorName};
 
 use crate::published::{
-    Action, BasedOn, Command, DeviceStatus, Freshness, FreshnessLimits, Link, State, Status, freshness,
+    Action, BasedOn, Command, DeviceStatus, Freshness, FreshnessLimits, Link, SlotQuality, State, Status, freshness,
 };
 use crate::time::Utc;
 
@@ -411,12 +411,13 @@ fn percent(part: f64) -> f64 {
     f64::from(tenths) / 10.0
 }
 
-fn quality_word(quality: Quality) -> &'static str {
+fn quality_word(quality: SlotQuality) -> &'static str {
     match quality {
-        Quality::Ok => "ok",
-        Quality::Open => "open",
-        Quality::Short => "short",
-        Quality::OutOfRange => "out of range",
+        SlotQuality::Ok => "ok",
+        SlotQuality::Open => "open",
+        SlotQuality::Short => "short",
+        SlotQuality::OutOfRange => "out of range",
+        SlotQuality::Missing => "without a reading",
     }
 }
 

@@ -20,7 +20,7 @@
 //! | rule | when | what |
 //! |---|---|---|
 //! | `mixed` | state and status are not both of a simulated boiler, or both of a real one | releases |
-//! | `sensor` | the newest reading is not valid | asks nothing |
+//! | `sensor` | the newest reading is not valid, or older than 5 s behind a gap | asks nothing |
 //! | `lockout` | the boiler is locked out | asks nothing; it would refuse |
 //! | `boost`, `tap`, `hold` | an operator's command stands | asks for what it says |
 //! | `no_outdoor` | nobody knows the weather (`controller/senses.rs`) | releases |
@@ -40,11 +40,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use thermowell_wire::line::{Demand, Outcome};
-use thermowell_wire::{BoilerId, CentiCelsius, Quality, Slot};
+use thermowell_wire::line::Demand;
+use thermowell_wire::{BoilerId, Slot};
 
 use crate::control::{Law, LowPass, Ramp};
-use crate::published::{Action, Command, Decision, EventBody, Lease, State, Status, celsius};
+use crate::plausible::{Quantity, is_water};
+use crate::published::{Action, Command, Decision, EventBody, Lease, Outcome, SlotQuality, State, Status, celsius};
 use crate::time::{Monotonic, Now};
 
 pub use crate::published::FreshnessLimits as Freshness;
@@ -131,11 +132,25 @@ struct Known {
     moved_at: Monotonic,
     /// The first slot of this boot that was known, and when: what has come since shows the boiler's pace.
     first: (u64, Monotonic),
-    usable: bool,
+    /// The stamp of the newest reading, and when it came; none once a slot was read and is not valid.
+    read: Option<(f64, Monotonic)>,
     has_average: bool,
     average_heating: Option<f64>,
     share: f64,
     simulated: bool,
+}
+
+impl Known {
+    /// The age of the newest reading; none where the sensor is not sound.
+    fn reading_age(&self, now: &Now) -> Option<Duration> {
+        self.read.map(|(stamp, at)| age(stamp, at, now))
+    }
+}
+
+/// The age of what is stamped `stamp` and came at `at`: by its stamp or by our own clock, whichever is more.
+fn age(stamp: f64, at: Monotonic, now: &Now) -> Duration {
+    let by_stamp = Duration::try_from_secs_f64(now.utc.unix_seconds() - stamp).unwrap_or_default();
+    by_stamp.max(now.monotonic.since(at))
 }
 
 /// What stands at the boiler as far as we know.
@@ -205,7 +220,7 @@ impl Controller {
     pub fn step(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
         match input {
             Input::State(state) => self.take_state(now.monotonic, state),
-            Input::Status(status) => self.take_status(now.monotonic, status),
+            Input::Status(status) => self.take_status(&now, status),
             Input::Command(sequence, command) => self.take_command(&now, sequence, command, true, effects),
             Input::LastCommand(last) => {
                 self.orders.end_at(last.map(|(sequence, _)| sequence));
@@ -246,7 +261,20 @@ impl Controller {
         let passed_s = before.map_or(1.0, |known| (state.stamp - known.stamp).max(0.0));
         let passed = Duration::try_from_secs_f64(passed_s).unwrap_or_default();
         let sound = is_sound(state);
-        let usable = sound && state.quality == Quality::Ok && state.current.is_some();
+        let moved_at = before.filter(|_| !moved).map_or(now, |known| known.moved_at);
+        // A gap says nothing about the sensor: the reading before it stands until it is too old.
+        let read = match (state.quality, state.current) {
+            (SlotQuality::Ok, Some(_)) if sound => Some((state.stamp, moved_at)),
+            (SlotQuality::Ok | SlotQuality::Missing, None) if sound => before.and_then(|known| known.read),
+            (
+                SlotQuality::Ok
+                | SlotQuality::Open
+                | SlotQuality::Short
+                | SlotQuality::OutOfRange
+                | SlotQuality::Missing,
+                _,
+            ) => None,
+        };
         if moved
             && sound
             && !self.boiler.is_drawing(now)
@@ -268,11 +296,11 @@ impl Controller {
         self.known = Some(Known {
             slot: state.slot,
             stamp: state.stamp,
-            moved_at: before.filter(|_| !moved).map_or(now, |known| known.moved_at),
+            moved_at,
             first: before
                 .filter(|known| known.slot.boot == state.slot.boot && known.first.0 <= state.slot.seq)
                 .map_or((state.slot.seq, now), |known| known.first),
-            usable,
+            read,
             has_average: state.average.is_some(),
             average_heating: state.average_heating.filter(|_| sound),
             share: if sound { state.heating_share } else { 0.0 },
@@ -287,14 +315,15 @@ impl Controller {
         }
     }
 
-    fn take_status(&mut self, now: Monotonic, status: &Status) {
+    fn take_status(&mut self, now: &Now, status: &Status) {
+        let (target, now) = (self.target(now), now.monotonic);
         self.status_simulated = Some(status.simulated);
         let Some(device) = &status.device else { return };
-        if let Some(outdoor) = device.outdoor.filter(is_celsius) {
+        if let Some(outdoor) = device.outdoor.filter(|outdoor| Quantity::Outdoor.can_be(*outdoor)) {
             self.outdoor.take(outdoor, now);
         }
-        if let Some(room) = device.room.filter(is_celsius) {
-            self.room.take(room, now);
+        if let Some(room) = device.room.filter(|room| Quantity::Room.can_be(*room)) {
+            self.room.take(room, target, now);
         }
         self.boiler.take(device, self.asked.is_some(), now);
     }
@@ -402,13 +431,15 @@ impl Controller {
             Act::Knock(..) => asked.at.after(KNOCK),
             Act::Wait | Act::Release => asked.at.after(Duration::from_secs(u64::from(law.lease_s))),
         });
+        let Freshness { fresh, coasting } = self.settings.freshness;
         let ageing = self.known.and_then(|known| {
             let age = Self::age(&known, now);
-            let limits = [self.settings.freshness.fresh, self.settings.freshness.coasting];
-            let next = limits.into_iter().find(|limit| age <= *limit)?;
+            let next = [fresh, coasting].into_iter().find(|limit| age <= *limit)?;
             Some(now.monotonic.after(next - age + Duration::from_millis(1)))
         });
-        renewal.into_iter().chain(ageing).chain(self.orders.wake_at(now)).min()
+        let read_age = self.known.and_then(|known| known.reading_age(now)).filter(|age| *age <= fresh);
+        let reading = read_age.map(|age| now.monotonic.after(fresh - age + Duration::from_millis(1)));
+        renewal.into_iter().chain(ageing).chain(reading).chain(self.orders.wake_at(now)).min()
     }
 }
 
@@ -418,14 +449,8 @@ fn whole(stamp: f64) -> i64 {
     libm::floor(stamp) as i64
 }
 
-/// Temperatures that a sensor can say, °C: the range of a reading.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that `filter` wants")]
-fn is_celsius(celsius: &f64) -> bool {
-    (CentiCelsius(i16::MIN).celsius()..=CentiCelsius(i16::MAX).celsius()).contains(celsius)
-}
-
 /// Numbers that the law can reckon with. JSON may hold any.
 fn is_sound(state: &State) -> bool {
     let temperatures = [state.current, state.average, state.average_heating];
-    temperatures.iter().flatten().all(is_celsius) && (0.0..=1.0).contains(&state.heating_share)
+    temperatures.into_iter().flatten().all(is_water) && (0.0..=1.0).contains(&state.heating_share)
 }

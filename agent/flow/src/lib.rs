@@ -1,6 +1,6 @@
 //! Every decision of Thermowell: no clock, no I/O, no randomness.
 //!
-//! A room is a module. It imports only [`time`], [`published`] and rooms to its left:
+//! A room is a module. It imports only [`time`], [`plausible`], [`published`] and rooms to its left:
 //!
 //! ```text
 //! agent:       serial ▸ decode ▸ batch ▸ spool ▸ publish ▸ actuate ▸ agent
@@ -32,6 +32,7 @@ pub mod control;
 pub mod controller;
 pub mod decode;
 pub mod feed;
+pub mod plausible;
 pub mod publish;
 pub mod published;
 pub mod reset;

@@ -16,7 +16,7 @@ use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Fault};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
 
 pub use command::{Action, Approval, Approved, BasedOn, Command, Reset};
-pub use event::{Decision, Event, EventBody, FaultReport};
+pub use event::{Decision, Event, EventBody, FaultReport, Outcome};
 
 /// The mean of `count` centi-degrees that add up to `sum`, in centi-degrees, half away from zero; none of nothing.
 #[must_use]
@@ -89,14 +89,15 @@ pub struct DeviceStatus {
     pub hot_water: bool,
     /// Burner power, percent of the maximum.
     pub modulation: u8,
-    /// Return temperature, °C.
+    /// Return temperature, °C; like the next three, null where there is no plausible reading
+    /// ([`crate::plausible`]).
     pub return_temperature: Option<f64>,
     /// Room temperature, °C.
     pub room: Option<f64>,
     /// Outdoor temperature, °C.
     pub outdoor: Option<f64>,
     /// Water pressure, mbar.
-    pub pressure_mbar: u16,
+    pub pressure_mbar: Option<u16>,
     /// The flow temperature that it holds on its own control, °C.
     pub own_flow: f64,
     /// The lease that it obeys; none means that it is on its own control.
@@ -142,10 +143,10 @@ pub struct State {
     pub stamp: f64,
     /// The newest slot that is accounted for.
     pub slot: Slot,
-    /// The newest reading, °C; none where it is not valid.
+    /// The newest slot's reading, °C; null where the next field is not `ok`.
     pub current: Option<f64>,
-    /// Verdict on the newest reading.
-    pub quality: Quality,
+    /// Verdict on the newest slot.
+    pub quality: SlotQuality,
     /// The newest second is a heating second.
     pub heating: bool,
     /// Mean over the valid readings of the last hour, °C.
@@ -172,6 +173,33 @@ pub struct State {
     pub simulated: bool,
     /// Of this layout.
     pub version: u8,
+}
+
+/// What the newest slot is worth: the verdict on its reading, or that it has none. Append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotQuality {
+    /// A plausible temperature.
+    Ok,
+    /// The sensor's circuit is open.
+    Open,
+    /// The sensor's circuit is shorted.
+    Short,
+    /// No water has this temperature.
+    OutOfRange,
+    /// The slot was never read: it lies in a gap, whose reason stands in the hour's `missing`.
+    Missing,
+}
+
+impl From<Quality> for SlotQuality {
+    fn from(quality: Quality) -> Self {
+        match quality {
+            Quality::Ok => Self::Ok,
+            Quality::Open => Self::Open,
+            Quality::Short => Self::Short,
+            Quality::OutOfRange => Self::OutOfRange,
+        }
+    }
 }
 
 /// How far what a [`State`] says can be trusted now: what people see, and what gates control.

@@ -28,10 +28,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use thermowell_wire::line::{Fault, Outcome};
+use thermowell_wire::line::Fault;
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 
-use crate::published::{Approved, EventBody, Reset};
+use crate::published::{Approved, EventBody, Outcome, Reset};
 use crate::time::{Monotonic, Now};
 
 mod approve;

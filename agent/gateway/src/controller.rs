@@ -17,10 +17,9 @@ use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
 use thermowell_flow::controller::{self as flow, Author, Effect, Input, Told};
-use thermowell_flow::published::{Command, Event, EventBody, Lease, State, Status};
+use thermowell_flow::published::{Command, Event, EventBody, Lease, Outcome, State, Status};
 use thermowell_flow::time::Monotonic;
 use thermowell_wire::BoilerId;
-use thermowell_wire::line::Outcome;
 use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 
 use crate::clock::{self, Clock};

@@ -15,9 +15,9 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use serde::de::DeserializeOwned;
-use thermowell_flow::published::{Approval, Approved, Reset};
+use thermowell_flow::published::{Approval, Approved, Outcome, Reset};
 use thermowell_flow::reset::{Desk, Effect, Found, Input, Ordered, Settings, Vote};
-use thermowell_wire::line::{Fault, Outcome};
+use thermowell_wire::line::Fault;
 use thermowell_wire::subject::{self, EventKind, stream};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 use tokio::sync::{Notify, mpsc, watch};
@@ -35,7 +35,7 @@ const VALID: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What the device reports about faults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
     /// The newest fault that stands.
     pub fault: Option<Fault>,

@@ -138,6 +138,8 @@ pub enum EventKind {
     Approval,
     /// A reset was ordered, carried out, or not.
     Reset,
+    /// A sensor reads what cannot be, or is sound again.
+    Sensor,
 }
 
 impl EventKind {
@@ -157,6 +159,7 @@ impl EventKind {
             Self::Command => "command",
             Self::Approval => "approval",
             Self::Reset => "reset",
+            Self::Sensor => "sensor",
         }
     }
 }

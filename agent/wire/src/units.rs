@@ -100,16 +100,28 @@ impl Reading {
         Self { temperature, marks }
     }
 
-    /// The sensor chain's verdict.
+    /// The lowest temperature of water that is believed: below it is ice, also with some antifreeze in it. A sensor that
+    /// does not answer reads −127 °C or −327.68 °C.
+    pub const LOWEST: CentiCelsius = CentiCelsius(-1_000);
+    /// The highest: beyond the 125 °C at which a flow sensor counts as shorted, and the limiter's 110 °C (EN 14597).
+    pub const HIGHEST: CentiCelsius = CentiCelsius(15_000);
+
+    /// The sensor chain's verdict. A temperature that no water has is out of range, also where the chain calls it sound.
     #[must_use]
     pub fn quality(self) -> Quality {
-        Quality::from_bits(self.marks)
+        let quality = Quality::from_bits(self.marks);
+        if quality == Quality::Ok && !self.is_water() { Quality::OutOfRange } else { quality }
     }
 
-    /// Whether the reading may be averaged.
+    /// Whether the reading may be averaged: the chain calls it sound, and water can have this temperature. It follows
+    /// from the stored bytes alone, so a replay judges as the live run did.
     #[must_use]
     pub fn is_valid(self) -> bool {
-        self.marks & 0b11 == 0
+        self.marks & 0b11 == 0 && self.is_water()
+    }
+
+    fn is_water(self) -> bool {
+        (Self::LOWEST.0..=Self::HIGHEST.0).contains(&self.temperature.0)
     }
 
     /// The heating pump runs.
@@ -386,6 +398,24 @@ mod tests {
     #[test]
     fn a_reading_takes_four_bytes_of_the_ring() {
         assert_eq!(size_of::<Reading>(), 4);
+    }
+
+    #[test]
+    fn what_no_water_has_is_out_of_range() {
+        for (centi, quality) in [
+            (i16::MIN, Quality::OutOfRange),
+            (-12_700, Quality::OutOfRange),
+            (-1_001, Quality::OutOfRange),
+            (-1_000, Quality::Ok),
+            (8_500, Quality::Ok),
+            (15_000, Quality::Ok),
+            (15_001, Quality::OutOfRange),
+        ] {
+            let reading = Reading::new(CentiCelsius(centi), Quality::Ok, true, false, false);
+            assert_eq!((reading.quality(), reading.is_valid()), (quality, quality == Quality::Ok), "{centi}");
+            let open = Reading::new(CentiCelsius(centi), Quality::Open, true, false, false);
+            assert_eq!((open.quality(), open.is_valid()), (Quality::Open, false), "the chain's word comes first");
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ use std::time::Duration;
 use firmware_sim::proof::{Failure, Look, Read, Told, Trial};
 use firmware_sim::scenario::{Must, Scenario};
 use firmware_sim::sensor::SensorConfig;
-use thermowell_flow::published::{EventBody, Freshness, FreshnessLimits, Link, State, Status, freshness};
-use thermowell_wire::BoilerId;
+use thermowell_flow::published::{EventBody, Freshness, FreshnessLimits, Link, SlotQuality, State, Status, freshness};
+use thermowell_wire::{BoilerId, Quality};
 
 use crate::agent::SPOOL;
 use crate::leases::Author;
@@ -152,7 +152,7 @@ impl<'a> Audience<'a> {
         if now < START + UP && (status.is_none() || state.is_none()) {
             return;
         }
-        let reading = state.map(read);
+        let reading = state.and_then(read);
         let flow_c = reading.map(|read| read.celsius).filter(|celsius| !celsius.is_nan());
         let look = Look { told: status.and_then(told), flow_c, reading };
         let t_us = (now - START) / 1_000;
@@ -195,6 +195,14 @@ fn with_faults_of(events: &[EventBody], look: Look) -> Look {
     Look { told: told.map(|(told, (fault, _))| Told { fault, ..told }), ..look }
 }
 
-fn read(state: &State) -> Read {
-    Read { quality: state.quality, celsius: state.current.unwrap_or(f64::NAN) }
+/// What was read; nothing where the newest slot lies in a gap.
+fn read(state: &State) -> Option<Read> {
+    let quality = match state.quality {
+        SlotQuality::Ok => Quality::Ok,
+        SlotQuality::Open => Quality::Open,
+        SlotQuality::Short => Quality::Short,
+        SlotQuality::OutOfRange => Quality::OutOfRange,
+        SlotQuality::Missing => return None,
+    };
+    Some(Read { quality, celsius: state.current.unwrap_or(f64::NAN) })
 }

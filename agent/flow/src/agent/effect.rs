@@ -12,6 +12,7 @@ use thermowell_wire::{BoilerId, Boot, Slot};
 
 use crate::actuate::Declined;
 use crate::batch::stamp;
+use crate::plausible::{Implausible, Quantity};
 use crate::publish::Refused;
 use crate::published;
 use crate::spool::spill::{self, Spill};
@@ -62,6 +63,8 @@ pub struct Timing {
     pub clock_step: Duration,
     /// How far behind the device's newest slot the data of a lease may be.
     pub based_on: Duration,
+    /// What the device's sensors read is published for so long; its statuses come once a second.
+    pub reading_age: Duration,
     /// Between two statuses.
     pub status: Duration,
     /// Between two statuses when something changed.
@@ -95,6 +98,7 @@ impl Timing {
             clock_wait: ms(60_000),
             clock_step: ms(20),
             based_on: ms(5_000),
+            reading_age: ms(10_000),
             status: ms(1_000),
             status_change: ms(100),
             log: ms(10_000),
@@ -273,6 +277,13 @@ pub enum Log {
         /// By this, in nanoseconds.
         by_ns: i64,
     },
+    /// A sensor reads what cannot be.
+    SensorImplausible(Implausible),
+    /// A sensor has been sound for a minute.
+    SensorSound {
+        /// Which.
+        quantity: Quantity,
+    },
 }
 
 impl Log {
@@ -284,7 +295,8 @@ impl Log {
             | Self::Resumed { .. }
             | Self::TailRead { .. }
             | Self::SpoolHasRoom
-            | Self::SpillDone => Level::Info,
+            | Self::SpillDone
+            | Self::SensorSound { .. } => Level::Info,
             Self::DeviceRefused { .. }
             | Self::StreamWentBack { .. }
             | Self::Conflict { .. }
@@ -295,7 +307,8 @@ impl Log {
             | Self::Rejected { .. }
             | Self::LeaseDeclined(_)
             | Self::ResetDeclined(_)
-            | Self::ClockJumped { .. } => Level::Warn,
+            | Self::ClockJumped { .. }
+            | Self::SensorImplausible(_) => Level::Warn,
         }
     }
 }
@@ -322,6 +335,8 @@ impl fmt::Display for Log {
             Self::LeaseDeclined(declined) => write!(f, "lease not passed on: {declined}"),
             Self::ResetDeclined(declined) => write!(f, "reset not passed on: {declined}"),
             Self::ClockJumped { by_ns } => write!(f, "stamps jumped by {} ms", by_ns / 1_000_000),
+            Self::SensorImplausible(it) => write!(f, "{} sensor dropped: {it}", it.quantity.word()),
+            Self::SensorSound { quantity } => write!(f, "{} sensor is sound again", quantity.word()),
         }
     }
 }

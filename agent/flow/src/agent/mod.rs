@@ -14,6 +14,7 @@ mod deliver;
 mod effect;
 mod faults;
 mod read;
+mod senses;
 mod spill;
 #[cfg(test)]
 mod tests;
@@ -38,9 +39,10 @@ use crate::actuate::Actuator;
 use crate::batch::stamp::Stamper;
 use crate::batch::{Cutter, Record};
 use crate::decode::Cursor;
+use crate::plausible::Senses;
 use crate::publish::Publisher;
-use crate::published::{self, DeviceStatus, EventBody};
-use crate::serial::{Link, Session};
+use crate::published::{self, EventBody};
+use crate::serial::Link;
 use crate::spool::Spool;
 use crate::spool::spill::Spiller;
 use crate::time::{HOUR_NS, Monotonic, Now};
@@ -76,6 +78,7 @@ pub struct Agent {
     newest: Option<Slot>,
     announced: Option<Boot>,
     faults: Faults,
+    senses: Senses,
     calendar: Calendar,
     report: Report,
     logged: Vec<(Discriminant<Log>, Monotonic)>,
@@ -142,6 +145,7 @@ impl Agent {
             newest: None,
             announced: None,
             faults: Faults::default(),
+            senses: Senses::default(),
             calendar: Calendar::default(),
             report: Report::default(),
             logged: Vec::new(),
@@ -405,7 +409,8 @@ impl Agent {
         self.report.at = Some(now.monotonic);
         self.report.changed = false;
         let link = self.link.state();
-        let device = self.link.session().filter(|_| link != published::Link::Down).and_then(device_status);
+        let device = self.link.session().filter(|_| link != published::Link::Down);
+        let device = device.and_then(|session| self.device_status(now, session));
         effects.push(Effect::Status(Box::new(published::Status {
             boiler: self.settings.boiler.clone(),
             created_at: now.utc.unix_seconds(),
@@ -460,28 +465,4 @@ impl Agent {
 /// Whether somebody vouches for a calendar that can be believed.
 fn vouched(now: Now) -> ClockQuality {
     if now.utc.is_believable() { now.clock } else { ClockQuality::Unsynced }
-}
-
-/// The device's last status as published; none before its first.
-fn device_status(session: &Session) -> Option<DeviceStatus> {
-    let status = session.status.as_ref()?;
-    let marks = thermowell_wire::Reading { marks: status.marks, ..Default::default() };
-    Some(DeviceStatus {
-        boot: session.boot(),
-        serial_number: session.hello.serial_number.to_string(),
-        firmware: session.hello.firmware.to_string(),
-        state: status.state,
-        flame: marks.flame(),
-        pump: marks.pump(),
-        hot_water: marks.hot_water(),
-        modulation: status.modulation,
-        return_temperature: status.return_temperature.map(thermowell_wire::CentiCelsius::celsius),
-        room: status.room.map(thermowell_wire::CentiCelsius::celsius),
-        outdoor: status.outdoor.map(thermowell_wire::CentiCelsius::celsius),
-        pressure_mbar: status.pressure_mbar,
-        own_flow: session.hello.own_flow.celsius(),
-        setpoint: status.setpoint.map(Into::into),
-        fault: status.fault,
-        burner_starts: status.burner_starts,
-    })
 }

@@ -19,6 +19,7 @@ use super::{Agent, Effect, Log, SKIP_MIN};
 use crate::batch::stamp::{Answered, Stamper};
 use crate::batch::{Origin, Record};
 use crate::decode::Arrival;
+use crate::plausible::Senses;
 use crate::published::EventBody;
 use crate::serial::{Greeting, Session};
 use crate::spool::Coverage;
@@ -50,10 +51,10 @@ impl Agent {
             ToGateway::Status(status) => self.take_status(now, status, effects),
             ToGateway::Answer(answer) => {
                 if let Some(fault) = self.actuator.answers_reset(&answer) {
-                    let body = EventBody::ResetAnswered { fault, n: answer.n, outcome: answer.outcome };
+                    let body = EventBody::ResetAnswered { fault, n: answer.n, outcome: answer.outcome.into() };
                     effects.push(Effect::Event(EventKind::Reset, Box::new(body)));
                 } else if let Some(answer) = self.actuator.answer(&answer, self.link.live()) {
-                    let body = EventBody::Answered { n: answer.n, outcome: answer.outcome };
+                    let body = EventBody::Answered { n: answer.n, outcome: answer.outcome.into() };
                     effects.push(Effect::Event(EventKind::Answer, Box::new(body)));
                 }
             }
@@ -129,6 +130,7 @@ impl Agent {
         if self.link.bound().is_some_and(|bound| bound != serial.as_str()) {
             self.link.release();
             (self.cursor, self.stamper, self.newest) = (None, None, None);
+            self.senses = Senses::default();
         }
         self.publisher.reread(now.monotonic);
         None
@@ -163,7 +165,9 @@ impl Agent {
             return;
         }
         session.saw_next(status.next);
-        let before = session.status.replace(status);
+        let before = session.status.replace(status.clone());
+        self.take_senses(now, &status, effects);
+        let session = self.link.session().expect("its status was just taken");
         let key = |status: &Status| {
             let setpoint = status.setpoint.map(|active| (active.n, active.demand, active.flow));
             (status.marks, status.state, status.fault, setpoint)

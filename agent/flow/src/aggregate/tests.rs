@@ -30,7 +30,7 @@ fn reference(arrived: &[(i64, Reading)], newest: i64) -> View {
 }
 
 fn reading() -> impl Strategy<Value = Reading> {
-    (-4_000i16..12_000, 0u8..40, prop::bool::weighted(0.9), prop::bool::weighted(0.02)).prop_map(
+    (-1_500i16..16_000, 0u8..40, prop::bool::weighted(0.9), prop::bool::weighted(0.02)).prop_map(
         |(centi, quality, pump, draw)| {
             let quality = if quality == 0 { Quality::Open } else { Quality::Ok };
             Reading::new(CentiCelsius(centi), quality, pump, draw, false)

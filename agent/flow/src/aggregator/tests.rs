@@ -604,3 +604,37 @@ fn a_restart_knows_the_draw_before_its_hour() {
         assert_eq!(json(&again), json(&snapshots[at + 1..]));
     }
 }
+
+#[test]
+fn a_state_without_a_reading_names_why() {
+    let mut stream = Stream::of(BORDER_NS, &[]);
+    let (_, _, aggregator) = run(&stream.messages, None);
+    let state = aggregator.state().unwrap();
+    assert_eq!((state.current.is_some(), state.quality), (true, SlotQuality::Ok));
+    stream.gap(3, GapReason::Missed);
+    let (_, _, aggregator) = run(&stream.messages, None);
+    let state = aggregator.state().unwrap();
+    assert_eq!((state.current, state.quality), (None, SlotQuality::Missing));
+    assert!(serde_json::to_string(&state).unwrap().contains(r#""current":null,"quality":"missing""#));
+}
+
+/// What a foreign board or a bridge calls sound: a sensor that does not answer.
+#[test]
+fn readings_that_no_water_has_are_invalid() {
+    for centi in [-12_700, i16::MIN, 15_001] {
+        let mut stream = Stream::of(BORDER_NS, &[]);
+        let reading = Reading { temperature: CentiCelsius(centi), marks: Reading::PUMP };
+        stream.batch(stream.next, stream.utc_ns, PERIOD_NS, ClockQuality::Synced, &[reading; 10]);
+        let (_, _, before) = run(&stream.messages[..1], None);
+        let (_, _, after) = run(&stream.messages, None);
+        let (before, after) = (before.state().unwrap(), after.state().unwrap());
+        assert_eq!((after.current, after.quality), (None, SlotQuality::OutOfRange), "{centi}");
+        assert_eq!((after.average, after.minimum, after.maximum), (before.average, before.minimum, before.maximum));
+        // The rest of the hour, and a slot of the next one.
+        (stream.next.seq, stream.utc_ns) = (stream.next.seq + 10, stream.utc_ns + 10 * i64::from(PERIOD_NS));
+        (0..9).for_each(|_| stream.plain(800));
+        let (snapshots, _, _) = run(&stream.messages, None);
+        assert_eq!((snapshots[0].missing.invalid, snapshots[0].slots), (10, snapshots[0].temperature_points + 10));
+        assert!(snapshots[0].minimum.unwrap() >= -10.0);
+    }
+}

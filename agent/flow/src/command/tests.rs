@@ -8,7 +8,7 @@ use thermowell_wire::line::{Demand, Fault, FaultKind};
 use thermowell_wire::{Boot, Slot};
 
 use super::*;
-use crate::published::{AcceptedSetpoint, Provisional};
+use crate::published::{AcceptedSetpoint, Provisional, SlotQuality};
 use crate::time::SECOND_NS;
 
 mod acts;
@@ -34,7 +34,7 @@ fn bench() -> Bench {
         stamp: now - 1.0,
         slot: Slot::new(boot, 900_000),
         current: Some(52.0),
-        quality: Quality::Ok,
+        quality: SlotQuality::Ok,
         heating: true,
         average: Some(48.5),
         average_points: 360_000,
@@ -61,7 +61,7 @@ fn bench() -> Bench {
         return_temperature: None,
         room: Some(20.0),
         outdoor: Some(2.0),
-        pressure_mbar: 1_500,
+        pressure_mbar: Some(1_500),
         own_flow: 45.0,
         setpoint: Some(AcceptedSetpoint { n: 9, demand: Demand::Heat, flow: 50.0, lease_left_s: 55.0 }),
         fault: None,
@@ -171,7 +171,7 @@ fn what_is_old_missing_or_mixed_accepts_nothing() {
         ("only 9.9 % of the last hour is known; at least 10 % is needed", |b| b.state.coverage = 0.0999),
         ("the flow sensor is open; a valid reading is needed", |b| {
             b.state.current = None;
-            b.state.quality = Quality::Open;
+            b.state.quality = SlotQuality::Open;
         }),
         ("a simulated one and a real one", |b| b.state.simulated = true),
         ("a simulated one and a real one", |b| b.status.simulated = true),

@@ -2,12 +2,12 @@
 
 use alloc::string::String;
 
+use thermowell_wire::Slot;
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::BoilerState;
-use thermowell_wire::{Quality, Slot};
 
 use super::{BOOT, Kit, Phase};
-use crate::published::{AcceptedSetpoint, DeviceStatus, Link, Provisional, State, Status, celsius};
+use crate::published::{AcceptedSetpoint, DeviceStatus, Link, Provisional, SlotQuality, State, Status, celsius};
 use crate::time::Now;
 
 impl Kit {
@@ -19,7 +19,7 @@ impl Kit {
             stamp: self.stamp,
             slot: Slot::new(BOOT, self.seq),
             current: (!broken).then_some(41.5),
-            quality: if broken { Quality::Open } else { Quality::Ok },
+            quality: if broken { SlotQuality::Open } else { SlotQuality::Ok },
             heating: !broken,
             average: Some(40.0),
             average_points: 180_000,
@@ -61,7 +61,7 @@ impl Kit {
                 return_temperature: Some(35.0),
                 room: Some(19.5),
                 outdoor: Some(2.0),
-                pressure_mbar: 1_500,
+                pressure_mbar: Some(1_500),
                 own_flow: 40.0,
                 setpoint,
                 fault: None,

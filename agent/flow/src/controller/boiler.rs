@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use heapless::Deque;
 use thermowell_wire::Boot;
-use thermowell_wire::line::{BoilerState, Demand, Fault, Outcome, Refusal};
+use thermowell_wire::line::{BoilerState, Demand, Fault, Refusal};
 
 use crate::control::centi;
-use crate::published::DeviceStatus;
+use crate::published::{DeviceStatus, Outcome};
 use crate::time::Monotonic;
 
 /// After a draw the flow sensor needs that long to tell about the rooms again.

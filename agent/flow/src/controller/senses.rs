@@ -4,11 +4,18 @@
 //! |---|---|---|
 //! | room | while it is at most 30 min old | nobody knows the room: its term is 0 |
 //! | room | while it moves: the same number through 12 h of heating is a sensor that hangs | the same |
+//! | room | the same, 5 K or more beside the target: through 6 h, heated or not | the same |
 //! | outdoor | while it is at most 3 h old, through a low-pass of 1 h | the mean of the day before it went silent |
 //! | that mean | for a day, and only of 12 hours at least | nobody knows the weather |
 //!
 //! Heating moves every room that is measured to a hundredth of a degree, so 12 h are far beyond what a good sensor
-//! shows; without heating a room may well stand still. The mean is that of a whole day because half of one is the
+//! shows; without heating a room may well stand still. One that is far from its target cannot: it is heated with all
+//! that the law has, or cools down without heat, by 0.1 K/h at least, which a sensor of half a degree shows within 6 h.
+//! What is impossible never gets here: the agent publishes it as null ([`crate::plausible`]), and the controller drops
+//! what an older agent would publish. What is left: a sensor that is wrong within its window from the first reading on
+//! has the room term for 6 h, and one that drifts has it for good.
+//!
+//! The mean is that of a whole day because half of one is the
 //! warm half or the cold one.
 
 use core::time::Duration;
@@ -21,6 +28,10 @@ use crate::time::Monotonic;
 const ROOM_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 /// A room that stood still through so much heating is no room.
 const ROOM_FROZEN: Duration = Duration::from_secs(12 * 3_600);
+/// So far from its target a room stands still for a shorter time, K …
+const ROOM_FAR: f64 = 5.0;
+/// … with or without heating.
+const ROOM_FAR_FROZEN: Duration = Duration::from_secs(6 * 3_600);
 const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(3_600);
 /// An older outdoor temperature says nothing about the weather now.
 const OUTDOOR_AGE_MAX: Duration = Duration::from_secs(3 * 3_600);
@@ -57,13 +68,19 @@ pub(super) struct Room {
     newest: Option<(f64, Monotonic)>,
     /// Heating since the number moved last.
     still: Duration,
+    /// Since when it has stood still far from its target.
+    far_since: Option<Monotonic>,
 }
 
 impl Room {
-    pub(super) fn take(&mut self, room: f64, now: Monotonic) {
-        if self.newest.is_none_or(|(before, _)| before.to_bits() != room.to_bits()) {
+    /// Takes what the room has, °C, where it should have `target`.
+    pub(super) fn take(&mut self, room: f64, target: f64, now: Monotonic) {
+        let moved = self.newest.is_none_or(|(before, _)| before.to_bits() != room.to_bits());
+        if moved {
             self.still = Duration::ZERO;
         }
+        let is_far = (room - target).abs() >= ROOM_FAR;
+        self.far_since = is_far.then(|| self.far_since.filter(|_| !moved).unwrap_or(now));
         self.newest = Some((room, now));
     }
 
@@ -76,6 +93,7 @@ impl Room {
         match self.newest {
             Some((_, at)) if now.since(at) > ROOM_AGE_MAX => RoomSays::Missing,
             Some(_) if self.still >= ROOM_FROZEN => RoomSays::Frozen,
+            Some(_) if self.far_since.is_some_and(|since| now.since(since) >= ROOM_FAR_FROZEN) => RoomSays::Frozen,
             Some((room, _)) => RoomSays::Celsius(room),
             None => RoomSays::Missing,
         }
@@ -178,20 +196,40 @@ mod tests {
         let mut room = Room::default();
         assert_eq!(room.says(at(0)), RoomSays::Missing);
         for minute in 0..24 * 60 {
-            room.take(20.0, at(minute * 60));
+            room.take(20.0, 20.0, at(minute * 60));
             assert_eq!(room.says(at(minute * 60)), RoomSays::Celsius(20.0), "without heating it may stand still");
         }
         let mut now = 0;
         for minute in 24 * 60..36 * 60 {
             now = minute * 60;
-            room.take(20.0, at(now));
+            room.take(20.0, 20.0, at(now));
             assert_eq!(room.says(at(now)), RoomSays::Celsius(20.0), "minute {minute}");
             room.heated(Duration::from_secs(60));
         }
         assert_eq!(room.says(at(now)), RoomSays::Frozen);
-        room.take(20.01, at(now));
+        room.take(20.01, 20.0, at(now));
         assert_eq!(room.says(at(now)), RoomSays::Celsius(20.01), "it moves");
         assert_eq!(room.says(at(now + 1_801)), RoomSays::Missing);
+    }
+
+    #[test]
+    fn a_room_far_from_its_target_is_frozen_after_6_h() {
+        for stuck in [0.0, 15.0, 25.0, 45.0] {
+            let mut room = Room::default();
+            for minute in 0..6 * 60 {
+                room.take(stuck, 20.0, at(minute * 60));
+                assert_eq!(room.says(at(minute * 60)), RoomSays::Celsius(stuck), "minute {minute}");
+            }
+            room.take(stuck, 20.0, at(6 * 3_600));
+            assert_eq!(room.says(at(6 * 3_600)), RoomSays::Frozen);
+            room.take(stuck + 0.01, 20.0, at(6 * 3_600));
+            assert_eq!(room.says(at(6 * 3_600)), RoomSays::Celsius(stuck + 0.01), "it moves");
+        }
+        // A set-back counts from its beginning, not from when the room moved last.
+        let mut room = Room::default();
+        (0..600).for_each(|minute| room.take(20.0, 20.0, at(minute * 60)));
+        room.take(20.0, 15.0, at(36_000));
+        assert_eq!(room.says(at(36_000)), RoomSays::Celsius(20.0));
     }
 
     /// A day that swings by 5 K around 3 °C.

@@ -125,7 +125,7 @@ fn state(boiler: &BoilerId) -> State {
         stamp: 0.0,
         slot: Slot::new(Boot::new(1, 1), 0),
         current: Some(40.0),
-        quality: Quality::Ok,
+        quality: SlotQuality::Ok,
         heating: true,
         average: Some(40.0),
         average_points: 100,
@@ -159,7 +159,7 @@ fn status(boiler: BoilerId) -> Status {
             return_temperature: None,
             room: Some(20.0),
             outdoor: Some(3.0),
-            pressure_mbar: 1_500,
+            pressure_mbar: Some(1_500),
             own_flow: 55.0,
             setpoint: None,
             fault: None,
@@ -340,7 +340,7 @@ fn an_old_room_temperature_is_none_and_an_old_outdoor_temperature_ends_it() {
 #[test]
 fn it_never_asks_on_a_bad_sensor_or_for_a_mixture_of_real_and_simulated() {
     let mut bench = Bench::new();
-    (bench.state.quality, bench.state.current) = (Quality::Open, None);
+    (bench.state.quality, bench.state.current) = (SlotQuality::Open, None);
     assert!(leases(&bench.seconds(30)).is_empty());
     let mut bench = Bench::new();
     bench.status.simulated = false;

@@ -58,7 +58,7 @@ impl Controller {
             published::Freshness::Coasting => return Err(("coasting", Act::Wait)),
             published::Freshness::Fresh | published::Freshness::Warming => {}
         }
-        if !known.usable {
+        if known.reading_age(now).is_none_or(|age| age > self.settings.freshness.fresh) {
             return Err(("sensor", Act::Wait));
         }
         if self.boiler.lockout().is_some() {
@@ -140,7 +140,6 @@ impl Controller {
 
     /// The age of what is known: by its stamp, or by our own clock since the stamp last moved, whichever is more.
     pub(super) fn age(known: &Known, now: &Now) -> Duration {
-        let by_stamp = Duration::try_from_secs_f64(now.utc.unix_seconds() - known.stamp).unwrap_or_default();
-        by_stamp.max(now.monotonic.since(known.moved_at))
+        super::age(known.stamp, known.moved_at, now)
     }
 }

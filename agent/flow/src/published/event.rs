@@ -5,10 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Outcome};
+use thermowell_wire::line::{self, BoilerState, Demand, Fault, FaultKind, Refusal};
 use thermowell_wire::{BoilerId, Boot, CommandId, Occurrence, OperatorName, Slot};
 
 use super::{Action, Approved, Snapshot};
+use crate::plausible::Quantity;
 
 /// `boiler.{id}.event.{kind}`: something happened. The last token of the subject is the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,6 +194,44 @@ pub enum EventBody {
     FaultLockedOut(FaultReport),
     /// It does not report the fault any more.
     FaultEnded(FaultReport),
+    /// A sensor reads what cannot be: its value is null in STATUS until it is sound.
+    SensorImplausible {
+        /// Which.
+        quantity: Quantity,
+        /// What it reads, °C; of a pressure mbar.
+        value: f64,
+        /// Why that is not believed, and what is allowed.
+        reason: String,
+    },
+    /// The sensor has been sound for a minute.
+    SensorSound {
+        /// Which.
+        quantity: Quantity,
+    },
+}
+
+/// What became of a set-point, release or reset: the device's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done, within the device's limits.
+    Accepted {
+        /// The flow temperature that is held now, °C.
+        flow: f64,
+        /// The lease that was given, in seconds.
+        lease_s: u16,
+    },
+    /// Not done.
+    Refused(Refusal),
+}
+
+impl From<line::Outcome> for Outcome {
+    fn from(outcome: line::Outcome) -> Self {
+        match outcome {
+            line::Outcome::Accepted { flow, lease_s } => Self::Accepted { flow: flow.celsius(), lease_s },
+            line::Outcome::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
 }
 
 /// One occurrence of a fault, and what the device says beside it.

@@ -5,9 +5,9 @@ use std::string::ToString as _;
 use std::vec;
 
 use proptest::prelude::*;
+use thermowell_wire::Boot;
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{BoilerState, FaultKind, Refusal as No};
-use thermowell_wire::{Boot, CentiCelsius};
 
 use super::*;
 use crate::command;
@@ -236,7 +236,7 @@ fn two_people_then_one_reset_third_in_order() {
     assert_eq!(bench.handed, 1);
     assert!(matches!(bench.events[..], [EventBody::ResetOrdered { sequence: 4, .. }]), "{:?}", bench.events);
 
-    bench.answer(Outcome::Accepted { flow: CentiCelsius(0), lease_s: 0 });
+    bench.answer(Outcome::Accepted { flow: 0.0, lease_s: 0 });
     bench.approve(1);
     bench.pass(600);
     assert_eq!((bench.handed, bench.resets().len(), bench.events.len()), (1, 1, 1), "once");
@@ -462,7 +462,7 @@ proptest! {
                 Step::Busy => bench.busy = true,
                 Step::Blind => bench.blind = true,
                 Step::Lock(counter) => bench.lock(Some(fault(counter, FaultKind::Ignition))),
-                Step::Answer => bench.answer(Outcome::Accepted { flow: CentiCelsius(0), lease_s: 0 }),
+                Step::Answer => bench.answer(Outcome::Accepted { flow: 0.0, lease_s: 0 }),
             }
         }
         let faults: BTreeSet<Occurrence> = bench.resets().iter().map(|(_, reset)| reset.fault).collect();
@@ -502,7 +502,7 @@ fn status(fault: Option<Fault>) -> Status {
         return_temperature: None,
         room: None,
         outdoor: None,
-        pressure_mbar: 1_500,
+        pressure_mbar: Some(1_500),
         own_flow: 45.0,
         setpoint: None,
         fault,

@@ -37,7 +37,7 @@
 //! Subjects are of all boilers: another boiler in the configuration needs no other permissions.
 
 use thermowell_wire::subject::EventKind::{self, Answer, Approval, Boiler, Boot, Clock, Command, Decision, Delivery};
-use thermowell_wire::subject::EventKind::{Fault, Gap, Reset, Snapshot};
+use thermowell_wire::subject::EventKind::{Fault, Gap, Reset, Sensor, Snapshot};
 use thermowell_wire::subject::stream::{COMMAND, EVENT, FEED, LEASE, SAMPLES, SNAPSHOT, STATE, STATUS};
 use thermowell_wire::subject::{self, wildcard};
 
@@ -140,7 +140,7 @@ const NOTHING: Rights = Rights {
 const AGENT: Rights = Rights {
     purpose: "reads the serial lines, publishes the samples, hands leases and resets to the boilers",
     writes: &[wildcard::SAMPLES, wildcard::STATUS, wildcard::RESET],
-    events: &[Boot, Gap, Fault, Answer, Delivery, Clock, Approval, Reset],
+    events: &[Boot, Gap, Fault, Answer, Delivery, Clock, Approval, Reset, Sensor],
     hears: &[wildcard::APPROVAL, wildcard::RESET],
     asks: &[SAMPLES, COMMAND, EVENT],
     reads: &[SAMPLES],

@@ -16,11 +16,11 @@ use thermowell_device::{Config, HeatingCurve};
 use thermowell_flow::aggregate::{Pane, View, WINDOW_S, Window};
 use thermowell_flow::control::Law;
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
-use thermowell_flow::published::{self, AcceptedSetpoint, DeviceStatus, Link, Provisional, State, Status};
+use thermowell_flow::published::{self, AcceptedSetpoint, DeviceStatus, Link, Provisional, SlotQuality, State, Status};
 use thermowell_flow::time::{Monotonic, Now, Utc};
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{Demand, Outcome};
-use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Reading, Slot};
+use thermowell_wire::{BoilerId, Boot, CentiCelsius, Reading, Slot};
 
 /// Simulated seconds between two states.
 const STATE_S: i64 = 5;
@@ -166,7 +166,7 @@ impl Gateway {
         state.stamp = now.utc.unix_seconds();
         state.slot.seq = u64::try_from(second).expect("time goes forward");
         state.current = reading.is_valid().then(|| reading.temperature.celsius());
-        state.quality = reading.quality();
+        state.quality = reading.quality().into();
         state.heating = is_heating;
         state.average = mean(valid.centi, valid.points);
         state.average_points = valid.points;
@@ -211,7 +211,7 @@ fn blank_device(bench: &Bench) -> DeviceStatus {
         return_temperature: None,
         room: None,
         outdoor: None,
-        pressure_mbar: status.pressure_mbar,
+        pressure_mbar: Some(status.pressure_mbar),
         own_flow: 0.0,
         setpoint: None,
         fault: None,
@@ -226,7 +226,7 @@ fn blank_state(boiler: BoilerId) -> State {
         stamp: 0.0,
         slot: Slot::new(Boot::new(1, 1), 0),
         current: None,
-        quality: Quality::Ok,
+        quality: SlotQuality::Ok,
         heating: false,
         average: None,
         average_points: 0,

@@ -10,8 +10,10 @@ use rig::process::{Child, Launch, Programs, Role};
 use rustix::process::Signal;
 use thermowell::config::Config;
 use thermowell::nats::{Connection, User};
-use thermowell_flow::published::{self, Action, BasedOn, Command, DeviceStatus, EventBody, FaultReport, Lease, Status};
-use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Outcome, Refusal};
+use thermowell_flow::published::{
+    self, Action, BasedOn, Command, DeviceStatus, EventBody, FaultReport, Lease, Outcome, Status,
+};
+use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Refusal};
 use thermowell_wire::subject::{self, EventKind, stream};
 use thermowell_wire::{BoilerId, Slot};
 
@@ -241,7 +243,7 @@ fn lease(house: &House, boiler: &BoilerId, flow: f64) {
 fn accepted(house: &House, boiler: &BoilerId) -> Vec<f64> {
     let answers = events(house, boiler, EventKind::Answer).into_iter().map(|body| {
         let EventBody::Answered { outcome: Outcome::Accepted { flow, .. }, .. } = body else { panic!("{body:?}") };
-        flow.celsius()
+        flow
     });
     answers.collect()
 }

@@ -53,6 +53,7 @@ const MAY_WRITE: &[(&str, &[&str])] = &[
     ("boiler.b1.event.answer", AGENT),
     ("boiler.b1.event.delivery", AGENT),
     ("boiler.b1.event.clock", AGENT),
+    ("boiler.b1.event.sensor", AGENT),
     ("boiler.b1.event.reset", AGENT),
     ("boiler.b1.event.approval", &["agent", "operator-anna", "operator-ben", "operator-carla"]),
     ("boiler.b1.event.command", OPERATORS),

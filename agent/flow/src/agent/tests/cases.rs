@@ -4,6 +4,7 @@ mod control;
 mod delivery;
 mod device;
 mod faults;
+mod senses;
 mod spill;
 mod stamps;
 

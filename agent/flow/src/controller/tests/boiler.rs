@@ -137,3 +137,65 @@ fn a_silent_outdoor_sensor_is_stood_in_for_by_its_last_day() {
     let said = bench.seconds(22 * 3_600);
     assert_eq!(rules(&said).last(), Some(&"no_outdoor"), "not for ever");
 }
+
+/// The newest slots of a second lie in a gap: STATE has no reading, and says why.
+fn gap(bench: &mut Bench, seconds: u32, quality: SlotQuality) -> Vec<Effect> {
+    let before = (bench.state.current.take(), core::mem::replace(&mut bench.state.quality, quality));
+    let said = bench.seconds(seconds);
+    (bench.state.current, bench.state.quality) = before;
+    said
+}
+
+#[test]
+fn a_short_gap_changes_nothing() {
+    // An aggregator of an older version calls a gap `ok`.
+    for quality in [SlotQuality::Missing, SlotQuality::Ok] {
+        let mut bench = Bench::new();
+        bench.seconds(20);
+        for seconds in [1, 3, 4] {
+            let said = gap(&mut bench, seconds, quality);
+            assert_eq!(rules(&said), Vec::<&str>::new(), "{seconds} s");
+            assert_eq!(rules(&bench.seconds(20)), Vec::<&str>::new(), "{seconds} s");
+        }
+        let said = gap(&mut bench, 30, quality);
+        assert_eq!(rules(&said), ["sensor"], "the reading is too old");
+        assert!(leases(&said).len() <= 1, "{said:?}");
+        assert_eq!(rules(&bench.seconds(5)), ["law"]);
+    }
+}
+
+#[test]
+fn a_gap_behind_a_broken_sensor_does_not_hide_it() {
+    let mut bench = Bench::new();
+    bench.seconds(20);
+    (bench.state.current, bench.state.quality) = (None, SlotQuality::Open);
+    assert_eq!(rules(&bench.second()), ["sensor"], "at once");
+    assert_eq!(rules(&gap(&mut bench, 3, SlotQuality::Missing)), Vec::<&str>::new());
+    // The same without a reading before.
+    let mut bench = Bench::new();
+    assert_eq!(rules(&gap(&mut bench, 3, SlotQuality::Missing)), ["waiting", "sensor"]);
+}
+
+#[test]
+fn a_reading_grows_old_without_another_message() {
+    let mut bench = Bench::new();
+    bench.seconds(20);
+    assert_eq!(rules(&gap(&mut bench, 3, SlotQuality::Missing)), Vec::<&str>::new());
+    let said = bench.silence(3);
+    assert_eq!(rules(&said), ["sensor"], "the state is 3 s old, its reading 6 s");
+}
+
+/// What an agent of an older version may publish.
+#[test]
+fn readings_that_cannot_be_are_not_believed() {
+    for (room, outdoor) in [(85.0, 85.0), (-127.0, -127.0), (-327.68, -327.68), (1e308, f64::MIN)] {
+        let mut bench = Bench::new();
+        (bench.device().room, bench.device().outdoor) = (Some(room), Some(outdoor));
+        assert_eq!(rules(&bench.seconds(20)), ["waiting", "no_outdoor"], "{outdoor}");
+        (bench.device().room, bench.device().outdoor) = (Some(20.0), Some(3.0));
+        let said = bench.second();
+        assert!((leases(&said)[0].flow - 42.5).abs() < 1e-9, "the first sound reading counts: {said:?}");
+        (bench.device().room, bench.device().outdoor) = (Some(room), Some(outdoor));
+        assert_eq!(rules(&bench.seconds(60)), Vec::<&str>::new(), "{room}");
+    }
+}

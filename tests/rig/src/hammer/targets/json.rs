@@ -5,12 +5,13 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use thermowell_flow::plausible::Quantity;
 use thermowell_flow::published::{
     AcceptedSetpoint, Decision, DeviceStatus, Event, EventBody, FaultReport, FeedData, FeedEvent, HeatingPart, Lease,
-    Link, Missing, Provisional, SamplesRange, Snapshot, State, Status,
+    Link, Missing, Outcome, Provisional, SamplesRange, SlotQuality, Snapshot, State, Status,
 };
 use thermowell_wire::batch::ClockQuality;
-use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Outcome, Refusal};
+use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Refusal};
 use thermowell_wire::{BoilerId, Boot, Occurrence, Quality, Slot};
 
 use crate::hammer::judge::{Complaint, Parts, Target, Trace, done, must};
@@ -201,7 +202,7 @@ pub(super) fn status(is_up: bool) -> Status {
         return_temperature: Some(35.5),
         room: Some(20.75),
         outdoor: None,
-        pressure_mbar: 1_500,
+        pressure_mbar: Some(1_500),
         own_flow: 45.0,
         setpoint: Some(AcceptedSetpoint { n: 9, demand: Demand::Heat, flow: 47.25, lease_left_s: 59.5 }),
         fault: Some(Fault { boot: BOOT, counter: 3, kind: FaultKind::Ignition, lockout: true }),
@@ -226,7 +227,7 @@ pub(super) fn state() -> State {
         stamp: UTC,
         slot: SLOT,
         current: Some(47.25),
-        quality: Quality::Ok,
+        quality: SlotQuality::Ok,
         heating: true,
         average: Some(46.13),
         average_points: 359_000,
@@ -273,7 +274,7 @@ fn feed(temperature: Option<f64>, quality: Option<Quality>) -> FeedEvent {
     FeedEvent { name: "TemperatureSampled".to_owned(), boot: BOOT, seq: 7, data, samples: 3_601 }
 }
 
-fn bodies() -> [EventBody; 14] {
+fn bodies() -> [EventBody; 17] {
     let (reason, found) = ("a reason".to_owned(), "a batch of \"attic\"".to_owned());
     let (serial_number, firmware) = ("TW-0001".to_owned(), "0.1.0".to_owned());
     let file = "/var/lib/thermowell/b1.spill.aside-1".to_owned();
@@ -302,6 +303,9 @@ fn bodies() -> [EventBody; 14] {
         EventBody::SpillFilePutAside { file, reason },
         EventBody::ClockJumped { by_ns: -3_600_000_000_000 },
         EventBody::Answered { n: 9, outcome: Outcome::Refused(Refusal::Lockout) },
+        EventBody::Answered { n: 10, outcome: Outcome::Accepted { flow: 46.0, lease_s: 60 } },
+        EventBody::SensorImplausible { quantity: Quantity::Outdoor, value: 85.0, reason: "-50 to 50 °C".to_owned() },
+        EventBody::SensorSound { quantity: Quantity::Outdoor },
         EventBody::SnapshotDiffers { recomputed: Box::new(snapshot()) },
         EventBody::Decided(decision),
         EventBody::BurnerCycles { starts: 4 },
