@@ -4,7 +4,7 @@
 
 use world::plan::Bug;
 use world::report::{hunt_from, run_many};
-use world::times::{CASES, measure};
+use world::times::{CASES, RC, measure};
 
 /// About half a minute of two cores in a debug build.
 const SEEDS: u64 = 36;
@@ -64,5 +64,18 @@ fn stamps_are_as_exact_as_the_map_says() {
         let (worst_ns, backlog_ns) =
             if case.timer_ns > 1_000_000 { (3_000_000, 6_000_000) } else { (500_000, 700_000) };
         assert!(errors.worst_ns <= worst_ns && errors.backlog_ns <= backlog_ns, "{errors:?}");
+    }
+}
+
+/// A board without a crystal. Of 18,000 slots, those of the first 11 s are up to 230 ms off, and no others.
+#[test]
+fn a_clock_that_is_two_percent_off_is_followed() {
+    for case in &RC {
+        let errors = measure(case, 0, 180_000_000_000);
+        assert!(errors.slots > 17_000, "{errors:?}");
+        assert_eq!(errors.jumps, 1, "{errors:?}");
+        assert!(errors.followed_ns < 2_000_000 && errors.worst_ns < 300_000_000, "{errors:?}");
+        // What a fast clock was ahead by when it was found out is stamped twice, and lost as `clock`.
+        assert!(errors.backwards <= 1, "{errors:?}");
     }
 }

@@ -277,6 +277,8 @@ pub enum Log {
         /// By this, in nanoseconds.
         by_ns: i64,
     },
+    /// The device's clock is beyond a crystal's tolerance.
+    ClockRate(stamp::Rate),
     /// A sensor reads what cannot be.
     SensorImplausible(Implausible),
     /// A sensor has been sound for a minute.
@@ -308,6 +310,7 @@ impl Log {
             | Self::LeaseDeclined(_)
             | Self::ResetDeclined(_)
             | Self::ClockJumped { .. }
+            | Self::ClockRate(_)
             | Self::SensorImplausible(_) => Level::Warn,
         }
     }
@@ -335,6 +338,16 @@ impl fmt::Display for Log {
             Self::LeaseDeclined(declined) => write!(f, "lease not passed on: {declined}"),
             Self::ResetDeclined(declined) => write!(f, "reset not passed on: {declined}"),
             Self::ClockJumped { by_ns } => write!(f, "stamps jumped by {} ms", by_ns / 1_000_000),
+            Self::ClockRate(stamp::Rate { ppm, followed: true }) => {
+                write!(f, "the device's clock is {ppm} ppm fast: stamps follow it")
+            }
+            Self::ClockRate(stamp::Rate { ppm, followed: false }) => {
+                let max = stamp::RATE_MAX_PPM;
+                write!(
+                    f,
+                    "the device's clock is {ppm} ppm fast, {max} either way are followed: slots are lost as `clock`"
+                )
+            }
             Self::SensorImplausible(it) => write!(f, "{} sensor dropped: {it}", it.quantity.word()),
             Self::SensorSound { quantity } => write!(f, "{} sensor is sound again", quantity.word()),
         }

@@ -36,7 +36,7 @@ pub use crate::publish::Refused;
 use faults::Faults;
 
 use crate::actuate::Actuator;
-use crate::batch::stamp::Stamper;
+use crate::batch::stamp::{Rate, Stamper};
 use crate::batch::{Cutter, Record};
 use crate::decode::Cursor;
 use crate::plausible::Senses;
@@ -49,6 +49,8 @@ use crate::time::{HOUR_NS, Monotonic, Now};
 
 /// Slots that are held already and are skipped by a `Resume` behind them; fewer arrive faster than they are skipped.
 const SKIP_MIN: u64 = 64;
+/// A rate of a device's clock that differs by so much from the one that was named is named again.
+const RATE_NEWS_PPM: u64 = 5_000;
 /// A calendar that stepped forward by more than an hour is not trusted for so long: 10 minutes.
 const DISTRUST_NS: u64 = 600_000_000_000;
 
@@ -80,6 +82,8 @@ pub struct Agent {
     faults: Faults,
     senses: Senses,
     calendar: Calendar,
+    /// How fast the device's clock runs, as it was named last.
+    rate: Option<Rate>,
     report: Report,
     logged: Vec<(Discriminant<Log>, Monotonic)>,
     prune_at: Option<Monotonic>,
@@ -147,6 +151,7 @@ impl Agent {
             faults: Faults::default(),
             senses: Senses::default(),
             calendar: Calendar::default(),
+            rate: None,
             report: Report::default(),
             logged: Vec::new(),
             prune_at: None,
@@ -274,6 +279,7 @@ impl Agent {
         self.aim(now, effects);
         self.keep_reading(now);
         self.announce(effects);
+        self.name_rate(effects);
         self.tell_faults(now, effects);
         self.report(now, effects);
         for message in self.out.drain(..) {
@@ -377,6 +383,19 @@ impl Agent {
         effects.push(Effect::Event(EventKind::Clock, Box::new(EventBody::ClockJumped { by_ns })));
     }
 
+    /// Names a device's clock that is beyond a crystal's tolerance: when that is known, and when its rate has changed.
+    fn name_rate(&mut self, effects: &mut Vec<Effect>) {
+        let Some(rate) = self.stamper.as_ref().and_then(Stamper::rate) else { return };
+        let same = |named: &Rate| named.followed == rate.followed && named.ppm.abs_diff(rate.ppm) < RATE_NEWS_PPM;
+        if self.rate.as_ref().is_some_and(same) {
+            return;
+        }
+        self.rate = Some(rate);
+        effects.push(Effect::Log(Log::ClockRate(rate)));
+        let Rate { ppm, followed } = rate;
+        effects.push(Effect::Event(EventKind::Clock, Box::new(EventBody::ClockRate { ppm, followed })));
+    }
+
     /// Whether the calendar can be trusted now.
     fn clock(&self, now: Now) -> ClockQuality {
         if now.monotonic < self.calendar.distrusted_until { ClockQuality::Unsynced } else { vouched(now) }
@@ -443,6 +462,10 @@ impl Agent {
 
     /// Takes a record into memory, stamped where that is possible.
     fn hold(&mut self, now: Now, mut record: Record) {
+        if let Some(stamper) = self.stamper.as_ref().filter(|stamper| stamper.boot() == record.first.boot) {
+            // Stamp and period belong together: both are what is known of the device's clock now.
+            record.origin.period_ns = stamper.period_ns();
+        }
         record.stamp = self.stamp(now, &record);
         self.counters.batches += 1;
         let (first, end) = (record.first, record.end());

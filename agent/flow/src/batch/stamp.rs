@@ -20,6 +20,13 @@
 //! stamped last, by whoever wrote the stream's end or before a silence, is an anchor: between it and the moment from
 //! which on this boot is known again, slots lie on a straight line.
 //!
+//! A crystal is within 100 ppm, and all of this is made for one. An RC oscillator is 1 or 2 % off: the estimate then runs
+//! away by 20 ms each second, which no slew follows. Where that lasts for as long as a jump does, the round trips of
+//! those 10 s show how fast the device's clock runs, each within half its length: up to [`RATE_MAX_PPM`] the period of a
+//! slot is from then on what it really is, in stamps and in `period_ns` of what is published, and is measured again
+//! each minute. A clock within a crystal's tolerance never gets there. One that is farther off is named with its rate;
+//! its stamps jump every 10 s, and the slots that overlap are lost as `clock`.
+//!
 //! A quick round trip shows that what was heard is good, which is when stamping begins.
 //!
 //! ```text
@@ -45,6 +52,12 @@ const LEAK_PPM: i64 = 100;
 const SLEW_PPM: i64 = 500;
 /// Two oscillators do not differ by more, nor does a calendar that is being slewed.
 const APART_PPM: i64 = 200;
+/// The device's clock is off by more than is slewed, and by no jump …
+const RATE_MIN_PPM: i64 = 400;
+/// … and at most by this: twice what an RC oscillator without trimming is off by (2.5 %).
+pub const RATE_MAX_PPM: i64 = 50_000;
+/// Parts of `off_for` after which a rate that is followed is measured again.
+const RATE_AGAIN: u32 = 6;
 /// Answered pings before anything is stamped …
 const PONGS_MIN: u32 = 3;
 /// … and when none of them was quick, so many: their minimum is as good as it gets on this line.
@@ -81,7 +94,15 @@ pub struct Answered {
 pub struct Stamper {
     timing: Timing,
     boot: Boot,
+    /// By the device's clock.
+    nominal_ns: u32,
+    /// On the monotonic clock: the same, unless the device's clock is off by more than a crystal's tolerance.
     period_ns: u32,
+    /// How fast the device's clock runs, where it is too far off to be followed.
+    unfollowed_ppm: Option<i64>,
+    /// The newest quick round trip, and the one from which on the rate is measured.
+    newest: Option<Mark>,
+    marked: Option<Mark>,
     /// Listening since.
     since: Monotonic,
     bounds: Option<Bounds>,
@@ -96,6 +117,24 @@ pub struct Stamper {
     /// The slot behind the last one that was stamped before this was known, and its place.
     anchor: Option<(u64, i64)>,
     bend: Option<Bend>,
+}
+
+/// Where both clocks stood, in the middle of a round trip.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// Monotonic nanoseconds, wrong by half of `round_ns` at most.
+    at: i64,
+    device: DeviceTime,
+    round_ns: i64,
+}
+
+/// How fast a device's clock runs, where that is beyond a crystal's tolerance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Parts per million; positive is fast.
+    pub ppm: i64,
+    /// Stamps follow it.
+    pub followed: bool,
 }
 
 /// Between what the offset lies; without a bound from below before the first answer.
@@ -141,7 +180,11 @@ impl Stamper {
         Self {
             timing,
             boot,
+            nominal_ns: period_ns,
             period_ns,
+            unfollowed_ppm: None,
+            newest: None,
+            marked: None,
             since: now,
             bounds: None,
             output: 0,
@@ -181,6 +224,21 @@ impl Stamper {
         }
     }
 
+    /// Nanoseconds between two slots on the monotonic clock.
+    #[must_use]
+    pub fn period_ns(&self) -> u32 {
+        self.period_ns
+    }
+
+    /// How fast the device's clock runs; none within a crystal's tolerance, or before that is known.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        let unfollowed = self.unfollowed_ppm.map(|ppm| Rate { ppm, followed: false });
+        let followed = (self.period_ns != self.nominal_ns)
+            .then(|| Rate { ppm: rate_ppm(i64::from(self.nominal_ns), i64::from(self.period_ns)), followed: true });
+        unfollowed.or(followed)
+    }
+
     /// A `Pong` came in. Returns the jump in nanoseconds, where the stamps jump.
     pub fn pong(&mut self, pong: Answered) -> Option<i64> {
         let Answered { asked, received, device, lengths: (question, answer) } = pong;
@@ -189,21 +247,88 @@ impl Stamper {
             let bytes = u32::try_from(length).unwrap_or(u32::MAX);
             whole_ns(self.timing.byte.saturating_mul(bytes).min(round / 2))
         };
-        let upper = offset(received, device).saturating_sub(on_line(answer));
-        let lower = offset(asked, device).saturating_add(on_line(question));
-        let jump = self.hear(received, Bounds { lower: Some(lower), upper });
+        let upper = self.offset(received, device).saturating_sub(on_line(answer));
+        let lower = self.offset(asked, device).saturating_add(on_line(question));
+        let jump = self.hear(received, device, Bounds { lower: Some(lower), upper });
         let before = self.is_ready();
         self.pongs = self.pongs.saturating_add(1);
         self.quickest = self.quickest.min(round);
         if !before && self.is_ready() {
             self.tie(received);
         }
+        if round <= self.quickest.saturating_mul(2).max(self.timing.off / QUICK_PART) {
+            let at = nanoseconds(asked).saturating_add(whole_ns(round) / 2);
+            self.mark(Mark { at, device, round_ns: whole_ns(round) });
+        }
         jump
+    }
+
+    /// A rate is measured from when the estimate ran away, and each minute where one is followed.
+    fn mark(&mut self, mark: Mark) {
+        self.newest = Some(mark);
+        let follows = self.period_ns != self.nominal_ns;
+        match self.marked {
+            None if follows || self.off_since.is_some() => self.marked = Some(mark),
+            Some(first) if follows && self.off_since.is_none() => {
+                if mark.at.saturating_sub(first.at) >= whole_ns(self.timing.off_for.saturating_mul(RATE_AGAIN)) {
+                    self.measure(0, mark.device);
+                    self.marked = Some(mark);
+                }
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// Measures the device's clock between the two marks. It runs at another rate than was known where the marks are
+    /// farther apart than `ppm_min` and what their round trips leave open explain. It shows `now`.
+    fn measure(&mut self, ppm_min: i64, now: DeviceTime) {
+        let (Some(first), Some(last)) = (self.marked.take(), self.newest) else { return };
+        let span = last.at.saturating_sub(first.at);
+        let passed = self.on_monotonic(last.device).saturating_sub(self.on_monotonic(first.device));
+        let open = (first.round_ns + last.round_ns) / 2;
+        if span < whole_ns(self.timing.off_for / 2) || passed <= 0 {
+            return;
+        }
+        self.unfollowed_ppm = None;
+        if span.saturating_sub(passed).saturating_abs() <= open.saturating_add(ppm(span, ppm_min)) {
+            return;
+        }
+        let period_ns = i128::from(self.period_ns) * i128::from(span) / i128::from(passed);
+        let period_ns = i64::try_from(period_ns).unwrap_or(i64::MAX);
+        let rate = rate_ppm(i64::from(self.nominal_ns), period_ns);
+        match u32::try_from(period_ns) {
+            Ok(period_ns) if rate.saturating_abs() <= RATE_MAX_PPM => self.follow(period_ns, now),
+            Ok(_) | Err(_) => self.unfollowed_ppm = Some(rate),
+        }
+    }
+
+    /// Slots are `period_ns` apart from now on. What is sampled at `device` keeps its place.
+    fn follow(&mut self, period_ns: u32, device: DeviceTime) {
+        let before = self.on_monotonic(device);
+        self.period_ns = period_ns;
+        let by = before.saturating_sub(self.on_monotonic(device));
+        self.output = self.output.saturating_add(by);
+        self.bounds = self.bounds.map(|Bounds { lower, upper }| Bounds {
+            lower: lower.map(|lower| lower.saturating_add(by)),
+            upper: upper.saturating_add(by),
+        });
+    }
+
+    /// A span of the device's clock in monotonic nanoseconds.
+    fn on_monotonic(&self, device: DeviceTime) -> i64 {
+        let device_ns = i128::from(device.0) * 1_000;
+        let ns = device_ns * i128::from(self.period_ns) / i128::from(self.nominal_ns.max(1));
+        i64::try_from(ns).unwrap_or(i64::MAX)
+    }
+
+    /// Monotonic nanoseconds minus device nanoseconds.
+    fn offset(&self, at: Monotonic, device: DeviceTime) -> i64 {
+        nanoseconds(at).saturating_sub(self.on_monotonic(device))
     }
 
     /// A message with the device's clock came in. Returns the jump in nanoseconds, where the stamps jump.
     pub fn observe(&mut self, received: Monotonic, device: DeviceTime) -> Option<i64> {
-        self.hear(received, Bounds { lower: None, upper: offset(received, device) })
+        self.hear(received, device, Bounds { lower: None, upper: self.offset(received, device) })
     }
 
     /// Stamping begins: what was taken meanwhile lies between the anchor and now.
@@ -219,15 +344,16 @@ impl Stamper {
     /// The slot that is due at `now`.
     fn next(&self, now: Monotonic) -> Option<u64> {
         let device_ns = self.device_time(now)?.0.saturating_mul(1_000);
-        Some(device_ns / u64::from(self.period_ns.max(1)))
+        Some(device_ns / u64::from(self.nominal_ns.max(1)))
     }
 
-    fn hear(&mut self, received: Monotonic, new: Bounds) -> Option<i64> {
+    fn hear(&mut self, received: Monotonic, device: DeviceTime, new: Bounds) -> Option<i64> {
         let silence = received.since(self.at);
         if silence > self.timing.off_for && self.bounds.is_some() {
             let known = self.next(self.at).filter(|_| self.is_ready());
             let anchor = known.and_then(|seq| Some((seq, self.place(seq)?)));
-            *self = Self { anchor, ..Self::new(self.timing, self.boot, self.period_ns, received) };
+            let period_ns = self.period_ns;
+            *self = Self { anchor, period_ns, ..Self::new(self.timing, self.boot, self.nominal_ns, received) };
         }
         self.at = received;
         let dt = whole_ns(silence);
@@ -241,19 +367,24 @@ impl Stamper {
         }
         let limit = ppm(dt, SLEW_PPM);
         self.output += (estimate - self.output).clamp(-limit, limit);
-        self.jump(received, estimate - self.output)
+        self.jump(received, device, estimate - self.output, new.lower.is_some())
     }
 
-    fn jump(&mut self, now: Monotonic, off: i64) -> Option<i64> {
+    fn jump(&mut self, now: Monotonic, device: DeviceTime, off: i64, is_answer: bool) -> Option<i64> {
         if off.saturating_abs() <= whole_ns(self.timing.off) {
             self.off_since = None;
             return None;
         }
+        if self.off_since.is_none() {
+            self.marked = None;
+        }
         let since = *self.off_since.get_or_insert(now);
-        if now.since(since) < self.timing.off_for {
+        // Where a rate may be behind it, an answer decides: other bounds are as old as the last one.
+        if now.since(since) < self.timing.off_for || (self.marked.is_some() && !is_answer) {
             return None;
         }
         self.off_since = None;
+        self.measure(RATE_MIN_PPM, device);
         self.output += off;
         Some(off)
     }
@@ -272,7 +403,8 @@ impl Stamper {
     pub fn device_time(&self, now: Monotonic) -> Option<DeviceTime> {
         self.bounds?;
         let ns = nanoseconds(now).checked_sub(self.output)?;
-        u64::try_from(ns / 1_000).ok().map(DeviceTime)
+        let device_ns = i128::from(ns) * i128::from(self.nominal_ns) / i128::from(self.period_ns.max(1));
+        u64::try_from(device_ns / 1_000).ok().map(DeviceTime)
     }
 
     /// Slot `seq` was moved up to `place`, the stored end: later slots follow, and slew back from there. Farther than
@@ -300,13 +432,89 @@ fn whole_ns(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Monotonic nanoseconds minus device nanoseconds.
-fn offset(at: Monotonic, device: DeviceTime) -> i64 {
-    let device_ns = i64::try_from(device.0).unwrap_or(i64::MAX).saturating_mul(1_000);
-    nanoseconds(at).saturating_sub(device_ns)
+/// How fast a clock runs whose slots are `period_ns` apart instead of `nominal_ns`.
+fn rate_ppm(nominal_ns: i64, period_ns: i64) -> i64 {
+    let ppm = (i128::from(nominal_ns) - i128::from(period_ns)) * 1_000_000 / i128::from(period_ns.max(1));
+    i64::try_from(ppm).unwrap_or(i64::MAX)
 }
 
 /// `parts` millionths of `ns`.
 fn ppm(ns: i64, parts: i64) -> i64 {
     (ns / 1_000).saturating_mul(parts) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const TIMING: Timing =
+        Timing { off: Duration::from_millis(20), off_for: Duration::from_secs(10), byte: Duration::ZERO };
+    const BOOT: Boot = Boot(7);
+
+    /// What a stamper makes of a clock that is `ppm` fast, asked twice a second over round trips of up to 3 ms: the jumps
+    /// in seconds after the start, and how far the slot that is due is off at the end of each second, ns.
+    fn play(ppm: i64, seconds: u64) -> (Stamper, Vec<(u64, i64)>, Vec<i64>) {
+        let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
+        let shows = |ns: u64| {
+            let ns = i128::from(ns);
+            DeviceTime(u64::try_from((ns + ns * i128::from(ppm) / 1_000_000) / 1_000).unwrap())
+        };
+        let (mut jumps, mut errors) = (Vec::new(), Vec::new());
+        for half in 1..=2 * seconds {
+            let asked = half * 500_000_000;
+            let (there, back) = (200_000 + half * 7_919 % 1_000_000, 300_000 + half * 104_729 % 1_500_000);
+            let received = asked + there + back;
+            let answered = Answered {
+                asked: Monotonic(asked),
+                received: Monotonic(received),
+                device: shows(asked + there),
+                lengths: (8, 14),
+            };
+            jumps.extend(stamper.pong(answered).map(|by| (half / 2, by)));
+            let seq = shows(received).0 / 10_000;
+            let truth = i128::from(seq) * 10_000_000 * 1_000_000 / i128::from(1_000_000 + ppm);
+            let place = i128::from(stamper.place(seq).unwrap());
+            if half % 2 == 0 {
+                errors.push(i64::try_from(place - truth).unwrap());
+            }
+        }
+        (stamper, jumps, errors)
+    }
+
+    #[test]
+    fn a_crystal_keeps_its_period() {
+        for ppm in [-100, 0, 60, 100] {
+            let (stamper, jumps, errors) = play(ppm, 600);
+            assert_eq!((stamper.period_ns(), stamper.rate(), jumps.len()), (10_000_000, None, 0), "{ppm}");
+            assert!(errors.iter().all(|off| off.abs() < 1_500_000), "{ppm}");
+        }
+    }
+
+    #[test]
+    fn an_rc_oscillator_is_followed_after_one_jump() {
+        for ppm in [-49_000, -20_000, -5_000, -1_000, 1_000, 5_000, 20_000, 49_000] {
+            let (stamper, jumps, errors) = play(ppm, 600);
+            let [(after, _)] = jumps[..] else { panic!("{ppm}: {jumps:?}") };
+            let rate = stamper.rate().unwrap();
+            assert!(rate.followed && (rate.ppm - ppm).abs() < 50, "{ppm}: {rate:?}");
+            let settled = usize::try_from(after).unwrap();
+            assert!(
+                errors[settled..].iter().all(|off| off.abs() < 2_000_000),
+                "{ppm}: {:?}",
+                errors[settled..].iter().max()
+            );
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_too_far_off_is_named() {
+        for ppm in [-80_000, 80_000] {
+            let (stamper, jumps, _) = play(ppm, 120);
+            let rate = stamper.rate().unwrap();
+            assert!(!rate.followed && (rate.ppm - ppm).abs() < 1_000, "{rate:?}");
+            assert!(jumps.len() > 5, "{jumps:?}");
+        }
+    }
 }

@@ -78,6 +78,13 @@ pub enum EventBody {
         /// By how much, nanoseconds; positive is forward.
         by_ns: i64,
     },
+    /// The device's clock is beyond a crystal's tolerance.
+    ClockRate {
+        /// How fast it runs against this machine's, parts per million; positive is fast.
+        ppm: i64,
+        /// Stamps follow it; else they jump every 10 s, and slots are lost as `clock`.
+        followed: bool,
+    },
     /// The device answered a request.
     Answered {
         /// The number of the request.
