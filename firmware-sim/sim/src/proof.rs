@@ -74,6 +74,8 @@ pub struct Told {
     pub return_c: f64,
     /// The rooms, likewise.
     pub room_c: f64,
+    /// The weather, likewise.
+    pub outdoor_c: f64,
 }
 
 /// What a flow sensor reads.
@@ -97,6 +99,7 @@ impl Look {
             starts: status.burner_starts,
             return_c: signals.return_c,
             room_c: signals.room_c,
+            outdoor_c: signals.outdoor_c,
         };
         let celsius = if quality == Quality::Ok { reading.temperature.celsius() } else { f64::NAN };
         Self { told: Some(told), flow_c: Some(signals.flow_c), reading: Some(Read { quality, celsius }) }
@@ -226,6 +229,7 @@ fn holds(must: &Must, look: &Look) -> Option<bool> {
             && must.pump.is_none_or(|pump| told.pump == pump)
             && within(must.return_c, told.return_c)
             && within(must.room_c, told.room_c)
+            && within(must.outdoor_c, told.outdoor_c)
     });
     let read = read.is_none_or(|read| {
         must.quality.is_none_or(|quality| read.quality == quality) && within(must.reading_c, read.celsius)

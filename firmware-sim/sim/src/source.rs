@@ -5,7 +5,7 @@ use thermowell_wire::{CentiCelsius, Quality};
 
 use crate::plant::{self, Failing, Plant, Signals};
 use crate::replay::{Played, Replay};
-use crate::scenario::{BoilerScenario, Hand};
+use crate::scenario::{BoilerScenario, Hand, Senses};
 use crate::sensor::{Sensor, SensorConfig};
 
 /// Where readings come from. Time is simulated microseconds since the epoch and only goes forward.
@@ -24,6 +24,7 @@ pub struct PlantSource {
     sensor: Sensor,
     /// In the same pocket, and never broken.
     second: Sensor,
+    senses: Senses,
     hands: Vec<Hand>,
     /// Set by an order: goes before what the scenario sets.
     hand: Option<Panel>,
@@ -81,7 +82,8 @@ impl PlantSource {
         let SensorConfig { pocket_lag, noise_counts, .. } = scenario.sensor;
         let sound = SensorConfig { pocket_lag, noise_counts, ..SensorConfig::default() };
         let second = Sensor::new(&sound, scenario.seed_of("second sensor"));
-        Self { plant, sensor, second, hands: scenario.device.hands.clone(), hand: None, pressed: false, signals }
+        let (senses, hands) = (scenario.senses.clone(), scenario.device.hands.clone());
+        Self { plant, sensor, second, senses, hands, hand: None, pressed: false, signals }
     }
 
     /// Somebody turns the knob at the panel, whatever the scenario has in store for it.
@@ -122,8 +124,8 @@ impl PlantSource {
         let panel = self.hand.or(planned.map(|hand| hand.panel)).unwrap_or_default();
         Inputs {
             return_temperature: Some(CentiCelsius::from_celsius(return_c)),
-            room: Some(CentiCelsius::from_celsius(room_c)),
-            outdoor: Some(CentiCelsius::from_celsius(outdoor_c)),
+            room: Some(CentiCelsius::from_celsius(self.senses.room_c(t_us, room_c))),
+            outdoor: Some(CentiCelsius::from_celsius(self.senses.outdoor_c(t_us, outdoor_c))),
             pressure_mbar: millibar(pressure_bar),
             second_flow: (quality == Quality::Ok).then_some(second),
             water_moves: Some(water_moves),

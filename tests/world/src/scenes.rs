@@ -2,7 +2,7 @@
 //!
 //! | assertion about | is judged on |
 //! |---|---|
-//! | `state`, `fault`, `lockout`, `pump`, `starts`, `return_c`, `room_c` | STATUS |
+//! | `state`, `fault`, `lockout`, `pump`, `starts`, `return_c`, `room_c`, `outdoor_c` | STATUS |
 //! | `burner` | the power in STATUS, which is none without a flame: gas that does not burn yet is not told |
 //! | `reading_c`, `quality` | STATE |
 //! | `fault`, `lockout` | EVENT as well: what began there last and did not end |
@@ -186,6 +186,7 @@ fn told(status: &Status) -> Option<Told> {
         starts: device.burner_starts,
         return_c: device.return_temperature.unwrap_or(f64::NAN),
         room_c: device.room.unwrap_or(f64::NAN),
+        outdoor_c: device.outdoor.unwrap_or(f64::NAN),
     })
 }
 

@@ -17,13 +17,18 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// The faults that EVENT tells, where it tells the start of the device, a history of faults, and nothing else.
+/// Whether this is about a sensor that reads what cannot be.
+fn is_of_sensor(event: &EventBody) -> bool {
+    matches!(event, EventBody::SensorImplausible { .. } | EventBody::SensorSound { .. })
+}
+
+/// The faults that EVENT tells, where it tells the start of the device, a history of faults, sensors and nothing else.
 fn told(events: &[EventBody]) -> Option<Vec<Fault>> {
     let [EventBody::BootSeen { .. }, rest @ ..] = events else { return None };
-    if !rest.iter().all(is_of_fault) {
+    if !rest.iter().all(|event| is_of_fault(event) || is_of_sensor(event)) {
         return None;
     }
-    history(rest).ok().map(|(_, begun)| begun)
+    history(rest.iter().filter(|event| is_of_fault(event))).ok().map(|(_, begun)| begun)
 }
 
 /// What is wrong with a file, the faults that EVENT tells of it, and how many of its assertions were judged.
@@ -44,6 +49,23 @@ fn judge(file: &Path) -> (Vec<String>, Vec<Fault>, String) {
     let begun = begun.unwrap_or_default();
     let said = format!("{name}: {judged} judged, {on_event} on EVENT too ({begun:?}), not published: {hidden:?}");
     (wrong, begun, said)
+}
+
+#[test]
+fn a_sensor_is_named_once_when_it_lies_and_once_when_it_is_sound() {
+    let file = files().into_iter().find(|file| file.ends_with("sensor-room.toml")).expect("it is there");
+    let played = play(&Scenario::read(&file).expect("it is a scenario"), &"b1".parse().expect("an id"));
+    let mut named = Vec::new();
+    for event in &played.events {
+        if let EventBody::SensorImplausible { quantity, value, .. } = event {
+            named.push((quantity.word(), Some(*value)));
+        } else if let EventBody::SensorSound { quantity } = event {
+            named.push((quantity.word(), None));
+        }
+    }
+    let of = |word: &str| named.iter().filter(|(of, _)| *of == word).map(|(_, value)| *value).collect::<Vec<_>>();
+    assert_eq!(of("room"), [Some(85.0), None, Some(-127.0), None, Some(0.0), None], "{named:?}");
+    assert_eq!(of("outdoor"), [Some(55.0), None], "{named:?}");
 }
 
 #[test]

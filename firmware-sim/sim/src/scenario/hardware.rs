@@ -55,3 +55,51 @@ impl HandTable {
 fn permille(percent: f64) -> u16 {
     (percent * 10.0 + 0.5) as u16
 }
+
+/// What the slow sensors read instead of what is true: `[[senses.room]]` and `[[senses.outdoor]]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Senses {
+    /// The room sensor.
+    pub room: Vec<Lie>,
+    /// The outdoor sensor.
+    pub outdoor: Vec<Lie>,
+}
+
+/// A sensor that gives one temperature, whatever is true: 85 is a 1-wire sensor's value when it gets its power, −127 one
+/// that does not answer, 0 an unset register.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lie {
+    /// When it begins, since the start of the simulation.
+    #[serde(deserialize_with = "quantity::offset")]
+    pub at: Duration,
+    /// How long it lasts.
+    #[serde(rename = "for", deserialize_with = "quantity::span")]
+    pub length: Duration,
+    /// What it reads in °C, −327 to 327: all that the line carries.
+    #[serde(deserialize_with = "quantity::within::<_, -327, 327>")]
+    pub celsius: f64,
+}
+
+impl Senses {
+    /// What the room sensor reads at `t_us` in rooms of `room_c`.
+    #[must_use]
+    pub fn room_c(&self, t_us: u64, room_c: f64) -> f64 {
+        read(&self.room, t_us, room_c)
+    }
+
+    /// What the outdoor sensor reads at `t_us` in weather of `outdoor_c`.
+    #[must_use]
+    pub fn outdoor_c(&self, t_us: u64, outdoor_c: f64) -> f64 {
+        read(&self.outdoor, t_us, outdoor_c)
+    }
+}
+
+fn read(lies: &[Lie], t_us: u64, truth: f64) -> f64 {
+    let lie = lies.iter().find(|lie| {
+        let (from_us, until_us) = window_us(lie.at, lie.length);
+        (from_us..until_us).contains(&t_us)
+    });
+    lie.map_or(truth, |lie| lie.celsius)
+}

@@ -20,8 +20,8 @@ use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf, time::Durati
 use serde::Deserialize;
 use thermowell_wire::BoilerId;
 
-pub use self::hardware::Hand;
 use self::hardware::HandTable;
+pub use self::hardware::{Hand, Lie, Senses};
 pub use self::must::{FaultName, Must, When};
 pub use crate::sensor::Outage;
 use crate::{
@@ -104,6 +104,8 @@ pub struct BoilerScenario {
     pub plant: PlantConfig,
     /// The flow sensor, with its faults.
     pub sensor: SensorConfig,
+    /// The slow sensors, with theirs.
+    pub senses: Senses,
     /// The device.
     pub device: DeviceScenario,
     /// The serial line.
@@ -113,7 +115,8 @@ pub struct BoilerScenario {
 /// What the device's hardware does.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceScenario {
-    /// How much faster than true the oscillator runs, in parts per million.
+    /// How much faster than true the oscillator runs, in parts per million: ±100 for a crystal, ±20,000 for an RC
+    /// oscillator.
     pub drift_ppm: f64,
     /// What goes wrong, by time, none overlapping.
     pub faults: Vec<DeviceFault>,
@@ -270,6 +273,7 @@ impl Scenario {
                 trouble: tables.trouble.clone(),
             },
             sensor: tables.sensor.clone(),
+            senses: tables.senses.clone(),
             device: tables.device.scenario(),
             line: LineScenario { faults: tables.line.faults() },
         }
@@ -299,6 +303,7 @@ struct Tables {
     weather: WeatherConfig,
     hot_water: HotWaterConfig,
     sensor: SensorConfig,
+    senses: Senses,
     device: DeviceTable,
     line: LineTable,
     trouble: TroubleConfig,
@@ -316,6 +321,7 @@ impl Default for Tables {
             weather: WeatherConfig::default(),
             hot_water: HotWaterConfig::default(),
             sensor: SensorConfig::default(),
+            senses: Senses::default(),
             device: DeviceTable::default(),
             line: LineTable::default(),
             trouble: TroubleConfig::default(),
@@ -328,7 +334,7 @@ impl Default for Tables {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct DeviceTable {
-    #[serde(deserialize_with = "quantity::within::<_, -500, 500>")]
+    #[serde(deserialize_with = "quantity::within::<_, -100_000, 100_000>")]
     drift_ppm: f64,
     #[serde(deserialize_with = "quantity::perhaps::<_, 1, 30>")]
     start_below_k: Option<f64>,

@@ -8,7 +8,8 @@
 //! when = "always"                 # or once, or never; always, where it is not said
 //! state = "lockout"               # what the boiler says about itself: state, fault ("none"), lockout, burner, pump
 //! fault = "ignition"
-//! flow_c = [10, 40]               # what is true: flow_c, return_c, room_c; what is read: reading_c, quality
+//! flow_c = [10, 40]               # what is true: flow_c, return_c, room_c, outdoor_c; what is read: reading_c,
+//!                                 # quality
 //! starts = [0, 0]                 # burner starts between from and until; counted at the end, whatever `when` is
 //! ```
 //! All that is named in one table must hold together. [`crate::proof`] judges them, on the bench; the deterministic
@@ -54,6 +55,8 @@ pub struct Must {
     pub return_c: Option<[f64; 2]>,
     /// The rooms.
     pub room_c: Option<[f64; 2]>,
+    /// The weather.
+    pub outdoor_c: Option<[f64; 2]>,
     /// What the flow sensor reads; a broken one reads nothing, which is in no range.
     pub reading_c: Option<[f64; 2]>,
     /// What its reading is worth.
@@ -66,9 +69,9 @@ impl Must {
     /// Whether it names something that the boiler says about itself, or a temperature beside that of the flow.
     #[must_use]
     pub fn asks_what_it_tells(&self) -> bool {
-        let Self { state, fault, lockout, burner, pump, return_c, room_c, starts, .. } = self;
+        let Self { state, fault, lockout, burner, pump, return_c, room_c, outdoor_c, starts, .. } = self;
         let says = state.is_some() || fault.is_some() || lockout.is_some() || starts.is_some();
-        says || burner.is_some() || pump.is_some() || return_c.is_some() || room_c.is_some()
+        says || burner.is_some() || pump.is_some() || return_c.is_some() || room_c.is_some() || outdoor_c.is_some()
     }
 
     /// What of it is about faults, which EVENT tells as well as STATUS; none where that is nothing, or where something
@@ -89,6 +92,7 @@ impl Must {
             flow_c: None,
             return_c: None,
             room_c: None,
+            outdoor_c: None,
             reading_c: None,
             quality: None,
             starts: None,

@@ -3,14 +3,33 @@
 use std::fs;
 use std::time::Duration;
 
+use thermowell_flow::published::{Event, EventBody, Status};
+use thermowell_wire::subject::{self, EventKind, stream};
+
 use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
-use crate::faults::stage::{Setting, Stage};
+use crate::faults::stage::{SOON, Setting, Stage};
 
 /// Slots in a frame of the line: what a device may have sampled and not yet said.
 const FRAME: u64 = 32;
 /// 200 of a million bytes are broken when 25 of a million bits are.
 const BROKEN: &str = "[[line.bit_errors]]\nppm = 25\n";
+
+/// The room sensor reads 85 °C (it has just got its power) from the start, then −127 °C (it does not answer); the
+/// outdoor sensor what the firmware lets through and no weather has.
+const LYING: &str = "[[senses.room]]
+at = \"0 s\"
+for = \"1 min\"
+celsius = 85
+[[senses.room]]
+at = \"1 min\"
+for = \"10 h\"
+celsius = -127
+[[senses.outdoor]]
+at = \"0 s\"
+for = \"10 h\"
+celsius = 55
+";
 
 pub(super) fn rows() -> Vec<Row> {
     let overwritten = Predicted { lost: Lost::Overwritten, within_s: 15, hours: true };
@@ -19,6 +38,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("cable-out", "the cable out for longer than the ring (5 s)", |it| Ok(cable_out(it)))
             .predicting(overwritten),
         Row::new("reboot", "device reboot, off for 2 s", |it| Ok(reboot(it))).predicting(unsaid).quick(),
+        Row::new("sensors", "a board whose sensors read 85 and -127 °C", |it| Ok(sensors(it))).quick(),
         Row::new("bit-errors", "200 ppm byte errors on the line", |it| Ok(bit_errors(it))).quick(),
     ]
 }
@@ -55,6 +75,34 @@ fn reboot(setting: &Setting) -> Stage {
             });
         }
         stage.recover();
+    }
+    stage
+}
+
+/// Nothing is lost; STATUS has no such reading, and EVENT names each sensor once. Times are the sensors that lie.
+fn sensors(setting: &Setting) -> Stage {
+    let scenario = setting.folder.join("lying.toml");
+    fs::write(&scenario, LYING).expect("the folder is ours");
+    let path = scenario.to_str().expect("temporary folders have plain names");
+    let mut stage = Stage::start(setting, &["--speed", "20", "--scenario", path]);
+    // More than a minute of the boiler: one lie follows the other.
+    stage.house.go_on(Duration::from_secs(6));
+    stage.recover();
+    for boiler in stage.house.boilers() {
+        stage.injected(2);
+        let status: Status = stage.house.until("a status", SOON, |house| {
+            let status: Status = house.last_json(stream::STATUS, &subject::status(&boiler))?;
+            status.device.is_some().then_some(status)
+        });
+        let device = status.device.expect("it was waited for");
+        if device.room.is_some() || device.outdoor.is_some() {
+            stage.finding(format!("{boiler}: STATUS has room {:?}, outdoor {:?}", device.room, device.outdoor));
+        }
+        let subject = subject::event(&boiler, EventKind::Sensor);
+        let named: Option<Event> = stage.house.last_json(stream::EVENT, &subject);
+        if !named.is_some_and(|event| matches!(event.body, EventBody::SensorImplausible { .. })) {
+            stage.finding(format!("{boiler}: EVENT does not end with a sensor that reads what cannot be"));
+        }
     }
     stage
 }
