@@ -279,7 +279,8 @@ impl Spool {
             let Stamp::Stamped { utc_ns, clock } = entry.record.stamp else { continue };
             entry.spilled = true;
             self.spilled += 1;
-            each(entry.record.message(entry.record.first.seq, utc_ns, clock));
+            let record = &entry.record;
+            each(record.message(record.first.seq..record.end, utc_ns, clock));
         }
     }
 

@@ -14,7 +14,7 @@ use thermowell_wire::subject::{self, EventKind, stream};
 
 use crate::nats::{self, ACK_TIMEOUT};
 
-/// "Message size exceeds maximum allowed" of the stream: the same batch will never be accepted.
+/// "Message size exceeds maximum allowed" of the stream.
 const TOO_LARGE: u64 = 10_054;
 
 /// What became of a batch.
@@ -77,10 +77,9 @@ fn refusal(error: &PublishError) -> Published {
     match error.kind() {
         PublishErrorKind::WrongLastSequence => Published::Refused(Refused::WrongSequence),
         PublishErrorKind::StreamNotFound => Published::NoStream,
-        PublishErrorKind::MaxPayloadExceeded => Published::Refused(Refused::Permanent(error.to_string())),
-        PublishErrorKind::Other if error_code(error) == Some(TOO_LARGE) => {
-            Published::Refused(Refused::Permanent(crate::logs::chain(error)))
-        }
+        // The client knows the server's `max_payload` and does not even send what is larger.
+        PublishErrorKind::MaxPayloadExceeded => Published::Refused(Refused::TooLarge),
+        PublishErrorKind::Other if error_code(error) == Some(TOO_LARGE) => Published::Refused(Refused::TooLarge),
         PublishErrorKind::WrongLastMessageId
         | PublishErrorKind::TimedOut
         | PublishErrorKind::BrokenPipe

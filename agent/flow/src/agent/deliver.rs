@@ -96,13 +96,12 @@ impl Agent {
         effects.push(Effect::Event(EventKind::Gap, Box::new(body)));
     }
 
-    pub(super) fn refused(&mut self, now: Now, refused: &Refused, effects: &mut Vec<Effect>) {
-        self.counters.wrong_sequences += u64::from(*refused == Refused::WrongSequence);
-        self.counters.unknown += u64::from(*refused == Refused::Unknown);
-        let slots = self.publisher.refuse(now.monotonic, refused, &mut self.spool);
-        if slots > 0 {
-            self.counters.discarded += slots;
-            self.log(now, Log::PutAside { slots }, effects);
+    pub(super) fn refused(&mut self, now: Now, refused: Refused, effects: &mut Vec<Effect>) {
+        self.counters.wrong_sequences += u64::from(refused == Refused::WrongSequence);
+        self.counters.unknown += u64::from(refused == Refused::Unknown);
+        if let Some(slots) = self.publisher.refuse(now.monotonic, refused) {
+            self.counters.too_large += 1;
+            self.log(now, Log::TooLarge { slots }, effects);
         }
     }
 

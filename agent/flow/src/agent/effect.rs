@@ -240,8 +240,8 @@ pub enum Log {
         /// What was found.
         found: String,
     },
-    /// The server will never take a batch.
-    PutAside {
+    /// A message is too large for the server.
+    TooLarge {
         /// Its slots.
         slots: u64,
     },
@@ -302,7 +302,7 @@ impl Log {
             Self::DeviceRefused { .. }
             | Self::StreamWentBack { .. }
             | Self::Conflict { .. }
-            | Self::PutAside { .. }
+            | Self::TooLarge { .. }
             | Self::SpoolFull { .. }
             | Self::Spilling { .. }
             | Self::SpillFailed
@@ -328,7 +328,10 @@ impl fmt::Display for Log {
                 write!(f, "the stream went back from {expected} to {found}: {slots} slots again from memory")
             }
             Self::Conflict { found } => write!(f, "the stream's end is not ours: {found}"),
-            Self::PutAside { slots } => write!(f, "the server will never take a batch: {slots} slots put aside"),
+            Self::TooLarge { slots: 1 } => f.write_str("one sample is too large for the server, raise its max_payload"),
+            Self::TooLarge { slots } => {
+                write!(f, "a message of {slots} slots is too large for the server: cut smaller")
+            }
             Self::SpoolFull { backlog } => write!(f, "the spool is full with {backlog} slots: not reading the device"),
             Self::SpoolHasRoom => f.write_str("the spool has room again"),
             Self::Spilling { backlog } => write!(f, "the server takes nothing: {backlog} slots go to the spill file"),
@@ -401,8 +404,8 @@ pub struct Counters {
     pub restored: u64,
     /// Records of the spill file that memory had no room for: the oldest.
     pub unrestored: u64,
-    /// Slots that the server would never take.
-    pub discarded: u64,
+    /// Messages that were too large for the server.
+    pub too_large: u64,
     /// Times that the stream lost what it had acknowledged.
     pub rollbacks: u64,
     /// Times that the stream's end was not ours.

@@ -187,7 +187,7 @@ impl Agent {
             Input::LastFault(last) => self.faults.read(last),
             Input::LastFaultUnknown => self.faults.unread(now.monotonic.after(self.settings.timing.publish.again)),
             Input::Acknowledged { sequence } => self.acknowledged(now, sequence, effects),
-            Input::Refused(refused) => self.refused(now, &refused, effects),
+            Input::Refused(refused) => self.refused(now, refused, effects),
             Input::Setpoint(lease) => self.pass_on(now, lease, effects),
             Input::Reset(reset) => self.pass_on_reset(now, reset, effects),
             Input::Flush => self.cut(now),

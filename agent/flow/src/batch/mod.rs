@@ -13,6 +13,7 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::time::Duration;
 
 use thermowell_wire::batch::{
@@ -167,39 +168,32 @@ impl Record {
         utc_ns.checked_add(into.checked_mul(i64::from(self.origin.period_ns))?)
     }
 
-    /// The message for the stream: the slots from `from` on, the first of them at `utc_ns`.
+    /// The message for the stream: the slots of `part`, the first of them at `utc_ns`.
     ///
     /// # Panics
-    /// Where `from` does not lie in the record, or UTC has no numbers for its end: records lie within
+    /// Where `part` is empty or does not lie in the record, or UTC has no numbers for its end: records lie within
     /// [`crate::time::BOOT_NS_MAX`] of a boot, and stamps come from [`crate::time::Utc::earlier_by`] or from a message.
     #[must_use]
-    pub fn message(&self, from: u64, utc_ns: i64, clock: ClockQuality) -> Vec<u8> {
-        assert!((self.first.seq..self.end).contains(&from), "the message begins within its record");
+    pub fn message(&self, part: Range<u64>, utc_ns: i64, clock: ClockQuality) -> Vec<u8> {
+        let Range { start: from, end: to } = part;
+        assert!(self.first.seq <= from && from < to && to <= self.end, "the message lies in its record");
         let Origin { device, period_ns, simulated } = self.origin;
         let boot = self.first.boot;
         match &self.body {
             Body::Gap(reason) => {
-                let gap = Gap {
-                    device,
-                    boot,
-                    from,
-                    to: self.end,
-                    reason: *reason,
-                    from_utc_ns: utc_ns,
-                    period_ns,
-                    clock,
-                    simulated,
-                };
+                let gap =
+                    Gap { device, boot, from, to, reason: *reason, from_utc_ns: utc_ns, period_ns, clock, simulated };
                 let mut out = [0; GAP_ENCODED_MAX];
                 encode_gap(&gap, &mut out).expect("its end has a number, and GAP_ENCODED_MAX is enough").to_vec()
             }
             Body::Samples(packed) => {
                 let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by Record::samples") };
                 let skip = usize::try_from(from - self.first.seq).expect("less than COUNT_MAX");
-                let readings: Vec<Reading> = batch.readings().skip(skip).collect();
+                let take = usize::try_from(to - from).expect("at most COUNT_MAX");
+                let readings: Vec<Reading> = batch.readings().skip(skip).take(take).collect();
                 let header = header(Slot::new(boot, from), readings.len(), utc_ns, clock, self.origin);
                 let mut out = vec![0; encoded_max(readings.len())];
-                let len = encode_batch(&header, &readings, &mut out).expect("fewer than were packed before").len();
+                let len = encode_batch(&header, &readings, &mut out).expect("no more than were packed before").len();
                 out.truncate(len);
                 out
             }

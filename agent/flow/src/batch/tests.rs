@@ -24,7 +24,7 @@ fn reading(seq: u64) -> Reading {
 }
 
 fn unpack(record: &Record, from: u64) -> (Slot, Vec<Reading>) {
-    let message = record.message(from, 5, ClockQuality::Synced);
+    let message = record.message(from..record.end, 5, ClockQuality::Synced);
     let Packed::Batch(batch) = decode(&message).unwrap() else { panic!("no batch") };
     assert_eq!((batch.header.first_utc_ns, batch.header.clock), (5, ClockQuality::Synced));
     (batch.header.first(), batch.readings().collect())
@@ -111,7 +111,7 @@ proptest! {
 #[test]
 fn a_gap_says_what_is_missing() {
     let record = Record::gap(Slot::new(BOOT, 40), 90, GapReason::Ring, ORIGIN);
-    let message = record.message(50, -7, ClockQuality::Unsynced);
+    let message = record.message(50..record.end, -7, ClockQuality::Unsynced);
     let Packed::Gap(gap) = decode(&message).unwrap() else { panic!("no gap") };
     assert_eq!((gap.boot, gap.from, gap.to, gap.reason, gap.from_utc_ns), (BOOT, 50, 90, GapReason::Ring, -7));
     assert_eq!((gap.device, gap.period_ns, gap.simulated), (9, 10_000_000, true));

@@ -1,11 +1,9 @@
-//! Records of absence that delivery itself makes: before what is held, and instead of what will never be taken.
+//! Records of absence that delivery itself makes: before what is held.
 
 use thermowell_wire::Slot;
 use thermowell_wire::line::GapReason;
 
-use crate::batch::{Body, Record, Stamp};
-use crate::spool::Spool;
-use crate::time::Monotonic;
+use crate::batch::{Record, Stamp};
 
 /// The absence of the slots from `from` up to `record`, which nobody has any more.
 pub(super) fn gap_before(record: &Record, from: u64) -> Record {
@@ -18,18 +16,4 @@ pub(super) fn gap_before(record: &Record, from: u64) -> Record {
         Stamp::Stamped { utc_ns, clock } => Stamp::Stamped { utc_ns: utc_ns.saturating_sub(back), clock },
     };
     gap
-}
-
-/// Puts the record aside as a gap, unless it is one.
-pub(super) fn put_aside(now: Monotonic, first: Slot, spool: &mut Spool) -> u64 {
-    let Some(mut record) = spool.remove(first) else { return 0 };
-    let slots = match record.body {
-        Body::Samples(_) => record.slots(),
-        Body::Gap(_) => 0,
-    };
-    if slots > 0 {
-        record.body = Body::Gap(GapReason::Discarded);
-    }
-    spool.insert(now, record);
-    slots
 }

@@ -15,6 +15,10 @@
 //! A publish that was sent is answered before the next one goes out: an answer that came too late would else be taken
 //! for the answer to another message. A disconnect cancels what is under way, and its answers with it; a message that
 //! is stored all the same is found at the stream's end, or is the zombie that the expectation refuses.
+//!
+//! A message that is too large for the server is cut in half, again and again where it must be: the smaller size holds
+//! until the next connect, at which the server may have another limit. Nothing is dropped because of its size: a single
+//! slot that is too large waits until somebody raises the limit.
 
 mod absence;
 mod outcome;
@@ -30,7 +34,7 @@ use thermowell_wire::{Boot, Slot};
 
 pub use outcome::{Conflict, Gap, Live, Next, Refused, Told};
 
-use absence::{gap_before, put_aside};
+use absence::gap_before;
 
 use crate::batch::{Body, Record, Stamp};
 use crate::spool::Spool;
@@ -40,8 +44,6 @@ use crate::time::Monotonic;
 const CONFLICTS_MAX: usize = 3;
 /// Refusals in a row that are answered at once; then the tail is read at a pause.
 const EAGER_MAX: u32 = 2;
-/// How often a record is refused for good before it is put aside: the server may only be starting.
-const PUT_ASIDE_AFTER: u32 = 3;
 
 /// Durations of the publisher, on the flow axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +80,11 @@ enum Position {
 
 #[derive(Clone, Debug)]
 struct InFlight {
-    first: Slot,
+    /// The first slot of the record that it was made from.
+    record: Slot,
+    /// It holds the record's last slot.
+    completes: bool,
+    slots: u64,
     end: Slot,
     end_utc_ns: i64,
     deadline: Monotonic,
@@ -99,13 +105,14 @@ pub struct Publisher {
     asked: Option<Monotonic>,
     retry_at: Monotonic,
     refusals: u32,
-    for_good: u32,
     position: Position,
     sequence: u64,
     /// Whose history it is, as the tail said.
     device: Option<u32>,
     end_utc_ns: Option<i64>,
     in_flight: Option<InFlight>,
+    /// The most slots of samples in one message that the server takes, as far as its refusals have shown.
+    slots_max: u64,
     /// The furthest acknowledged: what a rollback is measured against.
     reached: Option<(u64, Slot)>,
     conflicts: VecDeque<Monotonic>,
@@ -128,12 +135,12 @@ impl Publisher {
             asked: None,
             retry_at: Monotonic::default(),
             refusals: 0,
-            for_good: 0,
             position: Position::Unknown,
             sequence: 0,
             device: None,
             end_utc_ns: None,
             in_flight: None,
+            slots_max: u64::MAX,
             reached: None,
             conflicts: VecDeque::new(),
             looked: None,
@@ -221,6 +228,7 @@ impl Publisher {
         self.forget();
         self.retry_at = now;
         self.refusals = 0;
+        self.slots_max = u64::MAX;
     }
 
     /// The server is away.
@@ -320,8 +328,10 @@ impl Publisher {
             self.position = Position::Unknown;
             return None;
         }
-        spool.acknowledge(flown.first, self.connected_time(now));
-        (self.refusals, self.for_good) = (0, 0);
+        if flown.completes {
+            spool.acknowledge(flown.record, self.connected_time(now));
+        }
+        self.refusals = 0;
         if self.position != Position::Unknown {
             (self.sequence, self.end_utc_ns, self.position) =
                 (sequence, Some(flown.end_utc_ns), Position::At(flown.end));
@@ -330,22 +340,21 @@ impl Publisher {
         flown.gap
     }
 
-    /// The message in flight was refused, or nobody knows. Returns the slots that are put aside, where they are.
-    pub fn refuse(&mut self, now: Monotonic, refused: &Refused, spool: &mut Spool) -> u64 {
-        let Some(flown) = self.in_flight.take() else { return 0 };
+    /// The message in flight was refused, or its outcome is unknown. Returns how many slots it had, where it was too
+    /// large.
+    pub fn refuse(&mut self, now: Monotonic, refused: Refused) -> Option<u64> {
+        let flown = self.in_flight.take()?;
         self.position = Position::Unknown;
-        self.refusals = self.refusals.saturating_add(1);
-        let eager = self.refusals <= EAGER_MAX;
-        self.retry_at = if eager { now } else { now.after(self.timing.again) };
-        match refused {
-            Refused::WrongSequence | Refused::Unknown => 0,
-            Refused::TooLarge => put_aside(now, flown.first, spool),
-            Refused::Permanent(_) => {
-                self.for_good += 1;
-                self.retry_at = now.after(self.timing.again);
-                if self.for_good < PUT_ASIDE_AFTER { 0 } else { put_aside(now, flown.first, spool) }
-            }
+        let is_too_large = refused == Refused::TooLarge;
+        if is_too_large && flown.gap.is_none() && flown.slots > 1 {
+            // The next one is smaller, so this ends, and needs no pause.
+            (self.slots_max, self.retry_at) = (flown.slots / 2, now);
+        } else {
+            self.refusals = self.refusals.saturating_add(1);
+            let eager = self.refusals <= EAGER_MAX && !is_too_large;
+            self.retry_at = if eager { now } else { now.after(self.timing.again) };
         }
+        is_too_large.then_some(flown.slots)
     }
 
     /// What to do now.
@@ -355,7 +364,7 @@ impl Publisher {
             if now < deadline {
                 return Next::Wait;
             }
-            self.refuse(now, &Refused::Unknown, spool);
+            self.refuse(now, Refused::Unknown);
         }
         if self.stopped || !self.connected {
             return Next::Wait;
@@ -425,27 +434,28 @@ impl Publisher {
         let (Some(utc_ns), Stamp::Stamped { clock, .. }) = (record.utc_ns(from.seq), record.stamp) else {
             return Next::Wait;
         };
-        let period_ns = record.origin.period_ns;
-        let slots = i64::try_from(record.end - from.seq).unwrap_or(i64::MAX);
-        let length_ns = slots.saturating_mul(i64::from(period_ns));
+        let (end, gap) = match record.body {
+            Body::Gap(reason) => (record.end, Some(Gap { first: from, end: record.end, reason })),
+            Body::Samples(_) => (record.end.min(from.seq.saturating_add(self.slots_max)), None),
+        };
+        let (slots, period_ns) = (end - from.seq, record.origin.period_ns);
+        let length_ns = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns));
         let moved_ns = self.end_utc_ns.filter(|end| self.is_overlap(end.saturating_sub(utc_ns), period_ns));
         // At the end of time there is no room to move to: what was restored may come from anywhere.
         let moved_ns = moved_ns.filter(|moved| moved.checked_add(length_ns).is_some());
         let first_utc_ns = moved_ns.unwrap_or(utc_ns);
-        let gap = match record.body {
-            Body::Gap(reason) => Some(Gap { first: from, end: record.end, reason }),
-            Body::Samples(_) => None,
-        };
         self.in_flight = Some(InFlight {
-            first: record.first,
-            end: record.end(),
+            record: record.first,
+            completes: end == record.end,
+            slots,
+            end: Slot::new(from.boot, end),
             end_utc_ns: first_utc_ns.saturating_add(length_ns),
             deadline: now.after(self.timing.answer),
             gap,
         });
         Next::Publish {
             expected: self.sequence,
-            payload: record.message(from.seq, first_utc_ns, clock),
+            payload: record.message(from.seq..end, first_utc_ns, clock),
             moved: moved_ns.map(|utc_ns| (from, utc_ns)),
         }
     }

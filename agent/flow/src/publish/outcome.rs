@@ -7,16 +7,14 @@ use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, Slot};
 
 /// Why the server did not take a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The stream's end is not at the expected sequence (10071).
     WrongSequence,
     /// Nobody knows: it may be stored or not.
     Unknown,
-    /// It will never take a message so large.
+    /// It takes no message so large (`max_payload`, or 10054): a smaller one may pass.
     TooLarge,
-    /// It says no, and will again.
-    Permanent(String),
 }
 
 /// The device that was accepted last.

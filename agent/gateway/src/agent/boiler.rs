@@ -347,7 +347,7 @@ impl Boiler {
         }
         match answer {
             Answer::Published(Published::Stored(sequence)) => self.step(Input::Acknowledged { sequence: *sequence }),
-            Answer::Published(Published::Refused(refused)) => self.step(Input::Refused(refused.clone())),
+            Answer::Published(Published::Refused(refused)) => self.step(Input::Refused(*refused)),
             Answer::Published(Published::NoStream) => {
                 self.session.stream_is_missing();
                 self.step(Input::Refused(flow::Refused::Unknown));

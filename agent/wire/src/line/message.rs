@@ -110,7 +110,7 @@ pub enum GapReason {
     Ring,
     /// The firmware did not get round to sampling.
     Missed,
-    /// The server would never take the batch.
+    /// A batch was given up. Nothing writes this: a batch that is too large for the server is cut smaller.
     Discarded,
     /// Time stepped; the slots have no place in it.
     Clock,

@@ -177,7 +177,7 @@ mod tests {
         let origin = Origin { device: 7, period_ns: 10_000_000, simulated: true };
         let slot = Slot::new(Boot(boot), first);
         let record = Record::samples(slot, &[Reading::default(); 100], origin, &mut Vec::new());
-        record.message(first, 1_000, ClockQuality::Synced)
+        record.message(first..record.end, 1_000, ClockQuality::Synced)
     }
 
     fn walked(firsts: &[u64]) -> Walk {

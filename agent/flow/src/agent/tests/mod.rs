@@ -38,6 +38,13 @@ fn crashes_cables_and_servers_within_the_ring_lose_nothing() {
 }
 
 #[test]
+fn a_server_that_takes_small_messages_only_loses_nothing() {
+    for slots_max in [1, 7, 60] {
+        run(800..810, &Faults { slots_max, ..Faults::gentle() });
+    }
+}
+
+#[test]
 fn what_a_boot_has_sent_survives_its_end() {
     run(
         350..370,

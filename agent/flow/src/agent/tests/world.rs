@@ -170,7 +170,8 @@ impl World {
     }
 
     fn calm(&mut self) {
-        self.faults = Faults { lossless: self.faults.lossless, ..Faults::none() };
+        let Faults { lossless, slots_max, .. } = self.faults;
+        self.faults = Faults { lossless, slots_max, ..Faults::none() };
         self.fault_at = u64::MAX;
         let soon = self.now + SECOND;
         for back in [&mut self.agent_back, &mut self.cable_back, &mut self.server_back] {
@@ -350,6 +351,10 @@ impl World {
         assert!(!core::mem::replace(&mut self.publishing, true), "one publish at a time");
         assert!(self.connected, "the server is asked only when it is there");
         let packed = decode(&payload).unwrap();
+        if matches!(packed, Packed::Batch(_)) && packed.end().seq - packed.first().seq > self.faults.slots_max {
+            self.answers.push((self.now + LATENCY, self.life, Answer::Refused(Refused::TooLarge)));
+            return;
+        }
         self.note(&format!("publish {} to {} expecting {expected}", packed.first(), packed.end()));
         let mut at = self.now + LATENCY + self.below(2 * MS);
         let mut answered = Some(self.life);

@@ -141,11 +141,10 @@ impl Bench {
             ACKNOWLEDGED if self.publishing.take().is_some() => {
                 self.step(Input::Acknowledged { sequence: line.number() });
             }
-            REFUSED if self.publishing.take().is_some() => self.step(Input::Refused(match line.number() % 4 {
+            REFUSED if self.publishing.take().is_some() => self.step(Input::Refused(match line.number() % 3 {
                 0 => Refused::WrongSequence,
                 1 => Refused::Unknown,
-                2 => Refused::TooLarge,
-                _ => Refused::Permanent("no".to_owned()),
+                _ => Refused::TooLarge,
             })),
             LEASE => {
                 if let Ok(lease) = serde_json::from_slice::<Lease>(line.bytes) {

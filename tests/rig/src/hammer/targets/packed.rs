@@ -85,7 +85,7 @@ fn judge_record(packed: &Packed<'_>, input: &[u8]) -> Result<(), Complaint> {
     let Stamp::Stamped { utc_ns, clock } = record.stamp else {
         return Err(Complaint("what was published has a stamp".to_owned()));
     };
-    let again = record.message(record.first.seq, utc_ns, clock);
+    let again = record.message(record.first.seq..record.end, utc_ns, clock);
     let decoded = done("a record's message is decoded", decode(&again))?;
     same("a record accounts for the same slots", &(decoded.first(), decoded.end()), &(packed.first(), packed.end()))?;
     same("a record ends at the same time", &decoded.end_utc_ns(), &packed.end_utc_ns())?;

@@ -1,7 +1,5 @@
 //! From the line into the stream.
 
-use thermowell_wire::line::GapReason;
-
 use super::*;
 use crate::agent::Refused;
 
@@ -235,26 +233,60 @@ fn acknowledged_records_leave_after_three_sync_intervals() {
 }
 
 #[test]
-fn what_will_never_be_taken_is_put_aside_as_a_gap() {
+fn a_batch_too_large_for_the_server_is_cut_smaller() {
     let mut bench = Bench::running(settings(), 0, None);
     bench.samples(0, 200);
-    for _ in 0..3 {
-        bench.tell(Input::Refused(Refused::Permanent("no".into())));
+    for _ in 0..2 {
+        bench.tell(Input::Refused(Refused::TooLarge));
+        bench.tell(Input::Tail(None));
+    }
+    assert_eq!(bench.published(), [(0, 0, 100), (0, 0, 50), (0, 0, 25)], "without a pause");
+    for sequence in 1..8 {
+        bench.tell(Input::Acknowledged { sequence });
+    }
+    let cut = [(0, 25, 50), (1, 50, 75), (2, 75, 100), (3, 100, 125), (4, 125, 150), (5, 150, 175), (6, 175, 200)];
+    let cut = cut.map(|(expected, from, to)| (expected + 1, from, to));
+    assert_eq!(bench.published()[3..], cut, "the size that passed is kept");
+    assert_eq!(bench.agent.backlog(), 100, "a record is done with its last slot");
+    bench.tell(Input::Acknowledged { sequence: 8 });
+    assert_eq!((bench.agent.backlog(), bench.agent.counters().too_large), (0, 2));
+    assert!(bench.agent.is_drained() && !bench.events().iter().any(|(kind, _)| *kind == EventKind::Gap));
+    bench.tell(Input::Disconnected);
+    bench.tell(Input::Connected);
+    bench.tell(Input::Tail(Some((8, &stored(100, BOOT, "TW-1")))));
+    bench.samples(200, 100);
+    assert_eq!(bench.published().last(), Some(&(8, 200, 300)), "another connection may have another limit");
+}
+
+#[test]
+fn a_sample_too_large_for_the_server_waits() {
+    let mut bench = Bench::running(Settings { batch: 1, ..settings() }, 0, None);
+    bench.samples(0, 2);
+    for _ in 0..20 {
+        assert_eq!(bench.published().last(), Some(&(0, 0, 1)));
+        bench.effects.clear();
+        bench.tell(Input::Refused(Refused::TooLarge));
+        assert!(!bench.effects.contains(&Effect::ReadTail), "with a pause");
         bench.pass(1_000);
         bench.tell(Input::Tail(None));
     }
-    let Some(Effect::Publish { payload, .. }) =
-        bench.effects.iter().rev().find(|effect| matches!(effect, Effect::Publish { .. }))
-    else {
-        panic!("nothing was published");
-    };
-    let Packed::Gap(gap) = decode(payload).unwrap() else { panic!("no gap") };
-    assert_eq!((gap.from, gap.to, gap.reason), (0, 100, GapReason::Discarded));
     bench.tell(Input::Acknowledged { sequence: 1 });
-    assert_eq!(bench.published().last(), Some(&(1, 100, 200)));
-    assert_eq!(bench.agent.counters().discarded, 100);
-    let named = EventBody::GapNamed { boot: BOOT, from: 0, to: 100, reason: "discarded".into() };
-    assert!(bench.events().contains(&(EventKind::Gap, named)));
+    assert_eq!(bench.published().last(), Some(&(1, 1, 2)), "nothing is dropped");
+}
+
+/// What the stream has of a record that was cut is not published again, whatever became of the agent meanwhile.
+#[test]
+fn a_lost_answer_to_a_part_goes_on_behind_it() {
+    let mut bench = Bench::running(settings(), 100, Some((7, &stored(0, BOOT, "TW-1"))));
+    bench.samples(100, 200);
+    bench.tell(Input::Refused(Refused::TooLarge));
+    bench.tell(Input::Tail(Some((7, &stored(0, BOOT, "TW-1")))));
+    assert_eq!(bench.published().last(), Some(&(7, 100, 150)));
+    bench.tell(Input::Refused(Refused::Unknown));
+    bench.tell(Input::Tail(Some((9, &stored(50, BOOT, "TW-1")))));
+    assert_eq!(bench.published().last(), Some(&(9, 150, 200)));
+    bench.tell(Input::Acknowledged { sequence: 10 });
+    assert_eq!((bench.published().last(), bench.agent.backlog()), (Some(&(10, 200, 250)), 100));
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(in super::super) struct Faults {
     pub(in super::super) only_reboots: bool,
     /// Slots of the device's ring, or a tenth of it by chance.
     pub(in super::super) ring: u64,
+    /// The most slots in one message that the server takes.
+    pub(in super::super) slots_max: u64,
     /// No slot may be lost.
     pub(in super::super) lossless: bool,
 }
@@ -42,6 +44,7 @@ impl Faults {
             wipes: false,
             only_reboots: false,
             ring: 1_500,
+            slots_max: u64::MAX,
             lossless: true,
         }
     }
