@@ -26,6 +26,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::agent::AgentError;
+use crate::aggregator::AggregatorError;
 use crate::config::{self, Config, ConfigError};
 use crate::controller::ControllerError;
 use crate::run::{self, Role, RunError};
@@ -89,7 +91,7 @@ Exit codes: 0 fine, 1 failure, 2 wrong command line, 78 wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run roles until SIGTERM or SIGINT
+    /// Run roles until SIGTERM, SIGINT or SIGHUP
     #[command(after_help = RUN_EXAMPLES)]
     Run {
         /// The role to run; without it all three, the controller only where [control] is enabled
@@ -348,14 +350,17 @@ async fn run_roles(config: &Config, role: Option<Role>) -> Exit {
     }
 }
 
-/// A role that the configuration does not want is a matter of configuration: another start would only repeat it.
+/// A role that the configuration does not want and a key that is not there are a matter of configuration: another start
+/// would only repeat them.
 fn exit_of(error: &RunError) -> Exit {
-    match error {
-        RunError::Controller(ControllerError::Off) => Exit::Configuration,
-        RunError::Agent(_) | RunError::Aggregator(_) | RunError::Controller(_) | RunError::Ended { .. } => {
-            Exit::Failure
-        }
-    }
+    let is_configuration = match error {
+        RunError::Controller(ControllerError::Off) => true,
+        RunError::Agent(AgentError::Connect(error))
+        | RunError::Aggregator(AggregatorError::Connect(error))
+        | RunError::Controller(ControllerError::Connect(error)) => error.is_configuration(),
+        RunError::Agent(_) | RunError::Aggregator(_) | RunError::Controller(_) | RunError::Ended { .. } => false,
+    };
+    if is_configuration { Exit::Configuration } else { Exit::Failure }
 }
 
 /// The log's filter; none where the environment names one that is none.
@@ -368,7 +373,8 @@ fn log_filter(config: &Config) -> Option<Targets> {
 
 /// Fields on stderr. The journal stamps each line itself; without it, the line carries its time.
 fn start_log(filter: Targets) {
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    // A line that cannot be written is lost: a terminal that has closed must not end the drain with a panic.
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = if env::var_os("JOURNAL_STREAM").is_some() {
         registry.with(lines.without_time()).try_init()

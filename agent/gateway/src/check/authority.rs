@@ -67,7 +67,7 @@ async fn ask(nats: &Nats, users: &[User]) -> Found {
             Ok(Answer::Forbidden) => found.forbidden.push(name),
             Ok(Answer::Shut) if user.is_none() => found.forbidden.push(name),
             Ok(Answer::Shut) => found.strangers.push(name),
-            Err(NatsError::Credentials { .. }) => found.unread += 1,
+            Err(NatsError::File(file)) if file.is_out_of_reach() => found.unread += 1,
             Ok(Answer::Unknown) | Err(_) => found.unknown.push(name),
         }
     }

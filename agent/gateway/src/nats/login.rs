@@ -4,13 +4,15 @@
 //! must not: it holds samples. So where an nkey is the way in, each attempt begins with a look whether the server knows
 //! the key, and while it does not, the attempt ends by its own time-out and is made again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, ConnectErrorKind, ConnectOptions};
 use nkeys::KeyPair;
 
+use super::file::{self, Holds, read_key};
 use super::{ACK_TIMEOUT, NatsError, PING, RECONNECT_MAX, User};
 use crate::config;
 
@@ -19,8 +21,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The options of a connection that is kept for ever.
 pub(super) async fn options(config: &config::Nats, user: &User) -> Result<ConnectOptions, NatsError> {
+    if let Some(tls) = &config.tls {
+        file::check_tls(tls).await.map_err(NatsError::File)?;
+    }
     let options = match seed_file(config, user) {
-        Some(path) => by_key(Arc::new(Way { config: config.clone(), user: user.clone(), path })).await?,
+        Some((path, holds)) => {
+            let (config, user) = (config.clone(), user.clone());
+            by_key(Arc::new(Way { config, user, path, holds, failures: AtomicU32::new(0) })).await?
+        }
         None => with_secrets(ConnectOptions::new(), config).await?,
     };
     Ok(transport(options, config, user).retry_on_initial_connect().reconnect_delay_callback(|attempt| {
@@ -30,20 +38,24 @@ pub(super) async fn options(config: &config::Nats, user: &User) -> Result<Connec
 }
 
 /// The file with the seed of the key that lets us in, where a key is the way.
-fn seed_file(config: &config::Nats, user: &User) -> Option<PathBuf> {
-    config.keys.as_ref().map(|folder| user.seed_file(folder)).or_else(|| config.nkey_file.clone())
+fn seed_file(config: &config::Nats, user: &User) -> Option<(PathBuf, Holds)> {
+    let of_role = config.keys.as_ref().map(|folder| (user.seed_file(folder), Holds::RoleKey(user.clone())));
+    of_role.or_else(|| config.nkey_file.clone().map(|path| (path, Holds::Nkey)))
 }
 
 struct Way {
     config: config::Nats,
     user: User,
     path: PathBuf,
+    holds: Holds,
+    /// Attempts in a row without a key that the server knows: what limits the log.
+    failures: AtomicU32,
 }
 
 /// The seed is read at each attempt: keys that were exchanged under a running process are used.
 async fn by_key(way: Arc<Way>) -> Result<ConnectOptions, NatsError> {
     // What is wrong from the beginning is said at once.
-    read_key(&way.path).await?;
+    read_key(&way.path, way.holds.clone()).await.map_err(NatsError::File)?;
     Ok(ConnectOptions::with_auth_callback(move |nonce| {
         let way = way.clone();
         // A task of its own, because the client wants a future that is `Sync`.
@@ -64,23 +76,37 @@ async fn by_key(way: Arc<Way>) -> Result<ConnectOptions, NatsError> {
 impl Way {
     /// Our key, if the server lets it in now.
     async fn known(&self) -> Option<KeyPair> {
-        let pair = match read_key(&self.path).await {
+        let pair = match read_key(&self.path, self.holds.clone()).await {
             Ok(pair) => pair,
             Err(error) => {
-                tracing::error!(error = crate::logs::chain(&error), "no key to get into NATS with, trying again");
+                if let Some(tries) = self.fails() {
+                    tracing::error!(tries, %error, "no key to get into NATS with, trying again");
+                }
                 return None;
             }
         };
         let options = transport(ConnectOptions::new(), &self.config, &self.user);
         match options.nkey(pair.seed().ok()?).connect(&self.config.url).await {
             Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => {
-                let (user, file) = (self.user.to_string(), self.path.display());
-                tracing::error!(user, %file, "the server does not know our key (permissions.conf?), trying again");
+                if let Some(tries) = self.fails() {
+                    let (user, file) = (self.user.to_string(), self.path.display());
+                    let line = "the server does not know our key (permissions.conf?), trying again";
+                    tracing::error!(user, %file, tries, "{line}");
+                }
                 None
             }
             // Let in; or something else is wrong, which the attempt itself will meet and name.
-            Ok(_) | Err(_) => Some(pair),
+            Ok(_) | Err(_) => {
+                self.failures.store(0, Ordering::Relaxed);
+                Some(pair)
+            }
         }
+    }
+
+    /// Counts an attempt. How many there were, where that is worth a line: an attempt takes 3 s.
+    fn fails(&self) -> Option<u32> {
+        let tries = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        tries.is_power_of_two().then_some(tries)
     }
 }
 
@@ -110,24 +136,12 @@ pub(super) fn transport(options: ConnectOptions, config: &config::Nats, user: &U
 
 async fn with_secrets(mut options: ConnectOptions, config: &config::Nats) -> Result<ConnectOptions, NatsError> {
     if let Some(path) = &config.credentials {
-        let unreadable = |source| NatsError::Credentials { path: path.clone(), source };
-        options = options.credentials_file(path).await.map_err(unreadable)?;
+        let text = file::read(path, Holds::Credentials).await.map_err(NatsError::File)?;
+        options = options.credentials(&text).expect("only credentials are read");
     }
     if let (Some(user), Some(path)) = (&config.user, &config.password_file) {
-        options = options.user_and_password(user.clone(), read_secret(path).await?);
+        let password = file::read(path, Holds::Password).await.map_err(NatsError::File)?;
+        options = options.user_and_password(user.clone(), password);
     }
     Ok(options)
-}
-
-/// The key whose seed is in this file.
-pub(super) async fn read_key(path: &Path) -> Result<KeyPair, NatsError> {
-    let seed = read_secret(path).await?;
-    KeyPair::from_seed(&seed).map_err(|source| NatsError::Seed { path: path.to_owned(), source })
-}
-
-async fn read_secret(path: &Path) -> Result<String, NatsError> {
-    match tokio::fs::read_to_string(path).await {
-        Ok(text) => Ok(text.trim().to_owned()),
-        Err(source) => Err(NatsError::Credentials { path: path.to_owned(), source }),
-    }
 }

@@ -4,6 +4,7 @@
 //! [`Connection::phase`], when the server is there, and which connection it is.
 
 mod copy;
+mod file;
 mod follow;
 mod forbidden;
 mod login;
@@ -15,7 +16,6 @@ pub mod rights;
 mod stored;
 mod user;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use crate::config;
 
 pub use copy::{is_copy, is_stored_copy};
+pub use file::FileError;
 pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, sequence};
 pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
 pub use request::{Doubt, RequestError, Stored};
@@ -67,25 +68,10 @@ pub enum Phase {
 /// What is wrong with the server or the way to it.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
-    /// Credentials cannot be read.
-    #[error("read NATS credentials from {path}")]
-    Credentials {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// What should be a seed is none. It is not shown.
-    #[error("{path} holds no seed of an nkey")]
-    Seed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: nkeys::error::Error,
-    },
-    /// The address or the TLS files are wrong.
+    /// A file that lets us in is missing, not readable or damaged.
+    #[error(transparent)]
+    File(FileError),
+    /// The address is wrong.
     #[error("connect to NATS at {url}")]
     Connect {
         /// As configured.
@@ -121,6 +107,17 @@ pub enum NatsError {
         /// As configured.
         url: String,
     },
+}
+
+impl NatsError {
+    /// Only another configuration, or another file that it names, helps: not another start.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Connect { .. } => true,
+            Self::Away { .. } | Self::TooOld { .. } | Self::NoJetStream { .. } => false,
+        }
+    }
 }
 
 /// A connection to NATS.

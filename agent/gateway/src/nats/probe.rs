@@ -11,7 +11,8 @@ use async_nats::{ConnectErrorKind, ConnectOptions, Event, HeaderMap, RequestErro
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::login::{read_key, transport};
+use super::file::{self, Holds};
+use super::login::transport;
 use super::{NatsError, User};
 use crate::config;
 
@@ -43,7 +44,7 @@ pub(crate) async fn may_publish(
     let options = match (user, &config.keys) {
         (Some(user), Some(folder)) => {
             let path = user.seed_file(folder);
-            let seed = read_key(&path).await?.seed().map_err(|source| NatsError::Seed { path, source })?;
+            let seed = file::read(&path, Holds::RoleKey(user.clone())).await.map_err(NatsError::File)?;
             transport(ConnectOptions::with_nkey(seed), config, user)
         }
         (Some(_) | None, _) => transport(ConnectOptions::new(), config, &User::Inspector),

@@ -1,0 +1,222 @@
+//! The files that `[nats]` names: seeds, credentials, passwords, certificates.
+//!
+//! They are read before anything else, because a role whose key is missing or damaged never gets in: another start would
+//! only repeat it. What is in them is never shown.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use async_nats::rustls::pki_types::pem::PemObject as _;
+use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use nkeys::{KeyPair, KeyPairType};
+
+use super::User;
+use crate::config;
+
+/// What a file must hold, and the key in the configuration that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// This user's seed, in the folder of the keys.
+    RoleKey(User),
+    /// A seed for every role.
+    Nkey,
+    /// A user's JWT and its seed.
+    Credentials,
+    /// A password.
+    Password,
+    /// Certificates that the server's is checked against.
+    Authority,
+    /// Our own certificate.
+    Certificate,
+    /// Its private key.
+    CertificateKey,
+}
+
+impl Holds {
+    fn key(&self) -> &'static str {
+        match self {
+            Self::RoleKey(_) => "nats.keys",
+            Self::Nkey => "nats.nkey_file",
+            Self::Credentials => "nats.credentials",
+            Self::Password => "nats.password_file",
+            Self::Authority => "nats.tls.ca",
+            Self::Certificate => "nats.tls.cert",
+            Self::CertificateKey => "nats.tls.key",
+        }
+    }
+
+    /// What a damaged file lacks.
+    fn lacks(&self) -> &'static str {
+        match self {
+            Self::RoleKey(_) | Self::Nkey => "holds no seed of a user's nkey, which begins with SU",
+            Self::Credentials => "holds no user's JWT with its seed, as `nsc generate creds` writes them",
+            Self::Password => "is empty",
+            Self::Authority | Self::Certificate => "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)",
+            Self::CertificateKey => "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)",
+        }
+    }
+
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
+        match self {
+            Self::RoleKey(_) | Self::Nkey => pair(text).is_some(),
+            Self::Credentials => async_nats::ConnectOptions::with_credentials(text).is_ok(),
+            Self::Password => !text.is_empty(),
+            Self::Authority | Self::Certificate => {
+                let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
+                certificates.is_ok_and(|certificates| !certificates.is_empty())
+            }
+            Self::CertificateKey => PrivateKeyDer::from_pem_slice(bytes).is_ok(),
+        }
+    }
+
+    fn advice(&self, fault: &Fault) -> String {
+        match (self, fault) {
+            (Self::RoleKey(_), Fault::Missing) => "make it with `thermowell keys`, or name another folder".to_owned(),
+            (Self::RoleKey(user), Fault::Damaged) => {
+                format!("make another one with `thermowell keys --replace {user}`, then reload the server")
+            }
+            (Self::RoleKey(user), Fault::Forbidden) => format!(
+                "run this as a user who may, or let systemd hand the key over: LoadCredential={user}.nk:... in the unit"
+            ),
+            (_, Fault::Missing | Fault::Damaged) => "put the right file there, or name another one".to_owned(),
+            (_, Fault::Forbidden) => "run this as a user who may, or change owner and mode of the file".to_owned(),
+            (_, Fault::Other(_)) => "name a file that can be read".to_owned(),
+        }
+    }
+}
+
+/// Why a file is of no use.
+#[derive(Debug)]
+enum Fault {
+    Missing,
+    Forbidden,
+    Damaged,
+    Other(io::Error),
+}
+
+/// A file that `[nats]` names and that is of no use.
+#[derive(Debug)]
+pub struct FileError {
+    holds: Holds,
+    path: PathBuf,
+    fault: Fault,
+}
+
+impl FileError {
+    /// It is not there, or another user's.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self.fault, Fault::Missing | Fault::Forbidden)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ", self.holds.key(), self.path.display())?;
+        match &self.fault {
+            Fault::Missing => f.write_str("is not there")?,
+            Fault::Forbidden => f.write_str("is not readable for this user")?,
+            Fault::Damaged => f.write_str(self.holds.lacks())?,
+            Fault::Other(error) => write!(f, "cannot be read ({error})")?,
+        }
+        write!(f, "; {}", self.holds.advice(&self.fault))
+    }
+}
+
+/// What is in the file, trimmed.
+pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError> {
+    let fault = match tokio::fs::read(path).await {
+        Ok(bytes) if holds.is_in(&bytes) => return Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
+        Ok(_) => Fault::Damaged,
+        Err(error) if error.kind() == ErrorKind::NotFound => Fault::Missing,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Fault::Forbidden,
+        Err(error) => Fault::Other(error),
+    };
+    Err(FileError { holds, path: path.to_owned(), fault })
+}
+
+/// The key whose seed is in this file.
+pub(super) async fn read_key(path: &Path, holds: Holds) -> Result<KeyPair, FileError> {
+    let seed = read(path, holds).await?;
+    Ok(pair(&seed).expect("only a user's seed is read"))
+}
+
+/// Looks at the files of `[nats.tls]`: the client would look at each attempt, and say nothing.
+pub(super) async fn check_tls(tls: &config::Tls) -> Result<(), FileError> {
+    let files = [(&tls.ca, Holds::Authority), (&tls.cert, Holds::Certificate), (&tls.key, Holds::CertificateKey)];
+    for (path, holds) in files {
+        if let Some(path) = path {
+            read(path, holds).await?;
+        }
+    }
+    Ok(())
+}
+
+fn pair(seed: &str) -> Option<KeyPair> {
+    KeyPair::from_seed(seed).ok().filter(|pair| matches!(pair.key_pair_type(), KeyPairType::User))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    async fn said(path: &Path, holds: Holds) -> String {
+        match read(path, holds).await {
+            Ok(_) => "taken".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_no_use_is_named_with_its_key_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let (absent, wrong) = (folder.path().join("absent"), folder.path().join("wrong"));
+        fs::write(&wrong, "hunter2\n").unwrap();
+        let agent = Holds::RoleKey(User::Agent);
+        let (absent_name, wrong_name) = (absent.display(), wrong.display());
+        for (path, holds, expected) in [
+            (&absent, agent.clone(), format!("nats.keys: {absent_name} is not there; make it with `thermowell keys`")),
+            (&wrong, agent.clone(), format!("nats.keys: {wrong_name} holds no seed of a user's nkey")),
+            (&absent, Holds::Nkey, format!("nats.nkey_file: {absent_name} is not there; put")),
+            (&wrong, Holds::Nkey, format!("nats.nkey_file: {wrong_name} holds no seed")),
+            (&absent, Holds::Credentials, format!("nats.credentials: {absent_name} is not there; put")),
+            (&wrong, Holds::Credentials, format!("nats.credentials: {wrong_name} holds no user's JWT")),
+            (&absent, Holds::Password, format!("nats.password_file: {absent_name} is not there")),
+            (&wrong, Holds::Password, "taken".to_owned()),
+            (&wrong, Holds::Authority, format!("nats.tls.ca: {wrong_name} holds no certificate")),
+            (&wrong, Holds::Certificate, format!("nats.tls.cert: {wrong_name} holds no certificate")),
+            (&wrong, Holds::CertificateKey, format!("nats.tls.key: {wrong_name} holds no private key")),
+        ] {
+            let said = said(path, holds).await;
+            assert!(said.starts_with(&expected) && !said.contains("hunter2"), "{said}");
+        }
+        assert!(
+            said(&wrong, agent.clone()).await.ends_with("`thermowell keys --replace agent`, then reload the server")
+        );
+        let directory = said(folder.path(), agent).await;
+        assert!(directory.contains("cannot be read (Is a directory"), "{directory}");
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_and_another_kind_of_key_are_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let account = KeyPair::new_account().seed().unwrap();
+        for text in ["", "\n", account.as_str()] {
+            fs::write(&file, text).unwrap();
+            assert!(said(&file, Holds::Nkey).await.contains("holds no seed of a user's nkey"), "{text:?}");
+        }
+        fs::write(&file, " \n").unwrap();
+        assert!(said(&file, Holds::Password).await.contains("is empty"));
+        fs::write(&file, [0xff, 0xfe]).unwrap();
+        assert!(said(&file, Holds::Credentials).await.contains("holds no user's JWT"));
+        fs::write(&file, format!("{}\n", KeyPair::new_user().seed().unwrap())).unwrap();
+        assert_eq!(said(&file, Holds::Nkey).await, "taken");
+    }
+}
