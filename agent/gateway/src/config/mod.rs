@@ -298,7 +298,8 @@ pub struct Log {
 }
 
 impl Config {
-    /// Reads `path` and, by name, every `*.toml` in the folder `conf.d` beside it.
+    /// Reads `path` and, by name, every `*.toml` in the folder `conf.d` beside it. Names that begin with a dot are left
+    /// out: editors and other systems put their own files there (`.#x.toml`, `._x.toml`).
     ///
     /// # Errors
     /// A file cannot be read, or something is wrong with what it says.
@@ -378,7 +379,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(unreadable(error)),
     }
-    parts.retain(|part| part.extension().is_some_and(|extension| extension == "toml"));
+    let is_hidden = |part: &Path| part.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    parts.retain(|part| part.extension().is_some_and(|extension| extension == "toml") && !is_hidden(part));
     parts.sort();
     parts.insert(0, path.to_owned());
     Ok(parts)

@@ -260,6 +260,8 @@ fn files_beside_it_are_merged_by_name() {
     fs::write(part("20-c.toml"), "[[boiler]]\nid = \"b3\"\nport = \"/dev/c\"\n").unwrap();
     fs::write(part("10-b.toml"), "feed.enabled = true\n[[boiler]]\nid = \"b2\"\nport = \"/dev/b\"\n").unwrap();
     fs::write(part("README"), "not read").unwrap();
+    fs::write(part("._10-b.toml"), [0, 5, 22, 7]).unwrap();
+    std::os::unix::fs::symlink("root@gateway.4711:1790000000", part(".#20-c.toml")).unwrap();
     let config = Config::load(&main).unwrap();
     let ids: Vec<&str> = config.boilers.iter().map(|boiler| boiler.id.as_str()).collect();
     assert_eq!((ids, config.batch.samples, config.feed.enabled), (vec!["b1", "b2", "b3"], 10, true));
