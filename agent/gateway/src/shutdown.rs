@@ -1,10 +1,15 @@
 //! The end of a role, asked for from outside: a signal in the binary, a trigger in tests and between roles.
 //!
 //! A request is a level, not an edge: whoever looks late still sees it, and it is never taken back.
+//!
+//! SIGHUP is a request too. A terminal that closes sends it, and a role that lived on would hold the ports without a
+//! sign of it. Under systemd it is the old way to ask for another look at the configuration: the unit starts the role
+//! again, with the configuration as it is then. Where it was ignored at the start (`nohup`), it stays ignored.
 
+use std::fs;
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// A handle that tells when to stop. Clones see the same request.
@@ -29,7 +34,7 @@ pub struct SignalsUnavailable {
 }
 
 impl Shutdown {
-    /// A shutdown that is requested by SIGTERM or SIGINT.
+    /// A shutdown that is requested by SIGTERM, SIGINT or SIGHUP.
     ///
     /// Further signals change nothing: it is the caller that bounds the drain.
     ///
@@ -42,11 +47,16 @@ impl Shutdown {
         let listen = |kind, name| signal(kind).map_err(|source| SignalsUnavailable { signal: name, source });
         let mut terminate = listen(SignalKind::terminate(), "SIGTERM")?;
         let mut interrupt = listen(SignalKind::interrupt(), "SIGINT")?;
+        let mut hangup = match is_ignored(SignalKind::hangup()) {
+            true => None,
+            false => Some(listen(SignalKind::hangup(), "SIGHUP")?),
+        };
         let (trigger, shutdown) = Self::manual();
         tokio::spawn(async move {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
+                () = or_never(&mut hangup) => "SIGHUP",
             };
             tracing::info!(signal = name, "shutdown requested");
             trigger.request();
@@ -71,6 +81,21 @@ impl Shutdown {
     #[must_use]
     pub fn is_requested(&self) -> bool {
         *self.requests.borrow() || self.requests.has_changed().is_err()
+    }
+}
+
+/// Whether the process ignores this signal, as the kernel shows it: a mask in hexadecimal, signal 1 in its lowest bit.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
+}
+
+async fn or_never(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

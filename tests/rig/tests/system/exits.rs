@@ -1,0 +1,185 @@
+//! How a process ends: by a signal, or by what another start would only repeat.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rig::clock::Stopwatch;
+use rig::house::{self, House, SOON, assert_whole};
+use rig::process::{Child, Launch, Programs, Role, describe};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// A configuration of a server that is not there, with these lines in `[nats]`.
+fn configuration(folder: &Path, nats: &str) -> PathBuf {
+    let path = folder.join("thermowell.toml");
+    let folder = folder.display();
+    let text = format!(
+        "gateway = \"test\"\ncontrol.enabled = true\nspool.directory = \"{folder}/spool\"\n\n\
+         [nats]\nurl = \"nats://127.0.0.1:9\"\n{nats}\n\n[[boiler]]\nid = \"b1\"\nport = \"{folder}/port\"\n"
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn role(name: &str, folder: &Path, config: &Path) -> Child {
+    let args = ["run".into(), name.into(), "--config".into(), config.into()].to_vec();
+    let (programs, log) = (Programs::at(super::DEMO), folder.join("log"));
+    fs::write(&log, "").unwrap();
+    Child::spawn(&Launch { name: name.to_owned(), programs, role: Role::Thermowell, args, log }).unwrap()
+}
+
+/// Waits until the process has written `line` to its log.
+fn until_said(folder: &Path, line: &str) {
+    let watch = Stopwatch::start();
+    while !house::log(&folder.join("log")).contains(line) {
+        assert!(watch.left_of(SOON).is_some(), "no {line:?} in:\n{}", house::log(&folder.join("log")));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_key_file_of_no_use_is_78_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = folder.path().join("wrong");
+    fs::write(&wrong, "hunter2").unwrap();
+    let (absent, wrong) = (folder.path().join("absent"), wrong.display());
+    let (absent_name, of_agent) = (absent.display(), absent.join("agent.nk"));
+    for (name, nats, key, file) in [
+        ("agent", format!("keys = \"{absent_name}\""), "nats.keys", of_agent.display().to_string()),
+        ("aggregator", format!("keys = \"{absent_name}\""), "nats.keys", format!("{absent_name}/aggregator.nk")),
+        ("controller", format!("keys = \"{absent_name}\""), "nats.keys", format!("{absent_name}/controller.nk")),
+        ("agent", format!("nkey_file = \"{wrong}\""), "nats.nkey_file", wrong.to_string()),
+        ("agent", format!("credentials = \"{absent_name}\""), "nats.credentials", absent_name.to_string()),
+        ("agent", format!("credentials = \"{wrong}\""), "nats.credentials", wrong.to_string()),
+        (
+            "agent",
+            format!("user = \"a\"\npassword_file = \"{absent_name}\""),
+            "nats.password_file",
+            absent_name.to_string(),
+        ),
+        ("agent", format!("tls.ca = \"{wrong}\""), "nats.tls.ca", wrong.to_string()),
+    ] {
+        let mut child = role(name, folder.path(), &configuration(folder.path(), &nats));
+        let status = child.wait(SOON).unwrap();
+        let said = house::log(&folder.path().join("log"));
+        assert_eq!(status.map(describe).as_deref(), Some("exit code 78"), "{nats}:\n{said}");
+        assert!(said.contains(&format!("{key}: {file} ")) && !said.contains("hunter2"), "{nats}:\n{said}");
+    }
+}
+
+/// Root reads everything, so this says nothing where the tests run as root.
+#[test]
+fn a_key_file_of_another_user_is_78_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.nk");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(&file).is_ok() {
+        return;
+    }
+    let nats = format!("keys = \"{}\"", folder.path().display());
+    let mut child = role("agent", folder.path(), &configuration(folder.path(), &nats));
+    let status = child.wait(SOON).unwrap();
+    let said = house::log(&folder.path().join("log"));
+    assert_eq!(status.map(describe).as_deref(), Some("exit code 78"), "{said}");
+    assert!(said.contains("agent.nk is not readable for this user"), "{said}");
+}
+
+#[test]
+fn each_role_drains_at_a_hangup() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), "");
+    for name in ["agent", "aggregator", "controller"] {
+        let mut child = role(name, folder.path(), &config);
+        until_said(folder.path(), &format!("role=\"{name}\""));
+        child.signal(Signal::HUP).unwrap();
+        let status = child.wait(SOON).unwrap();
+        let said = house::log(&folder.path().join("log"));
+        assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{name}:\n{said}");
+        assert!(said.contains("SIGHUP") && said.contains("stopped"), "{name}:\n{said}");
+    }
+}
+
+/// What the agent holds goes into the spill file, as at SIGTERM.
+#[test]
+fn a_hangup_in_an_outage_loses_nothing() {
+    let arguments = ["--speed", "2", "--boilers", "1", "--sim-arg=--ring", "--sim-arg=800", "--spill-after", "60"];
+    let mut house = House::start(super::DEMO, &arguments);
+    house.catch_up(SOON);
+    house.processes.broker.kill().unwrap();
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    let stored = house.place(&boiler).expect("it runs").next;
+    house.until("the ring has turned", SOON, |house| house.place(&boiler).filter(|place| place.oldest > stored + 100));
+    house.processes.agent.signal(Signal::HUP).unwrap();
+    let pid = house.processes.agent.pid();
+    let watch = Stopwatch::start();
+    while !house::log(house.processes.agent.log()).contains("stopped") {
+        assert!(watch.left_of(SOON).is_some(), "{}", house.logs());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // As its unit does, whatever the code.
+    house.processes.agent.keep_down().unwrap();
+    house.processes.agent.bring_up().unwrap();
+    assert_ne!(house.processes.agent.pid(), pid);
+    house.processes.broker.restart().unwrap();
+    assert_whole(&house.close());
+}
+
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), "");
+    let words = ["-c", "trap '' HUP; exec \"$@\"", "sh", super::DEMO, "thermowell", "run", "agent", "--config"];
+    let args = words.iter().map(Into::into).chain([config.into()]).collect();
+    let (programs, log) = (Programs::at(super::DEMO), folder.path().join("log"));
+    let launch = Launch { name: "agent".to_owned(), programs, role: Role::Program("/bin/sh".into()), args, log };
+    let mut child = Child::spawn(&launch).unwrap();
+    until_said(folder.path(), "role=\"agent\"");
+    child.signal(Signal::HUP).unwrap();
+    child.signal(Signal::TERM).unwrap();
+    let status = child.wait(SOON).unwrap();
+    let said = house::log(&folder.path().join("log"));
+    assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{said}");
+    assert!(said.contains("SIGTERM") && !said.contains("SIGHUP"), "{said}");
+}
+
+/// A terminal that closes takes stderr with it: the drain must not end with the first line that cannot be written.
+#[test]
+fn a_terminal_that_closes_ends_a_role_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), "");
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let stderr = fs::OpenOptions::new().write(true).open(name).unwrap();
+    let mut child = Command::new(super::DEMO)
+        .args(["thermowell", "run", "agent", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    while !said.contains("role=\"agent\"") {
+        let mut buffer = [0; 4_096];
+        let count = rustix::io::read(&terminal, &mut buffer).unwrap();
+        said += &String::from_utf8_lossy(&buffer[..count]);
+    }
+    drop(terminal);
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    let watch = Stopwatch::start();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if watch.left_of(SOON).is_some() => std::thread::sleep(std::time::Duration::from_millis(20)),
+            None => {
+                child.kill().unwrap();
+                panic!("it lives on after its terminal");
+            }
+        }
+    };
+    assert_eq!(describe(status), "exit code 0", "{said}");
+}
