@@ -127,10 +127,10 @@ pub async fn check(path: &Path) -> Report {
 fn refused(error: &ConfigError) -> Vec<Finding> {
     let mut checks = Vec::new();
     match error {
-        ConfigError::Unreadable { .. } => checks.push(
-            Finding::new("config.parse", Status::Error, logs::chain(error))
-                .advise("name the configuration with --config, and let this user read it"),
-        ),
+        ConfigError::Unreadable { .. } => {
+            let finding = Finding::new("config.parse", Status::Error, logs::chain(error));
+            checks.push(Finding { advice: error.advice(), ..finding });
+        }
         ConfigError::Refused(problems) => checks.extend(problems.iter().map(|problem| {
             let id = match problem.kind {
                 Kind::Syntax | Kind::Key | Kind::Value => "config.parse",

@@ -482,6 +482,9 @@ fn runtime() -> Result<Runtime, Exit> {
 
 fn refuse(error: &ConfigError) -> Exit {
     complain(&logs::chain(error));
+    if let Some(advice) = error.advice() {
+        complain(&format!("-> {advice}"));
+    }
     complain("thermowell: nothing was started, the configuration is wrong");
     Exit::Configuration
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Kind, Place, Problem};
+use super::error::{ConfigError, Kind, Place, Problem};
+use super::syntax::{self, Twice};
 
 /// The lists whose entries may come from several files.
 const APPENDED: [&str; 2] = ["boiler", "operator"];
@@ -50,10 +51,53 @@ pub(super) enum Value {
     Table(Table),
 }
 
+impl Value {
+    /// Its kind, as people call it.
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Boolean(_) => "a truth value",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+impl Node {
+    /// It is written as a header, `[table]` or `[[table]]`, and not in place.
+    pub(super) fn is_header(&self) -> bool {
+        let first = self.text.trim_start_matches('[').chars().next();
+        match self.value {
+            Value::Table(_) => self.text.starts_with('['),
+            Value::List(_) => self.text.starts_with("[[") && first.is_some_and(|c| c.is_alphanumeric() || c == ' '),
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => false,
+        }
+    }
+}
+
 impl Table {
     pub(super) fn find(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
+}
+
+/// A file's bytes as text. An editor that saves another encoding is named with the first place where it shows.
+pub(super) fn text(bytes: Vec<u8>, file: &str) -> Result<String, ConfigError> {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    let good = std::str::from_utf8(&bytes[..at]).unwrap_or_default();
+    let place = Source { text: good, file: Arc::from(file) }.place(at..at);
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    let is_wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let message = match is_wide {
+        true => "the file is UTF-16; save it as UTF-8".to_owned(),
+        false => format!("the byte 0x{byte:02x} is not UTF-8, perhaps Latin-1; save the file as UTF-8"),
+    };
+    Err(ConfigError::Refused(vec![Problem { place, kind: Kind::Syntax, message }]))
 }
 
 /// Reads one file's text. Problems go to the list; what could be read is returned all the same.
@@ -61,14 +105,19 @@ pub(super) fn parse(text: &str, file: &str, problems: &mut Vec<Problem>) -> Tabl
     let source = Source { text, file: Arc::from(file) };
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let place = source.place(error.span().unwrap_or(0..0));
-        let message = match (error.message(), error.span()) {
-            ("duplicate key", Some(span)) => source.duplicate(root.get_ref(), &span),
-            (message, _) => format!("not TOML: {message}"),
+        let span = error.span().unwrap_or(0..0);
+        let place = source.place(span.clone());
+        let message = match (error.message(), syntax::cure(text, span.start, error.message())) {
+            ("duplicate key", _) => source.duplicate(root.get_ref(), &span),
+            (_, Some(cure)) => format!("not TOML: {cure}"),
+            (message, None) => format!("not TOML: {message}"),
         };
-        problems.push(Problem { place, kind: Kind::Syntax, message });
+        // One colon, one word without quotes: the parser may stumble over it twice.
+        if problems.last().is_none_or(|last| last.place.line != place.line || last.message != message) {
+            problems.push(Problem { place, kind: Kind::Syntax, message });
+        }
     }
-    source.table(root.get_ref(), 0..0, problems)
+    source.table(root.get_ref(), 0..0)
 }
 
 /// Adds another file's table to the first: new keys join, tables merge, boilers and operators line up; all else is a
@@ -87,8 +136,15 @@ fn merge_below(into: &mut Table, from: Table, path: &str, problems: &mut Vec<Pro
         match (&mut there.node.value, entry.node.value) {
             (Value::Table(there), Value::Table(more)) => merge_below(there, more, &path, problems),
             (Value::List(there), Value::List(more)) if APPENDED.contains(&path.as_str()) => there.extend(more),
-            (_, _) => {
-                let message = format!("{path}: set twice, first at {}", there.place);
+            (first, second) => {
+                let (one, other) = (second.what(), first.what());
+                let message = match one == other {
+                    true => format!("{path}: set twice, first at {}", there.place),
+                    false if APPENDED.contains(&path.as_str()) => {
+                        format!("{path}: {one} here, and {other} at {}; write [[{path}]] in both places", there.place)
+                    }
+                    false => format!("{path}: {one} here, and {other} at {}", there.place),
+                };
                 problems.push(Problem { place: entry.place, kind: Kind::Syntax, message });
             }
         }
@@ -101,40 +157,31 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn table(&self, table: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem>) -> Table {
+    fn table(&self, table: &DeTable<'_>, span: Range<usize>) -> Table {
         let mut entries = Vec::with_capacity(table.len());
         for (key, value) in table {
             let place = self.place(key.span());
-            entries.push(Entry { key: key.get_ref().to_string(), place, node: self.node(value, problems) });
+            entries.push(Entry { key: key.get_ref().to_string(), place, node: self.node(value) });
         }
         // The map is sorted by key; people read from the top.
         entries.sort_by(|a, b| a.place.cmp(&b.place));
         Table { place: self.place(span), entries }
     }
 
-    fn node(&self, value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Node {
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
         let place = self.place(value.span());
         let text = self.shown(value.span());
-        let mut number = |what: &str| {
-            let message = format!("{text}: {what} does not fit into 64 bits");
-            problems.push(Problem { place: place.clone(), kind: Kind::Value, message });
-        };
         let value = match value.get_ref() {
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Datetime(moment) => Value::Text(moment.to_string()),
             DeValue::Boolean(flag) => Value::Boolean(*flag),
             DeValue::Integer(integer) => {
-                Value::Integer(i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or_else(|_| {
-                    number("a whole number that");
-                    0
-                }))
+                // What does not fit into 64 bits is out of every range here, and so is the number at their end.
+                Value::Integer(i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i64::MAX))
             }
-            DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or_else(|_| {
-                number("a number that");
-                0.0
-            })),
-            DeValue::Array(items) => Value::List(items.iter().map(|item| self.node(item, problems)).collect()),
-            DeValue::Table(table) => Value::Table(self.table(table, value.span(), problems)),
+            DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::INFINITY)),
+            DeValue::Array(items) => Value::List(items.iter().map(|item| self.node(item)).collect()),
+            DeValue::Table(table) => Value::Table(self.table(table, value.span())),
         };
         Node { place, text, value }
     }
@@ -159,37 +206,10 @@ impl Source<'_> {
         line.chars().take(SHOWN).chain("…".chars()).collect()
     }
 
-    /// The parser keeps a duplicate's first place to itself: it is the last key of that name in front of it, since a
-    /// table cannot be opened again.
+    /// What stands twice, and where it stands first.
     fn duplicate(&self, root: &DeTable<'_>, span: &Range<usize>) -> String {
-        let key = self.shown(span.clone());
-        let mut first = None;
-        last_before(root, key.trim_matches(['"', '\'']), span.start, &mut first);
-        match first {
-            Some(first) => format!("{key}: set twice, first at {}", self.place(first)),
-            None => format!("{key}: set twice"),
-        }
-    }
-}
-
-fn last_before(table: &DeTable<'_>, key: &str, before: usize, found: &mut Option<Range<usize>>) {
-    for (name, value) in table {
-        let span = name.span();
-        let later = found.as_ref().is_none_or(|found| found.start < span.start);
-        if name.get_ref() == key && span.start < before && later {
-            *found = Some(span);
-        }
-        let values = match value.get_ref() {
-            DeValue::Array(items) => items.iter().collect(),
-            DeValue::Table(_) => vec![value],
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_) => vec![],
-        };
-        for table in values.into_iter().filter_map(|value| value.get_ref().as_table()) {
-            last_before(table, key, before, found);
-        }
+        let Twice { path, first, cure } = syntax::twice(self.text, root, span.start, &self.shown(span.clone()));
+        let first = first.map(|first| format!(", first at {}", self.place(first..first))).unwrap_or_default();
+        format!("{path}: set twice{first}{cure}")
     }
 }

@@ -69,6 +69,26 @@ pub enum ConfigError {
     Refused(Vec<Problem>),
 }
 
+impl ConfigError {
+    /// What to do about a file that cannot be read; none where the problems themselves say what is allowed.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        let Self::Unreadable { path, source } = self else { return None };
+        let path = path.display();
+        let kind = source.kind();
+        if kind == io::ErrorKind::NotFound {
+            return Some("name the configuration with --config, and remove links that lead nowhere".into());
+        }
+        if kind == io::ErrorKind::PermissionDenied {
+            return Some(format!("let this user read it, as in: chgrp thermowell {path} && chmod g+r {path}"));
+        }
+        if kind == io::ErrorKind::IsADirectory {
+            return Some(format!("{path} is a folder: name a file with --config, or move it away"));
+        }
+        Some("look at the disk, and at what the path leads to".into())
+    }
+}
+
 fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

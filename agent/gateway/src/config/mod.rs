@@ -16,6 +16,7 @@ mod error;
 mod quantity;
 mod relations;
 mod section;
+mod syntax;
 mod tables;
 
 #[cfg(test)]
@@ -304,11 +305,12 @@ impl Config {
     /// # Errors
     /// A file cannot be read, or something is wrong with what it says.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let texts = files(path)?.into_iter().map(|path| match fs::read_to_string(&path) {
-            Ok(text) => Ok((text, path.display().to_string())),
+        let texts = files(path)?.into_iter().map(|path| match fs::read(&path) {
+            Ok(bytes) => document::text(bytes, &path.display().to_string()).map(|text| (text, path)),
             Err(source) => Err(ConfigError::Unreadable { path, source }),
         });
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        let texts: Vec<_> = texts.into_iter().map(|(text, path)| (text, path.display().to_string())).collect();
         Self::checked(texts.iter().map(|(text, file)| (text.as_str(), file.as_str())))
     }
 

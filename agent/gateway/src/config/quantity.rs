@@ -28,7 +28,8 @@ const TEMPERATURES: &[(&str, i128)] = &[("°C", 100), ("C", 100)];
 pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Node) -> Parsed<Duration> {
     move |node| {
         let allowed = format!("{} to {}", show_duration(*range.start()), show_duration(*range.end()));
-        let nanoseconds = quantity(node, TIMES, "ms, s, min, h", "a duration", "5 s", &allowed)?;
+        let kind = Kind { units: TIMES, names: "ms, s, min, h", what: "a duration" };
+        let nanoseconds = kind.read(node, &show_duration(*range.start()), &allowed)?;
         let value = u64::try_from(nanoseconds).map(Duration::from_nanos);
         value.ok().filter(|value| range.contains(value)).ok_or_else(|| out_of_range(&allowed))
     }
@@ -38,7 +39,8 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Node) -> Par
 pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64> {
     move |node| {
         let allowed = format!("{} to {}", show_bytes(*range.start()), show_bytes(*range.end()));
-        let count = quantity(node, SIZES, "B, KiB, MiB, GiB, TiB", "a size", "64 MiB", &allowed)?;
+        let kind = Kind { units: SIZES, names: "B, KiB, MiB, GiB, TiB", what: "a size" };
+        let count = kind.read(node, &show_bytes(*range.start()), &allowed)?;
         let value = u64::try_from(count);
         value.ok().filter(|value| range.contains(value)).ok_or_else(|| out_of_range(&allowed))
     }
@@ -48,7 +50,8 @@ pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64>
 pub(super) fn temperature(range: RangeInclusive<i8>) -> impl Fn(&Node) -> Parsed<CentiCelsius> {
     move |node| {
         let allowed = format!("{} °C to {} °C", range.start(), range.end());
-        let centi = quantity(node, TEMPERATURES, "°C (or C)", "a temperature", "60 °C", &allowed)?;
+        let kind = Kind { units: TEMPERATURES, names: "°C (or C)", what: "a temperature" };
+        let centi = kind.read(node, &format!("{} °C", range.start()), &allowed)?;
         let inside = (i128::from(*range.start()) * 100..=i128::from(*range.end()) * 100).contains(&centi);
         let value = i16::try_from(centi).map(CentiCelsius);
         value.ok().filter(|_| inside).ok_or_else(|| out_of_range(&allowed))
@@ -63,7 +66,8 @@ where
     move |node| {
         let allowed = format!("{} to {}", range.start(), range.end());
         let Value::Integer(number) = node.value else {
-            return Err(format!("not a whole number, allowed are {allowed}"));
+            let wrong = unquoted(node, "a whole number", |text| text.parse::<i64>().is_ok());
+            return Err(format!("{wrong}; allowed are {allowed}"));
         };
         T::try_from(number).ok().filter(|value| range.contains(value)).ok_or_else(|| out_of_range(&allowed))
     }
@@ -78,7 +82,8 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Node) -> Parsed<f64
             // Beyond 32 bits it is out of every range here.
             Value::Integer(number) => i32::try_from(number).map_or(f64::INFINITY, f64::from),
             Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
-                return Err(format!("not a number, allowed are {allowed}"));
+                let wrong = unquoted(node, "a number", |text| text.parse::<f64>().is_ok());
+                return Err(format!("{wrong}; allowed are {allowed}"));
             }
         };
         Some(value).filter(|value| range.contains(value)).ok_or_else(|| out_of_range(&allowed))
@@ -90,7 +95,8 @@ pub(super) fn boolean(node: &Node) -> Parsed<bool> {
     match node.value {
         Value::Boolean(flag) => Ok(flag),
         Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => {
-            Err("not a truth value, allowed are true and false".to_owned())
+            let wrong = unquoted(node, "a truth value", |text| matches!(text, "true" | "false"));
+            Err(format!("{wrong}; allowed are true and false"))
         }
     }
 }
@@ -100,19 +106,33 @@ pub(super) fn text(node: &Node) -> Parsed<String> {
     match &node.value {
         Value::Text(text) if text.is_empty() => Err("empty".to_owned()),
         Value::Text(text) => Ok(text.clone()),
-        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
-            Err("not a text in quotes".to_owned())
+        Value::Integer(_) | Value::Float(_) => {
+            Err(format!("{}, and a text is wanted; write it in quotes, \"{}\"", node.value.what(), node.text))
+        }
+        Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
+            Err(format!("{}, and one text in quotes is wanted", node.value.what()))
         }
     }
 }
 
-/// A path from the root: the working directory of a service is nobody's intention.
-pub(super) fn path(node: &Node) -> Parsed<PathBuf> {
-    let path = PathBuf::from(text(node)?);
-    if path.is_absolute() {
-        Ok(path)
-    } else {
-        Err("not a path from the root, such as \"/etc/thermowell/b1.creds\"".to_owned())
+/// A path from the root, such as `example`: the working directory of a service is not what anybody means.
+pub(super) fn path(example: &'static str) -> impl Fn(&Node) -> Parsed<PathBuf> {
+    move |node| {
+        let path = PathBuf::from(text(node)?);
+        if path.is_absolute() {
+            return Ok(path);
+        }
+        Err(format!("not a path from the root, which begins with /, such as \"{example}\""))
+    }
+}
+
+/// What is wrong with a value of the wrong kind, and that the quotes are, where they are.
+pub(super) fn unquoted(node: &Node, wanted: &str, is_fine: impl Fn(&str) -> bool) -> String {
+    match &node.value {
+        Value::Text(text) if is_fine(text) => format!("a text, and {wanted} is wanted; write {text} without quotes"),
+        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
+            format!("not {wanted}")
+        }
     }
 }
 
@@ -131,34 +151,45 @@ fn out_of_range(allowed: &str) -> String {
     format!("out of range, allowed are {allowed}")
 }
 
-fn quantity(
-    node: &Node,
-    units: &[(&str, i128)],
-    unit_names: &str,
-    what: &str,
-    example: &str,
-    allowed: &str,
-) -> Parsed<i128> {
-    let Value::Text(text) = &node.value else {
-        return Err(format!("not {what} with its unit in quotes, such as \"{example}\"; allowed are {allowed}"));
-    };
-    let text = text.trim();
-    let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+')).unwrap_or(text.len());
-    let (digits, unit) = (&text[..end], text[end..].trim());
-    let Some((mantissa, scale)) = decimal(digits) else {
-        return Err(format!("not {what}, such as \"{example}\"; allowed are {allowed}"));
-    };
-    if unit.is_empty() {
-        return Err(format!("no unit; units of {what} are {unit_names}, as in \"{example}\""));
+/// A kind of quantity: its units with their factors, their names, and its own.
+struct Kind {
+    units: &'static [(&'static str, i128)],
+    names: &'static str,
+    what: &'static str,
+}
+
+impl Kind {
+    /// The amount in the smallest unit.
+    fn read(&self, node: &Node, example: &str, allowed: &str) -> Parsed<i128> {
+        let Self { units, names, what } = self;
+        let Value::Text(text) = &node.value else {
+            return Err(format!("not {what} with its unit in quotes, such as \"{example}\"; allowed are {allowed}"));
+        };
+        let text = text.trim();
+        if text.starts_with(['−', '–', '‐', '‑']) {
+            return Err(format!("a dash that is no minus sign; write -, as in \"-5\"; allowed are {allowed}"));
+        }
+        let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+')).unwrap_or(text.len());
+        let (digits, unit) = (&text[..end], text[end..].trim());
+        if unit.strip_prefix(',').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+            return Err(format!("a decimal comma; write a decimal point, as in \"1.5\"; allowed are {allowed}"));
+        }
+        let Some((mantissa, scale)) = decimal(digits) else {
+            return Err(format!("not {what}, such as \"{example}\"; allowed are {allowed}"));
+        };
+        let units_are = format!("units of {what} are {names}, as in \"{example}\"; allowed are {allowed}");
+        if unit.is_empty() {
+            return Err(format!("no unit; {units_are}"));
+        }
+        let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
+            return Err(format!("unknown unit \"{unit}\"; {units_are}"));
+        };
+        let scaled = mantissa * factor;
+        if scaled % scale != 0 {
+            return Err(format!("finer than can be kept; allowed are {allowed}"));
+        }
+        Ok(scaled / scale)
     }
-    let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        return Err(format!("unknown unit \"{unit}\"; units of {what} are {unit_names}, as in \"{example}\""));
-    };
-    let scaled = mantissa * factor;
-    if scaled % scale != 0 {
-        return Err(format!("finer than can be kept; allowed are {allowed}"));
-    }
-    Ok(scaled / scale)
 }
 
 /// A decimal as its digits and the power of ten that they are divided by. Up to 18 digits, so that no product with a

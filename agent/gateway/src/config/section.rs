@@ -13,6 +13,16 @@ pub(super) struct Findings {
     problems: RefCell<Vec<Problem>>,
     spots: RefCell<BTreeMap<String, Spot>>,
     known: RefCell<BTreeSet<String>>,
+    unknown: RefCell<Vec<Unknown>>,
+}
+
+/// A key that no table asked for: what it may have been meant for is known when all tables are read.
+#[derive(Debug)]
+struct Unknown {
+    place: Place,
+    path: String,
+    key: String,
+    known_here: Vec<&'static str>,
 }
 
 /// Where a key was set, and to what.
@@ -28,7 +38,7 @@ impl Findings {
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        self.problems.borrow().is_empty()
+        self.problems.borrow().is_empty() && self.unknown.borrow().is_empty()
     }
 
     /// Two values that do not go together: reported at the first of `keys` that is set. The defaults do go together,
@@ -39,11 +49,15 @@ impl Findings {
             .iter()
             .find_map(|key| spots.get(*key).map(|spot| (*key, spot.clone())))
             .expect("defaults keep every relation, so a broken one involves a key that is set");
-        self.push(&spot.place, Kind::Relation, format!("{key} = {}: {message}", spot.text));
+        // A table is known by its header.
+        let shown = if spot.text.starts_with("[[") { spot.text } else { format!("{key} = {}", spot.text) };
+        self.push(&spot.place, Kind::Relation, format!("{shown}: {message}"));
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
+        let known = self.known.into_inner();
+        problems.extend(self.unknown.into_inner().into_iter().map(|unknown| unknown.problem(&known)));
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         problems
     }
@@ -52,6 +66,21 @@ impl Findings {
     #[cfg(test)]
     pub(super) fn known(&self) -> BTreeSet<String> {
         self.known.borrow().clone()
+    }
+}
+
+impl Unknown {
+    /// A key of the same name in another table is where most of them belong.
+    fn problem(self, known: &BTreeSet<String>) -> Problem {
+        let Self { place, path, key, known_here } = self;
+        let elsewhere = known.iter().find(|known| known.rsplit('.').next() == Some(key.as_str()) && **known != path);
+        let hint = match (nearest(&key, &known_here), elsewhere.and_then(|known| known.rsplit_once('.'))) {
+            (Some(near), _) => format!("did you mean \"{near}\"?"),
+            (None, Some((table, _))) => format!("did you mean {key} in [{table}]?"),
+            (None, None) if elsewhere.is_some() => "it stands above the first [table]".to_owned(),
+            (None, None) => format!("known here are {}", known_here.join(", ")),
+        };
+        Problem { place, kind: Kind::Key, message: format!("{path}: unknown key; {hint}") }
     }
 }
 
@@ -86,7 +115,16 @@ impl<'a> Section<'a> {
         let node = self.node(key)?;
         let path = self.path_of(key);
         let Value::List(items) = &node.value else {
-            self.refuse(node, &path, "not a list of tables");
+            match &node.value {
+                Value::Table(_) if node.is_header() => {
+                    let message = format!("[{path}]: there may be several; write [[{path}]], in two brackets");
+                    self.findings.push(&node.place, Kind::Value, message);
+                }
+                Value::Table(_) => self.refuse(node, &path, "a table, and a list of them is wanted; write [{ ... }]"),
+                Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) => {
+                    self.refuse(node, &path, "not a list of tables");
+                }
+            }
             return Some(vec![None]);
         };
         let read_item = |item: &'a Node| {
@@ -166,7 +204,20 @@ impl<'a> Section<'a> {
         if let Value::Table(table) = &node.value {
             return Some(table);
         }
-        self.refuse(node, path, "not a table");
+        match &node.value {
+            Value::List(_) if node.is_header() => {
+                let message = format!("[[{path}]]: there is only one; write [{path}], in one bracket");
+                self.findings.push(&node.place, Kind::Value, message);
+            }
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::List(_)
+            | Value::Table(_) => {
+                self.refuse(node, path, "not a table; write { key = value }, or its keys below a header of their own");
+            }
+        }
         None
     }
 
@@ -180,12 +231,9 @@ impl<'a> Section<'a> {
             if asked.contains(&entry.key.as_str()) {
                 continue;
             }
-            let hint = match nearest(&entry.key, &asked) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("known here are {}", asked.join(", ")),
-            };
-            let message = format!("{}: unknown key; {hint}", self.path_of(&entry.key));
-            self.findings.push(&entry.place, Kind::Key, message);
+            let (path, key, known_here) = (self.path_of(&entry.key), entry.key.clone(), asked.clone());
+            let unknown = Unknown { place: entry.place.clone(), path, key, known_here };
+            self.findings.unknown.borrow_mut().push(unknown);
         }
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
 use tracing_subscriber::filter::Targets;
 
-use super::document::Node;
+use super::document::{Node, Value};
 use super::error::Kind;
-use super::quantity::{boolean, bytes, duration, number, path, temperature, text, time_of_day, whole};
+use super::quantity::{boolean, bytes, duration, number, path, temperature, text, time_of_day, unquoted, whole};
 use super::section::{Section, Spot};
 use super::{
     Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Dtr, Epoch, Feed, Law, Log, Nats, Reset,
@@ -71,18 +71,18 @@ fn nats(nats: &Section<'_>) -> Nats {
     let url = nats.value("url", "nats://127.0.0.1:4222".to_owned(), server_url);
     let has_tls = nats.spot("tls").is_some() || url.starts_with("tls:");
     let tls = nats.section("tls", |tls| Tls {
-        ca: tls.optional("ca", path),
-        cert: tls.optional("cert", path),
-        key: tls.optional("key", path),
+        ca: tls.optional("ca", path("/etc/thermowell/ca.pem")),
+        cert: tls.optional("cert", path("/etc/thermowell/gateway.pem")),
+        key: tls.optional("key", path("/etc/thermowell/gateway.key")),
         first: tls.value("first", false, boolean),
     });
     Nats {
         url,
-        keys: nats.optional("keys", path),
-        credentials: nats.optional("credentials", path),
-        nkey_file: nats.optional("nkey_file", path),
+        keys: nats.optional("keys", path("/etc/thermowell/keys")),
+        credentials: nats.optional("credentials", path("/etc/thermowell/agent.creds")),
+        nkey_file: nats.optional("nkey_file", path("/etc/thermowell/agent.nk")),
         user: nats.optional("user", text),
-        password_file: nats.optional("password_file", path),
+        password_file: nats.optional("password_file", path("/etc/thermowell/agent.password")),
         tls: has_tls.then_some(tls),
         sync_interval: nats.value("sync_interval", secs(10), duration(Duration::from_millis(100)..=secs(120))),
         monitor: nats.optional("monitor", http_address),
@@ -91,7 +91,7 @@ fn nats(nats: &Section<'_>) -> Nats {
 
 fn clock(clock: &Section<'_>) -> Clock {
     let read_epoch = |epoch: &Section<'_>| {
-        let monotonic_ns = epoch.required("monotonic_ns", whole(0..=i64::MAX));
+        let monotonic_ns = epoch.required("monotonic_ns", whole(0..=i64::MAX - 1));
         let utc_ns = epoch.required("utc", full_hour);
         Some(Epoch { monotonic_ns: u64::try_from(monotonic_ns?).ok()?, utc_ns: utc_ns? })
     };
@@ -100,7 +100,7 @@ fn clock(clock: &Section<'_>) -> Clock {
         speed: clock.value("speed", 1, whole(1..=1000)),
         epoch,
         assume_synced: clock.value("assume_synced", false, boolean),
-        step_file: clock.optional("step_file", path),
+        step_file: clock.optional("step_file", path("/run/thermowell-clock-step")),
     }
 }
 
@@ -108,7 +108,7 @@ fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
     let seen = RefCell::new(BTreeMap::new());
     let read = |section: &Section<'_>| {
         let id = section.required("id", boiler_id);
-        let port = section.required("port", path);
+        let port = section.required("port", path("/dev/thermowell-b1"));
         let baud = section.value("baud", default_baud, baud);
         let serial_number = section.optional("serial_number", serial_number);
         let dtr = section.value("dtr", Dtr::Keep, dtr);
@@ -159,7 +159,7 @@ fn spool(spool: &Section<'_>) -> Spool {
     Spool {
         memory: spool.value("memory", 8 * MIB, bytes(MIB..=GIB)),
         spill_after: spool.value("spill_after", secs(30), duration(secs(1)..=secs(120))),
-        directory: spool.value("directory", PathBuf::from("/var/lib/thermowell"), path),
+        directory: spool.value("directory", PathBuf::from("/var/lib/thermowell"), path("/var/lib/thermowell")),
     }
 }
 
@@ -293,10 +293,13 @@ fn dtr(node: &Node) -> Result<Dtr, String> {
 }
 
 fn baud(node: &Node) -> Result<u32, String> {
-    let baud = whole(0..=u32::MAX)(node);
     let needed = SAMPLES_PER_SECOND * SAMPLE_LINE_BYTES * 10;
     let known = BAUDS.map(|baud| baud.to_string()).join(", ");
-    match baud {
+    let Value::Integer(baud) = node.value else {
+        let wrong = unquoted(node, "a whole number", |text| text.parse::<u32>().is_ok());
+        return Err(format!("{wrong}; allowed are {known}"));
+    };
+    match u32::try_from(baud) {
         Ok(baud) if BAUDS.contains(&baud) => Ok(baud),
         Ok(baud) if baud < BAUDS[0] => Err(format!(
             "too slow: {SAMPLES_PER_SECOND} samples a second of {SAMPLE_LINE_BYTES} bytes are {needed} bit/s, and a \
@@ -307,12 +310,18 @@ fn baud(node: &Node) -> Result<u32, String> {
 }
 
 fn server_url(node: &Node) -> Result<String, String> {
+    if matches!(node.value, Value::List(_)) {
+        return Err("a list, and [nats] takes one server: its only address in quotes".into());
+    }
     let url = text(node)?;
-    server_address(&url).map(|_| url)
+    server_address(&url).map(|_| url.trim_end_matches('/').to_owned())
 }
 
 /// Where the server of a `nats://` or `tls://` address listens.
 pub(super) fn server_address(url: &str) -> Result<Address, String> {
+    if url.contains(',') {
+        return Err("several addresses, and [nats] takes one server: the one that this gateway uses".into());
+    }
     let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
     let Some(rest) = rest else {
         return Err("not a server's address, such as \"nats://127.0.0.1:4222\" or \"tls://nats.example:4222\"".into());
@@ -325,16 +334,29 @@ pub(super) fn server_address(url: &str) -> Result<Address, String> {
 
 fn http_address(node: &Node) -> Result<Address, String> {
     let url = text(node)?;
-    let rest = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let rest = url.strip_prefix("http://");
     host_and_port(rest.ok_or("not an address of plain HTTP, such as \"http://127.0.0.1:8222\"")?, 80)
 }
 
+/// What stands behind `scheme://`: a slash at its end is harmless.
 fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
+    let text = text.trim_end_matches('/');
+    if let Some((_, path)) = text.split_once('/') {
+        return Err(format!("an address ends with its port; take /{path} off"));
+    }
+    if text.contains(char::is_whitespace) {
+        return Err("an address has no spaces".into());
+    }
+    if text.matches(':').count() > 1 && !text.starts_with('[') {
+        return Err("an IPv6 address stands in brackets, as in [::1]:4222".into());
+    }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port != 0)),
         Some(_) | None => (text, Some(default_port)),
     };
-    let Some(port) = port else { return Err("no such port, allowed are 1 to 65535".into()) };
+    let Some(port) = port else {
+        return Err(format!("no port behind the colon, allowed are 1 to 65535, and {default_port} without a colon"));
+    };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     let is_address = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
@@ -343,7 +365,7 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
         None => !host.is_empty() && host.chars().all(is_host),
     };
     if !fine {
-        return Err("no host before the port, or one with characters that no host has".into());
+        return Err("no host, or one with characters that no host has; allowed are a-z, A-Z, 0-9, '-', '.', '_'".into());
     }
     Ok(Address { host: bare.unwrap_or(host).to_owned(), port })
 }

@@ -1,3 +1,5 @@
+mod mistakes;
+
 use std::fs;
 
 use super::section::Findings;
@@ -21,42 +23,46 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 const TYPES: &[(&str, &str)] = &[
-    ("batch = 7", "1:9: batch = 7: not a table"),
-    ("batch.samples = \"many\"", "1:17: batch.samples = \"many\": not a whole number, allowed are 1 to 1000"),
-    ("feed.enabled = \"yes\"", "1:16: feed.enabled = \"yes\": not a truth value, allowed are true and false"),
-    ("gateway = 7", "1:11: gateway = 7: not a text in quotes"),
-    ("control.kp = \"8\"", "1:14: control.kp = \"8\": not a number, allowed are 0 to 12"),
+    ("batch = 7", "1:9: batch = 7: not a table; write { key = value }, or its keys below a header of their own"),
+    ("batch.samples = \"many\"", "1:17: batch.samples = \"many\": not a whole number; allowed are 1 to 1000"),
+    ("feed.enabled = \"yes\"", "1:16: feed.enabled = \"yes\": not a truth value; allowed are true and false"),
+    ("gateway = 7", "1:11: gateway = 7: a number, and a text is wanted; write it in quotes, \"7\""),
+    (
+        "control.kp = \"8\"",
+        "1:14: control.kp = \"8\": a text, and a number is wanted; write 8 without quotes; allowed are 0 to 12",
+    ),
     ("control.curve = 3", "1:17: control.curve = 3: not a list of tables"),
 ];
 
 const UNITS: &[(&str, &str)] = &[
     (
         "nats.sync_interval = 10",
-        "1:22: nats.sync_interval = 10: not a duration with its unit in quotes, such as \"5 s\"; \
+        "1:22: nats.sync_interval = 10: not a duration with its unit in quotes, such as \"100 ms\"; \
          allowed are 100 ms to 2 min",
     ),
     (
         "nats.sync_interval = \"10\"",
-        "1:22: nats.sync_interval = \"10\": no unit; units of a duration are ms, s, min, h, as in \"5 s\"",
+        "1:22: nats.sync_interval = \"10\": no unit; units of a duration are ms, s, min, h, as in \"100 ms\"; \
+         allowed are 100 ms to 2 min",
     ),
     (
         "nats.sync_interval = \"10 parsecs\"",
         "1:22: nats.sync_interval = \"10 parsecs\": unknown unit \"parsecs\"; units of a duration are \
-         ms, s, min, h, as in \"5 s\"",
+         ms, s, min, h, as in \"100 ms\"; allowed are 100 ms to 2 min",
     ),
     (
         "spool.memory = \"8 MB\"",
         "1:16: spool.memory = \"8 MB\": unknown unit \"MB\"; units of a size are B, KiB, MiB, GiB, TiB, \
-         as in \"64 MiB\"",
+         as in \"1 MiB\"; allowed are 1 MiB to 1 GiB",
     ),
     (
         "control.flow_max = \"70 K\"",
         "1:20: control.flow_max = \"70 K\": unknown unit \"K\"; units of a temperature are °C (or C), \
-         as in \"60 °C\"",
+         as in \"15 °C\"; allowed are 15 °C to 90 °C",
     ),
     (
         "control.flow_max = \"hot\"",
-        "1:20: control.flow_max = \"hot\": not a temperature, such as \"60 °C\"; allowed are 15 °C to 90 °C",
+        "1:20: control.flow_max = \"hot\": not a temperature, such as \"15 °C\"; allowed are 15 °C to 90 °C",
     ),
 ];
 
@@ -105,10 +111,14 @@ const RANGES: &[(&str, &str)] = &[
         "1:12: nats.url = \"localhost:4222\": not a server's address, such as \"nats://127.0.0.1:4222\" or \
          \"tls://nats.example:4222\"",
     ),
-    ("nats.url = \"nats://a:0\"", "1:12: nats.url = \"nats://a:0\": no such port, allowed are 1 to 65535"),
+    (
+        "nats.url = \"nats://a:0\"",
+        "1:12: nats.url = \"nats://a:0\": no port behind the colon, allowed are 1 to 65535, and 4222 without a colon",
+    ),
     (
         "nats.credentials = \"b1.creds\"",
-        "1:20: nats.credentials = \"b1.creds\": not a path from the root, such as \"/etc/thermowell/b1.creds\"",
+        "1:20: nats.credentials = \"b1.creds\": not a path from the root, which begins with /, such as \
+         \"/etc/thermowell/agent.creds\"",
     ),
     ("reset.approvals = 0", "1:19: reset.approvals = 0: out of range, allowed are 1 to 4"),
     (
@@ -175,8 +185,8 @@ const RELATIONS: &[(&str, &str)] = &[
 ];
 
 const SYNTAX: &[(&str, &str)] = &[
-    ("batch.samples = ", "1:17: not TOML: string values must be quoted, expected literal string"),
-    ("batch.samples = 1\nbatch.samples = 2", "2:7: samples: set twice, first at t.toml:1:7"),
+    ("batch.samples = ", "1:17: not TOML: no value behind `=`; give it one, or put a # in front of the line"),
+    ("batch.samples = 1\nbatch.samples = 2", "2:7: batch.samples: set twice, first at t.toml:1:7"),
 ];
 
 /// Each wrong line stands in front of one good boiler, alone: its message must be the only one.
@@ -292,7 +302,10 @@ fn a_file_that_cannot_be_read_is_named() {
 
     let binary = folder.path().join("binary.toml");
     fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
-    assert!(matches!(Config::load(&binary), Err(ConfigError::Unreadable { .. })));
+    assert_eq!(
+        Config::load(&binary).unwrap_err().to_string(),
+        format!("{}:1:1: the file is UTF-16; save it as UTF-8", binary.display())
+    );
 }
 
 #[test]
