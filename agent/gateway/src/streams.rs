@@ -57,6 +57,24 @@ pub enum StreamError {
         /// What it needs.
         subjects: String,
     },
+    /// The server's storage is too small by its own configuration: worth another try, for the limit can be raised.
+    #[error(
+        "stream {name} does not fit into the server's storage; it reserves {size}: raise {limit} in the server's \
+         configuration{or}; `thermowell check` shows the sum"
+    )]
+    NoRoom {
+        /// The stream.
+        name: String,
+        /// What it reserves.
+        size: String,
+        /// The server's limit.
+        limit: &'static str,
+        /// What else helps.
+        or: String,
+        /// What the client said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The server did not answer, or said no: worth another try.
     #[error("{operation} stream {name}")]
     Request {
@@ -76,7 +94,7 @@ impl StreamError {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Foreign { .. } | Self::Changed { .. } | Self::Overlap { .. } => true,
-            Self::Request { .. } => false,
+            Self::NoRoom { .. } | Self::Request { .. } => false,
         }
     }
 }
@@ -155,7 +173,18 @@ async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(
             Err(request("use", &name, format!("it does not take {subject} yet; the role that writes it adds that")))
         });
     }
-    context.update_stream(merged).await.map_err(|error| request("update", &name, error))?;
+    if let Err(error) = context.update_stream(&merged).await {
+        if !is_full(&error) {
+            return Err(request("update", &name, error));
+        }
+        let error = no_room(&merged, error);
+        if wanted.subjects.iter().any(|subject| !found.subjects.contains(subject)) {
+            return Err(error);
+        }
+        // It works with the room that it has: samples must not wait for a wish.
+        tracing::warn!(error = crate::logs::chain(&error), "stream stays as it is");
+        return Ok(());
+    }
     // Two updates from stale reads erase each other: what counts is what stands there now.
     let now = context.get_stream(&name).await.map_err(|error| request("read", &name, error))?;
     let complete = wanted.subjects.iter().all(|subject| now.cached_info().config.subjects.contains(subject));
@@ -176,6 +205,7 @@ async fn create(context: &Context, wanted: &Config) -> Result<(), StreamError> {
         Err(error) if is_overlap(&error) => {
             Err(StreamError::Overlap { name: name.clone(), subjects: wanted.subjects.join(", ") })
         }
+        Err(error) if is_full(&error) => Err(no_room(wanted, error)),
         // Another role was faster with a configuration of its own: the next round verifies what it made.
         Err(error) => Err(request("create", name, error)),
     }
@@ -186,6 +216,22 @@ fn is_overlap(error: &CreateStreamError) -> bool {
         error.kind(),
         CreateStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP
     )
+}
+
+/// What the server may give to streams is given (10047, in memory 10028).
+fn is_full(error: &CreateStreamError) -> bool {
+    let full = [ErrorCode::STORAGE_RESOURCES_EXCEEDED, ErrorCode::MEMORY_RESOURCES_EXCEEDED];
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(ref cause) if full.contains(&cause.error_code()))
+}
+
+fn no_room(wanted: &Config, source: CreateStreamError) -> StreamError {
+    let name = wanted.name.clone();
+    let size = config::show_bytes(u64::try_from(wanted.max_bytes).unwrap_or(0));
+    let (limit, or) = match wanted.storage {
+        StorageType::File => ("max_file_store", format!(", or lower `{}` in [streams]", name.to_lowercase())),
+        StorageType::Memory => ("max_memory_store", String::new()),
+    };
+    StreamError::NoRoom { name, size, limit, or, source: Box::new(source) }
 }
 
 pub(crate) fn is_absent(error: &async_nats::jetstream::context::GetStreamError) -> bool {
@@ -267,6 +313,8 @@ fn base(name: &str, subjects: Vec<String>, max_bytes: u64, storage: StorageType)
         storage,
         max_bytes: i64::try_from(max_bytes).unwrap_or(i64::MAX),
         discard: DiscardPolicy::Old,
+        // The server's word for no limit: 0 would come back as this, and look like another wish at each connect.
+        max_messages_per_subject: -1,
         allow_direct: true,
         metadata: HashMap::from([(MARK.to_owned(), MARK_VERSION.to_owned())]),
         description: Some("Thermowell; see the map in agent/README.md".to_owned()),

@@ -31,7 +31,7 @@ use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use error::{ConfigError, Kind, Place, Problem};
-pub use quantity::show_duration;
+pub use quantity::{show_bytes, show_duration};
 
 use section::{Findings, Section};
 

@@ -219,7 +219,8 @@ pub fn show_duration(duration: Duration) -> String {
 }
 
 /// A size in its largest whole unit.
-pub(super) fn show_bytes(bytes: u64) -> String {
+#[must_use]
+pub fn show_bytes(bytes: u64) -> String {
     show(i128::from(bytes), SIZES)
 }
 

@@ -18,6 +18,7 @@ mod faults;
 mod hammer;
 mod input;
 mod kills;
+mod limits;
 mod loss;
 mod outage;
 mod patterns;

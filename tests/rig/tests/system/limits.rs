@@ -1,0 +1,109 @@
+//! A server with limits that are too small: what it does not take waits, and goes in when the limit is raised.
+
+use std::fs;
+use std::path::PathBuf;
+
+use async_nats::jetstream;
+use rig::house::{House, SOON, assert_whole, log};
+use thermowell_wire::batch;
+use thermowell_wire::subject::stream;
+
+fn nats_conf(house: &House) -> PathBuf {
+    house.folder().join("nats/nats.conf")
+}
+
+/// Restarts the server with its configuration changed; what it stores stays or goes.
+fn reconfigure(house: &mut House, change: impl FnOnce(String) -> String, forget: bool) {
+    house.processes.broker.stop().unwrap();
+    let path = nats_conf(house);
+    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+    if forget {
+        fs::remove_dir_all(house.folder().join("nats/store")).unwrap();
+    }
+    house.processes.broker.restart().unwrap();
+}
+
+/// The slots of each message in SAMPLES, and the bytes of its payload.
+fn sizes(house: &House) -> Vec<(u64, usize)> {
+    house.wait_for(async {
+        let context = jetstream::new(house.connect().await.unwrap());
+        let last = thermowell::nats::stream_state(&context, stream::SAMPLES).await.unwrap().last_sequence;
+        let mut sizes = Vec::new();
+        for sequence in 1..=last {
+            let message = thermowell::nats::at(&context, stream::SAMPLES, sequence).await.unwrap().unwrap();
+            let packed = batch::decode(&message.payload).unwrap();
+            sizes.push((packed.end().seq - packed.first().seq, message.payload.len()));
+        }
+        sizes
+    })
+}
+
+#[test]
+fn batches_above_max_payload_are_cut_and_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let noise = folder.path().join("noise.toml");
+    // Readings that do not pack well: two bytes each.
+    fs::write(&noise, "[sensor]\nnoise_counts = 100.0\n").unwrap();
+    let scenario = noise.to_str().unwrap();
+    let arguments = ["--speed", "20", "--boilers", "1", "--batch", "1000", "--scenario", scenario];
+    let mut house = House::start(super::DEMO, &arguments);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("two full batches", SOON, |house| (house.stored(&boiler)?.1 >= 2_000).then_some(()));
+    let largest = sizes(&house).into_iter().map(|(_, bytes)| bytes).max().unwrap();
+    assert!(largest > 1_350, "{:?}", sizes(&house));
+    let (_, stored) = house.stored(&boiler).unwrap();
+    // A full batch does not fit, its half does, and so does what else the roles say.
+    reconfigure(&mut house, |conf| conf + "max_payload: 1300\n", false);
+    house.until("four batches more", SOON, |house| (house.stored(&boiler)?.1 >= stored + 4_000).then_some(()));
+    let said = log(house.processes.agent.log());
+    assert!(said.contains("TooLarge"), "{said}");
+    assert!(!said.contains("stream updated"), "nothing is different at another connect:\n{said}");
+    assert!(sizes(&house).iter().any(|(slots, _)| *slots == 500), "{:?}", sizes(&house));
+    assert_whole(&house.close());
+}
+
+/// The server itself refuses, with 10054, what is larger than its stream takes.
+#[test]
+fn batches_above_the_limit_of_their_stream_are_cut() {
+    let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("samples arrive", SOON, |house| house.stored(&boiler));
+    let largest = sizes(&house).into_iter().map(|(_, bytes)| bytes).max().unwrap();
+    house.wait_for(async {
+        let context = jetstream::new(house.connect().await.unwrap());
+        let mut samples = context.get_stream(stream::SAMPLES).await.unwrap().cached_info().config.clone();
+        // The headers count, and have some 60 bytes.
+        samples.max_message_size = i32::try_from(largest + 30).unwrap();
+        context.update_stream(samples).await.unwrap();
+    });
+    let (_, stored) = house.stored(&boiler).unwrap();
+    house.until("samples go on", SOON, |house| (house.stored(&boiler)?.1 >= stored + 2_000).then_some(()));
+    assert!(log(house.processes.agent.log()).contains("TooLarge"));
+    assert_whole(&house.close());
+}
+
+#[test]
+fn streams_that_do_not_fit_are_waited_for() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    house.until("samples arrive", SOON, |house| house.stored(&boiler));
+    for role in [&mut house.processes.agent, &mut house.processes.aggregator, &mut house.processes.controller] {
+        role.keep_down().unwrap();
+    }
+    reconfigure(&mut house, |conf| conf.replace("max_file_store: 4GiB", "max_file_store: 900MiB"), true);
+    for role in [&mut house.processes.agent, &mut house.processes.aggregator, &mut house.processes.controller] {
+        fs::write(role.log(), "").unwrap();
+        role.bring_up().unwrap();
+    }
+    let pid = house.processes.agent.pid();
+    house.until("the agent names the limit", SOON, |house| {
+        let said = log(house.processes.agent.log());
+        let line = said.lines().find(|line| line.contains("SAMPLES") && line.contains("max_file_store"))?;
+        line.contains("1 GiB").then_some(())
+    });
+    assert_eq!(house.stored(&boiler), None);
+    reconfigure(&mut house, |conf| conf.replace("max_file_store: 900MiB", "max_file_store: 4GiB"), false);
+    house.until("samples arrive again", SOON, |house| house.stored(&boiler));
+    assert_eq!(house.processes.agent.pid(), pid, "the agent lives on");
+    assert_whole(&house.close());
+}
