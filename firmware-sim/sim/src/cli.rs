@@ -19,13 +19,15 @@ use crate::line::Line;
 use crate::port::{Port, PortError, PortKind};
 use crate::proof::prove;
 use crate::replay::{Replay, ReplayArgs, ReplayError};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{BoilerScenario, Scenario, ScenarioError};
 use crate::simulation::{Simulation, SimulationError, log};
 use crate::source::Source;
 use crate::station::Station;
 
 /// Slots of the ring at speed 1: 120 s.
 const RING_SLOTS: u32 = 12_000;
+/// Milliseconds of a slot.
+const SLOT_MS: u128 = 10;
 /// What 115,200 baud carry, with start and stop bit.
 const LINE_BYTES_PER_SECOND: u32 = 11_520;
 /// Real time of the line that a late tick may make up for.
@@ -274,7 +276,7 @@ fn station(
         id: id.clone(),
         device: device_config(args, id),
         source: replay.map_or_else(|| Source::plant(&scenario), |replay| Source::Replay(replay.clone())),
-        ring: usize::try_from(args.ring * args.speed).expect("the speed is bounded"),
+        ring: ring_slots(args, &scenario),
         boots,
         scenario,
     };
@@ -284,6 +286,12 @@ fn station(
     let port = Port::open(kind, args.port_dir.join(id.as_str()));
     let port = port.map_err(|source| SetupError::Port { boiler: id.clone(), source })?;
     Ok(Station::new(boiler, line, port, account))
+}
+
+/// What the scenario says in simulated time, else the argument in real time.
+fn ring_slots(args: &Args, scenario: &BoilerScenario) -> usize {
+    let slots = scenario.device.remembers.map(|span| span.as_millis() / SLOT_MS);
+    usize::try_from(slots.unwrap_or(u128::from(args.ring * args.speed))).expect("span and speed are bounded")
 }
 
 /// Without a memory the number of starts must still rise from one run to the next: seconds since 1970 do.

@@ -124,6 +124,9 @@ pub struct DeviceScenario {
     pub start_below_k: Option<f64>,
     /// What is set by hand, the earlier first.
     pub hands: Vec<Hand>,
+    /// How far the ring reaches back, in simulated time. Without it, 120 s of real time: at higher speeds as many
+    /// times further, because the gateway's transport does not run faster.
+    pub remembers: Option<Duration>,
 }
 
 /// One thing that goes wrong with the device.
@@ -338,6 +341,8 @@ struct DeviceTable {
     drift_ppm: f64,
     #[serde(deserialize_with = "quantity::perhaps::<_, 1, 30>")]
     start_below_k: Option<f64>,
+    #[serde(deserialize_with = "quantity::perhaps_memory")]
+    remembers: Option<Duration>,
     panel: Vec<HandTable>,
     reboot: Vec<Outage>,
     missed: Vec<Outage>,
@@ -347,8 +352,8 @@ impl DeviceTable {
     fn scenario(&self) -> DeviceScenario {
         let mut hands: Vec<Hand> = self.panel.iter().map(HandTable::hand).collect();
         hands.sort_by_key(|hand| hand.from_us);
-        let Self { drift_ppm, start_below_k, .. } = *self;
-        DeviceScenario { drift_ppm, faults: self.faults(), start_below_k, hands }
+        let Self { drift_ppm, start_below_k, remembers, .. } = *self;
+        DeviceScenario { drift_ppm, faults: self.faults(), start_below_k, hands, remembers }
     }
 
     fn faults(&self) -> Vec<DeviceFault> {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 /// The longest time that a scenario may name: longer than any run, short enough for microseconds in a `u64`.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+/// What a device may remember: a slot takes 4 bytes, so 12 MB at most.
+const MEMORY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8 * 3_600));
 
 /// Reads a number from `LOW` to `HIGH`, both included.
 pub(crate) fn within<'de, D, const LOW: i32, const HIGH: i32>(deserializer: D) -> Result<f64, D::Error>
@@ -47,6 +49,15 @@ pub(crate) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         Ok(length) => Ok(length),
         Err(message) => Err(D::Error::custom(message)),
     }
+}
+
+/// Reads how far a device remembers: from one second to a working day.
+pub(crate) fn perhaps_memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let length = span(deserializer)?;
+    if (MEMORY.0..=MEMORY.1).contains(&length) {
+        return Ok(Some(length));
+    }
+    Err(D::Error::custom("a device remembers from 1 s to 8 h"))
 }
 
 /// Microseconds, the unit of simulated time.
