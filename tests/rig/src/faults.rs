@@ -38,7 +38,7 @@ pub const WORD: &str = "faults";
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo faults",
-    bin_name = "cargo faults --",
+    bin_name = "cargo faults",
     after_help = "Examples:
   cargo faults                            every row
   cargo faults --quick                    a minute's worth of them

@@ -34,7 +34,7 @@ pub const WORD: &str = "figures";
 ///
 /// Set THERMOWELL_BIN to measure another program than the demo's, for example the one that is shipped.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "cargo figures", bin_name = "cargo figures --")]
+#[command(name = "cargo figures", bin_name = "cargo figures")]
 pub struct Options {
     /// How long each steady state is watched, in seconds; half a minute is three syncs of nats-server
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]

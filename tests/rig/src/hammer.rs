@@ -46,19 +46,29 @@ use crate::cli::{self, say};
 /// The first argument that asks for the hammer.
 pub const WORD: &str = "hammer";
 
+const EXAMPLES: &str = "\
+Examples:
+  cargo hammer --inputs 60000              the run of the continuous integration
+  cargo hammer --for 10m --seed 7          explore: ten minutes each, with inputs of your own
+  cargo hammer --target batch --for 1m
+
+Exit codes: 0 nothing breaks, 1 something does, 2 wrong arguments";
+
 /// Throws bytes at every decoder: line, batch, spill file, configuration, JSON. Exits 0 when none of them breaks.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "cargo hammer", bin_name = "cargo hammer --")]
+///
+/// A gate takes a number of inputs, and is the same run each time; to explore, take a time and another seed.
+#[command(name = "cargo hammer", bin_name = "cargo hammer", after_help = EXAMPLES)]
 pub struct Options {
     /// Only this decoder; may be repeated
     #[arg(long, value_parser = target)]
     target: Vec<&'static str>,
-    /// How long each decoder is hammered: 30s, 5min
-    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = duration)]
-    time: Duration,
-    /// So many inputs at most for each decoder: with the same seed the same ones
-    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
-    inputs: u64,
+    /// How long each decoder is hammered: 30s, 5min; 10s where --inputs is not given either
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// So many inputs for each decoder: with the same seed the same ones, however fast the machine is
+    #[arg(long, value_name = "N")]
+    inputs: Option<u64>,
     /// Which inputs
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -78,6 +88,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "target", hide = true)]
     moment: Option<PathBuf>,
 }
+
+/// How long a decoder is hammered where nothing is asked for.
+const USUAL: Duration = Duration::from_secs(10);
+/// Longer than any number of inputs that is worth waiting for.
+const NO_RUN: Duration = Duration::from_secs(6 * 3_600);
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +156,7 @@ fn run(options: &Options) -> Result<bool, HammerError> {
         let input = std::fs::read(path).map_err(file("read", path))?;
         return worker::judge_one(target, &input).map(|()| true).map_err(HammerError::Work);
     }
-    let limits = Limits { time: options.time, inputs: options.inputs };
+    let limits = limits(options);
     if let (Some(path), Some(target)) = (&options.moment, named().next()) {
         let moment = Moment::new(File::create(path).map_err(file("make", path))?);
         let tally = worker::work(target, options.seed, limits, &moment).map_err(HammerError::Work)?;
@@ -152,6 +167,12 @@ fn run(options: &Options) -> Result<bool, HammerError> {
     let mut out = io::stdout().lock();
     out.write_all(table(&outcomes).as_bytes()).map_err(HammerError::Print)?;
     Ok(outcomes.iter().all(|outcome| outcome.findings.is_empty()))
+}
+
+/// A number of inputs is a limit of its own: the time is then only what no run takes.
+fn limits(options: &Options) -> Limits {
+    let usual = if options.inputs.is_some() { NO_RUN } else { USUAL };
+    Limits { time: options.time.unwrap_or(usual), inputs: options.inputs.unwrap_or(u64::MAX) }
 }
 
 /// As many targets at a time as there are processors; in the order in which they were named.
@@ -219,7 +240,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     match text[end..].trim() {
         "ms" => Ok(Duration::from_millis(number)),
         "" | "s" => Ok(Duration::from_secs(number)),
-        "min" => Ok(Duration::from_secs(60 * number)),
+        "m" | "min" => Ok(Duration::from_secs(60 * number)),
         _ => Err("units are ms, s, min".to_owned()),
     }
 }

@@ -27,7 +27,7 @@ pub const WORD: &str = "winter";
 /// Heats a simulated house for a week in three climates: by a plain heating curve, and by Thermowell's law. Exits 0
 /// when ours is as much better as it is wanted.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "cargo winter", bin_name = "cargo winter --")]
+#[command(name = "cargo winter", bin_name = "cargo winter")]
 pub struct Options {
     /// How many days count
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=60))]
