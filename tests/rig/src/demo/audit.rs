@@ -307,6 +307,9 @@ pub fn print(ledger: &Ledger) -> io::Result<()> {
             boiler.boiler, book.slots, book.messages, book.lost, book.twice, book.wrong,
         )?;
         writeln!(out, "       {} named missing; worst stamp {:+.2} ms", book.named, book.worst_stamp_ms)?;
+        if book.stamped_back > 0 {
+            writeln!(out, "       {} stamped back in time: in no average, named clock", book.stamped_back)?;
+        }
         if let Some(average) = &boiler.average {
             writeln!(
                 out,

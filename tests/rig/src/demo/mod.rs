@@ -31,6 +31,7 @@ use self::audit::AuditError;
 use self::interrupt::Interrupts;
 use self::ledger::Ledger;
 use self::live::{Boilers, View};
+use self::options::InputError;
 pub use self::options::Options;
 use self::screen::Screen;
 use self::setup::{Plan, Processes, SetupError};
@@ -49,6 +50,8 @@ const STOP: Duration = Duration::from_secs(10);
 const HOUR_NS: i64 = 3_600_000_000_000;
 /// Exit code of a run that was interrupted before it had a ledger, as shells have it for Ctrl-C.
 const INTERRUPTED: u8 = 130;
+/// Exit code for a file that cannot be used, as of the programs that the demo starts.
+const CONFIGURATION: u8 = 78;
 /// The signal that ends the run without a ledger: the first asks for it, the second is answered with a line.
 const PATIENCE: u32 = 3;
 
@@ -76,6 +79,9 @@ pub enum DemoError {
     /// A process cannot be handled.
     #[error("look after the processes")]
     Process(#[source] ProcessError),
+    /// A file cannot be used.
+    #[error(transparent)]
+    Input(InputError),
     /// A process ended with a usage or configuration error: another start would only repeat it.
     #[error("{name} ended with {end}:\n{tail}")]
     GaveUp {
@@ -109,6 +115,7 @@ fn failure(error: DemoError) -> Failure {
     match &error {
         DemoError::GaveUp { code, .. } => Failure::with_code(&error, *code),
         DemoError::Interrupted => Failure::with_code(&error, INTERRUPTED),
+        DemoError::Input(_) => Failure::with_code(&error, CONFIGURATION),
         DemoError::Server(_)
         | DemoError::Setup(_)
         | DemoError::Folder(_)
@@ -124,6 +131,9 @@ fn run(options: &Options) -> Result<Ledger, DemoError> {
         let _inside = runtime.enter();
         Interrupts::install().map_err(DemoError::Folder)?
     };
+    for line in options.check_inputs().map_err(DemoError::Input)? {
+        say(&line);
+    }
     // The installation of nats-server is no child in a group of its own: Ctrl-C ends it too.
     let server = locate(&mut |progress| say(progress)).map_err(|error| {
         if runtime.block_on(interrupts.pending()) { DemoError::Interrupted } else { DemoError::Server(error) }

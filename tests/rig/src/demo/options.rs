@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use firmware_sim::replay::{ReplayArgs, ReplayError};
+use firmware_sim::scenario::{Scenario, ScenarioError};
+use thermowell_wire::BoilerId;
 
 /// Runs the whole of Thermowell on this machine: a real nats-server, simulated boilers on serial lines, the agent, the
 /// aggregator and the controller, each a process of its own. Shows a live table and ends with a ledger.
@@ -15,10 +18,12 @@ use clap::Parser;
   cargo demo                              two boilers, an hour passes in a minute, until Ctrl-C
   cargo demo --speed 60 --for 3h          three hours, then the ledger
   cargo demo --speed 1 --for 2m           in real time
-  cargo demo --scenario config/scenarios/unplug.toml --speed 5 --for 30m
+  cargo demo --scenario config/scenarios/unplug.toml --speed 20 --for 30m
+  cargo demo --replay day.csv --column flow --time-zone Europe/Berlin --from 10:00 --until 14:00
   cargo demo --for 1h --json > report.json
 
-Exit codes: 0 the ledger closes, 1 it does not or something could not run, 2 wrong arguments."
+Exit codes: 0 the ledger closes, 1 it does not or something could not run, 2 wrong arguments, 78 a file that cannot be
+used, 130 interrupted three times."
 )]
 pub struct Options {
     /// How many boilers, b1 to bN.
@@ -37,12 +42,9 @@ pub struct Options {
     /// What happens in the simulated world; see config/scenarios.
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Plays a recorded temperature series instead of the simulated plant.
-    #[arg(long, value_name = "FILE", requires = "column")]
-    pub replay: Option<PathBuf>,
-    /// The column of the recording: its name, or its number from 1.
-    #[arg(long, value_name = "NAME|N", requires = "replay")]
-    pub column: Option<String>,
+    /// A recorded series instead of the simulated plant.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
     /// Publish one JSON event per sample on `boiler.{id}` too.
     #[arg(long)]
     pub feed: bool,
@@ -67,6 +69,44 @@ pub struct Options {
     /// Samples per batch.
     #[arg(long, hide = true, default_value_t = 100)]
     pub batch: u16,
+}
+
+/// A file that the run would be played from cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The scenario cannot be read or understood.
+    #[error("--scenario")]
+    Scenario(#[source] ScenarioError),
+    /// The scenario is written for other boilers.
+    #[error("--scenario names boiler {id}; this run has b1 to b{boilers} (see --boilers)")]
+    OtherBoiler {
+        /// The boiler that the scenario names.
+        id: BoilerId,
+        /// How many boilers the run has.
+        boilers: u16,
+    },
+    /// The series cannot be read or understood.
+    #[error("--replay")]
+    Replay(#[source] ReplayError),
+}
+
+impl Options {
+    /// Reads the files that the run is played from, before anything is started. Returns what is to be known of a
+    /// series: its rows, its times, and what of it is not played.
+    ///
+    /// # Errors
+    /// See [`InputError`].
+    pub fn check_inputs(&self) -> Result<Vec<String>, InputError> {
+        if let Some(path) = &self.scenario {
+            let scenario = Scenario::read(path).map_err(InputError::Scenario)?;
+            let known = |id: &BoilerId| (1..=self.boilers).any(|n| super::boiler(n) == *id);
+            if let Some(other) = scenario.named().find(|id| !known(id)) {
+                return Err(InputError::OtherBoiler { id: other.clone(), boilers: self.boilers });
+            }
+        }
+        let Some(replay) = self.replay.open().map_err(InputError::Replay)? else { return Ok(Vec::new()) };
+        Ok(replay.notes().iter().cloned().chain([replay.summary().to_owned()]).collect())
+    }
 }
 
 /// "1h30m", "90 s", "2m": what people write.

@@ -26,6 +26,8 @@ pub struct SamplesBook {
     pub named: u64,
     /// Readings that differ from what was sampled.
     pub wrong: u64,
+    /// Slots that are stamped at or below a slot before them: in no average, and named `clock` in their hour.
+    pub stamped_back: u64,
     /// Messages.
     pub messages: u64,
     /// Bytes of their payloads.
@@ -49,6 +51,8 @@ pub struct SamplesReader<'a> {
     speed: u32,
     book: SamplesBook,
     next: Option<Slot>,
+    /// The latest stamp so far.
+    newest_ns: Option<i64>,
     cursor: Option<Cursor<'a>>,
     problems: Vec<String>,
 }
@@ -65,7 +69,7 @@ impl<'a> SamplesReader<'a> {
     #[must_use]
     pub fn new(account: &'a Boiler, speed: u32) -> Self {
         let book = SamplesBook::default();
-        Self { account, speed, book, next: None, cursor: None, problems: Vec::new() }
+        Self { account, speed, book, next: None, newest_ns: None, cursor: None, problems: Vec::new() }
     }
 
     /// Takes the next message of the boiler's subject.
@@ -83,10 +87,17 @@ impl<'a> SamplesReader<'a> {
             }
         };
         self.order(sequence, packed.first(), packed.end());
-        match packed {
-            Packed::Batch(batch) => self.batch(sequence, &batch)?,
-            Packed::Gap(gap) => self.gap(sequence, &gap),
-        }
+        let last_ns = match packed {
+            Packed::Batch(batch) => {
+                self.batch(sequence, &batch)?;
+                batch.header.utc_ns(batch.header.count - 1)
+            }
+            Packed::Gap(gap) => {
+                self.gap(sequence, &gap);
+                packed.end_utc_ns() - i64::from(gap.period_ns)
+            }
+        };
+        self.newest_ns = self.newest_ns.max(Some(last_ns));
         let end = packed.end();
         let reached = self.book.ends.entry(end.boot).or_default();
         *reached = end.seq.max(*reached);
@@ -146,8 +157,11 @@ impl<'a> SamplesReader<'a> {
                     self.problem(format!("slot {slot} of message {sequence} is {found:?}, sampled was {sampled:?}"));
                 }
             }
-            if let Some(reading) = sampled.filter(|reading| reading.is_valid()) {
-                let second = header.utc_ns(index).div_euclid(1_000_000_000);
+            let stamp_ns = header.utc_ns(index);
+            if self.newest_ns.is_some_and(|newest_ns| stamp_ns <= newest_ns) {
+                self.book.stamped_back += 1;
+            } else if let Some(reading) = sampled.filter(|reading| reading.is_valid()) {
+                let second = stamp_ns.div_euclid(1_000_000_000);
                 let (sum, count) = self.book.seconds.entry(second).or_default();
                 *sum += i64::from(reading.temperature.0);
                 *count += 1;

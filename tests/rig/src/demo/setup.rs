@@ -287,10 +287,7 @@ fn simulator_arguments(options: &Options, plan: &Plan, winter_day: &Path) -> Vec
     add("--account", plan.account().into());
     add("--control", plan.console().into());
     add("--scenario", options.scenario.as_deref().unwrap_or(winter_day).into());
-    if let (Some(replay), Some(column)) = (&options.replay, &options.column) {
-        add("--replay", replay.into());
-        add("--column", column.into());
-    }
+    args.extend(options.replay.to_arguments());
     args.extend(options.sim_arg.iter().map(OsString::from));
     args
 }

@@ -1,8 +1,10 @@
 //! `cargo demo` as people and programs start it: its arguments, its exit codes, its JSON.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use rig::house::{House, SOON, assert_whole};
 use serde_json::Value;
 
 fn demo(arguments: &[&str]) -> Output {
@@ -72,10 +74,28 @@ fn the_other_words_answer_alike() {
         let help = demo(&[word, "--help"]);
         let text = String::from_utf8_lossy(&help.stdout);
         assert_eq!((help.status.code(), help.stderr.is_empty()), (Some(0), true), "{word}");
-        assert!(text.contains(&format!("Usage: cargo {word} -- [OPTIONS]")), "{text}");
+        assert!(text.contains(&format!("Usage: cargo {word} [OPTIONS]")), "{text}");
         let refusal = demo(&[word, "--spede", "1"]);
         let said = String::from_utf8_lossy(&refusal.stderr);
         assert_eq!((refusal.status.code(), refusal.stdout.is_empty()), (Some(2), true), "{word}: {said}");
         assert!(said.contains("unexpected argument '--spede'"), "{word}: {said}");
     }
+}
+
+/// Slots that are stamped at or below the ones before them are in no average, in STATE as in the ledger.
+#[test]
+fn a_calendar_that_steps_back_leaves_the_books_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let step = folder.path().join("step");
+    let path = step.to_str().expect("a path in UTF-8");
+    fs::write(&step, "0").unwrap();
+    let mut house = House::start(super::DEMO, &["--speed", "1", "--boilers", "1", "--clock-step", path]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    let stored = |house: &House, from: u64| house.stored(&boiler).filter(|(_, next)| *next >= from);
+    let (_, before) = house.until("samples", SOON, |house| stored(house, 300));
+    fs::write(&step, "-2000000000").unwrap();
+    house.until("five seconds more", SOON, |house| stored(house, before + 500));
+    let ledger = house.close();
+    assert_whole(&ledger);
+    assert!((150..=400).contains(&ledger.boilers[0].samples.stamped_back), "{:?}", ledger.boilers[0].samples);
 }

@@ -173,7 +173,7 @@ fn sigterm_and_a_closed_terminal_end_with_a_ledger_too() {
 /// What a terminal of 80 columns shows: nothing wraps, nothing is cleared, nothing is drawn below the last row.
 #[test]
 fn the_frame_is_redrawn_in_place_on_80_by_24() {
-    let mut terminal = Terminal::start(&["--boilers", "11", "--for", "20m"]);
+    let mut terminal = Terminal::start(&["--boilers", "11", "--speed", "10", "--for", "3m"]);
     terminal.until("thermowell command boost");
     terminal.until("waiting for the snapshot");
     terminal.press(CTRL_C);
@@ -192,10 +192,12 @@ fn the_frame_is_redrawn_in_place_on_80_by_24() {
 }
 
 #[test]
-fn a_scenario_that_is_not_there_ends_the_demo_with_that_error() {
+fn a_file_that_is_not_there_ends_the_demo_with_that_error() {
     for (arguments, word) in [
         (["--scenario", "/nowhere/winter.toml"].as_slice(), "/nowhere/winter.toml"),
         (&["--replay", "/nowhere/series.csv", "--column", "1"], "/nowhere/series.csv"),
+        // What only the simulator itself can refuse.
+        (&["--sim-arg=--serial-number=b1"], "ID=TEXT"),
     ] {
         let (seen, status) = Terminal::start(arguments).end();
         assert!(seen.contains(word) && !seen.contains("restarted"), "{seen}");
