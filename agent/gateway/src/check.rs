@@ -6,8 +6,12 @@
 //! | `config.relations` | do the values go together? |
 //! | `port.present`, `port.distinct` | for each boiler: is the port there, and no other boiler's under another name? |
 //! | `port.access`, `port.free` | may this user open it, and does no other process use it? |
+//! | `spool.folder` | may the agent write its spill files? |
+//! | `streams.samples` | how long SAMPLES lasts within its bounds, for these boilers |
 //! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
 //! | `nats.login` | does it let us in? |
+//! | `nats.max-payload` | does it take messages as long as ours? |
+//! | `nats.storage` | do the streams fit into what it may give to streams? |
 //! | `nats.permissions` | does it forbid set-points to everybody but the controller? |
 //! | `nats.keys` | is permissions.conf what `thermowell keys` would write now? Only where keys are the way in |
 //! | `nats.health` | does it say that it is well? |
@@ -18,8 +22,10 @@
 
 mod authority;
 mod clock;
+mod limits;
 mod port;
 mod server;
+mod spool;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -119,6 +125,8 @@ pub async fn check(path: &Path) -> Report {
         Finding::new("config.relations", Status::Ok, "all values go together"),
     ];
     checks.extend(port::check(&config.boilers));
+    checks.push(spool::check(&config));
+    checks.push(limits::samples(&config));
     checks.extend(server::check(&config).await);
     checks.push(clock::check(&config.clock));
     Report::new(checks)
@@ -244,7 +252,15 @@ mod tests {
         assert_eq!(statuses(&report, "port.present"), [Status::Error]);
         assert_eq!(statuses(&report, "port.free"), [Status::Unknown]);
         assert_eq!(statuses(&report, "nats.reachable"), [Status::Error]);
-        for id in ["nats.version", "nats.jetstream", "nats.login", "nats.permissions", "nats.sync-interval"] {
+        for id in [
+            "nats.version",
+            "nats.jetstream",
+            "nats.login",
+            "nats.max-payload",
+            "nats.storage",
+            "nats.permissions",
+            "nats.sync-interval",
+        ] {
             assert_eq!(statuses(&report, id), [Status::Unknown], "{id}");
         }
         assert_eq!(report.verdict(), Verdict::Failed);

@@ -1,8 +1,9 @@
 //! Who may ask a boiler for heat? Only the controller: the permissions of the server decide that, and nothing else.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, Status};
 use crate::config::{Config, Nats};
@@ -14,6 +15,7 @@ use crate::nats::{NatsError, User};
 const ID: &str = "nats.permissions";
 /// Among the subjects of set-points, and of no boiler: an underscore alone is no boiler's id.
 pub(super) const SUBJECT: &str = "boiler._.setpoint";
+const ADVICE_KEYS: &str = "thermowell keys, then systemctl reload thermowell-nats";
 const ADVICE: &str = "make keys with `thermowell keys`, include its permissions.conf in nats.conf, and name the folder \
                       as keys in [nats]";
 
@@ -39,10 +41,17 @@ pub(super) fn current(config: &Config) -> Option<Finding> {
     let folder = config.nats.keys.as_deref()?;
     let make = |status, message: String| Finding::new("nats.keys", status, message);
     let file = folder.join(keys::PERMISSIONS);
+    // A role without its key does not start.
+    let mut roles = vec![User::Agent, User::Aggregator];
+    roles.extend(config.control.enabled.then_some(User::Controller));
+    let is_absent = |path: &PathBuf| fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if let Some(path) = roles.iter().map(|role| folder.join(role.seed_file_name())).find(is_absent) {
+        return Some(make(Status::Error, format!("{} is not there", path.display())).advise(ADVICE_KEYS));
+    }
     Some(match keys::are_current(folder, &config.operators) {
         Ok(true) => make(Status::Ok, format!("{} is up to date", file.display())),
         Ok(false) => make(Status::Warning, format!("{} is not what `thermowell keys` writes now", file.display()))
-            .advise("thermowell keys, then systemctl reload thermowell-nats"),
+            .advise(ADVICE_KEYS),
         Err(KeysError::Read { path, .. }) => make(Status::Unknown, format!("{} cannot be read here", path.display())),
         Err(error) => make(Status::Error, logs::chain(&error)),
     })
@@ -85,7 +94,7 @@ fn judge(found: &Found, controls: bool, shared: bool) -> Finding {
     }
     if !found.strangers.is_empty() {
         let message = format!("the server does not know the keys of {}", found.strangers.join(", "));
-        return make(Status::Error, message).advise("thermowell keys, then systemctl reload thermowell-nats");
+        return make(Status::Error, message).advise(ADVICE_KEYS);
     }
     if shared {
         let message = "all roles are one user, so each of them may publish set-points".to_owned();

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Finding, Status, authority};
+use super::{Finding, Status, authority, limits};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
 use crate::nats::probe::{self, Answer};
@@ -25,6 +25,7 @@ struct Greeting {
     version: String,
     #[serde(default)]
     jetstream: bool,
+    max_payload: Option<u64>,
 }
 
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
@@ -36,23 +37,22 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             let advice = "start it (systemctl start thermowell-nats), or name another server as url in [nats]";
             let mut findings = vec![Finding::new("nats.reachable", Status::Error, message).advise(advice)];
             let unseen = |id| Finding::new(id, Status::Unknown, "not looked at: no server");
-            findings.extend(["nats.version", "nats.jetstream", "nats.login", "nats.permissions"].map(unseen));
+            let ids = ["nats.version", "nats.jetstream", "nats.login", "nats.max-payload", "nats.permissions"];
+            findings.extend(ids.map(unseen));
+            findings.push(limits::storage(config, None).await);
             findings.push(sync_interval(nats).await);
             return findings;
         }
     };
-    let (greeting, login) = match login(nats).await {
+    let (greeting, connection, login) = match login(nats).await {
         Ok(connection) => {
-            let server = connection.client().server_info();
-            let greeting = greeting.unwrap_or(Greeting { version: server.version, jetstream: server.jetstream });
-            (Some(greeting), Finding::new("nats.login", Status::Ok, "we are let in"))
+            let greeting = greeting.unwrap_or_else(|| of_connection(&connection));
+            (Some(greeting), Some(connection), Finding::new("nats.login", Status::Ok, "we are let in"))
         }
-        Err(message) => {
-            let advice = "look at keys, credentials, nkey_file, user and [nats.tls], and at the server's log";
-            (greeting, Finding::new("nats.login", Status::Error, message).advise(advice))
-        }
+        Err(login) => (greeting, None, login),
     };
     let mut findings = vec![Finding::new("nats.reachable", Status::Ok, format!("{} answers", nats.url))];
+    let payload = greeting.as_ref().and_then(|greeting| greeting.max_payload);
     match greeting {
         Some(greeting) => findings.extend([version(&greeting.version), jetstream(greeting.jetstream)]),
         None => {
@@ -61,6 +61,8 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
         }
     }
     findings.push(login);
+    findings.push(limits::max_payload(config, payload));
+    findings.push(limits::storage(config, connection.as_ref()).await);
     findings.push(authority::check(config).await);
     findings.extend(authority::current(config));
     findings.extend(health(nats).await);
@@ -84,8 +86,16 @@ async fn greeting(nats: &Nats) -> io::Result<Option<Greeting>> {
     timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn login(nats: &Nats) -> Result<Connection, String> {
-    let connection = Connection::open(nats, User::Inspector).await.map_err(|error| logs::chain(&error))?;
+fn of_connection(connection: &Connection) -> Greeting {
+    let server = connection.client().server_info();
+    let max_payload = u64::try_from(server.max_payload).ok();
+    Greeting { version: server.version, jetstream: server.jetstream, max_payload }
+}
+
+async fn login(nats: &Nats) -> Result<Connection, Finding> {
+    let refused = |message: String| Finding::new("nats.login", Status::Error, message);
+    // A file of no use is named with what to do.
+    let connection = Connection::open(nats, User::Inspector).await.map_err(|error| refused(logs::chain(&error)))?;
     let mut phase = connection.phase();
     let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await.is_ok_and(|up| up.is_ok());
     if up {
@@ -93,7 +103,7 @@ async fn login(nats: &Nats) -> Result<Connection, String> {
     }
     let has_secret = nats.credentials.is_some() || nats.nkey_file.is_some() || nats.user.is_some();
     let user = nats.keys.is_some().then_some(&User::Inspector);
-    Err(match user {
+    let message = match user {
         None if has_secret => format!("not let in within {}", show_duration(PATIENCE)),
         user => match (probe::may_publish(nats, user, authority::SUBJECT).await, user) {
             (Ok(Answer::Shut), Some(_)) => "the server does not know the inspector's key".to_owned(),
@@ -102,7 +112,9 @@ async fn login(nats: &Nats) -> Result<Connection, String> {
                 format!("not let in within {}", show_duration(PATIENCE))
             }
         },
-    })
+    };
+    let advice = "look at keys, credentials, nkey_file, user and [nats.tls], and at the server's log";
+    Err(refused(message).advise(advice))
 }
 
 fn version(found: &str) -> Finding {
@@ -251,8 +263,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_greeting_names_the_version() {
-        let greeting = greeted_by("INFO {\"version\":\"2.15.1\",\"jetstream\":true,\"port\":4222}\r\n").await;
-        assert_eq!(greeting.unwrap(), Some(Greeting { version: "2.15.1".to_owned(), jetstream: true }));
+        let greeting = greeted_by("INFO {\"version\":\"2.15.1\",\"jetstream\":true,\"max_payload\":1024}\r\n").await;
+        let expected = Greeting { version: "2.15.1".to_owned(), jetstream: true, max_payload: Some(1_024) };
+        assert_eq!(greeting.unwrap(), Some(expected));
     }
 
     #[tokio::test]

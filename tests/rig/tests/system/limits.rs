@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use async_nats::jetstream;
 use rig::house::{House, SOON, assert_whole, log};
+use rustix::process::Signal;
 use thermowell_wire::batch;
 use thermowell_wire::subject::stream;
 
@@ -21,6 +23,24 @@ fn reconfigure(house: &mut House, change: impl FnOnce(String) -> String, forget:
         fs::remove_dir_all(house.folder().join("nats/store")).unwrap();
     }
     house.processes.broker.restart().unwrap();
+}
+
+/// Has the running server read its configuration again, as `systemctl reload` does.
+fn reload(house: &mut House, change: impl FnOnce(String) -> String) {
+    let path = nats_conf(house);
+    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+    house.processes.broker.process().signal(Signal::HUP).unwrap();
+}
+
+/// How `thermowell check` finds this to stand, and what it shows.
+fn check(house: &House, id: &str) -> (String, String) {
+    let mut command = Command::new(super::DEMO);
+    let config = house.folder().join("thermowell.toml");
+    let out = command.args(["thermowell", "check", "--json", "--config"]).arg(config).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id} in {report}"));
+    (found["status"].as_str().unwrap().to_owned(), format!("{} -> {}", found["message"], found["advice"]))
 }
 
 /// The slots of each message in SAMPLES, and the bytes of its payload.
@@ -53,11 +73,12 @@ fn batches_above_max_payload_are_cut_and_none_is_lost() {
     assert!(largest > 1_350, "{:?}", sizes(&house));
     let (_, stored) = house.stored(&boiler).unwrap();
     // A full batch does not fit, its half does, and so does what else the roles say.
-    reconfigure(&mut house, |conf| conf + "max_payload: 1300\n", false);
+    reload(&mut house, |conf| conf + "max_payload: 1300\n");
     house.until("four batches more", SOON, |house| (house.stored(&boiler)?.1 >= stored + 4_000).then_some(()));
     let said = log(house.processes.agent.log());
     assert!(said.contains("TooLarge"), "{said}");
-    assert!(!said.contains("stream updated"), "nothing is different at another connect:\n{said}");
+    let (status, message) = check(&house, "nats.max-payload");
+    assert!(status == "error" && message.contains("1300 bytes"), "{message}");
     assert!(sizes(&house).iter().any(|(slots, _)| *slots == 500), "{:?}", sizes(&house));
     assert_whole(&house.close());
 }
@@ -83,6 +104,24 @@ fn batches_above_the_limit_of_their_stream_are_cut() {
 }
 
 #[test]
+fn another_connect_changes_no_stream() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
+    house.catch_up(SOON);
+    let before = log(house.processes.agent.log()).matches("connected to NATS").count();
+    reconfigure(&mut house, |conf| conf, false);
+    house.until("the agent is back", SOON, |house| {
+        let said = log(house.processes.agent.log());
+        (said.matches("connected to NATS").count() > before).then_some(())
+    });
+    house.catch_up(SOON);
+    for role in [&house.processes.agent, &house.processes.aggregator, &house.processes.controller] {
+        let said = log(role.log());
+        assert!(!said.contains("stream updated"), "{said}");
+    }
+    assert_whole(&house.close());
+}
+
+#[test]
 fn streams_that_do_not_fit_are_waited_for() {
     let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
@@ -102,8 +141,12 @@ fn streams_that_do_not_fit_are_waited_for() {
         line.contains("1 GiB").then_some(())
     });
     assert_eq!(house.stored(&boiler), None);
-    reconfigure(&mut house, |conf| conf.replace("max_file_store: 900MiB", "max_file_store: 4GiB"), false);
+    let (status, message) = check(&house, "nats.storage");
+    assert!(status == "error" && message.contains("max_file_store is 900 MiB"), "{message}");
+    reload(&mut house, |conf| conf.replace("max_file_store: 900MiB", "max_file_store: 4GiB"));
     house.until("samples arrive again", SOON, |house| house.stored(&boiler));
     assert_eq!(house.processes.agent.pid(), pid, "the agent lives on");
+    house.until("the streams are there", SOON, |house| (check(house, "nats.storage").0 == "ok").then_some(()));
+    assert_eq!(check(&house, "spool.folder").0, "ok");
     assert_whole(&house.close());
 }

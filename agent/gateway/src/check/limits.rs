@@ -1,0 +1,260 @@
+//! Is there room? The server's limits against what the streams reserve and the messages measure, and the bounds of
+//! SAMPLES against what the boilers write.
+
+use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
+use serde::Deserialize;
+use thermowell_wire::batch::encoded_max;
+
+use super::{Finding, Status};
+use crate::config::{Config, SAMPLES_PER_SECOND, show_bytes};
+use crate::logs;
+use crate::nats::{Connection, monitor};
+use crate::streams;
+
+/// Room for the headers of a publish: conditions, ids.
+const HEADERS: u64 = 256;
+/// No state, status, snapshot or event of ours is longer.
+const JSON: u64 = 2_048;
+/// What a boiler writes into SAMPLES in a second, from `config/thermowell.toml`: 16 MiB a day in batches of 100 are
+/// 194 bytes, and single samples cost 15 times as much. So a second costs this …
+const PER_SECOND: u64 = 167;
+/// … and each of its messages this.
+const PER_MESSAGE: u64 = 27;
+const HOUR: u64 = 3_600;
+/// What SAMPLES keeps where its bounds let it.
+const KEPT: u64 = 72 * HOUR;
+
+/// How long SAMPLES lasts within its bounds, for these boilers.
+pub(super) fn samples(config: &Config) -> Finding {
+    let make = |status, message: String| Finding::new("streams.samples", status, message);
+    let boilers = u64::try_from(config.boilers.len()).unwrap_or(u64::MAX);
+    let messages = u64::from(SAMPLES_PER_SECOND).div_ceil(u64::from(config.batch.samples));
+    let per_second = (PER_SECOND + messages * PER_MESSAGE) * boilers;
+    let (bound, lasts) = (config.streams.samples, config.streams.samples / per_second);
+    let has = match boilers {
+        1 => format!("{} are", show_bytes(bound)),
+        many => format!("{} for {many} boilers are", show_bytes(bound)),
+    };
+    let wanted = |seconds: u64| show_bytes((per_second * seconds).next_multiple_of(64 << 20));
+    let raise = |seconds| format!("set samples = \"{}\" or more in [streams]", wanted(seconds));
+    if lasts < HOUR {
+        let message = format!("{has} about {} of samples: an hour cannot be read again", minutes(lasts));
+        return make(Status::Error, message).advise(raise(KEPT));
+    }
+    if lasts < KEPT {
+        let message = format!("{has} about {} of samples; SAMPLES keeps up to 72 h", hours(lasts));
+        return make(Status::Warning, message).advise(raise(KEPT));
+    }
+    make(Status::Ok, format!("{has} room for 72 h of samples"))
+}
+
+fn minutes(seconds: u64) -> String {
+    format!("{} min", seconds / 60)
+}
+
+fn hours(seconds: u64) -> String {
+    format!("{} h", seconds / HOUR)
+}
+
+/// Whether the server takes the largest messages that we have for it; none where it does not say.
+pub(super) fn max_payload(config: &Config, max_payload: Option<u64>) -> Finding {
+    let make = |status, message: String| Finding::new("nats.max-payload", status, message);
+    let Some(limit) = max_payload else { return make(Status::Unknown, "the server does not say".to_owned()) };
+    let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let table = streams::table(config);
+    let settings = table.iter().map(|stream| bytes(serde_json::to_vec(stream).unwrap_or_default().len()));
+    let needed = settings.max().unwrap_or(0).max(JSON) + HEADERS;
+    let batch = bytes(encoded_max(usize::from(config.batch.samples))) + HEADERS;
+    if limit < needed {
+        let message = format!("the server takes messages of {limit} bytes, our own have up to {needed}");
+        return make(Status::Error, message).advise("raise max_payload in nats.conf; the server's default is 1MB");
+    }
+    if limit < batch {
+        let message = format!(
+            "the server takes messages of {limit} bytes, a batch of {} samples may have {batch}: it is cut smaller",
+            config.batch.samples
+        );
+        return make(Status::Warning, message).advise("raise max_payload in nats.conf, or lower samples in [batch]");
+    }
+    make(Status::Ok, format!("the server takes messages of {limit} bytes"))
+}
+
+#[derive(Debug, Deserialize)]
+struct Varz {
+    jetstream: Option<JetStream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct JetStream {
+    config: Option<Bounds>,
+    stats: Option<Reserved>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Bounds {
+    max_storage: Option<i64>,
+    max_memory: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Reserved {
+    #[serde(default)]
+    reserved_storage: u64,
+    #[serde(default)]
+    reserved_memory: u64,
+}
+
+/// Whether the streams of this configuration fit into what the server may give to streams.
+pub(super) async fn storage(config: &Config, connection: Option<&Connection>) -> Finding {
+    let unknown = |message: String, advice: &str| Finding::new("nats.storage", Status::Unknown, message).advise(advice);
+    let Some(address) = &config.nats.monitor else {
+        let advice = "name the server's monitor as monitor in [nats], such as \"http://127.0.0.1:8222\"";
+        return unknown("only the server's monitor knows".to_owned(), advice);
+    };
+    let advice = "look at `http` in nats.conf and at monitor in [nats]";
+    let found = match monitor::get(address, "/varz").await {
+        Ok(body) => serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream),
+        Err(error) => return unknown(format!("the monitor at {address}: {}", logs::chain(&error)), advice),
+    };
+    let Some(JetStream { config: Some(bounds), stats }) = found else {
+        return unknown(format!("the monitor at {address} does not say"), advice);
+    };
+    let table = streams::table(config);
+    let ours = ours(connection, &table).await;
+    // What others reserve is known only where our own streams could be read.
+    let others = ours.zip(stats).map(|(ours, all)| Reserved {
+        reserved_storage: all.reserved_storage.saturating_sub(ours.reserved_storage),
+        reserved_memory: all.reserved_memory.saturating_sub(ours.reserved_memory),
+    });
+    judge(&bounds, sum(&table), others.unwrap_or_default())
+}
+
+/// What our streams reserve now; none where one of them cannot be asked for.
+async fn ours(connection: Option<&Connection>, table: &[StreamConfig]) -> Option<Reserved> {
+    let context = connection?.context();
+    let mut found = Vec::new();
+    for wanted in table {
+        match context.get_stream(&wanted.name).await {
+            Ok(stream) => found.push(stream.cached_info().config.clone()),
+            Err(error) if streams::is_absent(&error) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(sum(&found))
+}
+
+fn sum(table: &[StreamConfig]) -> Reserved {
+    let of = |storage: StorageType| {
+        let streams = table.iter().filter(move |stream| stream.storage == storage);
+        streams.map(|stream| u64::try_from(stream.max_bytes).unwrap_or(0)).sum()
+    };
+    Reserved { reserved_storage: of(StorageType::File), reserved_memory: of(StorageType::Memory) }
+}
+
+fn judge(bounds: &Bounds, wanted: Reserved, others: Reserved) -> Finding {
+    let make = |status, message: String| Finding::new("nats.storage", status, message);
+    let mut fits = Vec::new();
+    for (what, limit, wanted, others, key, advice) in [
+        (
+            "on disk",
+            bounds.max_storage,
+            wanted.reserved_storage,
+            others.reserved_storage,
+            "max_file_store",
+            "or lower the sizes in [streams]",
+        ),
+        (
+            "in memory",
+            bounds.max_memory,
+            wanted.reserved_memory,
+            others.reserved_memory,
+            "max_memory_store",
+            "the sizes in memory are fixed",
+        ),
+    ] {
+        let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else { continue };
+        let besides = match others {
+            0 => String::new(),
+            others => format!(", besides {} of other streams", show_bytes(others)),
+        };
+        let (asked, has) = (show_bytes(wanted), show_bytes(limit));
+        if wanted + others > limit {
+            let message = format!("the streams need {asked} {what}{besides}, and {key} is {has}");
+            let room = show_bytes((wanted + others).next_multiple_of(64 << 20)).replace(' ', "");
+            let advice =
+                format!("set {key}: {room} or more in nats.conf, then systemctl reload thermowell-nats; {advice}");
+            return make(Status::Error, message).advise(advice);
+        }
+        fits.push(format!("{asked} of {has} {what}"));
+    }
+    if fits.is_empty() {
+        return make(Status::Unknown, "the monitor does not say".to_owned());
+    }
+    make(Status::Ok, format!("the streams reserve {}", fits.join(" and ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse(&format!("{text}\n[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\n"), "t.toml").unwrap()
+    }
+
+    fn of_boilers(count: usize, text: &str) -> Config {
+        let mut config = config(text);
+        let boiler = config.boilers[0].clone();
+        config.boilers = vec![boiler; count];
+        config
+    }
+
+    #[test]
+    fn the_bounds_of_samples_are_shown_as_time() {
+        assert_eq!(samples(&config("")).status, Status::Ok);
+        assert_eq!(samples(&of_boilers(21, "")).status, Status::Ok, "as config/thermowell.toml has it");
+        let many = samples(&of_boilers(64, ""));
+        assert_eq!(many.status, Status::Warning);
+        assert_eq!(many.message, "1 GiB for 64 boilers are about 24 h of samples; SAMPLES keeps up to 72 h");
+        assert_eq!(many.advice.as_deref(), Some("set samples = \"3 GiB\" or more in [streams]"));
+        let short = samples(&of_boilers(2, "streams.samples = \"1 MiB\""));
+        assert_eq!(short.status, Status::Error);
+        assert_eq!(short.message, "1 MiB for 2 boilers are about 45 min of samples: an hour cannot be read again");
+        assert_eq!(samples(&config("batch.samples = 1\nstreams.samples = \"8 MiB\"")).status, Status::Error);
+    }
+
+    #[test]
+    fn a_message_limit_is_compared_with_our_messages() {
+        let status = |text: &str, limit| max_payload(&config(text), limit).status;
+        assert_eq!(status("", Some(1 << 20)), Status::Ok);
+        assert_eq!(status("batch.samples = 1000", Some(1 << 20)), Status::Ok);
+        assert_eq!(status("batch.samples = 1000", Some(4_096)), Status::Warning);
+        assert_eq!(status("", Some(1_024)), Status::Error);
+        assert_eq!(status("", None), Status::Unknown);
+        // The settings of a stream name each boiler.
+        let mut many = config("");
+        let boiler = many.boilers[0].clone();
+        many.boilers = vec![boiler; 500];
+        assert_eq!(max_payload(&many, Some(4_096)).status, Status::Error);
+    }
+
+    #[test]
+    fn the_streams_fit_or_the_limit_is_named() {
+        let table = |text: &str| sum(&streams::table(&config(text)));
+        let bounds = |storage: i64| Bounds { max_storage: Some(storage << 20), max_memory: Some(64 << 20) };
+        let none = Reserved::default();
+        assert_eq!(judge(&bounds(4_096), table(""), none).status, Status::Ok);
+        assert_eq!(judge(&bounds(4_096), table("feed.enabled = true"), none).status, Status::Ok);
+        let small = judge(&bounds(900), table(""), none);
+        assert_eq!(small.status, Status::Error);
+        assert_eq!(small.message, "the streams need 1600 MiB on disk, and max_file_store is 900 MiB");
+        assert!(small.advice.unwrap().starts_with("set max_file_store: 1600MiB or more in nats.conf"));
+        let others = Reserved { reserved_storage: 3 << 30, reserved_memory: 0 };
+        let crowded = judge(&bounds(4_096), table(""), others);
+        assert_eq!(crowded.status, Status::Error);
+        assert!(crowded.message.contains("besides 3 GiB of other streams"), "{}", crowded.message);
+        let memory = Bounds { max_storage: Some(4 << 30), max_memory: Some(16 << 20) };
+        assert!(judge(&memory, table(""), none).message.ends_with("max_memory_store is 16 MiB"));
+        let silent = Bounds { max_storage: None, max_memory: None };
+        assert_eq!(judge(&silent, table(""), none).status, Status::Unknown);
+    }
+}
