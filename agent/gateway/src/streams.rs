@@ -130,6 +130,40 @@ pub fn table(config: &config::Config) -> Vec<Config> {
     table
 }
 
+/// What the server sets aside for streams, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// For those in files.
+    pub disk: u64,
+    /// For those in memory.
+    pub memory: u64,
+}
+
+impl Room {
+    /// For all of these.
+    #[must_use]
+    pub fn of(table: &[Config]) -> Self {
+        let sum = |storage: StorageType| {
+            let streams = table.iter().filter(move |stream| stream.storage == storage);
+            streams.map(|stream| u64::try_from(stream.max_bytes).unwrap_or(0)).sum()
+        };
+        Self { disk: sum(StorageType::File), memory: sum(StorageType::Memory) }
+    }
+
+    /// For those of this table that stand already; none where the server does not say.
+    pub async fn taken(context: &Context, table: &[Config]) -> Option<Self> {
+        let mut found = Vec::new();
+        for wanted in table {
+            match context.get_stream(&wanted.name).await {
+                Ok(stream) => found.push(stream.cached_info().config.clone()),
+                Err(error) if is_absent(&error) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(Self::of(&found))
+    }
+}
+
 /// COMMAND: what was asked is asked once, so nothing may leave it early. Full, it refuses what is new; nobody purges it
 /// or deletes from it; within [`CLICKS`] the same click counts once.
 fn command(max_bytes: u64) -> Config {

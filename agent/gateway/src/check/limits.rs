@@ -1,7 +1,6 @@
 //! Is there room? The server's limits against what the streams reserve and the messages measure, and the bounds of
 //! SAMPLES against what the boilers write.
 
-use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
 use serde::Deserialize;
 use thermowell_wire::batch::encoded_max;
 
@@ -9,7 +8,7 @@ use super::{Finding, Status};
 use crate::config::{Config, SAMPLES_PER_SECOND, show_bytes};
 use crate::logs;
 use crate::nats::{Connection, monitor};
-use crate::streams;
+use crate::streams::{self, Room};
 
 /// Room for the headers of a publish: conditions, ids.
 const HEADERS: u64 = 256;
@@ -120,54 +119,28 @@ pub(super) async fn storage(config: &Config, connection: Option<&Connection>) ->
         return unknown(format!("the monitor at {address} does not say"), advice);
     };
     let table = streams::table(config);
-    let ours = ours(connection, &table).await;
-    // What others reserve is known only where our own streams could be read.
-    let others = ours.zip(stats).map(|(ours, all)| Reserved {
-        reserved_storage: all.reserved_storage.saturating_sub(ours.reserved_storage),
-        reserved_memory: all.reserved_memory.saturating_sub(ours.reserved_memory),
-    });
-    judge(&bounds, sum(&table), others.unwrap_or_default())
-}
-
-/// What our streams reserve now; none where one of them cannot be asked for.
-async fn ours(connection: Option<&Connection>, table: &[StreamConfig]) -> Option<Reserved> {
-    let context = connection?.context();
-    let mut found = Vec::new();
-    for wanted in table {
-        match context.get_stream(&wanted.name).await {
-            Ok(stream) => found.push(stream.cached_info().config.clone()),
-            Err(error) if streams::is_absent(&error) => {}
-            Err(_) => return None,
-        }
-    }
-    Some(sum(&found))
-}
-
-fn sum(table: &[StreamConfig]) -> Reserved {
-    let of = |storage: StorageType| {
-        let streams = table.iter().filter(move |stream| stream.storage == storage);
-        streams.map(|stream| u64::try_from(stream.max_bytes).unwrap_or(0)).sum()
+    let ours = match connection {
+        Some(connection) => Room::taken(connection.context(), &table).await,
+        None => None,
     };
-    Reserved { reserved_storage: of(StorageType::File), reserved_memory: of(StorageType::Memory) }
+    // What others reserve is known only where our own streams could be read.
+    let others = ours.zip(stats).map(|(ours, all)| Room {
+        disk: all.reserved_storage.saturating_sub(ours.disk),
+        memory: all.reserved_memory.saturating_sub(ours.memory),
+    });
+    judge(&bounds, Room::of(&table), others.unwrap_or_default())
 }
 
-fn judge(bounds: &Bounds, wanted: Reserved, others: Reserved) -> Finding {
+fn judge(bounds: &Bounds, wanted: Room, others: Room) -> Finding {
     let make = |status, message: String| Finding::new("nats.storage", status, message);
     let mut fits = Vec::new();
     for (what, limit, wanted, others, key, advice) in [
-        (
-            "on disk",
-            bounds.max_storage,
-            wanted.reserved_storage,
-            others.reserved_storage,
-            "max_file_store",
-            "or lower the sizes in [streams]",
-        ),
+        ("on disk", bounds.max_storage, wanted.disk, others.disk, "max_file_store", "or lower the sizes in [streams]"),
         (
             "in memory",
             bounds.max_memory,
-            wanted.reserved_memory,
-            others.reserved_memory,
+            wanted.memory,
+            others.memory,
             "max_memory_store",
             "the sizes in memory are fixed",
         ),
@@ -239,16 +212,16 @@ mod tests {
 
     #[test]
     fn the_streams_fit_or_the_limit_is_named() {
-        let table = |text: &str| sum(&streams::table(&config(text)));
+        let table = |text: &str| Room::of(&streams::table(&config(text)));
         let bounds = |storage: i64| Bounds { max_storage: Some(storage << 20), max_memory: Some(64 << 20) };
-        let none = Reserved::default();
+        let none = Room::default();
         assert_eq!(judge(&bounds(4_096), table(""), none).status, Status::Ok);
         assert_eq!(judge(&bounds(4_096), table("feed.enabled = true"), none).status, Status::Ok);
         let small = judge(&bounds(900), table(""), none);
         assert_eq!(small.status, Status::Error);
         assert_eq!(small.message, "the streams need 1600 MiB on disk, and max_file_store is 900 MiB");
         assert!(small.advice.unwrap().starts_with("set max_file_store: 1600MiB or more in nats.conf"));
-        let others = Reserved { reserved_storage: 3 << 30, reserved_memory: 0 };
+        let others = Room { disk: 3 << 30, memory: 0 };
         let crowded = judge(&bounds(4_096), table(""), others);
         assert_eq!(crowded.status, Status::Error);
         assert!(crowded.message.contains("besides 3 GiB of other streams"), "{}", crowded.message);

@@ -1,7 +1,7 @@
 //! The files that `[nats]` names: seeds, credentials, passwords, certificates.
 //!
-//! They are read before anything else, because a role whose key is missing or damaged never gets in: another start would
-//! only repeat it. What is in them is never shown.
+//! They are read before anything else, because a role whose key is missing or damaged never gets in: another start
+//! would only repeat it. What is in them is never shown.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
