@@ -59,8 +59,8 @@ pub enum StreamError {
     },
     /// The server's storage is too small by its own configuration: worth another try, for the limit can be raised.
     #[error(
-        "stream {name} does not fit into the server's storage; it reserves {size}: raise {limit} in the server's \
-         configuration{or}; `thermowell check` shows the sum"
+        "stream {name} does not fit into the server's storage; it reserves {size}: raise {limit}, or the limit of the \
+         account, in the server's configuration{or}; `thermowell check` shows the sum"
     )]
     NoRoom {
         /// The stream.
@@ -139,6 +139,15 @@ pub struct Room {
     pub memory: u64,
 }
 
+/// The most that there is, where there is a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// In files.
+    pub disk: Option<u64>,
+    /// In memory.
+    pub memory: Option<u64>,
+}
+
 impl Room {
     /// For all of these.
     #[must_use]
@@ -148,6 +157,15 @@ impl Room {
             streams.map(|stream| u64::try_from(stream.max_bytes).unwrap_or(0)).sum()
         };
         Self { disk: sum(StorageType::File), memory: sum(StorageType::Memory) }
+    }
+
+    /// The most that our account may take, where it has limits, and what its streams have of that; none where the server
+    /// does not say.
+    pub async fn account(context: &Context) -> Option<(Limits, Self)> {
+        let account = context.query_account().await.ok()?;
+        let limit = |limit: Option<i64>| limit.and_then(|limit| u64::try_from(limit).ok());
+        let limits = Limits { disk: limit(account.limits.max_storage), memory: limit(account.limits.max_memory) };
+        Some((limits, Self { disk: account.reserved_storage, memory: account.reserved_memory }))
     }
 
     /// For those of this table that stand already; none where the server does not say.
@@ -252,9 +270,13 @@ fn is_overlap(error: &CreateStreamError) -> bool {
     )
 }
 
-/// What the server may give to streams is given (10047, in memory 10028).
+/// What the server may give to streams, or to our account, is given (10047, 10028 in memory, 10002).
 fn is_full(error: &CreateStreamError) -> bool {
-    let full = [ErrorCode::STORAGE_RESOURCES_EXCEEDED, ErrorCode::MEMORY_RESOURCES_EXCEEDED];
+    let full = [
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+        ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ];
     matches!(error.kind(), CreateStreamErrorKind::JetStream(ref cause) if full.contains(&cause.error_code()))
 }
 
@@ -262,7 +284,7 @@ fn no_room(wanted: &Config, source: CreateStreamError) -> StreamError {
     let name = wanted.name.clone();
     let size = config::show_bytes(u64::try_from(wanted.max_bytes).unwrap_or(0));
     let (limit, or) = match wanted.storage {
-        StorageType::File => ("max_file_store", format!(", or lower `{}` in [streams]", name.to_lowercase())),
+        StorageType::File => ("max_file_store", format!(", or lower {} in [streams]", name.to_lowercase())),
         StorageType::Memory => ("max_memory_store", String::new()),
     };
     StreamError::NoRoom { name, size, limit, or, source: Box::new(source) }

@@ -91,8 +91,8 @@ struct JetStream {
 
 #[derive(Debug, Deserialize)]
 struct Bounds {
-    max_storage: Option<i64>,
-    max_memory: Option<i64>,
+    max_storage: Option<u64>,
+    max_memory: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -103,9 +103,49 @@ struct Reserved {
     reserved_memory: u64,
 }
 
-/// Whether the streams of this configuration fit into what the server may give to streams.
+/// Whose limits these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Server,
+    Account,
+}
+
+/// Whether the streams of this configuration fit into what the server may give to streams, and our account may take.
 pub(super) async fn storage(config: &Config, connection: Option<&Connection>) -> Finding {
-    let unknown = |message: String, advice: &str| Finding::new("nats.storage", Status::Unknown, message).advise(advice);
+    let table = streams::table(config);
+    let wanted = Room::of(&table);
+    let ours = match connection {
+        Some(connection) => Room::taken(connection.context(), &table).await,
+        None => None,
+    };
+    // The inspector's key does not let it ask for the account, and a server with keys of ours has no limits there.
+    if let (Some(connection), None) = (connection, &config.nats.keys)
+        && let Some((limits, all)) = Room::account(connection.context()).await
+    {
+        let limits = Bounds { max_storage: limits.disk, max_memory: limits.memory };
+        let found = judge(Whose::Account, &limits, wanted, others(all, ours));
+        if found.status == Status::Error {
+            return found;
+        }
+    }
+    match of_server(config).await {
+        Ok((bounds, all)) => judge(Whose::Server, &bounds, wanted, others(all, ours)),
+        Err(unknown) => unknown,
+    }
+}
+
+/// What others reserve is known only where our own streams could be read.
+fn others(all: Room, ours: Option<Room>) -> Room {
+    ours.map_or_else(Room::default, |ours| Room {
+        disk: all.disk.saturating_sub(ours.disk),
+        memory: all.memory.saturating_sub(ours.memory),
+    })
+}
+
+/// The server's limits, and what all streams reserve.
+async fn of_server(config: &Config) -> Result<(Bounds, Room), Finding> {
+    let unknown =
+        |message: String, advice: &str| Err(Finding::new("nats.storage", Status::Unknown, message).advise(advice));
     let Some(address) = &config.nats.monitor else {
         let advice = "name the server's monitor as monitor in [nats], such as \"http://127.0.0.1:8222\"";
         return unknown("only the server's monitor knows".to_owned(), advice);
@@ -118,47 +158,44 @@ pub(super) async fn storage(config: &Config, connection: Option<&Connection>) ->
     let Some(JetStream { config: Some(bounds), stats }) = found else {
         return unknown(format!("the monitor at {address} does not say"), advice);
     };
-    let table = streams::table(config);
-    let ours = match connection {
-        Some(connection) => Room::taken(connection.context(), &table).await,
-        None => None,
-    };
-    // What others reserve is known only where our own streams could be read.
-    let others = ours.zip(stats).map(|(ours, all)| Room {
-        disk: all.reserved_storage.saturating_sub(ours.disk),
-        memory: all.reserved_memory.saturating_sub(ours.memory),
-    });
-    judge(&bounds, Room::of(&table), others.unwrap_or_default())
+    let all = stats.unwrap_or_default();
+    Ok((bounds, Room { disk: all.reserved_storage, memory: all.reserved_memory }))
 }
 
-fn judge(bounds: &Bounds, wanted: Room, others: Room) -> Finding {
+fn judge(whose: Whose, bounds: &Bounds, wanted: Room, others: Room) -> Finding {
     let make = |status, message: String| Finding::new("nats.storage", status, message);
     let mut fits = Vec::new();
-    for (what, limit, wanted, others, key, advice) in [
-        ("on disk", bounds.max_storage, wanted.disk, others.disk, "max_file_store", "or lower the sizes in [streams]"),
+    for (what, limit, wanted, others, key, instead) in [
         (
-            "in memory",
-            bounds.max_memory,
-            wanted.memory,
-            others.memory,
-            "max_memory_store",
-            "the sizes in memory are fixed",
+            "on disk",
+            bounds.max_storage,
+            wanted.disk,
+            others.disk,
+            "max_file_store",
+            ", or lower the sizes in [streams]",
         ),
+        ("in memory", bounds.max_memory, wanted.memory, others.memory, "max_memory_store", ""),
     ] {
-        let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else { continue };
+        let Some(limit) = limit else { continue };
         let besides = match others {
             0 => String::new(),
             others => format!(", besides {} of other streams", show_bytes(others)),
         };
         let (asked, has) = (show_bytes(wanted), show_bytes(limit));
-        if wanted + others > limit {
-            let message = format!("the streams need {asked} {what}{besides}, and {key} is {has}");
-            let room = show_bytes((wanted + others).next_multiple_of(64 << 20)).replace(' ', "");
-            let advice =
-                format!("set {key}: {room} or more in nats.conf, then systemctl reload thermowell-nats; {advice}");
-            return make(Status::Error, message).advise(advice);
+        if wanted + others <= limit {
+            fits.push(format!("{asked} of {has} {what}"));
+            continue;
         }
-        fits.push(format!("{asked} of {has} {what}"));
+        let room = show_bytes((wanted + others).next_multiple_of(64 << 20));
+        let (name, advice) = match whose {
+            Whose::Server => {
+                let room = room.replace(' ', "");
+                (key, format!("set {key}: {room} or more in nats.conf, then systemctl reload thermowell-nats{instead}"))
+            }
+            Whose::Account => ("the account's limit", format!("give the account {room} or more {what}{instead}")),
+        };
+        let message = format!("the streams need {asked} {what}{besides}, and {name} is {has}");
+        return make(Status::Error, message).advise(advice);
     }
     if fits.is_empty() {
         return make(Status::Unknown, "the monitor does not say".to_owned());
@@ -213,21 +250,24 @@ mod tests {
     #[test]
     fn the_streams_fit_or_the_limit_is_named() {
         let table = |text: &str| Room::of(&streams::table(&config(text)));
-        let bounds = |storage: i64| Bounds { max_storage: Some(storage << 20), max_memory: Some(64 << 20) };
+        let bounds = |storage: u64| Bounds { max_storage: Some(storage << 20), max_memory: Some(64 << 20) };
         let none = Room::default();
-        assert_eq!(judge(&bounds(4_096), table(""), none).status, Status::Ok);
-        assert_eq!(judge(&bounds(4_096), table("feed.enabled = true"), none).status, Status::Ok);
-        let small = judge(&bounds(900), table(""), none);
+        assert_eq!(judge(Whose::Server, &bounds(4_096), table(""), none).status, Status::Ok);
+        assert_eq!(judge(Whose::Server, &bounds(4_096), table("feed.enabled = true"), none).status, Status::Ok);
+        let small = judge(Whose::Server, &bounds(900), table(""), none);
         assert_eq!(small.status, Status::Error);
         assert_eq!(small.message, "the streams need 1600 MiB on disk, and max_file_store is 900 MiB");
         assert!(small.advice.unwrap().starts_with("set max_file_store: 1600MiB or more in nats.conf"));
         let others = Room { disk: 3 << 30, memory: 0 };
-        let crowded = judge(&bounds(4_096), table(""), others);
+        let crowded = judge(Whose::Server, &bounds(4_096), table(""), others);
         assert_eq!(crowded.status, Status::Error);
         assert!(crowded.message.contains("besides 3 GiB of other streams"), "{}", crowded.message);
         let memory = Bounds { max_storage: Some(4 << 30), max_memory: Some(16 << 20) };
-        assert!(judge(&memory, table(""), none).message.ends_with("max_memory_store is 16 MiB"));
+        assert!(judge(Whose::Server, &memory, table(""), none).message.ends_with("max_memory_store is 16 MiB"));
+        let account = Bounds { max_storage: Some(1 << 30), max_memory: None };
+        let account = judge(Whose::Account, &account, table(""), none);
+        assert_eq!(account.message, "the streams need 1600 MiB on disk, and the account's limit is 1 GiB");
         let silent = Bounds { max_storage: None, max_memory: None };
-        assert_eq!(judge(&silent, table(""), none).status, Status::Unknown);
+        assert_eq!(judge(Whose::Server, &silent, table(""), none).status, Status::Unknown);
     }
 }
