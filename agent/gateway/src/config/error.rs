@@ -80,7 +80,10 @@ impl ConfigError {
             return Some("name the configuration with --config, and remove links that lead nowhere".into());
         }
         if kind == io::ErrorKind::PermissionDenied {
-            return Some(format!("let this user read it, as in: chgrp thermowell {path} && chmod g+r {path}"));
+            return Some(format!("let this user read it, as in: chgrp thermowell {path} && chmod g+rX {path}"));
+        }
+        if kind == io::ErrorKind::NotADirectory {
+            return Some(format!("{path} is a file, or stands below one: move what is in its way"));
         }
         if kind == io::ErrorKind::IsADirectory {
             return Some(format!("{path} is a folder: name a file with --config, or move it away"));

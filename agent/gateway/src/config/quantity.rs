@@ -118,7 +118,7 @@ pub(super) fn text(node: &Node) -> Parsed<String> {
 /// A path from the root, such as `example`: the working directory of a service is not what anybody means.
 pub(super) fn path(example: &'static str) -> impl Fn(&Node) -> Parsed<PathBuf> {
     move |node| {
-        let path = PathBuf::from(text(node)?);
+        let path = PathBuf::from(text(node).map_err(|_| format!("not a path in quotes, such as \"{example}\""))?);
         if path.is_absolute() {
             return Ok(path);
         }

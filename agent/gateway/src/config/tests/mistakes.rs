@@ -53,7 +53,7 @@ const LINES: &[(&str, &str)] = &[
     ("gateway = thermowell", "1:11: not TOML: a text without quotes; write \"thermowell\""),
     ("gateway = “cellar”", "1:11: not TOML: a typographic quote; write \"...\" with plain quotes"),
     ("gateway = \"cellar", "1:18: not TOML: a text without its closing quote on the same line"),
-    ("spool.directory = true", "1:19: spool.directory = true: a truth value, and one text in quotes is wanted"),
+    ("spool.directory = true", "1:19: spool.directory = true: not a path in quotes, such as \"/var/lib/thermowell\""),
     (
         "spool.directory = \"C:\\spool\"",
         "1:23: not TOML: a backslash begins an escape; write \\\\, or '...' in single quotes",
@@ -152,6 +152,8 @@ fn a_path_from_nowhere_is_answered_with_a_path_of_its_kind() {
         assert!(said.ends_with(&expected), "{said}");
     }
     let said = refusal("[[boiler]]\nid = \"b1\"\nport = \"ttyUSB0\"\n");
+    let empty = refusal("[[boiler]]\nid = \"b1\"\nport = \"\"\n");
+    assert!(empty.ends_with("boiler.port = \"\": not a path in quotes, such as \"/dev/thermowell-b1\""), "{empty}");
     assert!(said.starts_with("t.toml:3:8: ") && said.ends_with("such as \"/dev/thermowell-b1\""), "{said}");
 }
 
