@@ -159,8 +159,8 @@ impl Room {
         Self { disk: sum(StorageType::File), memory: sum(StorageType::Memory) }
     }
 
-    /// The most that our account may take, where it has limits, and what its streams have of that; none where the server
-    /// does not say.
+    /// The most that our account may take, where it has limits, and what its streams have of that; none where the
+    /// server does not say.
     pub async fn account(context: &Context) -> Option<(Limits, Self)> {
         let account = context.query_account().await.ok()?;
         let limit = |limit: Option<i64>| limit.and_then(|limit| u64::try_from(limit).ok());
