@@ -59,8 +59,9 @@ fn the_start_writes_what_is_played_and_what_is_not() {
         line
     };
     assert_eq!(line(), "firmware-sim: a.csv:3: `x` is not a temperature; not played\n");
-    let expected = "firmware-sim: a.csv: 2 rows, 1 not understood in the file, of column 2 \"flow [K]\" in K, time in column 1 \"time\", \
-        year-month-day without an offset; usual step 1m, each row lasts until the next one, no gap, 3m in all\n";
+    let expected = "firmware-sim: a.csv: 2 rows, 1 not understood in the file, of column 2 \"flow [K]\" in K, \
+        time in column 1 \"time\", year-month-day without an offset; usual step 1m, each row lasts \
+        until the next one, no gap, 3m in all\n";
     assert_eq!(line(), expected);
     child.kill().unwrap();
     child.wait().unwrap();

@@ -74,13 +74,15 @@ pub enum ReplayError {
         /// What stands there.
         text: String,
     },
-    /// Local times go back, as where a clock is put back.
-    #[error("{name}:{line}: the time goes back at night, in `{text}`: --time-zone decides, UTC if clocks never change")]
-    PutBack {
+    /// Local times repeat or miss an hour, as where a clock is put back or forward.
+    #[error("{name}:{line}: the time {what} at night, in `{text}`: --time-zone decides, UTC if clocks never change")]
+    ClockChange {
         /// The file.
         name: String,
         /// The line, from 1.
         line: u64,
+        /// What the time does.
+        what: &'static str,
         /// What stands there.
         text: String,
     },

@@ -1,8 +1,10 @@
 //! The rows of a file: what is understood, at which instant, in the order of time; and what is not, named.
 
+use jiff::civil::Weekday;
+
 use super::notes::Notes;
 use super::schedule::usual_step;
-use super::stamp::{Moment, Order, Stamp, TimeFormat, Zone};
+use super::stamp::{Moment, Order, Stamp, TimeFormat, Zone, wall};
 use super::table::{Record, Table, quoted};
 use super::times::{self, TimeColumns};
 use super::unit::{self, Heading, Unit};
@@ -268,12 +270,10 @@ fn instants(
         notes.remark(line, "this hour comes twice in the time zone and once in the file: taken as the first");
     }
     if zone.is_none() && !offsets {
-        if let Some(line) = put_back(&rows) {
-            return Err(ReplayError::PutBack { name: name.to_owned(), line, text: table.quote(line) });
-        }
-        if let Some(line) = put_forward(&rows) {
-            let what = "an hour is missing at night: a gap, or a clock that was put forward? --time-zone decides";
-            notes.remark(line, what);
+        let change = put_back(&rows).map(|line| (line, "goes back"));
+        let change = change.or_else(|| put_forward(&rows).map(|line| (line, "leaps an hour")));
+        if let Some((line, what)) = change {
+            return Err(ReplayError::ClockChange { name: name.to_owned(), line, what, text: table.quote(line) });
         }
     }
     Ok(rows)
@@ -299,12 +299,13 @@ fn at_night(row: &Row) -> bool {
     row.wall_us.rem_euclid(24 * HOUR_US) < NIGHT_HOURS * HOUR_US
 }
 
-/// The line behind a missing hour at night, of clocks without an offset.
+/// The line behind an hour that is missing in the night to a Sunday's morning, of clocks without an offset.
 fn put_forward(rows: &[Row]) -> Option<u64> {
     let usual_us = i64::try_from(usual_step(rows)?).ok().filter(|usual_us| *usual_us <= HOUR_US / 2)?;
+    let sunday = |row: &Row| wall(row.wall_us).is_some_and(|wall| wall.weekday() == Weekday::Sunday);
     let missing = |pair: &&[Row]| {
         let beyond_us = pair[1].at_us - pair[0].at_us - HOUR_US;
-        at_night(&pair[0]) && (beyond_us - usual_us).abs() <= usual_us / 2
+        at_night(&pair[0]) && sunday(&pair[1]) && (beyond_us - usual_us).abs() <= usual_us / 2
     };
     rows.windows(2).find(missing).map(|pair| pair[1].line)
 }

@@ -55,9 +55,12 @@ fn local_times_are_settled_by_their_zone() {
     assert_eq!(starts(&hourly, &["--time-zone", "Europe/Berlin"]), steady(3_600.0, 6));
     let spring = at(&["2024-03-31 01:30", "2024-03-31 01:45", "2024-03-31 03:00", "2024-03-31 03:15"]);
     assert_eq!(starts(&spring, &["--time-zone", "Europe/Berlin"]), steady(900.0, 4));
-    assert_eq!(starts(&spring, &[])[2], (1_800.0, false));
-    let expected = "t.csv:4: an hour is missing at night: a gap, or a clock that was put forward? --time-zone decides";
-    assert_eq!(notes(&spring, &FLOW), [expected]);
+    assert_eq!(starts(&spring, &["--time-zone", "UTC"])[2], (1_800.0, false));
+    let expected = "t.csv:4: the time leaps an hour at night, in `2024-03-31 03:00,12`: \
+        --time-zone decides, UTC if clocks never change";
+    assert_eq!(refused(&spring, &FLOW), expected);
+    let monday = spring.replace("2024-03-31", "2024-04-01");
+    assert_eq!(starts(&monday, &[])[2], (1_800.0, false), "clocks change on Sundays");
     let wrong = at(&["2024-03-31 01:30", "2024-03-31 01:45", "2024-03-31 02:00", "2024-03-31 03:15"]);
     let never = "t.csv:4: `2024-03-31 02:00,12` is no time there was; not played";
     assert_eq!(notes(&wrong, &with(&["--time-zone", "Europe/Berlin"])), [never]);
