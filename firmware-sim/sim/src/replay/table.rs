@@ -175,7 +175,7 @@ impl<'a> Table<'a> {
     pub(super) fn quote(&self, line: u64) -> String {
         let place = usize::try_from(line.saturating_sub(self.first_line)).unwrap_or(usize::MAX);
         let line = self.text.split(|byte| *byte == b'\n').nth(place).unwrap_or_default();
-        quoted(&text::cell(line))
+        quoted(text::text(line).trim())
     }
 }
 

@@ -52,16 +52,45 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Text<'_>, &'static str> {
     }
     let Some(first) = text.iter().position(|byte| *byte == 0) else { return Ok(Text { bytes: text, nuls: None }) };
     let line = text[..first].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-    let kept: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
-    Ok(Text { nuls: Some((text.len() - kept.len(), line)), bytes: Cow::Owned(kept) })
+    let nuls = text.iter().filter(|byte| **byte == 0).count();
+    Ok(Text { nuls: Some((nuls, line)), bytes: Cow::Owned(without_nuls(&text)) })
+}
+
+/// A block of NULs at the start of a line goes; within a line it leaves a mark, because what stands ahead of it may be
+/// the half of a number.
+fn without_nuls(text: &[u8]) -> Vec<u8> {
+    const MARK: &[u8] = "\u{fffd}".as_bytes();
+    let mut kept = Vec::with_capacity(text.len());
+    for byte in text {
+        if *byte != 0 {
+            kept.push(*byte);
+        } else if kept.last().is_some_and(|last| *last != b'\n') && !kept.ends_with(MARK) {
+            kept.extend(MARK);
+        }
+    }
+    kept
+}
+
+/// A line or a part of one as text.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
+    }
 }
 
 /// A cell as text, without what surrounds it.
 pub(super) fn cell(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text.trim()),
-        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect::<String>().trim().to_owned()),
+    match text(bytes) {
+        Cow::Borrowed(text) => Cow::Borrowed(bare(text)),
+        Cow::Owned(text) => Cow::Owned(bare(&text).to_owned()),
     }
+}
+
+/// Without blanks, and without quotes that a blank ahead of them hid from the reader, and a DOS end of file.
+fn bare(text: &str) -> &str {
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{1a}');
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
 /// Every other byte is a NUL, as in UTF-16 of western text; a block of NULs has as many in both places.
@@ -103,6 +132,8 @@ mod tests {
     fn nuls_are_removed_and_counted() {
         let text = decode(b"a\nb\n\0\0\0\0\0\0c\n").unwrap();
         assert_eq!((&*text.bytes, text.nuls), (&b"a\nb\nc\n"[..], Some((6, 3))));
+        let text = decode(b"a,4\0\0\0\0\0\0\nb,5\n").unwrap();
+        assert_eq!(&*text.bytes, "a,4\u{fffd}\nb,5\n".as_bytes());
     }
 
     #[test]

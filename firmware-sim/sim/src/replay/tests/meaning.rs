@@ -192,6 +192,15 @@ fn damage_of_a_power_cut_is_named() {
     let replay = read(&text, &["--column", "flow"]).unwrap();
     assert_eq!(replay.notes(), ["t.csv:5: 64 NUL bytes are removed, the first of them here: a power cut?"]);
     assert_eq!(heard(&replay)[2..5], [(120.0, ok(4_200)), (180.0, None), (1_800.0, ok(5_000))]);
+    let half = table(&["40", "41", "4", "43"]).replace(",4\n", ",4\0\0\0\0\n");
+    let expected = [
+        "t.csv:4: `4\u{fffd}` is not a temperature; not played",
+        "t.csv:4: 4 NUL bytes are removed, the first of them here: a power cut?",
+    ];
+    assert_eq!(notes(half, &["--column", "flow"]), expected);
+    let blanks = "\"time\", \"flow\"\r\n\"2024-01-01 10:00\", \"40\"\r\n\"2024-01-01 10:01\", \"41\"\r\n\x1a";
+    assert_eq!(play(blanks, &["--column", "flow"]).0, [(0.0, ok(4_000)), (60.0, ok(4_100))]);
+    assert_eq!(notes(blanks, &["--column", "flow"]), [""; 0]);
 }
 
 #[test]
