@@ -26,46 +26,45 @@ impl<T: FromStr> FromStr for Argument<T> {
 
 /// A recorded series instead of the plant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Replay")]
 pub struct ReplayArgs {
     /// Play a recorded series instead of the plant: text with tabs, semicolons or commas
-    #[arg(long, value_name = "FILE", requires = "column")]
+    #[arg(help_heading = "Replay", long, value_name = "FILE", requires = "column")]
     pub replay: Option<PathBuf>,
     /// Its column, by name or by number from 1
-    #[arg(long, value_name = "NAME|N", requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "NAME|N", requires = "replay")]
     pub column: Option<Argument<Column>>,
     /// Its unit, C, F or K, instead of what the header says; °C where it says nothing
-    #[arg(long, value_name = "UNIT", requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "UNIT", requires = "replay")]
     pub unit: Option<Argument<Unit>>,
     /// Only rows with this value in this column, for files with several sensors; may be repeated
-    #[arg(long = "where", value_name = "COLUMN=VALUE", requires = "replay")]
+    #[arg(help_heading = "Replay", long = "where", value_name = "COLUMN=VALUE", requires = "replay")]
     pub filters: Vec<Argument<Filter>>,
     /// Lines ahead of the header, such as comments
-    #[arg(long, value_name = "N", requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "N", requires = "replay")]
     pub skip: Option<Argument<u32>>,
     /// The column of the times, where several could be; twice for date and time apart
-    #[arg(long = "time-column", value_name = "NAME|N", requires = "replay")]
+    #[arg(help_heading = "Replay", long = "time-column", value_name = "NAME|N", requires = "replay")]
     pub time_columns: Vec<Argument<Column>>,
     /// How times are written: dmy, mdy or ymd; s, ms, us or ns since 1970; or a pattern such as "%d %b %Y %H:%M"
-    #[arg(long, value_name = "FORMAT", requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "FORMAT", requires = "replay")]
     pub time_format: Option<Argument<TimeFormat>>,
     /// The time zone of local times, such as Europe/Berlin, UTC or +01:00; needed where clocks change
-    #[arg(long, value_name = "ZONE", requires = "replay", allow_hyphen_values = true)]
+    #[arg(help_heading = "Replay", long, value_name = "ZONE", requires = "replay", allow_hyphen_values = true)]
     pub time_zone: Option<Argument<Zone>>,
     /// From the first row at or after this time of day or date
-    #[arg(long, value_name = "TIME", requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "TIME", requires = "replay")]
     pub from: Option<Argument<Mark>>,
     /// Up to the first row that has reached this time of day or date
-    #[arg(long, value_name = "TIME", requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "TIME", requires = "replay")]
     pub until: Option<Argument<Mark>>,
     /// Simulated time that each row lasts, instead of until the next row's time
-    #[arg(long, value_name = "TIME", value_parser = row_length, requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "TIME", value_parser = row_length, requires = "replay")]
     pub row: Option<Argument<Duration>>,
     /// A jump of so many usual steps in the times is silence, or `never` [default: 3; never for last_changed]
-    #[arg(long, value_name = "STEPS", value_parser = silent_from, requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "STEPS", value_parser = silent_from, requires = "replay")]
     pub silent_from: Option<Argument<u32>>,
     /// The most usual steps that one gap may last
-    #[arg(long, value_name = "ROWS", requires = "replay")]
+    #[arg(help_heading = "Replay", long, value_name = "ROWS", requires = "replay")]
     pub gap_rows: Option<Argument<u32>>,
 }
 
@@ -77,7 +76,7 @@ impl ReplayArgs {
     pub fn open(&self) -> Result<Option<Replay>, ReplayError> {
         let (Some(path), Some(column)) = (&self.replay, &self.column) else { return Ok(None) };
         let gaps = Gaps {
-            silent_from: value(&self.silent_from).unwrap_or(Gaps::default().silent_from),
+            silent_from: value(&self.silent_from),
             most_rows: value(&self.gap_rows).unwrap_or(Gaps::default().most_rows),
         };
         let options = Options {
@@ -93,7 +92,6 @@ impl ReplayArgs {
             rows: Rows { from: value(&self.from), until: value(&self.until) },
             row: value(&self.row),
             gaps,
-            silent_from_is_open: self.silent_from.is_none(),
         };
         Replay::open(path, &options).map(Some)
     }

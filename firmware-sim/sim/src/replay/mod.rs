@@ -135,15 +135,16 @@ impl Rows {
 /// What a gap in the times means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gaps {
-    /// From how many usual steps on a jump is silence; 2 is every lost row, `u32::MAX` none.
-    pub silent_from: u32,
+    /// From how many usual steps on a jump is silence; 2 is every lost row, `u32::MAX` none. Without it 3, and none where
+    /// the file records changes.
+    pub silent_from: Option<u32>,
     /// The most rows that one gap may last.
     pub most_rows: u32,
 }
 
 impl Default for Gaps {
     fn default() -> Self {
-        Self { silent_from: 3, most_rows: u32::MAX }
+        Self { silent_from: None, most_rows: u32::MAX }
     }
 }
 
@@ -166,8 +167,6 @@ pub struct Options {
     pub row: Option<Duration>,
     /// What gaps mean.
     pub gaps: Gaps,
-    /// Where the file records changes, `gaps.silent_from` does not hold: there are no gaps.
-    pub silent_from_is_open: bool,
 }
 
 impl Options {
@@ -183,7 +182,6 @@ impl Options {
             rows: Rows::default(),
             row: None,
             gaps: Gaps::default(),
-            silent_from_is_open: true,
         }
     }
 }

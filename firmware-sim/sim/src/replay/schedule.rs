@@ -17,6 +17,8 @@ use super::{Gaps, Options, Reading, ReplayError};
 
 /// The longest jump that needs no argument.
 const ERA_US: i64 = 366 * DAY_US;
+/// A single lost row is a hiccup of the recorder, two are a gap.
+const SILENT_FROM: u32 = 3;
 /// The shortest usual step, and the shortest row.
 pub(super) const SHORTEST_US: u64 = 1_000;
 
@@ -63,9 +65,7 @@ impl Schedule {
         let usual_us = if series.timed { usual_step(&series.rows) } else { None };
         let rows = &series.rows[chosen.clone()];
         let mut gaps = options.gaps;
-        if series.on_change && options.silent_from_is_open {
-            gaps.silent_from = u32::MAX;
-        }
+        gaps.silent_from.get_or_insert(if series.on_change { u32::MAX } else { SILENT_FROM });
         if gaps.most_rows == u32::MAX {
             refuse_eras(name, rows)?;
         }
@@ -174,7 +174,7 @@ fn jump(before: &Row, row: &Row, usual_us: Option<u64>, gaps: Gaps) -> Jump {
     let us = u64::try_from(row.at_us.saturating_sub(before.at_us)).unwrap_or(0);
     let steps = usual_us.map_or(0, |usual_us| us.saturating_add(usual_us / 2) / usual_us);
     let lost = row.lost > 0 && (steps >= 2 || usual_us.is_none());
-    let gap = gaps.silent_from != u32::MAX && steps >= u64::from(gaps.silent_from);
+    let gap = gaps.silent_from.is_some_and(|from| from != u32::MAX && steps >= u64::from(from));
     Jump { us, steps, silent: lost || gap }
 }
 
