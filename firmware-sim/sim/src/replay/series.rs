@@ -173,7 +173,7 @@ fn misfit(table: &Table<'_>, record: &Record) -> String {
     if record.open {
         return format!("`{text}` has a quote that its line does not close");
     }
-    format!("`{text}` has {} fields, the first line has {}", record.width(), table.width())
+    format!("`{text}` has {} fields, the first line has {}", record.filled(), table.named())
 }
 
 fn no_such_value(name: &str, table: &Table<'_>, filters: &[(usize, &str)]) -> ReplayError {

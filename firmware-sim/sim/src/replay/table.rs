@@ -67,6 +67,11 @@ impl Record {
     pub(super) fn width(&self) -> usize {
         self.fields.len()
     }
+
+    /// The number of fields up to the last one that is not empty.
+    pub(super) fn filled(&self) -> usize {
+        filled(&self.fields)
+    }
 }
 
 impl<'a> Table<'a> {
@@ -119,6 +124,12 @@ impl<'a> Table<'a> {
         self.first.len()
     }
 
+    /// The columns that have a name; all of them without a header.
+    pub(super) fn named(&self) -> usize {
+        let last = self.first.iter().rposition(|heading| !self.headed || !heading.is_empty());
+        last.map_or(0, |place| place + 1)
+    }
+
     /// The place of a column, from 0.
     pub(super) fn find(&self, column: &Column) -> Result<usize, ReplayError> {
         let fits: Vec<usize> = match column {
@@ -164,7 +175,7 @@ impl<'a> Table<'a> {
             table: self,
             reader,
             width: None,
-            trimmed: 0,
+            named: 0,
             first: ByteRecord::new(),
             line: self.first_line,
             counted: 0,
@@ -219,6 +230,10 @@ fn is_word(cell: &str) -> bool {
     !known && stamp::date(cell).is_none() && stamp::clock(cell).is_none()
 }
 
+fn filled(fields: &ByteRecord) -> usize {
+    fields.iter().rposition(|field| !field.trim_ascii().is_empty()).map_or(0, |place| place + 1)
+}
+
 /// The records of a table, in the order of the file.
 #[derive(Debug)]
 pub(super) struct Records<'a> {
@@ -226,7 +241,7 @@ pub(super) struct Records<'a> {
     reader: Reader<Cursor<&'a [u8]>>,
     /// The fields of the first record, and without empty ones at its end.
     width: Option<usize>,
-    trimmed: usize,
+    named: usize,
     first: ByteRecord,
     /// The line at byte `counted`.
     line: u64,
@@ -243,10 +258,12 @@ impl Records<'_> {
         self.line
     }
 
+    /// It has a field for each column, and nothing behind the last one.
     fn fits(&self, fields: &ByteRecord) -> bool {
         let Some(width) = self.width else { return true };
-        let beyond_is_empty = || fields.iter().skip(width).all(|field| field.trim_ascii().is_empty());
-        (self.trimmed..=width).contains(&fields.len()) || fields.len() > width && beyond_is_empty()
+        let columns = if self.table.headed { self.named } else { width };
+        let beyond_is_empty = || fields.iter().skip(columns).all(|field| field.trim_ascii().is_empty());
+        fields.len() >= self.named && beyond_is_empty()
     }
 }
 
@@ -278,8 +295,7 @@ impl Iterator for Records<'_> {
                 continue;
             }
             if self.width.is_none() {
-                let filled = fields.iter().rposition(|field| !field.trim_ascii().is_empty());
-                (self.width, self.trimmed) = (Some(fields.len()), filled.map_or(0, |place| place + 1));
+                (self.width, self.named) = (Some(fields.len()), filled(&fields));
                 self.first = fields.clone();
             } else if fields == self.first && self.table.headed {
                 // Files that were joined repeat their header.
@@ -315,14 +331,14 @@ mod tests {
 
     #[test]
     fn records_fit_the_header_or_not() {
-        let text = "\n\na,b,\n1,\"2, \"\"x\"\"\"\n ,\r\n1,2,,\n3\n4,5,6,7\na,b,\n8,9,0\n";
+        let text = "\n\na,b,\n1,\"2, \"\"x\"\"\"\n ,\r\n1,2,,\n3\n4,5,6,\na,b,\n8,9\n";
         let expected = [
             row(3, &["a", "b", ""], true),
             row(4, &["1", "2, \"x\""], true),
             row(6, &["1", "2", "", ""], true),
             row(7, &["3"], false),
-            row(8, &["4", "5", "6", "7"], false),
-            row(10, &["8", "9", "0"], true),
+            row(8, &["4", "5", "6", ""], false),
+            row(10, &["8", "9"], true),
         ];
         assert_eq!(records(text), expected);
     }

@@ -103,6 +103,8 @@ fn a_decimal_comma_in_a_comma_file_is_refused() {
     let expected = "t.csv: 2 of 2 rows are not understood; the first is line 2, \
         `2024-01-01 10:00,40,7` has 3 fields, the first line has 2";
     assert_eq!(refused(table(&["40,7", "41,9"]), &["--column", "flow"]), expected);
+    let ended = "time,flow,\n2024-01-01 10:00,40,7,\n2024-01-01 10:01,41,9,\n";
+    assert_eq!(refused(ended, &["--column", "flow"]), expected.replace(",40,7`", ",40,7,`"));
     let quoted = table(&["\"40,7\"", "\"41,9\""]);
     assert_eq!(play(quoted, &["--column", "flow"]).0, [(0.0, ok(4_070)), (60.0, ok(4_190))]);
 }
