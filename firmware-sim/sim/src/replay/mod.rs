@@ -135,8 +135,8 @@ impl Rows {
 /// What a gap in the times means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gaps {
-    /// From how many usual steps on a jump is silence; 2 is every lost row, `u32::MAX` none. Without it 3, and none where
-    /// the file records changes.
+    /// From how many usual steps on a jump is silence; 2 is every lost row, `u32::MAX` none. Without it 3, and none
+    /// where the file records changes.
     pub silent_from: Option<u32>,
     /// The most rows that one gap may last.
     pub most_rows: u32,
