@@ -9,8 +9,8 @@
 //!                                               └───────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What is not sound is not read: [`Sense::says`] has nothing then. An implausible sensor is named when that begins, and
-//! when it was sound for [`CALM`] again, so one that flickers is named at most once a minute.
+//! What is not sound is not read: [`Sense::says`] has nothing then. An implausible sensor is named when that begins,
+//! and when it was sound for [`CALM`] again, so one that flickers is named at most once a minute.
 //!
 //! | quantity | window | step at once | and per minute since it moved last | a new level settles in |
 //! |---|---|---|---|---|

@@ -100,13 +100,14 @@ impl Reading {
         Self { temperature, marks }
     }
 
-    /// The lowest temperature of water that is believed: below it is ice, also with some antifreeze in it. A sensor that
-    /// does not answer reads −127 °C or −327.68 °C.
+    /// The lowest temperature of water that is believed: below it is ice, also with some antifreeze in it. A sensor
+    /// that does not answer reads −127 °C or −327.68 °C.
     pub const LOWEST: CentiCelsius = CentiCelsius(-1_000);
     /// The highest: beyond the 125 °C at which a flow sensor counts as shorted, and the limiter's 110 °C (EN 14597).
     pub const HIGHEST: CentiCelsius = CentiCelsius(15_000);
 
-    /// The sensor chain's verdict. A temperature that no water has is out of range, also where the chain calls it sound.
+    /// The sensor chain's verdict. A temperature that no water has is out of range, also where the chain calls it
+    /// sound.
     #[must_use]
     pub fn quality(self) -> Quality {
         let quality = Quality::from_bits(self.marks);

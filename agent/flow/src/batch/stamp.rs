@@ -20,10 +20,10 @@
 //! stamped last, by whoever wrote the stream's end or before a silence, is an anchor: between it and the moment from
 //! which on this boot is known again, slots lie on a straight line.
 //!
-//! A crystal is within 100 ppm, and all of this is made for one. An RC oscillator is 1 or 2 % off: the estimate then runs
-//! away by 20 ms each second, which no slew follows. Where that lasts for as long as a jump does, the round trips of
-//! those 10 s show how fast the device's clock runs, each within half its length: up to [`RATE_MAX_PPM`] the period of a
-//! slot is from then on what it really is, in stamps and in `period_ns` of what is published, and is measured again
+//! A crystal is within 100 ppm, and all of this is made for one. An RC oscillator is 1 or 2 % off: the estimate then
+//! runs away by 20 ms each second, which no slew follows. Where that lasts for as long as a jump does, the round trips
+//! of those 10 s show how fast the device's clock runs, each within half its length: up to [`RATE_MAX_PPM`] the period
+//! of a slot is from then on what it really is, in stamps and in `period_ns` of what is published, and is measured again
 //! each minute. A clock within a crystal's tolerance never gets there. One that is farther off is named with its rate;
 //! its stamps jump every 10 s, and the slots that overlap are lost as `clock`.
 //!
@@ -453,8 +453,8 @@ mod tests {
         Timing { off: Duration::from_millis(20), off_for: Duration::from_secs(10), byte: Duration::ZERO };
     const BOOT: Boot = Boot(7);
 
-    /// What a stamper makes of a clock that is `ppm` fast, asked twice a second over round trips of up to 3 ms: the jumps
-    /// in seconds after the start, and how far the slot that is due is off at the end of each second, ns.
+    /// What a stamper makes of a clock that is `ppm` fast, asked twice a second over round trips of up to 3 ms: the
+    /// jumps in seconds after the start, and how far the slot that is due is off at the end of each second, ns.
     fn play(ppm: i64, seconds: u64) -> (Stamper, Vec<(u64, i64)>, Vec<i64>) {
         let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
         let shows = |ns: u64| {

@@ -66,8 +66,8 @@ pub struct Senses {
     pub outdoor: Vec<Lie>,
 }
 
-/// A sensor that gives one temperature, whatever is true: 85 is a 1-wire sensor's value when it gets its power, −127 one
-/// that does not answer, 0 an unset register.
+/// A sensor that gives one temperature, whatever is true: 85 is a 1-wire sensor's value when it gets its power, −127
+/// one that does not answer, 0 an unset register.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lie {

@@ -2,8 +2,9 @@
 
 use crate::source::{Finding, Source, Tree};
 
-/// The rooms of `flow` in the direction of the data: each may import what stands to its left. `time`,
-/// `plausible` (which readings can be) and `published` (the JSON that others read) are what all stand on. The roles compose the rooms before them.
+/// The rooms of `flow` in the direction of the data: each may import what stands to its left. `time`, `plausible`
+/// (which readings can be) and `published` (the JSON that others read) are what all stand on. The roles compose the
+/// rooms before them.
 const FLOW_ORDER: [&str; 20] = [
     "time",
     "plausible",
