@@ -19,10 +19,11 @@
 //! | return | −10 … 150 °C | 30 K | 600 K, for 10 s | 10 s |
 //! | pressure | 0 … 10 bar | any | – | – |
 //!
-//! * **Windows.** Below −10 °C a heated house is a ruin, and 50 °C is the end of room sensors (EN 60730-2-9). −50 °C is
-//!   the end of outdoor sensors; 85.0 °C (a 1-wire sensor that has just got its power) and −127 °C (one that does not
-//!   answer) lie outside of both. Water: [`WATER`]. Transmitters of heating systems end at 10 bar; the safety valve
-//!   opens at 3 (EN 12828), and 0 is what an empty system has, which has to be seen.
+//! * **Windows.** Room sensors and thermostats are rated up to 50 °C in their makers' data sheets, and below −10 °C
+//!   nothing is heated. Outdoor sensors are rated from −50 °C. 85.0 °C (what a DS18B20 reads before its first
+//!   conversion, by its data sheet) and −127 °C (what its usual drivers return where it does not answer) lie outside of
+//!   both. Water: [`WATER`]. Transmitters of heating systems end at 10 bar, the safety valve of a house opens at 3, and
+//!   0 is what an empty system has, which has to be seen.
 //! * **Steps.** A room moves by less than 0.1 K/min under full heat, the air at its sensor by about 3 K when a window
 //!   is opened, and a radio sensor repeats one reading for minutes. Outdoors the sun on the housing makes 5 K, a front
 //!   about 1 K/min. Return water jumps by the whole spread (20 K, at most 40 K) within seconds when a pump starts: the
