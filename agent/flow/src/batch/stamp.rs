@@ -24,8 +24,8 @@
 //! runs away by 20 ms each second, which no slew follows. Where that lasts for as long as a jump does, the round trips
 //! of those 10 s show how fast the device's clock runs, each within half its length: up to [`RATE_MAX_PPM`] the period
 //! of a slot is from then on what it really is, in stamps and in `period_ns` of what is published, and is measured
-//! again each minute. A clock within a crystal's tolerance never gets there. One that is farther off is named with its rate;
-//! its stamps jump every 10 s, and the slots that overlap are lost as `clock`.
+//! again each minute. A clock within a crystal's tolerance never gets there. One that is farther off is named with its
+//! rate; its stamps jump every 10 s, and the slots that overlap are lost as `clock`.
 //!
 //! A quick round trip shows that what was heard is good, which is when stamping begins.
 //!
