@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What is not sound is not read: [`Sense::says`] has nothing then. An implausible sensor is named when that begins,
-//! and when it was sound for [`CALM`] again, so one that flickers is named at most once a minute.
+//! and when it was sound for `CALM` again, so one that flickers is named at most once a minute.
 //!
 //! | quantity | window | step at once | and per minute since it moved last | a new level settles in |
 //! |---|---|---|---|---|
@@ -22,7 +22,7 @@
 //! * **Windows.** Room sensors and thermostats are rated up to 50 °C in their makers' data sheets, and below −10 °C
 //!   nothing is heated. Outdoor sensors are rated from −50 °C. 85.0 °C (what a DS18B20 reads before its first
 //!   conversion, by its data sheet) and −127 °C (what its usual drivers return where it does not answer) lie outside of
-//!   both. Water: [`WATER`]. Transmitters of heating systems end at 10 bar, the safety valve of a house opens at 3, and
+//!   both. Water: `WATER`. Transmitters of heating systems end at 10 bar, the safety valve of a house opens at 3, and
 //!   0 is what an empty system has, which has to be seen.
 //! * **Steps.** A room moves by less than 0.1 K/min under full heat, the air at its sensor by about 3 K when a window
 //!   is opened, and a radio sensor repeats one reading for minutes. Outdoors the sun on the housing makes 5 K, a front
@@ -219,7 +219,7 @@ impl fmt::Display for Implausible {
 pub enum News {
     /// The sensor is implausible from now on.
     Began(Implausible),
-    /// It has been sound for [`CALM`].
+    /// It has been sound for `CALM`.
     Ended(Quantity),
 }
 

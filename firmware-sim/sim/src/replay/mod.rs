@@ -12,7 +12,7 @@
 //! * **A cell with no measurement** (an input that is not connected reads 888.8, −88.8 or −999.9; or the cell is empty,
 //!   `unavailable`, `NaN`) is a reading of quality `open`: the slot was sampled, and the sensor was not there.
 //! * **A gap in the times** is silence: the slots are not sampled at all. It is a jump of at least
-//!   [`Gaps::silent_from`] usual steps. A shorter one is taken as a hiccup of the recorder: see [`schedule`].
+//!   [`Gaps::silent_from`] usual steps. A shorter one is taken as a hiccup of the recorder: see `schedule.rs`.
 //! * **Beyond the limits of a flow sensor** the quality is what the firmware would say: see [`judge`].
 
 mod args;

@@ -31,8 +31,8 @@ use self::audit::AuditError;
 use self::interrupt::Interrupts;
 use self::ledger::Ledger;
 use self::live::{Boilers, View};
-use self::options::InputError;
-pub use self::options::Options;
+
+pub use self::options::{InputError, Options};
 use self::screen::Screen;
 use self::setup::{Plan, Processes, SetupError};
 use crate::cli::{self, Failure, say};

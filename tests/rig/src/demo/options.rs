@@ -95,8 +95,8 @@ impl Options {
     /// series: its rows, its times, and what of it is not played.
     ///
     /// # Errors
-    /// See [`InputError`].
-    pub fn check_inputs(&self) -> Result<Vec<String>, InputError> {
+    /// A file cannot be read or understood, or the scenario is for other boilers.
+    pub(super) fn check_inputs(&self) -> Result<Vec<String>, InputError> {
         if let Some(path) = &self.scenario {
             let scenario = Scenario::read(path).map_err(InputError::Scenario)?;
             let known = |id: &BoilerId| (1..=self.boilers).any(|n| super::boiler(n) == *id);

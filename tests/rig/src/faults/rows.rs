@@ -2,6 +2,7 @@
 
 mod calendar;
 mod disk;
+mod limits;
 mod line;
 mod ports;
 mod rivals;
@@ -71,8 +72,16 @@ impl Row {
 
 /// Every row, in the order of the table.
 pub(super) fn all() -> Vec<Row> {
-    let rows =
-        [signals::rows(), server::rows(), disk::rows(), rivals::rows(), line::rows(), ports::rows(), calendar::rows()];
+    let rows = [
+        signals::rows(),
+        server::rows(),
+        disk::rows(),
+        limits::rows(),
+        rivals::rows(),
+        line::rows(),
+        ports::rows(),
+        calendar::rows(),
+    ];
     rows.into_iter().flatten().collect()
 }
 

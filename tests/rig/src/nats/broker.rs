@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectError, ConnectOptions};
+use rustix::process::Signal;
 
 use thermowell::keys as permissions;
 
@@ -18,6 +19,9 @@ use crate::process::{Launch, ProcessError, Programs, Role, Supervised, describe}
 
 /// The documented configuration of nats-server on a gateway.
 pub const SAMPLE_CONFIG: &str = include_str!("../../../../config/nats.conf");
+
+/// The name of its configuration, in its folder.
+const CONFIG: &str = "nats.conf";
 
 /// A start takes 0.3 s, with a large store some more; ten seconds are a failure.
 const READY_LIMIT: Duration = Duration::from_secs(10);
@@ -236,6 +240,27 @@ impl Broker {
     }
 }
 
+impl Broker {
+    /// Changes its configuration and has it read again while it runs, as `systemctl reload` does.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or the kernel refuses.
+    pub fn reload(&mut self, change: impl FnOnce(String) -> String) -> Result<(), BrokerError> {
+        self.configure(change)?;
+        self.process.signal(Signal::HUP).map_err(|source| BrokerError::Process { source })
+    }
+
+    /// Changes its configuration, for the next start.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn configure(&mut self, change: impl FnOnce(String) -> String) -> Result<(), BrokerError> {
+        let path = self.folder.join(CONFIG);
+        let changed = std::fs::read_to_string(&path).and_then(|text| std::fs::write(&path, change(text)));
+        changed.map_err(|source| BrokerError::Folder { path, source })
+    }
+}
+
 /// The sample with what differs from run to run, as `nats.conf` in the server's folder: what `--keep` keeps can be run
 /// again by hand.
 fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result<PathBuf, BrokerError> {
@@ -253,7 +278,7 @@ fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result
         config = with_setting(&config, key, &value);
     }
     config.push_str(&options.extra_config);
-    let path = folder.join("nats.conf");
+    let path = folder.join(CONFIG);
     std::fs::write(&path, config).map_err(write)?;
     Ok(path)
 }

@@ -1,35 +1,21 @@
 //! A server with limits that are too small: what it does not take waits, and goes in when the limit is raised.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use async_nats::jetstream;
 use rig::house::{House, SOON, assert_whole, log};
-use rustix::process::Signal;
 use thermowell_wire::batch;
 use thermowell_wire::subject::stream;
-
-fn nats_conf(house: &House) -> PathBuf {
-    house.folder().join("nats/nats.conf")
-}
 
 /// Restarts the server with its configuration changed; what it stores stays or goes.
 fn reconfigure(house: &mut House, change: impl FnOnce(String) -> String, forget: bool) {
     house.processes.broker.stop().unwrap();
-    let path = nats_conf(house);
-    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+    house.processes.broker.configure(change).unwrap();
     if forget {
         fs::remove_dir_all(house.folder().join("nats/store")).unwrap();
     }
     house.processes.broker.restart().unwrap();
-}
-
-/// Has the running server read its configuration again, as `systemctl reload` does.
-fn reload(house: &mut House, change: impl FnOnce(String) -> String) {
-    let path = nats_conf(house);
-    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
-    house.processes.broker.process().signal(Signal::HUP).unwrap();
 }
 
 /// How `thermowell check` finds this to stand, and what it shows.
@@ -73,7 +59,7 @@ fn batches_above_max_payload_are_cut_and_none_is_lost() {
     assert!(largest > 1_350, "{:?}", sizes(&house));
     let (_, stored) = house.stored(&boiler).unwrap();
     // A full batch does not fit, its half does, and so does what else the roles say.
-    reload(&mut house, |conf| conf + "max_payload: 1300\n");
+    house.processes.broker.reload(|conf| conf + "max_payload: 1300\n").unwrap();
     house.until("four batches more", SOON, |house| (house.stored(&boiler)?.1 >= stored + 4_000).then_some(()));
     let said = log(house.processes.agent.log());
     assert!(said.contains("TooLarge"), "{said}");
@@ -143,7 +129,7 @@ fn streams_that_do_not_fit_are_waited_for() {
     assert_eq!(house.stored(&boiler), None);
     let (status, message) = check(&house, "nats.storage");
     assert!(status == "error" && message.contains("max_file_store is 900 MiB"), "{message}");
-    reload(&mut house, |conf| conf.replace("max_file_store: 900MiB", "max_file_store: 4GiB"));
+    house.processes.broker.reload(|conf| conf.replace("max_file_store: 900MiB", "max_file_store: 4GiB")).unwrap();
     house.until("samples arrive again", SOON, |house| house.stored(&boiler));
     assert_eq!(house.processes.agent.pid(), pid, "the agent lives on");
     house.until("the streams are there", SOON, |house| (check(house, "nats.storage").0 == "ok").then_some(()));
