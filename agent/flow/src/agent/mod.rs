@@ -49,8 +49,6 @@ use crate::time::{HOUR_NS, Monotonic, Now};
 
 /// Slots that are held already and are skipped by a `Resume` behind them; fewer arrive faster than they are skipped.
 const SKIP_MIN: u64 = 64;
-/// A rate of a device's clock that differs by so much from the one that was named is named again.
-const RATE_NEWS_PPM: u64 = 5_000;
 /// A calendar that stepped forward by more than an hour is not trusted for so long: 10 minutes.
 const DISTRUST_NS: u64 = 600_000_000_000;
 
@@ -381,19 +379,6 @@ impl Agent {
         self.counters.clock_jumps += 1;
         self.log(now, Log::ClockJumped { by_ns }, effects);
         effects.push(Effect::Event(EventKind::Clock, Box::new(EventBody::ClockJumped { by_ns })));
-    }
-
-    /// Names a device's clock that is beyond a crystal's tolerance: when that is known, and when its rate has changed.
-    fn name_rate(&mut self, effects: &mut Vec<Effect>) {
-        let Some(rate) = self.stamper.as_ref().and_then(Stamper::rate) else { return };
-        let same = |named: &Rate| named.followed == rate.followed && named.ppm.abs_diff(rate.ppm) < RATE_NEWS_PPM;
-        if self.rate.as_ref().is_some_and(same) {
-            return;
-        }
-        self.rate = Some(rate);
-        effects.push(Effect::Log(Log::ClockRate(rate)));
-        let Rate { ppm, followed } = rate;
-        effects.push(Effect::Event(EventKind::Clock, Box::new(EventBody::ClockRate { ppm, followed })));
     }
 
     /// Whether the calendar can be trusted now.

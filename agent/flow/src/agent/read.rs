@@ -16,7 +16,7 @@ use thermowell_wire::{Boot, Reading, Slot, device_id};
 
 use super::faults::Report;
 use super::{Agent, Effect, Log, SKIP_MIN};
-use crate::batch::stamp::{Answered, Stamper};
+use crate::batch::stamp::{Answered, Rate, Stamper};
 use crate::batch::{Origin, Record};
 use crate::decode::Arrival;
 use crate::plausible::Senses;
@@ -24,6 +24,9 @@ use crate::published::EventBody;
 use crate::serial::{Greeting, Session};
 use crate::spool::Coverage;
 use crate::time::{DeviceTime, Now};
+
+/// A rate of a device's clock that differs by so much from the one that was named is named again.
+const RATE_NEWS_PPM: u64 = 5_000;
 
 impl Agent {
     pub(super) fn read(&mut self, now: Now, bytes: &[u8], effects: &mut Vec<Effect>) {
@@ -94,7 +97,7 @@ impl Agent {
                 if let Some(stamper) = &mut self.stamper
                     && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(hello.device_us))
                 {
-                    self.jumped(now, by_ns, effects);
+                    self.stamps_jumped(now, by_ns, effects);
                 }
                 self.astray = true;
             }
@@ -178,7 +181,7 @@ impl Agent {
             && let Some(stamper) = &mut self.stamper
             && let Some(by_ns) = stamper.observe(now.monotonic, DeviceTime(device_us))
         {
-            self.jumped(now, by_ns, effects);
+            self.stamps_jumped(now, by_ns, effects);
         }
     }
 
@@ -192,8 +195,31 @@ impl Agent {
         let lengths = (ping_len(pong.nonce), pong_len(pong));
         let answered = Answered { asked, received, device, lengths };
         if let Some(by_ns) = self.stamper.as_mut().and_then(|stamper| stamper.pong(answered)) {
+            self.stamps_jumped(now, by_ns, effects);
+        }
+    }
+
+    /// The stamps of the device's clock jumped. Where that is too far off to be followed they do so every 10 s, and its
+    /// rate is named instead, once.
+    fn stamps_jumped(&mut self, now: Now, by_ns: i64, effects: &mut Vec<Effect>) {
+        if self.stamper.as_ref().and_then(Stamper::rate).is_some_and(|rate| !rate.followed) {
+            self.counters.clock_jumps += 1;
+        } else {
             self.jumped(now, by_ns, effects);
         }
+    }
+
+    /// Names a device's clock that is beyond a crystal's tolerance: when that is known, and when its rate has changed.
+    pub(super) fn name_rate(&mut self, effects: &mut Vec<Effect>) {
+        let Some(rate) = self.stamper.as_ref().and_then(Stamper::rate) else { return };
+        let same = |named: &Rate| named.followed == rate.followed && named.ppm.abs_diff(rate.ppm) < RATE_NEWS_PPM;
+        if self.rate.as_ref().is_some_and(same) {
+            return;
+        }
+        self.rate = Some(rate);
+        effects.push(Effect::Log(Log::ClockRate(rate)));
+        let Rate { ppm, followed } = rate;
+        effects.push(Effect::Event(EventKind::Clock, Box::new(EventBody::ClockRate { ppm, followed })));
     }
 
     fn take_samples(&mut self, now: Now, samples: &Samples) {

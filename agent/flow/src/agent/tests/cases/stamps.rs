@@ -413,3 +413,36 @@ fn a_gap_of_decades_is_stamped_whatever_the_calendar_shows() {
         assert_eq!(gap.clock, clock, "{utc_ns}");
     }
 }
+
+/// A device whose clock is `ppm` fast, for two minutes: jumps, and rates that were named.
+fn clock_of(ppm: u64) -> (Vec<i64>, Vec<(i64, bool)>) {
+    let mut bench = Bench::running(settings(), 100, None);
+    let began = bench.now.monotonic.0;
+    bench.effects.clear();
+    for half in 1..240_u64 {
+        bench.pass(500);
+        let passed_us = (bench.now.monotonic.0 - began) / 1_000;
+        let device_us = 1_060_000 + passed_us + passed_us * ppm / 1_000_000;
+        let nonce = bench.heard_pings().last().copied();
+        bench.say(&ToGateway::Status(Status { device_us, ..status(device_us / 10_000) }));
+        if let Some(nonce) = nonce {
+            bench.say(&ToGateway::Pong(Pong { nonce, device_us }));
+        }
+        bench.effects.retain(|effect| matches!(effect, Effect::Event(..)));
+        assert!(half < 10 || bench.agent.counters().implausible == 0);
+    }
+    let rate = |(_, body)| if let EventBody::ClockRate { ppm, followed } = body { Some((ppm, followed)) } else { None };
+    (bench.jumps(), bench.events().into_iter().filter_map(rate).collect())
+}
+
+#[test]
+fn a_clock_beyond_a_crystals_tolerance_is_named_once() {
+    let (jumps, rates) = clock_of(100);
+    assert_eq!((jumps.len(), rates.len()), (0, 0), "a crystal");
+    let (jumps, rates) = clock_of(20_000);
+    let [(ppm, true)] = rates[..] else { panic!("{rates:?}") };
+    assert!((19_500..20_500).contains(&ppm) && jumps.len() == 1, "{ppm}, {jumps:?}");
+    let (jumps, rates) = clock_of(80_000);
+    let [(ppm, false)] = rates[..] else { panic!("{rates:?}") };
+    assert!((79_000..81_000).contains(&ppm) && jumps.is_empty(), "{ppm}, {jumps:?}");
+}
