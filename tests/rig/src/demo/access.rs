@@ -26,7 +26,7 @@ pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
         format!("  export NATS_URL={} NATS_NKEY={key}", broker.url()),
         "  thermowell status".to_owned(),
         "  thermowell verify".to_owned(),
-        "  thermowell command boost --boiler b1 --flow 70 --for 30m --by anna".to_owned(),
+        "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna".to_owned(),
     ]);
     lines
 }

@@ -13,6 +13,7 @@ mod conformance;
 mod control;
 mod demo;
 mod desk;
+mod documents;
 mod exits;
 mod faults;
 mod hammer;

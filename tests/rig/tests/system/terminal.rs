@@ -224,7 +224,7 @@ fn the_printed_lines_work_in_a_second_terminal() {
         // A boost needs a tenth of an hour that is known: the first six seconds are too early.
         assert!(watch.left_of(PATIENCE).is_some() && out.contains("of the last hour is known"), "{script}\n{out}");
     };
-    for word in ["fresh", "boilers: ", "accepted: boost 70"] {
+    for word in ["fresh", "boilers: ", "accepted: boost 72"] {
         assert!(out.contains(word), "no {word:?} in:\n{out}");
     }
     terminal.press(CTRL_C);

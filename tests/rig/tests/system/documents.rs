@@ -1,0 +1,228 @@
+//! The commands in the documents: each is one that its program takes, and those that need only a running system run.
+//!
+//! A command of ours is given to its program with `--help` after it: what precedes that is parsed, and nothing is done.
+//! A test that is named must exist. Commands of the system (systemctl, install, …) are only known by name here; what
+//! they install is checked by `.ci/run` and tidy.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rig::house::{House, SOON};
+
+const DOCUMENTS: [&str; 4] = ["README.md", "deploy/README.md", "agent/README.md", "config/thermowell.toml"];
+/// Programs of the system that the documents use.
+const SYSTEM: [&str; 22] = [
+    "#",
+    "apt-get",
+    "cat",
+    "chgrp",
+    "curl",
+    "done",
+    "for",
+    "fuser",
+    "install",
+    "journalctl",
+    "ls",
+    "mv",
+    "nats-server",
+    "pip",
+    "printf",
+    "python3",
+    "rm",
+    "rmdir",
+    "runuser",
+    "sudo",
+    "sync",
+    "systemd-sysusers",
+];
+/// More of them.
+const SYSTEMD: [&str; 6] = ["systemctl", "systemd-tmpfiles", "udevadm", "userdel", "systemd-analyze", "df"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A command and where it stands.
+#[derive(Debug)]
+struct Found {
+    place: String,
+    line: String,
+}
+
+/// The lines of `sh` blocks, and what stands between single backticks and begins with a program of ours.
+fn commands() -> Vec<Found> {
+    let mut found = Vec::new();
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let mut block = None;
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{document}:{}", number + 1);
+            if let Some(language) = line.trim().strip_prefix("```") {
+                block = if block.is_some() { None } else { Some(language == "sh") };
+                continue;
+            }
+            match block {
+                Some(true) => {
+                    found.push(Found { place, line: line.trim().to_owned() });
+                }
+                Some(_) => {}
+                None => {
+                    let quoted = line.split('`').skip(1).step_by(2);
+                    let ours = quoted.filter(|words| {
+                        ["cargo ", "thermowell ", "firmware-sim "].iter().any(|p| words.starts_with(p))
+                    });
+                    found.extend(ours.map(|words| Found { place: place.clone(), line: words.to_owned() }));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The words of a line, with quotes, up to a comment, a pipe or a redirection. Names in capitals stand for values.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, ' ') => words.push(String::new()),
+            (Some(_) | None, c) => words.last_mut().unwrap().push(c),
+        }
+    }
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    words.take_while(|word| !["#", "|", ">", "<", "&&"].contains(&word.as_str())).collect()
+}
+
+fn run(program: &[&str], arguments: &[String]) -> Output {
+    Command::new(super::DEMO).args(program).args(arguments).current_dir(root()).output().unwrap()
+}
+
+/// Why this is no command that works, if it is none.
+fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
+    let words: &[String] = if words[0] == "sudo" || words[0] == "runuser" { after_user(words) } else { words };
+    let help = |program: &[&str], arguments: &[String]| {
+        let mut arguments: Vec<String> = arguments.iter().map(|word| stand_in(word)).collect();
+        arguments.push("--help".to_owned());
+        let output = run(program, &arguments);
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    match (word(0), word(1)) {
+        ("thermowell", _) => help(&["thermowell"], &words[1..]),
+        ("firmware-sim", _) => help(&["firmware-sim"], &words[1..]),
+        ("cargo", "demo") => help(&[], &words[2..]),
+        ("cargo", name @ ("cuts" | "faults" | "figures" | "hammer" | "winter")) => help(&[name], &words[2..]),
+        // The simulator of worlds is another package's program.
+        ("cargo", "sim") => ["--seed", "--seeds", "--bugs", "--times", ""]
+            .iter()
+            .all(|known| *known != word(2))
+            .then(|| "no such flag".to_owned()),
+        ("cargo", "test") => no_such_test(&words[2..], tests),
+        ("cargo", "build") => None,
+        ("cargo", other) => Some(format!("no alias {other}")),
+        (program, _) => {
+            (!SYSTEM.contains(&program) && !SYSTEMD.contains(&program)).then(|| "no program that we know".to_owned())
+        }
+    }
+}
+
+/// What sudo or runuser starts.
+fn after_user(words: &[String]) -> &[String] {
+    let behind = words.iter().position(|word| word == "--").map_or(1, |at| at + 1);
+    &words[behind..]
+}
+
+/// A value for what a document leaves open.
+fn stand_in(word: &str) -> String {
+    match word {
+        "FILE" => "file".to_owned(),
+        "SERIAL" => "TW-0042".to_owned(),
+        "…" => "--help".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// `cargo test -p rig --test system kills`: the package, the file and at least one test of that name are there.
+fn no_such_test(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
+    let after = |flag: &str| words.iter().position(|word| word == flag).and_then(|at| words.get(at + 1));
+    let filter = words
+        .iter()
+        .enumerate()
+        .find(|(at, word)| !word.starts_with('-') && (*at == 0 || !["-p", "--test"].contains(&words[at - 1].as_str())));
+    let package = after("-p")?;
+    let folder = match package.as_str() {
+        "rig" | "world" => format!("tests/{package}"),
+        "thermowell-flow" => "agent/flow".to_owned(),
+        "thermowell-wire" => "agent/wire".to_owned(),
+        "thermowell" => "agent/gateway".to_owned(),
+        "firmware-sim" => "firmware-sim/sim".to_owned(),
+        other => return Some(format!("no package {other}")),
+    };
+    let folder = root().join(folder);
+    if let Some(test) = after("--test") {
+        let places = [folder.join(format!("tests/{test}.rs")), folder.join(format!("tests/{test}/main.rs"))];
+        if places.iter().all(|place| !place.exists()) {
+            return Some(format!("no test {test} in {package}"));
+        }
+    }
+    let (_, filter) = filter?;
+    if after("--test").is_some_and(|test| test == "system") {
+        return tests.iter().all(|name| !name.contains(filter.as_str())).then(|| format!("no system test {filter}"));
+    }
+    let pieces: Vec<&str> = filter.split("::").collect();
+    let found = Command::new("grep").args(["-rlE", &format!("(fn|mod) [a-z_0-9]*{}", pieces[0])]).arg(&folder).output();
+    let module = Command::new("find").arg(&folder).args(["-name", &format!("*{}*", pieces[0])]).output().unwrap();
+    let is_there = !found.unwrap().stdout.is_empty() || !module.stdout.is_empty();
+    (!is_there).then(|| format!("nothing named {filter} in {package}"))
+}
+
+#[test]
+fn every_command_in_the_documents_is_one_that_its_program_takes() {
+    let list = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    let tests: BTreeSet<String> =
+        list.lines().filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect();
+    let found = commands();
+    assert!(found.len() > 100, "only {} commands were found", found.len());
+    let mut problems = Vec::new();
+    for Found { place, line } in &found {
+        let words = words(line);
+        if words.is_empty() || words[0].starts_with('#') {
+            continue;
+        }
+        problems.extend(wrong(&words, &tests).map(|why| format!("{place}: {line}\n    {why}")));
+        let paths = words.iter().filter(|word| {
+            ["config/", "deploy/", "firmware-sim/scenarios/"].iter().any(|folder| word.starts_with(folder))
+                && !word.contains('*')
+        });
+        let missing = paths.filter(|path| !root().join(path).exists());
+        problems.extend(missing.map(|path| format!("{place}: {line}\n    there is no {path}")));
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// The README's block of commands for operators, line by line, on a running system.
+#[test]
+fn the_operators_commands_of_the_readme_run() {
+    let mut house = House::start(super::DEMO, &["--speed", "60", "--boilers", "1"]);
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    // A command needs a tenth of an hour that is known.
+    house.until("seven minutes of samples", SOON * 2, |house| (house.stored(&boiler)?.1 > 42_000).then_some(()));
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, block) = readme.split_once("newest state, and the answer says what is allowed:").expect("the section");
+    let block = block.split("```").nth(1).expect("a block").trim_start_matches("sh\n");
+    let config = house.folder().join("thermowell.toml");
+    for line in block.lines() {
+        let words = words(line);
+        let output = Command::new(super::DEMO).args(&words).env("THERMOWELL_CONFIG", &config).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        // There is no lockout to approve the reset of.
+        let expected = if line.contains("reset approve") { 1 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{line}\n{said}");
+    }
+    assert!(house.close().ok);
+}
