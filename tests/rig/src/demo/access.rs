@@ -23,7 +23,8 @@ pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
     lines.extend(program_folder().map(|folder| format!("  export PATH={}:$PATH", quoted(folder.as_os_str()))));
     lines.extend([
         format!("  export {CONFIG_VARIABLE}={config}"),
-        format!("  export NATS_URL={} NATS_NKEY={key}", broker.url()),
+        format!("  export NATS_URL={}", broker.url()),
+        format!("  export NATS_NKEY={key}"),
         "  thermowell status".to_owned(),
         "  thermowell verify".to_owned(),
         "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna".to_owned(),

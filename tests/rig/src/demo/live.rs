@@ -137,6 +137,7 @@ impl View<'_> {
         if !reasons.is_empty() {
             reasons = format!(" ({reasons})");
         }
+        let [slots, counted, missing] = [slots, counted, missing].map(grouped);
         format!("closed hours: {hours}; {slots} slots = {counted} counted + {missing} missing{reasons}: {closes}")
     }
 
@@ -145,6 +146,19 @@ impl View<'_> {
         let restarts: Vec<String> = restarts.map(|(name, n)| format!("{name} ×{n}")).collect();
         if restarts.is_empty() { None } else { Some(format!("restarted: {}", restarts.join(", "))) }
     }
+}
+
+/// 1,440,000: a number for people.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A line for a shell, folded with the shell's own sign where it is too long: it is copied and works.
@@ -298,6 +312,13 @@ mod tests {
         assert!(folded.len() == 3 && folded.iter().all(|piece| piece.chars().count() <= 80), "{folded:?}");
         let typed = std::process::Command::new("sh").arg("-c").arg(folded.join("\n") + "\necho $X").output().unwrap();
         assert_eq!(String::from_utf8_lossy(&typed.stdout).trim(), line.trim().trim_start_matches("export X="));
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_440_000, "1,440,000")] {
+            assert_eq!(grouped(number), text);
+        }
     }
 
     #[test]

@@ -138,7 +138,6 @@ fn run(options: &Options) -> Result<Ledger, DemoError> {
     let server = locate(&mut |progress| say(progress)).map_err(|error| {
         if runtime.block_on(interrupts.pending()) { DemoError::Interrupted } else { DemoError::Server(error) }
     })?;
-    say(&format!("nats-server {} ({})", server.version(), server.path().display()));
     let programs = Programs::of_this_process().map_err(DemoError::Process)?;
     let temporary = match &options.keep {
         Some(_) => None,
