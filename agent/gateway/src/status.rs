@@ -1,8 +1,9 @@
 //! `thermowell status`: what is known of each boiler now, on one screen.
 //!
 //! It reads the last message of STATE, STATUS, LEASE and SNAPSHOT and judges their age by the same limits as the
-//! controller. A value is shown only while it holds: from [`Freshness::Fault`] on, current value, average, coverage and
-//! burner are unknown, and the last reading is shown with its time.
+//! controller. A value is shown only while it holds: from [`Freshness::Fault`] on, current value, average and coverage
+//! are unknown, and the last reading is shown with its age. A STATUS comes every second: what it reports of the device
+//! is unknown when it is no longer fresh. A stamp that is ahead of this clock says nothing about age: a fault.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use serde::Serialize;
 use thermowell_flow::published::freshness;
 use thermowell_flow::published::{DeviceStatus, Freshness, FreshnessLimits, Lease, Link, Snapshot, State, Status};
-use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
 use thermowell_wire::line::{BoilerState, Demand};
 use thermowell_wire::subject::{self, stream};
@@ -38,15 +38,18 @@ pub struct Report {
     pub boilers: Vec<Boiler>,
 }
 
-/// What is known of one boiler: the last messages as they were published, and how old the newest sample is.
+/// What is known of one boiler: the last messages as they were published, and how old they are.
 #[derive(Debug, Serialize)]
 pub struct Boiler {
-    /// Its id.
+    /// As in the configuration.
     pub boiler: BoilerId,
     /// By the age of the newest sample; `null` without a STATE.
     pub freshness: Option<Freshness>,
-    /// Seconds of real time since the newest sample was taken; `null` without a STATE.
+    /// Seconds of real time since the newest sample was taken, below 0 where its stamp is ahead of this clock; `null`
+    /// without a STATE.
     pub age_s: Option<f64>,
+    /// Seconds of real time since the last STATUS was made; `null` without one.
+    pub status_age_s: Option<f64>,
     /// The last STATE.
     pub state: Option<State>,
     /// The last STATUS.
@@ -85,27 +88,12 @@ pub async fn status(config: &Config) -> Result<Report, StatusError> {
 async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Boiler, RequestError> {
     let context = connection.context();
     let state: Option<State> = last_known(context, stream::STATE, &subject::state(&id)).await?;
-    let status = last_known(context, stream::STATUS, &subject::status(&id)).await?;
+    let status: Option<Status> = last_known(context, stream::STATUS, &subject::status(&id)).await?;
     let lease = last_known(context, stream::LEASE, &subject::setpoint(&id)).await?;
     let snapshot = last_known(context, stream::SNAPSHOT, &subject::snapshot(&id)).await?;
-    let age = state.as_ref().map(|state| age(clock.now().utc, state.stamp));
-    let limits = FreshnessLimits::at_speed(clock.speed());
-    Ok(Boiler {
-        boiler: id,
-        freshness: age.map(|age| freshness(Some(age), &limits)),
-        age_s: age.map(|age| (age / clock.speed()).as_secs_f64()),
-        state,
-        status,
-        lease: lease.filter(|lease: &Lease| lease.lease_s > 0),
-        snapshot,
-    })
-}
-
-/// A stamp ahead of the clock has no age.
-fn age(now: Utc, stamp: f64) -> Duration {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay far below 2^53")]
-    let now = now.0.div_euclid(1_000_000) as f64 / 1e3;
-    Duration::try_from_secs_f64((now - stamp).max(0.0)).unwrap_or(Duration::MAX)
+    let now_s = clock.now().utc.unix_seconds();
+    let real_s = |stamp: f64| (now_s - stamp) / f64::from(clock.speed());
+    Ok(Boiler::of(id, real_s, state, status, lease, snapshot))
 }
 
 impl Report {
@@ -135,7 +123,38 @@ impl Report {
     }
 }
 
+/// By the age in real seconds.
+fn judge(age_s: f64) -> Freshness {
+    let limits = FreshnessLimits::at_speed(1);
+    match Duration::try_from_secs_f64(age_s.max(0.0)) {
+        Ok(age) if age_s >= -limits.fresh.as_secs_f64() => freshness(Some(age), &limits),
+        Ok(_) | Err(_) => Freshness::Fault,
+    }
+}
+
 impl Boiler {
+    /// `age_s` is the age of a stamp in real seconds.
+    fn of(
+        boiler: BoilerId,
+        age_s: impl Fn(f64) -> f64,
+        state: Option<State>,
+        status: Option<Status>,
+        lease: Option<Lease>,
+        snapshot: Option<Snapshot>,
+    ) -> Self {
+        let state_age_s = state.as_ref().map(|state| age_s(state.stamp));
+        Self {
+            boiler,
+            freshness: state_age_s.map(judge),
+            age_s: state_age_s,
+            status_age_s: status.as_ref().map(|status| age_s(status.created_at)),
+            state,
+            status,
+            lease: lease.filter(|lease| lease.lease_s > 0),
+            snapshot,
+        }
+    }
+
     fn text(&self) -> String {
         let mut text = format!("{}{}\n", self.boiler, if self.is_simulated() { "  (simulated)" } else { "" });
         let lines = [
@@ -165,6 +184,7 @@ impl Boiler {
         let Some(state) = &self.state else { return "unknown: no STATE yet".to_owned() };
         let age = self.age_s.map_or("unknown".to_owned(), duration);
         match (self.held(), state.current) {
+            (None, _) if self.age_s < Some(0.0) => format!("unknown: the newest sample is stamped {age} ahead of now"),
             (None, _) => format!("unknown: the newest sample is {age} old; last {}", celsius(state.current)),
             (Some(_), Some(_)) => {
                 let word = if self.freshness == Some(Freshness::Fresh) { "fresh" } else { "waiting" };
@@ -219,6 +239,10 @@ impl Boiler {
     /// The device's last status, or why it is not known.
     fn device(&self) -> Result<&DeviceStatus, String> {
         let Some(status) = &self.status else { return Err("unknown: no STATUS yet".to_owned()) };
+        let age_s = self.status_age_s.unwrap_or(f64::INFINITY);
+        if judge(age_s) != Freshness::Fresh {
+            return Err(format!("unknown: the last STATUS is {} old", duration(age_s)));
+        }
         match (&status.device, status.link) {
             (_, Link::Down) => Err("unknown: the serial port is not open".to_owned()),
             (_, Link::Silent) => Err("unknown: the device is silent".to_owned()),
@@ -253,9 +277,81 @@ fn heat(demand: Demand, flow: f64) -> String {
 }
 
 fn duration(seconds: f64) -> String {
-    match seconds {
+    match seconds.abs() {
         s if s < 60.0 => format!("{s:.1} s"),
         s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
         s => format!("{:.0} h", s / 3_600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: f64 = 1_767_744_000.0;
+
+    fn boiler(state_age_s: f64, status_age_s: f64) -> Boiler {
+        let state = serde_json::json!({
+            "boiler": "b1", "instance": "test", "stamp": NOW_S - state_age_s,
+            "slot": {"boot": "0000000100000002", "seq": 359_999}, "current": 61.37, "quality": "ok", "heating": true,
+            "average": 58.93, "average_points": 357_008, "average_heating": 59.4, "heating_share": 0.8,
+            "coverage": 0.991, "minimum": 40.11, "maximum": 64.2,
+            "provisional": {"hour": "2026-01-07T00:00:00Z", "temperature": 58.9, "points": 1},
+            "last_hour": null, "clock": "synced", "simulated": true, "version": 1
+        });
+        let status = serde_json::json!({
+            "boiler": "b1", "created_at": NOW_S - status_age_s, "link": "up", "newest": null, "backlog": 0,
+            "simulated": true, "version": 1,
+            "device": {
+                "boot": "0000000100000002", "serial_number": "SIM-b1", "firmware": "device 0.1.0", "state": "firing",
+                "flame": true, "pump": true, "hot_water": false, "modulation": 60, "return_temperature": 45.0,
+                "room": 20.5, "outdoor": -3.0, "pressure_mbar": 1500, "own_flow": 50.0,
+                "setpoint": {"n": 3, "demand": "heat", "flow": 55.0, "lease_left_s": 43.0}, "fault": null,
+                "burner_starts": 2
+            }
+        });
+        let state = serde_json::from_value(state).unwrap();
+        let status = serde_json::from_value(status).unwrap();
+        Boiler::of("b1".parse().unwrap(), |stamp| NOW_S - stamp, Some(state), Some(status), None, None)
+    }
+
+    #[test]
+    fn what_is_young_is_shown() {
+        let young = boiler(0.4, 0.2);
+        let text = young.text();
+        for word in
+            ["61.37 °C, fresh, 0.4 s old", "58.93 °C, 99.1 % known", "obeys 55.0 °C, lease 43 s", "firing at 60 %"]
+        {
+            assert!(text.contains(word), "{text}");
+        }
+        assert_eq!(Report { boilers: vec![young] }.verdict(), Verdict::Fresh);
+    }
+
+    #[test]
+    fn what_is_old_is_unknown() {
+        for (state, status, word) in [(0.4, 5.1, "the last STATUS is 5.1 s old"), (0.4, 7_300.0, "is 2 h old")] {
+            let text = boiler(state, status).text();
+            assert!(text.contains(word) && !text.contains("firing") && !text.contains("obeys"), "{text}");
+        }
+        let old = boiler(61.0, 0.2);
+        let text = old.text();
+        assert!(text.contains("the newest sample is 1 min old; last 61.37 °C"), "{text}");
+        assert!(!text.contains("58.93") && !text.contains("% known"), "{text}");
+        assert_eq!(Report { boilers: vec![old] }.verdict(), Verdict::NotFresh);
+    }
+
+    #[test]
+    fn a_stamp_ahead_of_the_clock_is_a_fault() {
+        assert_eq!(boiler(-4.0, 0.2).freshness, Some(Freshness::Fresh));
+        let ahead = boiler(-3_600.0, 0.2);
+        assert_eq!(ahead.freshness, Some(Freshness::Fault));
+        assert!(ahead.text().contains("stamped 60 min ahead of now"), "{}", ahead.text());
+    }
+
+    #[test]
+    fn without_a_message_nothing_is_known() {
+        let nothing = Boiler::of("b1".parse().unwrap(), |_| 0.0, None, None, None, None);
+        assert!(nothing.text().contains("unknown: no STATE yet"), "{}", nothing.text());
+        assert_eq!(Report { boilers: vec![nothing] }.verdict(), Verdict::Unknown);
     }
 }

@@ -9,7 +9,7 @@ Examples:
   thermowell status --json | jq '.boilers[] | {boiler, freshness, age_s}'
 
 The JSON has one entry per boiler: boiler, freshness (fresh, coasting, fault or null), age_s, and the last messages as
-they were published: state, status, lease, snapshot, each null where there is none.
+they were published: state, status, lease, snapshot, each null where it is absent.
 
 Exit codes: 0 every boiler is fresh, 1 one is not or the server does not answer, 3 nothing is known, 78 the
 configuration is wrong";

@@ -1,5 +1,5 @@
-//! The rig's multi-call binary: its own name or the first argument says which program it is. Without one of these words
-//! it is the demo.
+//! The rig's multi-call binary: its own name or the first argument selects the program. Without one of these words it
+//! is the demo.
 
 use std::ffi::OsString;
 use std::path::Path;

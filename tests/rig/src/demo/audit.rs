@@ -280,20 +280,20 @@ pub fn print(ledger: &Ledger) -> io::Result<()> {
     writeln!(out, "\nLedger: what was published, against what the simulator sampled\n")?;
     let hours = || ledger.boilers.iter().flat_map(|boiler| boiler.hours.iter().map(|hour| (&boiler.boiler, hour)));
     if hours().next().is_some() {
-        writeln!(out, "boiler hour                    slots  counted  missing     mean  reference")?;
+        writeln!(out, "boiler hour                    slots  counted  missing     mean reference")?;
     }
     for (boiler, hour) in hours() {
         let missing = hour.missing;
         writeln!(
             out,
-            "{boiler:<6} {:<20} {:>8} {:>8} {:>8} {:>8}   {:>8}{}",
+            "{boiler:<6} {:<20} {:>8} {:>8} {:>8} {:>8}  {:>8}{}",
             hour.hour,
             hour.slots,
             hour.counted,
             missing.total(),
             celsius(hour.snapshot),
             celsius(hour.reference),
-            if hour.partial { "  first" } else { "" },
+            if hour.partial { " first" } else { "" },
         )?;
         if missing.total() > 0 {
             writeln!(out, "       missing: {}", reasons([&missing].into_iter()))?;

@@ -11,7 +11,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use thermowell_flow::published::{DeviceStatus, Lease, Link, Missing, Snapshot, State, Status};
+use thermowell_flow::published::{DeviceStatus, FreshnessLimits, Lease, Link, Missing, Snapshot, State, Status};
+use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
 use thermowell_wire::line::{BoilerState, Demand};
 use thermowell_wire::subject;
@@ -69,7 +70,7 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The lines of a frame for a terminal of `size`; all of them where there is none.
+    /// The lines of a frame for a terminal of `size`; all of them without a terminal.
     #[must_use]
     pub(crate) fn lines(&self, size: Option<Size>) -> Vec<String> {
         let mut lines = self.title();
@@ -203,13 +204,17 @@ pub(super) fn reasons<'a>(all: impl Iterator<Item = &'a Missing>) -> String {
 
 fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
     let celsius = |value: Option<f64>| value.map_or("–".to_owned(), |c| format!("{c:.2}°"));
-    let state = live.state.as_ref();
-    let device = live.status.as_ref().and_then(|status| status.device.as_ref());
+    let limits = FreshnessLimits::at_speed(1);
+    let is_within = |stamp: f64, limit: Duration| age_s(stamp, plan) <= limit.as_secs_f64();
+    // What is too old to hold is not shown: the age is.
+    let state = live.state.as_ref().filter(|state| is_within(state.stamp, limits.coasting));
+    let status = live.status.as_ref().filter(|status| is_within(status.created_at, limits.fresh));
+    let device = status.and_then(|status| status.device.as_ref());
     let now = state.and_then(|state| state.current);
     let average = state.and_then(|state| state.average);
     let coverage = state.map_or("–".to_owned(), |state| format!("{:.1}%", state.coverage * 100.0));
-    let age = state.map_or("–".to_owned(), |state| age(state.stamp, plan));
-    let backlog = live.status.as_ref().map_or("–".to_owned(), |status| status.backlog.to_string());
+    let age = live.state.as_ref().map_or("–".to_owned(), |state| age(age_s(state.stamp, plan)));
+    let backlog = status.map_or("–".to_owned(), |status| status.backlog.to_string());
     let last = live.snapshots.last().and_then(|snapshot| snapshot.temperature);
     let wanted = |demand, flow: f64| match demand {
         Demand::None => "no heat".to_owned(),
@@ -219,7 +224,7 @@ fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
         0 => "release".to_owned(),
         _ => wanted(lease.demand, lease.flow),
     });
-    let obeyed = match (live.status.as_ref().map(|status| status.link), device) {
+    let obeyed = match (status.map(|status| status.link), device) {
         (Some(Link::Up), Some(device)) => {
             device.setpoint.map_or("own".to_owned(), |setpoint| wanted(setpoint.demand, setpoint.flow))
         }
@@ -256,12 +261,13 @@ fn burner(device: &DeviceStatus) -> String {
     }
 }
 
-/// The age of the newest slot in real time: what freshness is measured by.
-fn age(stamp: f64, plan: &Plan) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay far below 2^53")]
-    let now = plan.utc_ns().div_euclid(1_000_000) as f64 / 1e3;
-    let age = (now - stamp) / f64::from(plan.speed);
-    if age < 10.0 { format!("{age:.1} s") } else { format!("{age:.0} s") }
+/// How old a stamp is in real time: what freshness is measured by.
+fn age_s(stamp: f64, plan: &Plan) -> f64 {
+    (Utc(plan.utc_ns()).unix_seconds() - stamp) / f64::from(plan.speed)
+}
+
+fn age(seconds: f64) -> String {
+    if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }
 
 fn clock(elapsed: Duration) -> String {
@@ -327,6 +333,36 @@ mod tests {
         let ids: Vec<&str> = lines.iter().filter(|l| l.starts_with('b')).filter_map(|l| l.split(' ').next()).collect();
         let expected: Vec<String> = (1..=11).map(|n| format!("b{n}")).collect();
         assert_eq!(ids[..11], expected, "{}", lines.join("\n"));
+    }
+
+    #[test]
+    fn what_is_too_old_to_hold_is_not_shown() {
+        let plan = Plan::in_folder(Path::new("/nowhere"), 1);
+        let now_s = Utc(plan.utc_ns()).unix_seconds();
+        let row_of = |age_s: f64| {
+            let state = serde_json::json!({
+                "boiler": "b1", "instance": "test", "stamp": now_s - age_s,
+                "slot": {"boot": "0000000100000002", "seq": 1}, "current": 61.37, "quality": "ok", "heating": true,
+                "average": 58.93, "average_points": 1, "average_heating": null, "heating_share": 0.8,
+                "coverage": 0.5, "minimum": null, "maximum": null,
+                "provisional": {"hour": "2026-01-07T00:00:00Z", "temperature": null, "points": 0},
+                "last_hour": null, "clock": "synced", "simulated": true, "version": 1
+            });
+            let status = serde_json::json!({
+                "boiler": "b1", "created_at": now_s - age_s, "link": "silent", "newest": null, "backlog": 7,
+                "simulated": true, "version": 1, "device": null
+            });
+            let mut boilers = Boilers::from([(super::super::boiler(1), Live::default())]);
+            take(&mut boilers, "boiler.b1.state", state.to_string().as_bytes());
+            take(&mut boilers, "boiler.b1.status", status.to_string().as_bytes());
+            in_order(&boilers).map(|(id, live)| row(id, live, &plan)).next().unwrap()
+        };
+        let young = row_of(0.5);
+        assert!(young.contains("61.37°") && young.contains("58.93°") && young.contains("silent"), "{young}");
+        let waiting = row_of(10.5);
+        assert!(waiting.contains("61.37°") && !waiting.contains("silent"), "{waiting}");
+        let old = row_of(100.5);
+        assert!(!old.contains('°') && !old.contains('%') && old.contains("10"), "{old}");
     }
 
     #[test]

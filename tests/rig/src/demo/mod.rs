@@ -222,7 +222,7 @@ impl Demo<'_> {
                 }
             }
         }
-        // The last frame stays; what it says of a second terminal does not.
+        // The last frame stays, without the lines for a second terminal.
         self.draw(false).unwrap_or_default();
         self.screen.leave();
         let ledger = {

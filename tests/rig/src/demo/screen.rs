@@ -49,7 +49,7 @@ impl Screen {
         let size = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
         let size = size.map_or(USUAL, |s| Size { columns: s.ws_col.into(), rows: s.ws_row.into() });
         if size != self.size && self.drawn > 0 {
-            // The terminal has folded the old frame anew: its height is unknown.
+            // The terminal has folded the old frame at another width: its height is unknown.
             self.put("\x1b[2J\x1b[H").unwrap_or_default();
             self.drawn = 0;
         }

@@ -33,7 +33,7 @@ struct Package {
     requirements: &'static str,
     /// How pip may install it.
     rules: &'static str,
-    /// What is said while it is installed.
+    /// For the line of progress.
     what: &'static str,
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -108,6 +108,15 @@ fn a_plain_consumer_reads_each_sample_once() {
     assert_whole(&house.close());
 }
 
+/// A process that ends with its test, also when that fails.
+struct KilledAtEnd(Child);
+
+impl Drop for KilledAtEnd {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).map(drop).unwrap_or_default();
+    }
+}
+
 /// The program of the README, word by word, with the public client and the reader's key.
 #[test]
 fn the_reader_of_the_readme_reads_state_and_hours() {
@@ -120,7 +129,7 @@ fn the_reader_of_the_readme_reads_state_and_hours() {
     let mut house = House::start(super::DEMO, &["--speed", "300", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("a closed hour", SOON * 2, |house| house.last(stream::SNAPSHOT, &subject::snapshot(&boiler)).map(drop));
-    let mut python = Command::new("python3")
+    let python = Command::new("python3")
         .args(["-u", "-c", program])
         .env("PYTHONPATH", client)
         .env("NATS_URL", house.processes.broker.url())
@@ -128,13 +137,12 @@ fn the_reader_of_the_readme_reads_state_and_hours() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut python = KilledAtEnd(python);
     let (sender, lines) = channel();
-    let out = BufReader::new(python.stdout.take().expect("it is piped"));
+    let out = BufReader::new(python.0.stdout.take().expect("it is piped"));
     thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
     let line = || lines.recv_timeout(SOON * 2).expect("a line in time");
     let (now, hour, next) = (line(), line(), line());
-    python.kill().unwrap();
-    python.wait().unwrap();
     assert!(now.starts_with("now: ") && now.contains('.'), "{now}");
     assert!(hour.starts_with("last hour: ") && hour.contains('.'), "{hour}");
     let words: Vec<f64> = next.split(' ').filter_map(|word| word.parse().ok()).collect();

