@@ -5,7 +5,7 @@
 //! | 0 | done, or stopped as asked |
 //! | 1 | failed; another start may help |
 //! | 2 | the command line is wrong |
-//! | 3 | nothing is known (`status`) |
+//! | 3 | nothing is known now (`status`, `reset status`) |
 //! | 78 | the configuration is wrong; another start would only repeat it |
 
 mod ask;
@@ -263,9 +263,18 @@ struct Conformance {
 
 #[derive(Debug, Args)]
 struct Source {
-    /// The configuration; files in the folder conf.d beside it are read too
-    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE, default_value = config::DEFAULT_PATH)]
-    config: PathBuf,
+    /// The configuration [default: THERMOWELL_CONFIG, else /etc/thermowell/thermowell.toml]; files in the folder
+    /// conf.d beside it are read too
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Source {
+    /// An empty variable names nothing.
+    fn path(&self) -> PathBuf {
+        let named = || env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.config.clone().or_else(named).unwrap_or_else(|| config::DEFAULT_PATH.into())
+    }
 }
 
 /// Runs the command that `args` ask for; the first is the program's name. Never exits by itself.
@@ -303,7 +312,7 @@ fn answer(error: &clap::Error) -> Exit {
 }
 
 fn run(source: &Source, role: Option<Role>) -> Exit {
-    let config = match Config::load(&source.config) {
+    let config = match Config::load(&source.path()) {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
@@ -388,7 +397,7 @@ fn start_log(filter: Targets) {
 
 fn check(source: &Source, json: bool) -> Exit {
     let report = match runtime() {
-        Ok(runtime) => runtime.block_on(check::check(&source.config)),
+        Ok(runtime) => runtime.block_on(check::check(&source.path())),
         Err(exit) => return exit,
     };
     let text = if json { report.json() } else { report.text() };
@@ -466,7 +475,7 @@ fn command<T, E: std::error::Error + 'static>(
     source: &Source,
     run: impl AsyncFnOnce(&Config) -> Result<T, E>,
 ) -> Result<T, Exit> {
-    let config = Config::load(&source.config).map_err(|error| refuse(&error))?;
+    let config = Config::load(&source.path()).map_err(|error| refuse(&error))?;
     runtime()?.block_on(run(&config)).map_err(|error| {
         complain(&logs::chain(&error));
         Exit::Failure

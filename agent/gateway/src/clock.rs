@@ -92,6 +92,12 @@ impl Clock {
         text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
+    /// How long ago a published time was, in real seconds; below 0 where it is ahead of this clock.
+    #[must_use]
+    pub fn age_s(&self, unix_seconds: f64) -> f64 {
+        (self.now().utc.unix_seconds() - unix_seconds) / f64::from(self.speed)
+    }
+
     /// A real duration as the axis sees it.
     #[must_use]
     pub fn transport(&self, real: Duration) -> Duration {

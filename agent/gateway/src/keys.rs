@@ -148,7 +148,7 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
     for user in &users {
         keys.push(key(folder, user, replace.contains(&user.to_string()))?);
     }
-    distinct(&keys)?;
+    distinct(keys.iter().map(|key| (key.user.clone(), key.public.clone())))?;
     let text = text(folder, users.iter().zip(&keys).map(|(user, key)| (user, key.public.clone())))?;
     let permissions = folder.join(PERMISSIONS);
     let changed = read_if_there(&permissions)?.as_deref() != Some(text.as_str());
@@ -172,6 +172,7 @@ pub fn are_current(folder: &Path, operators: &[OperatorName]) -> Result<bool, Ke
         let Some(seed) = read_if_there(&path)? else { return Ok(false) };
         publics.push((user, pair_of(&seed, &path, user)?.public_key()));
     }
+    distinct(publics.iter().map(|(user, public)| (user.to_string(), public.clone())))?;
     Ok(read_if_there(&folder.join(PERMISSIONS))?.as_deref() == Some(text(folder, publics.into_iter())?.as_str()))
 }
 
@@ -217,11 +218,11 @@ fn pair_of(seed: &str, path: &Path, user: &User) -> Result<KeyPair, KeysError> {
     pair.ok_or_else(|| KeysError::NoSeed { path: path.to_owned(), user: user.to_string() })
 }
 
-fn distinct(keys: &[Key]) -> Result<(), KeysError> {
+fn distinct(keys: impl Iterator<Item = (String, String)>) -> Result<(), KeysError> {
     let mut seen = BTreeMap::new();
-    for key in keys {
-        if let Some(first) = seen.insert(&key.public, &key.user) {
-            return Err(KeysError::Same { first: first.clone(), second: key.user.clone() });
+    for (second, public) in keys {
+        if let Some(first) = seen.insert(public, second.clone()) {
+            return Err(KeysError::Same { first, second });
         }
     }
     Ok(())

@@ -91,9 +91,7 @@ async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Bo
     let status: Option<Status> = last_known(context, stream::STATUS, &subject::status(&id)).await?;
     let lease = last_known(context, stream::LEASE, &subject::setpoint(&id)).await?;
     let snapshot = last_known(context, stream::SNAPSHOT, &subject::snapshot(&id)).await?;
-    let now_s = clock.now().utc.unix_seconds();
-    let real_s = |stamp: f64| (now_s - stamp) / f64::from(clock.speed());
-    Ok(Boiler::of(id, real_s, state, status, lease, snapshot))
+    Ok(Boiler::of(id, |stamp| clock.age_s(stamp), state, status, lease, snapshot))
 }
 
 impl Report {
@@ -124,7 +122,7 @@ impl Report {
 }
 
 /// By the age in real seconds.
-fn judge(age_s: f64) -> Freshness {
+pub(crate) fn judge(age_s: f64) -> Freshness {
     let limits = FreshnessLimits::at_speed(1);
     match Duration::try_from_secs_f64(age_s.max(0.0)) {
         Ok(age) if age_s >= -limits.fresh.as_secs_f64() => freshness(Some(age), &limits),
@@ -276,7 +274,8 @@ fn heat(demand: Demand, flow: f64) -> String {
     }
 }
 
-fn duration(seconds: f64) -> String {
+/// 17.2 s, 7 min, 3 h.
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds.abs() {
         s if s < 60.0 => format!("{s:.1} s"),
         s if s < 7_200.0 => format!("{:.0} min", s / 60.0),

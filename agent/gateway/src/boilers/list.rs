@@ -2,15 +2,17 @@
 
 use async_nats::jetstream::Context;
 use serde::Serialize;
-use thermowell_flow::published::{Link, Snapshot, State, Status};
+use thermowell_flow::published::{Freshness, Link, Snapshot, State, Status};
 use thermowell_flow::time::{HOUR_NS, SECOND_NS, Utc, hour_text};
 use thermowell_wire::BoilerId;
 use thermowell_wire::batch::decode;
 use thermowell_wire::subject::{self, stream};
 
 use super::{BoilerError, in_samples, is_configured, last, last_known};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, RequestError, User};
+use crate::status::judge;
 
 /// One boiler.
 #[derive(Debug, Serialize)]
@@ -26,9 +28,9 @@ struct Row {
     last_slot: Option<String>,
     /// The last hour that is stored.
     last_snapshot: Option<String>,
-    /// Of the serial line; none where no agent has told.
+    /// Of the serial line; `null` where no agent has reported for a minute.
     link: Option<Link>,
-    /// What the average was, °C.
+    /// Of the last hour, °C; `null` where the newest sample is older than a minute.
     average: Option<f64>,
 }
 
@@ -59,6 +61,8 @@ pub async fn list(config: &Config, json: bool) -> Result<String, BoilerError> {
 
 async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool) -> Result<Row, RequestError> {
     let configured = config.boilers.iter().find(|boiler| boiler.id == *id);
+    let clock = Clock::new(&config.clock);
+    let holds = |stamp: f64| [Freshness::Fresh, Freshness::Coasting].contains(&judge(clock.age_s(stamp)));
     let status: Option<Status> = last_known(context, stream::STATUS, &subject::status(id)).await?;
     let state: Option<State> = last_known(context, stream::STATE, &subject::state(id)).await?;
     let tail = last(context, stream::SAMPLES, &subject::samples(id)).await?;
@@ -72,8 +76,8 @@ async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool
         serial_number: told.or_else(|| configured.and_then(|boiler| boiler.serial_number.clone())),
         last_slot: end_ns.map(second_text),
         last_snapshot: snapshot.map(|snapshot| snapshot.hour),
-        link: status.map(|status| status.link),
-        average: state.and_then(|state| state.average),
+        link: status.filter(|status| holds(status.created_at)).map(|status| status.link),
+        average: state.filter(|state| holds(state.stamp)).and_then(|state| state.average),
     })
 }
 
@@ -102,7 +106,7 @@ fn standing(row: &Row) -> &'static str {
     match (row.configured, row.in_samples, row.link) {
         (false, ..) => "not in this configuration",
         (true, false, _) => "never written",
-        (true, true, None) => "no agent has told",
+        (true, true, None) => "no agent reports",
         (true, true, Some(Link::Up)) => "up",
         (true, true, Some(Link::Down)) => "port away",
         (true, true, Some(Link::Silent)) => "silent",

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use thermowell_flow::published::Approval;
+use thermowell_flow::published::{Approval, Freshness};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 
 use super::ask::moment;
 use super::{Exit, Source, command, complain, print};
 use crate::reset::{self, Answer, Report};
+use crate::status::{duration, judge};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +21,8 @@ A lockout is reset when enough different people have approved within 15 minutes 
 orders it once and hands it to the boiler, which decides: it allows five resets in 15 minutes. An overheated boiler, one
 whose sensors disagree and one without water are reset at the boiler alone.
 
-Exit codes: 0 done, 1 refused or no answer, 2 wrong command line, 78 the configuration is wrong";
+Exit codes: 0 done, 1 refused or no answer, 2 wrong command line, 3 the boiler does not report now, 78 the
+configuration is wrong";
 
 /// What is asked.
 #[derive(Debug, Subcommand)]
@@ -60,7 +62,12 @@ pub(super) fn run(asked: &Asked) -> Exit {
     match asked {
         Asked::Status { at } => {
             let report = command(&at.source, async |config| reset::status(config, &at.boiler).await);
-            report.map_or_else(|exit| exit, |report| print(&if at.json { in_json(&report) } else { in_words(&report) }))
+            let report = match report {
+                Ok(report) => report,
+                Err(exit) => return exit,
+            };
+            let printed = print(&if at.json { in_json(&report) } else { in_words(&report) });
+            if printed == Exit::Success && !is_known(&report) { Exit::Unknown } else { printed }
         }
         Asked::Approve { fault, by, at } => {
             let answer = command(&at.source, async |config| reset::approve(config, &at.boiler, *fault, by).await);
@@ -102,8 +109,22 @@ fn in_json(report: &Report) -> String {
     format!("{}\n", json!(report))
 }
 
+/// Whether the boiler reports now: a STATUS comes every second.
+fn is_known(report: &Report) -> bool {
+    report.status_age_s.is_some_and(|age_s| judge(age_s) == Freshness::Fresh)
+}
+
 fn in_words(report: &Report) -> String {
-    let Report { boiler, fault, occurrence, remote, approvals, needed, missing, reset } = report;
+    let boiler = &report.boiler;
+    match report.status_age_s {
+        None => format!("unknown: there is no STATUS of boiler {boiler} yet\n"),
+        Some(_) if is_known(report) => last_reported(report),
+        Some(age_s) => format!("unknown: the last STATUS is {} old; then:\n{}", duration(age_s), last_reported(report)),
+    }
+}
+
+fn last_reported(report: &Report) -> String {
+    let Report { boiler, status_age_s: _, fault, occurrence, remote, approvals, needed, missing, reset } = report;
     let (Some(fault), Some(occurrence)) = (fault, occurrence) else {
         return format!("boiler {boiler} reports no fault\n");
     };

@@ -46,6 +46,18 @@ fn each_user_gets_a_key_that_is_kept() {
 }
 
 #[test]
+fn one_key_for_two_users_is_not_current() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &[], &[]).unwrap();
+    fs::copy(folder.path().join("reader.nk"), folder.path().join("inspector.nk")).unwrap();
+    let error = are_current(folder.path(), &[]).unwrap_err();
+    assert!(
+        matches!(&error, KeysError::Same { first, second } if first == "reader" && second == "inspector"),
+        "{error}"
+    );
+}
+
+#[test]
 fn only_who_is_named_gets_another_key() {
     let folder = tempfile::tempdir().unwrap();
     let before = make(folder.path(), &[], &[]).unwrap();

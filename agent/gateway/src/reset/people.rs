@@ -63,6 +63,8 @@ pub enum Answer {
 pub struct Report {
     /// The boiler.
     pub boiler: BoilerId,
+    /// Seconds of real time since the boiler's last STATUS was made; `null` without one. The fault is as old.
+    pub status_age_s: Option<f64>,
     /// The fault that it reports.
     pub fault: Option<Fault>,
     /// Its name, as `approve` takes it.
@@ -88,6 +90,7 @@ pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetE
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(ResetError::Server)?;
     let context = connection.context();
     let status = last_status(context, boiler).await?;
+    let status_age_s = status.as_ref().map(|status| Clock::new(&config.clock).age_s(status.created_at));
     let fault = status.and_then(|status| status.device).and_then(|device| device.fault);
     let occurrence = fault.map(Occurrence::from);
     let found = match occurrence {
@@ -102,6 +105,7 @@ pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetE
     let missing = config.operators.iter().filter(|name| !has_approved(name)).cloned().collect();
     Ok(Report {
         boiler: boiler.clone(),
+        status_age_s,
         fault,
         occurrence,
         remote: fault.is_some_and(|fault| fault.lockout && !fault.kind.is_local_only()),

@@ -27,7 +27,8 @@ pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
         format!("  export NATS_NKEY={key}"),
         "  thermowell status".to_owned(),
         "  thermowell verify".to_owned(),
-        "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna".to_owned(),
+        // A command needs a tenth of an hour that is known.
+        "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna # from 0:06".to_owned(),
     ]);
     lines
 }

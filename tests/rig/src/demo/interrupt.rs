@@ -14,6 +14,14 @@ pub(super) struct Interrupts {
     hang_up: Signal,
 }
 
+/// SIGCONT: the demo goes on after Ctrl-Z.
+///
+/// # Panics
+/// Outside of a tokio runtime with I/O enabled.
+pub(super) fn continuations() -> io::Result<Signal> {
+    signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))
+}
+
 impl Interrupts {
     /// Installs the handlers, for the rest of the process's life.
     ///

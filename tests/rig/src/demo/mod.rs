@@ -94,6 +94,9 @@ pub enum DemoError {
         /// The last lines of its log.
         tail: String,
     },
+    /// Nothing can be shown.
+    #[error("write to standard output")]
+    Output(#[source] io::Error),
     /// Signals asked for an end without a ledger.
     #[error("interrupted, without a ledger")]
     Interrupted,
@@ -107,7 +110,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main("demo", args, |options: &Options| {
         let ledger = run(options).map_err(failure)?;
         let printed = if options.json { audit::print_json(&ledger) } else { audit::print(&ledger) };
-        Ok(printed.is_ok() && ledger.ok)
+        printed.map_err(|source| failure(DemoError::Output(source)))?;
+        Ok(ledger.ok)
     })
 }
 
@@ -121,6 +125,7 @@ fn failure(error: DemoError) -> Failure {
         | DemoError::Folder(_)
         | DemoError::Nats { .. }
         | DemoError::Process(_)
+        | DemoError::Output(_)
         | DemoError::Audit(_) => error.into(),
     }
 }
@@ -205,14 +210,15 @@ impl Demo<'_> {
         }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut continued = interrupt::continuations().map_err(DemoError::Folder)?;
         let mut signals = 0;
         loop {
             tokio::select! {
                 Some(message) = messages.next() => live::take(&mut self.boilers, &message.subject, &message.payload),
                 _ = tick.tick() => {
                     self.tend()?;
-                    let reader_is_gone = self.draw(true).is_err();
-                    if reader_is_gone || self.is_over() || (signals > 0 && self.has_begun()) {
+                    self.draw(true).map_err(DemoError::Output)?;
+                    if self.is_over() || (signals > 0 && self.has_begun()) {
                         break;
                     }
                 }
@@ -220,6 +226,8 @@ impl Demo<'_> {
                     signals += 1;
                     self.answer(name, signals)?;
                 }
+                // The shell has written below the frame meanwhile.
+                _ = continued.recv() => self.screen.leave(),
             }
         }
         // The last frame stays, without the lines for a second terminal.

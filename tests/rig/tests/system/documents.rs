@@ -224,5 +224,19 @@ fn the_operators_commands_of_the_readme_run() {
         let expected = if line.contains("reset approve") { 1 } else { 0 };
         assert_eq!(output.status.code(), Some(expected), "{line}\n{said}");
     }
+
+    // Without an agent nothing is reported any more, and nothing old is shown as current.
+    house.processes.agent.keep_down().unwrap();
+    let answer = |words: &[&str]| {
+        let output = Command::new(super::DEMO).args(words).env("THERMOWELL_CONFIG", &config).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    house.until("the last STATUS is old", SOON, |_| {
+        let (code, said) = answer(&["thermowell", "reset", "status", "--boiler", "b1"]);
+        (code == Some(3) && said.starts_with("unknown: the last STATUS is")).then_some(())
+    });
+    let (code, said) = answer(&["thermowell", "status"]);
+    assert!(code == Some(1) && !said.contains("obeys") && !said.contains("own control"), "{said}");
+    house.processes.agent.bring_up().unwrap();
     assert!(house.close().ok);
 }
