@@ -1,10 +1,14 @@
-//! How errors look in a log line.
+//! What the log has of errors, decisions and events, and which of repeated lines.
+
+mod sentence;
 
 use std::error::Error;
 use std::fmt::Write as _;
 
+use thermowell_flow::published::EventBody;
 use thermowell_flow::{agent, aggregator, controller};
 use thermowell_wire::BoilerId;
+use thermowell_wire::subject::EventKind;
 
 use crate::clock::boottime_ns;
 
@@ -86,27 +90,29 @@ fn span(ms: u64) -> String {
 /// A line that the agent's decisions ask for.
 pub fn agent(boiler: &BoilerId, log: &agent::Log) {
     match log.level() {
-        agent::Level::Info => tracing::info!(%boiler, ?log, "agent"),
-        agent::Level::Warn => tracing::warn!(%boiler, ?log, "agent"),
+        agent::Level::Info => tracing::info!(%boiler, "{log}"),
+        agent::Level::Warn => tracing::warn!(%boiler, "{log}"),
     }
 }
 
 /// A line that the aggregator's decisions ask for.
 pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log) {
+    let line = sentence::aggregator(log);
     match log {
-        aggregator::Log::Unexplained { .. } => tracing::error!(%boiler, ?log, "aggregator"),
+        aggregator::Log::Unexplained { .. } => tracing::error!(%boiler, "{line}"),
         aggregator::Log::Malformed { .. }
         | aggregator::Log::Discarded { .. }
         | aggregator::Log::SteppedBack { .. }
         | aggregator::Log::SnapshotDiffers { .. }
         | aggregator::Log::AnotherIsAhead { .. }
-        | aggregator::Log::BacklogFull { .. } => tracing::warn!(%boiler, ?log, "aggregator"),
-        aggregator::Log::Seen { .. } => tracing::info!(%boiler, ?log, "aggregator"),
+        | aggregator::Log::BacklogFull { .. } => tracing::warn!(%boiler, "{line}"),
+        aggregator::Log::Seen { .. } => tracing::info!(%boiler, "{line}"),
     }
 }
 
 /// A line that the controller's decisions ask for.
 pub fn controller(boiler: &BoilerId, log: &controller::Log) {
+    let line = sentence::controller(log);
     match log {
         controller::Log::RoomMissing
         | controller::Log::RoomFrozen
@@ -114,12 +120,17 @@ pub fn controller(boiler: &BoilerId, log: &controller::Log) {
         | controller::Log::Lockout { .. }
         | controller::Log::Refused
         | controller::Log::Cycling
-        | controller::Log::Unfit { .. } => tracing::warn!(%boiler, ?log, "controller"),
+        | controller::Log::Unfit { .. } => tracing::warn!(%boiler, "{line}"),
         controller::Log::Rule { .. }
         | controller::Log::RoomBack
         | controller::Log::Ordered { .. }
-        | controller::Log::OrderEnded { .. } => tracing::info!(%boiler, ?log, "controller"),
+        | controller::Log::OrderEnded { .. } => tracing::info!(%boiler, "{line}"),
     }
+}
+
+/// An event, on its way to EVENT.
+pub fn event(boiler: &BoilerId, kind: EventKind, body: &EventBody) {
+    tracing::info!(%boiler, event = kind.token(), "{}", sentence::event(body));
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{Notify, watch};
 
-use crate::logs::{Throttle, chain};
+use crate::logs::{self, Throttle, chain};
 use crate::nats::{self, Phase, RETRY, json};
 
 /// Events that wait for the server, of a few hundred bytes each: 2 MiB. A boiler at a threshold tells a change of its
@@ -84,7 +84,7 @@ impl Reporter {
     pub fn event(&self, boiler: &BoilerId, kind: EventKind, at: Utc, body: EventBody) {
         let event = Event { boiler: boiler.clone(), created_at: at.unix_seconds(), body };
         let subject = subject::event(boiler, kind).to_string();
-        tracing::info!(boiler = %boiler, event = ?event.body, "event");
+        logs::event(boiler, kind, &event.body);
         let id = format!("{:x}-{:x}-{subject}", self.run, crate::clock::boottime_ns());
         self.outbox.give(Report { subject, event: Some(id), json: json(&event) });
     }

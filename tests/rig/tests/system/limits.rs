@@ -62,7 +62,7 @@ fn batches_above_max_payload_are_cut_and_none_is_lost() {
     house.processes.broker.reload(|conf| conf + "max_payload: 1300\n").unwrap();
     house.until("four batches more", SOON, |house| (house.stored(&boiler)?.1 >= stored + 4_000).then_some(()));
     let said = log(house.processes.agent.log());
-    assert!(said.contains("TooLarge"), "{said}");
+    assert!(said.contains("too large for the server"), "{said}");
     let (status, message) = check(&house, "nats.max-payload");
     assert!(status == "error" && message.contains("1300 bytes"), "{message}");
     assert!(sizes(&house).iter().any(|(slots, _)| *slots == 500), "{:?}", sizes(&house));
@@ -85,7 +85,7 @@ fn batches_above_the_limit_of_their_stream_are_cut() {
     });
     let (_, stored) = house.stored(&boiler).unwrap();
     house.until("samples go on", SOON, |house| (house.stored(&boiler)?.1 >= stored + 2_000).then_some(()));
-    assert!(log(house.processes.agent.log()).contains("TooLarge"));
+    assert!(log(house.processes.agent.log()).contains("too large for the server"));
     assert_whole(&house.close());
 }
 

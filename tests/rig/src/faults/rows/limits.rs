@@ -49,7 +49,7 @@ fn max_payload(setting: &Setting) -> Stage {
     stage.injected(1);
     stage.go_on_for_some(3_000..=5_000);
     stage.recover();
-    if !stage.said("agent", "TooLarge") {
+    if !stage.said("agent", "too large for the server") {
         stage.finding("no batch was too large");
     }
     stage

@@ -1,0 +1,213 @@
+//! Decisions and events as sentences of the log: lower case, in the words of the README and of the published JSON.
+
+use thermowell_flow::published::{Action, Decision, EventBody, FaultReport, Outcome};
+use thermowell_flow::time::hour_text;
+use thermowell_flow::{aggregator, controller};
+use thermowell_wire::Occurrence;
+use thermowell_wire::line::{Demand, Fault, Refusal};
+
+pub(super) fn aggregator(log: &aggregator::Log) -> String {
+    use aggregator::Log;
+    match log {
+        Log::Malformed { sequence, cause } => format!("message {sequence} of SAMPLES is not used: {cause}"),
+        Log::Seen { sequence, slots } => {
+            format!("message {sequence} of SAMPLES has {slots} slots that were seen before")
+        }
+        Log::Discarded { first, slots } => format!("{slots} slots from {first} on left SAMPLES before they were read"),
+        Log::Unexplained { first, slots } => {
+            format!("{slots} slots from {first} on are missing without a reason: an error in this program")
+        }
+        Log::SteppedBack { first, slots } => {
+            format!("stamps went back at {first}: {slots} slots are not in the average")
+        }
+        Log::SnapshotDiffers { hour } => {
+            format!("the stored snapshot of {} differs from its recomputation, and stays", hour_text(*hour))
+        }
+        Log::AnotherIsAhead { hour } => {
+            format!("another aggregator has stored a later snapshot than that of {}", hour_text(*hour))
+        }
+        Log::BacklogFull { hour } => {
+            format!("too many closed hours wait for the server: no snapshot of {}", hour_text(*hour))
+        }
+    }
+}
+
+pub(super) fn controller(log: &controller::Log) -> String {
+    use controller::Log;
+    match log {
+        Log::Rule { rule } => format!("rule {rule} decides"),
+        Log::RoomMissing => "the room temperature is missing or old: its term is 0".to_owned(),
+        Log::RoomFrozen => "the room temperature did not move through 12 h of heating: its term is 0".to_owned(),
+        Log::RoomBack => "the room temperature is back".to_owned(),
+        Log::OutdoorMissing { mean } => {
+            format!("the outdoor temperature is old: {mean:.1} °C, the mean of the day before, stands for it")
+        }
+        Log::Lockout { fault: Some(Fault { boot, counter, kind, .. }) } => {
+            let occurrence = Occurrence { boot: *boot, counter: *counter };
+            format!("the boiler is locked out: {}, fault {occurrence}", kind.word())
+        }
+        Log::Lockout { fault: None } => "the boiler is locked out".to_owned(),
+        Log::Refused => "the boiler does not do what it is asked".to_owned(),
+        Log::Cycling => "the burner starts more than three times an hour".to_owned(),
+        Log::Ordered { id } => format!("command {id} acts"),
+        Log::Unfit { id, why } => format!("command {id} does not act: {why}"),
+        Log::OrderEnded { id } => format!("command {id} has ended"),
+    }
+}
+
+pub(super) fn event(body: &EventBody) -> String {
+    match body {
+        EventBody::BootSeen { boot, serial_number, firmware } => {
+            format!("boot {boot} of board {serial_number} seen, firmware {firmware}")
+        }
+        EventBody::GapNamed { boot, from, to, reason } => {
+            format!("gap of {} slots named, {boot}/{from} to {to}: {reason}", to.saturating_sub(*from))
+        }
+        EventBody::DeviceRefused { serial_number, reason } => format!("board {serial_number} refused: {reason}"),
+        EventBody::StreamWentBack { expected, found } => format!("the stream went back from {expected} to {found}"),
+        EventBody::Conflict { found } => format!("the stream's end is not ours: {found}"),
+        EventBody::SpillFilePutAside { file, reason } => format!("spill file put aside as {file}: {reason}"),
+        EventBody::ClockJumped { by_ns } => format!("stamps jumped by {} ms", by_ns / 1_000_000),
+        EventBody::ClockRate { ppm, followed: true } => format!("the device's clock is {ppm} ppm fast: followed"),
+        EventBody::ClockRate { ppm, followed: false } => format!("the device's clock is {ppm} ppm fast: not followed"),
+        EventBody::Answered { n, outcome } => format!("request {n} {}", answer(outcome)),
+        EventBody::SnapshotDiffers { recomputed } => {
+            format!("the stored snapshot of {} differs from its recomputation", recomputed.hour)
+        }
+        EventBody::Decided(decision) => decided(decision),
+        EventBody::Retired { last, gateway } => format!("retired on {gateway}, last message {last}"),
+        EventBody::BoardAccepted { serial_number, instead_of, last, gateway } => {
+            format!("board {serial_number} accepted on {gateway} instead of {instead_of:08x}, last message {last}")
+        }
+        EventBody::CommandAccepted { id, by, action, sequence, .. } => {
+            format!("command {id} of {by} accepted as message {sequence}: {}", asked(action))
+        }
+        EventBody::CommandRefused { id, by, action, reason } => {
+            format!("command {id} of {by} refused, {}: {reason}", asked(action))
+        }
+        EventBody::ResetApproved { fault, by, .. } => format!("reset of fault {fault} approved by {by}"),
+        EventBody::ResetRefused { fault, by, reason } => {
+            format!("approval by {by} of the reset of fault {fault} refused: {reason}")
+        }
+        EventBody::ResetOrdered { fault, approvals, .. } => {
+            format!("reset of fault {fault} ordered, {} approvals", approvals.len())
+        }
+        EventBody::ResetAnswered { fault, outcome, .. } => format!("reset of fault {fault} {}", answer(outcome)),
+        EventBody::ResetDropped { fault, reason } => format!("reset of fault {fault} dropped: {reason}"),
+        EventBody::BurnerCycles { starts } => format!("the burner started {starts} times within an hour"),
+        EventBody::FaultBegan(report) => fault("began", report),
+        EventBody::FaultLockedOut(report) => fault("became a lockout", report),
+        EventBody::FaultEnded(report) => fault("ended", report),
+        EventBody::SensorImplausible { quantity, reason, .. } => {
+            format!("{} sensor dropped: {reason}", quantity.word())
+        }
+        EventBody::SensorSound { quantity } => format!("{} sensor is sound again", quantity.word()),
+    }
+}
+
+fn decided(decision: &Decision) -> String {
+    let rule = &decision.rule;
+    match (decision.demand, decision.flow) {
+        (Some(Demand::Heat), Some(flow)) => format!("decided by rule {rule}: heat with {flow:.1} °C"),
+        (Some(Demand::Heat), None) => format!("decided by rule {rule}: heat"),
+        (Some(Demand::None), _) => format!("decided by rule {rule}: no heat"),
+        (None, _) => format!("decided by rule {rule}: nothing is asked"),
+    }
+}
+
+fn fault(what: &str, report: &FaultReport) -> String {
+    format!("fault {} {what} at slot {}: {}", report.fault, report.slot, report.kind.word())
+}
+
+fn asked(action: &Action) -> String {
+    match action.temperature() {
+        Some(celsius) => format!("{} at {celsius:.1} °C", action.word()),
+        None => action.word().to_owned(),
+    }
+}
+
+fn answer(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Accepted { flow, lease_s } => format!("accepted: {flow:.1} °C for {lease_s} s"),
+        Outcome::Refused(refusal) => format!("refused: {}", refused(*refusal)),
+    }
+}
+
+/// As in JSON.
+fn refused(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Boot => "boot",
+        Refusal::Order => "order",
+        Refusal::Lockout => "lockout",
+        Refusal::Panel => "panel",
+        Refusal::NoSuchFault => "no_such_fault",
+        Refusal::LocalOnly => "local_only",
+        Refusal::TooMany => "too_many",
+        Refusal::Lease => "lease",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thermowell_flow::agent;
+    use thermowell_flow::batch::stamp::Rate;
+    use thermowell_wire::line::{BoilerState, FaultKind};
+    use thermowell_wire::{Boot, Slot};
+
+    use super::*;
+
+    #[test]
+    fn the_readme_quotes_what_the_log_has() {
+        let page = |name: &str| {
+            let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+            std::fs::read_to_string(format!("{root}/{name}")).unwrap()
+        };
+        for (name, quoted, log) in [
+            (
+                "README.md",
+                "the device's clock is 20000 ppm fast",
+                agent::Log::ClockRate(Rate { ppm: 20_000, followed: true }),
+            ),
+            ("deploy/README.md", "too large for the server", agent::Log::TooLarge { slots: 100 }),
+        ] {
+            assert!(page(name).contains(&format!("*{quoted}*")), "{name}: {quoted}");
+            assert!(log.to_string().contains(quoted), "{log}");
+        }
+    }
+
+    #[test]
+    fn lines_are_lower_case_and_boots_are_16_digits() {
+        let boot = Boot::new(7, 0xab);
+        let (first, fault) = (Slot::new(boot, 5), Occurrence { boot, counter: 3 });
+        let kind = FaultKind::FlameLoss;
+        let slots = aggregator(&aggregator::Log::Discarded { first, slots: 9 });
+        assert_eq!(slots, format!("9 slots from {boot}/5 on left SAMPLES before they were read"));
+        let hour = aggregator(&aggregator::Log::BacklogFull { hour: 0 });
+        assert_eq!(hour, "too many closed hours wait for the server: no snapshot of 1970-01-01T00:00:00Z");
+        let lockout = Fault { boot, counter: 3, kind, lockout: true };
+        let lockout = controller(&controller::Log::Lockout { fault: Some(lockout) });
+        assert_eq!(lockout, format!("the boiler is locked out: flame_loss, fault {boot}-3"));
+        let report = FaultReport { fault, kind, lockout: true, state: BoilerState::Lockout, slot: first };
+        let ended = event(&EventBody::FaultEnded(report));
+        assert_eq!(ended, format!("fault {boot}-3 ended at slot {boot}/5: flame_loss"));
+        assert_eq!(boot.to_string(), "00000007000000ab");
+    }
+
+    #[test]
+    fn an_answer_has_the_word_of_its_json() {
+        for refusal in [
+            Refusal::Boot,
+            Refusal::Order,
+            Refusal::Lockout,
+            Refusal::Panel,
+            Refusal::NoSuchFault,
+            Refusal::LocalOnly,
+            Refusal::TooMany,
+            Refusal::Lease,
+        ] {
+            assert_eq!(serde_json::to_value(refusal).unwrap(), refused(refusal));
+        }
+        let accepted = Outcome::Accepted { flow: 55.0, lease_s: 60 };
+        assert_eq!(event(&EventBody::Answered { n: 4, outcome: accepted }), "request 4 accepted: 55.0 °C for 60 s");
+    }
+}
