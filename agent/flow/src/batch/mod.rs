@@ -122,21 +122,22 @@ impl Record {
         assert!(self.first.seq <= from && from < to && to <= self.end, "a part lies in its record");
         let Stamp::Stamped { clock, .. } = self.stamp else { panic!("only what is stamped is divided") };
         let utc_ns = self.utc_ns(from).expect("it is stamped");
-        let body = match &self.body {
-            Body::Gap(reason) => Body::Gap(*reason),
+        let (first, stamp) = (Slot::new(self.first.boot, from), Stamp::Stamped { utc_ns, clock });
+        match &self.body {
+            Body::Gap(reason) => Self { stamp, ..Self::gap(first, to, *reason, self.origin) },
             Body::Samples(packed) => {
-                let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by encode_batch") };
-                let skip = usize::try_from(from - self.first.seq).expect("less than COUNT_MAX");
-                let take = usize::try_from(to - from).expect("at most COUNT_MAX");
-                let readings: Vec<Reading> = batch.readings().skip(skip).take(take).collect();
-                return Self {
-                    stamp: Stamp::Stamped { utc_ns, clock },
-                    ..Self::samples(Slot::new(self.first.boot, from), &readings, self.origin, &mut Vec::new())
-                };
+                let readings = self.readings(packed, from..to);
+                Self { stamp, ..Self::samples(first, &readings, self.origin, &mut Vec::new()) }
             }
-        };
-        let first = Slot::new(self.first.boot, from);
-        Self { first, end: to, origin: self.origin, stamp: Stamp::Stamped { utc_ns, clock }, body }
+        }
+    }
+
+    /// The readings of the slots `part`, out of the record's own `packed` samples.
+    fn readings(&self, packed: &[u8], part: Range<u64>) -> Vec<Reading> {
+        let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by Record::samples") };
+        let skip = usize::try_from(part.start - self.first.seq).expect("less than COUNT_MAX");
+        let take = usize::try_from(part.end - part.start).expect("at most COUNT_MAX");
+        batch.readings().skip(skip).take(take).collect()
     }
 
     /// The slot behind the last one.
@@ -187,10 +188,7 @@ impl Record {
                 encode_gap(&gap, &mut out).expect("its end has a number, and GAP_ENCODED_MAX is enough").to_vec()
             }
             Body::Samples(packed) => {
-                let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by Record::samples") };
-                let skip = usize::try_from(from - self.first.seq).expect("less than COUNT_MAX");
-                let take = usize::try_from(to - from).expect("at most COUNT_MAX");
-                let readings: Vec<Reading> = batch.readings().skip(skip).take(take).collect();
+                let readings = self.readings(packed, from..to);
                 let header = header(Slot::new(boot, from), readings.len(), utc_ns, clock, self.origin);
                 let mut out = vec![0; encoded_max(readings.len())];
                 let len = encode_batch(&header, &readings, &mut out).expect("no more than were packed before").len();
