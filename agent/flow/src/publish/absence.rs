@@ -1,9 +1,11 @@
-//! Records of absence that delivery itself makes: before what is held.
+//! Records of absence that delivery itself makes, before what is held, and where a history begins.
 
 use thermowell_wire::Slot;
 use thermowell_wire::line::GapReason;
 
+use super::Live;
 use crate::batch::{Record, Stamp};
+use crate::spool::Spool;
 
 /// The absence of the slots from `from` up to `record`, which nobody has any more.
 pub(super) fn gap_before(record: &Record, from: u64) -> Record {
@@ -16,4 +18,14 @@ pub(super) fn gap_before(record: &Record, from: u64) -> Record {
         Stamp::Stamped { utc_ns, clock } => Stamp::Stamped { utc_ns: utc_ns.saturating_sub(back), clock },
     };
     gap
+}
+
+/// Where a history without a predecessor begins: the oldest of memory and ring.
+pub(super) fn origin(live: Option<Live>, spool: &Spool) -> Option<Slot> {
+    let held = spool.front().map(|record| record.first);
+    let ring = live.filter(|live| live.open).map(|live| Slot::new(live.boot, live.oldest));
+    match (held, ring) {
+        (Some(held), Some(ring)) => Some(held.min(ring)),
+        (held, ring) => held.or(ring),
+    }
 }

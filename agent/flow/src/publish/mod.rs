@@ -16,12 +16,13 @@
 //! for the answer to another message. A disconnect cancels what is under way, and its answers with it; a message that
 //! is stored all the same is found at the stream's end, or is the zombie that the expectation refuses.
 //!
-//! A message that is too large for the server is cut in half, again and again where it must be: the smaller size holds
-//! until the next connect, at which the server may have another limit. Nothing is dropped because of its size: a single
-//! slot that is too large waits until somebody raises the limit.
+//! A batch that is too large for the server is cut in half, again and again where it must be, and the size that passes
+//! is doubled again after a while (`size.rs`). No sample is dropped because of its size: a single slot that is too large
+//! waits until the limit is raised.
 
 mod absence;
 mod outcome;
+mod size;
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -34,7 +35,8 @@ use thermowell_wire::{Boot, Slot};
 
 pub use outcome::{Conflict, Gap, Live, Next, Refused, Told};
 
-use absence::gap_before;
+use absence::{gap_before, origin};
+use size::Size;
 
 use crate::batch::{Body, Record, Stamp};
 use crate::spool::Spool;
@@ -111,8 +113,7 @@ pub struct Publisher {
     device: Option<u32>,
     end_utc_ns: Option<i64>,
     in_flight: Option<InFlight>,
-    /// The most slots of samples in one message that the server takes, as far as its refusals have shown.
-    slots_max: u64,
+    size: Size,
     /// The furthest acknowledged: what a rollback is measured against.
     reached: Option<(u64, Slot)>,
     conflicts: VecDeque<Monotonic>,
@@ -140,7 +141,7 @@ impl Publisher {
             device: None,
             end_utc_ns: None,
             in_flight: None,
-            slots_max: u64::MAX,
+            size: Size::new(),
             reached: None,
             conflicts: VecDeque::new(),
             looked: None,
@@ -228,7 +229,7 @@ impl Publisher {
         self.forget();
         self.retry_at = now;
         self.refusals = 0;
-        self.slots_max = u64::MAX;
+        self.size = Size::new();
     }
 
     /// The server is away.
@@ -328,6 +329,9 @@ impl Publisher {
             self.position = Position::Unknown;
             return None;
         }
+        if flown.gap.is_none() {
+            self.size.acknowledge(flown.slots);
+        }
         if flown.completes {
             spool.acknowledge(flown.record, self.connected_time(now));
         }
@@ -348,7 +352,8 @@ impl Publisher {
         let is_too_large = refused == Refused::TooLarge;
         if is_too_large && flown.gap.is_none() && flown.slots > 1 {
             // The next one is smaller, so this ends, and needs no pause.
-            (self.slots_max, self.retry_at) = (flown.slots / 2, now);
+            self.size.refuse(flown.slots);
+            self.retry_at = now;
         } else {
             self.refusals = self.refusals.saturating_add(1);
             let eager = self.refusals <= EAGER_MAX && !is_too_large;
@@ -436,7 +441,7 @@ impl Publisher {
         };
         let (end, gap) = match record.body {
             Body::Gap(reason) => (record.end, Some(Gap { first: from, end: record.end, reason })),
-            Body::Samples(_) => (record.end.min(from.seq.saturating_add(self.slots_max)), None),
+            Body::Samples(_) => (record.end.min(from.seq.saturating_add(self.size.max())), None),
         };
         let (slots, period_ns) = (end - from.seq, record.origin.period_ns);
         let length_ns = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns));
@@ -487,14 +492,4 @@ fn beyond(end: Slot, live: Option<Live>) -> Option<String> {
         return Some(format!("{end}, but the device is in boot {}", live.boot));
     }
     (end.boot == live.boot && end.seq > live.next).then(|| format!("{end}, but the device is at {}", live.next))
-}
-
-/// Where a history without a predecessor begins: the oldest of memory and ring.
-fn origin(live: Option<Live>, spool: &Spool) -> Option<Slot> {
-    let held = spool.front().map(|record| record.first);
-    let ring = live.filter(|live| live.open).map(|live| Slot::new(live.boot, live.oldest));
-    match (held, ring) {
-        (Some(held), Some(ring)) => Some(held.min(ring)),
-        (held, ring) => held.or(ring),
-    }
 }

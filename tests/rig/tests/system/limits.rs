@@ -69,22 +69,28 @@ fn batches_above_max_payload_are_cut_and_none_is_lost() {
     assert_whole(&house.close());
 }
 
-/// The server itself refuses, with 10054, what is larger than its stream takes.
+/// The server itself refuses, with 10054, what is larger than its stream takes. A stream is changed without a reconnect.
 #[test]
-fn batches_above_the_limit_of_their_stream_are_cut() {
+fn batches_above_the_limit_of_their_stream_are_cut_until_it_is_raised() {
     let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("samples arrive", SOON, |house| house.stored(&boiler));
     let largest = sizes(&house).into_iter().map(|(_, bytes)| bytes).max().unwrap();
-    house.wait_for(async {
-        let context = jetstream::new(house.connect().await.unwrap());
-        let mut samples = context.get_stream(stream::SAMPLES).await.unwrap().cached_info().config.clone();
-        // The headers count, and have some 60 bytes.
-        samples.max_message_size = i32::try_from(largest + 30).unwrap();
-        context.update_stream(samples).await.unwrap();
-    });
+    let limit = |house: &House, bytes: i32| {
+        house.wait_for(async {
+            let context = jetstream::new(house.connect().await.unwrap());
+            let mut samples = context.get_stream(stream::SAMPLES).await.unwrap().cached_info().config.clone();
+            samples.max_message_size = bytes;
+            context.update_stream(samples).await.unwrap();
+        });
+    };
+    // The headers count, and have some 60 bytes.
+    limit(&house, i32::try_from(largest + 30).unwrap());
     let (_, stored) = house.stored(&boiler).unwrap();
     house.until("samples go on", SOON, |house| (house.stored(&boiler)?.1 >= stored + 2_000).then_some(()));
+    assert!(sizes(&house).last().is_some_and(|(slots, _)| *slots < 100), "{:?}", sizes(&house));
+    limit(&house, -1);
+    house.until("whole batches again", SOON, |house| sizes(house).last().filter(|(slots, _)| *slots == 100).copied());
     assert!(log(house.processes.agent.log()).contains("too large for the server"));
     assert_whole(&house.close());
 }
