@@ -132,8 +132,8 @@ impl Controller {
                     Ok(()) => {}
                     Err(error) => {
                         let error = logs::chain(&error);
-                        if failures.admits(error.clone()) {
-                            tracing::warn!(tries = failures.total(), error, "session ended, beginning another");
+                        if let Some(tries) = failures.admits(error.clone()) {
+                            tracing::warn!(tries, error, "session ended, beginning another");
                         }
                         tokio::time::sleep(RETRY).await;
                     }

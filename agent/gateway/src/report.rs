@@ -114,9 +114,10 @@ where
             Sent::Forbidden => {}
             Sent::Unknown(cause) => {
                 // A session that has ended says so itself.
-                if *ready.borrow() != Phase::Down && failures.admits(cause.clone()) {
-                    let (subject, tries) = (&report.subject, failures.total());
-                    tracing::warn!(subject, tries, cause, "an event or a status is not stored, trying again");
+                if *ready.borrow() != Phase::Down
+                    && let Some(tries) = failures.admits(cause.clone())
+                {
+                    tracing::warn!(subject = report.subject, tries, cause, "an event or a status is not stored, trying again");
                 }
                 outbox.held().put_back(report);
                 tokio::time::sleep(RETRY).await;

@@ -112,8 +112,8 @@ impl Session {
             Err(error) if error.is_fatal() => Err(SessionError::Stream(error)),
             Err(error) => {
                 let error = chain(&error);
-                if failures.admits(error.clone()) {
-                    tracing::warn!(tries = failures.total(), error, "streams are not ready, trying again");
+                if let Some(tries) = failures.admits(error.clone()) {
+                    tracing::warn!(tries, error, "streams are not ready, trying again");
                 }
                 Ok(())
             }

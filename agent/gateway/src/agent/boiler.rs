@@ -353,8 +353,8 @@ impl Boiler {
                 self.step(Input::Refused(flow::Refused::Unknown));
             }
             Answer::Published(Published::Declined(cause)) => {
-                if self.declined.admits(cause.clone()) {
-                    let (boiler, times, slots) = (&self.config.id, self.declined.total(), self.agent.backlog());
+                if let Some(times) = self.declined.admits(cause.clone()) {
+                    let (boiler, slots) = (&self.config.id, self.agent.backlog());
                     tracing::warn!(%boiler, times, slots, cause, "the server does not take a batch, trying again");
                 }
                 self.step(Input::Refused(flow::Refused::Unknown));

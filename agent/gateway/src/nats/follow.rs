@@ -118,8 +118,8 @@ where
         tokio::select! {
             Err(error) = work() => {
                 let error = logs::chain(&error);
-                if failures.admits(error.clone()) {
-                    tracing::warn!(tries = failures.total(), error, "{what}, trying again");
+                if let Some(tries) = failures.admits(error.clone()) {
+                    tracing::warn!(tries, error, "{what}, trying again");
                 }
                 tokio::time::sleep(RETRY).await;
             }

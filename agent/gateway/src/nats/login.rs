@@ -5,8 +5,7 @@
 //! the key, and while it does not, the attempt ends by its own time-out and is made again.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, ConnectErrorKind, ConnectOptions};
@@ -15,6 +14,7 @@ use nkeys::KeyPair;
 use super::file::{self, Holds, read_key};
 use super::{ACK_TIMEOUT, NatsError, PING, RECONNECT_MAX, User};
 use crate::config;
+use crate::logs::Throttle;
 
 /// For one attempt, the look whether we are known included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,7 +27,7 @@ pub(super) async fn options(config: &config::Nats, user: &User) -> Result<Connec
     let options = match seed_file(config, user) {
         Some((path, holds)) => {
             let (config, user) = (config.clone(), user.clone());
-            by_key(Arc::new(Way { config, user, path, holds, failures: AtomicU32::new(0) })).await?
+            by_key(Arc::new(Way { config, user, path, holds, failures: Mutex::default() })).await?
         }
         None => with_secrets(ConnectOptions::new(), config).await?,
     };
@@ -49,7 +49,7 @@ struct Way {
     path: PathBuf,
     holds: Holds,
     /// Attempts in a row without a key that the server knows: what limits the log.
-    failures: AtomicU32,
+    failures: Mutex<Throttle<&'static str>>,
 }
 
 /// The seed is read at each attempt: keys that were exchanged under a running process are used.
@@ -79,7 +79,7 @@ impl Way {
         let pair = match read_key(&self.path, self.holds.clone()).await {
             Ok(pair) => pair,
             Err(error) => {
-                if let Some(tries) = self.fails() {
+                if let Some(tries) = self.failures().admits("no key") {
                     tracing::error!(tries, %error, "no key to get into NATS with, trying again");
                 }
                 return None;
@@ -88,7 +88,7 @@ impl Way {
         let options = transport(ConnectOptions::new(), &self.config, &self.user);
         match options.nkey(pair.seed().ok()?).connect(&self.config.url).await {
             Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => {
-                if let Some(tries) = self.fails() {
+                if let Some(tries) = self.failures().admits("unknown key") {
                     let (user, file) = (self.user.to_string(), self.path.display());
                     let line = "the server does not know our key (permissions.conf?), trying again";
                     tracing::error!(user, %file, tries, "{line}");
@@ -97,16 +97,14 @@ impl Way {
             }
             // Let in; or something else is wrong, which the attempt itself will meet and name.
             Ok(_) | Err(_) => {
-                self.failures.store(0, Ordering::Relaxed);
+                self.failures().end();
                 Some(pair)
             }
         }
     }
 
-    /// Counts an attempt. How many there were, where that is worth a line: an attempt takes 3 s.
-    fn fails(&self) -> Option<u32> {
-        let tries = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        tries.is_power_of_two().then_some(tries)
+    fn failures(&self) -> MutexGuard<'_, Throttle<&'static str>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -51,8 +51,8 @@ impl Outage {
 
     fn failed(&self, cause: &str) {
         let mut state = self.state();
-        if state.tries.admits(cause.to_owned()) {
-            tracing::warn!(url = self.url, tries = state.tries.total(), cause, "no connection to NATS, trying again");
+        if let Some(tries) = state.tries.admits(cause.to_owned()) {
+            tracing::warn!(url = self.url, tries, cause, "no connection to NATS, trying again");
         }
     }
 
@@ -69,8 +69,9 @@ impl Outage {
     /// more, without its cause.
     pub(super) fn report(&self, text: String) {
         let mut state = self.state();
-        if state.since_ns.is_none() && state.reports.admits(text.clone()) {
-            let times = state.reports.total();
+        if state.since_ns.is_none()
+            && let Some(times) = state.reports.admits(text.clone())
+        {
             tracing::warn!(url = self.url, report = text, times, "NATS connection");
         }
     }

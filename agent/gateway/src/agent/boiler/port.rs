@@ -52,8 +52,9 @@ impl Waiting {
         self.due = Some(Box::pin(tokio::time::sleep(self.pause)));
     }
 
-    /// Takes a failed try; whether the log has it: the first of each cause, the second, the fourth and so on.
-    fn failed(&mut self, error: &OpenError) -> bool {
+    /// Takes a failed try. How many there were, where the log has it: the first of each cause, the second, the fourth
+    /// and so on.
+    fn failed(&mut self, error: &OpenError) -> Option<u32> {
         self.again();
         self.failures.admits(discriminant(error))
     }
@@ -115,15 +116,15 @@ impl Boiler {
                 self.step(Input::PortOpened);
             }
             Err(error) => {
-                if self.waiting.failed(&error) {
-                    self.complain(&error);
+                if let Some(tries) = self.waiting.failed(&error) {
+                    self.complain(tries, &error);
                 }
             }
         }
     }
 
-    fn complain(&self, error: &OpenError) {
-        let (boiler, tries, reason) = (self.config.id.clone(), self.waiting.failures.total(), chain(error));
+    fn complain(&self, tries: u32, error: &OpenError) {
+        let (boiler, reason) = (self.config.id.clone(), chain(error));
         match error {
             OpenError::InUse { path } => {
                 let path = path.clone();
@@ -191,10 +192,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failed_tries_are_logged_by_powers_of_two_for_each_cause() {
         let mut waiting = Waiting::new();
-        let logged = (1..=100).filter(|_| waiting.failed(&absent())).count();
+        let logged = (1..=100).filter_map(|_| waiting.failed(&absent())).count();
         assert_eq!(logged, 7);
-        assert!(waiting.failed(&in_use()), "another cause is news");
-        assert!(!waiting.failed(&absent()), "the one before goes on where it was");
+        assert_eq!(waiting.failed(&in_use()), Some(101), "another cause is news");
+        assert_eq!(waiting.failed(&absent()), None, "the one before goes on where it was");
         assert_eq!(waiting.opened(), Some(103), "and so is the end");
     }
 

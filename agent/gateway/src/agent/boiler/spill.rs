@@ -8,6 +8,7 @@ use thermowell_wire::subject::EventKind;
 
 use super::Boiler;
 use crate::agent::AgentError;
+use crate::logs::Throttle;
 use crate::nats::RETRY;
 use crate::serial::holder;
 use crate::shutdown::Shutdown;
@@ -18,21 +19,22 @@ impl Boiler {
     /// works for this boiler, reports its status and holds its samples. Until that one ends, this one stands by, and
     /// does nothing for this boiler. False where it was asked to stop meanwhile.
     pub(super) async fn take_up(&mut self, shutdown: &mut Shutdown) -> bool {
-        let mut tries = 0_u32;
+        let mut failures = Throttle::default();
         let found = loop {
             match self.spill_file.load() {
-                Err(SpoolError::Held { .. }) => tries = tries.saturating_add(1),
+                Err(SpoolError::Held { .. }) => {
+                    if let Some(tries) = failures.admits(()) {
+                        self.warn_of_rival(tries);
+                    }
+                }
                 found => break found,
-            }
-            if tries.is_power_of_two() {
-                self.tell_of_rival(tries);
             }
             tokio::select! {
                 () = shutdown.requested() => return false,
                 () = tokio::time::sleep(RETRY) => {}
             }
         };
-        if tries > 0 {
+        if let tries @ 1.. = failures.end() {
             tracing::info!(boiler = %self.config.id, tries, "the other agent has ended, this one takes over");
             // Leases and resets of that time were for the other one.
             while self.inbox.leases.try_recv().is_ok() || self.inbox.resets.try_recv().is_ok() {}
@@ -41,7 +43,7 @@ impl Boiler {
         true
     }
 
-    fn tell_of_rival(&self, tries: u32) {
+    fn warn_of_rival(&self, tries: u32) {
         let (boiler, port) = (self.config.id.clone(), self.config.port.clone());
         let lock = self.spill_file.lock_path();
         tokio::task::spawn_blocking(move || {
