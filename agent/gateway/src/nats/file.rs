@@ -110,6 +110,16 @@ impl FileError {
     pub fn is_out_of_reach(&self) -> bool {
         matches!(self.fault, Fault::Missing | Fault::Forbidden)
     }
+
+    /// Only another file, or another name for it, helps. Other errors of the system pass: a disk that fails to read, a
+    /// process or a machine with too many files open, a server of files that is away.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match &self.fault {
+            Fault::Missing | Fault::Forbidden | Fault::Damaged => true,
+            Fault::Other(error) => matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::NotADirectory),
+        }
+    }
 }
 
 impl std::error::Error for FileError {}
@@ -164,6 +174,9 @@ fn pair(seed: &str) -> Option<KeyPair> {
 mod tests {
     use std::fs;
 
+    use rustix::io::Errno;
+
+    use super::super::NatsError;
     use super::*;
 
     async fn said(path: &Path, holds: Holds) -> String {
@@ -201,6 +214,22 @@ mod tests {
         );
         let directory = said(folder.path(), agent).await;
         assert!(directory.contains("cannot be read (Is a directory"), "{directory}");
+    }
+
+    #[tokio::test]
+    async fn an_error_that_passes_is_no_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "hunter2").unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("absent"), file.clone(), file.join("agent.nk")] {
+            let error = read(&path, Holds::Nkey).await.unwrap_err();
+            assert!(error.is_configuration(), "{error}");
+        }
+        for errno in [Errno::IO, Errno::MFILE, Errno::STALE] {
+            let fault = Fault::Other(errno.into());
+            let error = FileError { holds: Holds::Nkey, path: file.clone(), fault };
+            assert!(!NatsError::File(error).is_configuration(), "{errno}");
+        }
     }
 
     #[tokio::test]

@@ -114,7 +114,8 @@ impl NatsError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::File(_) | Self::Connect { .. } => true,
+            Self::File(error) => error.is_configuration(),
+            Self::Connect { .. } => true,
             Self::Away { .. } | Self::TooOld { .. } | Self::NoJetStream { .. } => false,
         }
     }
