@@ -8,6 +8,8 @@
 //! | DTR | closing the port leaves it as it is, because a board that is wired for auto-reset restarts at each edge |
 
 mod device;
+#[cfg(test)]
+pub(crate) mod pty;
 
 use std::fs;
 use std::io;
@@ -16,11 +18,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use thermowell_wire::BoilerId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, SerialStream};
+use tokio_serial::{ClearBuffer, SerialPort, SerialPortBuilderExt as _, SerialStream};
 
 use crate::config::{Boiler, Dtr};
 
-pub use device::{Obstacle, Ports, Twin, holder, probe};
+pub use device::{Obstacle, Ports, Twin, holder};
 
 /// Bytes that may wait for the port. The gateway's messages have at most 40 bytes and a device answers each within
 /// milliseconds: more than this means that nobody reads.
@@ -86,11 +88,14 @@ impl Port {
         }
         let in_use = || twin.clone().map_or_else(|| OpenError::InUse { path: path.to_owned() }, shared);
         // Open until the port itself is: a first opening raises DTR, and a last closing could drop it.
-        let probe = probe(path).map_err(|obstacle| match obstacle {
+        let probe = device::open(path).map_err(|obstacle| match obstacle {
             Obstacle::InUse => in_use(),
             Obstacle::System(source) => failed(source),
             Obstacle::NoTerminal => failed(io::Error::other(obstacle)),
         })?;
+        if let Err(error) = device::keep_lines_when_closed(&probe) {
+            tracing::debug!(port = %path.display(), %error, "DTR may drop when the port is closed");
+        }
         flock(&probe, FlockOperation::Unlock).map_err(|error| failed(error.into()))?;
         let name = path.to_string_lossy();
         let mut stream = tokio_serial::new(name.as_ref(), boiler.baud).open_native_async().map_err(|source| {
@@ -140,6 +145,32 @@ impl Port {
     }
 }
 
+/// Looks whether an agent could have the port of `boiler` now. An opening raises DTR: a port that another process is
+/// known to have is not opened, and with `dtr = "off"` the line is lowered again, so that the board does not stand still
+/// until the agent opens the port.
+///
+/// # Errors
+/// See [`Obstacle`].
+pub fn look(boiler: &Boiler) -> Result<(), Obstacle> {
+    if device::is_of_another_kind(&boiler.port) {
+        return Err(Obstacle::NoTerminal);
+    }
+    // TIOCEXCL keeps others out, but not root.
+    if device::find_holder(&boiler.port).is_some() {
+        return Err(Obstacle::InUse);
+    }
+    let held = device::open(&boiler.port)?;
+    if boiler.dtr == Dtr::Off {
+        flock(&held, FlockOperation::Unlock).map_err(|error| Obstacle::System(error.into()))?;
+        match tokio_serial::new(boiler.port.to_string_lossy(), boiler.baud).open() {
+            Ok(mut port) => set_dtr(port.as_mut(), boiler),
+            Err(error) if is_busy(&error) => return Err(Obstacle::InUse),
+            Err(error) => return Err(Obstacle::System(error.into())),
+        }
+    }
+    Ok(())
+}
+
 fn is_busy(error: &tokio_serial::Error) -> bool {
     // serialport says "no device" for EBUSY, and passes a lost flock on as `WouldBlock`.
     match error.kind() {
@@ -155,13 +186,13 @@ fn is_busy(error: &tokio_serial::Error) -> bool {
 }
 
 /// Best effort: a pty has no such line.
-fn set_dtr(stream: &mut SerialStream, boiler: &Boiler) {
+fn set_dtr(port: &mut dyn SerialPort, boiler: &Boiler) {
     let level = match boiler.dtr {
         Dtr::Keep => return,
         Dtr::On => true,
         Dtr::Off => false,
     };
-    if let Err(error) = stream.write_data_terminal_ready(level) {
+    if let Err(error) = port.write_data_terminal_ready(level) {
         tracing::info!(boiler = %boiler.id, port = %boiler.port.display(), %error, "DTR is not set: the port has none");
     }
 }
@@ -180,21 +211,13 @@ fn lower_latency(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::OwnedFd;
     use std::os::unix::fs::symlink;
+    use std::process::{Command, Stdio};
 
     use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
 
+    use super::pty::pty;
     use super::*;
-
-    /// A port without an adapter: its far end, and its name.
-    fn pty() -> (OwnedFd, PathBuf) {
-        let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
-        rustix::pty::grantpt(&master).unwrap();
-        rustix::pty::unlockpt(&master).unwrap();
-        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        (master, PathBuf::from(name))
-    }
 
     fn boiler(id: &str, port: &Path) -> Boiler {
         let (id, port) = (id.parse().unwrap(), port.to_owned());
@@ -213,6 +236,31 @@ mod tests {
         let settings = tcgetattr(&master).unwrap();
         assert!(!settings.control_modes.contains(ControlModes::HUPCL));
         drop(opened);
+    }
+
+    #[test]
+    fn a_look_at_a_port_leaves_its_settings() {
+        let (master, port) = pty();
+        let mut settings = tcgetattr(&master).unwrap();
+        settings.control_modes.insert(ControlModes::HUPCL);
+        tcsetattr(&master, OptionalActions::Now, &settings).unwrap();
+        for dtr in [Dtr::Keep, Dtr::On, Dtr::Off] {
+            look(&Boiler { dtr, ..boiler("b1", &port) }).unwrap();
+            assert!(tcgetattr(&master).unwrap().control_modes.contains(ControlModes::HUPCL), "{dtr:?}");
+        }
+    }
+
+    /// It has no lock, as a terminal program; an agent's TIOCEXCL does not stop root.
+    #[test]
+    fn a_port_that_another_process_has_open_is_not_opened() {
+        let (_master, port) = pty();
+        let open = fs::OpenOptions::new().read(true).write(true).open(&port).unwrap();
+        let mut other = Command::new("cat").stdin(open).stdout(Stdio::null()).spawn().unwrap();
+        let found = look(&boiler("b1", &port));
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(matches!(found, Err(Obstacle::InUse)), "{found:?}");
+        look(&boiler("b1", &port)).unwrap();
     }
 
     #[tokio::test]

@@ -3,25 +3,25 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use super::{Finding, Status};
 use crate::config::Boiler;
 use crate::logs;
-use crate::serial::{Obstacle, Ports, holder, probe};
+use crate::serial::{self, Obstacle, Ports, holder};
 
 pub(super) fn check(boilers: &[Boiler]) -> Vec<Finding> {
     let ports = Ports::of(boilers);
     let look = |boiler: &Boiler| {
-        let [present, reachable, free] = look(&boiler.port);
+        let [present, reachable, free] = look(boiler);
         [present, distinct(boiler, &ports), reachable, free].map(|finding| finding.about(boiler.id.as_str()))
     };
     boilers.iter().flat_map(look).collect()
 }
 
-fn look(port: &Path) -> [Finding; 3] {
+fn look(boiler: &Boiler) -> [Finding; 3] {
+    let port = boiler.port.as_path();
     let name = port.display();
     let unseen = |id| Finding::new(id, Status::Unknown, "not looked at");
     match fs::metadata(port) {
@@ -46,7 +46,7 @@ fn look(port: &Path) -> [Finding; 3] {
         return [present, reachable, unseen("port.free")];
     }
     let reachable = Finding::new("port.access", Status::Ok, "this user may read and write it");
-    [present, reachable, free(port)]
+    [present, reachable, free(boiler)]
 }
 
 fn distinct(boiler: &Boiler, ports: &Ports) -> Finding {
@@ -63,16 +63,16 @@ fn distinct(boiler: &Boiler, ports: &Ports) -> Finding {
     }
 }
 
-/// The locks of the agent are tried and let go at once.
-fn free(port: &Path) -> Finding {
+fn free(boiler: &Boiler) -> Finding {
     let unknown = |error| Finding::new("port.free", Status::Unknown, format!("cannot be opened: {error}"));
-    match probe(port) {
-        Ok(_) => Finding::new("port.free", Status::Ok, "no other process uses it"),
-        Err(Obstacle::InUse) => Finding::new("port.free", Status::Warning, format!("in use by {}", holder(port)))
-            .advise(
+    match serial::look(boiler) {
+        Ok(()) => Finding::new("port.free", Status::Ok, "no other process uses it"),
+        Err(Obstacle::InUse) => {
+            Finding::new("port.free", Status::Warning, format!("in use by {}", holder(&boiler.port))).advise(
                 "fine where that is this gateway's agent; stop any other process. The agent waits for the port. For \
                  ModemManager, see deploy/70-thermowell.rules",
-            ),
+            )
+        }
         Err(Obstacle::NoTerminal) => {
             let advice = "name the adapter's device, such as /dev/serial/by-id/…";
             Finding::new("port.free", Status::Error, "a device, but no serial port").advise(advice)
@@ -84,21 +84,18 @@ fn free(port: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use std::fs::{File, OpenOptions};
-    use std::os::fd::OwnedFd;
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use rustix::fs::{FlockOperation, flock};
 
     use super::*;
+    use crate::config::Dtr;
+    use crate::serial::pty::pty;
 
-    /// A port without an adapter: its far end, and its name.
-    fn pty() -> (OwnedFd, PathBuf) {
-        let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
-        rustix::pty::grantpt(&master).unwrap();
-        rustix::pty::unlockpt(&master).unwrap();
-        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        (master, PathBuf::from(name))
+    fn boiler(id: &str, port: &Path) -> Boiler {
+        let (id, port) = (id.parse().unwrap(), port.to_owned());
+        Boiler { id, port, baud: 115_200, serial_number: None, dtr: Dtr::Keep }
     }
 
     fn open(port: &Path) -> File {
@@ -108,26 +105,26 @@ mod tests {
     #[test]
     fn a_file_is_no_port() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let [present, reachable, free] = look(file.path());
+        let [present, reachable, free] = look(&boiler("b1", file.path()));
         assert_eq!([present.status, reachable.status, free.status], [Status::Error, Status::Unknown, Status::Unknown]);
     }
 
     #[test]
     fn a_device_that_is_no_terminal_is_no_port() {
-        let statuses = look(Path::new("/dev/null")).map(|finding| finding.status);
+        let statuses = look(&boiler("b1", Path::new("/dev/null"))).map(|finding| finding.status);
         assert_eq!(statuses, [Status::Ok, Status::Ok, Status::Error]);
     }
 
     #[test]
     fn a_locked_port_is_in_use() {
         let (_master, port) = pty();
-        let port = port.as_path();
-        assert_eq!(look(port).map(|finding| finding.status), [Status::Ok; 3]);
-        let agent = open(port);
+        let boiler = boiler("b1", &port);
+        assert_eq!(look(&boiler).map(|finding| finding.status), [Status::Ok; 3]);
+        let agent = open(&port);
         flock(&agent, FlockOperation::NonBlockingLockExclusive).unwrap();
-        assert_eq!(free(port).status, Status::Warning);
+        assert_eq!(free(&boiler).status, Status::Warning);
         drop(agent);
-        assert_eq!(free(port).status, Status::Ok);
+        assert_eq!(free(&boiler).status, Status::Ok);
     }
 
     #[test]
@@ -137,13 +134,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("by-id");
         symlink(&port, &link).unwrap();
-        let boiler = |id: &str, port: &Path| Boiler {
-            id: id.parse().unwrap(),
-            port: port.to_owned(),
-            baud: 115_200,
-            serial_number: None,
-            dtr: crate::config::Dtr::Keep,
-        };
         let boilers =
             [boiler("b1", &port), boiler("b2", &other), boiler("b3", &link), boiler("b4", Path::new("/dev/absent"))];
         let found = check(&boilers);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, major, minor};
 use rustix::io::Errno;
 use rustix::termios::{ControlModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 use thermowell_wire::BoilerId;
@@ -27,15 +27,14 @@ pub enum Obstacle {
     System(#[source] io::Error),
 }
 
-/// Opens a port to look at it, with the lock of an agent, and clears HUPCL: from then on a process that closes the port
-/// leaves DTR and RTS as they are. Not one byte is read or written.
+/// Opens a port with the lock of an agent. The system raises DTR and RTS at that. Not one byte is read or written.
 ///
 /// # Errors
 /// See [`Obstacle`].
 ///
 /// # Panics
 /// Never: the flags of open(2) are an int.
-pub fn probe(path: &Path) -> Result<File, Obstacle> {
+pub(super) fn open(path: &Path) -> Result<File, Obstacle> {
     let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).expect("open's flags are an int");
     let file = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
         Ok(file) => file,
@@ -50,13 +49,18 @@ pub fn probe(path: &Path) -> Result<File, Obstacle> {
         Err(Errno::WOULDBLOCK) => return Err(Obstacle::InUse),
         Err(error) => return Err(Obstacle::System(error.into())),
     }
-    if let Err(error) = keep_lines_when_closed(&file) {
-        tracing::debug!(port = %path.display(), %error, "DTR may drop when the port is closed");
-    }
     Ok(file)
 }
 
-fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
+/// Whether the system lists the device, and not as a terminal: known without opening it.
+pub(super) fn is_of_another_kind(path: &Path) -> bool {
+    let Some(device) = device(path) else { return false };
+    let subsystem = fs::read_link(format!("/sys/dev/char/{}:{}/subsystem", major(device), minor(device)));
+    subsystem.is_ok_and(|subsystem| subsystem.file_name().is_some_and(|name| name != "tty"))
+}
+
+/// Clears HUPCL: from then on a process that closes the port leaves DTR and RTS as they are.
+pub(super) fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
     let mut settings = tcgetattr(file)?;
     if settings.control_modes.contains(ControlModes::HUPCL) {
         settings.control_modes.remove(ControlModes::HUPCL);
@@ -65,10 +69,15 @@ fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The process that has `path` open, by a search through /proc; those of other users show only to root. It reads a link
-/// for each open file of the machine: milliseconds, and more on a busy one. Not for a thread that must go on.
+/// The process that has `path` open, for people. See [`find_holder`].
 #[must_use]
 pub fn holder(path: &Path) -> String {
+    find_holder(path).unwrap_or_else(|| "a process that this user may not see".to_owned())
+}
+
+/// Another process that has `path` open, by a search through /proc; those of other users show only to root. It reads a
+/// link for each open file of the machine: milliseconds, and more on a busy one. Not for a thread that must go on.
+pub(super) fn find_holder(path: &Path) -> Option<String> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -80,14 +89,14 @@ pub fn holder(path: &Path) -> String {
             .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == target));
         if holds && pid != own {
             let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            return format!("process {pid} ({})", name.trim());
+            return Some(format!("process {pid} ({})", name.trim()));
         }
     }
-    "a process that this user may not see".to_owned()
+    None
 }
 
 /// The ports of a configuration. Two names may lead to one device (`/dev/ttyUSB0` and a link in /dev/serial/by-id), and
-/// which one does changes with each plug: so devices are compared, and each time anew.
+/// which one does changes with each plug: so devices are compared, at each start and before each try to open one.
 ///
 /// The boiler that comes first in the configuration has the port: it is the same one after each start.
 #[derive(Clone, Debug)]
@@ -96,16 +105,16 @@ pub struct Ports(Arc<[(BoilerId, PathBuf)]>);
 /// Another boiler with the same device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Twin {
-    /// Its name.
+    /// The other boiler.
     pub boiler: BoilerId,
-    /// What it calls the port.
+    /// The port as the other boiler's configuration has it.
     pub port: PathBuf,
     /// It comes first in the configuration.
     pub is_earlier: bool,
 }
 
 impl Ports {
-    /// The ports of `boilers`.
+    /// Those of all boilers of a configuration, in its order.
     #[must_use]
     pub fn of(boilers: &[Boiler]) -> Self {
         Self(boilers.iter().map(|boiler| (boiler.id.clone(), boiler.port.clone())).collect())

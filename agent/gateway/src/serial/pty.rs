@@ -1,0 +1,15 @@
+//! A port for tests.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// A port without an adapter: its far end, and its name.
+pub(crate) fn pty() -> (OwnedFd, PathBuf) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    (master, PathBuf::from(name))
+}
