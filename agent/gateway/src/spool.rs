@@ -72,6 +72,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct SpillFile {
     path: PathBuf,
+    lock_path: PathBuf,
     header: Vec<u8>,
     appended: Vec<u8>,
     begun: bool,
@@ -87,7 +88,14 @@ impl SpillFile {
         let names = Header { gateway, boiler: boiler.as_str(), stream: stream::SAMPLES };
         let len = encode_header(&names, &mut header);
         header.truncate(len);
-        Self { path: directory.join(format!("{boiler}.spill")), header, appended: Vec::new(), begun: false, lock: None }
+        let [path, lock_path] = Self::paths(directory, boiler);
+        Self { path, lock_path, header, appended: Vec::new(), begun: false, lock: None }
+    }
+
+    /// The files of `boiler` in `directory`: its spill file, and the one that its agent holds locked.
+    #[must_use]
+    pub fn paths(directory: &Path, boiler: &BoilerId) -> [PathBuf; 2] {
+        ["spill", "spill.lock"].map(|end| directory.join(format!("{boiler}.{end}")))
     }
 
     /// Where it lies.
@@ -127,18 +135,18 @@ impl SpillFile {
 
     /// The file that the boiler's agent holds locked.
     #[must_use]
-    pub fn lock_path(&self) -> PathBuf {
-        PathBuf::from(format!("{}.lock", self.path.display()))
+    pub fn lock_path(&self) -> &Path {
+        &self.lock_path
     }
 
     fn hold(&self) -> Result<File, SpoolError> {
-        let path = self.lock_path();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(failed("make", &path))?;
+        let path = self.lock_path.as_path();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(failed("make", path))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(SpoolError::Held { path: self.path.clone() }),
-            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+            Err(TryLockError::Error(source)) => Err(failed("lock", path)(source)),
         }
     }
 

@@ -11,10 +11,9 @@ use thermowell_wire::BoilerId;
 
 use super::{Finding, Status};
 use crate::config::Config;
+use crate::spool::SpillFile;
 
 const ID: &str = "spool.folder";
-/// What an agent has of each boiler there.
-const FILES: [&str; 2] = ["spill", "spill.lock"];
 
 pub(super) fn check(config: &Config) -> Finding {
     look(&config.spool.directory, &config.boiler_ids(), geteuid().as_raw())
@@ -34,7 +33,7 @@ fn look(folder: &Path, boilers: &[BoilerId], me: u32) -> Finding {
         let message = format!("{name} belongs to {owner}, and {my_name} may not write there: {cause}");
         return error(message, format!("run this as {owner}, or as root: chown -R {my_name}: {name}"));
     }
-    let of_boiler = |boiler: &BoilerId| FILES.map(|end| folder.join(format!("{boiler}.{end}")));
+    let of_boiler = |boiler| SpillFile::paths(folder, boiler);
     let files: Vec<PathBuf> = boilers.iter().flat_map(of_boiler).filter(|file| file.exists()).collect();
     let closed = |file: &&PathBuf| access(*file, Access::READ_OK | Access::WRITE_OK).is_err();
     if let Some(closed) = all(&files, closed) {

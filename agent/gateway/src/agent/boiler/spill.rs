@@ -45,7 +45,7 @@ impl Boiler {
 
     fn warn_of_rival(&self, tries: u32) {
         let (boiler, port) = (self.config.id.clone(), self.config.port.clone());
-        let lock = self.spill_file.lock_path();
+        let lock = self.spill_file.lock_path().to_owned();
         tokio::task::spawn_blocking(move || {
             let (agent, holder) = (holder(&lock), holder(&port));
             let error = format!("serial port {} is in use by {holder}; one agent per port", port.display());
@@ -53,7 +53,7 @@ impl Boiler {
         });
     }
 
-    /// Without a usable folder the agent works all the same: it holds less through an outage, and says so.
+    /// Without a usable folder the agent works all the same: it holds less through an outage, and logs that.
     fn load(&mut self, found: Result<Found, SpoolError>) {
         let boiler = self.config.id.clone();
         let file = self.spill_file.path().display().to_string();
