@@ -205,7 +205,17 @@ fn judge(whose: Whose, bounds: &Bounds, wanted: Room, others: Room) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use thermowell_flow::published::{
+        self, AcceptedSetpoint, Decision, DeviceStatus, Event, EventBody, HeatingPart, Link, Missing, Provisional,
+        SamplesRange, SlotQuality, Snapshot, State,
+    };
+    use thermowell_flow::time::hour_text;
+    use thermowell_wire::batch::ClockQuality;
+    use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind};
+    use thermowell_wire::{BoilerId, Boot, Slot};
+
     use super::*;
+    use crate::nats::json;
 
     fn config(text: &str) -> Config {
         Config::parse(&format!("{text}\n[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\n"), "t.toml").unwrap()
@@ -245,6 +255,147 @@ mod tests {
         let boiler = many.boilers[0].clone();
         many.boilers = vec![boiler; 500];
         assert_eq!(max_payload(&many, Some(4_096)).status, Status::Error);
+    }
+
+    /// As long as names and numbers can be. Only a path or a reason of the system has no bound of ours.
+    #[test]
+    fn no_json_is_longer_than_its_allowance() {
+        let length = |json: Vec<u8>| u64::try_from(json.len()).unwrap();
+        let event = |body| Event { boiler: boiler(), created_at: LONG, body };
+        let published = [
+            ("state", length(json(&state()))),
+            ("status", length(json(&status()))),
+            ("snapshot", length(json(&snapshot()))),
+            ("another snapshot", length(json(&event(EventBody::SnapshotDiffers { recomputed: Box::new(snapshot()) })))),
+            ("decision", length(json(&event(EventBody::Decided(decision()))))),
+        ];
+        assert!(published.iter().all(|(_, length)| *length <= JSON), "{published:?}");
+        assert!(published.iter().any(|(_, length)| *length > JSON / 4), "far too much: {published:?}");
+    }
+
+    /// 18 characters, as many as a number has that is rounded nowhere.
+    const LONG: f64 = -1_234.567_890_123_45;
+    const CELSIUS: Option<f64> = Some(LONG);
+
+    fn boiler() -> BoilerId {
+        "b".repeat(32).parse().unwrap()
+    }
+
+    fn slot() -> Slot {
+        Slot::new(Boot::new(u32::MAX, u32::MAX), u64::MAX)
+    }
+
+    fn hour() -> String {
+        hour_text(490_000)
+    }
+
+    fn state() -> State {
+        State {
+            boiler: boiler(),
+            instance: "g".repeat(64),
+            stamp: LONG,
+            slot: slot(),
+            current: CELSIUS,
+            quality: SlotQuality::OutOfRange,
+            heating: false,
+            average: CELSIUS,
+            average_points: u64::MAX,
+            average_heating: CELSIUS,
+            heating_share: LONG,
+            coverage: LONG,
+            minimum: CELSIUS,
+            maximum: CELSIUS,
+            provisional: Provisional { hour: hour(), temperature: CELSIUS, points: u64::MAX },
+            last_hour: Some(hour()),
+            clock: ClockQuality::Unsynced,
+            simulated: false,
+            version: u8::MAX,
+        }
+    }
+
+    fn status() -> published::Status {
+        let boot = slot().boot;
+        let device = DeviceStatus {
+            boot,
+            serial_number: "s".repeat(64),
+            firmware: "f".repeat(64),
+            state: BoilerState::Lockout,
+            flame: false,
+            pump: false,
+            hot_water: false,
+            modulation: u8::MAX,
+            return_temperature: CELSIUS,
+            room: CELSIUS,
+            outdoor: CELSIUS,
+            pressure_mbar: Some(u16::MAX),
+            own_flow: LONG,
+            setpoint: Some(AcceptedSetpoint { n: u32::MAX, demand: Demand::Heat, flow: LONG, lease_left_s: LONG }),
+            fault: Some(Fault { boot, counter: u32::MAX, kind: FaultKind::SensorMismatch, lockout: false }),
+            burner_starts: u32::MAX,
+        };
+        published::Status {
+            boiler: boiler(),
+            created_at: LONG,
+            link: Link::Refused,
+            device: Some(device),
+            newest: Some(slot()),
+            backlog: u64::MAX,
+            simulated: false,
+            version: u8::MAX,
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        let most = u64::MAX;
+        Snapshot {
+            temperature: CELSIUS,
+            created_at: i64::MIN,
+            temperature_points: most,
+            boiler: boiler(),
+            hour: hour(),
+            minimum: CELSIUS,
+            maximum: CELSIUS,
+            coverage: LONG,
+            partial: false,
+            heating: HeatingPart { temperature: CELSIUS, points: most },
+            slots: most,
+            missing: Missing {
+                ring: most,
+                reboot: most,
+                missed: most,
+                invalid: most,
+                clock: most,
+                discarded: most,
+                unexplained: most,
+            },
+            skipped_hours: most,
+            sum_centi: i64::MIN,
+            first: Some(slot()),
+            last: slot(),
+            samples: SamplesRange { replay: most, first: most, last: most },
+            simulated: false,
+            clock: ClockQuality::Unsynced,
+            version: u8::MAX,
+        }
+    }
+
+    fn decision() -> Decision {
+        Decision {
+            rule: "no_heat_wanted".to_owned(),
+            demand: Some(Demand::Heat),
+            flow: CELSIUS,
+            wish: CELSIUS,
+            correction: LONG,
+            current: CELSIUS,
+            average: CELSIUS,
+            asked: CELSIUS,
+            share: LONG,
+            room: CELSIUS,
+            outdoor: CELSIUS,
+            target: LONG,
+            based_on: Some(slot()),
+            command: Some("c".repeat(32).parse().unwrap()),
+        }
     }
 
     #[test]
