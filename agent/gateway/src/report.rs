@@ -1,6 +1,6 @@
 //! What a role says about itself: statuses and events, beside the flow of samples and never in its way.
 //!
-//! What is said is taken at once, whether the server is there or not, and waits in one place:
+//! A report is taken at once, whether the server is there or not, and waits in one place:
 //!
 //! | what | is held | when there is no room |
 //! |---|---|---|
@@ -113,11 +113,16 @@ where
             }
             Sent::Forbidden => {}
             Sent::Unknown(cause) => {
-                // A session that has ended says so itself.
+                // The end of a session is logged where it is noticed.
                 if *ready.borrow() != Phase::Down
                     && let Some(tries) = failures.admits(cause.clone())
                 {
-                    tracing::warn!(subject = report.subject, tries, cause, "an event or a status is not stored, trying again");
+                    tracing::warn!(
+                        subject = report.subject,
+                        tries,
+                        cause,
+                        "an event or a status is not stored, trying again"
+                    );
                 }
                 outbox.held().put_back(report);
                 tokio::time::sleep(RETRY).await;
@@ -192,7 +197,7 @@ impl Held {
             self.reports.remove(oldest);
             self.events -= 1;
             self.dropped += 1;
-            // The first one is said at once; an outage of days is a dozen lines.
+            // The first one is logged at once; an outage of days is a dozen lines.
             if self.dropped.is_power_of_two() {
                 tracing::warn!(dropped = self.dropped, held = EVENTS_MAX, "the oldest events are dropped");
             }

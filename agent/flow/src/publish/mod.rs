@@ -182,7 +182,7 @@ impl Publisher {
         self.device.filter(|_| self.position != Position::Unknown)
     }
 
-    /// The stream's end is read again, at most every `conflict_pause`: somebody may have decided something.
+    /// The stream's end is read again, at most every `conflict_pause`: an operator may have decided.
     pub fn look_again(&mut self, now: Monotonic) {
         if self.looked.is_none_or(|at| now.since(at) >= self.timing.conflict_pause) {
             self.looked = Some(now);
