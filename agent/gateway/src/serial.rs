@@ -146,8 +146,8 @@ impl Port {
 }
 
 /// Looks whether an agent could have the port of `boiler` now. An opening raises DTR: a port that another process is
-/// known to have is not opened, and with `dtr = "off"` the line is lowered again, so that the board does not stand still
-/// until the agent opens the port.
+/// known to have is not opened, and with `dtr = "off"` the line is lowered again, so that the board does not stand
+/// still until the agent opens the port.
 ///
 /// # Errors
 /// See [`Obstacle`].

@@ -17,8 +17,8 @@
 //! is stored all the same is found at the stream's end, or is the zombie that the expectation refuses.
 //!
 //! A batch that is too large for the server is cut in half, again and again where it must be, and the size that passes
-//! is doubled again after a while (`size.rs`). No sample is dropped because of its size: a single slot that is too large
-//! waits until the limit is raised.
+//! is doubled again after a while (`size.rs`). No sample is dropped because of its size: a single slot that is too
+//! large waits until the limit is raised.
 
 mod absence;
 mod outcome;

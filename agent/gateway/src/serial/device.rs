@@ -69,14 +69,14 @@ pub(super) fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The process that has `path` open, for people. See [`find_holder`].
+/// The process that has `path` open, for people. The search reads a link for each open file of the machine:
+/// milliseconds, and more on a busy one. Not for a thread that must go on.
 #[must_use]
 pub fn holder(path: &Path) -> String {
     find_holder(path).unwrap_or_else(|| "a process that this user may not see".to_owned())
 }
 
-/// Another process that has `path` open, by a search through /proc; those of other users show only to root. It reads a
-/// link for each open file of the machine: milliseconds, and more on a busy one. Not for a thread that must go on.
+/// Another process that has `path` open, by a search through /proc; those of other users show only to root.
 pub(super) fn find_holder(path: &Path) -> Option<String> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();

@@ -69,7 +69,7 @@ fn batches_above_max_payload_are_cut_and_none_is_lost() {
     assert_whole(&house.close());
 }
 
-/// The server itself refuses, with 10054, what is larger than its stream takes. A stream is changed without a reconnect.
+/// The server itself refuses, with 10054, what is larger than its stream takes. A stream changes without a reconnect.
 #[test]
 fn batches_above_the_limit_of_their_stream_are_cut_until_it_is_raised() {
     let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
