@@ -317,13 +317,14 @@ impl Controller {
 
     fn take_status(&mut self, now: &Now, status: &Status) {
         let (target, now) = (self.target(now), now.monotonic);
+        let weather = self.outdoor.says(now).celsius();
         self.status_simulated = Some(status.simulated);
         let Some(device) = &status.device else { return };
         if let Some(outdoor) = device.outdoor.filter(|outdoor| Quantity::Outdoor.can_be(*outdoor)) {
             self.outdoor.take(outdoor, now);
         }
         if let Some(room) = device.room.filter(|room| Quantity::Room.can_be(*room)) {
-            self.room.take(room, target, now);
+            self.room.take(room, target, weather, now);
         }
         self.boiler.take(device, self.asked.is_some(), now);
     }

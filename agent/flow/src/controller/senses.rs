@@ -2,18 +2,29 @@
 //!
 //! | what | is believed | else |
 //! |---|---|---|
-//! | room | while it is at most 30 min old | nobody knows the room: its term is 0 |
+//! | room | while it is at most 30 min old | the room is unknown: its term is 0 |
 //! | room | while it moves: the same number through 12 h of heating is a sensor that hangs | the same |
-//! | room | the same, 5 K or more beside the target: through 6 h, heated or not | the same |
+//! | room | the same, 5 K or more below the target: through 6 h of heating | the same |
+//! | room | the same, 5 K or more above the target: until the house should have lost 2 K | the same |
 //! | outdoor | while it is at most 3 h old, through a low-pass of 1 h | the mean of the day before it went silent |
-//! | that mean | for a day, and only of 12 hours at least | nobody knows the weather |
+//! | that mean | for a day, and only of 12 hours at least | the weather is unknown |
 //!
 //! Heating moves every room that is measured to a hundredth of a degree, so 12 h are far beyond what a good sensor
-//! shows; without heating a room may well stand still. One that is far from its target cannot: it is heated with all
-//! that the law has, or cools down without heat, by 0.1 K/h at least, which a sensor of half a degree shows within 6 h.
+//! shows; without heating a room may well stand still. Far below its target it is heated with all that the law has:
+//! that moves it by 0.1 K/h at least, which a sensor of half a degree shows within 6 h.
+//!
+//! Far above its target it is not heated, and stands still as long as people and the sun replace what it loses. What
+//! has to be seen is a room that cannot: one of a heavy, insulated house (a time constant of [`LOSS_H`]; others lose
+//! faster) that stays [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices, as in the degree
+//! days 20/15 of VDI 3807, and 5 K more by the sun of clear days. The rest of the difference is loss, 1 % of it an hour
+//! while heating is off. After [`LOST`] it is frozen: four steps of a half-degree sensor, of which the sun of an
+//! afternoon may hold back two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C, never at 15.5 °C
+//! or more; 45 °C after 4 h at −10 °C.
+//!
+//! All of these counts begin again when the number moves, and after 30 min without a reading: it may have moved then.
 //! What is impossible never gets here: the agent publishes it as null ([`crate::plausible`]), and the controller drops
 //! what an older agent would publish. What is left: a sensor that is wrong within its window from the first reading on
-//! has the room term for 6 h, and one that drifts has it for good.
+//! has the room term until it is frozen, and one that drifts has it for good.
 //!
 //! The mean is that of a whole day because half of one is the
 //! warm half or the cold one.
@@ -28,10 +39,16 @@ use crate::time::Monotonic;
 const ROOM_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 /// A room that stood still through so much heating is no room.
 const ROOM_FROZEN: Duration = Duration::from_secs(12 * 3_600);
-/// So far from its target a room stands still for a shorter time, K …
+/// So far from its target a room moves sooner, K.
 const ROOM_FAR: f64 = 5.0;
-/// … with or without heating.
-const ROOM_FAR_FROZEN: Duration = Duration::from_secs(6 * 3_600);
+/// Heating that moves a room so far below its target.
+const ROOM_COLD_FROZEN: Duration = Duration::from_secs(6 * 3_600);
+/// The time constant of a heavy, insulated house, hours.
+const LOSS_H: f64 = 100.0;
+/// What people, devices and the sun keep a house above the outdoor air, K.
+const GAINS: f64 = 10.0;
+/// A room far above its target that should have lost so much is no room, K.
+const LOST: f64 = 2.0;
 const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(3_600);
 /// An older outdoor temperature says nothing about the weather now.
 const OUTDOOR_AGE_MAX: Duration = Duration::from_secs(3 * 3_600);
@@ -49,7 +66,7 @@ pub(super) enum RoomSays {
     Celsius(f64),
     /// Nothing, or nothing for long.
     Missing,
-    /// The same number through half a day of heating.
+    /// The same number for longer than a room can have it.
     Frozen,
 }
 
@@ -68,36 +85,51 @@ pub(super) struct Room {
     newest: Option<(f64, Monotonic)>,
     /// Heating since the number moved last.
     still: Duration,
-    /// Since when it has stood still far from its target.
-    far_since: Option<Monotonic>,
+    /// Of that, what came while it is far below its target; none where it is not.
+    cold: Option<Duration>,
+    /// What it should have lost, K, while it is far above its target; none where it is not.
+    lost: Option<f64>,
+    /// Heating since the newest reading.
+    heated: Duration,
 }
 
 impl Room {
-    /// Takes what the room has, °C, where it should have `target`.
-    pub(super) fn take(&mut self, room: f64, target: f64, now: Monotonic) {
-        let moved = self.newest.is_none_or(|(before, _)| before.to_bits() != room.to_bits());
-        if moved {
-            self.still = Duration::ZERO;
+    /// Takes what the room has, °C, where it should have `target` and the weather is `outdoor`.
+    pub(super) fn take(&mut self, room: f64, target: f64, outdoor: Option<f64>, now: Monotonic) {
+        let before = self.newest.replace((room, now));
+        let passed = before.map_or(Duration::ZERO, |(_, at)| now.since(at));
+        let stands = before.is_some_and(|(before, _)| before.to_bits() == room.to_bits()) && passed <= ROOM_AGE_MAX;
+        if !stands {
+            (self.still, self.cold, self.lost) = (Duration::ZERO, None, None);
         }
-        let is_far = (room - target).abs() >= ROOM_FAR;
-        self.far_since = is_far.then(|| self.far_since.filter(|_| !moved).unwrap_or(now));
-        self.newest = Some((room, now));
+        let unheated = passed.saturating_sub(core::mem::take(&mut self.heated));
+        let loss = outdoor.map_or(0.0, |outdoor| (room - outdoor - GAINS).max(0.0) / LOSS_H);
+        self.cold = (target - room >= ROOM_FAR).then(|| self.cold.unwrap_or_default());
+        self.lost = (room - target >= ROOM_FAR).then(|| self.lost.map_or(0.0, |lost| lost + loss * hours(unheated)));
     }
 
     /// Heat went to the rooms for so long.
     pub(super) fn heated(&mut self, passed: Duration) {
         self.still = self.still.saturating_add(passed);
+        self.heated = self.heated.saturating_add(passed);
+        self.cold = self.cold.map(|cold| cold.saturating_add(passed));
     }
 
     pub(super) fn says(&self, now: Monotonic) -> RoomSays {
+        let is_frozen = self.still >= ROOM_FROZEN
+            || self.cold.is_some_and(|heated| heated >= ROOM_COLD_FROZEN)
+            || self.lost.is_some_and(|lost| lost >= LOST);
         match self.newest {
             Some((_, at)) if now.since(at) > ROOM_AGE_MAX => RoomSays::Missing,
-            Some(_) if self.still >= ROOM_FROZEN => RoomSays::Frozen,
-            Some(_) if self.far_since.is_some_and(|since| now.since(since) >= ROOM_FAR_FROZEN) => RoomSays::Frozen,
+            Some(_) if is_frozen => RoomSays::Frozen,
             Some((room, _)) => RoomSays::Celsius(room),
             None => RoomSays::Missing,
         }
     }
+}
+
+fn hours(duration: Duration) -> f64 {
+    duration.as_secs_f64() / 3_600.0
 }
 
 /// What is known of the weather.
@@ -196,40 +228,83 @@ mod tests {
         let mut room = Room::default();
         assert_eq!(room.says(at(0)), RoomSays::Missing);
         for minute in 0..24 * 60 {
-            room.take(20.0, 20.0, at(minute * 60));
+            room.take(20.0, 20.0, None, at(minute * 60));
             assert_eq!(room.says(at(minute * 60)), RoomSays::Celsius(20.0), "without heating it may stand still");
         }
         let mut now = 0;
         for minute in 24 * 60..36 * 60 {
             now = minute * 60;
-            room.take(20.0, 20.0, at(now));
+            room.take(20.0, 20.0, None, at(now));
             assert_eq!(room.says(at(now)), RoomSays::Celsius(20.0), "minute {minute}");
             room.heated(Duration::from_secs(60));
         }
         assert_eq!(room.says(at(now)), RoomSays::Frozen);
-        room.take(20.01, 20.0, at(now));
+        room.take(20.01, 20.0, None, at(now));
         assert_eq!(room.says(at(now)), RoomSays::Celsius(20.01), "it moves");
         assert_eq!(room.says(at(now + 1_801)), RoomSays::Missing);
     }
 
-    #[test]
-    fn a_room_far_from_its_target_is_frozen_after_6_h() {
-        for stuck in [0.0, 15.0, 25.0, 45.0] {
-            let mut room = Room::default();
-            for minute in 0..6 * 60 {
-                room.take(stuck, 20.0, at(minute * 60));
-                assert_eq!(room.says(at(minute * 60)), RoomSays::Celsius(stuck), "minute {minute}");
+    /// Hours after which a room that reads `room` each minute is frozen, where it should have 20 °C; none in four days.
+    fn frozen_after(room: f64, outdoor: Option<f64>, heats: bool) -> Option<u64> {
+        let mut sensor = Room::default();
+        (0..4 * 24 * 60).find_map(|minute| {
+            let now = at(minute * 60);
+            sensor.take(room, 20.0, outdoor, now);
+            if heats {
+                sensor.heated(Duration::from_secs(60));
             }
-            room.take(stuck, 20.0, at(6 * 3_600));
-            assert_eq!(room.says(at(6 * 3_600)), RoomSays::Frozen);
-            room.take(stuck + 0.01, 20.0, at(6 * 3_600));
-            assert_eq!(room.says(at(6 * 3_600)), RoomSays::Celsius(stuck + 0.01), "it moves");
+            (sensor.says(now) == RoomSays::Frozen).then_some(minute / 60)
+        })
+    }
+
+    #[test]
+    fn a_room_far_below_its_target_is_frozen_after_6_h_of_heating() {
+        for stuck in [0.0, 15.0] {
+            assert_eq!(frozen_after(stuck, Some(0.0), true), Some(5), "the last minute of six hours");
+            assert_eq!(frozen_after(stuck, Some(0.0), false), None, "without heat it may stand still");
         }
+        assert_eq!(frozen_after(15.1, Some(0.0), true), Some(11));
         // A set-back counts from its beginning, not from when the room moved last.
         let mut room = Room::default();
-        (0..600).for_each(|minute| room.take(20.0, 20.0, at(minute * 60)));
-        room.take(20.0, 15.0, at(36_000));
+        (0..600).for_each(|minute| room.take(20.0, 20.0, None, at(minute * 60)));
+        room.take(20.0, 15.0, None, at(36_000));
         assert_eq!(room.says(at(36_000)), RoomSays::Celsius(20.0));
+    }
+
+    #[test]
+    fn a_room_far_above_its_target_is_frozen_once_it_should_have_cooled() {
+        for (stuck, outdoor, hours) in [
+            (25.5, 5.0, Some(19)),
+            (25.5, -5.0, Some(9)),
+            (45.0, -10.0, Some(4)),
+            (25.5, 15.5, None),
+            (25.5, 22.0, None),
+            (24.9, -5.0, None),
+        ] {
+            assert_eq!(frozen_after(stuck, Some(outdoor), false), hours, "{stuck} °C, {outdoor} °C outdoors");
+        }
+        assert_eq!(frozen_after(25.5, None, false), None, "without weather nothing is known of the loss");
+        let mut room = Room::default();
+        (0..30 * 60).for_each(|minute| room.take(25.5, 20.0, Some(5.0), at(minute * 60)));
+        assert_eq!(room.says(at(30 * 3_600)), RoomSays::Frozen);
+        room.take(25.4, 20.0, Some(5.0), at(30 * 3_600));
+        assert_eq!(room.says(at(30 * 3_600)), RoomSays::Celsius(25.4), "it moves");
+    }
+
+    #[test]
+    fn hours_without_readings_do_not_freeze_a_room() {
+        for (room, heats) in [(12.0, true), (20.0, true), (26.0, false)] {
+            let mut sensor = Room::default();
+            sensor.take(room, 20.0, Some(-10.0), at(0));
+            for minute in 0..20 * 60 {
+                if heats {
+                    sensor.heated(Duration::from_secs(60));
+                }
+                assert_ne!(sensor.says(at(minute * 60)), RoomSays::Frozen);
+            }
+            sensor.take(room, 20.0, Some(-10.0), at(20 * 3_600));
+            assert_eq!(sensor.says(at(20 * 3_600)), RoomSays::Celsius(room));
+        }
     }
 
     /// A day that swings by 5 K around 3 °C.

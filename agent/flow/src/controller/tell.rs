@@ -27,7 +27,7 @@ pub enum Log {
     },
     /// There is no room temperature, or an old one: its term is 0.
     RoomMissing,
-    /// The room temperature did not move through 12 h of heating: its term is 0.
+    /// The room temperature stands still for longer than a room can (`senses.rs`): its term is 0.
     RoomFrozen,
     /// The room temperature is back.
     RoomBack,
