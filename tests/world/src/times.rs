@@ -36,10 +36,14 @@ pub const CASES: [Case; 8] = [
 ];
 
 /// Boards without a crystal: RC oscillators, 2 % off. They are not in the table: their stamps jump once, after 11 s.
-pub const RC: [Case; 2] = [
-    Case { name: "2 % fast", crystal: Crystal { drift_ppm: 20_000.0, ..WANDERING }, ..GOOD },
-    Case { name: "2 % slow", crystal: Crystal { drift_ppm: -20_000.0, ..WANDERING }, ..GOOD },
+pub const RC: [Case; 4] = [
+    Case { name: "2 % fast", crystal: RC_FAST, ..GOOD },
+    Case { name: "2 % slow", crystal: RC_SLOW, ..GOOD },
+    Case { name: "2 % fast, agent down for 100 s", crystal: RC_FAST, down: DOWN, ..GOOD },
+    Case { name: "2 % slow, agent down for 100 s", crystal: RC_SLOW, down: DOWN, ..GOOD },
 ];
+const RC_FAST: Crystal = Crystal { drift_ppm: 20_000.0, ..WANDERING };
+const RC_SLOW: Crystal = Crystal { drift_ppm: -20_000.0, ..WANDERING };
 
 /// An agent has listened for so long when it has followed a rate and slewed what was left.
 const FOLLOWED_NS: u64 = 15 * SECOND;
@@ -62,12 +66,16 @@ pub struct Errors {
     pub worst_ns: i64,
     /// The worst after 15 s.
     pub followed_ns: i64,
+    /// The worst of all that an agent stamped which was started again.
+    pub again_ns: i64,
     /// What half of those after them stay below.
     pub median_ns: i64,
     /// Slots whose stamp does not lie behind the one before.
     pub backwards: u64,
     /// Jumps of the stamps.
     pub jumps: u64,
+    /// Slots that are not stamped later than all before them: aggregators count them as lost, `clock`.
+    pub lost: u64,
 }
 
 /// Plays `case` for `length_ns` with the numbers of `seed`.
@@ -76,11 +84,12 @@ pub fn measure(case: &Case, seed: u64, length_ns: u64) -> Errors {
     let mut bench = Bench::new(*case, seed);
     bench.live(length_ns);
     let (mut errors, mut settled) = (Errors { name: case.name, jumps: bench.jumps, ..Errors::default() }, Vec::new());
-    let mut before = i64::MIN;
+    let (mut before, mut latest) = (i64::MIN, i64::MIN);
     for stamped in &bench.stamped {
         errors.slots += 1;
         errors.backwards += u64::from(stamped.stamp_ns <= before);
-        before = stamped.stamp_ns;
+        errors.lost += u64::from(stamped.stamp_ns <= latest);
+        (before, latest) = (stamped.stamp_ns, latest.max(stamped.stamp_ns));
         let off = (stamped.stamp_ns - stamped.truth_ns).abs();
         let worst = match stamped.truth_ns - stamped.since_ns {
             early if early < 0 => &mut errors.backlog_ns,
@@ -91,6 +100,9 @@ pub fn measure(case: &Case, seed: u64, length_ns: u64) -> Errors {
             }
         };
         *worst = off.max(*worst);
+        if stamped.since_ns != bench.stamped[0].since_ns {
+            errors.again_ns = off.max(errors.again_ns);
+        }
         if stamped.truth_ns - stamped.since_ns >= whole(FOLLOWED_NS) {
             errors.followed_ns = off.max(errors.followed_ns);
         }

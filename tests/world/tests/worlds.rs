@@ -67,7 +67,8 @@ fn stamps_are_as_exact_as_the_map_says() {
     }
 }
 
-/// A board without a crystal. Of 18,000 slots, those of the first 11 s are up to 230 ms off, and no others.
+/// A board without a crystal. Of 18,000 slots, those of the first 11 s are up to 230 ms off, and no others: a restarted
+/// agent goes on with the rate that the stream's last message carries, so what it finds in the ring is not lost.
 #[test]
 fn a_clock_that_is_two_percent_off_is_followed() {
     for case in &RC {
@@ -76,6 +77,7 @@ fn a_clock_that_is_two_percent_off_is_followed() {
         assert_eq!(errors.jumps, 1, "{errors:?}");
         assert!(errors.followed_ns < 2_000_000 && errors.worst_ns < 300_000_000, "{errors:?}");
         // What a fast clock was ahead by when it was found out is stamped twice, and lost as `clock`.
-        assert!(errors.backwards <= 1, "{errors:?}");
+        assert!(errors.backwards <= 1 && errors.lost <= 30, "{errors:?}");
+        assert!(errors.again_ns < 6_000_000, "{errors:?}");
     }
 }

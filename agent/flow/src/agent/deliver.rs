@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
-use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::batch::{ClockQuality, Packed, decode};
 use thermowell_wire::line::GapReason;
 use thermowell_wire::subject::EventKind;
 use thermowell_wire::{Boot, Slot, device_id};
@@ -57,16 +57,18 @@ impl Agent {
             Told::Conflict(conflict) => return self.conflict(now, conflict, effects),
         }
         self.log(now, Log::TailRead { end: self.publisher.end() }, effects);
+        self.stored_period = tail.and_then(|(_, bytes)| Some(stored_period(&decode(bytes).ok()?)));
         self.astray = true;
         self.anchor(now);
     }
 
-    /// What lies at the stream's end was stamped by somebody who knew this boot then.
+    /// What lies at the stream's end was stamped when this boot was known.
     pub(super) fn anchor(&mut self, now: Now) {
         let Some((end, utc_ns)) = self.publisher.end_utc() else { return };
         let place = on_monotonic(now, utc_ns);
+        let stored = self.stored_period.filter(|(boot, _)| *boot == end.boot);
         if let Some(stamper) = self.stamper.as_mut().filter(|stamper| stamper.boot() == end.boot) {
-            stamper.anchor(end.seq, place);
+            stamper.anchor(end.seq, place, stored.map_or(stamper.period_ns(), |(_, period_ns)| period_ns));
         }
     }
 
@@ -108,7 +110,7 @@ impl Agent {
     /// Compares where the device is read with what the stream needs.
     ///
     /// With a known end, the first slot behind it that is not held is read next. While the end is not known the device
-    /// is read behind what is held, else from its oldest slot: it is held until somebody wants it.
+    /// is read behind what is held, else from its oldest slot: it is held until the stream's end is known.
     pub(super) fn aim(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.aim_at = None;
         let Some(session) = self.link.live() else { return };
@@ -172,7 +174,7 @@ impl Agent {
         })
     }
 
-    /// When the first slot of `record` was taken, as far as that can be told now.
+    /// When the first slot of `record` was taken, as far as that is known now.
     pub(super) fn stamp(&self, now: Now, record: &Record) -> Stamp {
         let place = match record.stamp {
             Stamp::Stamped { .. } => return record.stamp,
@@ -229,6 +231,14 @@ impl Agent {
         if let Some(stamper) = self.stamper.as_mut().filter(|stamper| stamper.boot() == slot.boot) {
             stamper.lift(slot.seq, place);
         }
+    }
+}
+
+/// Nanoseconds between two slots at the end of a message, and of which boot.
+fn stored_period(packed: &Packed<'_>) -> (Boot, u32) {
+    match packed {
+        Packed::Batch(batch) => (batch.header.boot, batch.header.period_ns),
+        Packed::Gap(gap) => (gap.boot, gap.period_ns),
     }
 }
 

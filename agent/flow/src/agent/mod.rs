@@ -61,6 +61,8 @@ pub struct Agent {
     cursor: Option<Cursor>,
     cutter: Cutter,
     stamper: Option<Stamper>,
+    /// The boot at the stream's end when that was read, and how far apart its slots are stored there, in nanoseconds.
+    stored_period: Option<(Boot, u32)>,
     spool: Spool,
     spiller: Spiller,
     /// The agent ends: what is not acknowledged is written down now.
@@ -135,6 +137,7 @@ impl Agent {
             cursor: None,
             cutter: Cutter::new(settings.batch),
             stamper: None,
+            stored_period: None,
             spool: Spool::new(settings.spool_bytes),
             spiller: Spiller::new(timing.spill, settings.spool_bytes),
             leaving: false,

@@ -2,9 +2,9 @@
 //!
 //! Slot n is at n × period of the device clock, so one number places a whole boot: the offset between the two clocks.
 //! Each `Pong`, `Status` and `Hello` carries the device's clock and gives one observation that is late by its
-//! transmission, never early: a bound from above. A `Pong` says more, because we know when we asked. The device's clock
-//! was read after the question, so what it shows against the time of asking is a bound from below. Both leak apart, so
-//! that they let an oscillator go its way (±50 ppm is usual), and the estimate lies in the middle:
+//! transmission, never early: a bound from above. A `Pong` shows more, because the time of the question is known. The
+//! device's clock was read after the question, so what it shows against the time of asking is a bound from below. Both
+//! leak apart, so that they let an oscillator go its way (±50 ppm is usual), and the estimate lies in the middle:
 //!
 //! ```text
 //! upper = min(upper + 100 ppm · dt, received − device_us)        estimate = (lower + upper) ÷ 2
@@ -17,15 +17,20 @@
 //! are **never** observations: a backlog after a `Resume` would look like a delay of minutes and stay.
 //!
 //! One offset is right for now, and 60 ppm are 6 ms in the 100 s that a device gives back after a restart. So what was
-//! stamped last, by whoever wrote the stream's end or before a silence, is an anchor: between it and the moment from
+//! stamped last, by the writer of the stream's end or before a silence, is an anchor: between it and the moment from
 //! which on this boot is known again, slots lie on a straight line.
 //!
 //! A crystal is within 100 ppm, and all of this is made for one. An RC oscillator is 1 or 2 % off: the estimate then
 //! runs away by 20 ms each second, which no slew follows. Where that lasts for as long as a jump does, the round trips
 //! of those 10 s show how fast the device's clock runs, each within half its length: up to [`RATE_MAX_PPM`] the period
 //! of a slot is from then on what it really is, in stamps and in `period_ns` of what is published, and is measured
-//! again each minute. A clock within a crystal's tolerance never gets there. One that is farther off is named with its
-//! rate; its stamps jump every 10 s, and the slots that overlap are lost as `clock`.
+//! again each minute. Where round trips are too long for that (32 ms of 10 s are 3,200 ppm), the measurement goes on
+//! until its span decides. A clock within a crystal's tolerance never gets there, and what looked like a rate (two jumps
+//! within 10 s) ends with the next measurement. A clock that is farther off is named with its rate; its stamps jump every
+//! 10 s, and the slots that overlap are lost as `clock`.
+//!
+//! A rate outlives the agent: an anchor carries the period of the message at the stream's end, and a new stamper begins
+//! with it.
 //!
 //! A quick round trip shows that what was heard is good, which is when stamping begins.
 //!
@@ -37,7 +42,7 @@
 //! ```
 //!
 //! A silence that long (a suspend, a pulled cable, a stopped process) ends what was known: oscillators have drifted,
-//! and what comes first has lain in a buffer, nobody knows how long.
+//! and what comes first has lain in a buffer for an unknown time.
 
 use core::time::Duration;
 
@@ -56,8 +61,11 @@ const APART_PPM: i64 = 200;
 const RATE_MIN_PPM: i64 = 400;
 /// … and at most by this: twice what an RC oscillator without trimming is off by (2.5 %).
 pub const RATE_MAX_PPM: i64 = 50_000;
-/// Parts of `off_for` after which a rate that is followed is measured again.
+/// Times `off_for` after which a rate that is followed is measured again.
 const RATE_AGAIN: u32 = 6;
+/// Times `off_for` for which a measurement that its round trips left open goes on: 10 min, in which round trips of 32 ms
+/// (an adapter's timer of 16 ms, twice) leave 53 ppm open.
+const RATE_OPEN: u32 = 60;
 /// Answered pings before anything is stamped …
 const PONGS_MIN: u32 = 3;
 /// … and when none of them was quick, so many: their minimum is as good as it gets on this line.
@@ -103,6 +111,8 @@ pub struct Stamper {
     /// The newest quick round trip, and the one from which on the rate is measured.
     newest: Option<Mark>,
     marked: Option<Mark>,
+    /// The mark of a measurement that its round trips left open.
+    undecided: Option<Mark>,
     /// Listening since.
     since: Monotonic,
     bounds: Option<Bounds>,
@@ -185,6 +195,7 @@ impl Stamper {
             unfollowed_ppm: None,
             newest: None,
             marked: None,
+            undecided: None,
             since: now,
             bounds: None,
             output: 0,
@@ -216,11 +227,16 @@ impl Stamper {
         self.pongs >= if quick { PONGS_MIN } else { PONGS_ENOUGH }
     }
 
-    /// The stream holds this boot up to slot `seq`, which was taken at `place`. Where this boot is known already it is
-    /// known better.
-    pub fn anchor(&mut self, seq: u64, place: i64) {
-        if !self.is_ready() {
-            self.anchor = Some((seq, place));
+    /// The stream holds this boot up to slot `seq`, which was taken at `place`, with slots `period_ns` apart. Where this
+    /// boot is known already it is known better.
+    pub fn anchor(&mut self, seq: u64, place: i64, period_ns: u32) {
+        if self.is_ready() {
+            return;
+        }
+        self.anchor = Some((seq, place));
+        let rate = rate_ppm(i64::from(self.nominal_ns), i64::from(period_ns));
+        if (RATE_MIN_PPM..=RATE_MAX_PPM).contains(&rate.saturating_abs()) {
+            self.follow(period_ns, self.device_time(self.at).unwrap_or_default());
         }
     }
 
@@ -234,7 +250,8 @@ impl Stamper {
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
         let unfollowed = self.unfollowed_ppm.map(|ppm| Rate { ppm, followed: false });
-        let followed = (self.period_ns != self.nominal_ns)
+        let followed = self
+            .follows()
             .then(|| Rate { ppm: rate_ppm(i64::from(self.nominal_ns), i64::from(self.period_ns)), followed: true });
         unfollowed.or(followed)
     }
@@ -263,10 +280,13 @@ impl Stamper {
         jump
     }
 
-    /// A rate is measured from when the estimate ran away, and each minute where one is followed.
+    /// A rate is measured from when the estimate ran away, until that is decided, and each minute where one is followed.
     fn mark(&mut self, mark: Mark) {
         self.newest = Some(mark);
-        let follows = self.period_ns != self.nominal_ns;
+        if self.undecided.is_some() {
+            self.measure(RATE_MIN_PPM, mark.device);
+        }
+        let follows = self.follows();
         match self.marked {
             None if follows || self.off_since.is_some() => self.marked = Some(mark),
             Some(first) if follows && self.off_since.is_none() => {
@@ -282,24 +302,39 @@ impl Stamper {
     /// Measures the device's clock between the two marks. It runs at another rate than was known where the marks are
     /// farther apart than `ppm_min` and what their round trips leave open explain. It shows `now`.
     fn measure(&mut self, ppm_min: i64, now: DeviceTime) {
-        let (Some(first), Some(last)) = (self.marked.take(), self.newest) else { return };
+        let (marked, undecided) = (self.marked.take(), self.undecided.take());
+        let (Some(first), Some(last)) = (undecided.or(marked), self.newest) else { return };
         let span = last.at.saturating_sub(first.at);
         let passed = self.on_monotonic(last.device).saturating_sub(self.on_monotonic(first.device));
-        let open = (first.round_ns + last.round_ns) / 2;
-        if span < whole_ns(self.timing.off_for / 2) || passed <= 0 {
+        if span < whole_ns(self.timing.off_for / 2) {
+            self.undecided = Some(first).filter(|_| !self.follows());
+            return;
+        }
+        if passed <= 0 {
             return;
         }
         self.unfollowed_ppm = None;
-        if span.saturating_sub(passed).saturating_abs() <= open.saturating_add(ppm(span, ppm_min)) {
+        let apart = span.saturating_sub(passed).saturating_abs();
+        let (open, within) = ((first.round_ns + last.round_ns) / 2, ppm(span, ppm_min));
+        if apart <= open.saturating_add(within) {
+            let open_for = whole_ns(self.timing.off_for.saturating_mul(RATE_OPEN));
+            let is_open = apart.saturating_add(open) > within && span <= open_for;
+            self.undecided = Some(first).filter(|_| is_open && !self.follows());
             return;
         }
         let period_ns = i128::from(self.period_ns) * i128::from(span) / i128::from(passed);
         let period_ns = i64::try_from(period_ns).unwrap_or(i64::MAX);
         let rate = rate_ppm(i64::from(self.nominal_ns), period_ns);
         match u32::try_from(period_ns) {
+            Ok(_) if rate.saturating_abs() < RATE_MIN_PPM => self.follow(self.nominal_ns, now),
             Ok(period_ns) if rate.saturating_abs() <= RATE_MAX_PPM => self.follow(period_ns, now),
             Ok(_) | Err(_) => self.unfollowed_ppm = Some(rate),
         }
+    }
+
+    /// Whether slots are placed by a measured period.
+    fn follows(&self) -> bool {
+        self.period_ns != self.nominal_ns
     }
 
     /// Slots are `period_ns` apart from now on. What is sampled at `device` keeps its place.
@@ -456,15 +491,29 @@ mod tests {
     /// What a stamper makes of a clock that is `ppm` fast, asked twice a second over round trips of up to 3 ms: the
     /// jumps in seconds after the start, and how far the slot that is due is off at the end of each second, ns.
     fn play(ppm: i64, seconds: u64) -> (Stamper, Vec<(u64, i64)>, Vec<i64>) {
+        play_on(
+            1,
+            seconds,
+            |ns| ns + ns * i128::from(ppm) / 1_000_000,
+            |shown| shown * 1_000_000 / i128::from(1_000_000 + ppm),
+        )
+    }
+
+    /// The same for a clock that `shows` so many nanoseconds `when` so many have passed, over round trips of up to
+    /// `slow` times 3 ms.
+    fn play_on(
+        slow: u64,
+        seconds: u64,
+        shows: impl Fn(i128) -> i128,
+        when: impl Fn(i128) -> i128,
+    ) -> (Stamper, Vec<(u64, i64)>, Vec<i64>) {
         let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
-        let shows = |ns: u64| {
-            let ns = i128::from(ns);
-            DeviceTime(u64::try_from((ns + ns * i128::from(ppm) / 1_000_000) / 1_000).unwrap())
-        };
+        let shows = |ns: u64| DeviceTime(u64::try_from(shows(i128::from(ns)) / 1_000).unwrap());
         let (mut jumps, mut errors) = (Vec::new(), Vec::new());
         for half in 1..=2 * seconds {
             let asked = half * 500_000_000;
-            let (there, back) = (200_000 + half * 7_919 % 1_000_000, 300_000 + half * 104_729 % 1_500_000);
+            let there = slow * (200_000 + half * 7_919 % 1_000_000);
+            let back = slow * (300_000 + half * 104_729 % 1_500_000);
             let received = asked + there + back;
             let answered = Answered {
                 asked: Monotonic(asked),
@@ -474,7 +523,7 @@ mod tests {
             };
             jumps.extend(stamper.pong(answered).map(|by| (half / 2, by)));
             let seq = shows(received).0 / 10_000;
-            let truth = i128::from(seq) * 10_000_000 * 1_000_000 / i128::from(1_000_000 + ppm);
+            let truth = when(i128::from(seq) * 10_000_000);
             let place = i128::from(stamper.place(seq).unwrap());
             if half % 2 == 0 {
                 errors.push(i64::try_from(place - truth).unwrap());
@@ -516,5 +565,36 @@ mod tests {
             assert!(!rate.followed && (rate.ppm - ppm).abs() < 1_000, "{rate:?}");
             assert!(jumps.len() > 5, "{jumps:?}");
         }
+    }
+
+    #[test]
+    fn two_steps_of_a_clock_leave_its_nominal_period() {
+        // Twice 50 ms within 10 s: for a minute that looks like a rate.
+        let stepped =
+            |ns: i128| ns + 50_000_000 * i128::from(u8::from(ns > 100_000_000_000) + u8::from(ns > 105_000_000_000));
+        let (stamper, jumps, _) = play_on(1, 120, stepped, |shown| shown - 100_000_000);
+        assert!(stamper.rate().is_some_and(|rate| rate.followed), "{jumps:?}");
+        let (stamper, jumps, errors) = play_on(1, 400, stepped, |shown| shown - 100_000_000);
+        assert_eq!((stamper.period_ns(), stamper.rate()), (10_000_000, None), "{jumps:?}");
+        assert!(errors[300..].iter().all(|off| off.abs() < 1_500_000), "{jumps:?}");
+    }
+
+    #[test]
+    fn a_rate_is_followed_behind_a_slow_adapter() {
+        for ppm in [-3_000, -2_000, -1_000, -700, 700, 1_000, 2_000, 3_000] {
+            let clock = |ns: i128| ns + ns * ppm / 1_000_000;
+            let (stamper, jumps, errors) = play_on(7, 1_200, clock, |shown| shown * 1_000_000 / (1_000_000 + ppm));
+            let rate = stamper.rate().unwrap_or_else(|| panic!("{ppm}: {jumps:?}"));
+            assert!(rate.followed && (i128::from(rate.ppm) - ppm).abs() < 300, "{ppm}: {rate:?}");
+            assert!(jumps.len() <= 3, "{ppm}: {jumps:?}");
+            assert!(errors[600..].iter().all(|off| off.abs() < 15_000_000), "{ppm}: {:?}", errors[600..].iter().max());
+        }
+    }
+
+    #[test]
+    fn a_crystal_behind_a_slow_adapter_keeps_its_period_after_a_step() {
+        let stepped = |ns: i128| if ns > 100_000_000_000 { ns + 50_000_000 } else { ns };
+        let (stamper, jumps, _) = play_on(7, 1_200, stepped, |shown| shown - 50_000_000);
+        assert_eq!((stamper.period_ns(), stamper.rate(), jumps.len()), (10_000_000, None, 1), "{jumps:?}");
     }
 }

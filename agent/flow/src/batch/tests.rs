@@ -236,17 +236,37 @@ fn an_answer_that_is_held_back_puts_stamps_late_by_half_of_that() {
 fn an_anchor_bends_what_was_taken_before_stamping_began() {
     let place = |apart: i64| {
         let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
-        stamper.anchor(100, 1_000_000_000 + apart);
+        stamper.anchor(100, 1_000_000_000 + apart, 10_000_000);
         for second in 101..104 {
             stamper.pong(answered(second * SECOND, second * SECOND, DeviceTime(second * 1_000_000)));
         }
-        stamper.anchor(100, 0);
+        stamper.anchor(100, 0, 10_000_000);
         [0, 100, 5_200, 10_300, 20_000]
             .map(|seq: u64| stamper.place(seq).unwrap() - i64::try_from(seq).unwrap() * 10_000_000)
     };
     assert_eq!(place(6_000_000), [6_000_000, 6_000_000, 3_000_000, 0, 0]);
     assert_eq!(place(-6_000_000), [-6_000_000, -6_000_000, -3_000_000, 0, 0]);
     assert_eq!(place(-21_000_000), [0; 5], "no two oscillators differ so");
+}
+
+#[test]
+fn an_anchor_carries_the_rate_that_was_followed() {
+    // 2 % fast; a period that no followed clock can have is not taken over.
+    for (stored, follows) in [(9_803_922, true), (10_000_900, false), (9_000_000, false), (u32::MAX, false)] {
+        for anchors_first in [true, false] {
+            let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
+            for second in 101..104 {
+                if (second == 101) == anchors_first && second < 103 {
+                    stamper.anchor(100, 1_000_000_000, stored);
+                }
+                let device = DeviceTime(second * 1_020_000);
+                stamper.pong(answered(second * SECOND, second * SECOND, device));
+            }
+            assert_eq!(stamper.rate().is_some(), follows, "{stored}");
+            let place = stamper.place(102 * 103).unwrap();
+            assert!(!follows || place.abs_diff(i64::try_from(103 * SECOND).unwrap()) < 100_000, "{stored}: {place}");
+        }
+    }
 }
 
 /// Asleep for an hour, with a device that is 60 ppm fast: 216 ms. The bytes that lay in the port are an hour late.
