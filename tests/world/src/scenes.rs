@@ -6,7 +6,7 @@
 //! | `burner` | the power in STATUS, which is none without a flame: gas that does not burn yet is not told |
 //! | `reading_c`, `quality` | STATE |
 //! | `fault`, `lockout` | EVENT as well: what began there last and did not end |
-//! | `flow_c` | STATE, where the reading is sound; not at all where the scenario makes the sensor lie |
+//! | `flow_c` | STATE, where the reading is sound; not at all where the scenario gives the sensor faulty readings |
 //!
 //! A message that is older than 5 s says nothing any more: who goes quiet does not pass. What was read is judged at its
 //! own time, which STATE names. The firmware samples ten times a second, as on the bench: a day of heating takes a
@@ -62,9 +62,9 @@ pub struct Played {
 #[must_use]
 pub fn play(scenario: &Scenario, id: &BoilerId) -> Played {
     let cast = scenario.boiler(id);
-    let (lies, steady) = (lies(&cast.sensor), cast.device.faults.is_empty());
+    let (misreads, steady) = (misreads(&cast.sensor), cast.device.faults.is_empty());
     let (judged, hidden): (Vec<&Must>, Vec<&Must>) =
-        scenario.musts().iter().partition(|must| must.flow_c.is_none() || !lies);
+        scenario.musts().iter().partition(|must| must.flow_c.is_none() || !misreads);
     let told: Vec<Must> = judged.iter().filter_map(|must| must.about_faults()).collect();
     let mut audience = Audience::new(&judged, &told);
     let length = audience.until_us() * 1_000;
@@ -85,8 +85,8 @@ pub fn play(scenario: &Scenario, id: &BoilerId) -> Played {
     }
 }
 
-/// Whether the sensor says something else than what the water has, and calls it sound.
-fn lies(sensor: &SensorConfig) -> bool {
+/// Whether the sensor reads another temperature than the water has, and calls it sound.
+fn misreads(sensor: &SensorConfig) -> bool {
     let SensorConfig { stuck, stuck_at, offset, pocket_lag: _, noise_counts: _, open: _, short: _ } = sensor;
     !(stuck.is_empty() && stuck_at.is_empty() && offset.is_empty())
 }

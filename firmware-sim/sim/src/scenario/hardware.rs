@@ -8,7 +8,7 @@ use thermowell_wire::CentiCelsius;
 
 use super::{BoilerScenario, quantity, window_us};
 
-/// Somebody sets the boiler by hand, and back.
+/// The boiler is set by hand, and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hand {
     /// From when on, in µs of simulated time since the start.
@@ -61,16 +61,16 @@ fn permille(percent: f64) -> u16 {
 #[serde(default, deny_unknown_fields)]
 pub struct Senses {
     /// The room sensor.
-    pub room: Vec<Lie>,
+    pub room: Vec<FaultyReading>,
     /// The outdoor sensor.
-    pub outdoor: Vec<Lie>,
+    pub outdoor: Vec<FaultyReading>,
 }
 
-/// A sensor that gives one temperature, whatever is true: 85 is a 1-wire sensor's value when it gets its power, −127
+/// A sensor that reads one temperature, whatever is true: 85 is a 1-wire sensor's value when it gets its power, −127
 /// one that does not answer, 0 an unset register.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lie {
+pub struct FaultyReading {
     /// When it begins, since the start of the simulation.
     #[serde(deserialize_with = "quantity::offset")]
     pub at: Duration,
@@ -96,10 +96,10 @@ impl Senses {
     }
 }
 
-fn read(lies: &[Lie], t_us: u64, truth: f64) -> f64 {
-    let lie = lies.iter().find(|lie| {
-        let (from_us, until_us) = window_us(lie.at, lie.length);
+fn read(faulty: &[FaultyReading], t_us: u64, truth: f64) -> f64 {
+    let faulty = faulty.iter().find(|reading| {
+        let (from_us, until_us) = window_us(reading.at, reading.length);
         (from_us..until_us).contains(&t_us)
     });
-    lie.map_or(truth, |lie| lie.celsius)
+    faulty.map_or(truth, |reading| reading.celsius)
 }

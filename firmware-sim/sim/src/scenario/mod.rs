@@ -21,7 +21,7 @@ use serde::Deserialize;
 use thermowell_wire::BoilerId;
 
 use self::hardware::HandTable;
-pub use self::hardware::{Hand, Lie, Senses};
+pub use self::hardware::{FaultyReading, Hand, Senses};
 pub use self::must::{FaultName, Must, When};
 pub use crate::sensor::Outage;
 use crate::{

@@ -1,4 +1,4 @@
-//! The boiler's side: devices that start anew, and a line that breaks bytes.
+//! The boiler's side: devices that start again, and a line that breaks bytes.
 
 use std::fs;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
 use crate::faults::stage::{SOON, Setting, Stage};
 
-/// Slots in a frame of the line: what a device may have sampled and not yet said.
+/// Slots in a frame of the line: what a device may have sampled and not yet sent.
 const FRAME: u64 = 32;
 /// 200 of a million bytes are broken when 25 of a million bits are.
 const BROKEN: &str = "[[line.bit_errors]]\nppm = 25\n";
 
 /// The room sensor reads 85 °C (it has just got its power) from the start, then −127 °C (it does not answer); the
 /// outdoor sensor what the firmware lets through and no weather has.
-const LYING: &str = "[[senses.room]]
+const FAULTY_READINGS: &str = "[[senses.room]]
 at = \"0 s\"
 for = \"1 min\"
 celsius = 85
@@ -79,13 +79,14 @@ fn reboot(setting: &Setting) -> Stage {
     stage
 }
 
-/// Nothing is lost; STATUS has no such reading, and EVENT names each sensor once. Times are the sensors that lie.
+/// Nothing is lost; STATUS has no such reading, and EVENT names each sensor once. Times are the sensors with
+/// faulty readings.
 fn sensors(setting: &Setting) -> Stage {
-    let scenario = setting.folder.join("lying.toml");
-    fs::write(&scenario, LYING).expect("the folder is ours");
+    let scenario = setting.folder.join("faulty-readings.toml");
+    fs::write(&scenario, FAULTY_READINGS).expect("the folder is ours");
     let path = scenario.to_str().expect("temporary folders have plain names");
     let mut stage = Stage::start(setting, &["--speed", "20", "--scenario", path]);
-    // More than a minute of the boiler: one lie follows the other.
+    // More than a minute of the boiler: one faulty reading follows the other.
     stage.house.go_on(Duration::from_secs(6));
     stage.recover();
     for boiler in stage.house.boilers() {
