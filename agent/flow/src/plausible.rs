@@ -30,9 +30,9 @@
 //!   limits of a boiler's own sensors stand in its firmware.
 //! * **A jump that stays** is a sensor that was carried elsewhere, or one that hangs. The first moves as all sensors
 //!   do; the second repeats one number. So a new level is believed when it has stood for `settle` and has moved. A
-//!   number that never moves (12 °C from a room that had 20) is not believed as long as the last sound reading is known.
-//!   A restart of the agent, another board or an hour without readings ends that: then the median of five readings is
-//!   believed, and the number is. A reading outside the window does not interrupt a level that settles.
+//!   number that never moves (12 °C from a room that had 20) is not believed as long as the last sound reading is
+//!   known. A restart of the agent, another board or an hour without readings ends that: then the median of five
+//!   readings is believed, and the number is. A reading outside the window does not interrupt a level that settles.
 //! * **0.00 °C in a room** is what an unset register reads: no start is made of it before it moves.
 //!
 //! What is left: a sensor that is wrong within the window from the first reading on, or drifts more slowly than the

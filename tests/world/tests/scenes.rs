@@ -52,7 +52,7 @@ fn judge(file: &Path) -> (Vec<String>, Vec<Fault>, String) {
 }
 
 #[test]
-fn a_sensor_is_named_once_when_it_lies_and_once_when_it_is_sound() {
+fn a_faulty_reading_is_named_once_and_a_sound_one_once() {
     let file = files().into_iter().find(|file| file.ends_with("sensor-room.toml")).expect("it is there");
     let played = play(&Scenario::read(&file).expect("it is a scenario"), &"b1".parse().expect("an id"));
     let mut named = Vec::new();

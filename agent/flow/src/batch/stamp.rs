@@ -25,9 +25,9 @@
 //! of those 10 s show how fast the device's clock runs, each within half its length: up to [`RATE_MAX_PPM`] the period
 //! of a slot is from then on what it really is, in stamps and in `period_ns` of what is published, and is measured
 //! again each minute. Where round trips are too long for that (32 ms of 10 s are 3,200 ppm), the measurement goes on
-//! until its span decides. A clock within a crystal's tolerance never gets there, and what looked like a rate (two jumps
-//! within 10 s) ends with the next measurement. A clock that is farther off is named with its rate; its stamps jump every
-//! 10 s, and the slots that overlap are lost as `clock`.
+//! until its span decides. A clock within a crystal's tolerance never gets there, and what looked like a rate (two
+//! jumps within 10 s) ends with the next measurement. A clock that is farther off is named with its rate; its stamps
+//! jump every 10 s, and the slots that overlap are lost as `clock`.
 //!
 //! A rate outlives the agent: an anchor carries the period of the message at the stream's end, and a new stamper begins
 //! with it.
@@ -63,8 +63,8 @@ const RATE_MIN_PPM: i64 = 400;
 pub const RATE_MAX_PPM: i64 = 50_000;
 /// Times `off_for` after which a rate that is followed is measured again.
 const RATE_AGAIN: u32 = 6;
-/// Times `off_for` for which a measurement that its round trips left open goes on: 10 min, in which round trips of 32 ms
-/// (an adapter's timer of 16 ms, twice) leave 53 ppm open.
+/// Times `off_for` for which a measurement that its round trips left open goes on: 10 min, in which round trips of 32
+/// ms (an adapter's timer of 16 ms, twice) leave 53 ppm open.
 const RATE_OPEN: u32 = 60;
 /// Answered pings before anything is stamped …
 const PONGS_MIN: u32 = 3;
@@ -227,8 +227,8 @@ impl Stamper {
         self.pongs >= if quick { PONGS_MIN } else { PONGS_ENOUGH }
     }
 
-    /// The stream holds this boot up to slot `seq`, which was taken at `place`, with slots `period_ns` apart. Where this
-    /// boot is known already it is known better.
+    /// The stream holds this boot up to slot `seq`, which was taken at `place`, with slots `period_ns` apart. Where
+    /// this boot is known already it is known better.
     pub fn anchor(&mut self, seq: u64, place: i64, period_ns: u32) {
         if self.is_ready() {
             return;
@@ -280,7 +280,8 @@ impl Stamper {
         jump
     }
 
-    /// A rate is measured from when the estimate ran away, until that is decided, and each minute where one is followed.
+    /// A rate is measured from when the estimate ran away, until that is decided, and each minute where one is
+    /// followed.
     fn mark(&mut self, mark: Mark) {
         self.newest = Some(mark);
         if self.undecided.is_some() {

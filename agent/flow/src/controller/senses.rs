@@ -15,11 +15,11 @@
 //!
 //! Far above its target it is not heated, and stands still as long as people and the sun replace what it loses. What
 //! has to be seen is a room that cannot: one of a heavy, insulated house (a time constant of [`LOSS_H`]; others lose
-//! faster) that stays [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices, as in the degree
-//! days 20/15 of VDI 3807, and 5 K more by the sun of clear days. The rest of the difference is loss, 1 % of it an hour
-//! while heating is off. After [`LOST`] it is frozen: four steps of a half-degree sensor, of which the sun of an
-//! afternoon may hold back two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C, never at 15.5 °C
-//! or more; 45 °C after 4 h at −10 °C.
+//! faster) that stays [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices, as in the
+//! degree days 20/15 of VDI 3807, and 5 K more by the sun of clear days. The rest of the difference is loss, 1 % of it
+//! an hour while heating is off. After [`LOST`] it is frozen: four steps of a half-degree sensor, of which the sun of
+//! an afternoon may hold back two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C, never at 15.5
+//! °C or more; 45 °C after 4 h at −10 °C.
 //!
 //! All of these counts begin again when the number moves, and after 30 min without a reading: it may have moved then.
 //! What is impossible never gets here: the agent publishes it as null ([`crate::plausible`]), and the controller drops
