@@ -9,6 +9,7 @@
 //! | 78 | the configuration is wrong; another start would only repeat it |
 
 mod ask;
+mod boilers;
 mod keys;
 mod reset;
 mod status;
@@ -34,7 +35,7 @@ use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
 use crate::verify::{self, Format, Wish};
-use crate::{boilers, check, conformance, logs};
+use crate::{check, conformance, logs};
 
 /// Names the configuration where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
@@ -118,8 +119,8 @@ enum Command {
     #[command(after_help = CONFORMANCE_EXAMPLES)]
     Conformance(Conformance),
     /// Which boilers there are; another board or another name for one; the end of one
-    #[command(subcommand, after_help = BOILER_EXAMPLES)]
-    Boiler(BoilerCommand),
+    #[command(subcommand, after_help = boilers::EXAMPLES)]
+    Boiler(boilers::Asked),
     /// Make a key for each role and operator, and the server's permissions for them
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Keys),
@@ -130,58 +131,6 @@ enum Command {
     #[command(subcommand, after_help = reset::EXAMPLES)]
     Reset(reset::Asked),
 }
-
-#[derive(Debug, Subcommand)]
-enum BoilerCommand {
-    /// Ids, serial numbers, last slots and snapshots, and how they stand
-    List {
-        #[command(flatten)]
-        source: Source,
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
-    },
-    /// Say what to do until a boiler goes on under another id, and check it
-    Rename {
-        /// Its id
-        old: BoilerId,
-        /// The new one
-        new: BoilerId,
-        #[command(flatten)]
-        source: Source,
-    },
-    /// Let another board go on with a boiler's history, where its board was replaced
-    Accept {
-        /// The boiler
-        id: BoilerId,
-        /// Serial number of the new board, as the agent says when it refuses it
-        serial_number: String,
-        #[command(flatten)]
-        source: Source,
-        /// Do it; without this it is only checked
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Take a boiler out of SAMPLES; its history stays until its age ends it
-    Retire {
-        /// Its id
-        id: BoilerId,
-        #[command(flatten)]
-        source: Source,
-        /// Do it; without this it is only checked
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-const BOILER_EXAMPLES: &str = "\
-Examples:
-  thermowell boiler list
-  thermowell boiler rename b1 cellar        what to do, and what of it is done
-  thermowell boiler accept b1 TW-0042 --yes
-  thermowell boiler retire b1 --yes
-
-Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -294,7 +243,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Status(asked) => status::run(&asked),
         Command::Verify(verification) => verify(&verification),
         Command::Conformance(asked) => conformance(&asked),
-        Command::Boiler(asked) => boiler(&asked),
+        Command::Boiler(asked) => boilers::run(&asked),
         Command::Keys(asked) => keys::run(&asked),
         Command::Ask(asked) => ask::run(&asked),
         Command::Reset(asked) => reset::run(&asked),
@@ -439,22 +388,6 @@ fn conformance(asked: &Conformance) -> Exit {
         Ok(()) if report.conforms => Exit::Success,
         Ok(()) | Err(_) => Exit::Failure,
     }
-}
-
-fn boiler(asked: &BoilerCommand) -> Exit {
-    let done = match asked {
-        BoilerCommand::List { source, json } => command(source, async |config| boilers::list(config, *json).await),
-        BoilerCommand::Rename { old, new, source } => {
-            command(source, async |config| boilers::rename(config, old, new).await)
-        }
-        BoilerCommand::Accept { id, serial_number, source, yes } => {
-            command(source, async |config| boilers::accept(config, id, serial_number, *yes).await)
-        }
-        BoilerCommand::Retire { id, source, yes } => {
-            command(source, async |config| boilers::retire(config, id, *yes).await)
-        }
-    };
-    said(done)
 }
 
 /// What a command has to say, on stdout.
