@@ -18,6 +18,7 @@
 mod args;
 mod decimal;
 mod error;
+mod foreign;
 mod notes;
 mod schedule;
 mod series;
@@ -307,18 +308,27 @@ fn is_nothing(cell: &str) -> bool {
     NOTHING.contains(&cell.to_lowercase().as_str())
 }
 
-/// None where the cell says something that is no temperature.
-fn reading(cell: &str, unit: Unit) -> Option<Reading> {
+/// Absolute zero, in hundredths of a degree Celsius.
+const COLDEST: i128 = -27_315;
+/// No flow sensor measures beyond 1,000 °C.
+const HOTTEST: i128 = 100_000;
+
+/// What the cell holds, or why that is no temperature.
+fn reading(cell: &str, unit: Unit) -> Result<Reading, &'static str> {
     if is_nothing(cell) {
-        return Some(OPEN);
+        return Ok(OPEN);
     }
-    let decimal = Decimal::parse(cell)?;
+    let decimal = Decimal::parse(cell).ok_or("is not a temperature")?;
     if UNCONNECTED.contains(&decimal.hundredths()) {
-        return Some(OPEN);
+        return Ok(OPEN);
     }
-    let centi = decimal.centi_celsius(unit).clamp(i128::from(i16::MIN), i128::from(i16::MAX));
+    let centi = match decimal.centi_celsius(unit) {
+        centi if centi < COLDEST => return Err("is below absolute zero"),
+        centi if centi > HOTTEST => return Err("is above 1,000 °C"),
+        centi => centi.clamp(i128::from(i16::MIN), i128::from(i16::MAX)),
+    };
     let temperature = CentiCelsius(i16::try_from(centi).expect("clamped to the range just above"));
-    Some((temperature, judge(temperature)))
+    Ok((temperature, judge(temperature)))
 }
 
 /// The rows to play, and where the last one ends at the latest, on its own clock.

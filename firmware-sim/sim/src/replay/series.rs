@@ -2,13 +2,14 @@
 
 use jiff::civil::Weekday;
 
+use super::decimal::Decimal;
 use super::notes::Notes;
 use super::schedule::usual_step;
 use super::stamp::{Moment, Order, Stamp, TimeFormat, Zone, wall};
 use super::table::{Record, Table, quoted};
 use super::times::{self, TimeColumns};
 use super::unit::{self, Heading, Unit};
-use super::{Options, Reading, ReplayError, reading};
+use super::{Options, Reading, ReplayError, is_nothing, reading};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Clocks are put back in these hours of the night.
@@ -136,7 +137,7 @@ fn unit_of(
 fn unit_of_cell(cell: &str) -> Heading {
     match split_unit(cell) {
         Some((_, unit)) => Heading::Unit(unit),
-        None if reading(cell, Unit::Celsius).is_some() => Heading::Silent,
+        None if is_nothing(cell) || Decimal::parse(cell).is_some() => Heading::Silent,
         None => unit::of_heading(cell, std::iter::empty()),
     }
 }
@@ -218,10 +219,10 @@ fn cells(
         let cell = record.cell(column);
         let number = split_unit(&cell).filter(|(_, own)| *own == unit).map_or(&*cell, |(number, _)| number);
         let reading = reading(number, unit);
-        if reading.is_none() {
-            notes.unread(line, || format!("`{}` is not a temperature", quoted(&cell)));
+        if let Err(why) = reading {
+            notes.unread(line, || format!("`{}` {why}", quoted(&cell)));
         }
-        raws.push(Raw { line, stamp, reading, lost });
+        raws.push(Raw { line, stamp, reading: reading.ok(), lost });
         lost = 0;
     }
     raws

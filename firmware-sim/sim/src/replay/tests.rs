@@ -8,6 +8,7 @@ use clap::Parser;
 
 use super::*;
 
+mod doubt;
 mod meaning;
 mod times;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::ReplayError;
+use super::{ReplayError, foreign};
 
 /// The unit of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) enum Heading {
     Unknown(String),
 }
 
-fn parse(text: &str) -> Option<Unit> {
+pub(super) fn parse(text: &str) -> Option<Unit> {
     let text = text.trim().to_lowercase();
     let signless = text.trim_start_matches(DEGREES).trim_start();
     let words = ["degrees", "degree", "deg"];
@@ -65,6 +65,10 @@ fn parse(text: &str) -> Option<Unit> {
 /// sixth sensor, not one in °F.
 pub(super) fn of_heading<'a>(heading: &str, others: impl Iterator<Item = &'a str>) -> Heading {
     let (plain, brackets) = split_brackets(heading);
+    if let (true, Some(text)) = (brackets.is_empty(), foreign::of_none_degree(&plain)) {
+        return Heading::Unknown(text);
+    }
+    let others: Vec<&str> = others.collect();
     let mut found: Vec<Unit> = brackets.iter().filter_map(|text| parse(text)).collect();
     found.extend(signs(&plain));
     let is_word = |c: char| c.is_alphanumeric();
@@ -74,7 +78,7 @@ pub(super) fn of_heading<'a>(heading: &str, others: impl Iterator<Item = &'a str
         let letter = last.to_lowercase();
         let letter = letter.strip_prefix("temperature").or_else(|| letter.strip_prefix("temp")).unwrap_or(&letter);
         if let Some(unit) = parse(letter) {
-            if unit != Unit::Celsius && last.len() == 1 && is_series(&plain, others) {
+            if unit != Unit::Celsius && last.len() == 1 && is_series(&plain, others.iter().copied()) {
                 return Heading::Unknown((*last).to_owned());
             }
             found.push(unit);
@@ -83,14 +87,14 @@ pub(super) fn of_heading<'a>(heading: &str, others: impl Iterator<Item = &'a str
     found.dedup();
     match (found.as_slice(), brackets.last()) {
         ([unit], _) => Heading::Unit(*unit),
-        ([], None) => Heading::Silent,
+        ([], None) => foreign::at_end(&plain, &others).map_or(Heading::Silent, Heading::Unknown),
         ([], Some(text)) => Heading::Unknown(text.clone()),
         _ => Heading::Unknown(heading.to_owned()),
     }
 }
 
 /// Another heading is the same up to its last letter.
-fn is_series<'a>(heading: &str, mut others: impl Iterator<Item = &'a str>) -> bool {
+pub(super) fn is_series<'a>(heading: &str, mut others: impl Iterator<Item = &'a str>) -> bool {
     let stem = |text: &str| {
         let text = text.trim();
         text.char_indices().next_back().map(|(place, _)| text[..place].to_owned())
@@ -181,6 +185,54 @@ mod tests {
         for heading in ["flow", "", "value", "Sensor 3", "F1", "Kessel", "flow []", "nibe_bt2_supply_temp_s1"] {
             assert_eq!(of(heading), Heading::Silent, "{heading}");
         }
+    }
+
+    #[test]
+    fn another_unit_at_the_end_is_named() {
+        for (heading, text) in [
+            ("pressure bar", "bar"),
+            ("humidity %", "%"),
+            ("humidity%", "%"),
+            ("power_kW", "kW"),
+            ("power_w", "w"),
+            ("power, W", "W"),
+            ("flow_mC", "mC"),
+            ("flow l/h", "l/h"),
+            ("flow m3/h", "m3/h"),
+            ("flow_l_min", "min"),
+            ("flow K/min", "K/min"),
+            ("flow °C/h", "°C/h"),
+            ("flow in 0.1K", "0.1K"),
+            ("flow 0.1 °C", "0.1 °C"),
+            ("flow 1/10 K", "1/10 K"),
+            ("flow m°C", "m°C"),
+            ("flow °R", "°R"),
+            ("flow °", "°"),
+            ("water h", "h"),
+            ("p/mbar", "mbar"),
+            ("bar", "bar"),
+        ] {
+            assert_eq!(of(heading), Heading::Unknown(text.to_owned()), "{heading}");
+        }
+        for heading in [
+            "Temperatur Sensor 3",
+            "hot_water",
+            "flow_h",
+            "T_V",
+            "T_A",
+            "temp s",
+            "Temp RH",
+            "flow_ma",
+            "supply_dc",
+            "Vorlauf/Heizung",
+            "hp_current_flow_rate",
+        ] {
+            assert_eq!(of(heading), Heading::Silent, "{heading}");
+        }
+        for (heading, other) in [("Sensor A", "Sensor B"), ("flow_min", "flow_max")] {
+            assert_eq!(of_heading(heading, ["time", other].into_iter()), Heading::Silent, "{heading}");
+        }
+        assert_eq!(of("Sensor 1 °C"), Heading::Unit(Unit::Celsius));
     }
 
     #[test]
