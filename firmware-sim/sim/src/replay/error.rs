@@ -45,6 +45,23 @@ pub enum ReplayError {
         /// What stands for the unit.
         text: String,
     },
+    /// The column of units names more than one.
+    #[error(
+        "{name}:{line}: the unit in column {column} changes from `{before}` to `{text}`: \
+         --where chooses rows of one unit, or --unit decides"
+    )]
+    Units {
+        /// The file.
+        name: String,
+        /// The line, from 1.
+        line: u64,
+        /// The column of units.
+        column: String,
+        /// What stands ahead.
+        before: String,
+        /// What stands there.
+        text: String,
+    },
     /// No column holds times, and they are needed.
     #[error("{name}: no column holds dates with times or Unix times: --time-column and --time-format name them{}",
         if *needs_row { ", or --row the length of a row" } else { "" })]
@@ -157,6 +174,16 @@ pub enum ReplayError {
         name: String,
         /// What was asked for.
         mark: String,
+    },
+    /// The end lies ahead of the beginning.
+    #[error("{name}: --until {until} is not after --from {from}")]
+    Until {
+        /// The file.
+        name: String,
+        /// The beginning.
+        from: String,
+        /// The end.
+        until: String,
     },
     /// Nothing is left to play.
     #[error("{name}: no row is left to play")]

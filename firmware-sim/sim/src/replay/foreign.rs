@@ -148,7 +148,7 @@ pub(super) fn at_end(heading: &str, others: &[&str]) -> Option<String> {
                 let end = other.strip_prefix(&before);
                 end.is_some_and(|end| matches!(end, "max" | "mean" | "avg" | "average" | "mittel" | "last"))
             };
-            if others.iter().any(|other| beside(other)) { None } else { found() }
+            if others.iter().any(beside) { None } else { found() }
         }
         _ => {
             let apart = before.ends_with([' ', ',', '\t']);

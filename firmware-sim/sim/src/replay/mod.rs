@@ -16,6 +16,7 @@
 //! * **Beyond the limits of a flow sensor** the quality is what the firmware would say: see [`judge`].
 
 mod args;
+mod cut;
 mod decimal;
 mod error;
 mod foreign;
@@ -27,6 +28,7 @@ mod table;
 mod text;
 mod times;
 mod unit;
+mod unit_column;
 
 use std::sync::Arc;
 use std::{fmt, path::Path, str::FromStr, time::Duration};
@@ -237,7 +239,7 @@ impl Replay {
             let first = first.to_owned();
             return Err(ReplayError::Unread { name: name.to_owned(), unread, rows, first });
         }
-        let chosen = choose(name, &series, options)?;
+        let chosen = choose(name, &series, options, &mut notes)?;
         if chosen.range.is_empty() {
             return Err(ReplayError::Empty { name: name.to_owned() });
         }
@@ -338,12 +340,19 @@ struct Chosen {
     stop_wall_us: Option<i64>,
 }
 
-fn choose(name: &str, series: &Series, options: &Options) -> Result<Chosen, ReplayError> {
+fn choose(name: &str, series: &Series, options: &Options, notes: &mut Notes) -> Result<Chosen, ReplayError> {
     let Rows { from, until } = options.rows;
     for mark in [from, until].into_iter().flatten() {
         if matches!(mark, Mark::Instant(_)) && !series.has_instants {
             return Err(ReplayError::Instant { name: name.to_owned(), mark: mark.to_string() });
         }
+    }
+    if let (Some(Mark::Wall(start)), Some(Mark::Wall(end))) | (Some(Mark::Instant(start)), Some(Mark::Instant(end))) =
+        (from, until)
+        && end <= start
+    {
+        let words = |mark: Option<Mark>| mark.map_or(String::new(), |mark| mark.to_string());
+        return Err(ReplayError::Until { name: name.to_owned(), from: words(from), until: words(until) });
     }
     let rows = &series.rows;
     let reached = |row: &Row, mark: Mark| match mark {
@@ -363,6 +372,15 @@ fn choose(name: &str, series: &Series, options: &Options) -> Result<Chosen, Repl
         Mark::Wall(_) | Mark::Instant(_) => mark,
     };
     let length = rows[first..].iter().position(|row| reached(row, mark)).unwrap_or(rows.len() - first);
+    let step_us = schedule::usual_step(rows).and_then(|step_us| i64::try_from(step_us).ok()).unwrap_or(0);
+    let ended = |row: &Row| Row {
+        at_us: row.at_us.saturating_add(step_us),
+        wall_us: row.wall_us.saturating_add(step_us),
+        ..*row
+    };
+    if let Some(last) = rows.last().filter(|last| first + length == rows.len() && !reached(&ended(last), mark)) {
+        notes.remark(last.line, &format!("the file ends here, ahead of --until {mark}; played to its end"));
+    }
     let stop_wall_us = match (mark, rows[..first + length].last()) {
         (Mark::Instant(us), Some(last)) => Some(us - last.at_us + last.wall_us),
         (Mark::Wall(us), _) => Some(us),

@@ -9,7 +9,7 @@ use super::stamp::{Moment, Order, Stamp, TimeFormat, Zone, wall};
 use super::table::{Record, Table, quoted};
 use super::times::{self, TimeColumns};
 use super::unit::{self, Heading, Unit};
-use super::{Options, Reading, ReplayError, is_nothing, reading};
+use super::{Options, Reading, ReplayError, cut, is_nothing, reading, unit_column};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Clocks are put back in these hours of the night.
@@ -70,16 +70,28 @@ pub(super) fn read(name: &str, table: &Table<'_>, options: &Options, notes: &mut
     if times.is_none() && (options.row.is_none() || options.rows.are_by_time()) {
         return Err(ReplayError::NoTime { name: name.to_owned(), needs_row: !options.rows.are_by_time() });
     }
-    let mut records = records().peekable();
-    let (unit, assumed) = unit_of(name, table, column, options, records.peek())?;
+    let places = times.as_ref().map_or(&[][..], |times| &times.places);
+    let cut = if table.may_be_cut() { cut::may_be_cut(records, column, places) } else { None };
+    if let Some((line, text)) = &cut {
+        let what = || format!("`{text}` may be cut off: the file ends without a line end");
+        notes.row();
+        notes.unread(*line, what);
+    }
+    let whole = |record: &Record| cut.as_ref().is_none_or(|(line, _)| *line != record.line);
+    let mut kept = records().filter(whole).peekable();
+    let (mut unit, mut assumed) = unit_of(name, table, column, options, kept.peek())?;
+    let beside = if assumed { unit_column::read(name, table, column, records().filter(whole))? } else { None };
+    if let Some(beside) = beside {
+        (unit, assumed) = (beside, false);
+    }
     let is_unit = |record: &Record| {
         let cell = record.cell(column);
         record.fits && split_unit(&cell).is_none() && matches!(unit_of_cell(&cell), Heading::Unit(_))
     };
-    if records.peek().is_some_and(is_unit) {
-        records.next();
+    if kept.peek().is_some_and(is_unit) {
+        kept.next();
     }
-    let raws = cells(table, records, column, unit, times.as_ref(), notes);
+    let raws = cells(table, kept, column, unit, times.as_ref(), notes);
     let rows = match &times {
         Some(times) => {
             let rows = instants(name, table, &raws, times, options, notes)?;

@@ -55,6 +55,8 @@ pub(super) struct Record {
     pub(super) fits: bool,
     /// A quote is open at the end of its line.
     pub(super) open: bool,
+    /// It ends with the file, and has no line end as others have.
+    pub(super) cut: bool,
 }
 
 impl Record {
@@ -174,12 +176,20 @@ impl<'a> Table<'a> {
         Records {
             table: self,
             reader,
+            may_be_cut: self.may_be_cut(),
             width: None,
             named: 0,
             first: ByteRecord::new(),
             line: self.first_line,
             counted: 0,
         }
+    }
+
+    /// The last line may be cut: it has no end as others have, nor a quote that ends its last cell.
+    pub(super) fn may_be_cut(&self) -> bool {
+        !self.text.ends_with(b"\"")
+            && !matches!(self.text.last(), None | Some(b'\n' | b'\r' | 0x1a))
+            && self.text.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
     }
 
     /// The start of a line of the file.
@@ -239,6 +249,7 @@ fn filled(fields: &ByteRecord) -> usize {
 pub(super) struct Records<'a> {
     table: &'a Table<'a>,
     reader: Reader<Cursor<&'a [u8]>>,
+    may_be_cut: bool,
     /// The fields of the first record, and without empty ones at its end.
     width: Option<usize>,
     named: usize,
@@ -279,6 +290,7 @@ impl Iterator for Records<'_> {
             if !self.reader.read_byte_record(&mut fields).ok()? {
                 return None;
             }
+            let cut = self.may_be_cut && self.reader.position().byte() == text.len() as u64;
             // The reader passes empty lines over.
             let start = start + text[start..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
             let line = self.line_at(start);
@@ -301,7 +313,7 @@ impl Iterator for Records<'_> {
                 // Files that were joined repeat their header.
                 continue;
             }
-            return Some(Record { line, fields, fits, open });
+            return Some(Record { line, fields, fits, open, cut });
         }
     }
 }

@@ -21,6 +21,34 @@ fn another_unit_without_brackets_is_refused() {
 }
 
 #[test]
+fn a_last_line_that_may_be_cut_is_not_played() {
+    let cut = |cells: &[&str]| table(cells).trim_end().to_owned();
+    for (cells, text) in [
+        (&["48.0", "49.0", "4"][..], "4"),
+        (&["48.0", "49.0", "49."], "49."),
+        (&["48.00", "49.05", "49.1"], "49.1"),
+        (&["48", "49", "4"], "4"),
+        (&["48.0", "49.0", ""], ""),
+    ] {
+        let replay = read(cut(cells).as_bytes(), &FLOW).unwrap();
+        let expected = format!("t.csv:4: `{text}` may be cut off: the file ends without a line end; not played");
+        assert_eq!(replay.notes(), [expected]);
+        assert_eq!((heard(&replay).len(), replay.end_us()), (2, 120_000_000), "{text}");
+        assert_eq!(notes(table(cells), &FLOW), [""; 0], "a line with an end is whole: {text}");
+    }
+    for cells in
+        [&["48.0", "49.0", "9.5"][..], &["48", "49", "50"], &["48.0", "\"49.0\"", "\"4\""], &["1", "2.5", "NaN"]]
+    {
+        assert_eq!(notes(cut(cells), &FLOW), [""; 0], "{cells:?}");
+        assert_eq!(play(cut(cells), &FLOW).0.len(), 3, "{cells:?}");
+    }
+    let closed = "time,flow,valve\n2024-01-01 10:00,40.0,open\n2024-01-01 10:01,41,op";
+    assert_eq!(play(closed, &FLOW).0[1], (60.0, ok(4_100)), "another column is cut");
+    let time = "flow,time\n40.0,2024-01-01 10:00\n41.0,2024-01-01 10:01\n42.0,2024-01-01 10:1";
+    assert_eq!(play(time, &FLOW).0.len(), 2);
+}
+
+#[test]
 fn what_cannot_be_a_temperature_is_named() {
     let text = table(&["40", "-300", "1000.5", "41", "-9999", "1000", "-273.15"]);
     let expected = [
@@ -32,4 +60,35 @@ fn what_cannot_be_a_temperature_is_named() {
     let (heard, _) = play(&text, &FLOW);
     assert_eq!((heard[1].1, heard[2].1, heard[5].1.unwrap().1), (None, None, Quality::Short));
     assert_eq!(notes(table(&["313", "-1", "314"]), &["--column", "flow", "--unit", "K"]).len(), 1);
+}
+
+#[test]
+fn a_column_of_units_counts() {
+    let rows = |units: [&str; 3]| {
+        let rows = units.iter().enumerate().map(|(n, unit)| format!("2024-01-01 10:0{n},122,{unit}\n"));
+        format!("time,flow,Unit\n{}", rows.collect::<String>())
+    };
+    assert_eq!(play(rows(["°F", "degF", "F"]), &FLOW).0[0].1, ok(5_000));
+    let expected = "t.csv:4: the unit in column 3 \"Unit\" changes from `C` to `F`: --where chooses rows of one unit, \
+        or --unit decides";
+    assert_eq!(refused(rows(["C", "C", "F"]), &FLOW), expected);
+    let expected = "t.csv: column 3 \"Unit\" names the unit `bar`, not °C, °F or K: --unit decides";
+    assert_eq!(refused(rows(["bar"; 3]), &FLOW), expected);
+    assert_eq!(play(rows(["C", "F", "F"]), &["--column", "flow", "--unit", "C"]).0[0].1, ok(12_200));
+    assert_eq!(play(rows(["C", "F", "F"]), &["--column", "flow", "--where", "Unit=F"]).0[0].1, ok(5_000));
+    for heading in ["uom", "EINHEIT", "unit_of_measurement"] {
+        assert_eq!(play(rows(["F"; 3]).replace("Unit", heading), &FLOW).0[0].1, ok(5_000), "{heading}");
+    }
+}
+
+#[test]
+fn an_until_that_is_never_reached_is_named() {
+    let text = table(&["40", "41", "42", "43", "44", "45", "46"]);
+    let with = |more: &[&'static str]| [&FLOW[..], more].concat();
+    let expected = "t.csv:8: the file ends here, ahead of --until 2024-01-02T10:02:00; played to its end";
+    assert_eq!(notes(&text, &with(&["--from", "10:05", "--until", "10:02"])), [expected]);
+    assert_eq!(notes(&text, &with(&["--until", "10:07"])), [""; 0], "the last row ends there");
+    let before = with(&["--from", "2024-01-01 10:05", "--until", "2024-01-01 10:02"]);
+    let expected = "t.csv: --until 2024-01-01T10:02:00 is not after --from 2024-01-01T10:05:00";
+    assert_eq!(refused(&text, &before), expected);
 }
