@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{
-    Column, Filter, Gaps, Mark, Options, Replay, ReplayError, Rows, TimeFormat, TimeOptions, Unit, Zone, is_row_length,
+    Column, DecimalSign, Filter, Gaps, Mark, Options, Replay, ReplayError, Rows, TimeFormat, TimeOptions, Unit, Zone,
+    is_row_length,
 };
 
 /// An argument as it was written, and its value.
@@ -36,6 +37,9 @@ pub struct ReplayArgs {
     /// Its unit, C, F or K, instead of what the header says; °C where it says nothing
     #[arg(help_heading = "Replay", long, value_name = "UNIT", requires = "replay")]
     pub unit: Option<Argument<Unit>>,
+    /// Its decimal sign, comma or point, where the cells leave it open; the other one separates thousands
+    #[arg(help_heading = "Replay", long, value_name = "SIGN", requires = "replay")]
+    pub decimal: Option<Argument<DecimalSign>>,
     /// Only rows with this value in this column, for files with several sensors; may be repeated
     #[arg(help_heading = "Replay", long = "where", value_name = "COLUMN=VALUE", requires = "replay")]
     pub filters: Vec<Argument<Filter>>,
@@ -82,6 +86,7 @@ impl ReplayArgs {
         let options = Options {
             column: column.value.clone(),
             unit: value(&self.unit),
+            decimal: value(&self.decimal),
             time: TimeOptions {
                 columns: self.time_columns.iter().map(|column| column.value.clone()).collect(),
                 format: value(&self.time_format),
@@ -108,6 +113,7 @@ impl ReplayArgs {
         let once = [
             ("column", text(&self.column)),
             ("unit", text(&self.unit)),
+            ("decimal", text(&self.decimal)),
             ("skip", text(&self.skip)),
             ("time-format", text(&self.time_format)),
             ("time-zone", text(&self.time_zone)),
@@ -170,6 +176,7 @@ mod tests {
             "--replay=/tmp/a b.csv",
             "--column=-flow",
             "--unit=F",
+            "--decimal=point",
             "--skip=2",
             "--time-format=%d %b %Y %H:%M",
             "--time-zone=-05:00",
@@ -198,6 +205,7 @@ mod tests {
             "--row=0s",
             "--row=25h",
             "--unit=R",
+            "--decimal=dot",
             "--from=noon",
             "--silent-from=1",
             "--where=a",

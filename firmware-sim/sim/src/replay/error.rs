@@ -62,6 +62,16 @@ pub enum ReplayError {
         /// What stands there.
         text: String,
     },
+    /// A comma is of decimals or of thousands.
+    #[error("{name}:{line}: the comma in `{text}` is of decimals or of thousands: --decimal comma or point decides")]
+    Decimal {
+        /// The file.
+        name: String,
+        /// The line, from 1.
+        line: u64,
+        /// What stands there.
+        text: String,
+    },
     /// No column holds times, and they are needed.
     #[error("{name}: no column holds dates with times or Unix times: --time-column and --time-format name them{}",
         if *needs_row { ", or --row the length of a row" } else { "" })]
@@ -200,6 +210,9 @@ pub enum ReplayError {
     /// A text is not a unit.
     #[error("`{0}` is not C, F or K")]
     UnitText(String),
+    /// A text is not a decimal sign.
+    #[error("`{0}` is not comma or point")]
+    DecimalText(String),
     /// A text is not a format of times.
     #[error("`{0}` is not dmy, mdy, ymd, s, ms, us, ns or a pattern as %d.%m.%Y")]
     TimeFormat(String),

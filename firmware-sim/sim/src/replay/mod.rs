@@ -26,10 +26,12 @@ mod series;
 mod stamp;
 mod table;
 mod text;
+mod thousands;
 mod times;
 mod unit;
 mod unit_column;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::{fmt, path::Path, str::FromStr, time::Duration};
 
@@ -40,6 +42,7 @@ pub use self::error::ReplayError;
 pub use self::schedule::Span;
 pub use self::stamp::{Order, TimeFormat, Zone};
 pub use self::table::Filter;
+pub use self::thousands::DecimalSign;
 pub use self::times::TimeOptions;
 pub use self::unit::Unit;
 
@@ -158,6 +161,8 @@ pub struct Options {
     pub column: Column,
     /// Its unit; without one what the header says, else °C.
     pub unit: Option<Unit>,
+    /// Its decimal sign; without one what its cells show.
+    pub decimal: Option<DecimalSign>,
     /// Where the times are.
     pub time: TimeOptions,
     /// Lines ahead of the header.
@@ -179,6 +184,7 @@ impl Options {
         Self {
             column,
             unit: None,
+            decimal: None,
             time: TimeOptions::default(),
             skip: 0,
             filters: Vec::new(),
@@ -316,11 +322,12 @@ const COLDEST: i128 = -27_315;
 const HOTTEST: i128 = 100_000;
 
 /// What the cell holds, or why that is no temperature.
-fn reading(cell: &str, unit: Unit) -> Result<Reading, &'static str> {
+fn reading(cell: &str, unit: Unit, sign: Option<DecimalSign>) -> Result<Reading, &'static str> {
     if is_nothing(cell) {
         return Ok(OPEN);
     }
-    let decimal = Decimal::parse(cell).ok_or("is not a temperature")?;
+    let plain = sign.map_or(Some(Cow::Borrowed(cell)), |sign| sign.plain(cell).map(Cow::Owned));
+    let decimal = plain.and_then(|plain| Decimal::parse(&plain)).ok_or("is not a temperature")?;
     if UNCONNECTED.contains(&decimal.hundredths()) {
         return Ok(OPEN);
     }

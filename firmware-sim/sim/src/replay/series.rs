@@ -9,7 +9,7 @@ use super::stamp::{Moment, Order, Stamp, TimeFormat, Zone, wall};
 use super::table::{Record, Table, quoted};
 use super::times::{self, TimeColumns};
 use super::unit::{self, Heading, Unit};
-use super::{Options, Reading, ReplayError, cut, is_nothing, reading, unit_column};
+use super::{DecimalSign, Options, Reading, ReplayError, cut, is_nothing, reading, thousands, unit_column};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Clocks are put back in these hours of the night.
@@ -91,7 +91,18 @@ pub(super) fn read(name: &str, table: &Table<'_>, options: &Options, notes: &mut
     if kept.peek().is_some_and(is_unit) {
         kept.next();
     }
-    let raws = cells(table, kept, column, unit, times.as_ref(), notes);
+    let sign = match options.decimal {
+        Some(sign) => Some(sign),
+        None => {
+            let fitting = records().filter(whole).filter(|record| record.fits);
+            let numbers = fitting.map(|record| {
+                let cell = record.cell(column);
+                (record.line, split_unit(&cell).map_or(&*cell, |(number, _)| number).to_owned())
+            });
+            thousands::decide(name, numbers)?
+        }
+    };
+    let raws = cells(table, kept, column, (unit, sign), times.as_ref(), notes);
     let rows = match &times {
         Some(times) => {
             let rows = instants(name, table, &raws, times, options, notes)?;
@@ -208,7 +219,7 @@ fn cells(
     table: &Table<'_>,
     records: impl Iterator<Item = Record>,
     column: usize,
-    unit: Unit,
+    (unit, sign): (Unit, Option<DecimalSign>),
     times: Option<&TimeColumns>,
     notes: &mut Notes,
 ) -> Vec<Raw> {
@@ -230,7 +241,7 @@ fn cells(
         }
         let cell = record.cell(column);
         let number = split_unit(&cell).filter(|(_, own)| *own == unit).map_or(&*cell, |(number, _)| number);
-        let reading = reading(number, unit);
+        let reading = reading(number, unit, sign);
         if let Err(why) = reading {
             notes.unread(line, || format!("`{}` {why}", quoted(&cell)));
         }

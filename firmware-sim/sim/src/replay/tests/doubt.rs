@@ -63,6 +63,24 @@ fn what_cannot_be_a_temperature_is_named() {
 }
 
 #[test]
+fn thousands_or_decimals_are_decided_or_refused() {
+    let first = |cells: &[&str], more: &[&str]| play(table(cells), &[&FLOW[..], more].concat()).0[0].1;
+    let open = table(&["\"1,041\"", "\"1,052\"", "998"]);
+    let expected = "t.csv:2: the comma in `1,041` is of decimals or of thousands: --decimal comma or point decides";
+    assert_eq!(refused(&open, &FLOW), expected);
+    let open = ["\"1,041\"", "998"];
+    assert_eq!(first(&open, &["--decimal", "comma"]), ok(104));
+    let fahrenheit = first(&open, &["--decimal", "point", "--unit", "F"]);
+    assert_eq!(fahrenheit.unwrap().0, 32_767, "561 °C are the most that the wire carries");
+    assert_eq!(first(&["\"1,041\"", "\"42,5\""], &[]), ok(104));
+    assert_eq!(first(&["\"1,041\"", "\"21,375\""], &[]), ok(104), "21,375 degrees are no temperature");
+    assert_eq!(first(&["\"1,041\"", "998.5"], &["--unit", "F"]).unwrap().0, 32_767);
+    assert_eq!(first(&["\"1,000.5\"", "90"], &["--unit", "K"]).unwrap().0, 32_767);
+    assert_eq!(first(&["\"1.041\"", "\"42,5\""], &[]), ok(104), "a point is a decimal one, as ever");
+    assert_eq!(notes(table(&["40.5", "41.5", "42", "43"]), &["--column", "flow", "--decimal", "comma"]).len(), 2);
+}
+
+#[test]
 fn a_column_of_units_counts() {
     let rows = |units: [&str; 3]| {
         let rows = units.iter().enumerate().map(|(n, unit)| format!("2024-01-01 10:0{n},122,{unit}\n"));
