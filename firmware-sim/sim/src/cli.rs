@@ -14,7 +14,7 @@ use thermowell_wire::BoilerId;
 use crate::account::{Writer, WriterError};
 use crate::boiler::{Boiler, BoilerSetup};
 use crate::clock::Clock;
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::line::Line;
 use crate::port::{Port, PortError, PortKind};
 use crate::proof::prove;
@@ -56,9 +56,14 @@ Examples:
 
 Exit codes: 0 ended as asked, 1 failure, 2 wrong command line, 78 a file that cannot be used";
 
+/// The orders of the console, ahead of the examples.
+fn after_help() -> String {
+    format!("Orders at --control, a line each:\n{}\n{EXAMPLES}", console::help())
+}
+
 /// A simulated heating plant around the real firmware, on a pseudo-terminal.
 #[derive(Debug, Parser)]
-#[command(name = "firmware-sim", version, after_help = EXAMPLES)]
+#[command(name = "firmware-sim", version, after_help = after_help())]
 pub struct Args {
     /// A boiler, by name; may be repeated
     #[arg(long = "boiler", value_name = "ID", conflicts_with = "boilers")]
@@ -356,6 +361,8 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Args::command().debug_assert();
+        let help = Args::command().render_help().to_string();
+        assert!(help.contains("fail BOILER flame|pump TIME") && help.contains("Exit codes"), "{help}");
         assert_eq!(parse_utc("2026-01-07T00:00:00Z"), Ok(1_767_744_000_000_000_000));
         assert_eq!(parse_utc("17"), Ok(17));
         assert!(parse_utc("noon").is_err() && parse_serial_number("b1").is_err());

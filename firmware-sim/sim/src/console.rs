@@ -1,19 +1,9 @@
 //! Orders while the simulation runs: a line each, over a unix socket or standard input, answered by a line.
 //!
 //! ```text
-//! unplug b1            pull the cable                    ok unplugged
-//! plug b1              put it back                       ok plugged
-//! reboot b1 5s         off for 5 s of simulated time     ok off
-//! miss b1 200ms        do not sample for so long         ok silent
-//! stall b1 200ms       nothing moves on the line         ok stalled
-//! garbage b1 100       so many wrong bytes on the line   ok 100 bytes
-//! fail b1 flame 10m    no flame, or no water: pump       ok failing
-//! panel b1 45          set by hand: a flow, off, auto    ok set
-//! press b1             the reset button at the boiler    ok pressed
-//! status b1            where the device is               ok boot=… next=… oldest=… leased=false broken=0
-//! quit                 end, with a complete account      ok bye
+//! unplug b1  ─▶  ok unplugged        fly b1  ─▶  error `fly b1` is no order: `help` lists them
 //! ```
-//! What cannot be done is answered by `error …`.
+//! [`ORDERS`] lists them; `help` is answered by as many lines. What cannot be done is answered by `error …`.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -37,6 +27,47 @@ const LISTENERS_MAX: usize = 8;
 const LINE_MAX: usize = 256;
 /// The most garbage in one order.
 const GARBAGE_MAX: usize = 16_384;
+
+/// An order, its arguments, and what it does.
+struct Usage {
+    usage: &'static str,
+    effect: &'static str,
+}
+
+const fn usage(usage: &'static str, effect: &'static str) -> Usage {
+    Usage { usage, effect }
+}
+
+const ORDERS: [Usage; 12] = [
+    usage("unplug BOILER", "pull the cable"),
+    usage("plug BOILER", "put it back"),
+    usage("reboot BOILER TIME", "off for so long in simulated time, such as 5s"),
+    usage("miss BOILER TIME", "do not sample for so long"),
+    usage("stall BOILER TIME", "nothing moves on the line for so long"),
+    usage("garbage BOILER COUNT", "so many wrong bytes on the line"),
+    usage("fail BOILER flame|pump TIME", "no flame, or no water, for so long"),
+    usage("panel BOILER auto|off|5..95", "the knob at the panel: automatic, off, or a flow temperature"),
+    usage("press BOILER", "the reset button at the boiler"),
+    usage("status BOILER", "where the device is"),
+    usage("help", "these orders"),
+    usage("quit", "end, with a complete account"),
+];
+
+/// The orders with their arguments, a line each.
+#[must_use]
+pub fn help() -> String {
+    ORDERS.iter().map(|order| format!("  {:<29}{}\n", order.usage, order.effect)).collect()
+}
+
+/// What is wrong with an order that fits none.
+fn misunderstood(line: &str) -> String {
+    let line = line.trim();
+    let word = line.split_whitespace().next();
+    match ORDERS.iter().find(|order| order.usage.split(' ').next() == word) {
+        Some(order) => format!("expected `{}`, not `{line}`", order.usage),
+        None => format!("`{line}` is no order: `help` lists them"),
+    }
+}
 
 /// What is ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +198,7 @@ fn parse(line: &str) -> Result<Order, String> {
         ["panel", id, text] => (id, Deed::Panel(panel(text)?)),
         ["press", id] => (id, Deed::Press),
         ["status", id] => (id, Deed::Status),
-        _ => return Err(format!("`{}` is no order", line.trim())),
+        _ => return Err(misunderstood(line)),
     };
     let id = id.parse().map_err(|error| format!("{id}: {error}"))?;
     Ok(Order::Boiler { id, deed })
@@ -268,9 +299,14 @@ impl Listening {
         self.line.extend_from_slice(&bytes[..read]);
         while let Some(end) = self.line.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.line.drain(..=end).collect();
-            let reply = match parse(&String::from_utf8_lossy(&line)).and_then(&mut *obey) {
-                Ok(done) => format!("ok {done}\n"),
-                Err(reason) => format!("error {reason}\n"),
+            let line = String::from_utf8_lossy(&line);
+            let reply = if line.trim() == "help" {
+                format!("ok orders:\n{}", help())
+            } else {
+                match parse(&line).and_then(&mut *obey) {
+                    Ok(done) => format!("ok {done}\n"),
+                    Err(reason) => format!("error {reason}\n"),
+                }
             };
             if self.reply(&reply).is_err() {
                 return false;
@@ -337,11 +373,31 @@ mod tests {
     }
 
     #[test]
+    fn wrong_arguments_name_what_is_expected() {
+        for (line, expected) in [
+            ("unplug b1 5s", "expected `unplug BOILER`, not `unplug b1 5s`"),
+            ("reboot b1", "expected `reboot BOILER TIME`, not `reboot b1`"),
+            ("fail b1 flame", "expected `fail BOILER flame|pump TIME`, not `fail b1 flame`"),
+            ("quit now", "expected `quit`, not `quit now`"),
+            ("fly b1", "`fly b1` is no order: `help` lists them"),
+            ("", "`` is no order: `help` lists them"),
+        ] {
+            assert_eq!(parse(line), Err(expected.to_owned()), "{line}");
+        }
+        for order in ORDERS {
+            assert!(help().lines().any(|line| line.contains(order.usage) && line.ends_with(order.effect)));
+            let arguments = order.usage.replace("BOILER", "b1").replace("TIME", "5s").replace("COUNT", "7");
+            let line = arguments.replace("flame|pump", "pump").replace("auto|off|5..95", "off");
+            assert!(line == "help" || parse(&line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
     fn a_socket_answers_each_line() {
         let folder = tempfile::tempdir().unwrap();
         let mut console = Console::socket(&folder.path().join("control")).unwrap();
         let mut stream = UnixStream::connect(folder.path().join("control")).unwrap();
-        stream.write_all(b"status b1\nnonsense\nqu").unwrap();
+        stream.write_all(b"status b1\nnonsense\n help \nqu").unwrap();
         let mut obey = |order| match order {
             Order::Quit => Ok(String::from("bye")),
             Order::Boiler { id, .. } => Err(format!("there is no boiler {id}")),
@@ -352,6 +408,7 @@ mod tests {
         drop(console);
         let mut replies = String::new();
         stream.read_to_string(&mut replies).unwrap();
-        assert_eq!(replies, "error there is no boiler b1\nerror `nonsense` is no order\nok bye\n");
+        let expected = "error there is no boiler b1\nerror `nonsense` is no order: `help` lists them\nok orders:\n";
+        assert_eq!(replies, format!("{expected}{}ok bye\n", help()));
     }
 }
