@@ -3,7 +3,7 @@
 //! ```text
 //! unplug b1  ─▶  ok unplugged        fly b1  ─▶  error `fly b1` is no order: `help` lists them
 //! ```
-//! [`ORDERS`] lists them; `help` is answered by as many lines. What cannot be done is answered by `error …`.
+//! `ORDERS` lists them; `help` is answered by as many lines. What cannot be done is answered by `error …`.
 
 use std::fs;
 use std::io::{self, Read, Write};
