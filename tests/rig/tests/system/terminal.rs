@@ -87,7 +87,7 @@ impl Terminal {
         let left: Vec<_> = fs::read_dir(self.temporary.path()).unwrap().collect();
         assert!(left.is_empty(), "left behind: {left:?}\n{}", self.seen);
         assert_eq!(processes_with(self.temporary.path()), Vec::<String>::new(), "{}", self.seen);
-        (self.seen, status)
+        (std::mem::take(&mut self.seen), status)
     }
 
     fn ends_with_a_ledger(self) -> String {
@@ -95,6 +95,13 @@ impl Terminal {
         assert_eq!(status.code(), Some(0), "{seen}");
         assert!(seen.contains("Every sum closes."), "{seen}");
         seen
+    }
+}
+
+/// A test that fails leaves no demo behind; its own children end with it.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).map(drop).unwrap_or_default();
     }
 }
 
