@@ -47,6 +47,10 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     assert_whole(&ledger);
     for boiler in &ledger.boilers {
         let average = boiler.average.as_ref().expect("an average");
-        assert_eq!((average.published, average.points), (average.reference, boiler.samples.slots));
+        // Where a machine stalls while an agent finds its device's clock, slots may be stamped back by more than 20 ms:
+        // stored once, in no average, named clock.
+        let averaged = boiler.samples.slots - boiler.samples.stamped_back;
+        assert_eq!((average.published, average.points), (average.reference, averaged));
+        assert!(boiler.samples.stamped_back <= 10 * u64::from(KILLS), "{} slots", boiler.samples.stamped_back);
     }
 }
