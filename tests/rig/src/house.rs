@@ -3,6 +3,7 @@
 //! A test waits for levels with [`House::until`], never for time to pass, and ends with the books: [`House::close`]. A
 //! process may die only because the test killed it. What goes wrong panics, with the end of every log.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::fs;
 use std::future::Future;
@@ -156,16 +157,7 @@ impl House {
     /// # Panics
     /// A process died by itself.
     pub fn tend(&mut self) {
-        let now = self.stopwatch.elapsed();
-        for role in self.processes.all() {
-            let change = role.tend(now).expect("the kernel knows our children");
-            let status = match change {
-                Some(Change::Died { status, .. }) if status.signal() == Some(Signal::KILL.as_raw()) => continue,
-                Some(Change::Died { status, .. } | Change::GaveUp { status }) => status,
-                Some(Change::Restarted { .. }) | None => continue,
-            };
-            panic!("{} ended by itself with {}:\n{}", role.name(), describe(status), audit::last_lines(role.log()));
-        }
+        tend(&mut self.processes, &self.stopwatch);
     }
 
     /// Looks after the processes until `look` finds what it looks for.
@@ -349,8 +341,12 @@ impl House {
             }
         };
         stop([&mut self.processes.controller, &mut self.processes.agent]);
-        let client = self.wait_for(self.connect()).expect("the server runs");
-        let problems = self.wait_for(audit::settle(&client, &ids, feed, SOON)).expect("the streams can be read");
+        let client = self.until("the server runs", SOON, |house| house.wait_for(house.connect()).ok());
+        let Self { processes, stopwatch, runtime, .. } = self;
+        let Ok(problems) = runtime.block_on(audit::settle(&client, &ids, feed, SOON, || {
+            tend(processes, stopwatch);
+            Ok::<_, Infallible>(())
+        }));
         stop([&mut self.processes.aggregator, &mut self.processes.simulator]);
         for role in self.processes.all() {
             let said = log(role.log());
@@ -370,6 +366,19 @@ impl House {
             let _always_fits = writeln!(text, "--- {}\n{lines}", role.name());
         }
         text
+    }
+}
+
+fn tend(processes: &mut Processes, stopwatch: &Stopwatch) {
+    let now = stopwatch.elapsed();
+    for role in processes.all() {
+        let change = role.tend(now).expect("the kernel knows our children");
+        let status = match change {
+            Some(Change::Died { status, .. }) if status.signal() == Some(Signal::KILL.as_raw()) => continue,
+            Some(Change::Died { status, .. } | Change::GaveUp { status }) => status,
+            Some(Change::Restarted { .. }) | None => continue,
+        };
+        panic!("{} ended by itself with {}:\n{}", role.name(), describe(status), audit::last_lines(role.log()));
     }
 }
 

@@ -48,22 +48,42 @@ fn nats(operation: impl Into<String>) -> impl FnOnce(async_nats::Error) -> Audit
 }
 
 /// Waits until the aggregator has published a state of each boiler's last message in SAMPLES (and the feed, where it
-/// runs, its last sample). What does not arrive in time is a problem by name.
+/// runs, its last sample). What does not arrive in time is a problem by name. Calls `tend` meanwhile: a role that died
+/// just before has to be started again, the server too.
 ///
 /// # Errors
-/// The streams cannot be read.
-pub async fn settle(
+/// Those of `tend`.
+pub async fn settle<E>(
     client: &Client,
     boilers: &[BoilerId],
     with_feed: bool,
     limit: Duration,
-) -> Result<Vec<String>, AuditError> {
+    mut tend: impl FnMut() -> Result<(), E>,
+) -> Result<Vec<String>, E> {
+    let failed = async {
+        loop {
+            if let Err(error) = tend() {
+                return error;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        problems = problems_after(client, boilers, with_feed, limit) => Ok(problems),
+        error = failed => Err(error),
+    }
+}
+
+async fn problems_after(client: &Client, boilers: &[BoilerId], with_feed: bool, limit: Duration) -> Vec<String> {
     let watch = Stopwatch::start();
     let mut problems = Vec::new();
     for id in boilers {
         loop {
-            let behind = what_is_behind(client, id, with_feed).await?;
-            let Some(behind) = behind else { break };
+            let behind = match what_is_behind(client, id, with_feed).await {
+                Ok(None) => break,
+                Ok(Some(behind)) => behind,
+                Err(error) => thermowell::logs::chain(&error),
+            };
             if watch.left_of(limit).is_none() {
                 problems.push(format!("boiler {id}: {behind} within {} s", limit.as_secs()));
                 break;
@@ -71,7 +91,7 @@ pub async fn settle(
             tokio::time::sleep(LOOK).await;
         }
     }
-    Ok(problems)
+    problems
 }
 
 async fn what_is_behind(client: &Client, id: &BoilerId, with_feed: bool) -> Result<Option<String>, AuditError> {

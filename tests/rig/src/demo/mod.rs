@@ -332,11 +332,11 @@ impl Demo<'_> {
     /// Stops the flow in flow order, waits until the last sample is aggregated, and reads the books.
     /// A run that was not cut short has a snapshot of each hour that began within it.
     async fn close_the_books(&mut self, client: &async_nats::Client, is_complete: bool) -> Result<Ledger, DemoError> {
-        let Processes { agent, aggregator, controller, simulator, .. } = &mut self.processes;
+        let Processes { agent, controller, .. } = &mut self.processes;
         stop_in_order([controller, agent], STOP).map_err(DemoError::Process)?;
         let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
-        let settled = audit::settle(client, &ids, self.options.feed, SETTLE).await;
-        let mut problems: Vec<String> = settled.map_err(DemoError::Audit)?;
+        let mut problems = audit::settle(client, &ids, self.options.feed, SETTLE, || self.tend()).await?;
+        let Processes { aggregator, simulator, .. } = &mut self.processes;
         stop_in_order([aggregator, simulator], STOP).map_err(DemoError::Process)?;
         if let Some(duration) = self.options.duration.filter(|_| is_complete) {
             for (id, live) in &self.boilers {

@@ -131,6 +131,20 @@ fn processes_with(folder: &Path) -> Vec<String> {
     lines.collect()
 }
 
+/// The process that `parent` started with `name` in its command line.
+fn child_of(parent: &Child, name: &str) -> Pid {
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let status = fs::read_to_string(entry.path().join("status")).ok()?;
+        let line = String::from_utf8_lossy(&fs::read(entry.path().join("cmdline")).ok()?).into_owned();
+        let is_its_own = status.lines().any(|line| line == format!("PPid:\t{}", parent.id()));
+        (is_its_own && line.contains(name)).then(|| Pid::from_raw(pid)).flatten()
+    });
+    let pids: Vec<_> = pids.collect();
+    assert_eq!(pids.len(), 1, "{name}: {pids:?}");
+    pids[0]
+}
+
 #[test]
 fn ctrl_c_before_the_first_sample_ends_with_a_ledger() {
     let mut terminal = Terminal::start(&["--boilers", "1"]);
@@ -174,6 +188,22 @@ fn sigterm_and_a_closed_terminal_end_with_a_ledger_too() {
         terminal.until("fire ");
         kill_process(Pid::from_child(&terminal.child), signal).unwrap();
         terminal.ends_with_a_ledger();
+    }
+}
+
+/// Killed with the Ctrl-C, they would not be started again before the flow stops.
+#[test]
+fn roles_killed_with_the_ctrl_c_come_back_for_the_ledger() {
+    let mut terminal = Terminal::start(&["--boilers", "1"]);
+    terminal.until("fire ");
+    for name in ["nats-server", "aggregator"] {
+        let pid = child_of(&terminal.child, name);
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    terminal.press(CTRL_C);
+    let seen = terminal.ends_with_a_ledger();
+    for name in ["nats-server", "aggregator"] {
+        assert!(seen.contains(&format!("{name} started again")), "{seen}");
     }
 }
 
