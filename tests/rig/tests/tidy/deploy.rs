@@ -48,7 +48,8 @@ fn refusal(command: &str) -> Option<String> {
     match program {
         "/usr/bin/thermowell" => thermowell_refusal(&args),
         "/usr/bin/nats-server" => match args.as_slice() {
-            ["--config", "/etc/thermowell/nats.conf"] | ["--signal", "reload=$MAINPID"] => None,
+            ["--config", "/etc/thermowell/nats.conf"] | ["--signal", "reload=${MAINPID}"] => None,
+            // systemd replaces $NAME only where it is a whole word.
             _ => Some(format!("nats-server is not called like this here: {args:?}")),
         },
         _ => Some(format!("nothing of ours installs {program}")),
@@ -79,4 +80,6 @@ fn commands_that_would_not_start_are_found() {
         let bad = good.replace(from, to);
         assert_eq!(unit(&Source::new("deploy/a.service", &bad)).len(), 1, "{bad}");
     }
+    assert_eq!(refusal("/usr/bin/nats-server --signal reload=${MAINPID}"), None);
+    assert!(refusal("/usr/bin/nats-server --signal reload=$MAINPID").is_some());
 }
