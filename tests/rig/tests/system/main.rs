@@ -12,6 +12,7 @@ mod cable;
 mod conformance;
 mod control;
 mod demo;
+mod deployment;
 mod desk;
 mod documents;
 mod exits;
