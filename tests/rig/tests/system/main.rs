@@ -1,7 +1,7 @@
 //! The whole system: real processes, a real nats-server, serial lines. Each test ends with the ledger.
 //!
-//! One program, so that the tests share two cores without a queue of their own: the harness runs as many at a time as
-//! there are cores.
+//! One program, so that the tests share two cores without a queue of their own: the harness runs a few
+//! at a time, because they wait more than they compute.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test, and says where")]
 
@@ -11,6 +11,7 @@ mod boilers;
 mod cable;
 mod conformance;
 mod control;
+mod cuts;
 mod demo;
 mod deployment;
 mod desk;

@@ -1,7 +1,5 @@
 //! `cargo cuts`, short: it needs root and some tools, and says SKIPPED where something is missing.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails a test, and says where")]
-
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,13 +9,12 @@ use std::time::Duration;
 use rig::clock::Stopwatch;
 use rustix::process::{Pid, Signal, kill_process};
 
-const DEMO: &str = env!("CARGO_BIN_EXE_demo");
 const SKIPPED: &str = "SKIPPED: power cuts: ";
 /// For what takes a second on an idle machine.
 const SOON: Duration = Duration::from_secs(60);
 
 fn cuts(arguments: &[&str]) -> Command {
-    let mut command = Command::new(DEMO);
+    let mut command = Command::new(super::DEMO);
     command.arg("cuts").args(arguments).stdin(Stdio::null());
     command
 }
