@@ -119,7 +119,7 @@ pub(super) fn ok(lines: &[Line]) -> bool {
     lines.iter().all(|line| !matches!(line.verdict, Verdict::Otherwise(_)))
 }
 
-/// The table, as README shows it.
+/// The table, as the report shows it.
 pub(super) fn table(lines: &[Line]) -> String {
     const HEAD: &str =
         "| fault | times | samples sent | lost | predicted | twice | out of order | recovery | verdict |";

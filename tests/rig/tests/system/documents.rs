@@ -1,7 +1,7 @@
 //! The commands in the documents: each is one that its program takes, and those that need only a running system run.
 //!
 //! A command of ours is given to its program with `--help` after it: what precedes that is parsed, and nothing is done.
-//! A test that is named must exist. Commands of the system (install, journalctl) are only known by name here. The
+//! A test that is named must exist. Commands of the system (journalctl) are only known by name here. The
 //! blocks that install, upgrade and remove a gateway are run by `deployment`.
 
 use std::collections::BTreeSet;
@@ -11,14 +11,25 @@ use std::process::{Command, Output};
 
 use rig::house::{House, SOON};
 
-const DOCUMENTS: [&str; 4] = ["README.md", "deploy/README.md", "agent/README.md", "config/thermowell.toml"];
+/// Where pages are.
+const FOLDERS: [&str; 8] =
+    ["", ".github", "agent", "agent/decisions", "agent/wire", "deploy", "tests", "tests/rig/reports"];
 /// Sections whose blocks `deployment` runs.
 const RUN: [&str; 3] = ["Install", "Upgrade", "Remove"];
 /// Programs of the system that the other blocks use.
-const SYSTEM: [&str; 2] = ["install", "journalctl"];
+const SYSTEM: [&str; 1] = ["journalctl"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every page, by its path from the root.
+fn pages() -> Vec<PathBuf> {
+    let pages = FOLDERS.iter().flat_map(|folder| {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        files.filter(|name| name.to_str().unwrap().ends_with(".md")).map(move |name| Path::new(folder).join(name))
+    });
+    pages.collect()
 }
 
 /// A command and where it stands.
@@ -31,11 +42,11 @@ struct Found {
 /// The lines of `sh` blocks, and what stands between single backticks and begins with a program of ours.
 fn commands() -> Vec<Found> {
     let mut found = Vec::new();
-    for document in DOCUMENTS {
-        let text = fs::read_to_string(root().join(document)).unwrap();
+    for document in pages().into_iter().chain(["config/thermowell.toml".into()]) {
+        let text = fs::read_to_string(root().join(&document)).unwrap();
         let (mut section, mut block) = ("", None);
         for (number, line) in text.lines().enumerate() {
-            let place = format!("{document}:{}", number + 1);
+            let place = format!("{}:{}", document.display(), number + 1);
             if let Some(language) = line.trim().strip_prefix("```") {
                 block = if block.is_some() { None } else { Some(language == "sh" && !RUN.contains(&section)) };
                 continue;
@@ -100,7 +111,7 @@ fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
             .all(|known| *known != word(2))
             .then(|| "no such flag".to_owned()),
         ("cargo", "test") => no_such_test(&words[2..], tests),
-        ("cargo", "build") => None,
+        ("cargo", "build" | "clippy" | "fmt") => None,
         ("cargo", other) => Some(format!("no alias {other}")),
         (program, _) => (!SYSTEM.contains(&program)).then(|| "no program that we know".to_owned()),
     }
@@ -181,15 +192,38 @@ fn every_command_in_the_documents_is_one_that_its_program_takes() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// The README's block of commands for operators, line by line, on a running system.
+/// Relative links, and the headings that they name.
 #[test]
-fn the_operators_commands_of_the_readme_run() {
+fn every_link_in_the_documents_leads_to_a_file() {
+    let mut links = 0;
+    for page in pages() {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let page_itself = root().join(&page);
+            let linked = if path.is_empty() { page_itself } else { page_itself.with_file_name(path) };
+            assert!(linked.exists(), "{}: there is no {target}", page.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&linked).unwrap().to_lowercase();
+                let title = format!("# {}\n", heading.replace('-', " "));
+                assert!(text.contains(&title), "{}: no heading {target}", page.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 30, "only {links} links were found");
+}
+
+/// The block of commands for operators, line by line, on a running system.
+#[test]
+fn the_operators_commands_run() {
     let mut house = House::start(super::DEMO, &["--speed", "60", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     // A command needs a tenth of an hour that is known.
     house.until("seven minutes of samples", SOON * 2, |house| (house.stored(&boiler)?.1 > 42_000).then_some(()));
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, block) = readme.split_once("newest state, and the answer says what is allowed:").expect("the section");
+    let document = fs::read_to_string(root().join("deploy/OPERATING.md")).unwrap();
+    let (_, block) = document.split_once("## Commands").expect("the section");
     let block = block.split("```").nth(1).expect("a block").trim_start_matches("sh\n");
     let config = house.folder().join("thermowell.toml");
     for line in block.lines() {
