@@ -30,9 +30,13 @@ use crate::process::{ProcessError, Programs};
 /// The first argument that asks for the measurements.
 pub const WORD: &str = "figures";
 
-/// Measures what Thermowell costs and how fast it is, on this machine, in less than four minutes.
+/// What the shipped program is built for, and how.
+const MUSL: &str = "x86_64-unknown-linux-musl";
+const BUILD: &str = "cargo build --profile dist --target x86_64-unknown-linux-musl -p thermowell";
+
+/// Measures what Thermowell costs and how fast it is, on this machine, in five minutes.
 ///
-/// Set THERMOWELL_BIN to measure another program than the demo's, for example the one that is shipped.
+/// It measures the program that is shipped. THERMOWELL_BIN names another one.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo figures", bin_name = "cargo figures")]
 pub struct Options {
@@ -42,7 +46,7 @@ pub struct Options {
     /// Only what was named: steady, batch-of-1, recovery, backlog, replay, codec, size; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Part>,
-    /// The static binary whose size is told
+    /// The shipped program: static, stripped
     #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-musl/dist/thermowell")]
     binary: PathBuf,
     /// Print the figures as JSON
@@ -103,6 +107,12 @@ pub enum FiguresError {
         #[source]
         source: async_nats::Error,
     },
+    /// The shipped program has to be built first.
+    #[error("there is no {}; build it: rustup target add {MUSL} && {BUILD}", path.display())]
+    NotBuilt {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The simulator's account.
     #[error("the simulator's account")]
     Account(#[source] AccountError),
@@ -122,9 +132,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<Vec<Figure>, FiguresError> {
+    let programs = Programs::of_this_process().map_err(FiguresError::Process)?.with_product(&options.binary);
+    let binary = programs.product().unwrap_or(&options.binary).to_owned();
+    if !binary.is_file() {
+        return Err(FiguresError::NotBuilt { path: binary });
+    }
     let bench = Bench {
         server: locate(&mut |progress| say(progress)).map_err(FiguresError::Server)?,
-        programs: Programs::of_this_process().map_err(FiguresError::Process)?,
+        programs,
         window: Duration::from_secs(options.window),
     };
     let wanted = |part: Part| {
@@ -155,7 +170,7 @@ fn measure(options: &Options) -> Result<Vec<Figure>, FiguresError> {
         figures.extend(replay::codec());
     }
     if wanted(Part::Size) {
-        figures.push(shape::size(&options.binary));
+        figures.push(shape::size(&binary)?);
     }
     Ok(figures)
 }

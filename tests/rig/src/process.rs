@@ -10,7 +10,7 @@ mod supervised;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -62,6 +62,19 @@ impl Programs {
     #[must_use]
     pub fn at(multi_call: impl Into<PathBuf>) -> Self {
         Self { multi_call: multi_call.into(), thermowell: std::env::var_os(THERMOWELL_BIN).map(PathBuf::from) }
+    }
+
+    /// The same with this program as the product, unless [`THERMOWELL_BIN`] overrides it.
+    #[must_use]
+    pub fn with_product(mut self, path: &Path) -> Self {
+        self.thermowell.get_or_insert_with(|| path.to_owned());
+        self
+    }
+
+    /// The product, where it is a program of its own.
+    #[must_use]
+    pub fn product(&self) -> Option<&Path> {
+        self.thermowell.as_deref()
     }
 
     /// Program and leading arguments of a role.

@@ -57,7 +57,7 @@ fn aggregator(stand: &mut Stand) -> Result<Figure, FiguresError> {
     let how = format!(
         "SIGKILL; from exec to the first state with a whole hour's average, median of {STARTS}, worst {worst:.0} ms"
     );
-    Ok(Figure::new("restart of the aggregator", percentile(&took, 0.5), "ms", Budget::AtMost(150.0), how))
+    Ok(Figure::new("restart of the aggregator", percentile(&took, 0.5), "ms", Budget::AtMost(40.0), how))
 }
 
 fn agent(stand: &mut Stand) -> Result<Figure, FiguresError> {
@@ -115,5 +115,5 @@ fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
         millis(took)
     );
     let rate = real(samples) / took.as_secs_f64();
-    Ok(Figure::new("catching up, agent, one boiler", rate, "samples/s", Budget::AtLeast(500_000.0), how))
+    Ok(Figure::new("catching up, agent, one boiler", rate, "samples/s", Budget::AtLeast(2_000_000.0), how))
 }

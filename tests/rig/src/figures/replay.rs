@@ -73,7 +73,7 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     let samples = u64::from(boilers) * seconds * u64::from(COUNT);
     let (what, bound) = match boilers {
         1 => ("catching up, aggregator, one boiler".to_owned(), 500_000.0),
-        n => (format!("catching up, aggregator, {n} boilers"), 5_000_000.0),
+        n => (format!("catching up, aggregator, {n} boilers"), 20_000_000.0),
     };
     let how = format!(
         "{samples} synthetic samples in SAMPLES, no snapshot; from exec to the last boiler's last state, {:.2} s, \

@@ -129,15 +129,18 @@ fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
         "processor, all roles in one process",
         together.cpu("thermowell"),
         "% of a core",
-        Budget::AtMost(1.0),
+        Budget::AtMost(0.15),
         how,
     ));
+    let how = format!("voluntary_ctxt_switches of its threads over {}", over(together));
+    let wake_ups = real(all.waits) / together.took.as_secs_f64();
+    figures.push(Figure::new("wake-ups, all roles in one process", wake_ups, "/s", Budget::AtMost(20.0), how));
     let how = format!("VmRSS at the end of it; the most was {:.1} MB (VmHWM)", mib(all.peak_kib));
     figures.push(Figure::new(
         "memory, all roles in one process",
         mib(all.resident_kib),
         "MB",
-        Budget::AtMost(12.0),
+        Budget::AtMost(8.0),
         how,
     ));
     for (watched, name, extra) in [
@@ -188,7 +191,7 @@ fn latency(stand: &mut Stand, watched: Watched, batch: u32) -> Result<Vec<Figure
     }
     every.sort_by(f64::total_cmp);
     newest.sort_by(f64::total_cmp);
-    let budget = if batch == 1 { Budget::AtMost(10.0) } else { Budget::None };
+    let budget = if batch == 1 { Budget::AtMost(4.0) } else { Budget::None };
     let how = format!(
         "from the sample's true time to the state that contains it, at a plain subscriber; {} samples",
         every.len()

@@ -19,6 +19,8 @@ pub(super) struct Usage {
     pub(super) resident_kib: u64,
     /// The most resident memory that it ever had, KiB.
     pub(super) peak_kib: u64,
+    /// How often its threads gave up the processor: each time they wait, and are woken.
+    pub(super) waits: u64,
     /// Bytes that it read with read(2): serial ports, but no sockets.
     pub(super) read: u64,
     /// Bytes of the pages that it made dirty and that go to a block device.
@@ -33,13 +35,16 @@ impl Usage {
             fs::read_to_string(&path).map_err(|source| FiguresError::File { path, source })
         };
         let (stat, status, io) = (read("stat")?, read("status")?, read("io")?);
-        Self::parse(&stat, &status, &io).ok_or_else(|| FiguresError::File {
-            path: PathBuf::from(format!("/proc/{pid}")),
-            source: io::Error::from(io::ErrorKind::InvalidData),
-        })
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let tasks = fs::read_dir(folder.join("task"));
+        let tasks = tasks.map_err(|source| FiguresError::File { path: folder.clone(), source })?;
+        let statuses = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+        let threads: Vec<String> = statuses.collect();
+        let source = || io::Error::from(io::ErrorKind::InvalidData);
+        Self::parse(&stat, &status, &io, &threads).ok_or_else(|| FiguresError::File { path: folder, source: source() })
     }
 
-    fn parse(stat: &str, status: &str, io: &str) -> Option<Self> {
+    fn parse(stat: &str, status: &str, io: &str, threads: &[String]) -> Option<Self> {
         // The name in brackets may hold anything; behind it, state is word 1, utime and stime are words 12 and 13.
         let (_, words) = stat.rsplit_once(')')?;
         let ticks =
@@ -52,6 +57,7 @@ impl Usage {
             cpu: TICK * ticks,
             resident_kib: field(status, "VmRSS")?,
             peak_kib: field(status, "VmHWM")?,
+            waits: threads.iter().map(|thread| field(thread, "voluntary_ctxt_switches")).sum::<Option<u64>>()?,
             read: field(io, "rchar")?,
             written: field(io, "write_bytes")?,
         })
@@ -61,6 +67,7 @@ impl Usage {
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(before.cpu),
+            waits: self.waits.saturating_sub(before.waits),
             read: self.read.saturating_sub(before.read),
             written: self.written.saturating_sub(before.written),
             ..self
@@ -76,12 +83,14 @@ mod tests {
     fn the_kernels_texts_are_read() {
         let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0";
         let status = "Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t   10 kB\n";
+        let threads = ["voluntary_ctxt_switches:\t3\n".to_owned(), "voluntary_ctxt_switches:\t4\n".to_owned()];
         let io = "rchar: 5\nwchar: 6\nread_bytes: 1\nwrite_bytes: 4096\ncancelled_write_bytes: 0\n";
-        let usage = Usage::parse(stat, status, io).unwrap();
-        let expected = Usage { cpu: Duration::from_secs(2), resident_kib: 10, peak_kib: 12, read: 5, written: 4096 };
+        let usage = Usage::parse(stat, status, io, &threads).unwrap();
+        let cpu = Duration::from_secs(2);
+        let expected = Usage { cpu, resident_kib: 10, peak_kib: 12, waits: 7, read: 5, written: 4096 };
         assert_eq!(usage, expected);
-        assert_eq!(Usage::parse("7 (a", status, io), None);
-        assert_eq!(Usage::parse(stat, "", io), None);
+        assert_eq!(Usage::parse("7 (a", status, io, &threads), None);
+        assert_eq!(Usage::parse(stat, "", io, &threads), None);
     }
 
     #[test]
