@@ -1,5 +1,7 @@
 //! The aggregator: reads SAMPLES, publishes STATE after each batch and one SNAPSHOT per closed hour.
 //!
+//! No STATE is published while it is behind: values of an hour ago would look like news, and cost more than the sums.
+//!
 //! It keeps nothing on disk. Each session begins at each boiler's last snapshot and replays from there, so a restart, a
 //! rollback, a wiped stream and a failover to another machine are one path.
 
@@ -118,24 +120,28 @@ impl Aggregator {
             boilers.insert(id.clone(), boiler);
         }
         let from = boilers.values().map(Boiler::replay_from).min().flatten();
-        let subjects = self.boilers.iter().map(|id| subject::samples(id).to_string()).collect();
-        let mut messages = consume::samples(&self.context, subjects, from).await?;
+        let mut messages = consume::samples(&self.context, &self.boilers, from).await?;
+        let lag_max = lag_max(boilers.len());
+        let mut is_behind = false;
         let mut pending: FuturesUnordered<Pending> = FuturesUnordered::new();
         tracing::info!(boilers = boilers.len(), from, "aggregating");
         loop {
             tokio::select! {
                 chunk = messages.chunk(MESSAGES_MAX) => {
-                    for message in chunk? {
-                        observe(&mut boilers, &message, &self.clock)?;
+                    let chunk = chunk?;
+                    for message in &chunk {
+                        observe(&mut boilers, message, &self.clock)?;
                     }
+                    let remaining = chunk.last().map(nats::remaining).transpose()?;
+                    is_behind = remaining.is_some_and(|remaining| remaining > lag_max);
                     for boiler in boilers.values_mut() {
-                        pending.extend(boiler.publish());
+                        pending.extend(boiler.publish(is_behind));
                     }
                 }
                 Some((id, outcome)) = pending.next() => {
                     if let Some(boiler) = boilers.get_mut(&id) {
                         boiler.published(outcome, &self.clock)?;
-                        pending.extend(boiler.publish());
+                        pending.extend(boiler.publish(is_behind));
                     }
                 }
                 () = shutdown.requested() => break,
@@ -144,11 +150,16 @@ impl Aggregator {
         while let Some((id, outcome)) = pending.next().await {
             if let Some(boiler) = boilers.get_mut(&id) {
                 boiler.published(outcome, &self.clock)?;
-                pending.extend(boiler.publish());
+                pending.extend(boiler.publish(is_behind));
             }
         }
         Ok(())
     }
+}
+
+/// Messages that may remain without the aggregator being behind: what it takes at once, or two of each boiler.
+fn lag_max(boilers: usize) -> u64 {
+    u64::try_from(boilers.saturating_mul(2).max(MESSAGES_MAX)).unwrap_or(u64::MAX)
 }
 
 fn observe(boilers: &mut BTreeMap<BoilerId, Boiler>, message: &Message, clock: &Clock) -> Result<(), RequestError> {

@@ -3,9 +3,14 @@
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use bytes::Bytes;
-use thermowell_wire::subject::stream;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::{self, stream, wildcard};
 
 use crate::nats::{self, Messages, RequestError};
+
+/// The most filter subjects of a consumer. The server compares each message with each of them: 40 µs a message with 156,
+/// 2 µs with one wildcard.
+const FILTERS_MAX: usize = 8;
 
 /// The first sequence that SAMPLES still holds.
 ///
@@ -24,11 +29,16 @@ pub async fn message(context: &Context, sequence: u64, subject: &str) -> Result<
     Ok(found.filter(|message| message.subject.as_str() == subject).map(|message| message.payload))
 }
 
-/// Every message of `subjects` in SAMPLES from sequence `from` on, and what will come.
+/// Every message of `boilers` in SAMPLES from sequence `from` on, and what will come. May have those of other boilers too.
 ///
 /// # Errors
 /// The consumer cannot be made.
-pub async fn samples(context: &Context, subjects: Vec<String>, from: Option<u64>) -> Result<Messages, RequestError> {
+pub async fn samples(context: &Context, boilers: &[BoilerId], from: Option<u64>) -> Result<Messages, RequestError> {
+    let subjects = if boilers.len() > FILTERS_MAX {
+        vec![wildcard::SAMPLES.to_owned()]
+    } else {
+        boilers.iter().map(|boiler| subject::samples(boiler).to_string()).collect()
+    };
     let from = match from {
         Some(start_sequence) if start_sequence > 0 => DeliverPolicy::ByStartSequence { start_sequence },
         Some(_) | None => DeliverPolicy::All,

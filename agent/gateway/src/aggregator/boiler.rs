@@ -83,10 +83,11 @@ impl Boiler {
         self.carry_out(clock)
     }
 
-    /// The publishes that are due now.
-    pub(super) fn publish(&mut self) -> Vec<Pending> {
+    /// The publishes that are due now: no STATE while the aggregator is behind.
+    pub(super) fn publish(&mut self, is_behind: bool) -> Vec<Pending> {
         let mut due = Vec::new();
         if self.dirty
+            && !is_behind
             && !self.publishing_state
             && let Some(state) = self.aggregator.state()
         {

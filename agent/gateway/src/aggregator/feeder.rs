@@ -51,8 +51,7 @@ async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<Infallible, R
         lanes.insert(boiler.clone(), Lane { feed, expected, events: Vec::new() });
     }
     let from = starts.into_iter().min().flatten();
-    let subjects = boilers.iter().map(|boiler| subject::samples(boiler).to_string()).collect();
-    let mut messages = consume::samples(context, subjects, from).await?;
+    let mut messages = consume::samples(context, boilers, from).await?;
     loop {
         for message in messages.chunk(CHUNK).await? {
             let sequence = nats::sequence(&message)?;

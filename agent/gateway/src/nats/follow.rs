@@ -45,6 +45,29 @@ pub async fn follow(
     subjects: Vec<String>,
     from: DeliverPolicy,
 ) -> Result<Messages, RequestError> {
+    messages(context, stream, subjects, from, 1).await
+}
+
+/// The same for a reader of what is stored, which waits for nothing new and can give a busy server ten times as long.
+///
+/// # Errors
+/// The consumer cannot be made.
+pub async fn read_stored(
+    context: &Context,
+    stream: &str,
+    subjects: Vec<String>,
+    from: DeliverPolicy,
+) -> Result<Messages, RequestError> {
+    messages(context, stream, subjects, from, 10).await
+}
+
+async fn messages(
+    context: &Context,
+    stream: &str,
+    subjects: Vec<String>,
+    from: DeliverPolicy,
+    patience: u32,
+) -> Result<Messages, RequestError> {
     let config = Config {
         deliver_policy: from,
         ack_policy: AckPolicy::None,
@@ -57,7 +80,8 @@ pub async fn follow(
     let consumer = consumer.map_err(|error| RequestError::new(format!("make a consumer of {stream}"), error))?;
     let pending = consumer.cached_info().num_pending;
     let operation = format!("read {stream}");
-    let pulls = consumer.stream().max_messages_per_batch(MESSAGES_MAX).heartbeat(HEARTBEAT).expires(EXPIRES);
+    let pulls = consumer.stream().max_messages_per_batch(MESSAGES_MAX);
+    let pulls = pulls.heartbeat(HEARTBEAT * patience).expires(EXPIRES * patience);
     match pulls.messages().await {
         Ok(stream) => Ok(Messages { stream, pending, operation }),
         Err(error) => Err(RequestError::new(operation, error)),
@@ -105,6 +129,15 @@ impl Messages {
 pub fn sequence(message: &Message) -> Result<u64, RequestError> {
     let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
     Ok(info.stream_sequence)
+}
+
+/// How many messages the server still has for the reader of this one.
+///
+/// # Errors
+/// It does not say.
+pub fn remaining(message: &Message) -> Result<u64, RequestError> {
+    let info = message.info().map_err(|error| RequestError::new("read how many messages remain", error))?;
+    Ok(info.pending)
 }
 
 /// Does `work` in each session, and again in the same one where it fails; the log calls it `what`. Ends with the

@@ -28,7 +28,7 @@ use crate::config;
 
 pub use copy::{is_copy, is_stored_copy};
 pub use file::FileError;
-pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, sequence};
+pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, read_stored, remaining, sequence};
 pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
 pub use request::{Doubt, RequestError, Stored};
 pub use request::{announce, at, compare_and_set, first_from, json, last, publish_if, stream_state};
