@@ -9,7 +9,7 @@ use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use firmware_sim::account::{Account, AccountError, Boiler};
-use thermowell::nats::{RequestError, follow, sequence};
+use thermowell::nats::{RequestError, read_stored, sequence};
 use thermowell_flow::published::{FeedEvent, Snapshot, State};
 use thermowell_wire::BoilerId;
 use thermowell_wire::batch;
@@ -256,7 +256,7 @@ pub(crate) async fn each(
 ) -> Result<(), AuditError> {
     let failed = |error: RequestError| nats(format!("read {subject}"))(error.into());
     let context = jetstream::new(client.clone());
-    let messages = follow(&context, stream, vec![subject.to_owned()], DeliverPolicy::All).await;
+    let messages = read_stored(&context, stream, vec![subject.to_owned()], DeliverPolicy::All).await;
     let mut messages = messages.map_err(failed)?;
     for _ in 0..messages.pending() {
         let message = messages.next().await.map_err(failed)?;
