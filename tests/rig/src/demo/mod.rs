@@ -334,7 +334,7 @@ impl Demo<'_> {
     async fn close_the_books(&mut self, client: &async_nats::Client, is_complete: bool) -> Result<Ledger, DemoError> {
         let Processes { agent, controller, .. } = &mut self.processes;
         stop_in_order([controller, agent], STOP).map_err(DemoError::Process)?;
-        let ids: Vec<BoilerId> = self.boilers.keys().cloned().collect();
+        let ids: Vec<BoilerId> = live::in_order(&self.boilers).map(|(id, _)| id.clone()).collect();
         let mut problems = audit::settle(client, &ids, self.options.feed, SETTLE, || self.tend()).await?;
         let Processes { aggregator, simulator, .. } = &mut self.processes;
         stop_in_order([aggregator, simulator], STOP).map_err(DemoError::Process)?;

@@ -226,6 +226,9 @@ fn the_frame_is_redrawn_in_place_on_80_by_24() {
     }
     let (b2, b10) = (frames.find("\nb2 ").expect("b2"), frames.find("\nb10 ").expect("b10"));
     assert!(b2 < b10);
+    let (_, ledger) = seen.split_once("Ledger:").expect("a ledger");
+    let (b2, b10) = (ledger.find("\nb2 ").expect("b2"), ledger.find("\nb10 ").expect("b10"));
+    assert!(b2 < b10, "{ledger}");
 }
 
 #[test]
