@@ -1,67 +1,63 @@
-//! What the firmware sees of the boiler, and what it moves.
+//! The firmware's inputs and actuators.
 
 use thermowell_wire::{CentiCelsius, Quality};
 
-/// The boiler's inputs, as the firmware reads them.
+/// The boiler's inputs.
 ///
-/// Both calls come in the order of the device clock. A simulator uses them to move its plant on, under the actuators
-/// that were commanded until then.
+/// Calls come in the order of the device clock. A simulator uses them to advance its plant under the actuators
+/// commanded until then.
 pub trait Board {
-    /// Reads the flow sensor for slot `seq`, scheduled at `slot_us` of the device clock. None where there was no time
-    /// to: the slot is missed.
+    /// Reads the flow sensor for slot `seq`, scheduled at `slot_us` of the device clock. None if there was no time to:
+    /// the slot is missed.
     fn sample(&mut self, seq: u64, slot_us: u64, actuators: &Actuators) -> Option<Measured>;
 
-    /// Reads everything that changes slowly, ten times a second.
+    /// Reads the slow inputs, ten times a second.
     fn inputs(&mut self, device_us: u64, actuators: &Actuators) -> Inputs;
 }
 
-/// One look at the flow sensor and the switches.
+/// One reading of the flow sensor and the switches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// The flow temperature. Meaningless where the quality is not `Ok`.
+    /// Flow temperature; meaningless unless the quality is `Ok`.
     pub flow: CentiCelsius,
-    /// The sensor chain's verdict.
+    /// The sensor chain's diagnosis.
     pub quality: Quality,
-    /// The flow switch of the tap: hot water is drawn.
+    /// Flow switch of the tap: hot water is being drawn.
     pub hot_water: bool,
-    /// The flame is seen.
+    /// Flame signal.
     pub flame: bool,
 }
 
-/// What changes slowly. None where there is no sensor or it is faulty.
+/// Slow inputs. None without a sensor, or with a faulty one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
-    /// Return temperature.
     pub return_temperature: Option<CentiCelsius>,
-    /// Room temperature.
     pub room: Option<CentiCelsius>,
-    /// Outdoor temperature.
     pub outdoor: Option<CentiCelsius>,
-    /// Water pressure in mbar.
     pub pressure_mbar: u16,
-    /// The second flow sensor, in the same pocket as the first. Ignored where the configuration has none.
+    /// Second flow sensor, in the same pocket as the first. Ignored if the configuration has none.
     pub second_flow: Option<CentiCelsius>,
-    /// Whether water moves, as the pump itself or a flow switch says. None where nothing says so.
+    /// Water flow, as reported by the pump or a flow switch. None without such a report.
     pub water_moves: Option<bool>,
-    /// What somebody has set by hand.
+    /// The knob at the panel.
     pub panel: Panel,
-    /// The reset button at the boiler is pressed.
+    /// The reset button at the boiler.
     pub reset_pressed: bool,
 }
 
-/// The knob at the boiler's own panel. What is set by hand goes before every lease, until it is set back by hand.
+/// The knob at the boiler's own panel. A manual setting overrides every lease until it is set back by hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Panel {
-    /// The boiler's own control, and leases.
+    /// The boiler's own control and leases.
     #[default]
     Automatic,
     /// This flow temperature, within the installer's limits.
     Flow(CentiCelsius),
-    /// No heating. Frost protection and hot water go on.
+    /// No heating. Frost protection and hot water stay on.
     Off,
 }
 
-/// Where the pump's water goes.
+/// Position of the diverter valve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Diverter {
     /// To the radiators.
@@ -71,15 +67,13 @@ pub enum Diverter {
     HotWater,
 }
 
-/// What the firmware commands.
+/// The firmware's commands to burner, pump and valves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Actuators {
-    /// Burner power in thousandths of the maximum; 0 is off, and anything else opens the gas valve.
+    /// Burner power in thousandths of the maximum; 0 is off, any other value opens the gas valve.
     pub burner_permille: u16,
-    /// The spark of the ignition.
+    /// The ignition spark.
     pub spark: bool,
-    /// The pump runs.
     pub pump: bool,
-    /// Where it pumps to.
     pub diverter: Diverter,
 }

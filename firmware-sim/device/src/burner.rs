@@ -1,4 +1,4 @@
-//! The burner's sequence: purge, spark, flame. Nothing else opens the gas valve.
+//! The burner sequence: purge, ignition, flame. Nothing else opens the gas valve.
 //!
 //! ```text
 //!                    wanted, no flame seen                    5 s
@@ -10,20 +10,20 @@
 //!        │         │                                 (losses < 3)            │
 //!        │         └──────────────── not wanted, from anywhere ──────────────┘
 //!        │
-//!        └─▶ lockout:  the third try without a flame, for whatever reason it ended        → Ignition
-//!                      the third flame lost within 10 min of burning                      → FlameLoss
-//!                      a flame seen for 10 s although the gas is closed (a leaking valve) → Ignition
+//!        └─▶ lockout:  the third try without a flame, whatever ended it                   → Ignition
+//!                      the third flame loss within 10 min of firing                       → FlameLoss
+//!                      a flame for 10 s although the gas is closed (a leaking valve)      → Ignition
 //! ```
 //!
 //! | what | number | why |
 //! |---|---|---|
-//! | purge | 5 s | the fan changes the air of a combustion chamber of this size several times |
-//! | safety time | 5 s | gas without a flame, at most; makers of wall-hung boilers give 3 to 10 s |
-//! | flame failure response | 0.5 s | the gas is closed well within the 1 s of EN 298; a flicker is not a loss |
-//! | tries, losses | 3 | as the makers do: then somebody has to look |
+//! | purge | 5 s | several air changes in a combustion chamber of this size |
+//! | safety time | 5 s | the longest that gas flows without a flame; makers of wall-hung boilers give 3 to 10 s |
+//! | flame-failure response | 0.5 s | well within the 1 s of EN 298; a flicker is not a loss |
+//! | tries, losses | 3 | as the makers do: then the boiler needs an inspection |
 //!
-//! A try counts as soon as the gas opens, and only a flame clears the count: whoever asks for heat and stops asking
-//! again and again gets no fourth try. The counts are volatile; what they lead to is not ([`crate::memory`]).
+//! A try counts as soon as the gas opens, and only a flame clears the count: toggling the demand does not give a fourth
+//! try. The counts are volatile; the lockout that they lead to is not ([`crate::memory`]).
 
 use thermowell_wire::line::FaultKind;
 
@@ -32,35 +32,34 @@ const SAFETY_TIME_US: u64 = 5_000_000;
 const FLAME_FAILURE_US: u64 = 500_000;
 const TRIES_MAX: u8 = 3;
 const LOSSES_MAX: u8 = 3;
-/// So long a burner has to burn for its losses to be forgotten.
+/// A burner must fire this long for its flame losses to be cleared.
 const SOUND_US: u64 = 600_000_000;
-/// A flame without gas: an after-burning is over by then.
+/// Longest flame without gas; an after-burning is over by then.
 const STRAY_US: u64 = 10_000_000;
 
-/// Where the sequence is.
+/// State of the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Everything is closed.
+    /// Gas closed, fan off.
     Off,
-    /// The fan runs, the gas is closed.
+    /// Fan on, gas closed.
     Purging { until_us: u64 },
-    /// The gas is open, the spark is on, no flame yet.
+    /// Gas open, spark on, no flame yet.
     Igniting { until_us: u64 },
-    /// The gas is open; the flame was seen last at `flame_us`.
+    /// Gas open; the last flame signal was at `flame_us`.
     Burning { flame_us: u64 },
 }
 
-/// The burner's sequence.
 #[derive(Clone, Debug)]
 pub(crate) struct Burner {
     phase: Phase,
     tries: u8,
     losses: u8,
-    /// How long it has burnt since a flame was lost.
+    /// Firing time since the last flame loss.
     sound_us: u64,
-    /// Since when a flame is seen without gas.
+    /// Since when there is a flame without gas.
     stray_since_us: Option<u64>,
-    /// When the gas was closed; the boot counts as such.
+    /// When the gas was closed; a boot counts as closing.
     off_since_us: u64,
     stepped_us: u64,
     ignitions: u32,
@@ -92,23 +91,23 @@ impl Burner {
         }
     }
 
-    /// When the gas was closed last; 0 is the boot.
+    /// When the gas was last closed; 0 is the boot.
     pub(crate) fn off_since_us(&self) -> u64 {
         self.off_since_us
     }
 
-    /// Flames that were lit since the boot.
+    /// Successful ignitions since the boot.
     pub(crate) fn ignitions(&self) -> u32 {
         self.ignitions
     }
 
-    /// Somebody has reset the lockout: the tries begin anew.
-    pub(crate) fn forgive(&mut self) {
+    /// Clears the counts after a lockout reset.
+    pub(crate) fn clear_counts(&mut self) {
         (self.tries, self.losses, self.sound_us, self.stray_since_us) = (0, 0, 0, None);
     }
 
-    /// One step. `flame` is None where nobody can say: then nothing starts, and an open gas valve is taken to have no
-    /// flame. Returns why the burner has to be locked out.
+    /// One step; returns the fault that must lock out the burner. `flame` is None if the signal is unknown: then no
+    /// start begins, and an open gas valve is taken to have no flame.
     pub(crate) fn step(&mut self, now_us: u64, wanted: bool, flame: Option<bool>) -> Option<FaultKind> {
         let passed_us = now_us.saturating_sub(self.stepped_us);
         self.stepped_us = now_us;
@@ -155,7 +154,7 @@ impl Burner {
         self.phase = Phase::Purging { until_us: now_us.saturating_add(PURGE_US) };
     }
 
-    /// Closes the gas and goes on as `next`.
+    /// Closes the gas and enters `next`.
     fn close(&mut self, now_us: u64, next: Phase) {
         if self.has_gas() {
             self.off_since_us = now_us;
@@ -200,7 +199,7 @@ mod tests {
 
     const STEP_US: u64 = 100_000;
 
-    /// A burner that is stepped ten times a second.
+    /// A burner stepped ten times a second.
     struct Rig {
         burner: Burner,
         now_us: u64,
@@ -216,7 +215,7 @@ mod tests {
             self.burner.step(self.now_us, wanted, flame)
         }
 
-        /// Steps until the phase changes, at most so many tenths of a second; how many it took, and the fault.
+        /// Steps until the phase changes, at most `most` tenths of a second. Returns the steps taken and the fault.
         fn until_change(&mut self, wanted: bool, flame: bool, most: u32) -> (u32, Option<FaultKind>) {
             let before = core::mem::discriminant(&self.burner.phase());
             for tenths in 1..=most {
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flame_takes_a_purge_and_a_spark() {
+    fn ignition_needs_purge_and_spark() {
         let mut rig = Rig::new();
         assert_eq!(rig.until_change(true, false, 1), (1, None));
         assert!(matches!(rig.burner.phase(), Phase::Purging { .. }) && !rig.burner.has_gas());
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_third_try_without_a_flame_locks_out() {
+    fn third_failed_ignition_locks_out() {
         let mut rig = Rig::new();
         rig.step(true, Some(false));
         for _ in 0..2 {
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flame_clears_the_tries_and_a_reset_does() {
+    fn flame_or_reset_clears_the_tries() {
         let mut rig = Rig::new();
         rig.step(true, Some(false));
         for _ in 0..2 {
@@ -282,12 +281,12 @@ mod tests {
         rig.light();
         assert_eq!(rig.burner.tries, 0);
         rig.burner.tries = 3;
-        rig.burner.forgive();
+        rig.burner.clear_counts();
         assert_eq!(rig.burner.tries, 0);
     }
 
     #[test]
-    fn who_stops_asking_while_it_ignites_has_had_a_try() {
+    fn demand_withdrawn_during_ignition_counts_as_a_try() {
         let mut rig = Rig::new();
         for attempt in 1..=3 {
             while !rig.burner.has_gas() {
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn stopping_while_it_purges_costs_nothing() {
+    fn demand_withdrawn_during_purge_costs_no_try() {
         let mut rig = Rig::new();
         for _ in 0..10 {
             rig.step(true, Some(false));
@@ -310,11 +309,11 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_flame_closes_the_gas_and_the_third_locks_out() {
+    fn flame_failure_closes_gas_and_third_locks_out() {
         let mut rig = Rig::lit();
         for _ in 0..4 {
             assert_eq!(rig.step(true, Some(false)), None);
-            assert!(rig.burner.has_gas(), "a flicker");
+            assert!(rig.burner.has_gas(), "a flicker is not a loss");
         }
         rig.step(true, Some(true));
         for loss in 1..=3 {
@@ -322,7 +321,7 @@ mod tests {
             assert_eq!((tenths, fault), (5, (loss == 3).then_some(FaultKind::FlameLoss)));
             assert!(!rig.burner.has_gas());
             if loss < 3 {
-                assert!(matches!(rig.burner.phase(), Phase::Purging { .. }), "it purges before it tries again");
+                assert!(matches!(rig.burner.phase(), Phase::Purging { .. }), "a purge precedes the next try");
                 rig.light();
             }
         }
@@ -330,8 +329,8 @@ mod tests {
     }
 
     #[test]
-    fn ten_minutes_of_burning_forget_the_losses() {
-        for (minutes, forgotten) in [(9, false), (11, true)] {
+    fn ten_minutes_of_firing_clear_the_losses() {
+        for (minutes, cleared) in [(9, false), (11, true)] {
             let mut rig = Rig::lit();
             for _ in 0..2 {
                 rig.until_change(true, false, 20);
@@ -341,27 +340,27 @@ mod tests {
                 assert_eq!(rig.step(true, Some(true)), None);
             }
             let (_, fault) = rig.until_change(true, false, 20);
-            assert_eq!(fault.is_none(), forgotten, "after {minutes} min");
+            assert_eq!(fault.is_none(), cleared, "after {minutes} min");
         }
     }
 
     #[test]
-    fn a_flame_without_gas_holds_the_start_and_then_locks_out() {
+    fn flame_without_gas_blocks_start_then_locks_out() {
         let mut rig = Rig::new();
         for _ in 0..99 {
             assert_eq!(rig.step(true, Some(true)), None);
             assert_eq!(rig.burner.phase(), Phase::Off);
         }
         rig.step(true, Some(false));
-        assert!(matches!(rig.burner.phase(), Phase::Purging { .. }), "an after-burning is over");
+        assert!(matches!(rig.burner.phase(), Phase::Purging { .. }), "the after-burning is over");
         assert_eq!(rig.step(true, Some(true)), None);
-        assert_eq!(rig.burner.phase(), Phase::Off, "no gas where there is fire");
+        assert_eq!(rig.burner.phase(), Phase::Off, "no start with a flame present");
         let (tenths, fault) = rig.until_change(true, true, 200);
         assert_eq!((tenths, fault), (100, Some(FaultKind::Ignition)));
     }
 
     #[test]
-    fn where_nobody_sees_the_flame_there_is_none() {
+    fn unknown_flame_signal_counts_as_no_flame() {
         let mut rig = Rig::new();
         for _ in 0..200 {
             rig.step(true, None);

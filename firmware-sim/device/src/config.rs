@@ -1,11 +1,11 @@
-//! What an installer sets.
+//! The installer's settings.
 
 use thermowell_wire::CentiCelsius;
 
-/// Everything about one device that does not change while it runs.
+/// Everything about one device that stays fixed while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Of the board, unique per maker.
+    /// Serial number of the board, unique per maker.
     pub serial_number: heapless::String<24>,
     /// Name and version of the firmware.
     pub firmware: heapless::String<24>,
@@ -13,36 +13,35 @@ pub struct Config {
     pub simulated: bool,
     /// Microseconds of the device clock between two slots; at least 1.
     pub period_us: u32,
-    /// How many late slots sampling makes up for; a longer stall is one gap. A simulator's time is virtual: there, all.
+    /// Late slots that sampling makes up for; a longer stall is one gap. No limit in a simulator: its time is virtual.
     pub catch_up_slots: u64,
-    /// The serial line.
     pub line: LineConfig,
-    /// The installer's lower limit of the flow temperature.
+    /// Installer's lower limit of the flow temperature.
     pub flow_min: CentiCelsius,
-    /// The installer's upper limit of the flow temperature.
+    /// Installer's upper limit of the flow temperature.
     pub flow_max: CentiCelsius,
-    /// The flow temperature of the boiler's own control.
+    /// Heating curve of the boiler's own control.
     pub curve: HeatingCurve,
-    /// The flow temperature while hot water is drawn.
+    /// Flow temperature while hot water is drawn.
     pub hot_water_flow: CentiCelsius,
-    /// The longest lease in seconds.
+    /// Longest lease in seconds.
     pub lease_s_max: u16,
-    /// The shortest time between two burnings for heating; a full one passes after each boot.
+    /// Minimum off time between two heating cycles; it also passes in full after each boot.
     pub minimum_off_us: u64,
-    /// How long the pump carries the rest of the heat away.
+    /// Pump overrun.
     pub overrun_us: u64,
-    /// The burner's smallest power in thousandths of the maximum. It is ignited at it.
+    /// Minimum burner power in thousandths of the maximum; also the ignition power.
     pub burner_permille_min: u16,
     /// The burner starts this many hundredths of a degree below the target.
     pub start_below: i16,
-    /// There is a second flow sensor, whose absence is a fault then.
+    /// A second flow sensor is fitted; its absence is a fault then.
     pub second_sensor: bool,
-    /// There is a pressure sensor; without one nothing guards the pressure.
+    /// A pressure sensor is fitted; without one the low-pressure limit is off.
     pub pressure_sensor: bool,
 }
 
 impl Default for Config {
-    /// A condensing boiler with radiators, on 115,200 baud. Numbers from makers' manuals.
+    /// A condensing boiler with radiators, at 115,200 baud. Numbers from makers' manuals.
     fn default() -> Self {
         Self {
             serial_number: heapless::String::new(),
@@ -69,9 +68,9 @@ impl Default for Config {
 /// The serial line as the firmware paces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineConfig {
-    /// What the line carries; at least 1. 115,200 baud with start and stop bit are 11,520.
+    /// Line rate; at least 1. 115,200 baud with start and stop bit are 11,520.
     pub bytes_per_second: u32,
-    /// How much line time may be made up for when `transmit` is called late: the depth of the transmit buffer as time.
+    /// Line time that a late `transmit` may make up for: the depth of the transmit buffer as time.
     pub burst_us: u64,
 }
 
@@ -84,20 +83,19 @@ impl Default for LineConfig {
 /// One point of the heating curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CurvePoint {
-    /// Outdoor temperature.
     pub outdoor: CentiCelsius,
-    /// Flow temperature that belongs to it.
+    /// Flow temperature at this outdoor temperature.
     pub flow: CentiCelsius,
 }
 
-/// The boiler's own control: a line through two points, and a fixed value where there is no outdoor sensor.
+/// The heating curve: a line through two points, and a fixed value without an outdoor sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeatingCurve {
-    /// A cold day.
+    /// Point of a cold day.
     pub cold: CurvePoint,
-    /// A mild day, at another outdoor temperature.
+    /// Point of a mild day, at another outdoor temperature.
     pub mild: CurvePoint,
-    /// Without an outdoor temperature.
+    /// Flow temperature without an outdoor temperature.
     pub fallback: CentiCelsius,
 }
 
@@ -112,7 +110,7 @@ impl Default for HeatingCurve {
 }
 
 impl HeatingCurve {
-    /// The flow temperature for `outdoor`, before the installer's limits.
+    /// The flow temperature for `outdoor`, not yet clamped to the installer's limits.
     #[must_use]
     pub fn flow(&self, outdoor: Option<CentiCelsius>) -> CentiCelsius {
         let (Some(outdoor), Self { cold, mild, .. }) = (outdoor, self) else { return self.fallback };
@@ -132,13 +130,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_curve_is_a_line_and_falls_back() {
+    fn curve_is_linear_with_a_fallback() {
         let curve = HeatingCurve::default();
         assert_eq!(curve.flow(Some(CentiCelsius(-1_000))), CentiCelsius(6_200));
         assert_eq!(curve.flow(Some(CentiCelsius(250))), CentiCelsius(4_700));
         assert_eq!(curve.flow(Some(CentiCelsius(i16::MIN))), CentiCelsius(i16::MAX));
         assert_eq!(curve.flow(None), CentiCelsius(5_000));
         let flat = HeatingCurve { mild: CurvePoint { flow: CentiCelsius(1), ..curve.cold }, ..curve };
-        assert_eq!(flat.flow(Some(CentiCelsius(0))), flat.fallback, "two points at one temperature are no line");
+        assert_eq!(flat.flow(Some(CentiCelsius(0))), flat.fallback, "two points at the same outdoor temperature");
     }
 }

@@ -1,4 +1,4 @@
-//! Burner and pump: what the boiler does about a flow temperature.
+//! Burner and pump: turns a flow temperature and a heat demand into actuator commands.
 //!
 //! ```text
 //!              heat wanted              flow < target − 3 K, off for 3 min
@@ -8,71 +8,69 @@
 //!   Overrun ◀─────────────────────┴─────────────────────────────────────────────────────────────────────────────┘
 //!                nothing wanted
 //!
-//!   Blocked: as Waiting or Overrun, while a fault stands that passes by itself
-//!   Lockout: nothing burns until a reset; the pump carries the rest of the heat away, and protects from frost
+//!   Blocked: as Waiting or Overrun, while a fault is active that clears by itself
+//!   Lockout: no firing until a reset; the pump overruns, and protects from frost
 //! ```
 //!
-//! One step every [`STEP_US`] of device time, in integers: first everything is judged, then something is moved. A lease
-//! says what is wanted for the rooms, somebody at the panel goes before it, hot water and frost protection go before
-//! them, [`crate::safety`] goes before everything, and the gas is opened by [`crate::burner`] alone.
+//! One step every [`STEP_US`] of device time, in integers: evaluate everything first, then move the actuators.
+//! [`crate::safety`] overrides hot water and frost protection, these override the panel, and the panel overrides a
+//! lease. Only [`crate::burner`] opens the gas.
 
 use thermowell_wire::CentiCelsius;
 use thermowell_wire::line::{BoilerState, Demand, FaultKind};
 
 use crate::burner::{Burner, Phase};
 use crate::lease::Lease;
-use crate::safety::{BLOCKING_BACK, Safety, Seen, Verdict};
+use crate::safety::{BLOCKING_CLEARS, Safety, Seen, Verdict};
 use crate::{Actuators, Config, Diverter};
 
 /// Device time between two steps.
 pub(crate) const STEP_US: u64 = 100_000;
 
-/// The burner stops this far above the target.
+/// The burner stops this many hundredths of a kelvin above the target.
 const STOP_ABOVE: i16 = 500;
 /// Proportional part: 4 % of the burner per kelvin, as thousandths per 10 hundredths of a degree.
 const PROPORTIONAL: i64 = 4;
-/// Integral part: 0.2 % of the burner per kelvin and second, in units of the integral per hundredth and step.
+/// Integral part: 0.2 % of the burner per kelvin and second, in integral units per hundredth of a kelvin and step.
 const INTEGRAL: i64 = 20;
-/// Units of the integral in one thousandth of the burner.
+/// Integral units per thousandth of the burner.
 const INTEGRAL_UNITS: i64 = 10_000;
 
 /// Frost protection: the pump below 7 °C, the burner below 5 °C, both off above 15 °C.
 const FROST_PUMP: CentiCelsius = CentiCelsius(700);
 const FROST_BURNER: CentiCelsius = CentiCelsius(500);
 const FROST_OFF: CentiCelsius = CentiCelsius(1_500);
-/// What frost protection heats for: the hysteresis then holds the burner on until [`FROST_OFF`].
+/// Flow target of frost protection: with it the hysteresis keeps the burner on until [`FROST_OFF`].
 const FROST_TARGET: CentiCelsius = CentiCelsius(2_000);
 
-/// What is wanted for the rooms, and by whom.
+/// Heating demand, and where it comes from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Rooms<'a> {
-    /// The boiler's own control, or somebody at its panel: this flow temperature, or no heat.
+pub(crate) enum Heating<'a> {
+    /// The boiler's own control or its panel: this flow temperature, or no heat.
     Own(Option<CentiCelsius>),
-    /// A lease.
     Leased(&'a Lease),
 }
 
-/// Everything that a step goes by.
+/// Inputs of one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'a> {
     pub(crate) seen: Seen,
-    /// None where the last look is too old to be believed.
+    /// None if the last reading is too old.
     pub(crate) flame: Option<bool>,
-    /// Hot water is drawn.
+    /// Hot water is being drawn.
     pub(crate) draw: bool,
-    pub(crate) rooms: Rooms<'a>,
-    /// A lockout stands.
+    pub(crate) heating: Heating<'a>,
+    /// A lockout is active.
     pub(crate) locked: bool,
 }
 
-/// What is wanted now.
+/// The heat demand that takes precedence now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wish {
+struct HeatRequest {
     target: CentiCelsius,
     hot_water: bool,
 }
 
-/// Burner and pump.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     safety: Safety,
@@ -113,7 +111,7 @@ impl Control {
         self.burner.ignitions()
     }
 
-    /// What holds the burner off and passes by itself.
+    /// The active fault that holds the burner off and clears by itself.
     pub(crate) fn passing_fault(&self) -> Option<FaultKind> {
         match self.verdict {
             Verdict::Blocked(kind) => Some(kind),
@@ -121,62 +119,62 @@ impl Control {
         }
     }
 
-    /// Somebody has reset the lockout.
-    pub(crate) fn forgive(&mut self) {
-        self.burner.forgive();
+    /// Clears the burner's counts after a lockout reset.
+    pub(crate) fn clear_counts(&mut self) {
+        self.burner.clear_counts();
     }
 
-    /// One step. Returns why the burner has to be locked out: it is off then.
+    /// One step. Returns the fault that must lock out the burner, which is off then.
     pub(crate) fn step(&mut self, now_us: u64, situation: &Situation<'_>, config: &Config) -> Option<FaultKind> {
-        let Situation { seen, flame, draw, rooms, locked } = *situation;
+        let Situation { seen, flame, draw, heating, locked } = *situation;
         let seen = Seen { pump: self.actuators.pump, gas: self.burner.has_gas(), ..seen };
         self.verdict = self.safety.step(now_us, &seen, config);
         self.watch_frost(seen.flow);
-        let wish = self.wish(draw, rooms, config);
+        let request = self.request(draw, heating, config);
         let allowed = !locked && may_burn(self.verdict);
-        let wanted = match (seen.flow, wish) {
-            (Some(flow), Some(wish)) if allowed => self.should_burn(now_us, flow, wish, config),
+        let wanted = match (seen.flow, request) {
+            (Some(flow), Some(request)) if allowed => self.should_burn(now_us, flow, request, config),
             (None | Some(_), None | Some(_)) => false,
         };
-        let tripped = self.move_burner(now_us, wanted, flame, seen.flow, wish, config);
+        let tripped = self.move_burner(now_us, wanted, flame, seen.flow, request, config);
         let lockout = match self.verdict {
             Verdict::Lockout(kind) => Some(kind),
             Verdict::Free | Verdict::MinimumPower | Verdict::Limited | Verdict::Blocked(_) => tripped,
         };
         let locked = locked || lockout.is_some();
-        self.move_pump(now_us, wish, locked, seen.hottest(), config);
-        self.state = self.judge(wish, locked);
+        self.move_pump(now_us, request, locked, seen.hottest(), config);
+        self.state = self.judge(request, locked);
         lockout
     }
 
-    /// Without a reading frost protection stays as it is.
+    /// Without a reading frost protection keeps its state.
     fn watch_frost(&mut self, flow: Option<CentiCelsius>) {
         let Some(flow) = flow else { return };
         self.frost_pump = flow < FROST_PUMP || (self.frost_pump && flow <= FROST_OFF);
         self.frost_burner = flow < FROST_BURNER || (self.frost_burner && flow <= FROST_OFF);
     }
 
-    fn wish(&self, draw: bool, rooms: Rooms<'_>, config: &Config) -> Option<Wish> {
+    fn request(&self, draw: bool, heating: Heating<'_>, config: &Config) -> Option<HeatRequest> {
         if draw {
-            return Some(Wish { target: config.hot_water_flow, hot_water: true });
+            return Some(HeatRequest { target: config.hot_water_flow, hot_water: true });
         }
-        let rooms = match rooms {
-            Rooms::Own(flow) => flow,
-            Rooms::Leased(Lease { demand: Demand::Heat, flow, .. }) => Some(*flow),
-            Rooms::Leased(Lease { demand: Demand::None, .. }) => None,
+        let heating = match heating {
+            Heating::Own(flow) => flow,
+            Heating::Leased(Lease { demand: Demand::Heat, flow, .. }) => Some(*flow),
+            Heating::Leased(Lease { demand: Demand::None, .. }) => None,
         };
         let frost = self.frost_burner.then_some(FROST_TARGET);
-        rooms.max(frost).map(|target| Wish { target, hot_water: false })
+        heating.max(frost).map(|target| HeatRequest { target, hot_water: false })
     }
 
-    fn should_burn(&self, now_us: u64, flow: CentiCelsius, wish: Wish, config: &Config) -> bool {
+    fn should_burn(&self, now_us: u64, flow: CentiCelsius, request: HeatRequest, config: &Config) -> bool {
         if self.burner.phase() != Phase::Off {
-            return flow.0 <= wish.target.0.saturating_add(STOP_ABOVE);
+            return flow.0 <= request.target.0.saturating_add(STOP_ABOVE);
         }
-        // A tap cannot wait three minutes; after a boot it has to.
-        let off_since_us = if wish.hot_water { 0 } else { self.burner.off_since_us() };
+        // Hot water does not wait for the minimum off time, except after a boot.
+        let off_since_us = if request.hot_water { 0 } else { self.burner.off_since_us() };
         let rested = now_us.saturating_sub(off_since_us) >= config.minimum_off_us;
-        rested && flow.0 < wish.target.0.saturating_sub(config.start_below)
+        rested && flow.0 < request.target.0.saturating_sub(config.start_below)
     }
 
     fn move_burner(
@@ -185,15 +183,15 @@ impl Control {
         wanted: bool,
         flame: Option<bool>,
         flow: Option<CentiCelsius>,
-        wish: Option<Wish>,
+        request: Option<HeatRequest>,
         config: &Config,
     ) -> Option<FaultKind> {
         let tripped = self.burner.step(now_us, wanted, flame);
         let smallest = config.burner_permille_min.clamp(1, 1_000);
-        let power = match (self.burner.phase(), flow, wish) {
+        let power = match (self.burner.phase(), flow, request) {
             (Phase::Off | Phase::Purging { .. }, _, _) => 0,
-            (Phase::Burning { .. }, Some(flow), Some(wish)) if self.verdict == Verdict::Free => {
-                self.modulate(i64::from(wish.target.0) - i64::from(flow.0), smallest)
+            (Phase::Burning { .. }, Some(flow), Some(request)) if self.verdict == Verdict::Free => {
+                self.modulate(i64::from(request.target.0) - i64::from(flow.0), smallest)
             }
             (Phase::Igniting { .. } | Phase::Burning { .. }, _, _) => {
                 self.integral = i64::from(smallest) * INTEGRAL_UNITS;
@@ -205,8 +203,7 @@ impl Control {
         tripped
     }
 
-    /// Power for an error in hundredths of a degree. The integral is bounded by what the burner can do, so that it
-    /// cannot wind up.
+    /// Burner power for an error in hundredths of a kelvin. Anti-windup: the integral is clamped to the burner's range.
     fn modulate(&mut self, error: i64, smallest: u16) -> u16 {
         self.integral = (self.integral + error * INTEGRAL).clamp(0, 1_000 * INTEGRAL_UNITS);
         let asked = error * PROPORTIONAL / 10 + self.integral / INTEGRAL_UNITS;
@@ -216,33 +213,33 @@ impl Control {
     fn move_pump(
         &mut self,
         now_us: u64,
-        wish: Option<Wish>,
+        request: Option<HeatRequest>,
         locked: bool,
         hottest: Option<CentiCelsius>,
         config: &Config,
     ) {
-        // The overrun counts from when heat was wanted last: nothing burns without a wish.
-        // Without water a pump only wears out, and behind a lockout there is nothing to carry but the rest.
+        // The overrun starts when heat was last wanted: nothing fires without a demand.
+        // Without water a pump only wears out, and during a lockout only the residual heat is left to remove.
         let dry = self.passing_fault() == Some(FaultKind::LowPressure);
-        let wanted = wish.is_some() && !locked && !dry;
+        let wanted = request.is_some() && !locked && !dry;
         if wanted {
             self.overrun_until_us = self.overrun_until_us.max(now_us.saturating_add(config.overrun_us));
         }
-        // What is too hot has to be carried away, whatever is wanted; and who cannot see has to believe that it is.
-        let hot = hottest.is_none_or(|flow| flow > BLOCKING_BACK);
+        // An overheated boiler needs the pump whatever the demand, and without a sensor it must be assumed overheated.
+        let hot = hottest.is_none_or(|flow| flow > BLOCKING_CLEARS);
         self.actuators.pump = wanted || hot || self.frost_pump || now_us < self.overrun_until_us;
-        let hot_water = wish.is_some_and(|wish| wish.hot_water) && !locked;
+        let hot_water = request.is_some_and(|request| request.hot_water) && !locked;
         self.actuators.diverter = if hot_water { Diverter::HotWater } else { Diverter::Heating };
     }
 
-    fn judge(&self, wish: Option<Wish>, locked: bool) -> BoilerState {
+    fn judge(&self, request: Option<HeatRequest>, locked: bool) -> BoilerState {
         if locked {
             BoilerState::Lockout
         } else if self.passing_fault().is_some() {
             BoilerState::Blocked
         } else if matches!(self.burner.phase(), Phase::Burning { .. }) {
             BoilerState::Firing
-        } else if wish.is_some() {
+        } else if request.is_some() {
             BoilerState::Waiting
         } else if self.actuators.pump {
             BoilerState::Overrun

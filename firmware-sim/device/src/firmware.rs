@@ -1,4 +1,4 @@
-//! What the firmware does in a step and with a request: sampling, control, answers.
+//! The firmware's core: sampling, the control step, and the answers to requests.
 
 use thermowell_wire::line::{
     Answer, Fault, GapNotice, GapReason, Hello, Outcome, PROTOCOL, Pong, Refusal, Setpoint, Status, ToDevice,
@@ -6,26 +6,26 @@ use thermowell_wire::line::{
 };
 use thermowell_wire::{Boot, CentiCelsius, Quality, Reading};
 
-use crate::control::{Control, Rooms, STEP_US, Situation};
+use crate::control::{Control, Heating, STEP_US, Situation};
 use crate::lease::{Lease, Leases};
 use crate::link::{Link, Next, ROOM};
 use crate::memory::Memory;
 use crate::safety::Seen;
 use crate::{Board, Config, Counters, Event, Inputs, Measured, NonVolatile, Panel, Ring};
 
-/// Device time between two `Status`.
+/// Device time between two `Status` messages.
 const STATUS_US: u64 = 1_000_000;
-/// A look at the boiler that is older is none: what burns is closed. A firmware that stood still for so long finds
-/// itself blind likewise; on a board the hardware's watchdog has closed the gas before.
-const BLIND_US: u64 = 1_000_000;
-/// What a flow or return sensor can read; below its wire is broken, above it is shorted.
+/// Readings older than this are stale, and the gas is closed. A firmware that itself stalled for so long finds its
+/// readings stale too; on a board the hardware watchdog has closed the gas by then.
+const STALE_US: u64 = 1_000_000;
+/// Range of a flow or return sensor: below it the wire is broken, above it is shorted.
 const SENSOR: core::ops::RangeInclusive<CentiCelsius> = CentiCelsius(-2_500)..=CentiCelsius(12_500);
-/// What the outdoor sensor can.
+/// Range of the outdoor sensor.
 const OUTDOOR_SENSOR: core::ops::RangeInclusive<CentiCelsius> = CentiCelsius(-5_000)..=CentiCelsius(6_000);
-/// Events that may wait for whoever drives the device. A chunk of 256 received bytes holds at most 14 requests.
+/// Events that may wait for the caller. A chunk of 256 received bytes holds at most 14 requests.
 const EVENTS_MAX: usize = 32;
 
-/// Everything but the frame reader, so that frames can act while they are read.
+/// Everything but the frame reader, so that a frame can act while the next ones are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Core<S> {
     pub(crate) config: Config,
@@ -38,11 +38,11 @@ pub(crate) struct Core<S> {
     control_due_us: u64,
     status_due_us: u64,
     measured: Measured,
-    /// When `measured` was; none before the first look.
+    /// Device time of `measured`; None before the first reading.
     measured_us: Option<u64>,
     pub(crate) newest: Option<Reading>,
     inputs: Inputs,
-    /// The fault that stands and passes by itself.
+    /// The active fault that clears by itself.
     passing: Option<Fault>,
     pub(crate) events: heapless::Deque<Event, EVENTS_MAX>,
     pub(crate) counters: Counters,
@@ -73,7 +73,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
     pub(crate) fn poll(&mut self, now_us: u64, board: &mut impl Board) {
         let newest = now_us / u64::from(self.config.period_us);
         let due = (newest + 1).saturating_sub(self.ring.next());
-        // The newest slot is on time; those before it are late.
+        // The newest slot is on time; earlier ones are late.
         let late = due.saturating_sub(1);
         if late > self.config.catch_up_slots {
             let from = self.ring.next();
@@ -89,7 +89,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         }
     }
 
-    /// Samples the next slot, and controls first where that is due.
+    /// Samples the next slot, after a control step if one is due.
     fn sample(&mut self, board: &mut impl Board) {
         let seq = self.ring.next();
         let slot_us = seq.saturating_mul(u64::from(self.config.period_us));
@@ -100,7 +100,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             if self.inputs.reset_pressed && !pressed {
                 self.reset_here();
             }
-            // Before the first reading there is nothing to control by.
+            // No control step before the first reading.
             if seq > 0 {
                 self.control(slot_us);
             }
@@ -127,22 +127,22 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             self.end_lease(now_us);
         }
         let own = (self.inputs.panel != Panel::Off).then(|| self.own_flow());
-        let rooms = self.leases.current().map_or(Rooms::Own(own), Rooms::Leased);
+        let heating = self.leases.current().map_or(Heating::Own(own), Heating::Leased);
         let locked = self.memory.kept.lockout.is_some();
-        let situation = Situation { rooms, locked, ..self.look(now_us) };
+        let situation = Situation { heating, locked, ..self.look(now_us) };
         if let Some(kind) = self.control.step(now_us, &situation, &self.config) {
             self.memory.kept.lock(kind, self.boot);
             self.end_lease(now_us);
         }
         self.note_fault();
-        // A change is told at once; ten times a second at most, because that is how often there can be one.
+        // Report a change at once; at most ten times a second, because control steps are 100 ms apart.
         self.link.status_due |= before != self.visible();
     }
 
-    /// What is seen of the boiler now, as far as it can be believed.
+    /// The inputs of a control step, without stale readings.
     fn look(&self, now_us: u64) -> Situation<'static> {
-        let blind_us = BLIND_US.max(2 * u64::from(self.config.period_us));
-        let measured = self.measured_us.filter(|&at| now_us.saturating_sub(at) <= blind_us).map(|_| &self.measured);
+        let stale_us = STALE_US.max(2 * u64::from(self.config.period_us));
+        let measured = self.measured_us.filter(|&at| now_us.saturating_sub(at) <= stale_us).map(|_| &self.measured);
         let second = if self.config.second_sensor { self.inputs.second_flow } else { None };
         let seen = Seen {
             flow: measured.filter(|it| it.quality == Quality::Ok).map(|it| it.flow),
@@ -153,7 +153,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             ..Seen::default()
         };
         let draw = measured.is_some_and(|it| it.hot_water);
-        Situation { seen, flame: measured.map(|it| it.flame), draw, rooms: Rooms::Own(None), locked: false }
+        Situation { seen, flame: measured.map(|it| it.flame), draw, heating: Heating::Own(None), locked: false }
     }
 
     fn note_fault(&mut self) {
@@ -163,12 +163,12 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         }
     }
 
-    /// The fault that is told: a lockout before what passes.
+    /// The fault to report: a lockout rather than one that clears by itself.
     fn fault(&self) -> Option<Fault> {
         self.memory.kept.lockout.or(self.passing)
     }
 
-    /// What the boiler itself has against any set-point now.
+    /// The boiler's own reason to refuse any set-point now.
     fn objection(&self) -> Option<Refusal> {
         if self.memory.kept.lockout.is_some() {
             Some(Refusal::Lockout)
@@ -185,15 +185,14 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         }
     }
 
-    /// Somebody presses the button at the boiler. Whether there was anything to reset, and whether it was one time too
-    /// many, they see at the boiler.
+    /// Reset button. Whether there was a lockout, and whether this was one reset too many, shows at the boiler itself.
     fn reset_here(&mut self) {
         if self.memory.kept.reset().is_ok() {
-            self.control.forgive();
+            self.control.clear_counts();
         }
     }
 
-    /// What of the status is told on change.
+    /// The part of the status that is reported on change.
     fn visible(&self) -> impl PartialEq + use<S> {
         let lease = self.leases.current().map(|lease| (lease.n, lease.demand, lease.flow));
         (self.marks(), self.control.state(), lease, self.fault())
@@ -214,13 +213,13 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         flow.min(*flow_max).max(*flow_min)
     }
 
-    pub(crate) fn obey(&mut self, message: &ToDevice, now_us: u64) {
+    pub(crate) fn handle(&mut self, message: &ToDevice, now_us: u64) {
         match message {
             ToDevice::Identify => self.link.hello_due = true,
             ToDevice::Resume { boot, from } if *boot == self.boot && *from <= self.ring.next() => {
                 self.link.resume(*from);
             }
-            // Another boot, or a slot that does not exist yet: the greeting says what is.
+            // Another boot, or a slot that does not exist yet: the greeting reports the current ones.
             ToDevice::Resume { .. } => self.link.hello_due = true,
             ToDevice::Ping { .. } | ToDevice::Setpoint(_) | ToDevice::Release { .. } | ToDevice::Reset { .. }
                 if !self.link.is_resumed() =>
@@ -271,7 +270,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         let done = self.leases.check(boot, n).and_then(|()| self.memory.kept.reset_remotely(fault));
         match done {
             Ok(()) => {
-                self.control.forgive();
+                self.control.clear_counts();
                 self.link.status_due = true;
                 Outcome::Accepted { flow: self.own_flow(), lease_s: 0 }
             }
@@ -307,7 +306,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         }
     }
 
-    /// Fills in what is true at the moment of sending.
+    /// Fills in the values of the moment of sending.
     fn complete(&self, next: Next, now_us: u64) -> ToGateway {
         match next {
             Next::Message(message) => message,
@@ -349,7 +348,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
     }
 
     fn report(&mut self, event: Event) {
-        // Slot by slot missed is one stretch missed.
+        // Merge missed slots that follow each other.
         if let (Event::Missed { from, to }, Some(Event::Missed { to: end, .. })) = (event, self.events.back_mut())
             && *end == from
         {
@@ -360,12 +359,12 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             self.events.pop_front();
             self.counters.dropped_events += 1;
         }
-        self.events.push_back(event).unwrap_or_else(|_| unreachable!("an event has just left"));
+        self.events.push_back(event).unwrap_or_else(|_| unreachable!("the oldest was removed if full"));
     }
 }
 
-/// What the board made of its flow sensor, by the firmware's own limits: a board that calls everything sound is not
-/// believed.
+/// The flow reading with its quality checked against the firmware's own range, in case the board reports every reading
+/// as sound.
 fn judged(measured: Measured) -> Measured {
     let quality = match measured.quality {
         Quality::Ok if measured.flow < *SENSOR.start() => Quality::Open,
@@ -375,7 +374,7 @@ fn judged(measured: Measured) -> Measured {
     Measured { quality, ..measured }
 }
 
-/// The slow inputs without what no sensor can read.
+/// The slow inputs, without values outside their sensor's range.
 fn plausible(inputs: Inputs) -> Inputs {
     Inputs {
         return_temperature: inputs.return_temperature.filter(|it| SENSOR.contains(it)),

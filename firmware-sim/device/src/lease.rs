@@ -1,24 +1,24 @@
-//! Set-points with an end. Whatever happens on the gateway's side, the boiler forgets them when they end.
+//! Leases: set-points that expire. Whatever happens on the gateway's side, the boiler drops them at their end.
 //!
-//! | a set-point that | is |
+//! | a set-point | is |
 //! |---|---|
-//! | names another boot (it waited in a port, or in a cable) | refused, *boot* |
-//! | has a number that was used, or a smaller one (replayed, overtaken) | refused, *order* |
-//! | comes while the burner is locked out | refused, *lockout* |
-//! | comes while somebody has set the boiler by hand | refused, *panel* |
-//! | lasts 0 s | refused, *lease* |
-//! | is outside the installer's limits, or longer than 120 s | accepted within them; the answer says what is held |
+//! | for another boot (it waited in a port or adapter) | refused, *boot* |
+//! | with a number that is not above the last one (replayed, overtaken) | refused, *order* |
+//! | during a lockout | refused, *lockout* |
+//! | while the boiler is set by hand | refused, *panel* |
+//! | for 0 s | refused, *lease* |
+//! | outside the installer's limits, or longer than 120 s | clamped and accepted; the answer has the clamped values |
 //!
-//! The first objection is the one that is told. A frame carries no time, so one that was *late* within its boot is
-//! obeyed if nothing newer has come: at most once, and no longer than its own lease. Who gives leases keeps late ones
-//! from the line.
+//! The first reason that applies is reported. A frame has no timestamp, so a *late* one of the same boot is accepted if
+//! nothing newer has arrived: at most once, and for no longer than its own lease. The sender must keep late set-points
+//! off the line.
 
 use thermowell_wire::line::{ActiveSetpoint, Demand, Refusal, Setpoint};
 use thermowell_wire::{Boot, CentiCelsius};
 
 use crate::Config;
 
-/// A set-point that is obeyed now.
+/// The set-point in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) n: u32,
@@ -38,7 +38,7 @@ impl Lease {
     }
 }
 
-/// The lease, and the numbers that were used.
+/// The current lease, and the highest number used.
 #[derive(Clone, Debug)]
 pub(crate) struct Leases {
     boot: Boot,
@@ -51,24 +51,23 @@ impl Leases {
         Self { boot, newest_n: None, lease: None }
     }
 
-    /// The lease that runs.
     pub(crate) fn current(&self) -> Option<&Lease> {
         self.lease.as_ref()
     }
 
-    /// Ends the lease whose time has come, and returns it.
+    /// Ends the lease if it has expired, and returns it.
     pub(crate) fn expire(&mut self, now_us: u64) -> Option<Lease> {
         self.lease.take_if(|lease| now_us >= lease.ends_us)
     }
 
-    /// Ends the lease that runs, because something at the boiler goes before it, and returns it.
+    /// Ends the lease because a lockout or the panel overrides it, and returns it.
     pub(crate) fn end(&mut self) -> Option<Lease> {
         self.lease.take()
     }
 
-    /// Takes a set-point within the limits of `config`. `objection` is what the boiler itself has against any.
+    /// Accepts a set-point within the limits of `config`. `objection` is the boiler's own reason to refuse any.
     ///
-    /// What is refused has used up its number: a copy of it that comes when the objection is gone is refused as well.
+    /// A refused set-point has used up its number: a copy that arrives later is refused as well.
     pub(crate) fn ask(
         &mut self,
         setpoint: &Setpoint,
@@ -95,13 +94,13 @@ impl Leases {
         Ok(lease)
     }
 
-    /// Ends the lease at once, and returns it.
+    /// Ends the lease early, and returns it.
     pub(crate) fn release(&mut self, boot: Boot, n: u32) -> Result<Option<Lease>, Refusal> {
         self.check(boot, n)?;
         Ok(self.lease.take())
     }
 
-    /// What acts on the boiler names this boot and a number that has not been used.
+    /// Requires this boot and a number above the last one, then uses the number up.
     pub(crate) fn check(&mut self, boot: Boot, n: u32) -> Result<(), Refusal> {
         if boot != self.boot {
             return Err(Refusal::Boot);

@@ -1,29 +1,27 @@
-//! What goes over the line, in which order, and when.
+//! The device's side of the line: what is sent, in which order, and when.
 //!
 //! Order: pongs first, because each one feeds the gateway's estimate of our clock; then answers, the greeting, the
-//! status, and the samples with what is left. A frame starts only when the line is idle, so that nothing waits in a
-//! buffer behind our back. Samples that are more than one frame behind are catching up: they take at most
+//! status, and samples in the remaining time. A frame starts only when the line is idle, so that nothing queues up in a
+//! driver's buffer. A cursor more than one frame of samples behind is catching up: then samples take at most
 //! [`CATCH_UP_PERCENT`] of the line and leave the rest to the other messages.
 //!
-//! The cursor is the next slot to send. It only goes forward, except by `Resume`: go-back-N needs no memory of what
-//! was sent.
+//! The cursor is the next slot to send. Only `Resume` moves it back: go-back-N needs no record of what was sent.
 
 use thermowell_wire::line::{Answer, FRAME_MAX, GapNotice, GapReason, READINGS_MAX, Samples, ToGateway};
 use thermowell_wire::{Boot, Reading};
 
 use crate::{LineConfig, Ring, Stretch};
 
-/// What catching up may take of the line.
+/// Share of the line that catching up may use.
 const CATCH_UP_PERCENT: u64 = 80;
-/// Missed slots at the ring's end are held back until sampling goes on, or until they are this long: one gap then
-/// names a stall, and the gateway still hears of it every second.
+/// Missed slots at the ring's end are held back until sampling resumes, or until they cover this time: a stall is one
+/// gap then, and the gateway still gets a report every second.
 const HOLD_US: u64 = 1_000_000;
-/// Pings that may wait. A gateway asks every few seconds; the oldest is dropped, its answer would be the least useful.
+/// Pings in the queue. A gateway sends one every few seconds; the oldest is dropped, as its answer is the least useful.
 const PONGS_MAX: usize = 4;
-/// Answers that may wait. A gateway has one request in flight; the oldest is dropped.
+/// Answers in the queue. A gateway has one request in flight; the oldest is dropped.
 const ANSWERS_MAX: usize = 8;
 
-/// The device's side of the line.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     tag: u8,
@@ -37,16 +35,16 @@ pub(crate) struct Link {
     pace: Pace,
 }
 
-/// What comes next.
+/// The next message, with what is filled in at the moment of sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Answer this ping, with the time of now.
+    /// A pong with the current device time.
     Pong(u32),
-    /// This message, as it is.
+    /// A complete message.
     Message(ToGateway),
-    /// The greeting, with the ring of now.
+    /// The greeting with the current bounds of the ring.
     Hello,
-    /// The status, with the plant of now.
+    /// The current status.
     Status,
 }
 
@@ -65,12 +63,12 @@ impl Link {
         }
     }
 
-    /// Whether a gateway has named this boot. Before that, only `Identify` and `Resume` are obeyed.
+    /// Whether a gateway has named this boot. Until then only `Identify` and `Resume` are handled.
     pub(crate) fn is_resumed(&self) -> bool {
         self.resumed
     }
 
-    /// How many pongs and answers gave way to newer ones.
+    /// Pongs and answers dropped for newer ones.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -94,7 +92,7 @@ impl Link {
         self.pace.line_free_ns <= now_us.saturating_mul(1_000)
     }
 
-    /// Takes what comes next. Samples and gaps move the cursor.
+    /// Takes the next message. Samples and gaps move the cursor.
     pub(crate) fn take<S>(&mut self, now_us: u64, ring: &Ring<S>, period_us: u32) -> Option<Next>
     where
         S: AsRef<[Reading]> + AsMut<[Reading]>,
@@ -150,18 +148,18 @@ impl Link {
         }
     }
 
-    /// A frame of `bytes` has left at `now_us`.
+    /// Notes a frame of `bytes` sent at `now_us`.
     pub(crate) fn sent(&mut self, now_us: u64, bytes: usize) {
         self.pace.sent(now_us, bytes as u64);
     }
 
-    /// All that could leave at `now_us` has left.
+    /// Notes that everything that could be sent at `now_us` was sent.
     pub(crate) fn rest(&mut self, now_us: u64) {
         self.pace.rested_us = now_us;
     }
 }
 
-/// Appends, dropping the oldest of a full queue; whether it did.
+/// Appends, dropping the oldest item of a full queue; returns whether one was dropped.
 fn enqueue<T, const N: usize>(queue: &mut heapless::Deque<T, N>, item: T) -> bool {
     let full = queue.is_full();
     if full {
@@ -170,7 +168,7 @@ fn enqueue<T, const N: usize>(queue: &mut heapless::Deque<T, N>, item: T) -> boo
     queue.push_back(item).is_err() || full
 }
 
-/// When the line is free, in nanoseconds of the device clock: one byte at 600 × 115,200 baud is a seventh of a
+/// When the line is free again, in nanoseconds of the device clock: at 600 × 115,200 baud one byte takes a seventh of a
 /// microsecond.
 #[derive(Clone, Debug)]
 struct Pace {
@@ -186,8 +184,8 @@ impl Pace {
         Self { line, line_free_ns: 0, catch_up_free_ns: 0, rested_us: 0, catching_up: false }
     }
 
-    /// The line has been busy without us since `transmit` was called last, as a transmit buffer would have kept it:
-    /// so the frame is taken to have started then, but no longer ago than the buffer is deep.
+    /// A transmit buffer would have kept the line busy since the last call of `transmit`. So the frame counts as
+    /// started then, but no longer ago than the buffer is deep.
     fn sent(&mut self, now_us: u64, bytes: u64) {
         let late_us = now_us.saturating_sub(self.rested_us).min(self.line.burst_us);
         let earliest_ns = now_us.saturating_sub(late_us).saturating_mul(1_000);
@@ -200,5 +198,5 @@ impl Pace {
     }
 }
 
-/// The longest frame fits any sensible buffer: `transmit` stops before a frame could be cut.
+/// Free space that `transmit` needs to start a frame: no frame is ever cut.
 pub(crate) const ROOM: usize = FRAME_MAX;

@@ -1,55 +1,54 @@
-//! What survives a power cut: how often the firmware has started, what has locked it out, who has reset it how often.
+//! Non-volatile memory: counters of boots and faults, the lockout, and the recent starts and resets.
 //!
 //! | kept | why |
 //! |---|---|
-//! | boot counter, fault counter | a boot and a fault have one name for ever |
-//! | the lockout | pulling the plug is no reset |
-//! | the minutes of the last 5 resets | at most 5 resets in 15 minutes, whoever asks: the makers' limit |
-//! | the minutes of the last 3 starts | 3 starts in 10 minutes are a lockout: something restarts it in a loop |
+//! | boot counter, fault counter | boots and faults have permanent, unique names |
+//! | the lockout | a power cycle is no reset |
+//! | the minutes of the last 5 resets | at most 5 resets in 15 minutes, locally and remotely: the makers' limit |
+//! | the minutes of the last 3 starts | 3 starts in 10 minutes are a lockout: a boot loop |
 //!
-//! Everything else is volatile on purpose: ignition tries, flame losses, limits that pass by themselves. A start clears
-//! them, and costs a full minimum off time.
+//! Everything else is volatile on purpose: ignition tries, flame losses, limits that clear by themselves. A start
+//! clears them, and costs a full minimum off time.
 //!
-//! There is no calendar in a boiler, so minutes are those of running time; the time without power does not count, which
-//! errs on the safe side. Minutes are rounded so that a limit never ends early. To spare the memory cells the meter
-//! stands still as soon as nothing is young enough to count: it is written at most [`COUNTING_MIN`] times behind each
-//! start and each reset.
+//! A boiler has no calendar, so minutes are minutes of operation; time without power does not count, which errs on the
+//! safe side. Minutes are rounded so that a limit never ends early. To spare the memory cells the minute counter stops
+//! as soon as no event is recent enough to count: it is written at most [`COUNTING_MIN`] times after each start and
+//! each reset.
 
 use thermowell_wire::Boot;
 use thermowell_wire::line::{Fault, FaultKind, Refusal};
 
 const MINUTE_US: u64 = 60_000_000;
-/// So many resets …
+/// Most resets …
 const RESETS_MAX: usize = 5;
-/// … within so many minutes are the last.
+/// … within this many minutes.
 const RESETS_MIN: u32 = 15;
-/// The start that makes a loop …
+/// Starts that make a boot loop …
 const STARTS_MAX: usize = 3;
-/// … within so many minutes.
+/// … within this many minutes.
 const STARTS_MIN: u32 = 10;
-/// How long the meter counts behind the last event: until the longest limit is over for certain.
+/// How long minutes are counted after the last event: until the longest limit has certainly passed.
 const COUNTING_MIN: u32 = RESETS_MIN + 2;
 
-/// What the device keeps through a power cut. Whoever drives the device stores it whenever it has changed, and hands it
-/// back at the next start.
+/// What survives a power cut. The caller stores it whenever it has changed, and hands it back at the next start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NonVolatile {
-    /// How often it has started.
+    /// Starts so far.
     pub boot_counter: u32,
-    /// How many faults it has had.
+    /// Faults so far.
     pub fault_counter: u32,
-    /// What it is locked out by.
+    /// The fault that locked out the burner.
     pub lockout: Option<Fault>,
-    /// Minutes of running time, as long as they matter.
+    /// Minutes of operation, counted only while a start or reset is recent.
     pub minutes: u32,
-    /// In which minute the last starts were, the newest first.
+    /// Minutes of the last starts, newest first.
     pub starts: [Option<u32>; STARTS_MAX],
-    /// In which minute the last resets were, the newest first.
+    /// Minutes of the last resets, newest first.
     pub resets: [Option<u32>; RESETS_MAX],
 }
 
 impl NonVolatile {
-    /// Counts a start and names it. `random` is of the hardware's generator.
+    /// Counts a start and names it. `random` comes from the hardware's generator.
     #[must_use = "the boot belongs to exactly one start"]
     pub fn start(&mut self, random: u32) -> Boot {
         self.boot_counter = self.boot_counter.saturating_add(1);
@@ -62,13 +61,13 @@ impl NonVolatile {
         boot
     }
 
-    /// Names a fault that occurs now.
+    /// Names a new occurrence of a fault.
     pub(crate) fn occurrence(&mut self, kind: FaultKind, boot: Boot) -> Fault {
         self.fault_counter = self.fault_counter.saturating_add(1);
         Fault { boot, counter: self.fault_counter, kind, lockout: false }
     }
 
-    /// Locks the burner. Where it is locked already, the first cause stands.
+    /// Locks out the burner. During a lockout the first cause stays.
     pub(crate) fn lock(&mut self, kind: FaultKind, boot: Boot) {
         if self.lockout.is_none() {
             let fault = self.occurrence(kind, boot);
@@ -76,7 +75,7 @@ impl NonVolatile {
         }
     }
 
-    /// Ends the lockout that `counter` names, asked for from afar.
+    /// Remote reset of the lockout with the number `counter`.
     pub(crate) fn reset_remotely(&mut self, counter: u32) -> Result<(), Refusal> {
         match self.lockout {
             Some(fault) if fault.counter == counter && fault.kind.is_local_only() => Err(Refusal::LocalOnly),
@@ -85,7 +84,7 @@ impl NonVolatile {
         }
     }
 
-    /// Ends the lockout that stands, whatever it is: somebody is at the boiler.
+    /// Reset at the boiler, of any lockout.
     pub(crate) fn reset(&mut self) -> Result<(), Refusal> {
         if self.lockout.is_none() {
             return Err(Refusal::NoSuchFault);
@@ -96,12 +95,12 @@ impl NonVolatile {
         let minutes = self.minutes;
         remember(&mut self.resets, minutes);
         self.lockout = None;
-        // Who has been told of the loop and has ended it may switch the boiler off and on once more.
+        // The boot loop was seen and reset: allow another power cycle.
         self.starts = [None; STARTS_MAX];
         Ok(())
     }
 
-    /// Counts a minute of running time, where one still matters.
+    /// Counts a minute of operation while an event is recent.
     fn count_minute(&mut self) {
         let newest = [self.starts[0], self.resets[0]].into_iter().flatten().max();
         if newest.is_some_and(|minute| self.minutes.saturating_sub(minute) < COUNTING_MIN) {
@@ -109,8 +108,8 @@ impl NonVolatile {
         }
     }
 
-    /// Whether `events` is full of what may lie within the last `limit_min`. Both ends are cut to whole minutes, so
-    /// that a difference of exactly the limit may still lie within it.
+    /// Whether all of `events` may lie within the last `limit_min`. Both ends are whole minutes, so a difference of
+    /// exactly the limit may still lie within it.
     fn is_crowded(&self, events: &[Option<u32>], limit_min: u32) -> bool {
         let oldest = events.last().copied().flatten();
         oldest.is_some_and(|minute| self.minutes.saturating_sub(minute) <= limit_min)
@@ -122,7 +121,7 @@ fn remember(events: &mut [Option<u32>], minute: u32) {
     events[0] = Some(minute);
 }
 
-/// The memory and the clock that its minutes are counted by.
+/// The non-volatile memory with the timer of its minute counter.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) kept: NonVolatile,
@@ -146,7 +145,7 @@ impl Memory {
 mod tests {
     use super::*;
 
-    /// Runs from a start for `minutes`.
+    /// Runs for `minutes` after a start.
     fn run(kept: &mut NonVolatile, minutes: u64) {
         let mut memory = Memory::new(*kept);
         memory.step(minutes * MINUTE_US);
@@ -162,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn boots_are_counted_and_named() {
+    fn boots_get_ascending_names() {
         let mut kept = NonVolatile::default();
         assert_eq!(kept.start(7), Boot::new(1, 7));
         assert_eq!(kept.start(7), Boot::new(2, 7));
     }
 
     #[test]
-    fn three_starts_in_ten_minutes_are_a_lockout_that_outlives_them() {
+    fn three_starts_in_ten_minutes_lock_out_for_good() {
         for (between_min, locked) in [(0, true), (4, true), (5, true), (6, false), (600, false)] {
             let mut kept = NonVolatile::default();
             for _ in 0..2 {
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn five_resets_in_fifteen_minutes_are_the_last_and_a_power_cut_does_not_forget_them() {
+    fn sixth_reset_in_fifteen_minutes_is_refused_across_power_cuts() {
         let mut kept = NonVolatile::default();
         let boot = kept.start(0);
         run(&mut kept, 100);
@@ -199,18 +198,18 @@ mod tests {
         }
         kept.lock(FaultKind::Ignition, boot);
         assert_eq!(kept.reset_remotely(6), Err(Refusal::TooMany));
-        assert_eq!(kept.reset(), Err(Refusal::TooMany), "at the boiler neither");
+        assert_eq!(kept.reset(), Err(Refusal::TooMany), "neither at the boiler");
         run(&mut kept, 8);
         start(&mut kept);
         run(&mut kept, 7);
-        assert_eq!(kept.reset_remotely(6), Err(Refusal::TooMany), "these may still be the last 15 minutes");
+        assert_eq!(kept.reset_remotely(6), Err(Refusal::TooMany), "still within 15 minutes");
         run(&mut kept, 1);
         assert_eq!(kept.reset_remotely(6), Ok(()));
         assert_eq!(kinds(&kept), None);
     }
 
     #[test]
-    fn a_reset_names_its_occurrence_and_some_need_somebody_at_the_boiler() {
+    fn remote_reset_needs_the_number_and_may_be_local_only() {
         let mut kept = NonVolatile::default();
         let boot = kept.start(0);
         assert_eq!(kept.reset_remotely(0), Err(Refusal::NoSuchFault));
@@ -219,7 +218,7 @@ mod tests {
             kept.lock(kind, boot);
             let counter = kept.fault_counter;
             kept.lock(FaultKind::FlameLoss, boot);
-            assert_eq!((kinds(&kept), kept.fault_counter), (Some(kind), counter), "the first cause stands");
+            assert_eq!((kinds(&kept), kept.fault_counter), (Some(kind), counter), "the first cause stays");
             assert_eq!(kept.reset_remotely(counter - 1), Err(Refusal::NoSuchFault));
             assert_eq!(kept.reset_remotely(counter), Err(Refusal::LocalOnly));
             assert_eq!(kept.reset(), Ok(()));
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_not_worn_out_by_time() {
+    fn minute_counter_stops_without_events() {
         let mut kept = NonVolatile::default();
         start(&mut kept);
         run(&mut kept, 1_000_000);

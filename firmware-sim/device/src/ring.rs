@@ -1,51 +1,48 @@
 //! The last two minutes of readings, overwritten by age alone.
 //!
-//! Four bytes a slot: 48 KB of RAM for 12,000 of them. A slot that was not sampled keeps its place, marked in a bit
-//! that no reading uses, so that each `Resume` answers it again as the same gap.
+//! Four bytes a slot: 48 KB of RAM for 12,000 of them. A slot that was not sampled keeps its place, marked by a bit
+//! that no reading uses, so that every `Resume` gets the same gap.
 
 use thermowell_wire::Reading;
 use thermowell_wire::line::READINGS_MAX;
 
-/// In `Reading::marks` of a slot that was not sampled. Bits 5–7 of a reading are zero.
+/// Marks a slot that was not sampled, in `Reading::marks`. Bits 5–7 of a reading are zero.
 const MISSED: u8 = 1 << 7;
 
-/// The ring over storage that the caller brings: an array on a board, a vector in the simulator.
+/// The ring over storage from the caller: an array on a board, a vector in the simulator.
 #[derive(Clone, Debug)]
 pub struct Ring<S> {
     storage: S,
     next: u64,
 }
 
-/// What stands at one place of the ring and directly behind it.
+/// A run of slots of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stretch {
     /// Consecutive readings, at least one.
     Readings(heapless::Vec<Reading, READINGS_MAX>),
-    /// Missed slots up to, not including, `to`.
-    Missed {
-        /// The first slot behind them.
-        to: u64,
-    },
+    /// Missed slots up to `to`, exclusive.
+    Missed { to: u64 },
 }
 
 impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Ring<S> {
-    /// An empty ring; what `storage` holds does not matter.
+    /// An empty ring; the content of `storage` does not matter.
     ///
     /// # Panics
-    /// Where `storage` has no slot.
+    /// If `storage` is empty.
     #[must_use]
     pub fn new(storage: S) -> Self {
         assert!(!storage.as_ref().is_empty(), "a ring needs a slot");
         Self { storage, next: 0 }
     }
 
-    /// Slots that it holds at most.
+    /// Size in slots.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.storage.as_ref().len() as u64
     }
 
-    /// The oldest slot that it holds; equal to `next` while it is empty.
+    /// The oldest slot held; equal to `next` while the ring is empty.
     #[must_use]
     pub fn oldest(&self) -> u64 {
         self.next.saturating_sub(self.capacity())
@@ -57,7 +54,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Ring<S> {
         self.next
     }
 
-    /// Writes the next slot; None is a missed one.
+    /// Writes the next slot; None marks it as missed.
     pub fn push(&mut self, reading: Option<Reading>) {
         let index = self.index(self.next);
         let slot = reading.unwrap_or(Reading { marks: MISSED, ..Reading::default() });
@@ -68,7 +65,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Ring<S> {
 
     /// Marks the next `slots` slots as missed.
     pub fn skip(&mut self, slots: u64) {
-        // Of a stall longer than the ring only the end can be remembered.
+        // A stall longer than the ring: only its end fits.
         let forgotten = slots.saturating_sub(self.capacity());
         self.next += forgotten;
         for _ in forgotten..slots {
@@ -76,7 +73,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Ring<S> {
         }
     }
 
-    /// What stands at `from`. None where nothing does: overwritten, or not sampled yet.
+    /// The run that starts at `from`. None if that slot was overwritten or is not sampled yet.
     #[must_use]
     pub fn stretch(&self, from: u64) -> Option<Stretch> {
         if from < self.oldest() || from >= self.next {

@@ -1,4 +1,4 @@
-//! Who may ask for what, and for how long.
+//! Leases: which requests are accepted, and for how long.
 
 use proptest::prelude::*;
 use thermowell_wire::line::{Demand, Outcome, Refusal, Setpoint, ToDevice, ToGateway};
@@ -12,13 +12,13 @@ fn setpoint(n: u32, flow: i16, lease_s: u16) -> Setpoint {
 }
 
 fn ask(bench: &mut Bench, message: &ToDevice) -> Outcome {
-    bench.say(message);
-    let heard = bench.run(50_000);
-    heard.into_iter().find_map(|it| if let ToGateway::Answer(it) = it { Some(it.outcome) } else { None }).unwrap()
+    bench.send(message);
+    let received = bench.run(50_000);
+    received.into_iter().find_map(|it| if let ToGateway::Answer(it) = it { Some(it.outcome) } else { None }).unwrap()
 }
 
 #[test]
-fn a_lease_is_held_within_the_installers_limits_and_forgotten_at_its_end() {
+fn lease_is_clamped_to_limits_and_expires() {
     let mut bench = Bench::resumed(1_000);
     bench.board.outdoor = Some(CentiCelsius(0));
     bench.run(SECOND_US);
@@ -36,27 +36,27 @@ fn a_lease_is_held_within_the_installers_limits_and_forgotten_at_its_end() {
     bench.run(119 * SECOND_US);
     assert!(bench.device.is_leased());
     bench.run(SECOND_US);
-    assert!(!bench.device.is_leased(), "whatever the gateway does, after 120 s it is over");
-    let Some(Event::OwnControl { n: 4, device_us }) = bench.device.take_event() else { panic!("the end is told") };
+    assert!(!bench.device.is_leased(), "expired after 120 s");
+    let Some(Event::OwnControl { n: 4, device_us }) = bench.device.take_event() else { panic!("the end is reported") };
     assert!(device_us.abs_diff(given_us + 120 * SECOND_US) <= 150_000);
     assert_eq!(bench.status().setpoint, None);
     assert_eq!(bench.device.own_flow(), own_flow);
 }
 
 #[test]
-fn a_lease_ends_at_its_time_even_where_the_device_was_not_looked_at() {
+fn lease_ends_on_time_despite_a_late_poll() {
     let mut bench = Bench::resumed(1_000);
     bench.run(SECOND_US);
     ask(&mut bench, &ToDevice::Setpoint(setpoint(1, 5_000, 60)));
     let given_us = bench.now_us;
     bench.device.take_event();
     bench.advance(3_600 * SECOND_US);
-    let Some(Event::OwnControl { device_us, .. }) = bench.device.take_event() else { panic!("the end is told") };
+    let Some(Event::OwnControl { device_us, .. }) = bench.device.take_event() else { panic!("the end is reported") };
     assert!(device_us.abs_diff(given_us + 60 * SECOND_US) <= 150_000);
 }
 
 #[test]
-fn what_does_not_name_this_boot_or_rise_is_refused() {
+fn foreign_boot_or_old_number_is_refused() {
     let mut bench = Bench::resumed(1_000);
     let refused = |bench: &mut Bench, message: ToDevice, refusal| {
         assert_eq!(ask(bench, &message), Outcome::Refused(refusal), "{message:?}");
@@ -69,14 +69,14 @@ fn what_does_not_name_this_boot_or_rise_is_refused() {
     refused(&mut bench, ToDevice::Release { boot: stale.boot, n: 6 }, Refusal::Boot);
     refused(&mut bench, ToDevice::Setpoint(setpoint(6, 6_000, 0)), Refusal::Lease);
     refused(&mut bench, ToDevice::Reset { boot: BOOT, n: 7, fault: 1 }, Refusal::NoSuchFault);
-    assert_eq!(bench.status().setpoint.unwrap().n, 5, "nothing of that has changed the lease");
+    assert_eq!(bench.status().setpoint.unwrap().n, 5, "refusals leave the lease unchanged");
     assert!(matches!(ask(&mut bench, &ToDevice::Release { boot: BOOT, n: 8 }), Outcome::Accepted { lease_s: 0, .. }));
     assert!(!bench.device.is_leased());
 }
 
 proptest! {
     #[test]
-    fn no_request_leaves_the_limits(requests in prop::collection::vec(
+    fn accepted_leases_stay_within_limits(requests in prop::collection::vec(
         (any::<u32>(), any::<bool>(), any::<i16>(), any::<u16>(), 0..40_u64), 1..30))
     {
         let mut bench = Bench::resumed(100);

@@ -1,4 +1,4 @@
-//! What goes over the line, against a gateway that only adds up.
+//! The serial line, seen from the gateway.
 
 use std::vec;
 use std::vec::Vec;
@@ -11,54 +11,54 @@ use super::{BOOT, Bench, SECOND_US, Script, pongs, samples};
 use crate::{Config, Event, LineConfig};
 
 #[test]
-fn nothing_is_sent_before_resume_but_the_greeting() {
+fn only_the_greeting_is_sent_before_resume() {
     let mut bench = Bench::new(100);
     assert_eq!(bench.run(2 * SECOND_US), []);
-    bench.say(&ToDevice::Ping { nonce: 1 });
-    bench.say(&ToDevice::Release { boot: BOOT, n: 1 });
-    assert_eq!(bench.run(SECOND_US), [], "only Identify and Resume are obeyed");
+    bench.send(&ToDevice::Ping { nonce: 1 });
+    bench.send(&ToDevice::Release { boot: BOOT, n: 1 });
+    assert_eq!(bench.run(SECOND_US), [], "only Identify and Resume are handled");
     assert_eq!(bench.device.counters().premature, 2);
 
     let hello = bench.hello();
     assert_eq!((hello.boot, hello.ring, hello.oldest, hello.next), (BOOT, 100, 201, 301));
     for (boot, from) in [(Boot(5), 0), (BOOT, 1_000_000)] {
-        bench.say(&ToDevice::Resume { boot, from });
-        assert!(matches!(bench.run(100_000).as_slice(), [ToGateway::Hello(_)]), "another boot, or a slot to come");
+        bench.send(&ToDevice::Resume { boot, from });
+        assert!(matches!(bench.run(100_000).as_slice(), [ToGateway::Hello(_)]), "another boot, or a future slot");
     }
 }
 
 #[test]
-fn live_samples_leave_at_once_one_a_frame() {
+fn live_samples_are_sent_at_once_one_per_frame() {
     let mut bench = Bench::resumed(12_000);
-    let heard = bench.run(3 * SECOND_US + 9_000);
-    let frames = samples(&heard);
+    let received = bench.run(3 * SECOND_US + 9_000);
+    let frames = samples(&received);
     assert_eq!(frames.iter().map(|it| it.seq).collect::<Vec<_>>(), (0..=300).collect::<Vec<_>>());
     assert!(frames.iter().all(|it| it.readings.len() == 1 && it.tag == BOOT.tag()));
-    let statuses = heard.iter().filter(|it| matches!(it, ToGateway::Status(_))).count();
+    let statuses = received.iter().filter(|it| matches!(it, ToGateway::Status(_))).count();
     assert!((3..=6).contains(&statuses), "once a second and on change: {statuses}");
 }
 
 #[test]
-fn several_slots_at_once_share_a_frame() {
+fn slots_sampled_together_share_a_frame() {
     let mut bench = Bench::resumed(12_000);
     bench.run(1_500_000);
     bench.advance(200_000);
-    let heard = bench.hear();
-    assert_eq!(samples(&heard).iter().map(|it| it.readings.len()).collect::<Vec<_>>(), [20]);
+    let received = bench.receive();
+    assert_eq!(samples(&received).iter().map(|it| it.readings.len()).collect::<Vec<_>>(), [20]);
 }
 
 #[test]
-fn catching_up_takes_four_fifths_of_the_line_and_pongs_go_first() {
+fn catching_up_takes_80_percent_and_pongs_go_first() {
     let mut bench = Bench::new(12_000);
     bench.run(120 * SECOND_US);
-    bench.say(&ToDevice::Resume { boot: BOOT, from: 1 });
+    bench.send(&ToDevice::Resume { boot: BOOT, from: 1 });
     let (mut bytes, mut slots, mut worst_us) = (0, 0, 0);
     let mut reader = thermowell_wire::line::FrameReader::new();
     let mut asked_us = None;
     for tick in 0..2_000_u32 {
         bench.advance(1_000);
         if tick % 100 == 0 {
-            bench.say(&ToDevice::Ping { nonce: tick });
+            bench.send(&ToDevice::Ping { nonce: tick });
             asked_us = Some(bench.now_us);
         }
         let mut out = [0; 4_096];
@@ -75,32 +75,32 @@ fn catching_up_takes_four_fifths_of_the_line_and_pongs_go_first() {
     }
     let line = 2 * 11_520;
     assert!(bytes * 10 > line * 7 && bytes * 20 < line * 17, "{bytes} of {line}");
-    assert!(slots > 4_000, "{slots} slots in 2 s, twenty times live");
+    assert!(slots > 4_000, "{slots} slots in 2 s, twenty times the live rate");
     assert!(worst_us < 20_000, "a pong waits for one frame at most: {worst_us}");
 }
 
 #[test]
-fn no_more_leaves_than_the_line_carries() {
+fn transmit_respects_the_line_rate() {
     let line = LineConfig { bytes_per_second: 1_000, burst_us: 20_000 };
     let mut bench = Bench::with(12_000, Config { line, ..Config::default() });
-    bench.say(&ToDevice::Resume { boot: BOOT, from: 0 });
+    bench.send(&ToDevice::Resume { boot: BOOT, from: 0 });
     let (mut bytes, mut out) = (0, [0; 4_096]);
     for nonce in 0..5_000 {
         bench.advance(1_000);
-        bench.say(&ToDevice::Ping { nonce });
+        bench.send(&ToDevice::Ping { nonce });
         bytes += bench.device.transmit(bench.now_us, &mut out);
     }
     assert!((4_800..=5_100).contains(&bytes), "{bytes} bytes in 5 s");
 }
 
 #[test]
-fn what_the_ring_lost_is_named_anew_for_each_resume() {
+fn overwritten_slots_are_reported_on_each_resume() {
     let mut bench = Bench::new(100);
     bench.run(5 * SECOND_US);
     for from in [0, 0, 17] {
-        bench.say(&ToDevice::Resume { boot: BOOT, from });
-        let heard = bench.run(100_000);
-        let gap = heard.iter().find_map(|it| if let ToGateway::Gap(gap) = it { Some(gap) } else { None }).unwrap();
+        bench.send(&ToDevice::Resume { boot: BOOT, from });
+        let received = bench.run(100_000);
+        let gap = received.iter().find_map(|it| if let ToGateway::Gap(gap) = it { Some(gap) } else { None }).unwrap();
         let oldest = bench.device.oldest();
         assert_eq!((gap.from, gap.reason), (from, GapReason::Ring));
         assert!((oldest - 10..=oldest).contains(&gap.to), "{gap:?}");
@@ -110,42 +110,41 @@ fn what_the_ring_lost_is_named_anew_for_each_resume() {
 }
 
 #[test]
-fn a_stalled_board_catches_up_three_slots_and_names_a_longer_stall() {
+fn stall_catches_up_three_slots_and_reports_a_longer_gap() {
     let mut bench = Bench::with(100, Config::default());
     bench.advance(40_000);
     assert_eq!((bench.device.next(), bench.device.take_event()), (5, None), "slots 1 to 4, three of them late");
     bench.advance(50_000);
     assert_eq!(bench.device.next(), 10);
     assert_eq!(bench.device.take_event(), Some(Event::Missed { from: 5, to: 9 }));
-    bench.say(&ToDevice::Resume { boot: BOOT, from: 4 });
+    bench.send(&ToDevice::Resume { boot: BOOT, from: 4 });
     for from in [4, 6] {
-        bench.say(&ToDevice::Resume { boot: BOOT, from });
-        let heard = bench.run(9_000);
-        let gap = heard.iter().find_map(|it| if let ToGateway::Gap(gap) = it { Some(*gap) } else { None }).unwrap();
+        bench.send(&ToDevice::Resume { boot: BOOT, from });
+        let received = bench.run(9_000);
+        let gap = received.iter().find_map(|it| if let ToGateway::Gap(gap) = it { Some(*gap) } else { None }).unwrap();
         assert_eq!((gap.from, gap.to, gap.reason), (from.max(5), 9, GapReason::Missed));
         bench.now_us -= 9_000;
     }
-    // Longer than the ring: only the end can be remembered.
+    // Longer than the ring: only the end fits.
     bench.advance(60 * SECOND_US);
     assert_eq!((bench.device.next(), bench.device.oldest()), (6_010, 5_910));
 }
 
 #[test]
-fn a_long_silence_is_named_every_second_and_once_it_is_over() {
+fn long_gap_is_reported_every_second_and_at_its_end() {
     let mut bench = Bench::resumed(12_000);
     bench.run(SECOND_US);
     bench.board.miss_all = true;
-    let mut heard = bench.run(2_505_000);
+    let mut received = bench.run(2_505_000);
     bench.board.miss_all = false;
-    heard.extend(bench.run(20_000));
-    let gaps: Vec<_> = heard
+    received.extend(bench.run(20_000));
+    let gaps: Vec<_> = received
         .iter()
         .filter_map(|it| if let ToGateway::Gap(gap) = it { Some((gap.from, gap.to)) } else { None })
         .collect();
     assert_eq!(gaps, [(101, 201), (201, 301), (301, 351)]);
 }
 
-/// What a test does to a device.
 #[derive(Clone, Debug)]
 enum Step {
     Run { ms: u64 },
@@ -169,14 +168,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Adds up what it hears: behind each `Resume` every slot comes once, in order, with the reading that it had.
+/// Checks that after each `Resume` every slot is reported once, in order, with its reading.
 struct Books {
     expected: u64,
 }
 
 impl Books {
-    fn hear(&mut self, heard: Vec<ToGateway>, board: &Script) {
-        for message in heard {
+    fn receive(&mut self, received: Vec<ToGateway>, board: &Script) {
+        for message in received {
             match message {
                 ToGateway::Samples(Samples { seq, readings, .. }) => {
                     assert_eq!(seq, self.expected);
@@ -202,12 +201,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn every_slot_is_accounted_for_once_behind_each_resume(steps in prop::collection::vec(step(), 1..40)) {
+    fn every_slot_is_reported_once_after_each_resume(steps in prop::collection::vec(step(), 1..40)) {
         let mut bench = Bench::resumed(211);
         let mut books = Books { expected: 0 };
         for step in steps {
             match step {
-                Step::Run { ms } => books.hear(bench.run(ms * 1_000), &bench.board),
+                Step::Run { ms } => books.receive(bench.run(ms * 1_000), &bench.board),
                 Step::Stall { ms } => bench.advance(ms * 1_000),
                 Step::Miss { slots } => {
                     let next = bench.device.next();
@@ -215,22 +214,22 @@ proptest! {
                 }
                 Step::Resume { back } => {
                     let from = bench.device.next().saturating_sub(back);
-                    bench.say(&ToDevice::Resume { boot: BOOT, from });
+                    bench.send(&ToDevice::Resume { boot: BOOT, from });
                     books.expected = from;
                 }
-                Step::Identify => bench.say(&ToDevice::Identify),
+                Step::Identify => bench.send(&ToDevice::Identify),
                 Step::Noise(bytes) => {
                     bench.device.receive(&bytes, bench.now_us);
-                    // The noise must not swallow the next request with it.
+                    // Terminate the noise, so that it does not swallow the next request.
                     bench.device.receive(&[0], bench.now_us);
                 }
-                Step::Ping(nonce) => bench.say(&ToDevice::Ping { nonce }),
+                Step::Ping(nonce) => bench.send(&ToDevice::Ping { nonce }),
             }
         }
-        // The line is faster than the sampling: in the end nothing is left but the missed slots that are held back.
-        // The end lies between two slots and behind no status that could still be on the line.
+        // The line is faster than the sampling: in the end only the missed slots that are held back remain. The end
+        // lies between two slots, at a time when no status can still be on the line.
         let end_us = 7 * SECOND_US - bench.now_us % SECOND_US + 549_000;
-        books.hear(bench.run(end_us), &bench.board);
+        books.receive(bench.run(end_us), &bench.board);
         let next = bench.device.next();
         prop_assert!(books.expected <= next);
         let left = (books.expected..next).filter(|seq| !bench.board.missed.contains(seq)).count();
@@ -239,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_are_too_strange(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..20)) {
+    fn random_bytes_do_not_panic(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..20)) {
         let mut bench = Bench::resumed(50);
         for chunk in chunks {
             bench.device.receive(&chunk, bench.now_us);
@@ -249,13 +248,13 @@ proptest! {
 }
 
 #[test]
-fn a_flood_of_pings_is_bounded_and_counted() {
+fn ping_flood_is_bounded_and_counted() {
     let mut bench = Bench::resumed(50);
     bench.run(SECOND_US);
     for nonce in 0..10 {
-        bench.say(&ToDevice::Ping { nonce });
+        bench.send(&ToDevice::Ping { nonce });
     }
-    let heard = bench.run(50_000);
-    assert_eq!(pongs(&heard).iter().map(|it| it.nonce).collect::<Vec<_>>(), vec![6, 7, 8, 9]);
+    let received = bench.run(50_000);
+    assert_eq!(pongs(&received).iter().map(|it| it.nonce).collect::<Vec<_>>(), vec![6, 7, 8, 9]);
     assert_eq!(bench.device.counters().dropped_replies, 6);
 }

@@ -1,4 +1,4 @@
-//! The device on a bench: a board that can be read in a test, and a line that is decoded at once.
+//! A device on the bench: a scripted board, and a line whose frames are decoded at once.
 
 mod leases;
 mod line;
@@ -18,7 +18,7 @@ use crate::{Actuators, Board, Config, Device, Inputs, Measured};
 const BOOT: Boot = Boot(0x0000_0007_1234_5678);
 const SECOND_US: u64 = 1_000_000;
 
-/// Readings that can be told from each other, and slots that are missed.
+/// A device with distinct readings per slot, and slots that can be missed.
 struct Bench {
     device: Device<Vec<Reading>>,
     board: Script,
@@ -27,7 +27,7 @@ struct Bench {
 
 #[derive(Default)]
 struct Script {
-    /// A fixed flow temperature; without it each slot has its own.
+    /// A fixed flow temperature; None gives each slot its own.
     flow: Option<(CentiCelsius, Quality)>,
     hot_water: bool,
     outdoor: Option<CentiCelsius>,
@@ -43,7 +43,7 @@ impl Script {
 
 impl Board for Script {
     fn sample(&mut self, seq: u64, slot_us: u64, actuators: &Actuators) -> Option<Measured> {
-        assert_eq!(slot_us, seq * 10_000, "slots are scheduled, whenever they are sampled");
+        assert_eq!(slot_us, seq * 10_000, "slot times do not depend on when they are sampled");
         if self.miss_all {
             self.missed.insert(seq);
         }
@@ -71,22 +71,22 @@ impl Bench {
 
     fn resumed(ring: usize) -> Self {
         let mut bench = Self::new(ring);
-        bench.say(&ToDevice::Resume { boot: BOOT, from: 0 });
+        bench.send(&ToDevice::Resume { boot: BOOT, from: 0 });
         bench
     }
 
-    fn say(&mut self, message: &ToDevice) {
+    fn send(&mut self, message: &ToDevice) {
         let mut buffer = [0; 256];
         let frame = encode(message, &mut buffer).unwrap();
         self.device.receive(frame, self.now_us);
     }
 
-    fn hear(&mut self) -> Vec<ToGateway> {
+    fn receive(&mut self) -> Vec<ToGateway> {
         let mut bytes = [0; 4_096];
         let written = self.device.transmit(self.now_us, &mut bytes);
-        let mut heard = Vec::new();
-        FrameReader::new().feed(&bytes[..written], |message| heard.push(message.unwrap()));
-        heard
+        let mut received = Vec::new();
+        FrameReader::new().feed(&bytes[..written], |message| received.push(message.unwrap()));
+        received
     }
 
     fn advance(&mut self, us: u64) {
@@ -94,33 +94,33 @@ impl Bench {
         self.device.poll(self.now_us, &mut self.board);
     }
 
-    /// Lets time pass in ticks of a millisecond, as the simulator does, and hears everything.
+    /// Runs in ticks of a millisecond, as the simulator does, and returns all messages.
     fn run(&mut self, us: u64) -> Vec<ToGateway> {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let end = self.now_us + us;
         while self.now_us < end {
             self.advance((end - self.now_us).min(1_000));
-            heard.extend(self.hear());
+            received.extend(self.receive());
         }
-        heard
+        received
     }
 
     fn hello(&mut self) -> Hello {
-        self.say(&ToDevice::Identify);
-        let heard = self.run(50_000);
-        heard.into_iter().find_map(|it| if let ToGateway::Hello(hello) = it { Some(hello) } else { None }).unwrap()
+        self.send(&ToDevice::Identify);
+        let received = self.run(50_000);
+        received.into_iter().find_map(|it| if let ToGateway::Hello(hello) = it { Some(hello) } else { None }).unwrap()
     }
 
     fn status(&mut self) -> thermowell_wire::line::Status {
-        let heard = self.run(SECOND_US + 100_000);
-        heard.into_iter().rev().find_map(|it| if let ToGateway::Status(it) = it { Some(it) } else { None }).unwrap()
+        let received = self.run(SECOND_US + 100_000);
+        received.into_iter().rev().find_map(|it| if let ToGateway::Status(it) = it { Some(it) } else { None }).unwrap()
     }
 }
 
-fn samples(heard: &[ToGateway]) -> Vec<&Samples> {
-    heard.iter().filter_map(|it| if let ToGateway::Samples(samples) = it { Some(samples) } else { None }).collect()
+fn samples(received: &[ToGateway]) -> Vec<&Samples> {
+    received.iter().filter_map(|it| if let ToGateway::Samples(samples) = it { Some(samples) } else { None }).collect()
 }
 
-fn pongs(heard: &[ToGateway]) -> Vec<&Pong> {
-    heard.iter().filter_map(|it| if let ToGateway::Pong(pong) = it { Some(pong) } else { None }).collect()
+fn pongs(received: &[ToGateway]) -> Vec<&Pong> {
+    received.iter().filter_map(|it| if let ToGateway::Pong(pong) = it { Some(pong) } else { None }).collect()
 }

@@ -1,4 +1,4 @@
-//! What the burner and the pump do.
+//! Control of burner and pump.
 
 use thermowell_wire::line::{BoilerState, Demand, FaultKind, Setpoint, ToDevice};
 use thermowell_wire::{CentiCelsius, Quality};
@@ -20,15 +20,15 @@ fn burns(bench: &Bench) -> bool {
 }
 
 #[test]
-fn after_a_boot_the_burner_waits_three_minutes_even_for_hot_water() {
+fn first_start_waits_three_minutes_even_for_hot_water() {
     for hot_water in [false, true] {
         let mut bench = at(3_000);
         bench.board.hot_water = hot_water;
         bench.advance(3 * MINUTE_US - 200_000);
         assert!(!burns(&bench));
-        assert_eq!(bench.status().state, BoilerState::Waiting, "it purges");
+        assert_eq!(bench.status().state, BoilerState::Waiting, "purging");
         bench.advance(3_500_000);
-        assert!(!burns(&bench), "a purge takes five seconds");
+        assert!(!burns(&bench), "still purging");
         assert_eq!(bench.status().state, BoilerState::Firing);
         let Actuators { burner_permille, pump, diverter, .. } = *bench.device.actuators();
         assert!((200..=1_000).contains(&burner_permille) && pump);
@@ -37,34 +37,34 @@ fn after_a_boot_the_burner_waits_three_minutes_even_for_hot_water() {
 }
 
 #[test]
-fn the_burner_holds_the_set_point_with_a_hysteresis_and_rests_between() {
+fn burner_holds_set_point_with_hysteresis_and_off_time() {
     let mut bench = at(3_000);
     bench.advance(4 * MINUTE_US);
     let target = bench.device.own_flow().0;
     let flow = |bench: &mut Bench, flow| bench.board.flow = Some((CentiCelsius(flow), Quality::Ok));
     flow(&mut bench, target + 490);
     bench.advance(2 * MINUTE_US);
-    assert_eq!(bench.device.actuators().burner_permille, 200, "down to the minimum, still burning");
+    assert_eq!(bench.device.actuators().burner_permille, 200, "at minimum power, still firing");
     flow(&mut bench, target + 510);
     bench.advance(SECOND_US);
     assert_eq!(bench.status().state, BoilerState::Waiting);
     flow(&mut bench, target - 310);
     bench.advance(2 * MINUTE_US);
-    assert!(!burns(&bench), "three minutes of rest");
+    assert!(!burns(&bench), "minimum off time of three minutes");
     bench.advance(MINUTE_US + 6 * SECOND_US);
     assert!(burns(&bench));
     assert_eq!(bench.status().burner_starts, 2);
 }
 
 #[test]
-fn no_demand_is_obeyed_after_the_overrun_but_frost_and_hot_water_go_before_it() {
+fn frost_and_hot_water_override_a_lease_without_demand() {
     let mut bench = at(3_000);
     bench.advance(4 * MINUTE_US);
     let mut n = 0;
     let mut none = |bench: &mut Bench| {
         n += 1;
         let flow = CentiCelsius(0);
-        bench.say(&ToDevice::Setpoint(Setpoint { boot: BOOT, n, demand: Demand::None, flow, lease_s: 120 }));
+        bench.send(&ToDevice::Setpoint(Setpoint { boot: BOOT, n, demand: Demand::None, flow, lease_s: 120 }));
         bench.advance(SECOND_US);
     };
     none(&mut bench);
@@ -95,16 +95,16 @@ fn no_demand_is_obeyed_after_the_overrun_but_frost_and_hot_water_go_before_it() 
 }
 
 #[test]
-fn too_hot_or_blind_means_off() {
+fn overheat_or_sensor_fault_stops_burner() {
     for (flow, quality, fault) in [
         (8_800, Quality::Ok, None),
         (9_500, Quality::Ok, Some(FaultKind::Overheat)),
         (3_000, Quality::Open, Some(FaultKind::Sensor)),
     ] {
-        // Somebody who wants water hotter than it may be.
+        // A configuration whose hot water is hotter than the limit allows.
         let config = Config { hot_water_flow: CentiCelsius(9_400), catch_up_slots: u64::MAX, ..Config::default() };
         let mut bench = Bench::with(1_000, config);
-        bench.say(&ToDevice::Resume { boot: BOOT, from: 0 });
+        bench.send(&ToDevice::Resume { boot: BOOT, from: 0 });
         bench.board.flow = Some((CentiCelsius(3_000), Quality::Ok));
         bench.board.hot_water = true;
         bench.advance(4 * MINUTE_US);
@@ -117,6 +117,6 @@ fn too_hot_or_blind_means_off() {
         assert_eq!(status.state == BoilerState::Blocked, fault.is_some());
         bench.board.flow = Some((CentiCelsius(5_000), Quality::Ok));
         bench.advance(SECOND_US);
-        assert_eq!(bench.status().fault, None, "it comes back by itself");
+        assert_eq!(bench.status().fault, None, "clears by itself");
     }
 }

@@ -1,4 +1,4 @@
-//! The firmware's own safety, from the board and the line: whatever is seen, done and asked.
+//! The safety functions of the whole device, exercised through the board and the line.
 
 use std::vec;
 use std::vec::Vec;
@@ -14,7 +14,7 @@ const STEP_US: u64 = 100_000;
 const SECOND: u64 = 10;
 pub(super) const MINUTE: u64 = 600;
 
-/// What the flame does when the gas opens.
+/// Flame signal of the board.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Flame {
     Follows,
@@ -22,7 +22,7 @@ pub(super) enum Flame {
     Always,
 }
 
-/// A boiler on which everything can be set.
+/// A board whose every input can be set.
 #[derive(Clone, Debug)]
 pub(super) struct Injected {
     pub(super) flow: i16,
@@ -49,7 +49,7 @@ impl Board for Injected {
     }
 }
 
-/// A device that samples once a control step, with a minimum off time of two seconds.
+/// A device that samples once per control step, with a minimum off time of two seconds.
 pub(super) struct Rig {
     pub(super) device: Device<Vec<Reading>>,
     pub(super) board: Injected,
@@ -78,7 +78,7 @@ impl Rig {
         Self::start(NonVolatile::default(), board)
     }
 
-    /// A rig that burns.
+    /// A rig whose burner fires.
     pub(super) fn burning() -> Self {
         let mut rig = Self::new();
         rig.steps(10 * SECOND);
@@ -91,7 +91,7 @@ impl Rig {
         let mut device = Device::remembering(memory, config(), boot, vec![Reading::default(); 8]);
         device.poll(0, &mut board);
         let mut rig = Self { device, board, now_us: 0, n: 0 };
-        rig.say(&ToDevice::Resume { boot, from: 0 });
+        rig.send(&ToDevice::Resume { boot, from: 0 });
         rig
     }
 
@@ -104,7 +104,7 @@ impl Rig {
         self.device.poll(self.now_us, &mut self.board);
     }
 
-    /// Both sensors.
+    /// Sets both sensors.
     pub(super) fn flow(&mut self, centi: i16) {
         self.board.flow = centi;
         self.board.inputs.second_flow = Some(CentiCelsius(centi));
@@ -133,19 +133,19 @@ impl Rig {
         self.device.memory().lockout.map(|fault| fault.kind)
     }
 
-    fn say(&mut self, message: &ToDevice) {
+    fn send(&mut self, message: &ToDevice) {
         let mut buffer = [0; 256];
         let frame = encode(message, &mut buffer).unwrap();
         self.device.receive(frame, self.now_us);
     }
 
     pub(super) fn request(&mut self, message: &ToDevice) -> Outcome {
-        self.say(message);
+        self.send(message);
         let (mut out, mut answer, mut at_us) = ([0; 512], None, self.now_us);
         while answer.is_none() {
             let written = self.device.transmit(at_us, &mut out);
-            FrameReader::new().feed(&out[..written], |heard| {
-                if let Ok(ToGateway::Answer(it)) = heard {
+            FrameReader::new().feed(&out[..written], |received| {
+                if let Ok(ToGateway::Answer(it)) = received {
                     answer = Some(it.outcome);
                 }
             });
@@ -181,7 +181,7 @@ impl Rig {
 }
 
 #[test]
-fn without_a_flame_there_are_three_tries_then_a_lockout_until_a_reset() {
+fn three_failed_ignitions_lock_out_until_reset() {
     let mut rig = Rig::new();
     assert!(matches!(rig.ask(5_000), Outcome::Accepted { .. }));
     rig.board.flame = Flame::Never;
@@ -196,7 +196,7 @@ fn without_a_flame_there_are_three_tries_then_a_lockout_until_a_reset() {
     let (status, boot) = (rig.status(), rig.device.boot());
     let fault = status.fault.unwrap();
     assert_eq!((fault.kind, fault.boot, fault.lockout), (FaultKind::Ignition, boot, true));
-    assert_eq!((status.state, status.setpoint), (BoilerState::Lockout, None), "the lease has ended with it");
+    assert_eq!((status.state, status.setpoint), (BoilerState::Lockout, None), "the lockout ends the lease");
     let events: Vec<Event> = core::iter::from_fn(|| rig.device.take_event()).collect();
     assert!(matches!(events.as_slice(), [Event::LeaseAccepted { n: 1, .. }, Event::OwnControl { n: 1, .. }]));
     assert_eq!(rig.ask(5_000), Outcome::Refused(Refusal::Lockout));
@@ -206,23 +206,23 @@ fn without_a_flame_there_are_three_tries_then_a_lockout_until_a_reset() {
     assert!(!rig.burns(), "time does not end a lockout");
     assert_eq!(rig.reset(fault.counter + 1), Outcome::Refused(Refusal::NoSuchFault));
     let copy = ToDevice::Reset { boot, n: rig.n, fault: fault.counter };
-    assert_eq!(rig.request(&copy), Outcome::Refused(Refusal::Order), "a number that was used resets nothing");
+    assert_eq!(rig.request(&copy), Outcome::Refused(Refusal::Order), "a used number is refused");
     assert!(matches!(rig.reset(fault.counter), Outcome::Accepted { lease_s: 0, .. }));
-    assert_eq!(rig.reset(fault.counter), Outcome::Refused(Refusal::NoSuchFault), "once");
+    assert_eq!(rig.reset(fault.counter), Outcome::Refused(Refusal::NoSuchFault), "already reset");
     rig.steps(10 * SECOND);
     assert!(rig.burns());
     assert_eq!(rig.status().fault, None);
 }
 
 #[test]
-fn pulling_the_plug_is_no_reset_and_three_times_is_a_lockout() {
+fn power_cycle_keeps_lockout_and_boot_loop_locks_out() {
     let mut rig = Rig::new();
     let counter = rig.lock_by_ignition();
     let named = rig.device.memory().lockout;
     rig.power_cycle();
     rig.steps(MINUTE);
     assert!(!rig.burns());
-    assert_eq!(rig.status().fault, named, "the same occurrence, with the boot in which it was");
+    assert_eq!(rig.status().fault, named, "the same occurrence, with its original boot");
     assert!(matches!(rig.reset(counter), Outcome::Accepted { .. }));
     rig.steps(MINUTE);
     assert!(rig.burns());
@@ -238,7 +238,7 @@ fn pulling_the_plug_is_no_reset_and_three_times_is_a_lockout() {
 }
 
 #[test]
-fn overheat_is_reset_at_the_boiler_alone() {
+fn overheat_is_reset_only_at_the_boiler() {
     let mut rig = Rig::burning();
     rig.flow(11_000);
     rig.steps(2);
@@ -246,7 +246,7 @@ fn overheat_is_reset_at_the_boiler_alone() {
     assert_eq!(rig.locked_by(), Some(FaultKind::Overheat));
     let counter = rig.device.memory().lockout.unwrap().counter;
     rig.press();
-    assert_eq!(rig.locked_by(), Some(FaultKind::Overheat), "too hot still: it is locked out again at once");
+    assert_eq!(rig.locked_by(), Some(FaultKind::Overheat), "still too hot: locked out again at once");
     let again = rig.device.memory().lockout.unwrap().counter;
     assert!(again > counter, "a new occurrence");
     rig.flow(3_000);
@@ -258,7 +258,7 @@ fn overheat_is_reset_at_the_boiler_alone() {
 }
 
 #[test]
-fn a_button_that_is_held_or_jammed_resets_once() {
+fn held_or_jammed_reset_button_resets_once() {
     let mut rig = Rig::new();
     rig.lock_by_ignition();
     rig.board.inputs.reset_pressed = true;
@@ -270,7 +270,7 @@ fn a_button_that_is_held_or_jammed_resets_once() {
 }
 
 #[test]
-fn the_sixth_reset_in_a_quarter_of_an_hour_is_refused() {
+fn sixth_reset_in_fifteen_minutes_is_refused() {
     let mut rig = Rig::new();
     for _ in 0..5 {
         let counter = rig.lock_by_ignition();
@@ -281,13 +281,13 @@ fn the_sixth_reset_in_a_quarter_of_an_hour_is_refused() {
     rig.press();
     assert_eq!(rig.locked_by(), Some(FaultKind::Ignition));
     rig.power_cycle();
-    assert_eq!(rig.reset(counter), Outcome::Refused(Refusal::TooMany), "a power cut does not forget them");
+    assert_eq!(rig.reset(counter), Outcome::Refused(Refusal::TooMany), "resets are counted across power cuts");
     rig.steps(17 * MINUTE);
     assert!(matches!(rig.reset(counter), Outcome::Accepted { .. }));
 }
 
 #[test]
-fn what_is_set_at_the_panel_refuses_leases_and_is_seen() {
+fn panel_override_ends_and_refuses_leases() {
     let mut rig = Rig::burning();
     assert!(matches!(rig.ask(5_000), Outcome::Accepted { .. }));
     rig.board.inputs.panel = Panel::Flow(CentiCelsius(9_000));
@@ -295,7 +295,7 @@ fn what_is_set_at_the_panel_refuses_leases_and_is_seen() {
     assert_eq!(rig.status().setpoint, None, "the lease has ended");
     let refused = rig.setpoint(5_000);
     assert_eq!(rig.request(&ToDevice::Setpoint(refused)), Outcome::Refused(Refusal::Panel));
-    assert_eq!(rig.device.own_flow(), CentiCelsius(7_500), "by hand, but within the installer's limits");
+    assert_eq!(rig.device.own_flow(), CentiCelsius(7_500), "clamped to the installer's limits");
     rig.board.inputs.panel = Panel::Off;
     rig.steps(SECOND);
     assert!(!rig.burns());
@@ -303,18 +303,18 @@ fn what_is_set_at_the_panel_refuses_leases_and_is_seen() {
     assert_eq!(rig.status().state, BoilerState::Standby);
     rig.flow(400);
     rig.steps(10 * SECOND);
-    assert!(rig.burns(), "frost protection goes on");
+    assert!(rig.burns(), "frost protection stays on");
     rig.flow(3_000);
     rig.board.inputs.panel = Panel::Automatic;
     rig.steps(1);
-    assert_eq!(rig.request(&ToDevice::Setpoint(refused)), Outcome::Refused(Refusal::Order), "what was refused is over");
+    assert_eq!(rig.request(&ToDevice::Setpoint(refused)), Outcome::Refused(Refusal::Order), "its number is used up");
     assert!(matches!(rig.ask(5_000), Outcome::Accepted { .. }));
 }
 
 #[test]
-fn what_passes_by_itself_blocks_and_comes_back() {
-    type Spoil = fn(&mut Injected);
-    let spoils: [(Spoil, u64, FaultKind, bool); 6] = [
+fn passing_faults_block_and_clear_by_themselves() {
+    type Inject = fn(&mut Injected);
+    let faults: [(Inject, u64, FaultKind, bool); 6] = [
         (|it| it.inputs.pressure_mbar = 499, 2, FaultKind::LowPressure, false),
         (|it| it.inputs.water_moves = Some(false), 32, FaultKind::Pump, true),
         (|it| it.quality = Quality::Open, 2, FaultKind::Sensor, true),
@@ -322,47 +322,47 @@ fn what_passes_by_itself_blocks_and_comes_back() {
         (|it| it.inputs.second_flow = None, 2, FaultKind::Sensor, true),
         (|it| it.silent = true, 12, FaultKind::Sensor, true),
     ];
-    for (index, (spoil, steps, kind, pumps)) in spoils.into_iter().enumerate() {
+    for (index, (inject, steps, kind, pumps)) in faults.into_iter().enumerate() {
         let mut rig = Rig::burning();
         let sound = rig.board.clone();
-        spoil(&mut rig.board);
+        inject(&mut rig.board);
         rig.steps(steps);
-        assert!(!rig.burns(), "spoilt {index}");
+        assert!(!rig.burns(), "fault {index}");
         let status = rig.status();
         assert_eq!(
             (status.state, status.fault.map(|it| (it.kind, it.lockout))),
             (BoilerState::Blocked, Some((kind, false)))
         );
-        assert!(matches!(rig.ask(5_000), Outcome::Accepted { .. }), "what passes is no reason to refuse");
+        assert!(matches!(rig.ask(5_000), Outcome::Accepted { .. }), "a passing fault does not refuse leases");
         rig.steps(MINUTE);
         assert!(!rig.burns());
-        assert_eq!(rig.pumps(), pumps, "spoilt {index}");
+        assert_eq!(rig.pumps(), pumps, "fault {index}");
         rig.board = sound;
         rig.steps(10 * SECOND);
-        assert!(rig.burns(), "spoilt {index}");
+        assert!(rig.burns(), "fault {index}");
         assert_eq!(rig.status().fault, None);
     }
 }
 
 #[test]
-fn heat_that_is_too_much_or_unseen_is_carried_away_though_nothing_is_wanted() {
-    type Spoil = fn(&mut Injected);
-    let spoils: [(Spoil, bool); 3] = [
+fn pump_overrun_after_overheat_or_sensor_loss() {
+    type Inject = fn(&mut Injected);
+    let faults: [(Inject, bool); 3] = [
         (|it| it.inputs.panel = Panel::Off, false),
         (|it| (it.quality, it.inputs.second_flow) = (Quality::Open, None), true),
         (|it| (it.flow, it.inputs.second_flow) = (8_001, Some(CentiCelsius(8_001))), true),
     ];
-    for (index, (spoil, pumps)) in spoils.into_iter().enumerate() {
+    for (index, (inject, pumps)) in faults.into_iter().enumerate() {
         let mut rig = Rig::burning();
         rig.board.inputs.panel = Panel::Off;
-        spoil(&mut rig.board);
+        inject(&mut rig.board);
         rig.steps(10 * MINUTE);
-        assert_eq!((rig.burns(), rig.pumps()), (false, pumps), "spoilt {index}");
+        assert_eq!((rig.burns(), rig.pumps()), (false, pumps), "fault {index}");
     }
 }
 
 #[test]
-fn a_sensor_far_off_the_other_one_is_a_lockout() {
+fn sensor_mismatch_locks_out() {
     let mut rig = Rig::burning();
     rig.board.flow = 4_001;
     rig.steps(2);
@@ -374,18 +374,18 @@ fn a_sensor_far_off_the_other_one_is_a_lockout() {
 }
 
 #[test]
-fn an_outdoor_temperature_that_no_sensor_reads_is_none() {
+fn implausible_outdoor_temperature_is_dropped() {
     let mut rig = Rig::new();
     for (outdoor, kept) in [(-5_001, false), (-5_000, true), (6_000, true), (6_001, false)] {
         rig.board.inputs.outdoor = Some(CentiCelsius(outdoor));
         rig.steps(1);
         assert_eq!(rig.status().outdoor.is_some(), kept);
-        assert_eq!(rig.device.own_flow() == CentiCelsius(5_000), !kept, "the curve's fixed value");
+        assert_eq!(rig.device.own_flow() == CentiCelsius(5_000), !kept, "the curve's fallback");
     }
 }
 
 #[test]
-fn a_stall_of_the_firmware_closes_the_gas() {
+fn firmware_stall_closes_the_gas() {
     let mut rig = Rig::burning();
     let config = Config { catch_up_slots: 3, ..config() };
     let mut device = Device::new(config, Boot(1), vec![Reading::default(); 8]);
@@ -394,5 +394,5 @@ fn a_stall_of_the_firmware_closes_the_gas() {
     }
     assert!(device.actuators().burner_permille > 0);
     device.poll(100 * STEP_US + 1_500_000, &mut rig.board);
-    assert_eq!(device.actuators().burner_permille, 0, "what was seen before is not believed");
+    assert_eq!(device.actuators().burner_permille, 0, "stale readings are not used");
 }

@@ -1,4 +1,4 @@
-//! Random lives of a boiler, and somebody who only looks.
+//! Random operation of a boiler, checked by a witness that only observes inputs and actuators.
 
 use std::vec;
 use std::vec::Vec;
@@ -10,7 +10,6 @@ use thermowell_wire::{CentiCelsius, Quality};
 use super::safety::{Flame, MINUTE, Rig, config};
 use crate::Panel;
 
-/// What happens to a boiler in a test.
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
@@ -56,15 +55,16 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Looks at every step of a rig, and knows nothing of how the firmware decides.
+/// Checks every step of a rig, independently of how the firmware decides.
 struct Witness {
     rig: Rig,
-    /// Steps since the board was changed: the firmware sees a reading a step after it was taken.
+    /// Steps since the board last changed: the firmware uses a reading one step after it was taken.
     settled: u64,
-    /// Steps in which the sensor was silent.
+    /// Steps without a reading.
     silence: u64,
+    /// Steps with the gas open and no flame.
     dark: u64,
-    /// Steps of a steady rise, and how much.
+    /// Steps of a steady rise, and the rise per step.
     rising: (u64, i16),
     resets: Vec<u64>,
     clock: u64,
@@ -84,11 +84,11 @@ impl Witness {
         self.silence = if self.rig.board.silent { self.silence + 1 } else { 0 };
         let lit = self.rig.board.flame != Flame::Never;
         self.dark = if self.rig.burns() && !lit { self.dark + 1 } else { 0 };
-        assert!(before.is_none() || self.rig.device.memory().lockout == before, "a lockout holds until its reset");
+        assert!(before.is_none() || self.rig.device.memory().lockout == before, "a lockout lasts until its reset");
         self.look();
     }
 
-    /// Nothing burns beyond a limit.
+    /// Asserts that the burner does not fire beyond a limit.
     fn look(&self) {
         let Rig { board, device, .. } = &self.rig;
         let burner = device.actuators().burner_permille;
@@ -96,25 +96,25 @@ impl Witness {
             return;
         }
         assert!(device.memory().lockout.is_none(), "locked out");
-        assert!(self.silence <= 12, "blind");
+        assert!(self.silence <= 12, "no reading");
         assert!(self.dark <= 51, "gas without a flame for {} steps", self.dark);
-        assert!(device.actuators().pump, "nothing carries the heat away");
+        assert!(device.actuators().pump, "firing without the pump");
         if self.settled < 2 {
             return;
         }
         assert!(board.inputs.pressure_mbar >= 500, "low pressure");
-        let second = board.inputs.second_flow.expect("the second sensor is away").0;
+        let second = board.inputs.second_flow.expect("firing without the second sensor").0;
         if !board.silent {
             assert!(board.quality == Quality::Ok && (-2_500..=12_500).contains(&board.flow), "a broken sensor");
             assert!(board.flow.max(second) < 8_800, "too hot");
             assert!((i32::from(board.flow) - i32::from(second)).abs() <= 1_000, "the sensors disagree");
         }
-        assert!(board.inputs.water_moves != Some(false) || self.settled < 33, "the water stands still");
+        assert!(board.inputs.water_moves != Some(false) || self.settled < 33, "no water flow");
         let (steps, per_step) = self.rising;
-        // A little beyond the limits, so that how a rise is measured is the firmware's business.
-        assert!(steps < 25 || per_step < 28, "dry");
+        // A little beyond the limits: how exactly a rise is measured is the firmware's business.
+        assert!(steps < 25 || per_step < 28, "no water in the boiler");
         assert!(steps < 25 || per_step < 11 || burner <= config().burner_permille_min, "a fast rise at {burner}");
-        assert!(steps < 80 || per_step < 11, "a rise that does not end");
+        assert!(steps < 80 || per_step < 11, "an unlimited rise");
     }
 
     fn note_reset(&mut self, was_locked: bool) {
@@ -152,7 +152,7 @@ impl Witness {
             Step::Ask(flow) => {
                 let locked = self.rig.device.memory().lockout.is_some();
                 let accepted = matches!(self.rig.ask(flow), Outcome::Accepted { .. });
-                assert!(!(accepted && locked), "a set-point behind a lockout");
+                assert!(!(accepted && locked), "a set-point accepted during a lockout");
             }
             Step::Reset => {
                 let locked = self.rig.device.memory().lockout;
@@ -166,10 +166,10 @@ impl Witness {
                 let before = *self.rig.device.memory();
                 self.rig.power_cycle();
                 let after = self.rig.device.memory();
-                assert!(before.lockout.is_none() || after.lockout == before.lockout, "it is kept");
+                assert!(before.lockout.is_none() || after.lockout == before.lockout, "the lockout is kept");
                 assert!(after.fault_counter >= before.fault_counter && after.boot_counter == before.boot_counter + 1);
                 assert_eq!(after.resets, before.resets);
-                assert_eq!(self.rig.status().burner_starts, 0, "what is volatile is gone");
+                assert_eq!(self.rig.status().burner_starts, 0, "volatile state is cleared");
                 (self.silence, self.dark, self.settled) = (0, 0, 0);
             }
         }
@@ -194,7 +194,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn nothing_ever_burns_beyond_a_limit(steps in prop::collection::vec(any_step(), 1..60)) {
+    fn burner_never_fires_beyond_a_limit(steps in prop::collection::vec(any_step(), 1..60)) {
         let rig = Rig::burning();
         let mut witness =
             Witness { rig, settled: 9, silence: 0, dark: 0, rising: (0, 0), resets: Vec::new(), clock: 0 };
@@ -203,9 +203,9 @@ proptest! {
         }
     }
 
-    /// Frames that were held, doubled and shuffled on their way, with any time between them.
+    /// Set-points that were delayed, duplicated and reordered, with any time between them.
     #[test]
-    fn no_set_point_is_executed_twice_late_behind_a_newer_one_or_beyond_its_end(
+    fn stale_set_points_are_refused_and_leases_expire(
         order in prop::collection::vec((0..12_usize, 0..400_u64), 1..60)
     ) {
         let mut rig = Rig::new();
