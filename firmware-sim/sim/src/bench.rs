@@ -1,12 +1,12 @@
-//! The firmware and its plant on a test bench: no line, no port, no clock, as fast as the machine can.
+//! The firmware and its plant on a test bench: no line, no port, no clock, as fast as the machine allows.
 //!
-//! A week of heating takes seconds, because the firmware samples once a control step (100 ms) instead of every 10 ms.
-//! Nothing else differs from a boiler at its cable: the same control, the same safety, the same requests with the same
-//! answers, the same plant with the same seed.
+//! A week of heating takes seconds, because the firmware samples once per control step (100 ms) instead of every 10 ms.
+//! Everything else is as on a serial line: the same control, safety, requests and answers, and the same plant with the
+//! same seed.
 //!
 //! | what | number | why |
 //! |---|---|---|
-//! | sampling | 100 ms | the step of the firmware's control and of the plant: nothing decides oftener |
+//! | sampling | 100 ms | the step of the firmware's control and of the plant: no decision is more frequent |
 //! | speed | above 100,000 × real time on one core | 7 days × 3 climates × 3 seeds × 2 laws within a few minutes |
 //!
 //! ```ignore
@@ -29,28 +29,27 @@ use crate::plant::{Account, STEP_US, Signals};
 use crate::scenario::BoilerScenario;
 use crate::source::PlantSource;
 
-/// Nobody asks for what was sampled before; the ring only has to exist.
+/// Old samples are never requested; the ring only has to exist.
 const RING: usize = 16;
 
-/// A boiler on a test bench.
 #[derive(Debug)]
 pub struct Bench {
     device: Device<[Reading; RING]>,
     board: BenchBoard,
     now_us: u64,
-    /// The number of the last request.
+    /// Number of the last request.
     n: u32,
 }
 
 impl Bench {
-    /// The boiler of `scenario`, switched on at 0, with the firmware's default configuration. What the scenario does
-    /// to the serial line, and its reboots, have no meaning here and are left out.
+    /// The boiler of `scenario`, switched on at 0, with the firmware's default configuration. The scenario's line
+    /// faults and reboots do not apply here.
     #[must_use]
     pub fn new(scenario: &BoilerScenario) -> Self {
         Self::with(scenario, Config::default())
     }
 
-    /// As [`Bench::new`], with another configuration. Its sampling period is replaced.
+    /// Like [`Bench::new`], with another configuration. Its sampling period is replaced.
     #[must_use]
     pub fn with(scenario: &BoilerScenario, config: Config) -> Self {
         let period_us = u32::try_from(STEP_US).expect("100 ms are a u32 of microseconds");
@@ -59,7 +58,7 @@ impl Bench {
         let device = Device::new(config, boot, [Reading::default(); RING]);
         let mut bench = Self { device, board: BenchBoard(PlantSource::new(scenario)), now_us: 0, n: 0 };
         bench.device.poll(0, &mut bench.board);
-        bench.say(&ToDevice::Resume { boot, from: 0 });
+        bench.send(&ToDevice::Resume { boot, from: 0 });
         bench
     }
 
@@ -69,7 +68,7 @@ impl Bench {
         self.now_us
     }
 
-    /// Lets time pass up to `t_us` after the start. A time that has passed moves nothing.
+    /// Advances to `t_us` after the start; an earlier time has no effect.
     pub fn run_to(&mut self, t_us: u64) {
         if t_us > self.now_us {
             self.now_us = t_us;
@@ -77,35 +76,35 @@ impl Bench {
         }
     }
 
-    /// Asks for a set-point, as a gateway would, and returns the firmware's answer.
+    /// Requests a set-point as a gateway would, and returns the firmware's answer.
     pub fn ask(&mut self, demand: Demand, flow: CentiCelsius, lease_s: u16) -> Outcome {
         let (boot, n) = (self.device.boot(), self.next_n());
         self.request(&ToDevice::Setpoint(Setpoint { boot, n, demand, flow, lease_s }))
     }
 
-    /// Gives the boiler back to its own control.
+    /// Ends the lease: the boiler returns to its own control.
     pub fn release(&mut self) -> Outcome {
         let (boot, n) = (self.device.boot(), self.next_n());
         self.request(&ToDevice::Release { boot, n })
     }
 
-    /// Asks for the reset of a lockout, by the counter of its fault.
+    /// Requests the reset of a lockout, by the counter of its fault.
     pub fn reset(&mut self, fault: u32) -> Outcome {
         let (boot, n) = (self.device.boot(), self.next_n());
         self.request(&ToDevice::Reset { boot, n, fault })
     }
 
-    /// Somebody turns the knob at the panel.
+    /// Turns the knob at the panel.
     pub fn set_panel(&mut self, panel: Panel) {
         self.board.0.set_panel(panel);
     }
 
-    /// Somebody presses the reset button, for a moment.
+    /// Presses the reset button briefly.
     pub fn press_reset(&mut self) {
         self.board.0.press_reset();
     }
 
-    /// What the firmware says about itself now.
+    /// The firmware's current status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.device.status(self.now_us)
@@ -117,19 +116,18 @@ impl Bench {
         self.device.newest().expect("a bench never misses a slot")
     }
 
-    /// What is true in the plant now, before any sensor.
+    /// The plant's true state, without sensor errors.
     #[must_use]
     pub fn signals(&self) -> Signals {
         self.board.0.truth().signals()
     }
 
-    /// Where the energy went since the start: gas, radiators, tap.
+    /// The energy balance since the start: gas, radiators, tap.
     #[must_use]
     pub fn account(&self) -> Account {
         self.board.0.truth().account()
     }
 
-    /// The firmware itself.
     #[must_use]
     pub fn device(&self) -> &Device<[Reading; RING]> {
         &self.device
@@ -140,22 +138,22 @@ impl Bench {
         self.n
     }
 
-    fn say(&mut self, message: &ToDevice) {
+    fn send(&mut self, message: &ToDevice) {
         let mut buffer = [0; FRAME_MAX];
         let frame = encode(message, &mut buffer).expect("no message is longer than a frame");
         self.device.receive(frame, self.now_us);
     }
 
     fn request(&mut self, message: &ToDevice) -> Outcome {
-        self.say(message);
-        // Answers go before everything else, and one frame fits however busy the line was.
+        self.send(message);
+        // Answers have priority, and one frame always fits, however busy the line was.
         let mut out = [0; FRAME_MAX];
         let mut wait_us = 0;
         loop {
             let written = self.device.transmit(self.now_us + wait_us, &mut out);
             let mut answer = None;
-            FrameReader::new().feed::<ToGateway>(&out[..written], |heard| {
-                if let Ok(ToGateway::Answer(it)) = heard {
+            FrameReader::new().feed::<ToGateway>(&out[..written], |message| {
+                if let Ok(ToGateway::Answer(it)) = message {
                     answer = Some(it.outcome);
                 }
             });
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_goes_by_and_the_stride_does_not_matter() {
+    fn a_simulated_day_is_independent_of_the_stride() {
         let (mut coarse, mut fine) = (bench("seed = 5"), bench("seed = 5"));
         for minute in 1..=24 * 60 {
             fine.run_to(minute * 60_000_000);
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_answered_and_leases_end() {
+    fn requests_are_answered_and_leases_expire() {
         let mut bench = bench("");
         bench.run_to(HOUR_US);
         let given = bench.ask(Demand::Heat, CentiCelsius(9_000), 300);
@@ -224,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lockout_is_reset_from_afar_or_at_the_boiler() {
+    fn lockout_is_reset_remotely_or_at_the_boiler() {
         let no_gas = "[[trouble.flame]]\nat = \"0 s\"\nfor = \"1h\"\n";
         for at_the_boiler in [false, true] {
             let mut bench = bench(no_gas);
@@ -242,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_at_the_panel_refuses_leases_until_it_sets_it_back() {
+    fn panel_override_refuses_leases_until_automatic() {
         let mut bench = bench("");
         bench.run_to(HOUR_US);
         bench.set_panel(Panel::Off);

@@ -1,7 +1,7 @@
-//! One simulated boiler: the real firmware on a simulated board, with its power switch.
+//! One simulated boiler: the real firmware on a simulated board, with a power switch.
 //!
-//! Time is simulated nanoseconds since the epoch, handed in. However coarsely it is handed in, slots, reboots and
-//! faults happen at their own exact times, in order: the same seed gives the same readings at every speed and tick.
+//! Time is simulated nanoseconds since the epoch, passed in. Slots, reboots and faults happen at their exact times and
+//! in order, whatever the stride of the calls: the same seed gives the same readings at every speed and tick.
 
 use thermowell_device::{Actuators, Board, Config, Device, Event as DeviceEvent, Inputs, Measured, NonVolatile};
 use thermowell_wire::{BoilerId, Boot, Reading};
@@ -10,20 +10,18 @@ use crate::account::{Entry, Event, true_ns};
 use crate::scenario::{BoilerScenario, DeviceFault, DeviceFaultKind};
 use crate::source::{PlantSource, Source};
 
-/// What a simulated boiler is made of.
+/// The parts of a simulated boiler.
 #[derive(Debug)]
 pub struct BoilerSetup {
-    /// Its name.
     pub id: BoilerId,
-    /// The firmware's configuration.
     pub device: Config,
-    /// What is in store for it.
+    /// Plant, faults and seed of this boiler.
     pub scenario: BoilerScenario,
-    /// What its inputs are connected to.
+    /// Source of its inputs.
     pub source: Source,
-    /// Slots of the ring.
+    /// Size of the ring in slots.
     pub ring: usize,
-    /// How often it has started before.
+    /// Starts so far.
     pub boots: u32,
 }
 
@@ -38,16 +36,14 @@ pub struct Boiler {
     nonvolatile: NonVolatile,
     source: Source,
     power: Power,
-    /// Device faults to come, the next one last.
+    /// Pending device faults, the next one last.
     faults: Vec<DeviceFault>,
     journal: Vec<Entry>,
 }
 
 #[derive(Debug)]
 enum Power {
-    /// Off until then.
     Off { until_ns: u64 },
-    /// On since then.
     On(Box<Running>),
 }
 
@@ -55,9 +51,9 @@ enum Power {
 struct Running {
     device: Device<Vec<Reading>>,
     since_ns: u64,
-    /// Missed slots that are not in the journal yet.
+    /// Missed slots not yet in the journal.
     missed: Option<(u64, u64)>,
-    /// Until when it does not sample, and since when.
+    /// Start and end of the current sampling outage.
     silent: (u64, u64),
 }
 
@@ -73,7 +69,7 @@ impl Boiler {
             id,
             config: match source {
                 Source::Plant(_) => scenario.firmware(device),
-                // One temperature was recorded, and no second one beside it.
+                // A recording has one temperature, so there is no second sensor.
                 Source::Replay(_) => device,
             },
             seed: scenario.seed_of("boot"),
@@ -87,7 +83,6 @@ impl Boiler {
         }
     }
 
-    /// Its name.
     #[must_use]
     pub fn id(&self) -> &BoilerId {
         &self.id
@@ -102,13 +97,13 @@ impl Boiler {
         }
     }
 
-    /// Whether the line would carry its words now.
+    /// Whether the device is on.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.device().is_some()
     }
 
-    /// Lets everything happen that is due at `now_ns`. `utc` gives the UTC of a simulated time.
+    /// Advances to `now_ns`. `utc` gives the UTC of a simulated time.
     pub fn advance(&mut self, now_ns: u64, utc: impl Fn(u64) -> i64) {
         while let Some(fault) = self.faults.pop_if(|fault| fault.from_us.saturating_mul(1_000) <= now_ns) {
             let (from_ns, until_ns) = (fault.from_us.saturating_mul(1_000), fault.until_us.saturating_mul(1_000));
@@ -121,7 +116,7 @@ impl Boiler {
         self.run_to(now_ns, &utc);
     }
 
-    /// Switches it off at `now_ns`, to which it must have advanced, and on again at `until_ns`.
+    /// Switches the device off at `now_ns`, to which it must have advanced, and on again at `until_ns`.
     pub fn switch_off(&mut self, now_ns: u64, until_ns: u64) {
         if let Power::On(running) = &mut self.power {
             note_missed(running, now_ns, &mut self.journal);
@@ -132,14 +127,14 @@ impl Boiler {
         self.power = Power::Off { until_ns: until_ns.max(now_ns) };
     }
 
-    /// Lets it miss the slots from `from_ns` until `until_ns`.
+    /// Makes it miss the slots from `from_ns` until `until_ns`.
     pub fn silence(&mut self, from_ns: u64, until_ns: u64) {
         if let Power::On(running) = &mut self.power {
             running.silent = (from_ns, until_ns);
         }
     }
 
-    /// The plant around it and the hands at its panel; None where a recorded series is played.
+    /// The plant with its panel; None when a recorded series is played.
     pub fn plant_mut(&mut self) -> Option<&mut PlantSource> {
         match &mut self.source {
             Source::Plant(plant) => Some(plant),
@@ -147,7 +142,7 @@ impl Boiler {
         }
     }
 
-    /// Takes what came over the line. A device that is off hears nothing.
+    /// Passes bytes from the line to the device, if it is on.
     pub fn receive(&mut self, bytes: &[u8], now_ns: u64) {
         let Power::On(running) = &mut self.power else { return };
         let device_us = device_us(now_ns.saturating_sub(running.since_ns), self.drift_ppb);
@@ -157,7 +152,7 @@ impl Boiler {
         }
     }
 
-    /// Writes what leaves over the line now into `out` and returns how many bytes.
+    /// Writes the bytes to be sent now into `out` and returns how many.
     pub fn transmit(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
         let Power::On(running) = &mut self.power else { return 0 };
         let device_us = device_us(now_ns.saturating_sub(running.since_ns), self.drift_ppb);
@@ -166,12 +161,12 @@ impl Boiler {
         written
     }
 
-    /// Enters something that happened around the boiler.
+    /// Adds an event from the boiler's surroundings to the journal.
     pub fn enter(&mut self, event: Event) {
         self.journal.push(Entry::Event(event));
     }
 
-    /// What there is to account for since this was called last, in order.
+    /// Takes the entries since the last call, in order.
     pub fn take_journal(&mut self) -> impl Iterator<Item = Entry> {
         self.journal.drain(..)
     }
@@ -218,7 +213,7 @@ impl Boiler {
     }
 }
 
-/// The board: the source as the device clock sees it, and the account of every slot.
+/// The board: maps device time to the source's time, and records every slot.
 struct SimulatedBoard<'a> {
     source: &'a mut Source,
     since_ns: u64,
@@ -256,7 +251,7 @@ fn note_missed(running: &mut Running, t_ns: u64, journal: &mut Vec<Entry>) {
     }
 }
 
-/// Enters what the device reports. What it missed is entered slot by slot, by the board.
+/// Records the device's events. Missed slots are recorded by the board, slot by slot.
 fn note_events(running: &mut Running, drift_ppb: i64, journal: &mut Vec<Entry>) {
     let boot = running.device.boot();
     while let Some(event) = running.device.take_event() {
@@ -272,24 +267,27 @@ fn note_events(running: &mut Running, drift_ppb: i64, journal: &mut Vec<Entry>) 
     }
 }
 
-/// The simulated time at which a device clock that started at `since_ns` shows `device_us`.
+/// Simulated time at which a device clock that started at `since_ns` shows `device_us`.
 fn when_ns(since_ns: u64, device_us: u64, drift_ppb: i64) -> u64 {
     let passed_ns = true_ns(u128::from(device_us) * 1_000, drift_ppb);
     since_ns.saturating_add(u64::try_from(passed_ns).unwrap_or(u64::MAX))
 }
 
-/// What a device clock shows when `passed_ns` have passed.
+/// The device clock's reading `passed_ns` after its start.
 fn device_us(passed_ns: u64, drift_ppb: i64) -> u64 {
     let rate = u128::try_from(1_000_000_000 + drift_ppb).unwrap_or(1);
     u64::try_from(u128::from(passed_ns) * rate / 1_000_000_000_000).unwrap_or(u64::MAX)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "float to integer `as` saturates; a scenario has at most 500 ppm")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "float to integer `as` saturates; a scenario has at most 100,000 ppm"
+)]
 fn parts_per_billion(ppm: f64) -> i64 {
     (ppm * 1_000.0).round() as i64
 }
 
-/// The random half of a boot's name: splitmix64 of the seed and the number of the start.
+/// The random half of a boot id: splitmix64 of the seed and the number of the start.
 fn random_half(seed: u64, counter: u32) -> u32 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(u64::from(counter) + 1));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -317,24 +315,24 @@ mod tests {
         boiler.take_journal().collect()
     }
 
-    fn say(boiler: &mut Boiler, message: &ToDevice, now_ns: u64) {
+    fn send(boiler: &mut Boiler, message: &ToDevice, now_ns: u64) {
         let mut buffer = [0; 256];
         boiler.receive(encode(message, &mut buffer).unwrap(), now_ns);
     }
 
-    const TROUBLE: &str = "[device]\ndrift_ppm = -47.5\nreboot = [{ at = \"20 s\", for = \"3 s\" }]\n\
+    const FAULTS: &str = "[device]\ndrift_ppm = -47.5\nreboot = [{ at = \"20 s\", for = \"3 s\" }]\n\
         missed = [{ at = \"5 s\", for = \"250 ms\" }, { at = \"19 s\", for = \"900 ms\" }]\n";
 
     #[test]
-    fn the_same_seed_is_the_same_account_however_time_is_handed_in() {
+    fn same_seed_gives_same_account_at_any_stride() {
         let run = |stride_ns: usize, seed: u64| {
-            let mut boiler = boiler(&format!("seed = {seed}\n{TROUBLE}"), 500);
+            let mut boiler = boiler(&format!("seed = {seed}\n{FAULTS}"), 500);
             let (mut entries, mut bytes, mut out) = (Vec::new(), Vec::new(), vec![0; 4_096]);
             for now_ns in (0..=60 * SECOND_NS).step_by(stride_ns) {
                 boiler.advance(now_ns, |t_ns| i64::try_from(t_ns).unwrap());
                 if let (0, Some(device)) = (now_ns % (5 * SECOND_NS), boiler.device()) {
                     let boot = device.boot();
-                    say(&mut boiler, &ToDevice::Resume { boot, from: 0 }, now_ns);
+                    send(&mut boiler, &ToDevice::Resume { boot, from: 0 }, now_ns);
                 }
                 let written = boiler.transmit(now_ns, &mut out);
                 bytes.extend_from_slice(&out[..written]);
@@ -347,15 +345,15 @@ mod tests {
         assert_eq!(fine, run(1_000_000, 1));
         assert_ne!(fine.0, run(1_000_000, 2).0);
         let sampled = |entries: Vec<Entry>| -> Vec<Entry> {
-            // What the ring has lost depends on when it was asked for; what was sampled does not.
+            // The reported ring gaps depend on when a gateway asked; the samples do not.
             entries.into_iter().filter(|it| !matches!(it, Entry::Event(Event::Ring { .. }))).collect()
         };
         assert_eq!(sampled(fine.0), sampled(run(500_000_000, 1).0));
     }
 
     #[test]
-    fn faults_strike_at_their_own_times() {
-        let mut boiler = boiler(TROUBLE, 12_000);
+    fn faults_happen_at_their_exact_times() {
+        let mut boiler = boiler(FAULTS, 12_000);
         boiler.advance(60 * SECOND_NS, |t_ns| 7 + i64::try_from(t_ns).unwrap());
         let entries = journal(&mut boiler);
         let events: Vec<&Event> =
@@ -373,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_of_starts_is_a_lockout_that_the_next_start_remembers() {
+    fn boot_loop_lockout_survives_the_next_start() {
         let mut boiler =
             boiler("[device]\nreboot = [{ at = \"2 min\", for = \"5 s\" }, { at = \"4 min\", for = \"5 s\" }]", 100);
         let lockout = |boiler: &Boiler| boiler.device().and_then(|device| device.memory().lockout);
@@ -389,16 +387,16 @@ mod tests {
     }
 
     #[test]
-    fn the_account_names_the_gaps_that_the_gateway_hears_of() {
+    fn account_has_the_gaps_reported_to_the_gateway() {
         let mut boiler = boiler("", 300);
         boiler.advance(10 * SECOND_NS, |_| 0);
         let boot = boiler.device().unwrap().boot();
-        say(&mut boiler, &ToDevice::Resume { boot, from: 12 }, 10 * SECOND_NS);
-        let (mut heard, mut out, mut reader) = (Vec::new(), vec![0; 4_096], FrameReader::new());
+        send(&mut boiler, &ToDevice::Resume { boot, from: 12 }, 10 * SECOND_NS);
+        let (mut received, mut out, mut reader) = (Vec::new(), vec![0; 4_096], FrameReader::new());
         for tick in 0..100 {
             let written = boiler.transmit(10 * SECOND_NS + tick * 1_000_000, &mut out);
             reader.feed::<ToGateway>(&out[..written], |message| match message.unwrap() {
-                ToGateway::Gap(gap) if gap.reason == GapReason::Ring => heard.push((gap.from, gap.to)),
+                ToGateway::Gap(gap) if gap.reason == GapReason::Ring => received.push((gap.from, gap.to)),
                 ToGateway::Gap(_)
                 | ToGateway::Samples(_)
                 | ToGateway::Hello(_)
@@ -407,11 +405,11 @@ mod tests {
                 | ToGateway::Pong(_) => {}
             });
         }
-        assert_eq!(heard, [(12, 701)]);
+        assert_eq!(received, [(12, 701)]);
         let entered: Vec<_> = journal(&mut boiler)
             .into_iter()
             .filter_map(|it| if let Entry::Event(Event::Ring { from, to, .. }) = it { Some((from, to)) } else { None })
             .collect();
-        assert_eq!(entered, heard);
+        assert_eq!(entered, received);
     }
 }

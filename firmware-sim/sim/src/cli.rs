@@ -26,20 +26,20 @@ use crate::station::Station;
 
 /// Slots of the ring at speed 1: 120 s.
 const RING_SLOTS: u32 = 12_000;
-/// Milliseconds of a slot.
+/// Milliseconds per slot.
 const SLOT_MS: u128 = 10;
-/// What 115,200 baud carry, with start and stop bit.
+/// 115,200 baud, with start and stop bit.
 const LINE_BYTES_PER_SECOND: u32 = 11_520;
-/// Real time of the line that a late tick may make up for.
+/// Real line time that a late tick may make up for.
 const BURST_US: u64 = 20_000;
-/// 16 MB of ring a boiler at the most, and simulated nanoseconds in a `u64` for months.
+/// Bounds the ring to 16 MB per boiler, and keeps simulated nanoseconds in a `u64` for months.
 const SPEED_MAX: u32 = 4_000;
 
 const EXAMPLES: &str = "\
 Examples:
   One boiler at /tmp/ports/b1, in real time:
     firmware-sim --port-dir /tmp/ports
-  Two boilers, an hour in a minute, with everything that they sampled written down:
+  Two boilers, an hour in a minute, with an account of everything sampled:
     firmware-sim --boilers 2 --speed 60 --port-dir /tmp/ports --account /tmp/account
   Four hours of a recorded day, ten times as fast:
     firmware-sim --speed 10 --replay 20170101.csv --column 12 --from 10:00 --until 14:00
@@ -48,103 +48,103 @@ Examples:
       --time-format mdy --time-zone America/New_York
   Numbers without times, one a second:
     firmware-sim --replay numbers.txt --column 1 --row 1s
-  A cable that comes loose, and orders from a second terminal:
+  A cable that comes loose, and commands from a second terminal:
     firmware-sim --scenario config/scenarios/unplug.toml --control /tmp/control
     echo 'reboot b1 5s' | nc -U -q 1 /tmp/control
-  What the firmware does when the pump stands still, judged in a second:
+  How the firmware reacts to a failed pump, checked in a second:
     firmware-sim --scenario firmware-sim/scenarios/pump-failure.toml --prove
 
 Exit codes: 0 ended as asked, 1 failure, 2 wrong command line, 78 a file that cannot be used";
 
-/// The orders of the console, ahead of the examples.
+/// The console's commands, ahead of the examples.
 fn after_help() -> String {
-    format!("Orders at --control, a line each:\n{}\n{EXAMPLES}", console::help())
+    format!("Commands at --control, one per line:\n{}\n{EXAMPLES}", console::help())
 }
 
-/// A simulated heating plant around the real firmware, on a pseudo-terminal.
+/// Simulate a heating plant around the real firmware, on a pseudo-terminal.
 #[derive(Debug, Parser)]
 #[command(name = "firmware-sim", version, after_help = after_help())]
 pub struct Args {
-    /// A boiler, by name; may be repeated
+    /// Name of a boiler; may be repeated
     #[arg(long = "boiler", value_name = "ID", conflicts_with = "boilers")]
     boiler: Vec<BoilerId>,
-    /// So many boilers: b1, b2, …
+    /// Number of boilers, named b1, b2, …
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     boilers: u16,
-    /// Simulated seconds in a real one
+    /// Simulated seconds per real second
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = speeds())]
     speed: u32,
-    /// The CLOCK_BOOTTIME, in nanoseconds, at which simulated time begins; where it lies ahead, the boilers start then
+    /// Start of simulated time, in nanoseconds of CLOCK_BOOTTIME; if it is in the future, the boilers start then
     #[arg(long, value_name = "NS")]
     epoch_monotonic_ns: Option<u64>,
     /// UTC at that moment, as 2026-01-07T00:00:00Z or in nanoseconds since 1970
     #[arg(long, value_name = "TIME", value_parser = parse_utc)]
     epoch_utc: Option<i64>,
-    /// Where the ports are made, each under its boiler's name
+    /// Directory of the ports, each under its boiler's name
     #[arg(long, value_name = "DIR", default_value = "ports")]
     port_dir: PathBuf,
-    /// Make unix sockets instead of pseudo-terminals
+    /// Create unix sockets instead of pseudo-terminals
     #[arg(long)]
     socket: bool,
-    /// What the weather is like and what goes wrong
+    /// Plant, weather and faults to simulate
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     #[command(flatten)]
     replay: ReplayArgs,
-    /// The seed of everything random, instead of the scenario's
+    /// Seed of all random numbers; overrides the scenario's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Write down what is sampled and what is destroyed
+    /// Write an account of everything sampled or lost
     #[arg(long, value_name = "DIR")]
     account: Option<PathBuf>,
-    /// Take orders from a unix socket, or from standard input where it is `-`
+    /// Accept commands on a unix socket, or on standard input if PATH is `-`
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
-    /// Play the scenario as fast as the machine can, without a port, and say whether what it says must be seen is seen
+    /// Play the scenario at full speed, without a port, and check its assertions
     #[arg(long, requires = "scenario", conflicts_with_all = ["replay", "account", "control"])]
     prove: bool,
     /// Claim to be real boilers, to see a scaled clock refused
     #[arg(long)]
     real: bool,
-    /// Slots that a device remembers at speed 1; at others so many times more
+    /// Ring size in slots at speed 1; it is multiplied by the speed
     #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = rings())]
     ring: u32,
-    /// The serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
+    /// Serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
     #[arg(long = "serial-number", value_name = "ID=TEXT", value_parser = parse_serial_number)]
     serial_numbers: Vec<(BoilerId, heapless::String<24>)>,
 }
 
-/// The simulator cannot be put together.
+/// Why the simulator cannot start.
 #[derive(Debug, thiserror::Error)]
 enum SetupError {
     #[error("the scenario is refused")]
     Scenario(#[source] ScenarioError),
-    #[error("the scenario names {0}, which is none of the boilers")]
-    Stranger(BoilerId),
-    #[error("{0} is named twice")]
-    Twice(BoilerId),
+    #[error("the scenario has settings for {0}, which is not one of the boilers")]
+    UnknownBoiler(BoilerId),
+    #[error("{0} is given twice")]
+    Duplicate(BoilerId),
     #[error("the series is refused")]
     Replay(#[source] ReplayError),
-    #[error("no port for {boiler}")]
+    #[error("cannot create the port of {boiler}")]
     Port { boiler: BoilerId, source: PortError },
-    #[error("no account of {boiler}")]
+    #[error("cannot open the account of {boiler}")]
     Account { boiler: BoilerId, source: WriterError },
-    #[error("cannot take orders at {}", path.display())]
+    #[error("cannot accept commands at {}", path.display())]
     Console { path: PathBuf, source: std::io::Error },
 }
 
 impl SetupError {
-    /// Another start would only repeat what is wrong with the command line or with a file.
+    /// Mistakes on the command line or in a file have their own codes, because a restart would not help.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Twice(_) => 2,
-            Self::Scenario(_) | Self::Stranger(_) | Self::Replay(_) => 78,
+            Self::Duplicate(_) => 2,
+            Self::Scenario(_) | Self::UnknownBoiler(_) | Self::Replay(_) => 78,
             Self::Port { .. } | Self::Account { .. } | Self::Console { .. } => 1,
         }
     }
 }
 
-/// Runs the simulator with these arguments, the first being its name, until it is asked to end.
+/// Runs the simulator with these arguments, the first being the program name, until it is asked to stop.
 ///
 /// Exit codes: 0, 1 for a failure, 2 for wrong arguments, 78 for a file that cannot be used.
 pub fn main(args: Vec<OsString>) -> ExitCode {
@@ -164,7 +164,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Plays the scenario for each boiler, and says on standard output what must be seen and is not.
+/// Plays the scenario for each boiler and prints the assertions that fail.
 fn prove_all(args: &Args) -> ExitCode {
     let (ids, scenario) = match boiler_ids(args).and_then(|ids| Ok((scenario(args, &ids)?, ids))) {
         Ok((scenario, ids)) => (ids, scenario),
@@ -189,7 +189,7 @@ fn run(mut simulation: Simulation) -> Result<(), Box<dyn Error>> {
 
 fn conclude(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    // Where standard error is gone, the exit code still says it.
+    // If standard error is closed, the exit code remains.
     log(format_args!("{}", on_one_line(&*error))).map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE)
 }
 
@@ -198,7 +198,7 @@ fn refuse(error: &SetupError) -> ExitCode {
     log(format_args!("{}", on_one_line(error))).map_or(code, |()| code)
 }
 
-/// What went wrong, with its causes.
+/// The error and its causes.
 fn on_one_line(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -215,7 +215,7 @@ fn build(args: &Args) -> Result<Simulation, SetupError> {
     let replay = args.replay.open().map_err(SetupError::Replay)?;
     if let Some(replay) = &replay {
         for line in replay.notes().iter().map(String::as_str).chain([replay.summary()]) {
-            // The series is played as well where nothing can be written about it.
+            // The series is played even if its notes cannot be written.
             if log(format_args!("{line}")).is_err() {
                 break;
             }
@@ -244,8 +244,8 @@ fn scenario(args: &Args, ids: &[BoilerId]) -> Result<Scenario, SetupError> {
         Some(seed) => scenario.with_seed(seed),
         None => scenario,
     };
-    if let Some(stranger) = scenario.named().find(|named| !ids.contains(named)) {
-        return Err(SetupError::Stranger(stranger.clone()));
+    if let Some(unknown) = scenario.named().find(|named| !ids.contains(named)) {
+        return Err(SetupError::UnknownBoiler(unknown.clone()));
     }
     Ok(scenario)
 }
@@ -254,7 +254,7 @@ fn boiler_ids(args: &Args) -> Result<Vec<BoilerId>, SetupError> {
     let numbered = || (1..=args.boilers).map(|n| format!("b{n}").parse().expect("a letter and digits are an id"));
     let ids: Vec<BoilerId> = if args.boiler.is_empty() { numbered().collect() } else { args.boiler.clone() };
     match ids.iter().enumerate().find(|(index, id)| ids[..*index].contains(id)) {
-        Some((_, twice)) => Err(SetupError::Twice(twice.clone())),
+        Some((_, duplicate)) => Err(SetupError::Duplicate(duplicate.clone())),
         None => Ok(ids),
     }
 }
@@ -273,7 +273,7 @@ fn station(
         }
         None => None,
     };
-    // A simulation that begins now begins at 0, however long it took to get here; one that began elsewhere goes on.
+    // Without a given epoch simulated time begins at 0, however long the set-up took; with one it is already running.
     let on_ns = args.epoch_monotonic_ns.and_then(|_| clock.now_ns()).unwrap_or(0);
     let boots = account.as_ref().map_or_else(|| boots_by_time(clock, on_ns), Writer::boots);
     let scenario = scenario.boiler(id);
@@ -293,13 +293,13 @@ fn station(
     Ok(Station::new(boiler, line, port, account))
 }
 
-/// What the scenario says in simulated time, else the argument in real time.
+/// The scenario's ring in simulated time, else the argument in real time.
 fn ring_slots(args: &Args, scenario: &BoilerScenario) -> usize {
     let slots = scenario.device.remembers.map(|span| span.as_millis() / SLOT_MS);
     usize::try_from(slots.unwrap_or(u128::from(args.ring * args.speed))).expect("span and speed are bounded")
 }
 
-/// Without a memory the number of starts must still rise from one run to the next: seconds since 1970 do.
+/// Without an account the boot counter must still rise from one run to the next: seconds since 1970 do.
 fn boots_by_time(clock: &Clock, on_ns: u64) -> u32 {
     u32::try_from(clock.utc_ns(on_ns).div_euclid(1_000_000_000)).unwrap_or(0)
 }
@@ -310,7 +310,7 @@ fn device_config(args: &Args, id: &BoilerId) -> Config {
         serial_number: given.unwrap_or_else(|| serial_number(id)),
         firmware: heapless::String::try_from(concat!("device ", env!("CARGO_PKG_VERSION"))).unwrap_or_default(),
         simulated: !args.real,
-        // Time is virtual here: a busy machine must not lose slots.
+        // Time is virtual: a busy machine must not lose slots.
         catch_up_slots: u64::MAX,
         line: LineConfig {
             bytes_per_second: LINE_BYTES_PER_SECOND * args.speed,
@@ -320,7 +320,7 @@ fn device_config(args: &Args, id: &BoilerId) -> Config {
     }
 }
 
-/// `SIM-b1`. An id that is too long for that stands as its checksum.
+/// `SIM-b1`. An id that is too long for that is replaced by its checksum.
 fn serial_number(id: &BoilerId) -> heapless::String<24> {
     let plain = format!("SIM-{id}");
     heapless::String::try_from(plain.as_str()).unwrap_or_else(|_| {
@@ -346,7 +346,7 @@ fn parse_utc(text: &str) -> Result<i64, String> {
 }
 
 fn parse_serial_number(text: &str) -> Result<(BoilerId, heapless::String<24>), String> {
-    let (id, number) = text.split_once('=').ok_or("it is ID=TEXT")?;
+    let (id, number) = text.split_once('=').ok_or("expected ID=TEXT")?;
     let id = id.parse().map_err(|error| format!("{error}"))?;
     let number = heapless::String::try_from(number).map_err(|_| "a serial number has at most 24 bytes")?;
     Ok((id, number))
@@ -359,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_are_sound() {
+    fn arguments_and_help_are_consistent() {
         Args::command().debug_assert();
         let help = Args::command().render_help().to_string();
         assert!(help.contains("fail BOILER flame|pump TIME") && help.contains("Exit codes"), "{help}");
@@ -371,11 +371,11 @@ mod tests {
     }
 
     #[test]
-    fn boilers_are_numbered_or_named_but_never_twice() {
+    fn boilers_are_numbered_or_named_and_unique() {
         let ids = |args: &[&str]| boiler_ids(&Args::try_parse_from(args).unwrap());
         assert_eq!(ids(&["x", "--boilers", "3"]).unwrap().len(), 3);
         assert_eq!(ids(&["x", "--boiler", "cellar"]).unwrap()[0].as_str(), "cellar");
-        assert!(matches!(ids(&["x", "--boiler", "a", "--boiler", "a"]), Err(SetupError::Twice(_))));
+        assert!(matches!(ids(&["x", "--boiler", "a", "--boiler", "a"]), Err(SetupError::Duplicate(_))));
         assert!(Args::try_parse_from(["x", "--boiler", "a", "--boilers", "2"]).is_err());
         assert!(Args::try_parse_from(["x", "--speed", "0"]).is_err());
     }

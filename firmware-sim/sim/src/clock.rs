@@ -1,10 +1,10 @@
-//! Simulated time: the only place here that reads a clock.
+//! Simulated time. This is the only module here that reads a clock.
 //!
 //! ```text
-//! simulated = (CLOCK_BOOTTIME − epoch) × speed          0 at the epoch, nothing before it
+//! simulated = (CLOCK_BOOTTIME − epoch) × speed          0 at the epoch, undefined before it
 //! UTC       = epoch UTC + simulated
 //! ```
-//! Every process of a rig is given the same epoch, so that all agree on what time it is.
+//! All processes of a rig get the same epoch, so they agree on the time.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 const SECOND_NS: u64 = 1_000_000_000;
 const HOUR_NS: i64 = 3_600 * 1_000_000_000;
 
-/// How real time becomes simulated time.
+/// Converts real time to simulated time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     epoch_ns: u64,
@@ -22,9 +22,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that runs `speed` times as fast as the real one from `epoch_monotonic_ns` (CLOCK_BOOTTIME) on,
-    /// where it is `epoch_utc_ns`. Without them: from now on, with the true UTC at speed 1, with that of the hour's
-    /// start otherwise.
+    /// A clock that runs `speed` times as fast as the real one from `epoch_monotonic_ns` (CLOCK_BOOTTIME) on, when UTC
+    /// is `epoch_utc_ns`. Defaults: an epoch of now, with the true UTC at speed 1 and the start of the hour otherwise.
     #[must_use]
     pub fn new(speed: u32, epoch_monotonic_ns: Option<u64>, epoch_utc_ns: Option<i64>) -> Self {
         let now_ns = monotonic_ns();
@@ -44,7 +43,7 @@ impl Clock {
         monotonic_ns().checked_sub(self.epoch_ns).map(|real_ns| real_ns.saturating_mul(u64::from(self.speed)))
     }
 
-    /// Real nanoseconds of CLOCK_BOOTTIME: for what does not scale, like flushing a file.
+    /// Real nanoseconds of CLOCK_BOOTTIME, for what does not scale, such as flushing a file.
     #[must_use]
     pub fn real_ns(&self) -> u64 {
         monotonic_ns()
@@ -56,7 +55,7 @@ impl Clock {
         self.epoch_utc_ns.saturating_add(i64::try_from(simulated_ns).unwrap_or(i64::MAX))
     }
 
-    /// Simulated seconds in a real one.
+    /// Simulated seconds per real second.
     #[must_use]
     pub fn speed(&self) -> u32 {
         self.speed
@@ -65,7 +64,7 @@ impl Clock {
 
 fn monotonic_ns() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
-    // A kernel never has a negative time since boot.
+    // The time since boot is never negative.
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * SECOND_NS + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn simulated_time_begins_at_the_epoch_and_runs_faster() {
+    fn simulated_time_starts_at_epoch_and_scales() {
         let now = monotonic_ns();
         assert_eq!(Clock::new(60, Some(now + 3_600 * SECOND_NS), None).now_ns(), None);
         let clock = Clock::new(60, Some(now - SECOND_NS), Some(5));

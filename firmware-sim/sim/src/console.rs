@@ -1,9 +1,9 @@
-//! Orders while the simulation runs: a line each, over a unix socket or standard input, answered by a line.
+//! Commands while the simulation runs, one per line over a unix socket or standard input, with one reply line each.
 //!
 //! ```text
-//! unplug b1  ─▶  ok unplugged        fly b1  ─▶  error `fly b1` is no order: `help` lists them
+//! unplug b1  ─▶  ok unplugged        fly b1  ─▶  error unknown command `fly b1`: `help` lists them
 //! ```
-//! `ORDERS` lists them; `help` is answered by as many lines. What cannot be done is answered by `error …`.
+//! `COMMANDS` lists them; the reply to `help` has several lines. A command that fails is answered by `error …`.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -21,14 +21,14 @@ use crate::plant::Failing;
 use crate::source::PlantSource;
 use crate::station::Station;
 
-/// Whoever gives orders at once; more are closed. One is usual.
-const LISTENERS_MAX: usize = 8;
-/// The longest order. A longer line ends the connection.
+/// Most simultaneous connections; further ones are closed. One is usual.
+const CONNECTIONS_MAX: usize = 8;
+/// Longest command in bytes. A longer line ends the connection.
 const LINE_MAX: usize = 256;
-/// The most garbage in one order.
+/// Most garbage bytes in one command.
 const GARBAGE_MAX: usize = 16_384;
 
-/// An order, its arguments, and what it does.
+/// A command with its arguments, and its effect.
 struct Usage {
     usage: &'static str,
     effect: &'static str,
@@ -38,80 +38,75 @@ const fn usage(usage: &'static str, effect: &'static str) -> Usage {
     Usage { usage, effect }
 }
 
-const ORDERS: [Usage; 12] = [
+const COMMANDS: [Usage; 12] = [
     usage("unplug BOILER", "pull the cable"),
     usage("plug BOILER", "put it back"),
-    usage("reboot BOILER TIME", "off for so long in simulated time, such as 5s"),
-    usage("miss BOILER TIME", "do not sample for so long"),
-    usage("stall BOILER TIME", "nothing moves on the line for so long"),
-    usage("garbage BOILER COUNT", "so many wrong bytes on the line"),
-    usage("fail BOILER flame|pump TIME", "no flame, or no water, for so long"),
-    usage("panel BOILER auto|off|5..95", "the knob at the panel: automatic, off, or a flow temperature"),
-    usage("press BOILER", "the reset button at the boiler"),
-    usage("status BOILER", "where the device is"),
-    usage("help", "these orders"),
-    usage("quit", "end, with a complete account"),
+    usage("reboot BOILER TIME", "switch off for TIME (simulated), such as 5s"),
+    usage("miss BOILER TIME", "do not sample for TIME"),
+    usage("stall BOILER TIME", "hold back all bytes on the line for TIME"),
+    usage("garbage BOILER COUNT", "send COUNT wrong bytes to the gateway"),
+    usage("fail BOILER flame|pump TIME", "no flame, or no water flow, for TIME"),
+    usage("panel BOILER auto|off|5..95", "set the panel: automatic, off, or a flow temperature"),
+    usage("press BOILER", "press the reset button at the boiler"),
+    usage("status BOILER", "show boot, slots, lease and corrupted bytes"),
+    usage("help", "list these commands"),
+    usage("quit", "stop, with a complete account"),
 ];
 
-/// The orders with their arguments, a line each.
+/// The commands with their arguments, one per line.
 #[must_use]
 pub fn help() -> String {
-    ORDERS.iter().map(|order| format!("  {:<29}{}\n", order.usage, order.effect)).collect()
+    COMMANDS.iter().map(|command| format!("  {:<29}{}\n", command.usage, command.effect)).collect()
 }
 
-/// What is wrong with an order that fits none.
-fn misunderstood(line: &str) -> String {
+/// The error message for a command that cannot be parsed.
+fn usage_error(line: &str) -> String {
     let line = line.trim();
     let word = line.split_whitespace().next();
-    match ORDERS.iter().find(|order| order.usage.split(' ').next() == word) {
-        Some(order) => format!("expected `{}`, not `{line}`", order.usage),
-        None => format!("`{line}` is no order: `help` lists them"),
+    match COMMANDS.iter().find(|command| command.usage.split(' ').next() == word) {
+        Some(command) => format!("expected `{}`, not `{line}`", command.usage),
+        None => format!("unknown command `{line}`: `help` lists them"),
     }
 }
 
-/// What is ordered.
+/// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// End the process.
+pub enum Command {
+    /// Stop the process.
     Quit,
-    /// Do something to one boiler.
-    Boiler {
-        /// To which.
-        id: BoilerId,
-        /// What.
-        deed: Deed,
-    },
+    /// Act on one boiler.
+    Boiler { id: BoilerId, action: Action },
 }
 
-/// What can be done to a boiler.
+/// An action on one boiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Action {
     /// Pull the cable.
     Unplug,
     /// Put it back.
     Plug,
-    /// Switch off for so long.
+    /// Switch off for a while.
     Reboot(Duration),
-    /// Do not sample for so long.
+    /// Do not sample for a while.
     Miss(Duration),
-    /// Let nothing move on the line for so long.
+    /// Hold back all bytes on the line for a while.
     Stall(Duration),
-    /// Put wrong bytes on the line.
+    /// Send wrong bytes to the gateway.
     Garbage(usize),
-    /// Let a part of the plant fail for so long.
+    /// Make a part of the plant fail for a while.
     Fail(Failing, Duration),
     /// Turn the knob at the panel.
     Panel(Panel),
     /// Press the reset button.
     Press,
-    /// Say where the device is.
+    /// Report boot, slots, lease and corrupted bytes.
     Status,
 }
 
-impl Deed {
-    /// Does it, at simulated `now_ns`, and says what was done.
-    pub fn carry_out(self, station: &mut Station, now_ns: u64) -> String {
-        let behind_ns = |length: Duration| now_ns.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+impl Action {
+    /// Executes it at simulated `now_ns`, and returns the reply.
+    pub fn execute(self, station: &mut Station, now_ns: u64) -> String {
+        let end_ns = |length: Duration| now_ns.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
         match self {
             Self::Unplug => {
                 station.line_mut().pull(true);
@@ -122,39 +117,39 @@ impl Deed {
                 String::from("plugged")
             }
             Self::Reboot(length) => {
-                station.boiler_mut().switch_off(now_ns, behind_ns(length));
+                station.boiler_mut().switch_off(now_ns, end_ns(length));
                 String::from("off")
             }
             Self::Miss(length) => {
-                station.boiler_mut().silence(now_ns, behind_ns(length));
+                station.boiler_mut().silence(now_ns, end_ns(length));
                 String::from("silent")
             }
             Self::Stall(length) => {
-                station.line_mut().stall(behind_ns(length) / 1_000);
+                station.line_mut().stall(end_ns(length) / 1_000);
                 String::from("stalled")
             }
             Self::Garbage(count) => {
-                // Every value comes up, zeros that end frames included.
+                // All byte values occur, including the zeros that end frames.
                 let bytes = (0..count).map(|n| (n * 151 + n / 251).to_le_bytes()[0]);
                 station.inject(&bytes.collect::<Vec<u8>>());
                 format!("{count} bytes")
             }
             Self::Fail(what, length) => {
-                let until_us = behind_ns(length) / 1_000;
-                by_hand(station, "failing", |plant| plant.fail(what, now_ns / 1_000, until_us))
+                let until_us = end_ns(length) / 1_000;
+                on_plant(station, "failing", |plant| plant.fail(what, now_ns / 1_000, until_us))
             }
-            Self::Panel(panel) => by_hand(station, "set", |plant| plant.set_panel(panel)),
-            Self::Press => by_hand(station, "pressed", PlantSource::press_reset),
+            Self::Panel(panel) => on_plant(station, "set", |plant| plant.set_panel(panel)),
+            Self::Press => on_plant(station, "pressed", PlantSource::press_reset),
             Self::Status => status(station),
         }
     }
 }
 
-/// Does something to the plant; a recorded series has none.
-fn by_hand(station: &mut Station, done: &str, deed: impl FnOnce(&mut PlantSource)) -> String {
+/// Acts on the plant, if there is one.
+fn on_plant(station: &mut Station, done: &str, action: impl FnOnce(&mut PlantSource)) -> String {
     match station.boiler_mut().plant_mut() {
         Some(plant) => {
-            deed(plant);
+            action(plant);
             String::from(done)
         }
         None => String::from("nothing: a recorded series has no plant"),
@@ -168,24 +163,23 @@ fn status(station: &Station) -> String {
     format!("boot={boot} next={next} oldest={oldest} leased={leased} broken={broken}")
 }
 
-/// Parses one order.
-fn parse(line: &str) -> Result<Order, String> {
+fn parse(line: &str) -> Result<Command, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let length = |text: &str| {
         let length: Result<SignedDuration, _> = text.parse();
         let length = length.ok().and_then(|length| Duration::try_from(length).ok());
         length.ok_or_else(|| format!("`{text}` is not a time such as 5s or 200ms"))
     };
-    let (id, deed) = match words.as_slice() {
-        ["quit"] => return Ok(Order::Quit),
-        ["unplug", id] => (id, Deed::Unplug),
-        ["plug", id] => (id, Deed::Plug),
-        ["reboot", id, text] => (id, Deed::Reboot(length(text)?)),
-        ["miss", id, text] => (id, Deed::Miss(length(text)?)),
-        ["stall", id, text] => (id, Deed::Stall(length(text)?)),
+    let (id, action) = match words.as_slice() {
+        ["quit"] => return Ok(Command::Quit),
+        ["unplug", id] => (id, Action::Unplug),
+        ["plug", id] => (id, Action::Plug),
+        ["reboot", id, text] => (id, Action::Reboot(length(text)?)),
+        ["miss", id, text] => (id, Action::Miss(length(text)?)),
+        ["stall", id, text] => (id, Action::Stall(length(text)?)),
         ["garbage", id, text] => {
             let count = text.parse().ok().filter(|count| *count <= GARBAGE_MAX);
-            (id, Deed::Garbage(count.ok_or_else(|| format!("`{text}` is not from 0 to {GARBAGE_MAX}"))?))
+            (id, Action::Garbage(count.ok_or_else(|| format!("`{text}` is not from 0 to {GARBAGE_MAX}"))?))
         }
         ["fail", id, part, text] => {
             let part = match *part {
@@ -193,15 +187,15 @@ fn parse(line: &str) -> Result<Order, String> {
                 "pump" => Failing::Pump,
                 _ => return Err(format!("`{part}` is neither flame nor pump")),
             };
-            (id, Deed::Fail(part, length(text)?))
+            (id, Action::Fail(part, length(text)?))
         }
-        ["panel", id, text] => (id, Deed::Panel(panel(text)?)),
-        ["press", id] => (id, Deed::Press),
-        ["status", id] => (id, Deed::Status),
-        _ => return Err(misunderstood(line)),
+        ["panel", id, text] => (id, Action::Panel(panel(text)?)),
+        ["press", id] => (id, Action::Press),
+        ["status", id] => (id, Action::Status),
+        _ => return Err(usage_error(line)),
     };
     let id = id.parse().map_err(|error| format!("{id}: {error}"))?;
-    Ok(Order::Boiler { id, deed })
+    Ok(Command::Boiler { id, action })
 }
 
 /// `auto`, `off`, or a flow temperature in whole degrees.
@@ -216,15 +210,15 @@ fn panel(text: &str) -> Result<Panel, String> {
     }
 }
 
-/// Where orders come from.
+/// Accepts commands.
 #[derive(Debug)]
 pub struct Console {
     listener: Option<UnixListener>,
-    listening: Vec<Listening>,
+    connections: Vec<Connection>,
 }
 
 #[derive(Debug)]
-struct Listening {
+struct Connection {
     stream: Stream,
     line: Vec<u8>,
 }
@@ -237,48 +231,48 @@ enum Stream {
 }
 
 impl Console {
-    /// Orders over a unix socket at `path`. A socket that a killed simulator left there is replaced.
+    /// Accepts commands on a unix socket at `path`. The socket of a killed simulator is replaced.
     ///
     /// # Errors
-    /// Where the socket cannot be made.
+    /// If the socket cannot be created.
     pub fn socket(path: &Path) -> io::Result<Self> {
         if path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket()) {
             fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener: Some(listener), listening: Vec::new() })
+        Ok(Self { listener: Some(listener), connections: Vec::new() })
     }
 
-    /// Orders over standard input. Its end is the order to quit.
+    /// Accepts commands on standard input, whose end means `quit`.
     #[must_use]
     pub fn standard() -> Self {
-        Self { listener: None, listening: vec![Listening { stream: Stream::Standard, line: Vec::new() }] }
+        Self { listener: None, connections: vec![Connection { stream: Stream::Standard, line: Vec::new() }] }
     }
 
-    /// What to wait on.
+    /// Descriptors to wait on.
     pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let streams = self.listening.iter().map(|it| match &it.stream {
+        let streams = self.connections.iter().map(|it| match &it.stream {
             Stream::Socket(stream) => stream.as_fd(),
             Stream::Standard => rustix::stdio::stdin(),
         });
         self.listener.iter().map(AsFd::as_fd).chain(streams)
     }
 
-    /// Takes every order that has come and answers it with what `obey` says.
-    pub fn serve(&mut self, mut obey: impl FnMut(Order) -> Result<String, String>) {
+    /// Executes every command received so far and replies with the result of `execute`.
+    pub fn serve(&mut self, mut execute: impl FnMut(Command) -> Result<String, String>) {
         while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
-            if self.listening.len() < LISTENERS_MAX && stream.set_nonblocking(true).is_ok() {
-                self.listening.push(Listening { stream: Stream::Socket(stream), line: Vec::new() });
+            if self.connections.len() < CONNECTIONS_MAX && stream.set_nonblocking(true).is_ok() {
+                self.connections.push(Connection { stream: Stream::Socket(stream), line: Vec::new() });
             }
         }
-        self.listening.retain_mut(|it| it.serve(&mut obey));
+        self.connections.retain_mut(|it| it.serve(&mut execute));
     }
 }
 
-impl Listening {
-    /// Whether it goes on.
-    fn serve(&mut self, obey: &mut impl FnMut(Order) -> Result<String, String>) -> bool {
+impl Connection {
+    /// Returns whether the connection stays open.
+    fn serve(&mut self, execute: &mut impl FnMut(Command) -> Result<String, String>) -> bool {
         let mut bytes = [0; LINE_MAX];
         let read = match &mut self.stream {
             Stream::Socket(stream) => match stream.read(&mut bytes) {
@@ -292,7 +286,7 @@ impl Listening {
         };
         if read == 0 {
             if matches!(self.stream, Stream::Standard) {
-                drop(obey(Order::Quit));
+                drop(execute(Command::Quit));
             }
             return false;
         }
@@ -301,9 +295,9 @@ impl Listening {
             let line: Vec<u8> = self.line.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
             let reply = if line.trim() == "help" {
-                format!("ok orders:\n{}", help())
+                format!("ok commands:\n{}", help())
             } else {
-                match parse(&line).and_then(&mut *obey) {
+                match parse(&line).and_then(&mut *execute) {
                     Ok(done) => format!("ok {done}\n"),
                     Err(reason) => format!("error {reason}\n"),
                 }
@@ -327,7 +321,7 @@ impl Listening {
     }
 }
 
-/// What waits on standard input, without waiting for more: None where nothing does.
+/// Reads from standard input without blocking: None if nothing is pending.
 fn read_standard(bytes: &mut [u8]) -> Option<usize> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -345,17 +339,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_are_read_or_refused_with_the_reason() {
-        let boiler = |deed| Ok(Order::Boiler { id: "b1".parse().unwrap(), deed });
-        assert_eq!(parse("quit\n"), Ok(Order::Quit));
-        assert_eq!(parse(" unplug  b1 "), boiler(Deed::Unplug));
-        assert_eq!(parse("reboot b1 5s"), boiler(Deed::Reboot(Duration::from_secs(5))));
-        assert_eq!(parse("stall b1 200ms"), boiler(Deed::Stall(Duration::from_millis(200))));
-        assert_eq!(parse("garbage b1 12"), boiler(Deed::Garbage(12)));
-        assert_eq!(parse("fail b1 flame 10m"), boiler(Deed::Fail(Failing::Flame, Duration::from_secs(600))));
-        assert_eq!(parse("panel b1 45"), boiler(Deed::Panel(Panel::Flow(CentiCelsius(4_500)))));
-        assert_eq!(parse("panel b1 auto"), boiler(Deed::Panel(Panel::Automatic)));
-        assert_eq!(parse("press b1"), boiler(Deed::Press));
+    fn commands_are_parsed_or_refused() {
+        let boiler = |action| Ok(Command::Boiler { id: "b1".parse().unwrap(), action });
+        assert_eq!(parse("quit\n"), Ok(Command::Quit));
+        assert_eq!(parse(" unplug  b1 "), boiler(Action::Unplug));
+        assert_eq!(parse("reboot b1 5s"), boiler(Action::Reboot(Duration::from_secs(5))));
+        assert_eq!(parse("stall b1 200ms"), boiler(Action::Stall(Duration::from_millis(200))));
+        assert_eq!(parse("garbage b1 12"), boiler(Action::Garbage(12)));
+        assert_eq!(parse("fail b1 flame 10m"), boiler(Action::Fail(Failing::Flame, Duration::from_secs(600))));
+        assert_eq!(parse("panel b1 45"), boiler(Action::Panel(Panel::Flow(CentiCelsius(4_500)))));
+        assert_eq!(parse("panel b1 auto"), boiler(Action::Panel(Panel::Automatic)));
+        assert_eq!(parse("press b1"), boiler(Action::Press));
         for wrong in [
             "panel b1 500",
             "panel b1 warm",
@@ -373,42 +367,42 @@ mod tests {
     }
 
     #[test]
-    fn wrong_arguments_name_what_is_expected() {
+    fn wrong_arguments_get_the_usage() {
         for (line, expected) in [
             ("unplug b1 5s", "expected `unplug BOILER`, not `unplug b1 5s`"),
             ("reboot b1", "expected `reboot BOILER TIME`, not `reboot b1`"),
             ("fail b1 flame", "expected `fail BOILER flame|pump TIME`, not `fail b1 flame`"),
             ("quit now", "expected `quit`, not `quit now`"),
-            ("fly b1", "`fly b1` is no order: `help` lists them"),
-            ("", "`` is no order: `help` lists them"),
+            ("fly b1", "unknown command `fly b1`: `help` lists them"),
+            ("", "unknown command ``: `help` lists them"),
         ] {
             assert_eq!(parse(line), Err(expected.to_owned()), "{line}");
         }
-        for order in ORDERS {
-            assert!(help().lines().any(|line| line.contains(order.usage) && line.ends_with(order.effect)));
-            let arguments = order.usage.replace("BOILER", "b1").replace("TIME", "5s").replace("COUNT", "7");
+        for command in COMMANDS {
+            assert!(help().lines().any(|line| line.contains(command.usage) && line.ends_with(command.effect)));
+            let arguments = command.usage.replace("BOILER", "b1").replace("TIME", "5s").replace("COUNT", "7");
             let line = arguments.replace("flame|pump", "pump").replace("auto|off|5..95", "off");
             assert!(line == "help" || parse(&line).is_ok(), "{line}");
         }
     }
 
     #[test]
-    fn a_socket_answers_each_line() {
+    fn socket_replies_to_each_line() {
         let folder = tempfile::tempdir().unwrap();
         let mut console = Console::socket(&folder.path().join("control")).unwrap();
         let mut stream = UnixStream::connect(folder.path().join("control")).unwrap();
         stream.write_all(b"status b1\nnonsense\n help \nqu").unwrap();
-        let mut obey = |order| match order {
-            Order::Quit => Ok(String::from("bye")),
-            Order::Boiler { id, .. } => Err(format!("there is no boiler {id}")),
+        let mut execute = |command| match command {
+            Command::Quit => Ok(String::from("bye")),
+            Command::Boiler { id, .. } => Err(format!("there is no boiler {id}")),
         };
-        console.serve(&mut obey);
+        console.serve(&mut execute);
         stream.write_all(b"it\n").unwrap();
-        console.serve(&mut obey);
+        console.serve(&mut execute);
         drop(console);
         let mut replies = String::new();
         stream.read_to_string(&mut replies).unwrap();
-        let expected = "error there is no boiler b1\nerror `nonsense` is no order: `help` lists them\nok orders:\n";
-        assert_eq!(replies, format!("{expected}{}ok bye\n", help()));
+        let expected = "error there is no boiler b1\nerror unknown command `nonsense`: `help` lists them\n";
+        assert_eq!(replies, format!("{expected}ok commands:\n{}ok bye\n", help()));
     }
 }

@@ -1,14 +1,14 @@
-//! The world around the firmware.
+//! A simulated boiler: the real firmware with a simulated plant, sensor, line and port.
 //!
 //! ```text
-//!   scenario ──▶ plant ▶ sensor ─┐                         ┌─▶ account (what was sampled, what was destroyed)
+//!   scenario ──▶ plant ▶ sensor ─┐                         ┌─▶ account (what was sampled, what was lost)
 //!                                ├▶ source ▶ boiler ───────┤
 //!                        replay ─┘    (the real firmware)  └─▶ line ▶ port ──▶ the gateway
 //!                                          ▲                    (faults)
-//!                    clock × speed ── simulation ◀── console (orders)
+//!                    clock × speed ── simulation ◀── console (commands)
 //! ```
 //! Everything left of `port` is deterministic: simulated time and a seed go in, and the same bytes come out. `clock`
-//! reads the clock, `port` and `account` do the input and output, `simulation` drives them in one thread. `bench` is
+//! reads the clock, `port` and `account` do the input and output, `simulation` drives them in one thread. `bench` runs
 //! the same firmware and plant without line and port, a week in seconds.
 #![forbid(unsafe_code)]
 

@@ -1,12 +1,12 @@
-//! What the cable does to bytes: flips, losses, stalls, and being pulled. A wrapper with a seed.
+//! The cable: flips and loses bytes, stalls, and can be pulled. A wrapper with a seed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::scenario::{LineFault, LineFaultKind};
 
-/// The cable of one boiler. Both directions draw from generators of their own, so that what is asked does not change
-/// what happens to what is answered.
+/// The cable of one boiler. Each direction has its own generator, so that requests do not change the noise on the
+/// answers.
 #[derive(Clone, Debug)]
 pub struct Line {
     faults: Vec<LineFault>,
@@ -17,17 +17,17 @@ pub struct Line {
     stalled_until_us: u64,
 }
 
-/// Which way bytes go.
+/// Direction of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// What the firmware says.
+    /// From the firmware.
     ToGateway,
-    /// What the gateway says.
+    /// From the gateway.
     ToDevice,
 }
 
 impl Line {
-    /// A cable with these faults.
+    /// A cable with these faults, in simulated time.
     #[must_use]
     pub fn new(faults: Vec<LineFault>, seed: u64) -> Self {
         let noise = |stream| {
@@ -38,35 +38,35 @@ impl Line {
         Self { faults, to_gateway: noise(0), to_device: noise(1), broken: 0, pulled: false, stalled_until_us: 0 }
     }
 
-    /// Pulls the cable, or puts it back: by hand, on top of the scenario.
+    /// Pulls or restores the cable by hand, in addition to the scenario.
     pub fn pull(&mut self, pulled: bool) {
         self.pulled = pulled;
     }
 
-    /// Lets nothing move until `until_us`.
+    /// Holds all bytes back until `until_us`.
     pub fn stall(&mut self, until_us: u64) {
         self.stalled_until_us = until_us;
     }
 
-    /// Bytes that were broken since the start.
+    /// Corrupted bytes since the start.
     #[must_use]
     pub fn broken(&self) -> u64 {
         self.broken
     }
 
-    /// Whether the cable is in at `now_us`.
+    /// Whether the cable is plugged in at `now_us`.
     #[must_use]
     pub fn is_plugged(&self, now_us: u64) -> bool {
         !self.pulled && !self.now(now_us).any(|kind| kind == LineFaultKind::Unplug)
     }
 
-    /// Whether nothing moves at `now_us`; what is written waits.
+    /// Whether the line stalls at `now_us`; bytes written then wait.
     #[must_use]
     pub fn is_stalled(&self, now_us: u64) -> bool {
         now_us < self.stalled_until_us || self.now(now_us).any(|kind| kind == LineFaultKind::Stall)
     }
 
-    /// Does to `bytes` what the cable does to them at `now_us`.
+    /// Applies the noise at `now_us` to `bytes`.
     pub fn disturb(&mut self, now_us: u64, direction: Direction, bytes: &mut Vec<u8>) {
         let (mut flips_ppm, mut losses_ppm) = (0.0, 0.0);
         for kind in self.now(now_us) {
@@ -106,7 +106,7 @@ struct Noise {
     loss: Countdown,
 }
 
-/// Strikes with a given rate, drawing once a strike instead of once a trial: the trials between two strikes are
+/// Events at a given rate, with one draw per event instead of one per trial: the number of trials between two events is
 /// geometrically distributed.
 #[derive(Clone, Debug, Default)]
 struct Countdown {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_has_the_rate_that_was_asked_for_and_is_the_same_for_the_same_seed() {
+    fn noise_has_the_given_rate_and_follows_the_seed() {
         for ppm in [100.0, 20_000.0, 1_000_000.0] {
             let mut bytes = vec![0; 500_000];
             let mut line = always(LineFaultKind::BitErrors { ppm });
@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(line.broken(), u64::try_from(broken).unwrap());
             assert!((f64::from(flipped) - expected).abs() <= expected * 0.2, "{flipped} of {expected}");
 
-            // Any chunking, and whatever goes the other way, is the same noise.
+            // The noise depends neither on the chunking nor on the other direction.
             let mut pieces = Vec::new();
             for chunk in vec![0_u8; 500_000].chunks(777) {
                 let (mut piece, mut other) = (chunk.to_vec(), vec![0; 100]);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_bytes_are_lost_and_nothing_else() {
+    fn lost_bytes_have_the_given_rate() {
         let mut bytes: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         always(LineFaultKind::LostBytes { ppm: 10_000.0 }).disturb(0, Direction::ToDevice, &mut bytes);
         assert!((98_500..99_500).contains(&bytes.len()), "{}", bytes.len());
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scenario_and_the_hand_both_pull_the_cable() {
+    fn cable_is_pulled_by_scenario_or_command() {
         let unplug = LineFault { from_us: 10, until_us: 20, kind: LineFaultKind::Unplug };
         let stall = LineFault { kind: LineFaultKind::Stall, ..unplug };
         let mut line = Line::new(vec![unplug, stall], 1);

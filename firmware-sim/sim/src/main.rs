@@ -1,4 +1,4 @@
-//! The simulator as a program of its own.
+//! The simulator's own executable.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
 //! The simulator's end of a serial line: a pseudo-terminal behind a stable link, or a unix socket.
 //!
-//! Nobody may be listening. Then what is written is lost, as on a real line, and not kept for whoever comes: a
-//! pseudo-terminal whose other side is closed answers a read with EIO, so [`Port::read`] comes before [`Port::write`].
-//! A listener that does not read is waited for: the kernel's buffer stands for that of a real UART driver.
+//! If no gateway has the port open, written bytes are lost as on a real line, and not kept for a later one: a
+//! pseudo-terminal whose other side is closed answers a read with EIO, so call [`Port::read`] before [`Port::write`].
+//! If the other side is open but not reading, writes have to wait: the kernel's buffer stands in for a UART driver's.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,39 +16,29 @@ use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-/// A port cannot be made.
+/// Why a port cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// There is no pseudo-terminal to be had.
+    /// The system has no pseudo-terminal for it.
     #[error("cannot make a pseudo-terminal for {}", path.display())]
     Pty {
-        /// The link that was to lead to it.
+        /// The link to it.
         path: PathBuf,
-        /// Why.
         source: Errno,
     },
-    /// The link, the socket or their folder cannot be made.
+    /// The link, the socket or their folder cannot be created.
     #[error("cannot make {}", path.display())]
-    Make {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Something that this simulator did not make stands where the port should be.
+    Make { path: PathBuf, source: io::Error },
+    /// The path exists, and is not a simulator's port.
     #[error("{} exists and is not a port of a simulator", path.display())]
-    Taken {
-        /// Which.
-        path: PathBuf,
-    },
+    Taken { path: PathBuf },
 }
 
-/// What kind of port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortKind {
     /// A pseudo-terminal behind a symbolic link.
     Pty,
-    /// A unix socket for one listener at a time.
+    /// A unix socket that serves one client at a time.
     Socket,
 }
 
@@ -62,12 +52,12 @@ pub struct Port {
 
 #[derive(Debug)]
 enum Side {
-    /// The cable is out: there is no device file.
+    /// Cable pulled: there is no device file.
     Unplugged,
     Pty {
         master: OwnedFd,
         /// The other side is closed, as of the last read.
-        alone: bool,
+        closed: bool,
     },
     Socket {
         listener: UnixListener,
@@ -76,10 +66,10 @@ enum Side {
 }
 
 impl Port {
-    /// Makes the port at `path`, plugged in.
+    /// Creates the port at `path`, plugged in.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// If it cannot be created.
     pub fn open(kind: PortKind, path: PathBuf) -> Result<Self, PortError> {
         if let Some(folder) = path.parent() {
             let made = fs::create_dir_all(folder);
@@ -90,22 +80,21 @@ impl Port {
         Ok(port)
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the cable is in.
+    /// Whether the cable is plugged in.
     #[must_use]
     pub fn is_plugged(&self) -> bool {
         !matches!(self.side, Side::Unplugged)
     }
 
-    /// Puts the cable in: a new device file. Nothing where it is in.
+    /// Plugs the cable in, with a new device file. No effect if it is plugged in.
     ///
     /// # Errors
-    /// Where the port cannot be made.
+    /// If the port cannot be created.
     pub fn plug(&mut self) -> Result<(), PortError> {
         if !self.is_plugged() {
             self.side = match self.kind {
@@ -116,43 +105,43 @@ impl Port {
         Ok(())
     }
 
-    /// Pulls the cable: the listener sees the end of its device file.
+    /// Pulls the cable: the reader of the device file gets its end.
     pub fn unplug(&mut self) {
         if self.is_plugged() {
             self.side = Side::Unplugged;
-            // It is ours; where somebody has removed it already, it is gone as well.
+            // The path is ours; if it was removed already, the result is the same.
             drop(fs::remove_file(&self.path));
         }
     }
 
-    /// What to wait on: None while nobody listens, because a lonely pseudo-terminal is always "ready".
+    /// Descriptor to wait on. None while the other side is closed, because such a pseudo-terminal is always "ready".
     #[must_use]
     pub fn readable(&self) -> Option<BorrowedFd<'_>> {
         match &self.side {
-            Side::Pty { master, alone: false } => Some(master.as_fd()),
+            Side::Pty { master, closed: false } => Some(master.as_fd()),
             Side::Socket { peer: Some(peer), .. } => Some(peer.as_fd()),
             Side::Socket { listener, peer: None } => Some(listener.as_fd()),
-            Side::Unplugged | Side::Pty { alone: true, .. } => None,
+            Side::Unplugged | Side::Pty { closed: true, .. } => None,
         }
     }
 
-    /// Reads what came; 0 where nothing did. Finds out whether somebody listens.
+    /// Reads the pending bytes, 0 if there are none. Also detects whether the other side is open.
     pub fn read(&mut self, bytes: &mut [u8]) -> usize {
         match &mut self.side {
             Side::Unplugged => 0,
-            Side::Pty { master, alone } => {
+            Side::Pty { master, closed } => {
                 let outcome = rustix::io::read(&*master, bytes);
-                *alone = outcome == Err(Errno::IO);
+                *closed = outcome == Err(Errno::IO);
                 outcome.unwrap_or(0)
             }
             Side::Socket { listener, peer } => read_socket(listener, peer, bytes),
         }
     }
 
-    /// Writes what fits and returns how many bytes are dealt with: all of them where nobody listens.
+    /// Writes what fits and returns how many bytes are done: all of them while the other side is closed.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         match &mut self.side {
-            Side::Unplugged | Side::Pty { alone: true, .. } | Side::Socket { peer: None, .. } => bytes.len(),
+            Side::Unplugged | Side::Pty { closed: true, .. } | Side::Socket { peer: None, .. } => bytes.len(),
             Side::Pty { master, .. } => match rustix::io::write(&*master, bytes) {
                 Ok(written) => written,
                 Err(Errno::AGAIN | Errno::INTR) => 0,
@@ -181,7 +170,7 @@ impl Drop for Port {
 
 fn read_socket(listener: &UnixListener, peer: &mut Option<UnixStream>, bytes: &mut [u8]) -> usize {
     if peer.is_none() {
-        // A connection that is not to be had now comes again with the next look.
+        // A failed accept is retried with the next read.
         let accepted = listener.accept().and_then(|(stream, _)| stream.set_nonblocking(true).map(|()| stream));
         *peer = accepted.ok();
     }
@@ -205,22 +194,22 @@ fn open_pty(path: &Path) -> Result<Side, PortError> {
         return Err(PortError::Taken { path: path.to_owned() });
     }
     let (master, name) = raw_pty().map_err(|source| PortError::Pty { path: path.to_owned(), source })?;
-    // Made aside and renamed: whoever opens the link finds the old device or the new one.
+    // Create and rename: an open of the link finds the old device or the new one.
     let aside = path.with_extension("new");
     drop(fs::remove_file(&aside));
     let linked = symlink(&name, &aside).and_then(|()| fs::rename(&aside, path));
     linked.map_err(|source| PortError::Make { path: path.to_owned(), source })?;
-    Ok(Side::Pty { master, alone: true })
+    Ok(Side::Pty { master, closed: true })
 }
 
-/// A pseudo-terminal that passes bytes through as they are, and where the other side is.
+/// A raw pseudo-terminal: its master side, and the path of the other side.
 fn raw_pty() -> Result<(OwnedFd, PathBuf), Errno> {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&master)?;
     unlockpt(&master)?;
     let name = ptsname(&master, Vec::new())?;
     let name = PathBuf::from(String::from_utf8(name.into_bytes()).map_err(|_| Errno::ILSEQ)?);
-    // The settings belong to the pair and stay when this side is closed again; then nobody listens yet.
+    // The settings belong to the pair and stay after this side is closed again; then the other side counts as closed.
     let other = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
     let mut settings = tcgetattr(&other)?;
     settings.make_raw();
@@ -260,11 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn a_pty_passes_every_byte_both_ways_and_keeps_none_for_a_stranger() {
+    fn pty_passes_all_bytes_and_keeps_none_while_closed() {
         let folder = tempfile::tempdir().unwrap();
         let mut port = Port::open(PortKind::Pty, folder.path().join("ports/b1")).unwrap();
         let mut bytes = [0; 64];
-        assert_eq!((port.read(&mut bytes), port.write(b"nobody")), (0, 6), "what nobody hears is lost");
+        assert_eq!(
+            (port.read(&mut bytes), port.write(b"closed")),
+            (0, 6),
+            "bytes are lost while the other side is closed"
+        );
         assert!(port.readable().is_none());
 
         let every: Vec<u8> = vec![0, 3, 4, 10, 13, 17, 19, 26, 127, 255];
@@ -279,7 +272,7 @@ mod tests {
 
         drop(other);
         port.read(&mut bytes);
-        assert_eq!(port.write(b"nobody again"), 12);
+        assert_eq!(port.write(b"closed again"), 12);
         let mut other = open_other(&port);
         port.read(&mut bytes);
         port.write(b"fresh");
@@ -287,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn unplugging_ends_the_device_file_and_plugging_makes_another() {
+    fn unplug_ends_the_device_file_and_plug_creates_another() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b1");
         let mut port = Port::open(PortKind::Pty, path.clone()).unwrap();
         let mut other = open_other(&port);
         port.unplug();
         assert!(path.symlink_metadata().is_err(), "the link is gone");
-        assert_eq!(other.read(&mut [0; 8]).unwrap_or(0), 0, "the listener reads the end");
+        assert_eq!(other.read(&mut [0; 8]).unwrap_or(0), 0, "the reader gets end of file");
         assert_eq!(port.write(b"lost"), 4);
         port.plug().unwrap();
         let mut fresh = open_other(&port);
@@ -306,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_serves_one_listener_after_another() {
+    fn socket_serves_one_client_after_another() {
         let folder = tempfile::tempdir().unwrap();
         let mut port = Port::open(PortKind::Socket, folder.path().join("b1")).unwrap();
         let mut bytes = [0; 8];

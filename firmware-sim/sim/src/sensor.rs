@@ -1,15 +1,15 @@
-//! The flow sensor: from the water to hundredths of a degree, as a boiler's electronics do it.
+//! The flow sensor: from the water to hundredths of a degree, as in a boiler's electronics.
 //!
 //! ```text
 //! water ─▶ thermowell pocket ─▶ NTC 10 kΩ ─▶ divider ─▶ noise ─▶ 12-bit ADC ─▶ table of 4,096 ─▶ reading
 //!          first-order lag      β 3977 K     4.7 kΩ up            count         centi-degrees, quality
 //! ```
 //! With the NTC below 4.7 kΩ one count is 0.03 K at 60 °C and 0.13 K at −25 °C. The noise of about one count spreads a
-//! steady temperature over several counts, so that averages are finer than the counts are.
+//! steady temperature over several counts, so averages are finer than one count.
 //!
-//! The firmware's conversion is the table: computed once, then one load per sample, as in flash. An open circuit reads
-//! full scale (far below −25 °C), a short reads 0 (far above 125 °C); the table tells them apart by temperature alone,
-//! because that is all that the electronics can see.
+//! The firmware's conversion is a table: computed once, then one load per sample, as in flash. An open circuit reads
+//! full scale (far below −25 °C), a short reads 0 (far above 125 °C); the table detects them by temperature alone, as
+//! real electronics must.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     weather::normal,
 };
 
-/// The flow sensor of a scenario, with what goes wrong with it.
+/// The flow sensor of a scenario, with its faults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SensorConfig {
@@ -38,7 +38,7 @@ pub struct SensorConfig {
     pub short: Vec<Outage>,
     /// The converter repeats its last count.
     pub stuck: Vec<Outage>,
-    /// The converter gives one temperature, whatever the water has.
+    /// The converter returns one fixed temperature.
     pub stuck_at: Vec<StuckAt>,
     /// The sensor reads too warm or too cold.
     pub offset: Vec<Offset>,
@@ -58,47 +58,44 @@ impl Default for SensorConfig {
     }
 }
 
-/// A time in which something is broken: from `at`, for `length`, the end excluded.
+/// A fault from `at`, for `length`, the end excluded.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outage {
-    /// When it begins, since the start of the simulation.
+    /// Begin, since the start of the simulation.
     #[serde(deserialize_with = "quantity::offset")]
     pub at: Duration,
-    /// How long it lasts.
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
 }
 
-/// A sensor that is stuck at a temperature.
+/// A sensor stuck at a temperature.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StuckAt {
-    /// When it begins, since the start of the simulation.
+    /// Begin, since the start of the simulation.
     #[serde(deserialize_with = "quantity::offset")]
     pub at: Duration,
-    /// How long it lasts.
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
-    /// What it reads in °C, −20 to 120.
+    /// Its reading in °C, −20 to 120.
     #[serde(deserialize_with = "quantity::within::<_, -20, 120>")]
     pub celsius: f64,
 }
 
-/// A sensor that is off, and may drift.
+/// A sensor with an offset, which may drift.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Offset {
-    /// When it begins, since the start of the simulation.
+    /// Begin, since the start of the simulation.
     #[serde(deserialize_with = "quantity::offset")]
     pub at: Duration,
-    /// How long it lasts.
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
-    /// How much too warm it reads from the beginning in K, −100 to 100.
+    /// Initial offset in K, positive for too warm, −100 to 100.
     #[serde(default, deserialize_with = "quantity::within::<_, -100, 100>")]
     pub kelvin: f64,
-    /// How much warmer it reads every hour in K, −100 to 100.
+    /// Drift in K per hour, −100 to 100.
     #[serde(default, deserialize_with = "quantity::within::<_, -100, 100>")]
     pub kelvin_per_hour: f64,
 }
@@ -108,13 +105,13 @@ const NTC_BETA_K: f64 = 3_977.0;
 const NTC_AT_K: f64 = 298.15;
 const ZERO_C_K: f64 = 273.15;
 const SERIES_OHM: f64 = 4_700.0;
-/// The largest count: the NTC at infinite resistance.
+/// Largest count: the NTC at infinite resistance.
 const FULL_SCALE: u16 = 4_095;
 /// Below is an open circuit, above a short one.
 const OPEN_BELOW: CentiCelsius = CentiCelsius(-2_500);
 const SHORT_ABOVE: CentiCelsius = CentiCelsius(12_500);
 
-/// What a reading of `temperature` is worth, by the limits of a flow sensor.
+/// Quality of a reading, by the range of a flow sensor.
 #[must_use]
 pub fn judge(temperature: CentiCelsius) -> Quality {
     if temperature < OPEN_BELOW {
@@ -142,21 +139,21 @@ struct Window {
     fault: Fault,
 }
 
-/// The flow sensor. It only goes forward.
+/// The flow sensor. Time only moves forward.
 #[derive(Clone, Debug)]
 pub struct Sensor {
     lag_us: f64,
     noise_counts: f64,
     windows: Vec<Window>,
-    /// The earliest and the latest moment of all windows, so that a sound sensor looks at none of them.
+    /// Start of the first window and end of the last, to skip the search without a fault.
     faulty_from_us: u64,
     faulty_until_us: u64,
     rng: ChaCha8Rng,
     table: Vec<(CentiCelsius, Quality)>,
-    /// Temperature in the pocket, once there was water around it.
+    /// Temperature in the pocket; None before the first sample.
     pocket_c: Option<f64>,
     last_us: u64,
-    /// The share of the way to the water that the pocket goes in `stride_us`: kept, because the stride hardly ever
+    /// Share of the way to the water that the pocket covers in `stride_us`; cached, because the stride hardly ever
     /// changes.
     stride_us: u64,
     approach: f64,
@@ -164,7 +161,7 @@ pub struct Sensor {
 }
 
 impl Sensor {
-    /// A sensor that has not seen water yet: its first sample finds the pocket as warm as the water.
+    /// A sensor whose pocket takes the temperature of the water at the first sample.
     #[must_use]
     pub fn new(config: &SensorConfig, seed: u64) -> Self {
         let windows = windows(config);
@@ -187,7 +184,7 @@ impl Sensor {
     /// The reading at `t_us` in water of `water_c`.
     pub fn sample(&mut self, t_us: u64, water_c: f64) -> (CentiCelsius, Quality) {
         let pocket_c = self.settle(t_us, water_c);
-        // Drawn for every sample, so that a fault leaves the noise behind it as it is.
+        // Drawn for every sample, so that a fault does not shift the noise after it.
         let noise = normal(&mut self.rng) * self.noise_counts;
         let (mut offset_k, mut broken) = (0.0, None);
         if (self.faulty_from_us..self.faulty_until_us).contains(&t_us) {
@@ -210,12 +207,12 @@ impl Sensor {
         self.table[usize::from(self.count)]
     }
 
-    /// Lets the pocket follow the water up to `t_us`.
+    /// Advances the pocket temperature to `t_us`.
     fn settle(&mut self, t_us: u64, water_c: f64) -> f64 {
         let stride_us = t_us.saturating_sub(self.last_us);
         if stride_us != self.stride_us {
             self.stride_us = stride_us;
-            // No lag at all divides by zero: e^-∞ is 0, and 0 ÷ 0 is caught.
+            // Without a lag this divides by zero: e^-∞ is 0, and 0 ÷ 0 gives NaN.
             let left = (-(stride_us as f64) / self.lag_us).exp();
             self.approach = if left.is_nan() { 1.0 } else { 1.0 - left };
         }
@@ -237,7 +234,7 @@ fn windows(config: &SensorConfig) -> Vec<Window> {
         let fault = Fault::Offset { kelvin: offset.kelvin, kelvin_per_us: offset.kelvin_per_hour / 3.6e9 };
         window(offset.at, offset.length, fault)
     });
-    // The last one that holds wins: a stuck converter hides a broken wire behind it.
+    // The last active one wins: a stuck converter hides a broken wire.
     let mut all = outages(&config.open, Fault::Open);
     all.extend(outages(&config.short, Fault::Short));
     all.extend(outages(&config.stuck, Fault::Stuck));
@@ -247,7 +244,7 @@ fn windows(config: &SensorConfig) -> Vec<Window> {
     all
 }
 
-/// The counts that the divider gives at `celsius`, before noise and rounding.
+/// Counts of the divider at `celsius`, before noise and rounding.
 fn divider(celsius: f64) -> f64 {
     let ohm = NTC_OHM * (NTC_BETA_K * (1.0 / (celsius + ZERO_C_K) - 1.0 / NTC_AT_K)).exp();
     f64::from(FULL_SCALE) * ohm / (ohm + SERIES_OHM)
@@ -260,7 +257,7 @@ fn quantise(counts: f64) -> u16 {
 
 /// The firmware's conversion of one count.
 fn convert(count: u16) -> (CentiCelsius, Quality) {
-    // At the ends the resistance is 0 or infinite, which no temperature has: they read as far off as the table goes.
+    // At the ends the resistance is 0 or infinite: return the extremes of the table.
     let celsius = match count {
         0 => 150.0,
         FULL_SCALE => -60.0,
@@ -287,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_inverts_the_divider() {
+    fn table_inverts_the_divider() {
         for celsius in -24..=124 {
             let (read, quality) = convert(quantise(divider(f64::from(celsius))));
             assert_eq!(quality, Quality::Ok, "{celsius}");
@@ -299,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_table_are_broken_wires() {
+    fn table_ends_are_open_and_short_circuit() {
         assert_eq!(convert(FULL_SCALE), (CentiCelsius(-6_000), Quality::Open));
         assert_eq!(convert(0), (CentiCelsius(15_000), Quality::Short));
         assert_eq!(judge(CentiCelsius(-2_500)), Quality::Ok);
@@ -309,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pocket_follows_by_its_time_constant() {
+    fn pocket_follows_with_its_time_constant() {
         let mut sensor = Sensor::new(&quiet(), 1);
         assert!((sensor.sample(0, 20.0).0.celsius() - 20.0).abs() < 0.05);
         for slot in 1..=600 {
@@ -317,7 +314,7 @@ mod tests {
         }
         let after_6_s = 80.0 - 60.0 * (-1.0_f64).exp();
         assert!((sensor.pocket_c.unwrap() - after_6_s).abs() < 1e-6, "{:?}", sensor.pocket_c);
-        // A pause is one long stride, not a lost one.
+        // A pause is one long stride.
         sensor.sample(66_000_000, 80.0);
         assert!((sensor.pocket_c.unwrap() - 80.0).abs() < 0.01);
         let mut bare = Sensor::new(&SensorConfig { pocket_lag: Duration::ZERO, ..quiet() }, 1);
@@ -326,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_noise_averages_out_below_a_count() {
+    fn noise_averages_out_below_one_count() {
         let mut sensor = Sensor::new(&SensorConfig::default(), 7);
         let readings: Vec<i64> = (0..36_000).map(|slot| i64::from(sensor.sample(slot * 10_000, 61.237).0.0)).collect();
         let mean = readings.iter().sum::<i64>() as f64 / 36_000.0;
@@ -335,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_come_and_go_at_their_times() {
+    fn faults_start_and_end_on_time() {
         let config = SensorConfig {
             open: vec![outage(10, 10)],
             short: vec![outage(30, 10)],
@@ -364,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_readings() {
+    fn same_seed_gives_same_readings() {
         let series = |seed| {
             let mut sensor = Sensor::new(&SensorConfig::default(), seed);
             (0..1_000).map(|slot| sensor.sample(slot * 10_000, 55.0)).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! All boilers of the process, in one thread: a timer, the ports, and whoever gives orders.
+//! All boilers of the process, in one thread that waits on a timer, the ports and the console.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -12,31 +12,31 @@ use rustix::time::{
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::clock::Clock;
-use crate::console::{Console, Order};
+use crate::console::{Command, Console};
 use crate::station::{Station, StationError};
 
-/// Real time between two looks at the boilers: a tenth of a slot at speed 1.
+/// Real time between two steps: a tenth of a slot at speed 1.
 const TICK_NS: i64 = 1_000_000;
-/// With more boilers than this the tick is twice as long, so that looking does not become the work.
+/// With more boilers the tick is twice as long, to limit the load of ticking.
 const TICK_BOILERS: usize = 8;
-/// Real time between two writings of the account.
+/// Real time between two writes of the account.
 const FLUSH_NS: u64 = 100_000_000;
 
-/// The simulation cannot begin or go on.
+/// Why the simulation cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulationError {
-    /// The system refuses the timer or the wait for it.
+    /// The system refuses the timer, or the wait for it.
     #[error("cannot wait for the timer")]
     Timer(#[source] Errno),
-    /// The system refuses to tell of signals.
+    /// The system refuses the signal handlers.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
-    /// One of the boilers cannot go on.
+    /// One of the boilers cannot continue.
     #[error(transparent)]
     Station(#[from] StationError),
 }
 
-/// All boilers of the process.
+/// All boilers of the process, with their clock and console.
 #[derive(Debug)]
 pub struct Simulation {
     clock: Clock,
@@ -45,16 +45,15 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// Puts the parts together.
     #[must_use]
     pub fn new(clock: Clock, stations: Vec<Station>, console: Option<Console>) -> Self {
         Self { clock, stations, console }
     }
 
-    /// Runs until SIGTERM, SIGINT or the order to quit. The account is complete then.
+    /// Runs until SIGTERM, SIGINT or the command `quit`, and completes the account.
     ///
     /// # Errors
-    /// Where it cannot begin or go on.
+    /// If it cannot start or continue.
     pub fn run(&mut self) -> Result<(), SimulationError> {
         let timer = ticking(self.stations.len()).map_err(SimulationError::Timer)?;
         let signals = signals().map_err(SimulationError::Signals)?;
@@ -67,7 +66,7 @@ impl Simulation {
             for station in &mut self.stations {
                 station.serve(now_ns, &self.clock)?;
             }
-            if self.take_orders(now_ns) {
+            if self.take_commands(now_ns) {
                 return self.close();
             }
             let real_ns = self.clock.real_ns();
@@ -80,7 +79,7 @@ impl Simulation {
         }
     }
 
-    /// Waits for the timer, a port or an order; whether a signal came.
+    /// Waits for the timer, a port, a command or a signal; returns whether it was a signal.
     fn wait(&self, timer: &OwnedFd, signals: &UnixStream) -> Result<bool, SimulationError> {
         let mut waits = Vec::with_capacity(self.stations.len() + 4);
         waits.push(PollFd::new(signals, PollFlags::IN));
@@ -97,7 +96,7 @@ impl Simulation {
         }
         let stop = !waits[0].revents().is_empty();
         if !waits[1].revents().is_empty() {
-            // How many ticks passed does not matter: time is read from the clock.
+            // The number of ticks does not matter: the time comes from the clock.
             match rustix::io::read(timer, &mut [0_u8; 8]) {
                 Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(error) => return Err(SimulationError::Timer(error)),
@@ -106,19 +105,19 @@ impl Simulation {
         Ok(stop)
     }
 
-    /// Does what was ordered; whether that is to quit.
-    fn take_orders(&mut self, now_ns: u64) -> bool {
+    /// Executes pending commands; returns whether one was `quit`.
+    fn take_commands(&mut self, now_ns: u64) -> bool {
         let Self { console: Some(console), stations, .. } = self else { return false };
         let mut quit = false;
-        console.serve(|order| match order {
-            Order::Quit => {
+        console.serve(|command| match command {
+            Command::Quit => {
                 quit = true;
                 Ok(String::from("bye"))
             }
-            Order::Boiler { id, deed } => {
+            Command::Boiler { id, action } => {
                 let station = stations.iter_mut().find(|station| *station.boiler().id() == id);
                 let station = station.ok_or_else(|| format!("there is no boiler {id}"))?;
-                Ok(deed.carry_out(station, now_ns))
+                Ok(action.execute(station, now_ns))
             }
         });
         quit
@@ -141,7 +140,7 @@ fn ticking(boilers: usize) -> Result<OwnedFd, Errno> {
     Ok(timer)
 }
 
-/// A socket that becomes readable when the process is asked to end.
+/// A socket that becomes readable on SIGTERM or SIGINT.
 fn signals() -> io::Result<UnixStream> {
     let (reader, writer) = UnixStream::pair()?;
     signal_hook::low_level::pipe::register(SIGTERM, writer.try_clone()?)?;
@@ -149,10 +148,10 @@ fn signals() -> io::Result<UnixStream> {
     Ok(reader)
 }
 
-/// Says one line about the state of things.
+/// Logs one line to standard error.
 ///
 /// # Errors
-/// Where nobody can hear it.
+/// If standard error cannot be written.
 pub(crate) fn log(line: std::fmt::Arguments<'_>) -> io::Result<()> {
     writeln!(io::stderr().lock(), "firmware-sim: {line}")
 }

@@ -1,34 +1,34 @@
-//! What the firmware's inputs are connected to.
+//! Sources of the firmware's inputs.
 
 use thermowell_device::{Actuators, Diverter, Inputs, Measured, Panel};
 use thermowell_wire::{CentiCelsius, Quality};
 
 use crate::plant::{self, Failing, Plant, Signals};
 use crate::replay::{Played, Replay};
-use crate::scenario::{BoilerScenario, Hand, Senses};
+use crate::scenario::{BoilerScenario, ManualSetting, Senses};
 use crate::sensor::{Sensor, SensorConfig};
 
-/// Where readings come from. Time is simulated microseconds since the epoch and only goes forward.
+/// Source of readings. Time is simulated microseconds since the epoch and only moves forward.
 #[derive(Debug)]
 pub enum Source {
-    /// The simulated plant, seen through its flow sensor.
+    /// The simulated plant with its sensors.
     Plant(Box<PlantSource>),
-    /// A recorded series; it begins with the simulation, and after its end there is silence.
+    /// A recorded series. It begins with the simulation; after its end nothing is sampled.
     Replay(Replay),
 }
 
-/// The plant and its sensors. Time only goes forward.
+/// The plant and its sensors. Time only moves forward.
 #[derive(Debug)]
 pub struct PlantSource {
     plant: Plant,
     sensor: Sensor,
-    /// In the same pocket, and never broken.
+    /// In the same pocket, and never faulty.
     second: Sensor,
     senses: Senses,
-    hands: Vec<Hand>,
-    /// Set by an order: goes before what the scenario sets.
-    hand: Option<Panel>,
-    /// The reset button is pressed, until it was read once.
+    manual: Vec<ManualSetting>,
+    /// Set by a command; overrides the scenario's setting.
+    ordered: Option<Panel>,
+    /// The reset button was pressed and not read since.
     pressed: bool,
     signals: Signals,
 }
@@ -40,12 +40,12 @@ impl Source {
         Self::Plant(Box::new(PlantSource::new(scenario)))
     }
 
-    /// The flow sensor and the switches at `t_us`; None is silence.
+    /// The flow sensor and the switches at `t_us`; None if nothing is recorded there.
     pub fn measure(&mut self, t_us: u64, actuators: &Actuators) -> Option<Measured> {
         match self {
             Self::Plant(it) => Some(it.measure(t_us, actuators)),
             Self::Replay(replay) => match replay.at(t_us) {
-                // Nobody recorded the flame; one that never lit would be a lockout.
+                // A recording has no flame signal; without one the firmware would lock out.
                 Played::Reading(flow, quality) => {
                     Some(Measured { flow, quality, hot_water: false, flame: actuators.burner_permille > 0 })
                 }
@@ -58,12 +58,12 @@ impl Source {
     pub fn inputs(&mut self, t_us: u64, actuators: &Actuators) -> Inputs {
         match self {
             Self::Plant(it) => it.inputs(t_us, actuators),
-            // One temperature was recorded, and nothing around it. A boiler at work has this pressure.
+            // A recording has one temperature and nothing else. This is a usual operating pressure.
             Self::Replay(_) => Inputs { pressure_mbar: 1_500, ..Inputs::default() },
         }
     }
 
-    /// Lets time pass without a device: nothing burns, nothing is pumped.
+    /// Advances without a device: burner and pump are off.
     pub fn idle(&mut self, t_us: u64) {
         match self {
             Self::Plant(it) => it.advance(t_us, &Actuators::default()),
@@ -73,7 +73,7 @@ impl Source {
 }
 
 impl PlantSource {
-    /// The plant of `scenario`, at rest.
+    /// The plant of `scenario`, in its initial state.
     #[must_use]
     pub fn new(scenario: &BoilerScenario) -> Self {
         let plant = Plant::new(&scenario.plant, scenario.seed_of("plant"));
@@ -82,32 +82,32 @@ impl PlantSource {
         let SensorConfig { pocket_lag, noise_counts, .. } = scenario.sensor;
         let sound = SensorConfig { pocket_lag, noise_counts, ..SensorConfig::default() };
         let second = Sensor::new(&sound, scenario.seed_of("second sensor"));
-        let (senses, hands) = (scenario.senses.clone(), scenario.device.hands.clone());
-        Self { plant, sensor, second, senses, hands, hand: None, pressed: false, signals }
+        let (senses, manual) = (scenario.senses.clone(), scenario.device.manual.clone());
+        Self { plant, sensor, second, senses, manual, ordered: None, pressed: false, signals }
     }
 
-    /// Somebody turns the knob at the panel, whatever the scenario has in store for it.
+    /// Turns the knob at the panel; this overrides the scenario.
     pub fn set_panel(&mut self, panel: Panel) {
-        self.hand = Some(panel);
+        self.ordered = Some(panel);
     }
 
-    /// Somebody presses the reset button, for a moment.
+    /// Presses the reset button briefly.
     pub fn press_reset(&mut self) {
         self.pressed = true;
     }
 
-    /// Lets `what` fail from `at_us` until `until_us`.
+    /// Makes `what` fail from `at_us` until `until_us`.
     pub fn fail(&mut self, what: Failing, at_us: u64, until_us: u64) {
         self.plant.fail(what, at_us, until_us);
     }
 
-    /// The plant, as nobody in it can see it.
+    /// The plant's true state, without sensor errors.
     #[must_use]
     pub fn truth(&self) -> &Plant {
         &self.plant
     }
 
-    /// The flow sensor and the switches at `t_us`, after `actuators` until then.
+    /// The flow sensor and the switches at `t_us`, with `actuators` applied until then.
     pub fn measure(&mut self, t_us: u64, actuators: &Actuators) -> Measured {
         self.advance(t_us, actuators);
         let (flow, quality) = self.sensor.sample(t_us, self.signals.flow_c);
@@ -115,13 +115,13 @@ impl PlantSource {
         Measured { flow, quality, hot_water, flame }
     }
 
-    /// The slow inputs at `t_us`, after `actuators` until then.
+    /// The slow inputs at `t_us`, with `actuators` applied until then.
     pub fn inputs(&mut self, t_us: u64, actuators: &Actuators) -> Inputs {
         self.advance(t_us, actuators);
         let Signals { flow_c, return_c, room_c, outdoor_c, pressure_bar, water_moves, .. } = self.signals;
         let (second, quality) = self.second.sample(t_us, flow_c);
-        let planned = self.hands.iter().find(|hand| (hand.from_us..hand.until_us).contains(&t_us));
-        let panel = self.hand.or(planned.map(|hand| hand.panel)).unwrap_or_default();
+        let planned = self.manual.iter().find(|setting| (setting.from_us..setting.until_us).contains(&t_us));
+        let panel = self.ordered.or(planned.map(|setting| setting.panel)).unwrap_or_default();
         Inputs {
             return_temperature: Some(CentiCelsius::from_celsius(return_c)),
             room: Some(CentiCelsius::from_celsius(self.senses.room_c(t_us, room_c))),

@@ -1,4 +1,4 @@
-//! A boiler at its cable: moves bytes between the firmware and the port, and keeps the account.
+//! A boiler on its cable: moves bytes between firmware and port, and writes the account.
 
 use crate::account::{Event, Writer, WriterError};
 use crate::boiler::Boiler;
@@ -6,15 +6,14 @@ use crate::clock::Clock;
 use crate::line::{Direction, Line};
 use crate::port::{Port, PortError};
 
-/// Bytes that may wait for a listener that does not read, or for the end of a stall. Then the firmware's transmitter
-/// stands still; its ring goes on.
+/// Bytes that may wait for a slow reader or the end of a stall. Beyond that the firmware cannot send; its ring keeps
+/// filling.
 const WAITING_MAX: usize = 16 * 1024;
-/// What is read at once from a port. Far more than a gateway says in a millisecond.
+/// Bytes read from a port at once; far more than a gateway sends in a millisecond.
 const READ_MAX: usize = 4 * 1024;
-/// A listener that has not read for so long is none: what waits for it is lost, as it would be in a real UART.
-const DEAF_NS: u64 = 1_000_000_000;
+/// Without a read for this long the waiting bytes are dropped, as a real UART would drop them.
+const READ_TIMEOUT_NS: u64 = 1_000_000_000;
 
-/// A boiler, its cable, its port and its account.
 #[derive(Debug)]
 pub struct Station {
     boiler: Boiler,
@@ -22,84 +21,68 @@ pub struct Station {
     port: Port,
     account: Option<Writer>,
     waiting: Vec<u8>,
-    /// Real time since when something waits and nothing moves.
+    /// Real time since when bytes wait and none are taken.
     stuck_since_ns: Option<u64>,
     buffer: Vec<u8>,
 }
 
-/// A station cannot go on.
+/// Why a station cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum StationError {
-    /// The cable was put back, and there is no port.
+    /// The cable was restored, but the port cannot be created.
     #[error("cannot plug in {boiler}")]
-    Plug {
-        /// Whose.
-        boiler: String,
-        /// Why.
-        source: PortError,
-    },
-    /// The account would not be complete.
+    Plug { boiler: String, source: PortError },
+    /// The account would be incomplete.
     #[error("cannot keep the account of {boiler}")]
-    Account {
-        /// Whose.
-        boiler: String,
-        /// Why.
-        source: WriterError,
-    },
+    Account { boiler: String, source: WriterError },
 }
 
 impl Station {
-    /// Puts the parts together.
     #[must_use]
     pub fn new(boiler: Boiler, line: Line, port: Port, account: Option<Writer>) -> Self {
         let buffer = vec![0; WAITING_MAX];
         Self { boiler, line, port, account, waiting: Vec::new(), stuck_since_ns: None, buffer }
     }
 
-    /// The boiler.
     #[must_use]
     pub fn boiler(&self) -> &Boiler {
         &self.boiler
     }
 
-    /// The boiler, to switch it off.
     pub fn boiler_mut(&mut self) -> &mut Boiler {
         &mut self.boiler
     }
 
-    /// The cable.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
-    /// The cable, to pull it.
     pub fn line_mut(&mut self) -> &mut Line {
         &mut self.line
     }
 
-    /// The port.
     #[must_use]
     pub fn port(&self) -> &Port {
         &self.port
     }
 
-    /// Puts `bytes` on the line to the gateway, as if the firmware had said them.
+    /// Puts `bytes` on the line to the gateway, as if the firmware had sent them.
     pub fn inject(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
     }
 
-    /// Lets everything happen that is due.
+    /// Advances the boiler to `now_ns` and moves the bytes of both directions.
     ///
     /// # Errors
-    /// Where a port cannot be made again, or the account not be kept.
+    /// If a port cannot be created again, or the account not be written.
     pub fn serve(&mut self, now_ns: u64, clock: &Clock) -> Result<(), StationError> {
         self.boiler.advance(now_ns, |t_ns| clock.utc_ns(t_ns));
         self.move_cable(now_ns)?;
         if !self.line.is_stalled(now_ns / 1_000) {
-            self.hear(now_ns);
+            self.receive(now_ns);
         }
-        self.speak(now_ns, clock);
+        self.transmit(now_ns, clock);
         let entries = self.boiler.take_journal();
         match &mut self.account {
             Some(account) => account.append(entries).map_err(|source| self.account_error(source)),
@@ -110,19 +93,19 @@ impl Station {
         }
     }
 
-    /// Writes the account down.
+    /// Writes the account to its files.
     ///
     /// # Errors
-    /// Where that fails.
+    /// If the account cannot be written.
     pub fn flush(&mut self) -> Result<(), StationError> {
         let Some(account) = &mut self.account else { return Ok(()) };
         account.flush().map_err(|source| self.account_error(source))
     }
 
-    /// Switches off for good, at `now_ns`.
+    /// Switches off for good at `now_ns`, and completes the account.
     ///
     /// # Errors
-    /// Where the account cannot be completed.
+    /// If the account cannot be completed.
     pub fn close(&mut self, now_ns: u64, clock: &Clock) -> Result<(), StationError> {
         self.serve(now_ns, clock)?;
         self.boiler.switch_off(now_ns, u64::MAX);
@@ -151,22 +134,22 @@ impl Station {
         Ok(())
     }
 
-    fn hear(&mut self, now_ns: u64) {
+    fn receive(&mut self, now_ns: u64) {
         let mut bytes = std::mem::take(&mut self.buffer);
         let read = self.port.read(&mut bytes[..READ_MAX]);
         if read > 0 {
-            let mut heard = bytes[..read].to_vec();
-            self.line.disturb(now_ns / 1_000, Direction::ToDevice, &mut heard);
-            self.boiler.receive(&heard, now_ns);
+            let mut received = bytes[..read].to_vec();
+            self.line.disturb(now_ns / 1_000, Direction::ToDevice, &mut received);
+            self.boiler.receive(&received, now_ns);
         }
         self.buffer = bytes;
     }
 
-    fn speak(&mut self, now_ns: u64, clock: &Clock) {
+    fn transmit(&mut self, now_ns: u64, clock: &Clock) {
         let room = WAITING_MAX.saturating_sub(self.waiting.len());
-        let said = self.boiler.transmit(now_ns, &mut self.buffer[..room]);
-        if said > 0 {
-            let mut bytes = self.buffer[..said].to_vec();
+        let length = self.boiler.transmit(now_ns, &mut self.buffer[..room]);
+        if length > 0 {
+            let mut bytes = self.buffer[..length].to_vec();
             self.line.disturb(now_ns / 1_000, Direction::ToGateway, &mut bytes);
             self.waiting.append(&mut bytes);
         }
@@ -181,7 +164,7 @@ impl Station {
         } else {
             let real_ns = clock.real_ns();
             let since_ns = *self.stuck_since_ns.get_or_insert(real_ns);
-            if real_ns.saturating_sub(since_ns) > DEAF_NS {
+            if real_ns.saturating_sub(since_ns) > READ_TIMEOUT_NS {
                 self.waiting.clear();
             }
         }

@@ -1,10 +1,10 @@
-//! The weather around the house, and what the sun and the people in it give.
+//! The weather around the house, and the heat gains from sun, people and appliances.
 //!
 //! Outdoor temperature = mean + a daily wave that is warmest at 15:00 + a seeded wander (an Ornstein-Uhlenbeck process:
-//! it forgets in hours and never runs away). The sun is half a sine wave from 8:00 to 16:00, dimmed by a cloudiness
-//! that wanders likewise. The wind is as long as a vector of two such wanders: a Rayleigh distribution, which is how
-//! wind speeds are distributed. Everything is drawn once a minute and interpolated between, in one fixed order, so
-//! that the same seed is the same weather; the wind has a generator of its own, so that it changes nothing else.
+//! it decays within hours and stays bounded). The sun is half a sine wave from 8:00 to 16:00, dimmed by a cloudiness
+//! that wanders likewise. The wind is the length of a vector of two such wanders: a Rayleigh distribution, as real wind
+//! speeds have. Values are drawn once a minute in one fixed order and interpolated between, so that the same seed gives
+//! the same weather; the wind has a generator of its own, so that it changes nothing else.
 
 use std::f64::consts::{PI, TAU};
 
@@ -46,7 +46,7 @@ impl Default for WeatherConfig {
     }
 }
 
-/// What the weather does to the house at one moment.
+/// The weather's effect on the house at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sky {
     /// Outdoor temperature in °C.
@@ -61,26 +61,26 @@ pub struct Sky {
 
 const MINUTE_US: u64 = 60_000_000;
 const DAY_S: f64 = 86_400.0;
-/// How long the wander and the clouds remember, in minutes.
+/// Correlation time of the wander and of the clouds, in minutes.
 const WANDER_MINUTES: f64 = 360.0;
 const CLOUD_MINUTES: f64 = 90.0;
-/// Wind comes with fronts and goes with them.
+/// Wind comes and goes with weather fronts.
 const WIND_MINUTES: f64 = 720.0;
 /// Mean of a Rayleigh distribution whose two parts have unit variance: √(π ÷ 2).
 const RAYLEIGH_MEAN: f64 = 1.253_314_137_315_500_3;
 
-/// The weather as it goes on. It only goes forward.
+/// The weather over time. Time only moves forward.
 #[derive(Clone, Debug)]
 pub struct Weather {
     config: WeatherConfig,
     starts_at_us: u64,
     rng: ChaCha8Rng,
     wind_rng: ChaCha8Rng,
-    /// All of unit variance.
+    /// Wander, cloud and wind have unit variance.
     wander: f64,
     cloud: f64,
     wind: [f64; 2],
-    /// The minute that `ahead` stands for.
+    /// The minute of `ahead`.
     ahead_minute: u64,
     behind: Sky,
     ahead: Sky,
@@ -111,7 +111,7 @@ impl Weather {
         weather
     }
 
-    /// The sky at `t_us` after the start. `t_us` must not fall behind the minute asked for last.
+    /// The sky at `t_us` after the start. `t_us` must not be before the minute of the previous call.
     pub fn at(&mut self, t_us: u64) -> Sky {
         while t_us >= self.ahead_minute * MINUTE_US {
             self.advance();
@@ -141,7 +141,7 @@ impl Weather {
         let hour = day_s / 3_600.0;
         let wave = ((hour - 15.0) / 24.0 * TAU).cos();
         let sun = if (8.0..16.0).contains(&hour) { ((hour - 8.0) / 8.0 * PI).sin() } else { 0.0 };
-        // One standard deviation of cloud is a third of the light; an overcast sky still gives a tenth.
+        // One standard deviation of cloud is a third of the light; an overcast sky still has a tenth.
         let clear = (0.6 - 0.33 * self.cloud).clamp(0.1, 1.0);
         Sky {
             outdoor_c: self.config.mean_c + self.config.swing_k * wave + self.config.wander_k * self.wander,
@@ -158,8 +158,8 @@ fn walk(value: f64, memory_steps: f64, rng: &mut ChaCha8Rng) -> f64 {
     keep * value + (1.0 - keep * keep).sqrt() * normal(rng)
 }
 
-/// A bell-shaped number of mean 0 and variance 1 that never leaves ±3.47: the sum of four uniform ones
-/// (Irwin-Hall), which costs one 64-bit draw and no logarithm.
+/// A bell-shaped number of mean 0 and variance 1 within ±3.47: the sum of four uniform ones (Irwin-Hall), which costs
+/// one 64-bit draw and no logarithm.
 pub(crate) fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let bits = rng.next_u64();
     let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_day_is_warmest_in_the_afternoon_and_means_what_it_says() {
+    fn day_has_its_mean_and_is_warmest_at_15() {
         let config = WeatherConfig { mean_c: -5.0, wander_k: 0.0, ..WeatherConfig::default() };
         let mut weather = Weather::new(&config, 0, 1);
         let hours: Vec<f64> = (0..24).map(|hour| weather.at(hour * 60 * MINUTE_US).outdoor_c).collect();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_weather_however_it_is_asked() {
+    fn same_seed_gives_same_weather_at_any_stride() {
         let config = WeatherConfig::default();
         let (mut coarse, mut fine) = (Weather::new(&config, 0, 9), Weather::new(&config, 0, 9));
         let mut other = Weather::new(&config, 0, 10);
@@ -194,11 +194,11 @@ mod tests {
                 differs |= sky != other.at(second * 1_000_000);
             }
         }
-        assert!(differs, "another seed must be other weather");
+        assert!(differs, "another seed must give other weather");
     }
 
     #[test]
-    fn the_wander_has_the_deviation_that_was_asked_for() {
+    fn wander_has_the_configured_deviation() {
         let config = WeatherConfig { mean_c: 0.0, swing_k: 0.0, wander_k: 2.0, ..WeatherConfig::default() };
         let mut weather = Weather::new(&config, 0, 3);
         let values: Vec<f64> = (0..4_000).map(|hour| weather.at(hour * 60 * MINUTE_US).outdoor_c).collect();
@@ -208,9 +208,9 @@ mod tests {
         assert!((1.7..2.3).contains(&variance.sqrt()), "deviation {}", variance.sqrt());
     }
 
-    /// Of a Rayleigh distribution: deviation ÷ mean = √(4 ÷ π − 1) = 0.523.
+    /// For a Rayleigh distribution, deviation ÷ mean = √(4 ÷ π − 1) = 0.523.
     #[test]
-    fn the_wind_has_the_mean_that_was_asked_for_and_the_deviation_of_winds() {
+    fn wind_has_the_configured_mean_and_rayleigh_deviation() {
         let config = WeatherConfig { wind_m_s: 4.0, ..WeatherConfig::default() };
         let mut weather = Weather::new(&config, 0, 3);
         let speeds: Vec<f64> = (0..20_000).map(|hour| weather.at(hour * 60 * MINUTE_US).wind_m_s).collect();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn wind_changes_no_other_weather() {
+    fn wind_does_not_change_other_weather() {
         let windy = WeatherConfig { wind_m_s: 8.0, ..WeatherConfig::default() };
         let (mut windy, mut calm) = (Weather::new(&windy, 0, 5), Weather::new(&WeatherConfig::default(), 0, 5));
         for minute in 0..3_000 {

@@ -1,4 +1,4 @@
-//! The simulator as a process, heard by a gateway that knows nothing but the line: a naive one, written for this test.
+//! The simulator as a process, tested by a minimal gateway that uses only the line.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,10 +16,10 @@ use rustix::fs::OFlags;
 use thermowell_wire::line::{Demand, FrameReader, GapReason, Hello, Outcome, Setpoint, Status, ToDevice, ToGateway};
 use thermowell_wire::{Boot, CentiCelsius, Reading};
 
-/// The longest wait for anything: far above what a loaded machine needs, and a bound.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// One look for bytes.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+/// Longest wait for anything: far above what a loaded machine needs.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for bytes at once.
+const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 struct Simulator {
     child: Child,
@@ -46,22 +46,22 @@ impl Simulator {
         self.folder.path().join("ports/b1")
     }
 
-    fn order(&self, order: &str) -> String {
+    fn command(&self, command: &str) -> String {
         let path = self.folder.path().join("control");
         let mut stream = until("the control socket", || UnixStream::connect(&path).ok());
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        writeln!(stream, "{order}").unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        writeln!(stream, "{command}").unwrap();
         let mut reply = String::new();
         BufReader::new(stream).read_line(&mut reply).unwrap();
         reply.trim_end().to_owned()
     }
 
-    /// Ends it by SIGTERM, and reads what it wrote down.
+    /// Stops it by SIGTERM, and reads its account.
     fn end(&mut self) -> Account {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());
-        assert!(self.port().symlink_metadata().is_err(), "the link goes with the simulator");
+        assert!(self.port().symlink_metadata().is_err(), "the link is removed");
         Account::open(&self.folder.path().join("account")).unwrap()
     }
 }
@@ -74,8 +74,8 @@ impl Drop for Simulator {
 }
 
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    // Looks are 10 ms apart.
-    for _ in 0..PATIENCE.as_millis() / 10 {
+    // Polls every 10 ms.
+    for _ in 0..TIMEOUT.as_millis() / 10 {
         if let Some(found) = look() {
             return found;
         }
@@ -85,13 +85,13 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("waited in vain for {what}")
 }
 
-/// Go-back-N and nothing else.
+/// A gateway with go-back-N and nothing else.
 struct Gateway {
     path: PathBuf,
     file: File,
     reader: FrameReader,
     hello: Option<Hello>,
-    /// Of the boot that runs: what has arrived, None for a slot named missing.
+    /// Slots of the current boot; None for one reported as missing.
     slots: Vec<Option<Reading>>,
     status: Option<Status>,
     answers: Vec<Outcome>,
@@ -110,14 +110,14 @@ impl Gateway {
             answers: Vec::new(),
             rejected: 0,
         };
-        gateway.say(&ToDevice::Identify);
+        gateway.send(&ToDevice::Identify);
         gateway
     }
 
-    fn say(&mut self, message: &ToDevice) {
+    fn send(&mut self, message: &ToDevice) {
         let mut buffer = [0; 256];
         let frame = thermowell_wire::line::encode(message, &mut buffer).unwrap();
-        // A cable that is out takes no words; they are said again.
+        // If the cable is out the message is lost, and sent again later.
         drop(self.file.write_all(frame));
     }
 
@@ -125,20 +125,20 @@ impl Gateway {
         self.hello.as_ref().unwrap().boot
     }
 
-    /// Listens until `done`.
-    fn listen(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        let looks = PATIENCE.as_millis() / 50 * 4;
+    /// Receives until `done`.
+    fn receive_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let looks = TIMEOUT.as_millis() / 50 * 4;
         let mut silent = 0;
         for _ in 0..looks {
             if done(self) {
                 return;
             }
-            poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&LOOK)).unwrap();
+            poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&POLL)).unwrap();
             let mut bytes = [0; 4_096];
             match self.file.read(&mut bytes) {
                 Ok(0) => self.reopen(),
                 Ok(read) => {
-                    self.hear(&bytes[..read]);
+                    self.receive(&bytes[..read]);
                     silent = 0;
                     continue;
                 }
@@ -146,9 +146,9 @@ impl Gateway {
                 Err(_) => self.reopen(),
             }
             silent += 1;
-            // Half a second of nothing: who is there?
+            // Half a second without bytes: identify again.
             if silent % 10 == 0 {
-                self.say(&ToDevice::Identify);
+                self.send(&ToDevice::Identify);
             }
         }
         panic!("{} slots, waited in vain for {what}", self.slots.len());
@@ -158,10 +158,10 @@ impl Gateway {
         let path = self.path.clone();
         self.file = open(&path);
         self.reader.reset();
-        self.say(&ToDevice::Identify);
+        self.send(&ToDevice::Identify);
     }
 
-    fn hear(&mut self, bytes: &[u8]) {
+    fn receive(&mut self, bytes: &[u8]) {
         let mut reader = std::mem::take(&mut self.reader);
         reader.feed(bytes, |message| match message {
             Ok(message) => self.note(message),
@@ -179,7 +179,7 @@ impl Gateway {
                 }
                 let (boot, from) = (hello.boot, self.slots.len() as u64);
                 self.hello = Some(hello);
-                self.say(&ToDevice::Resume { boot, from });
+                self.send(&ToDevice::Resume { boot, from });
             }
             ToGateway::Samples(samples) if samples.seq <= expected => {
                 let seen = usize::try_from(expected - samples.seq).unwrap();
@@ -191,7 +191,7 @@ impl Gateway {
             }
             ToGateway::Samples(_) => {
                 let boot = self.boot();
-                self.say(&ToDevice::Resume { boot, from: expected });
+                self.send(&ToDevice::Resume { boot, from: expected });
             }
             ToGateway::Status(status) => self.status = Some(status),
             ToGateway::Answer(answer) => self.answers.push(answer.outcome),
@@ -214,62 +214,62 @@ fn sampled(record: &BootRecord, slots: usize) -> Vec<Option<Reading>> {
 }
 
 #[test]
-fn what_arrives_is_what_was_sampled_through_noise_and_a_pulled_cable() {
+fn samples_arrive_intact_through_noise_and_unplugging() {
     let scenario = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&scenario, "[line]\nbit_errors = [{ ppm = 20 }]\nlost_bytes = [{ ppm = 20 }]\n").unwrap();
     let mut simulator = Simulator::start(&["--speed", "20", "--scenario", scenario.path().to_str().unwrap()]);
     let mut gateway = Gateway::open(&simulator.port());
-    gateway.listen("the first slots", |it| it.slots.len() > 1_000);
-    assert_eq!(simulator.order("garbage b1 300"), "ok 300 bytes");
-    gateway.listen("slots behind garbage", |it| it.slots.len() > 2_000);
-    assert_eq!(simulator.order("stall b1 2s"), "ok stalled");
-    gateway.listen("slots behind a stall", |it| it.slots.len() > 3_000);
-    assert_eq!(simulator.order("unplug b1"), "ok unplugged");
+    gateway.receive_until("the first slots", |it| it.slots.len() > 1_000);
+    assert_eq!(simulator.command("garbage b1 300"), "ok 300 bytes");
+    gateway.receive_until("slots after garbage", |it| it.slots.len() > 2_000);
+    assert_eq!(simulator.command("stall b1 2s"), "ok stalled");
+    gateway.receive_until("slots after a stall", |it| it.slots.len() > 3_000);
+    assert_eq!(simulator.command("unplug b1"), "ok unplugged");
     until("the link to go", || simulator.port().symlink_metadata().err());
-    assert_eq!(simulator.order("plug b1"), "ok plugged");
+    assert_eq!(simulator.command("plug b1"), "ok plugged");
     let arrived = gateway.slots.len();
-    gateway.listen("slots behind a pulled cable", |it| it.slots.len() > arrived + 3_000);
+    gateway.receive_until("slots after unplugging", |it| it.slots.len() > arrived + 3_000);
     let hello = gateway.hello.clone().unwrap();
     assert_eq!((hello.ring, hello.serial_number.as_str(), hello.simulated), (240_000, "SIM-b1", true));
-    assert!(gateway.rejected > 0, "the noise must have been there");
+    assert!(gateway.rejected > 0, "no frame was corrupted");
 
     let account = simulator.end();
     let boiler = &account.boilers[0];
     let record = record(&account, gateway.boot());
     assert_eq!(gateway.slots, sampled(record, gateway.slots.len()));
-    assert!(gateway.slots.iter().all(Option::is_some), "the ring reached over all of it");
+    assert!(gateway.slots.iter().all(Option::is_some), "the ring covers all of it");
     assert!(record.missed.is_empty() && record.ring_gaps.is_empty() && record.ended_ns.is_some());
     assert!(boiler.events.iter().any(|it| matches!(it, Event::Unplug { .. })));
     assert!(boiler.events.iter().any(|it| matches!(it, Event::Plug { .. })));
-    // Complete to its last slot: the one whose time had come when it ended.
+    // The account is complete up to the slot that was due when it stopped.
     let lived_ns = record.ended_ns.unwrap() - record.t0_ns;
     assert_eq!(record.slots, lived_ns / 10_000_000 + 1);
     assert_eq!(record.t0_ns, 0);
 }
 
 #[test]
-fn a_reboot_is_another_boot_and_ends_a_lease() {
+fn reboot_is_a_new_boot_and_ends_the_lease() {
     let mut simulator = Simulator::start(&["--speed", "20", "--real"]);
     let mut gateway = Gateway::open(&simulator.port());
-    gateway.listen("slots", |it| it.slots.len() > 500);
+    gateway.receive_until("slots", |it| it.slots.len() > 500);
     let first = gateway.boot();
     assert!(!gateway.hello.as_ref().unwrap().simulated, "--real");
     let ask = Setpoint { boot: first, n: 1, demand: Demand::Heat, flow: CentiCelsius(9_900), lease_s: 120 };
-    gateway.say(&ToDevice::Setpoint(ask));
-    gateway.listen("the answer", |it| !it.answers.is_empty());
+    gateway.send(&ToDevice::Setpoint(ask));
+    gateway.receive_until("the answer", |it| !it.answers.is_empty());
     let flow = CentiCelsius(7_500);
     assert_eq!(gateway.answers, [Outcome::Accepted { flow, lease_s: 120 }]);
-    gateway.listen("the lease in the status", |it| it.status.as_ref().is_some_and(|it| it.setpoint.is_some()));
+    gateway.receive_until("the lease in the status", |it| it.status.as_ref().is_some_and(|it| it.setpoint.is_some()));
 
-    assert_eq!(simulator.order("miss b1 1s"), "ok silent");
+    assert_eq!(simulator.command("miss b1 1s"), "ok silent");
     let slots = gateway.slots.len();
-    gateway.listen("slots behind a silence", |it| it.slots.len() > slots + 400);
+    gateway.receive_until("slots after missed ones", |it| it.slots.len() > slots + 400);
     let before = gateway.slots.clone();
-    assert_eq!(simulator.order("reboot b1 5s"), "ok off");
-    gateway.listen("another boot", |it| it.boot() != first && it.slots.len() > 500);
+    assert_eq!(simulator.command("reboot b1 5s"), "ok off");
+    gateway.receive_until("another boot", |it| it.boot() != first && it.slots.len() > 500);
     let second = gateway.boot();
     assert_eq!(second.counter(), first.counter() + 1);
-    assert!(gateway.status.as_ref().unwrap().setpoint.is_none(), "a lease does not outlive the boot");
+    assert!(gateway.status.as_ref().unwrap().setpoint.is_none(), "the lease ends with the boot");
 
     let account = simulator.end();
     let (one, two) = (record(&account, first), record(&account, second));

@@ -1,16 +1,16 @@
-//! The account: what a simulator sampled and what it destroyed, so that others' books can be checked against it.
+//! The account: what a simulator sampled and what it lost, so that the gateway's data can be checked against it.
 //!
 //! A folder with two kinds of files per boiler:
 //!
-//! | file | holds |
+//! | file | content |
 //! |---|---|
-//! | `b1.jsonl` | one [`Event`] a line, in the order of simulated time |
-//! | `b1-{boot}.slots` | three bytes a slot, from slot 0 on |
+//! | `b1.jsonl` | one [`Event`] per line, in the order of simulated time |
+//! | `b1-{boot}.slots` | three bytes per slot, from slot 0 on |
 //!
 //! A slot is hundredths of a degree (`i16`, little endian) and the marks as in [`Reading`], with bit 7 for one that was
-//! not sampled: 26 MB a day and boiler. A reader takes what it asks for, in pieces, and never the whole day. Both files
-//! grow at their ends only, about ten times a second, slots first: while a simulator runs, everything that an event
-//! names is there.
+//! not sampled: 26 MB per day and boiler. A reader loads only the range that it needs, in pieces. Both files are only
+//! appended to, about ten times a second, slots first: so while a simulator runs, every slot that an event names is in
+//! the file.
 
 mod reader;
 mod writer;
@@ -22,103 +22,75 @@ pub(crate) use self::reader::true_ns;
 pub use self::reader::{Account, AccountError, Boiler, BootRecord, Readings, Summary};
 pub use self::writer::{Writer, WriterError};
 
-/// Bytes of a slot in the file.
+/// Bytes per slot in the file.
 const SLOT_BYTES: u64 = 3;
-/// In the marks of a slot that was not sampled.
+/// Mark of a slot that was not sampled.
 const MISSED: u8 = 1 << 7;
 
-/// Something that happened to one boiler. Times are simulated nanoseconds since the epoch.
+/// An event of one boiler. Times are simulated nanoseconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The firmware started: slot 0 is sampled at `t_ns`.
     Boot {
-        /// When.
         t_ns: u64,
-        /// The start's name.
+        /// Id of this start.
         boot: Boot,
-        /// The device's serial number.
         serial_number: String,
         /// UTC of slot 0 in nanoseconds since 1970.
         utc_ns: i64,
         /// Microseconds of the device clock between two slots.
         period_us: u32,
-        /// How much faster than true the device clock runs, in parts per billion.
+        /// How fast the device clock runs, in parts per billion above true.
         drift_ppb: i64,
-        /// Slots that the ring holds.
+        /// Size of the ring in slots.
         ring: u64,
     },
-    /// The firmware ended.
+    /// The firmware stopped.
     End {
-        /// When.
         t_ns: u64,
-        /// Which start of it.
         boot: Boot,
-        /// How many slots it had sampled or missed: the first one that never was.
+        /// Slots sampled or missed, which is also the first slot that does not exist.
         slots: u64,
     },
-    /// The device told the gateway that its ring no longer holds these slots.
-    Ring {
-        /// When.
-        t_ns: u64,
-        /// Of which start.
-        boot: Boot,
-        /// The first of them.
-        from: u64,
-        /// The first slot behind them.
-        to: u64,
-    },
-    /// The device did not sample these slots.
+    /// The device reported a gap to the gateway: its ring no longer holds slots `from..to`.
+    Ring { t_ns: u64, boot: Boot, from: u64, to: u64 },
+    /// The device did not sample slots `from..to`.
     Missed {
-        /// When the last of them was due.
+        /// Due time of the last of them.
         t_ns: u64,
-        /// Of which start.
         boot: Boot,
-        /// The first of them.
         from: u64,
-        /// The first slot behind them.
         to: u64,
     },
     /// The cable was pulled.
-    Unplug {
-        /// When.
-        t_ns: u64,
-    },
+    Unplug { t_ns: u64 },
     /// The cable was put back.
-    Plug {
-        /// When.
-        t_ns: u64,
-    },
+    Plug { t_ns: u64 },
     /// A lease began.
     Lease {
-        /// When.
         t_ns: u64,
-        /// Of which start.
         boot: Boot,
-        /// The request's number.
         n: u32,
-        /// The flow temperature, within the device's limits.
+        /// Flow temperature, clamped to the device's limits.
         flow: CentiCelsius,
-        /// As given, in seconds.
+        /// Granted duration in seconds.
         lease_s: u16,
     },
-    /// A lease ended, and with it anybody's say but the boiler's own.
+    /// A lease ended; the boiler is on its own control.
     OwnControl {
-        /// Since when.
         t_ns: u64,
-        /// Of which start.
         boot: Boot,
-        /// The request's number, of the lease that ended.
+        /// Number of the lease that ended.
         n: u32,
     },
 }
 
-/// What a boiler has to account for since it was asked last, in order.
+/// One entry of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The next slot of the boot that runs; None was missed.
+    /// The next slot of the current boot; None if it was missed.
     Slot(Option<Reading>),
-    /// Something that happened.
     Event(Event),
 }
 

@@ -1,4 +1,4 @@
-//! Reads an account, while it grows or when it is complete.
+//! Reads an account, complete or still growing.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -9,63 +9,51 @@ use thermowell_wire::{BoilerId, Boot, Reading};
 
 use super::{Event, SLOT_BYTES, slot_reading, slots_file};
 
-/// An account cannot be read.
+/// Why an account cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// A file or the folder cannot be read.
     #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line of events is no event.
+    Read { path: PathBuf, source: io::Error },
     #[error("{}:{line} is not an event", path.display())]
     Event {
-        /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// Why.
         source: serde_json::Error,
     },
-    /// Slots were asked for that were not sampled, or not yet.
+    /// Slots were requested that are not in the file (yet).
     #[error("{} holds {held} slots, not those up to {wanted}", path.display())]
     Short {
-        /// The file.
         path: PathBuf,
-        /// What it holds.
+        /// Slots in the file.
         held: u64,
-        /// The end that was asked for.
+        /// End of the requested range.
         wanted: u64,
     },
 }
 
-/// Everything that one simulator wrote down.
+/// The account of one simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// By id.
+    /// Ordered by id.
     pub boilers: Vec<Boiler>,
 }
 
-/// What was written down about one boiler.
+/// The account of one boiler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boiler {
-    /// Which.
     pub id: BoilerId,
-    /// Its boots, in order.
+    /// In order.
     pub boots: Vec<BootRecord>,
-    /// All that happened, in order.
+    /// In order.
     pub events: Vec<Event>,
 }
 
-/// What was written down about one start of the firmware.
+/// The account of one start of the firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootRecord {
-    /// Its name.
     pub boot: Boot,
-    /// The device's serial number.
     pub serial_number: String,
     /// Simulated nanoseconds of slot 0.
     pub t0_ns: u64,
@@ -73,27 +61,27 @@ pub struct BootRecord {
     pub utc0_ns: i64,
     /// Microseconds of the device clock between two slots.
     pub period_us: u32,
-    /// How much faster than true the device clock runs, in parts per billion.
+    /// How fast the device clock runs, in parts per billion above true.
     pub drift_ppb: i64,
-    /// Slots that the ring holds.
+    /// Size of the ring in slots.
     pub ring: u64,
-    /// Slots that are in the account: sampled or missed. Grows while the boot runs.
+    /// Slots in the account, sampled or missed. Grows during the boot.
     pub slots: u64,
-    /// Simulated nanoseconds of its end; None while it runs, and where the simulator was killed.
+    /// Simulated nanoseconds of the end; None while it runs, and after the simulator was killed.
     pub ended_ns: Option<u64>,
-    /// What the device told the gateway to be overwritten: disjoint, rising.
+    /// Slots reported to the gateway as overwritten: disjoint, ascending.
     pub ring_gaps: Vec<Range<u64>>,
-    /// What was not sampled: disjoint, rising.
+    /// Slots not sampled: disjoint, ascending.
     pub missed: Vec<Range<u64>>,
     path: PathBuf,
 }
 
-/// Sum, number and extremes of the valid readings in a range of slots, and what was not valid.
+/// Sum, number and extremes of the valid readings in a range of slots, and the number of other slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Of the valid readings, in hundredths of a degree.
+    /// Sum of the valid readings, in hundredths of a degree.
     pub sum_centi: i64,
-    /// Valid readings.
+    /// Number of valid readings.
     pub count: u64,
     /// The lowest valid reading in hundredths of a degree.
     pub minimum_centi: Option<i16>,
@@ -106,7 +94,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Takes one slot more.
+    /// Adds one slot.
     pub fn feed(&mut self, slot: Option<Reading>) {
         match slot {
             None => self.missed += 1,
@@ -122,10 +110,10 @@ impl Summary {
 }
 
 impl Account {
-    /// Reads the events of every boiler in `folder`; slots are read when they are asked for.
+    /// Reads the events of every boiler in `folder`; slots are read on demand.
     ///
     /// # Errors
-    /// Where a file cannot be read or holds something else.
+    /// If a file cannot be read or parsed.
     pub fn open(folder: &Path) -> Result<Self, AccountError> {
         let read = |source| AccountError::Read { path: folder.to_owned(), source };
         let mut boilers = Vec::new();
@@ -140,7 +128,6 @@ impl Account {
         Ok(Self { boilers })
     }
 
-    /// The boiler of that name.
     #[must_use]
     pub fn boiler(&self, id: &BoilerId) -> Option<&Boiler> {
         self.boilers.iter().find(|boiler| boiler.id == *id)
@@ -161,7 +148,6 @@ impl Boiler {
         Ok(Self { id, boots, events })
     }
 
-    /// The record of `boot`.
     #[must_use]
     pub fn boot(&self, boot: Boot) -> Option<&BootRecord> {
         self.boots.iter().find(|record| record.boot == boot)
@@ -217,7 +203,7 @@ impl BootRecord {
     /// The slots of `range`, in order.
     ///
     /// # Errors
-    /// Where the account does not hold them all, or cannot be read.
+    /// If the account does not hold all of them, or cannot be read.
     pub fn readings(&self, range: Range<u64>) -> Result<Readings, AccountError> {
         let read = |source| AccountError::Read { path: self.path.clone(), source };
         let mut file = File::open(&self.path).map_err(read)?;
@@ -230,7 +216,7 @@ impl BootRecord {
         Ok(Readings { file: BufReader::with_capacity(3 << 14, file), path: self.path.clone(), left })
     }
 
-    /// What the slots of `range` add up to.
+    /// Sums up the slots of `range`.
     ///
     /// # Errors
     /// As [`BootRecord::readings`].
@@ -267,14 +253,14 @@ impl Iterator for Readings {
     }
 }
 
-/// How long `device_ns` of a clock that is `drift_ppb` fast take, in true nanoseconds.
+/// Duration of `device_ns` of a clock that runs `drift_ppb` fast, in true nanoseconds.
 pub(crate) fn true_ns(device_ns: u128, drift_ppb: i64) -> u128 {
-    // Half a promille at most: the divisor stays near a billion.
+    // A scenario's drift is 10 % at most, so the divisor stays near a billion.
     let rate = u128::try_from(1_000_000_000 + drift_ppb).unwrap_or(1);
     device_ns * 1_000_000_000 / rate
 }
 
-/// Whole lines only: a running simulator may be in the middle of the last one.
+/// Reads whole lines only: a running simulator may be writing the last one.
 fn read_events(path: &Path) -> Result<Vec<Event>, AccountError> {
     let text = fs::read(path).map_err(|source| AccountError::Read { path: path.to_owned(), source })?;
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end);
@@ -293,7 +279,7 @@ fn read_events(path: &Path) -> Result<Vec<Event>, AccountError> {
         .collect()
 }
 
-/// Adds `range` to disjoint, rising ranges and keeps them so. The same slots may be named again: after each `Resume`.
+/// Adds `range` to disjoint, ascending ranges. It may overlap them: gaps are reported again after each `Resume`.
 fn unite(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
     let first = ranges.partition_point(|known| known.end < range.start);
     let behind = ranges.partition_point(|known| known.start <= range.end);
@@ -307,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_unite_whatever_their_order() {
+    fn ranges_are_merged_in_any_order() {
         let mut ranges = Vec::new();
         for range in [10..20, 30..40, 5..7, 40..41, 18..31, 0..1, 50..60] {
             unite(&mut ranges, range);

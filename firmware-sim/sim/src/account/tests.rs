@@ -1,4 +1,4 @@
-//! The account read back is what was written.
+//! An account reads back as it was written.
 
 use std::fs;
 use std::io::Write;
@@ -17,7 +17,7 @@ fn reading(centi: i16, quality: Quality) -> Option<Reading> {
 }
 
 #[test]
-fn what_was_written_is_read_back_while_it_grows_and_after_a_kill() {
+fn account_reads_back_while_growing_and_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let id = "b1".parse().unwrap();
     let boot = Boot::new(1, 77);
@@ -32,7 +32,7 @@ fn what_was_written_is_read_back_while_it_grows_and_after_a_kill() {
     let mut writer = Writer::open(folder.path(), &id).unwrap();
     writer.append([Entry::Event(boot_event(boot))]).unwrap();
     writer.append(slots[..3].iter().map(|slot| Entry::Slot(*slot))).unwrap();
-    assert!(Account::open(folder.path()).unwrap().boilers[0].boots.is_empty(), "nothing is there before a flush");
+    assert!(Account::open(folder.path()).unwrap().boilers[0].boots.is_empty(), "empty before the first flush");
     writer.flush().unwrap();
     let account = Account::open(folder.path()).unwrap();
     assert_eq!((account.boilers[0].boots[0].slots, account.boilers[0].boots[0].ended_ns), (3, None));
@@ -43,7 +43,7 @@ fn what_was_written_is_read_back_while_it_grows_and_after_a_kill() {
     let end = Event::End { t_ns: 60, boot, slots: 5 };
     writer.append([missed, ring(0, 2), ring(1, 3), end].map(Entry::Event)).unwrap();
     writer.flush().unwrap();
-    // A simulator that was killed in the middle of a line, and the next one.
+    // A simulator killed in the middle of a line, and its successor.
     let mut events = fs::OpenOptions::new().append(true).open(folder.path().join("b1.jsonl")).unwrap();
     events.write_all(b"{\"event\":\"bo").unwrap();
     let before = Account::open(folder.path()).unwrap();
@@ -70,7 +70,7 @@ fn what_was_written_is_read_back_while_it_grows_and_after_a_kill() {
 }
 
 #[test]
-fn the_utc_of_a_slot_follows_the_oscillator() {
+fn slot_utc_follows_the_oscillator_drift() {
     let folder = tempfile::tempdir().unwrap();
     let id = "b1".parse().unwrap();
     let mut writer = Writer::open(folder.path(), &id).unwrap();
@@ -81,7 +81,7 @@ fn the_utc_of_a_slot_follows_the_oscillator() {
     writer.append([Entry::Event(fast)]).unwrap();
     writer.flush().unwrap();
     let record = &Account::open(folder.path()).unwrap().boilers[0].boots[0];
-    // 50 ppm fast: the hour's slots are through 180 ms early.
+    // 50 ppm fast: the slots of an hour are finished 180 ms early.
     let hour_ns = record.utc_ns(360_000) - record.utc_ns(0);
     assert_eq!(3_600_000_000_000 - hour_ns, 179_991_001);
 }

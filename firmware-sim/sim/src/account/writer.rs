@@ -1,4 +1,4 @@
-//! Writes one boiler's part of the account.
+//! Writes the account of one boiler.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,28 +8,17 @@ use thermowell_wire::{BoilerId, Boot};
 
 use super::{Entry, Event, events_file, slot_bytes, slots_file};
 
-/// The account cannot be kept. It would not be complete any more: the simulator must not go on as if it were.
+/// Why the account cannot be written. It would be incomplete then, so the simulator must stop.
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
-    /// A file or the folder cannot be made or opened.
+    /// A file or the folder cannot be created or opened.
     #[error("cannot open {}", path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file cannot be written.
+    Open { path: PathBuf, source: io::Error },
     #[error("cannot write {}", path.display())]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
-/// Writes one boiler's part of the account, at its end.
+/// Appends to the account of one boiler.
 #[derive(Debug)]
 pub struct Writer {
     folder: PathBuf,
@@ -40,10 +29,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the account of `boiler` in `folder` and goes on behind what is there.
+    /// Opens the account of `boiler` in `folder` for appending.
     ///
     /// # Errors
-    /// Where the folder or the file of events cannot be made or read.
+    /// If the folder or the file of events cannot be created or read.
     pub fn open(folder: &Path, boiler: &BoilerId) -> Result<Self, WriterError> {
         let open = |path: &Path, source| WriterError::Open { path: path.to_owned(), source };
         fs::create_dir_all(folder).map_err(|source| open(folder, source))?;
@@ -53,16 +42,16 @@ impl Writer {
         Ok(Self { folder: folder.to_owned(), boiler: boiler.clone(), boots, events, slots: None })
     }
 
-    /// How often the boiler has started, by this account.
+    /// Starts of the boiler recorded so far.
     #[must_use]
     pub fn boots(&self) -> u32 {
         self.boots
     }
 
-    /// Takes what happened; it is in the files after the next [`Writer::flush`].
+    /// Buffers entries until the next [`Writer::flush`].
     ///
     /// # Errors
-    /// Where the slots of a new boot cannot be opened, or those of the old one not be written.
+    /// If the file of a new boot cannot be opened, or that of the previous one not be written.
     pub fn append(&mut self, entries: impl IntoIterator<Item = Entry>) -> Result<(), WriterError> {
         for entry in entries {
             match entry {
@@ -82,10 +71,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what was taken: slots first, so that no event names one that is not there.
+    /// Writes the buffers: slots first, so that no event names a slot that is not in the file.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// If a file cannot be written.
     pub fn flush(&mut self) -> Result<(), WriterError> {
         if let Some(slots) = &mut self.slots {
             slots.flush()?;
@@ -104,7 +93,7 @@ impl Writer {
     }
 }
 
-/// A file and what goes behind its end.
+/// A file and the bytes to append.
 #[derive(Debug)]
 struct Appending {
     path: PathBuf,
@@ -121,8 +110,8 @@ impl Appending {
     }
 }
 
-/// Opens the events behind the last whole line, and finds the number of the last boot. A killed simulator may have
-/// left half a line.
+/// Opens the file of events at the end of its last whole line, and finds the number of the last boot. A killed
+/// simulator may have left half a line.
 fn resume(path: &Path) -> io::Result<(File, u32)> {
     let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
     let mut text = Vec::new();

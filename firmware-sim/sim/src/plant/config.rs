@@ -1,4 +1,4 @@
-//! The numbers of a plant. The defaults are a house of 120 m² with a gas boiler of 24 kW.
+//! Parameters of a plant. The defaults are a house of 120 m² with a gas boiler of 24 kW.
 
 use std::time::Duration;
 
@@ -7,20 +7,17 @@ use serde::Deserialize;
 use super::{HotWaterConfig, TroubleConfig};
 use crate::{scenario::quantity, weather::WeatherConfig};
 
-/// Everything about a plant but its seed.
+/// All parameters of a plant except its seed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlantConfig {
-    /// The time of day at which the simulation starts.
+    /// Time of day at the start of the simulation.
     pub starts_at: Duration,
     /// Boiler, pipes and radiators.
     pub heating: HeatingConfig,
-    /// The house.
     pub house: HouseConfig,
-    /// The weather around it.
     pub weather: WeatherConfig,
-    /// The hot water in it.
     pub hot_water: HotWaterConfig,
-    /// What goes wrong in it.
+    /// Faults of the plant.
     pub trouble: TroubleConfig,
 }
 
@@ -31,13 +28,13 @@ pub struct HeatingConfig {
     /// Heat to the water at full power in kW, 1 to 200.
     #[serde(deserialize_with = "quantity::within::<_, 1, 200>")]
     pub burner_kw: f64,
-    /// Smallest power of the burner in % of the full one, 5 to 100.
+    /// Minimum burner power in % of the full one, 5 to 100.
     #[serde(deserialize_with = "quantity::within::<_, 5, 100>")]
     pub minimum_percent: f64,
     /// Heat capacity of the boiler body with its water in kJ/K, 2 to 500.
     #[serde(deserialize_with = "quantity::within::<_, 2, 500>")]
     pub body_kj_per_k: f64,
-    /// What the pump moves in l/h, 100 to 20,000.
+    /// Pump flow rate in l/h, 100 to 20,000.
     #[serde(deserialize_with = "quantity::within::<_, 100, 20_000>")]
     pub pump_l_per_h: f64,
     /// Water in each of the two pipes in l, 2 to 500.
@@ -52,10 +49,10 @@ pub struct HeatingConfig {
     /// Radiator exponent (EN 442), 1 to 2; 1.3 for panel radiators.
     #[serde(deserialize_with = "quantity::within::<_, 1, 2>")]
     pub radiator_exponent: f64,
-    /// Temperature of all the water at the start in °C, 5 to 80.
+    /// Initial temperature of all the water in °C, 5 to 80.
     #[serde(deserialize_with = "quantity::within::<_, 5, 80>")]
     pub water_c: f64,
-    /// Pressure of the water at 20 °C in bar, 0 to 3.
+    /// Water pressure at 20 °C in bar, 0 to 3.
     #[serde(deserialize_with = "quantity::within::<_, 0, 3>")]
     pub pressure_bar: f64,
 }
@@ -77,7 +74,7 @@ impl Default for HeatingConfig {
     }
 }
 
-/// The house: the rooms (air and what is in them) and the mass of its walls.
+/// The house: the rooms (air and contents) and the mass of its walls.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HouseConfig {
@@ -96,14 +93,14 @@ pub struct HouseConfig {
     /// Transmission to the outside in W/K, 10 to 10,000.
     #[serde(deserialize_with = "quantity::within::<_, 10, 10_000>")]
     pub transmission_w_per_k: f64,
-    /// Ventilation that no weather changes in W/K, 0 to 10,000.
+    /// Ventilation independent of the weather in W/K, 0 to 10,000.
     #[serde(deserialize_with = "quantity::within::<_, 0, 10_000>")]
     pub ventilation_w_per_k: f64,
-    /// Leaks at 4 Pa in cm², 0 to 10,000: what the wind and warm air blow through. A tight house has 100, an old one of
+    /// Leaks at 4 Pa in cm², 0 to 10,000: infiltration by wind and buoyancy. A tight house has 100, an old one of
     /// 120 m² around 600.
     #[serde(deserialize_with = "quantity::within::<_, 0, 10_000>")]
     pub leakage_cm2: f64,
-    /// Temperature of the house at the start in °C, 0 to 30.
+    /// Initial temperature of the house in °C, 0 to 30.
     #[serde(deserialize_with = "quantity::within::<_, 0, 30>")]
     pub room_c: f64,
 }

@@ -8,16 +8,16 @@
 //!     └───────────────────────────────────────────────────────┼──────────────────┘
 //!                                                    heat to the room
 //! ```
-//! Every box is one well-mixed node. All are moved together by an explicit step of 100 ms: the fastest node (the 1.5 l
-//! in front of the body) has a time constant of 5 s, so that a step is 2 % of it. Each joule that leaves a node is
-//! added to another one or to the [`Account`], in the same expression; so the balance closes to rounding.
+//! Every box is one well-mixed node. All nodes advance together by an explicit step of 100 ms: the fastest one (the
+//! 1.5 l at the inlet of the body) has a time constant of 5 s, so a step is 2 % of it. Each joule that leaves a node is
+//! added to another one or to the [`Account`] in the same expression, so the balance closes to rounding.
 //!
-//! The plant obeys the firmware's [`Actuators`] and nothing else, with two exceptions, both hardware in a real boiler:
-//! the limiter (EN 14597) closes the gas at 110 °C for good, and the pump slows down where the water would change the
-//! body faster than the burner at full power could. Ignition, minimum off time and overrun are the firmware's business:
-//! gas that is opened burns at the next step, unless a scenario lets it not.
+//! The plant follows the firmware's [`Actuators`] alone, with two exceptions that are hardware in a real boiler: the
+//! limiter (EN 14597) closes the gas at 110 °C permanently, and the pump slows down if the water would change the
+//! body's temperature faster than the burner at full power could. Ignition, minimum off time and overrun are the
+//! firmware's task: open gas burns at the next step, unless a scenario prevents it.
 //!
-//! Time is simulated time since the start, in microseconds. Nothing here reads a clock.
+//! Time is simulated microseconds since the start. No clock is read here.
 
 mod config;
 mod tap;
@@ -26,7 +26,7 @@ mod trouble;
 pub use self::{
     config::{HeatingConfig, HouseConfig, PlantConfig},
     tap::{DrawConfig, HotWaterConfig},
-    trouble::{Ailment, Failing, TroubleConfig},
+    trouble::{Failing, PlantFault, TroubleConfig},
 };
 use self::{
     tap::Tap,
@@ -37,7 +37,7 @@ use crate::{
     weather::{Sky, Weather},
 };
 
-/// Where the pump's water goes.
+/// Position of the diverter valve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Diverter {
     /// To the radiators.
@@ -47,36 +47,33 @@ pub enum Diverter {
     HotWater,
 }
 
-/// What the firmware commands.
+/// The firmware's commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Actuators {
-    /// Power of the burner as a share of the full one; 0 (or not a number) is off, anything above is clamped to what
-    /// the burner can do.
+    /// Burner power as a share of the full one; 0 (or NaN) is off, anything above is clamped to the burner's range.
     pub burner: f64,
-    /// The pump runs.
     pub pump: bool,
-    /// Where it pumps to.
     pub diverter: Diverter,
 }
 
-/// What can be measured at one moment. The temperatures are those of the water and of the air, before any sensor.
+/// The plant's true values at one moment, without sensor errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Signals {
-    /// Flow: the water in the boiler body, in °C.
+    /// Flow: water in the boiler body, in °C.
     pub flow_c: f64,
-    /// Return: the water at the boiler's inlet, in °C.
+    /// Return: water at the boiler's inlet, in °C.
     pub return_c: f64,
-    /// The rooms, in °C.
+    /// Room temperature in °C.
     pub room_c: f64,
-    /// Outdoors, in °C.
+    /// Outdoor temperature in °C.
     pub outdoor_c: f64,
     /// Pressure of the heating water in bar.
     pub pressure_bar: f64,
-    /// A tap is open: somebody wants hot water, whether it gets warm or not.
+    /// A tap is open, whether the water gets warm or not.
     pub hot_water: bool,
-    /// The burner burns.
+    /// The burner is firing.
     pub flame: bool,
-    /// Share of the full power at which it burns, 0 without a flame.
+    /// Burner power as a share of the full one, 0 without a flame.
     pub modulation: f64,
     /// The hardware limiter has closed the gas.
     pub limited: bool,
@@ -84,64 +81,64 @@ pub struct Signals {
     pub water_moves: bool,
 }
 
-/// Where the energy went since the start, in joules. Gas is counted by its upper heating value, so that losses of a
+/// Energy balance since the start, in joules. Gas is counted by its upper heating value, so that the losses of a
 /// condensing boiler are never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Account {
-    /// In: burnt gas.
+    /// In: gas.
     pub gas_j: f64,
     /// In: sun, people, appliances.
     pub gains_j: f64,
     /// Out: flue gas and condensate.
     pub flue_j: f64,
-    /// Out: to the tap.
+    /// Out: hot water.
     pub tap_j: f64,
     /// Out: from the house to the outside.
     pub outdoors_j: f64,
-    /// Moved inside: from radiators to rooms.
+    /// Internal: from radiators to rooms.
     pub radiators_j: f64,
-    /// Moved inside: from boiler and pipes to rooms.
+    /// Internal: from boiler and pipes to rooms.
     pub casing_j: f64,
 }
 
 impl Account {
-    /// What must be stored more than at the start, if every joule is accounted for.
+    /// Increase of the stored heat if every joule is accounted for.
     #[must_use]
     pub fn surplus_j(&self) -> f64 {
         self.gas_j + self.gains_j - self.flue_j - self.tap_j - self.outdoors_j
     }
 }
 
-/// The step of the integration.
+/// Integration step.
 pub const STEP_US: u64 = 100_000;
 const STEP_S: f64 = 0.1;
 /// Heat capacity of water in J/(kg K); a litre is taken as a kilogram.
 const WATER_J_PER_KG_K: f64 = 4_186.0;
 const INLET_LITRES: f64 = 1.5;
-/// Losses to the room around the boiler and along the pipes in W/K. What lies behind the body cools down faster than
-/// the body, so that water never flows back warmer than it was sent.
+/// Losses to the room around the boiler and along the pipes in W/K. The parts after the body cool down faster than the
+/// body, so that the return is never warmer than the flow.
 const BODY_LOSS_W_PER_K: f64 = 1.5;
 const INLET_LOSS_W_PER_K: f64 = 2.0;
 const PIPE_LOSS_W_PER_K: f64 = 15.0;
-/// How fast the fan changes the power, as a share of the full one per second.
+/// Rate at which the fan changes the power, as a share of the full one per second.
 const MODULATION_PER_S: f64 = 0.1;
-/// Where the hardware limiter closes the gas (EN 14597; the makers' 110 °C).
+/// Temperature at which the hardware limiter closes the gas (EN 14597; the makers' 110 °C).
 const LIMITER_C: f64 = 110.0;
-/// Share of the sun that falls on the mass of the walls, the rest on surfaces and things in the room: area of mass ÷
+/// Share of the sun that falls on the mass of the walls, the rest on surfaces and contents of the room: area of mass ÷
 /// area of all surfaces of a medium building, 2.5 ÷ 4.5 (ISO 13790, simple hourly method).
 const SUN_TO_MASS: f64 = 2.5 / 4.5;
-/// Half of what people and appliances give is radiation, and that falls likewise (ISO 13790).
+/// Half of the heat of people and appliances is radiation, distributed like the sun (ISO 13790).
 const INTERNAL_TO_MASS: f64 = 0.5 * SUN_TO_MASS;
 /// Air through leaks, (l/s)² per cm⁴ and per kelvin between inside and outside or per (m/s)² of wind: a house of two
-/// storeys that other houses shelter (Sherman and Grimsrud's model as the ASHRAE Handbook of Fundamentals has it).
+/// storeys sheltered by other houses (Sherman and Grimsrud's model, from the ASHRAE Handbook of Fundamentals).
 const STACK: f64 = 0.000_290;
 const WIND: f64 = 0.000_231;
 /// Heat of a litre of air, J/K.
 const AIR_J_PER_L_K: f64 = 1.2;
-/// How much the pressure rises per kelvin of the mean water temperature: a usual vessel on 80 l of water.
+/// Pressure rise per kelvin of the mean water temperature: a usual expansion vessel on 80 l of water.
 const BAR_PER_K: f64 = 0.006;
 
-/// What is derived from the configuration once.
+/// Constants derived from the configuration.
 #[derive(Clone, Debug)]
 struct Constants {
     full_w: f64,
@@ -203,7 +200,6 @@ struct Nodes {
     mass: f64,
 }
 
-/// The plant.
 #[derive(Clone, Debug)]
 pub struct Plant {
     k: Constants,
@@ -224,12 +220,12 @@ pub struct Plant {
 }
 
 impl Plant {
-    /// A plant at rest at its start. The same configuration and seed are the same plant.
+    /// A plant in its initial state. The same configuration and seed give the same plant.
     #[must_use]
     pub fn new(config: &PlantConfig, seed: u64) -> Self {
         let (water, room) = (config.heating.water_c, config.house.room_c);
         let starts_at_us = quantity::micros(config.starts_at);
-        // Two streams from one seed: the golden ratio is the usual way to a second, unrelated one.
+        // Two streams from one seed: the golden ratio is the usual constant for an independent second one.
         let mut weather = Weather::new(&config.weather, starts_at_us, seed);
         let troubles = Troubles::new(&config.trouble);
         let mut tap = Tap::new(&config.hot_water, starts_at_us, seed ^ 0x9e37_79b9_7f4a_7c15);
@@ -258,8 +254,8 @@ impl Plant {
         }
     }
 
-    /// Moves the plant to the last whole step at or before `t_us`, under `actuators`. A time that has passed moves
-    /// nothing.
+    /// Advances the plant to the last whole step at or before `t_us`, under `actuators`. A time in the past has no
+    /// effect.
     pub fn step_to(&mut self, t_us: u64, actuators: &Actuators) {
         while t_us - self.now_us.min(t_us) >= STEP_US {
             self.step(actuators);
@@ -270,12 +266,12 @@ impl Plant {
         }
     }
 
-    /// Lets `what` fail from `at_us` until `until_us`, beside what the scenario names.
+    /// Makes `what` fail from `at_us` until `until_us`, in addition to the scenario's faults.
     pub fn fail(&mut self, what: Failing, at_us: u64, until_us: u64) {
         self.troubles.begin(what, at_us, until_us);
     }
 
-    /// What can be measured now.
+    /// The current true values.
     #[must_use]
     pub fn signals(&self) -> Signals {
         let nodes = &self.nodes;
@@ -295,13 +291,13 @@ impl Plant {
         }
     }
 
-    /// Where the energy went.
+    /// The energy balance since the start.
     #[must_use]
     pub fn account(&self) -> Account {
         self.account
     }
 
-    /// The heat in all nodes above 0 °C, in joules.
+    /// Heat in all nodes above 0 °C, in joules.
     #[must_use]
     pub fn stored_j(&self) -> f64 {
         let (k, nodes) = (&self.k, &self.nodes);
@@ -324,8 +320,8 @@ impl Plant {
         let gains_w = sky.sun_w + sky.internal_w;
         let mut to_room_w = gains_w - to_mass_w;
 
-        // Losses of boiler and pipes. A body colder than the room takes nothing from it: that would be some 10 W, and
-        // without them nothing but the burner can warm the body, so that P ÷ C bounds its rise exactly.
+        // Losses of boiler and pipes. A body colder than the room takes no heat from it: that would be some 10 W, and
+        // leaving it out means that only the burner can warm the body, so that P ÷ C bounds its rise exactly.
         let body_loss_w = BODY_LOSS_W_PER_K * (old.body - old.room).max(0.0);
         let inlet_loss_w = INLET_LOSS_W_PER_K * (old.inlet - old.room);
         let supply_loss_w = PIPE_LOSS_W_PER_K * (old.supply - old.room);
@@ -336,7 +332,7 @@ impl Plant {
         let casing_w = body_loss_w + inlet_loss_w + supply_loss_w + back_loss_w;
         to_room_w += casing_w;
 
-        // Radiators give heat whether water moves or not.
+        // Radiators emit heat even without flow.
         let mut radiators_w = 0.0;
         for node in &mut new.radiators {
             let above = (*node - old.room).max(0.0);
@@ -354,7 +350,7 @@ impl Plant {
         let tap_w = match trouble.diverter.unwrap_or(actuators.diverter) {
             Diverter::Heating => {
                 let [r1, r2, r3] = old.radiators;
-                // What the valves do not let through goes straight back.
+                // Closed valves: their share of the water bypasses the radiators.
                 let (through, past) = (flow * trouble.radiators, flow * (1.0 - trouble.radiators));
                 new.supply += flow * (old.body - old.supply) * STEP_S / k.pipe_j_per_k;
                 new.radiators[0] += through * (old.supply - r1) * STEP_S / k.radiator_j_per_k;
@@ -374,7 +370,7 @@ impl Plant {
         };
         new.body += (direct_w - pumped_w) * STEP_S / k.body_j_per_k;
 
-        // The house. Transmission leaves from the room node, so that at rest the loss is exactly W/K × difference.
+        // The house. Transmission leaves from the room node, so the steady-state loss is exactly W/K × difference.
         let above_outdoors = old.room - sky.outdoor_c;
         let outdoors_w_per_k =
             k.outdoors_w_per_k + trouble.window_w_per_k + leaks_w_per_k(k.leakage_cm2, above_outdoors, sky.wind_m_s);
@@ -393,7 +389,7 @@ impl Plant {
         self.nodes = new;
     }
 
-    /// Moves the burner towards what is asked and returns the heat to the water in W.
+    /// Moves the burner towards the requested power and returns the heat to the water in W.
     fn burn(&mut self, asked: f64) -> f64 {
         self.limited |= self.nodes.body >= LIMITER_C;
         self.modulation = if self.limited || self.trouble.flame || asked.is_nan() || asked <= 0.0 {
@@ -408,20 +404,21 @@ impl Plant {
     }
 }
 
-/// What the pump moves, in W/K: its full flow, or less where that would change the body faster than the burner at full
-/// power could. `direct_w` is what burner and casing give to the body, `spread_k` the body less the inlet.
+/// Heat capacity flow of the pump in W/K: its full flow, or less if that would change the body's temperature faster
+/// than the burner at full power could. `direct_w` is the heat from burner and casing to the body, `spread_k` the body
+/// less the inlet.
 fn pump_w_per_k(k: &Constants, direct_w: f64, spread_k: f64) -> f64 {
     let bound_w = if spread_k > 0.0 { k.full_w + direct_w } else { k.full_w - direct_w };
     if k.pump_w_per_k * spread_k.abs() <= bound_w { k.pump_w_per_k } else { bound_w.max(0.0) / spread_k.abs() }
 }
 
-/// What leaks carry, in W/K: warm air rises out of a house, and wind blows through it.
+/// Infiltration in W/K, driven by buoyancy (warm air rises out of a house) and wind.
 fn leaks_w_per_k(leakage_cm2: f64, above_outdoors: f64, wind_m_s: f64) -> f64 {
     AIR_J_PER_L_K * leakage_cm2 * (STACK * above_outdoors.abs() + WIND * wind_m_s.powi(2)).sqrt()
 }
 
 /// Efficiency against the upper heating value by return temperature: below the dew point of the flue gas (57 °C) the
-/// boiler condenses. The shape is the one that every maker prints; the numbers are of a usual gas boiler.
+/// boiler condenses. The shape is the one in every maker's data sheet; the numbers are of a usual gas boiler.
 fn efficiency(return_c: f64) -> f64 {
     if return_c < 57.0 {
         0.885 + (57.0 - return_c.max(25.0)) * (0.09 / 32.0)

@@ -1,4 +1,4 @@
-//! When people draw hot water: a seeded day of showers and sinks, and the draws that a scenario names.
+//! Hot-water draws: a seeded daily schedule of showers and sinks, and the draws that a scenario lists.
 
 use std::time::Duration;
 
@@ -13,26 +13,26 @@ use crate::scenario::{
     window_us,
 };
 
-/// The hot water of a scenario.
+/// Hot water in a scenario.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HotWaterConfig {
-    /// How many draws a day tries to have, 0 to 200; those that would overlap are dropped.
+    /// Seeded draws per day, 0 to 200; those that would overlap are dropped.
     #[serde(deserialize_with = "quantity::within::<_, 0, 200>")]
     pub draws_per_day: f64,
-    /// The longest seeded draw; the shortest is 20 s.
+    /// Longest seeded draw; the shortest is 20 s.
     #[serde(deserialize_with = "quantity::span")]
     pub longest: Duration,
-    /// The largest seeded draw in l/min, 1 to 20; the smallest is 3.
+    /// Largest seeded draw in l/min, 1 to 20; the smallest is 3.
     #[serde(deserialize_with = "quantity::within::<_, 1, 20>")]
     pub litres_per_minute: f64,
-    /// Cold water in °C, 1 to 25.
+    /// Cold-water temperature in °C, 1 to 25.
     #[serde(deserialize_with = "quantity::within::<_, 1, 25>")]
     pub cold_c: f64,
     /// Effectiveness of the plate exchanger in %, 10 to 95.
     #[serde(deserialize_with = "quantity::within::<_, 10, 95>")]
     pub plate_percent: f64,
-    /// Draws at given times, beside the seeded ones.
+    /// Draws at given times, in addition to the seeded ones.
     pub draw: Vec<DrawConfig>,
 }
 
@@ -49,17 +49,16 @@ impl Default for HotWaterConfig {
     }
 }
 
-/// One draw that a scenario names.
+/// A draw listed in a scenario.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrawConfig {
-    /// When it begins, since the start of the simulation.
+    /// Begin, since the start of the simulation.
     #[serde(deserialize_with = "quantity::offset")]
     pub at: Duration,
-    /// How long it lasts.
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
-    /// How much it draws in l/min, 1 to 20.
+    /// Flow rate in l/min, 1 to 20.
     #[serde(deserialize_with = "quantity::within::<_, 1, 20>")]
     pub litres_per_minute: f64,
 }
@@ -74,19 +73,19 @@ struct Draw {
 const DAY_US: u64 = 86_400_000_000;
 const SHORTEST_S: f64 = 20.0;
 const SMALLEST_L_MIN: f64 = 3.0;
-/// Share of the day's draws, from and until which hour: mornings and evenings, and a few at any time.
+/// Share of the day's draws, first hour, last hour: mornings and evenings, and a few at any time.
 const HABITS: [(f64, f64, f64); 3] = [(0.4, 6.0, 9.0), (0.4, 17.0, 22.5), (0.2, 0.0, 24.0)];
 
-/// The tap as it is opened and closed. It only goes forward.
+/// The tap over time. Time only moves forward.
 #[derive(Clone, Debug)]
 pub(super) struct Tap {
     config: HotWaterConfig,
     starts_at_us: u64,
     seed: u64,
-    /// The day whose seeded draws are in `today`, counted from the midnight before the start.
+    /// The day of the draws in `today`, counted from the midnight before the start.
     day: u64,
     today: Vec<Draw>,
-    /// The next of `today` that has not ended.
+    /// Index of the next draw of `today` that has not ended.
     next: usize,
     named: Vec<Draw>,
 }
@@ -110,7 +109,7 @@ impl Tap {
         tap
     }
 
-    /// What flows at `t_us` after the start, in kg/s: the larger of the seeded and the named draw.
+    /// Flow at `t_us` after the start, in kg/s: the larger of the seeded and the listed draw.
     pub(super) fn flow_at(&mut self, t_us: u64) -> f64 {
         let day_us = self.starts_at_us + t_us;
         while day_us / DAY_US > self.day {
@@ -125,7 +124,7 @@ impl Tap {
         named.map(|draw| draw.kg_per_s).fold(seeded, f64::max)
     }
 
-    /// Draws the day's schedule. A day has its own stream of random numbers, so that it does not depend on other days.
+    /// Draws the day's schedule. Each day has its own random stream, independent of the others.
     fn plan(&mut self) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(self.day);
@@ -134,7 +133,7 @@ impl Tap {
         let mut draws: Vec<Draw> = Vec::new();
         for (share, from_h, until_h) in HABITS {
             let mut wanted = self.config.draws_per_day * share;
-            // The fraction of a draw that is left is a chance.
+            // The fractional draw that remains is a probability.
             while wanted > uniform(&mut rng) {
                 wanted -= 1.0;
                 let hour = from_h + (until_h - from_h) * uniform(&mut rng);
@@ -180,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn a_week_has_about_as_many_draws_as_asked_for() {
+    fn a_week_has_about_the_configured_number_of_draws() {
         let (seconds, draws) = drawn_seconds(&mut Tap::new(&HotWaterConfig::default(), 0, 5), 7);
         assert!((100..=140).contains(&draws), "{draws} draws");
         assert!(seconds / draws > 60 && seconds / draws < 300, "{seconds} s in {draws} draws");
     }
 
     #[test]
-    fn days_differ_and_the_seed_decides() {
+    fn days_differ_and_follow_the_seed() {
         let minutes = |seed, day: u64| {
             let mut tap = Tap::new(&HotWaterConfig::default(), 0, seed);
             (day * 1_440..(day + 1) * 1_440).map(|minute| tap.flow_at(minute * 60_000_000)).collect::<Vec<_>>()
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn no_draws_means_none_but_the_named_one() {
+    fn without_seeded_draws_only_listed_ones_remain() {
         let draw = DrawConfig { at: Duration::from_secs(100), length: Duration::from_secs(50), litres_per_minute: 6.0 };
         let config = HotWaterConfig { draws_per_day: 0.0, draw: vec![draw], ..HotWaterConfig::default() };
         let mut tap = Tap::new(&config, 3_600_000_000, 5);

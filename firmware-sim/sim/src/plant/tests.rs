@@ -1,4 +1,4 @@
-//! Is the plant plausible? Energy, rates and directions, driven by a stand-in for the firmware.
+//! Plausibility of the plant: energy, rates and directions, driven by a stand-in for the firmware.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::weather::WeatherConfig;
 
-/// A boiler control of a few lines: proportional towards a flow temperature, off 5 K above it for at least 3 minutes,
-/// hot water at 68 °C first.
+/// A minimal boiler control: proportional towards a flow temperature, off 5 K above it for at least 3 minutes, hot
+/// water at 68 °C first.
 struct StandIn {
     flow_c: f64,
     off_until_us: u64,
@@ -43,7 +43,7 @@ fn config(mean_c: f64, draws_per_day: f64) -> PlantConfig {
     }
 }
 
-/// Steps through `hours` under the stand-in; `look` sees the signals before and after each step.
+/// Runs for `hours` under the stand-in; `look` gets the signals before and after each step.
 fn run(plant: &mut Plant, stand_in: &mut StandIn, hours: u64, mut look: impl FnMut(u64, &Signals, &Signals, &Plant)) {
     let start = plant.now_us;
     let mut before = plant.signals();
@@ -57,7 +57,7 @@ fn run(plant: &mut Plant, stand_in: &mut StandIn, hours: u64, mut look: impl FnM
 }
 
 #[test]
-fn the_energy_balance_closes() {
+fn energy_balance_closes() {
     for seed in [1, 2, 3] {
         let mut plant = Plant::new(&config(-5.0, 20.0), seed);
         let before_j = plant.stored_j();
@@ -66,7 +66,7 @@ fn the_energy_balance_closes() {
         assert!(account.gas_j > 1e8 && account.tap_j > 1e6 && account.flue_j > 1e6, "{account:?}");
         let error = (account.surplus_j() - gained_j).abs() / account.gas_j;
         assert!(error < 1e-3, "seed {seed}: {error:e} of the gas is unaccounted for");
-        assert!(error < 1e-9, "seed {seed}: the joules move in one expression, so only rounding is left: {error:e}");
+        assert!(error < 1e-9, "seed {seed}: more than rounding: {error:e}");
     }
 }
 
@@ -77,18 +77,18 @@ fn flow_is_not_colder_than_return_while_firing() {
         let mut minutes = 0;
         run(&mut Plant::new(&config(mean_c, 30.0), seed), &mut StandIn::new(45.0), 48, |t_us, _, now, _| {
             firing_us = if now.flame { firing_us + STEP_US } else { 0 };
-            // After an ignition on a body that a draw has cooled, warmer water is still coming back for a moment.
+            // After an ignition on a body cooled by a draw, warmer return water arrives for a moment.
             if firing_us > 60_000_000 {
                 minutes += 1;
                 assert!(now.return_c <= now.flow_c, "seed {seed} at {} s: {now:?}", t_us / 1_000_000);
             }
         });
-        assert!(minutes > 20_000, "the burner must burn for the test to say anything: {minutes}");
+        assert!(minutes > 20_000, "the burner hardly fired: {minutes}");
     }
 }
 
 #[test]
-fn at_rest_the_radiators_and_the_gains_make_up_the_loss() {
+fn steady_state_heat_and_gains_equal_the_loss() {
     for outdoor_c in [-5.0, 5.0, 12.0] {
         let mut still = config(outdoor_c, 0.0);
         still.weather = WeatherConfig {
@@ -100,7 +100,7 @@ fn at_rest_the_radiators_and_the_gains_make_up_the_loss() {
             internal_w: 300.0,
         };
         let mut plant = Plant::new(&still, 1);
-        // The flow temperature that a radiator of this size needs at 20 °C inside.
+        // The flow temperature that a radiator of this size needs for a room of 20 °C.
         let needed_w = 220.0 * (20.0 - outdoor_c) - 300.0;
         let flow_c = 20.0 + 50.0 * (needed_w / 10_000.0).powf(1.0 / 1.3) + needed_w / 1_163.0 / 2.0;
         let mut stand_in = StandIn::new(flow_c);
@@ -121,7 +121,7 @@ fn at_rest_the_radiators_and_the_gains_make_up_the_loss() {
 }
 
 #[test]
-fn radiators_give_what_they_are_rated_for() {
+fn radiators_emit_their_rated_heat() {
     for (water_c, expected_w) in [(70.0, 10_000.0), (45.0, 10_000.0 * 0.5_f64.powf(1.3)), (20.0, 0.0)] {
         let mut config = config(0.0, 0.0);
         config.heating.water_c = water_c;
@@ -133,7 +133,7 @@ fn radiators_give_what_they_are_rated_for() {
 }
 
 #[test]
-fn a_draw_heats_the_tap_and_not_the_rooms() {
+fn draw_heats_the_tap_and_not_the_radiators() {
     let draw = DrawConfig { at: Duration::from_secs(3_600), length: Duration::from_secs(600), litres_per_minute: 8.0 };
     let mut config = config(0.0, 0.0);
     config.hot_water.draw = vec![draw];
@@ -145,7 +145,7 @@ fn a_draw_heats_the_tap_and_not_the_rooms() {
         if (3_720_000_000..4_199_000_000).contains(&t_us) {
             seen += 1;
             assert!((60.0..75.0).contains(&now.flow_c), "{now:?}");
-            assert_eq!(plant.nodes.supply, plant.nodes.supply.min(now.flow_c), "the radiators' water stands still");
+            assert_eq!(plant.nodes.supply, plant.nodes.supply.min(now.flow_c), "no flow through the radiators");
         }
     });
     assert!(seen > 4_000);
@@ -154,7 +154,7 @@ fn a_draw_heats_the_tap_and_not_the_rooms() {
 }
 
 #[test]
-fn the_limiter_closes_the_gas_when_the_firmware_does_not() {
+fn limiter_closes_the_gas_if_the_firmware_does_not() {
     let mut plant = Plant::new(&config(0.0, 0.0), 1);
     let runaway = Actuators { burner: 1.0, ..Actuators::default() };
     plant.step_to(600_000_000, &runaway);
@@ -164,7 +164,7 @@ fn the_limiter_closes_the_gas_when_the_firmware_does_not() {
 }
 
 #[test]
-fn the_burner_starts_at_its_minimum_and_climbs() {
+fn burner_starts_at_minimum_and_ramps() {
     let mut plant = Plant::new(&config(0.0, 0.0), 1);
     let full = Actuators { burner: 0.9, pump: true, diverter: Diverter::Heating };
     plant.step_to(STEP_US, &full);
@@ -174,13 +174,13 @@ fn the_burner_starts_at_its_minimum_and_climbs() {
     plant.step_to(20_000_000, &full);
     assert!((plant.signals().modulation - 0.9).abs() < 1e-9);
     plant.step_to(60_000_000, &Actuators { burner: 0.01, ..full });
-    assert_eq!(plant.signals().modulation, 0.2, "below its minimum it burns at its minimum");
+    assert_eq!(plant.signals().modulation, 0.2, "clamped to the minimum");
     plant.step_to(60_000_000 + STEP_US, &Actuators { burner: f64::NAN, ..full });
     assert!(!plant.signals().flame);
 }
 
 #[test]
-fn the_same_seed_is_the_same_plant_and_the_stride_does_not_matter() {
+fn same_seed_gives_same_plant_at_any_stride() {
     let actuators = Actuators { burner: 0.4, pump: true, diverter: Diverter::Heating };
     let (mut fine, mut coarse) = (Plant::new(&config(0.0, 40.0), 4), Plant::new(&config(0.0, 40.0), 4));
     let mut other = Plant::new(&config(0.0, 40.0), 5);
@@ -195,15 +195,15 @@ fn the_same_seed_is_the_same_plant_and_the_stride_does_not_matter() {
     assert_ne!(fine.signals(), other.signals());
     let now = fine.signals();
     fine.step_to(0, &actuators);
-    assert_eq!(fine.signals(), now, "the past moves nothing");
+    assert_eq!(fine.signals(), now, "a past time has no effect");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever the firmware does, nothing but the burner at full power sets the pace, and everything stays finite.
+    /// Whatever the firmware commands, the burner's full power bounds the rate, and all values stay finite.
     #[test]
-    fn the_body_never_changes_faster_than_power_by_capacity(
+    fn body_rate_is_bounded_by_power_over_capacity(
         seed in 0_u64..1_000,
         commands in prop::collection::vec((0.0..1.2_f64, any::<bool>(), any::<bool>(), 1_u64..300), 1..60),
     ) {

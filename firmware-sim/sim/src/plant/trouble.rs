@@ -1,14 +1,14 @@
-//! What goes wrong in the plant, as a scenario names it.
+//! Faults of the plant, as a scenario lists them.
 //!
 //! ```toml
-//! [[trouble.pump]]        # it runs and moves no water
-//! [[trouble.flame]]       # what burns goes out, and nothing lights
-//! [[trouble.diverter]]    # it does not leave its place; at_hot_water = true: that of the hot water
-//! [[trouble.valves]]      # radiator valves close; percent = 95: that much of the water goes through a bypass
-//! [[trouble.window]]      # a window is open; w_per_k = 300: that much more ventilation
-//! [[trouble.leak]]        # water is lost; bar_per_hour = 2; what is lost stays lost
+//! [[trouble.pump]]        # the pump runs and moves no water
+//! [[trouble.flame]]       # the flame goes out, and ignition fails
+//! [[trouble.diverter]]    # the diverter is stuck at heating, or with at_hot_water = true at hot water
+//! [[trouble.valves]]      # radiator valves close; percent = 95: that share of the water takes a bypass
+//! [[trouble.window]]      # a window is open; w_per_k = 300: additional ventilation
+//! [[trouble.leak]]        # water is lost; bar_per_hour = 2; it is not refilled
 //! ```
-//! Each from `at`, for `for`.
+//! Each starts at `at` and lasts `for` a time.
 
 use std::time::Duration;
 
@@ -17,49 +17,48 @@ use serde::Deserialize;
 use super::Diverter;
 use crate::scenario::{quantity, window_us};
 
-/// All that goes wrong in a plant.
+/// All faults of a plant.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TroubleConfig {
     /// The pump moves no water.
-    pub pump: Vec<Ailment>,
+    pub pump: Vec<PlantFault>,
     /// There is no flame.
-    pub flame: Vec<Ailment>,
+    pub flame: Vec<PlantFault>,
     /// The diverter is stuck.
-    pub diverter: Vec<Ailment>,
+    pub diverter: Vec<PlantFault>,
     /// Radiator valves are closed.
-    pub valves: Vec<Ailment>,
+    pub valves: Vec<PlantFault>,
     /// A window is open.
-    pub window: Vec<Ailment>,
+    pub window: Vec<PlantFault>,
     /// Water is lost.
-    pub leak: Vec<Ailment>,
+    pub leak: Vec<PlantFault>,
 }
 
-/// One thing that goes wrong: when, for how long, and how much, where that has a meaning.
+/// One fault: its time, and its extent if it has one.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ailment {
-    /// When it begins, since the start of the simulation.
+pub struct PlantFault {
+    /// Begin, since the start of the simulation.
     #[serde(deserialize_with = "quantity::offset")]
     pub at: Duration,
-    /// How long it lasts.
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
-    /// Of a diverter: it is stuck at the hot water, instead of at the heating.
+    /// Diverter: stuck at hot water instead of heating.
     #[serde(default)]
     pub at_hot_water: bool,
-    /// Of valves: how much of the water no longer goes through the radiators, 0 to 100.
+    /// Valves: share of the water that bypasses the radiators, 0 to 100.
     #[serde(default, deserialize_with = "quantity::within::<_, 0, 100>")]
     pub percent: f64,
-    /// Of a window: additional ventilation, 0 to 10,000.
+    /// Window: additional ventilation, 0 to 10,000.
     #[serde(default, deserialize_with = "quantity::within::<_, 0, 10_000>")]
     pub w_per_k: f64,
-    /// Of a leak: how fast the pressure falls, 0 to 100.
+    /// Leak: pressure loss, 0 to 100.
     #[serde(default, deserialize_with = "quantity::within::<_, 0, 100>")]
     pub bar_per_hour: f64,
 }
 
-/// What can go wrong at once, by an order.
+/// A part that can fail by a console command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failing {
     /// The pump moves no water.
@@ -68,7 +67,7 @@ pub enum Failing {
     Flame,
 }
 
-impl Ailment {
+impl PlantFault {
     fn plain(at_us: u64, until_us: u64) -> Self {
         Self {
             at: Duration::from_micros(at_us),
@@ -92,13 +91,13 @@ impl Ailment {
     }
 }
 
-/// What is wrong at one moment.
+/// The faults at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Trouble {
     pub(super) pump: bool,
     pub(super) flame: bool,
     pub(super) diverter: Option<Diverter>,
-    /// Share of the water that goes through the radiators.
+    /// Share of the water through the radiators.
     pub(super) radiators: f64,
     pub(super) window_w_per_k: f64,
     pub(super) lost_bar: f64,
@@ -109,11 +108,11 @@ impl Trouble {
         Self { pump: false, flame: false, diverter: None, radiators: 1.0, window_w_per_k: 0.0, lost_bar: 0.0 };
 }
 
-/// What goes wrong, by time.
+/// The faults over time.
 #[derive(Clone, Debug)]
 pub(super) struct Troubles {
     config: TroubleConfig,
-    /// Nothing is wrong before.
+    /// Begin of the first fault.
     from_us: u64,
 }
 
@@ -125,13 +124,13 @@ impl Troubles {
         Self { config: config.clone(), from_us }
     }
 
-    /// Lets `what` fail from `at_us` until `until_us`.
+    /// Makes `what` fail from `at_us` until `until_us`.
     pub(super) fn begin(&mut self, what: Failing, at_us: u64, until_us: u64) {
         let list = match what {
             Failing::Pump => &mut self.config.pump,
             Failing::Flame => &mut self.config.flame,
         };
-        list.push(Ailment::plain(at_us, until_us));
+        list.push(PlantFault::plain(at_us, until_us));
         self.from_us = self.from_us.min(at_us);
     }
 
@@ -139,8 +138,8 @@ impl Troubles {
         if t_us < self.from_us {
             return Trouble::NONE;
         }
-        let now = |list: &'_ [Ailment]| list.iter().find(|it| it.holds(t_us)).cloned();
-        let any = |list: &[Ailment]| list.iter().any(|it| it.holds(t_us));
+        let now = |list: &'_ [PlantFault]| list.iter().find(|it| it.holds(t_us)).cloned();
+        let any = |list: &[PlantFault]| list.iter().any(|it| it.holds(t_us));
         let TroubleConfig { pump, flame, diverter, valves, window, leak } = &self.config;
         Trouble {
             pump: any(pump),

@@ -1,4 +1,4 @@
-//! The arguments that choose a recorded series, for every program that plays one.
+//! Command-line arguments of a recorded series, shared by all programs that play one.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::{
     is_row_length,
 };
 
-/// An argument as it was written, and its value.
+/// An argument as written, with its parsed value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument<T> {
     text: String,
@@ -25,58 +25,58 @@ impl<T: FromStr> FromStr for Argument<T> {
     }
 }
 
-/// A recorded series instead of the plant.
+/// The series to play instead of the plant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ReplayArgs {
     /// Play a recorded series instead of the plant: text with tabs, semicolons or commas
     #[arg(help_heading = "Replay", long, value_name = "FILE", requires = "column")]
     pub replay: Option<PathBuf>,
-    /// Its column, by name or by number from 1
+    /// Column to play, by name or by number from 1
     #[arg(help_heading = "Replay", long, value_name = "NAME|N", requires = "replay")]
     pub column: Option<Argument<Column>>,
-    /// Its unit, C, F or K, instead of what the header says; °C where it says nothing
+    /// Unit of the column: C, F or K [default: the header's, or C]
     #[arg(help_heading = "Replay", long, value_name = "UNIT", requires = "replay")]
     pub unit: Option<Argument<Unit>>,
-    /// Its decimal sign, comma or point, where the cells leave it open; the other one separates thousands
+    /// Decimal sign of the column, comma or point, if its cells are ambiguous; the other sign separates thousands
     #[arg(help_heading = "Replay", long, value_name = "SIGN", requires = "replay")]
     pub decimal: Option<Argument<DecimalSign>>,
-    /// Only rows with this value in this column, for files with several sensors; may be repeated
+    /// Play only rows with this value in this column, for files with several sensors; may be repeated
     #[arg(help_heading = "Replay", long = "where", value_name = "COLUMN=VALUE", requires = "replay")]
     pub filters: Vec<Argument<Filter>>,
-    /// Lines ahead of the header, such as comments
+    /// Number of lines before the header, such as comments
     #[arg(help_heading = "Replay", long, value_name = "N", requires = "replay")]
     pub skip: Option<Argument<u32>>,
-    /// The column of the times, where several could be; twice for date and time apart
+    /// Column of the times, if several are possible; give it twice if date and time are separate
     #[arg(help_heading = "Replay", long = "time-column", value_name = "NAME|N", requires = "replay")]
     pub time_columns: Vec<Argument<Column>>,
-    /// How times are written: dmy, mdy or ymd; s, ms, us or ns since 1970; or a pattern such as "%d %b %Y %H:%M"
+    /// Format of the times: dmy, mdy or ymd; s, ms, us or ns since 1970; or a pattern such as "%d %b %Y %H:%M"
     #[arg(help_heading = "Replay", long, value_name = "FORMAT", requires = "replay")]
     pub time_format: Option<Argument<TimeFormat>>,
-    /// The time zone of local times, such as Europe/Berlin, UTC or +01:00; needed where clocks change
+    /// Time zone of local times, such as Europe/Berlin, UTC or +01:00; required if clocks change
     #[arg(help_heading = "Replay", long, value_name = "ZONE", requires = "replay", allow_hyphen_values = true)]
     pub time_zone: Option<Argument<Zone>>,
-    /// From the first row at or after this time of day or date
+    /// Start at the first row at or after this time of day or date
     #[arg(help_heading = "Replay", long, value_name = "TIME", requires = "replay")]
     pub from: Option<Argument<Mark>>,
-    /// Up to the first row that has reached this time of day or date
+    /// Stop before the first row at or after this time of day or date
     #[arg(help_heading = "Replay", long, value_name = "TIME", requires = "replay")]
     pub until: Option<Argument<Mark>>,
     /// Simulated time that each row lasts, instead of until the next row's time
     #[arg(help_heading = "Replay", long, value_name = "TIME", value_parser = row_length, requires = "replay")]
     pub row: Option<Argument<Duration>>,
-    /// A jump of so many usual steps in the times is silence, or `never` [default: 3; never for last_changed]
+    /// Jump in the times that is a gap, in usual steps, or `never` [default: 3; never for last_changed]
     #[arg(help_heading = "Replay", long, value_name = "STEPS", value_parser = silent_from, requires = "replay")]
     pub silent_from: Option<Argument<u32>>,
-    /// The most usual steps that one gap may last
+    /// Longest gap, in usual steps; longer ones are shortened
     #[arg(help_heading = "Replay", long, value_name = "ROWS", requires = "replay")]
     pub gap_rows: Option<Argument<u32>>,
 }
 
 impl ReplayArgs {
-    /// The series that these arguments choose; None without `--replay`.
+    /// Opens the series; None without `--replay`.
     ///
     /// # Errors
-    /// When it cannot be played.
+    /// If it cannot be played.
     pub fn open(&self) -> Result<Option<Replay>, ReplayError> {
         let (Some(path), Some(column)) = (&self.replay, &self.column) else { return Ok(None) };
         let gaps = Gaps {
@@ -101,7 +101,7 @@ impl ReplayArgs {
         Replay::open(path, &options).map(Some)
     }
 
-    /// The same arguments for another process: parsed again, they give the same value.
+    /// The same arguments for another process; parsed again, they give the same values.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
         // With `=`, a value may begin with a dash.
@@ -152,7 +152,7 @@ fn row_length(text: &str) -> Result<Argument<Duration>, String> {
 fn silent_from(text: &str) -> Result<Argument<u32>, String> {
     let value = match text {
         "never" => u32::MAX,
-        _ => text.parse().ok().filter(|steps| *steps >= 2).ok_or("a number from 2 on, or `never`")?,
+        _ => text.parse().ok().filter(|steps| *steps >= 2).ok_or("expected a number from 2 on, or `never`")?,
     };
     Ok(Argument { text: text.to_owned(), value })
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_reach_a_child_process_as_they_were() {
+    fn arguments_survive_the_way_to_a_child_process() {
         let written = [
             "program",
             "--replay=/tmp/a b.csv",

@@ -1,17 +1,17 @@
-//! A last line without an end, in a file whose other lines have one: whole, as many exporters write it, or cut off.
+//! Detects a last line that was cut off: it has no line end, though the other lines have one.
 //!
-//! `4` may be what is left of `49.0`, and nothing shows it but the lines ahead. It counts as whole where it has as many
-//! decimals as they usually have; without decimals, where it is as long as the one ahead of it.
+//! Many exporters end a whole file this way, but `4` may also be the rest of `49.0`. Only the other lines can tell: the
+//! cell counts as whole if it has the usual number of decimals; without decimals, if it is as long as the one before.
 
 use super::decimal::Decimal;
-use super::is_nothing;
+use super::is_missing;
 use super::table::{Record, quoted};
 
-/// The most decimals that are told apart.
+/// Most decimals that are distinguished.
 const DECIMALS_MAX: usize = 16;
 
-/// The line at the end of the file that may be cut, and what stands in its last cell. `records` are those to play,
-/// `column` is theirs, `times` are the places of their times.
+/// The last line if it may be cut, and its last cell. `records` are those to play, `column` is the one to play, `times`
+/// are the columns of their times.
 pub(super) fn may_be_cut<I: Iterator<Item = Record>>(
     records: impl Fn() -> I,
     column: usize,
@@ -35,14 +35,14 @@ pub(super) fn may_be_cut<I: Iterator<Item = Record>>(
         let usual = usual.iter().rposition(|count| *count == most && most > 0).unwrap_or(0);
         match usual {
             _ if cell.is_empty() => true,
-            _ if is_nothing(&cell) => false,
+            _ if is_missing(&cell) => false,
             0 => is_short,
             _ => decimals(&cell) < usual,
         }
     } else {
         times.contains(&place) && is_short
     };
-    // Where other lines end in a separator, this one would too.
+    // If other lines end in a separator, a whole one would too.
     (cut || last.width() < width).then(|| (last.line, quoted(&cell)))
 }
 

@@ -1,22 +1,22 @@
-//! Decimal text to hundredths of a degree, in integers.
+//! Parses decimal text into hundredths of a degree, in integers.
 //!
-//! A recorded series is compared with its snapshots to the last integer, so no float may stand in between: `61.375` is
-//! 6138 because a half rounds away from zero, and not because of how 61.375 happens to be stored.
+//! A recorded series is compared with its snapshots to the last integer, so no float may be involved: `61.375` is 6138
+//! because a half rounds away from zero, not because of the binary representation of 61.375.
 
 use super::Unit;
 
-/// A number as it is written: `digits` ÷ 10^`scale`.
+/// A number as written: `digits` ÷ 10^`scale`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
     digits: i128,
     scale: u32,
 }
 
-/// The most digits that a number may have: so many that 500 × the number still fits an `i128` twice over.
+/// Most digits of a number, so that 500 × the number still fits an `i128` twice over.
 const MOST_DIGITS: u32 = 30;
 
 impl Decimal {
-    /// Reads `-12.5`, `-12,5` or `-1.25e1`. None for anything else: words, nothing, more than 30 digits.
+    /// Parses `-12.5`, `-12,5` or `-1.25e1`. None for anything else, such as words or more than 30 digits.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (negative, text) = match text.strip_prefix(['-', '\u{2212}']) {
@@ -58,13 +58,13 @@ impl Decimal {
             let digits = self.digits.checked_mul(factor)?;
             return (digits.unsigned_abs() < 10_u128.pow(MOST_DIGITS)).then_some(Self { digits, scale: 0 });
         }
-        // What lies behind thirty places decides no hundredth.
+        // Digits beyond 30 decimal places affect no hundredth.
         let beyond = u32::try_from((scale - limit).max(0)).ok()?;
         let digits = if beyond > MOST_DIGITS { 0 } else { self.digits / 10_i128.pow(beyond) };
         Some(Self { digits, scale: u32::try_from(scale.min(limit)).ok()? })
     }
 
-    /// Hundredths of a degree Celsius, a half away from zero.
+    /// Hundredths of a degree Celsius, a half rounded away from zero.
     pub(super) fn centi_celsius(self, unit: Unit) -> i128 {
         let one = 10_i128.pow(self.scale);
         match unit {
@@ -74,19 +74,19 @@ impl Decimal {
         }
     }
 
-    /// Microseconds, where the number counts parts of a second, so many to the second.
+    /// Microseconds, if the number counts time in `per_second` units per second.
     pub(super) fn microseconds(self, per_second: i64) -> Option<i64> {
         let one = 10_i128.checked_pow(self.scale)?.checked_mul(i128::from(per_second))?;
         i64::try_from(self.digits.checked_mul(1_000_000)?.div_euclid(one)).ok()
     }
 
-    /// Hundredths of the number itself, a half away from zero.
+    /// Hundredths of the number itself, a half rounded away from zero.
     pub(super) fn hundredths(self) -> i128 {
         divide(self.digits * 100, 10_i128.pow(self.scale))
     }
 }
 
-/// `dividend` ÷ `divisor`, which is positive, to the nearest integer, a half away from zero.
+/// `dividend` ÷ `divisor` (positive) to the nearest integer, a half rounded away from zero.
 fn divide(dividend: i128, divisor: i128) -> i128 {
     let magnitude = (dividend.abs() * 2 + divisor) / (divisor * 2);
     if dividend < 0 { -magnitude } else { magnitude }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_read_exactly_or_not_at_all() {
+    fn text_is_parsed_exactly_or_refused() {
         for (text, expected) in [
             ("61.37", 6137),
             ("61,375", 6138),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn fahrenheit_becomes_celsius_in_integers() {
+    fn fahrenheit_and_kelvin_convert_in_integers() {
         for (text, expected) in [("32", 0), ("212", 10_000), ("-40", -4_000), ("69.88083514", 2_104), ("33", 56)] {
             assert_eq!(centi(text, Unit::Fahrenheit), Some(expected), "{text}");
         }
@@ -159,9 +159,9 @@ mod tests {
     }
 
     proptest! {
-        /// The twin goes by search: no other hundredth may be nearer.
+        /// The result is the nearest hundredth.
         #[test]
-        fn nothing_is_nearer(milli in -400_000_i64..400_000) {
+        fn result_is_the_nearest_hundredth(milli in -400_000_i64..400_000) {
             let sign = if milli < 0 { "-" } else { "" };
             let text = format!("{sign}{}.{:03}", milli.abs() / 1_000, milli.abs() % 1_000);
             let celsius = centi(&text, Unit::Celsius).unwrap();

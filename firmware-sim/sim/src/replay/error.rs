@@ -1,4 +1,4 @@
-//! Why a series cannot be played.
+//! Errors of a recorded series. Each message names the argument that resolves it.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,199 +9,108 @@ use std::time::Duration;
 pub enum ReplayError {
     /// The file cannot be read.
     #[error("cannot read the series {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// The file is not text.
     #[error("{name} is {what}: a series is text with tabs, semicolons or commas")]
-    Text {
-        /// The file.
-        name: String,
-        /// What it is.
-        what: &'static str,
-    },
-    /// No column has this name or number, or several contain the name.
-    #[error("{name}: {found} columns fit `{column}`; the columns are {header} (--skip leaves out lines ahead of them)")]
+    Text { name: String, what: &'static str },
+    /// No column matches the name or number, or several match the name.
+    #[error(
+        "{name}: {found} columns match `{column}`; the columns are {header} (use --skip for lines before the header)"
+    )]
     Column {
-        /// The file.
         name: String,
-        /// What was asked for.
+        /// The column requested.
         column: String,
-        /// How many fit.
+        /// Number of matches.
         found: usize,
-        /// What there is, with numbers.
+        /// All columns, with their numbers.
         header: String,
     },
-    /// The heading names something that is not a unit of temperature.
-    #[error("{name}: column {column} names the unit `{text}`, not °C, °F or K: --unit decides")]
-    Unit {
-        /// The file.
-        name: String,
-        /// The column.
-        column: String,
-        /// What stands for the unit.
-        text: String,
-    },
-    /// The column of units names more than one.
+    /// The heading has a unit that is not one of temperature.
+    #[error("{name}: column {column} names the unit `{text}`, not °C, °F or K: set --unit")]
+    Unit { name: String, column: String, text: String },
+    /// The column of units has more than one unit.
     #[error(
         "{name}:{line}: the unit in column {column} changes from `{before}` to `{text}`: \
-         --where chooses rows of one unit, or --unit decides"
+         use --where for rows of one unit, or set --unit"
     )]
-    Units {
-        /// The file.
-        name: String,
-        /// The line, from 1.
-        line: u64,
-        /// The column of units.
-        column: String,
-        /// What stands ahead.
-        before: String,
-        /// What stands there.
-        text: String,
-    },
-    /// A comma is of decimals or of thousands.
-    #[error("{name}:{line}: the comma in `{text}` is of decimals or of thousands: --decimal comma or point decides")]
-    Decimal {
-        /// The file.
-        name: String,
-        /// The line, from 1.
-        line: u64,
-        /// What stands there.
-        text: String,
-    },
-    /// No column holds times, and they are needed.
-    #[error("{name}: no column holds dates with times or Unix times: --time-column and --time-format name them{}",
-        if *needs_row { ", or --row the length of a row" } else { "" })]
+    Units { name: String, line: u64, column: String, before: String, text: String },
+    /// A comma may separate decimals or thousands.
+    #[error("{name}:{line}: the comma in `{text}` may separate decimals or thousands: set --decimal to comma or point")]
+    Decimal { name: String, line: u64, text: String },
+    /// Times are needed, and no column holds any.
+    #[error("{name}: no column holds dates with times or Unix times: set --time-column and --time-format{}",
+        if *needs_row { ", or --row" } else { "" })]
     NoTime {
-        /// The file.
         name: String,
-        /// A length of the rows would do without.
+        /// A row length would do instead.
         needs_row: bool,
     },
     /// Several columns hold times.
-    #[error("{name}: several columns hold times, {found}: --time-column decides")]
-    TimeColumns {
-        /// The file.
-        name: String,
-        /// Which.
-        found: String,
-    },
-    /// A date can be read in two ways, or each way is contradicted by another row.
+    #[error("{name}: several columns hold times, {found}: set --time-column")]
+    TimeColumns { name: String, found: String },
+    /// The order of a date is ambiguous, or contradicted by another row.
     #[error(
-        "{name}:{line}: the order of day, month and year is open in `{text}`: --time-format dmy, mdy or ymd decides"
+        "{name}:{line}: the order of day, month and year is ambiguous in `{text}`: set --time-format to dmy, mdy or ymd"
     )]
-    Order {
-        /// The file.
-        name: String,
-        /// The line, from 1.
-        line: u64,
-        /// What stands there.
-        text: String,
-    },
-    /// Local times repeat or miss an hour, as where a clock is put back or forward.
-    #[error("{name}:{line}: the time {what} at night, in `{text}`: --time-zone decides, UTC if clocks never change")]
+    Order { name: String, line: u64, text: String },
+    /// Local times repeat or skip an hour, as at a clock change.
+    #[error("{name}:{line}: the time {what} at night, in `{text}`: set --time-zone (UTC if clocks never change)")]
     ClockChange {
-        /// The file.
         name: String,
-        /// The line, from 1.
         line: u64,
-        /// What the time does.
+        /// How the time changes.
         what: &'static str,
-        /// What stands there.
         text: String,
     },
     /// Too many rows have the time of another row.
     #[error(
-        "{name}:{line}: {count} of {all} rows have the time of another one and another temperature: \
-         --where COLUMN=VALUE chooses one sensor, or --row gives each row the same length"
+        "{name}:{line}: {count} of {all} rows repeat the time of another row with another temperature: \
+         use --where COLUMN=VALUE for one sensor, or --row for rows of equal length"
     )]
-    SameTime {
-        /// The file.
-        name: String,
-        /// The first line, from 1.
-        line: u64,
-        /// How many.
-        count: usize,
-        /// Of how many.
-        all: usize,
-    },
+    SameTime { name: String, line: u64, count: usize, all: usize },
     /// More than a year lies between two rows.
     #[error(
         "{name}:{line}: {days} days without a row end here (a clock that was not set?): \
-         --from {from} begins here, --until {from} ends ahead of it, --gap-rows shortens it"
+         use --from {from} to begin here, --until {from} to end before it, or --gap-rows to shorten it"
     )]
-    Era {
-        /// The file.
-        name: String,
-        /// The line, from 1.
-        line: u64,
-        /// How long.
-        days: i64,
-        /// The time of the row.
-        from: String,
-    },
-    /// The length of a row does not follow from the times.
-    #[error("{name}: {rows} rows in all, {what}: --row says how long a row lasts")]
+    Era { name: String, line: u64, days: i64, from: String },
+    /// The times do not determine the length of a row.
+    #[error("{name}: {rows} rows in all, {what}: set --row to the length of a row")]
     Step {
-        /// The file.
         name: String,
-        /// How many.
         rows: usize,
-        /// What their times are like.
+        /// What is wrong with their times.
         what: &'static str,
     },
-    /// Too few rows are understood.
-    #[error("{name}: {unread} of {rows} rows are not understood; the first is {first}")]
+    /// Too few rows can be parsed.
+    #[error("{name}: {unread} of {rows} rows cannot be parsed; the first is {first}")]
     Unread {
-        /// The file.
         name: String,
-        /// How many.
         unread: u64,
-        /// Of how many.
         rows: u64,
-        /// The first one, with its place.
+        /// The first of them, with its line.
         first: String,
     },
-    /// No row has this value.
-    #[error("{name}: no row has `{value}` in column {column}; there are {found}")]
+    /// No row passes a filter.
+    #[error("{name}: no row has `{value}` in column {column}; it has {found}")]
     Where {
-        /// The file.
         name: String,
-        /// The column.
         column: String,
-        /// What was asked for.
         value: String,
-        /// What there is.
+        /// Values in that column.
         found: String,
     },
-    /// An instant was asked for, and the file has only local times.
-    #[error("{name}: `{mark}` is an instant, and the times of the file are local: --time-zone decides")]
-    Instant {
-        /// The file.
-        name: String,
-        /// What was asked for.
-        mark: String,
-    },
-    /// The end lies ahead of the beginning.
+    /// `--from` or `--until` is an instant, but the file has only local times.
+    #[error("{name}: `{mark}` is an instant, but the file has local times: set --time-zone")]
+    Instant { name: String, mark: String },
+    /// `--until` is not after `--from`.
     #[error("{name}: --until {until} is not after --from {from}")]
-    Until {
-        /// The file.
-        name: String,
-        /// The beginning.
-        from: String,
-        /// The end.
-        until: String,
-    },
-    /// Nothing is left to play.
+    Until { name: String, from: String, until: String },
+    /// No row is chosen.
     #[error("{name}: no row is left to play")]
-    Empty {
-        /// The file.
-        name: String,
-    },
-    /// A row would last no time, or longer than a day.
+    Empty { name: String },
+    /// A row length out of range.
     #[error("a row lasts from 1 ms to 24 h, not {0:?}")]
     RowLength(Duration),
     /// A text is not a time of a recorded series.

@@ -1,7 +1,7 @@
-//! Headings without brackets that end in a unit of something else than temperature, or in a part of a degree.
+//! Headings without brackets that end in a unit other than temperature, or in a fraction of a degree.
 //!
 //! A column of `pressure bar` or of `flow_mC` must not pass for one in °C. Words of two letters and more are units
-//! wherever a heading ends in them; a single letter is one only behind a blank, or behind a quantity such as `power_w`:
+//! wherever a heading ends in them; a single letter is one only after a blank, or after a quantity as in `power_w`:
 //! `flow_h` and `T_V` name places.
 
 use super::unit::{is_series, parse};
@@ -72,15 +72,15 @@ const UNITS: [&str; 60] = [
 ];
 /// Units that are other words in another case: `flow_ma` is a moving average.
 const CASED: [&str; 11] = ["mA", "mV", "mW", "MW", "VA", "mC", "dC", "cC", "mK", "ms", "kV"];
-/// Units that are other words beside a temperature.
+/// Units that are other words in a temperature's heading.
 const SHORT: [&str; 9] = ["W", "V", "A", "R", "s", "h", "l", "rh", "min"];
-/// What stands under the stroke of a rate.
+/// Denominators of rates.
 const PER: [&str; 9] = ["h", "min", "s", "d", "m2", "m²", "m3", "m³", "kg"];
 const QUANTITIES: [&str; 8] = ["power", "leistung", "voltage", "spannung", "current", "strom", "duration", "laufzeit"];
 const SCALES: [&str; 6] = ["x10", "x100", "*10", "*100", "×10", "×100"];
 
-/// A unit that cannot be one degree, whatever else `heading` names: a rate, a tenth, a percentage.
-pub(super) fn of_none_degree(heading: &str) -> Option<String> {
+/// A unit at the end of `heading` that cannot be one degree: a rate, a tenth, a percentage.
+pub(super) fn not_a_degree(heading: &str) -> Option<String> {
     let heading = heading.trim();
     let last = heading.rsplit(is_between).next()?;
     if last.ends_with('%') {
@@ -105,7 +105,7 @@ pub(super) fn of_none_degree(heading: &str) -> Option<String> {
     part_of_degree(heading)
 }
 
-/// `0.1 K` or `1/10 °C` at the end.
+/// Finds `0.1 K` or `1/10 °C` at the end.
 fn part_of_degree(heading: &str) -> Option<String> {
     let rest = heading.trim_end_matches(|c: char| c.is_alphabetic() || SIGNS.contains(&c));
     let number = rest.trim_end();
@@ -115,7 +115,7 @@ fn part_of_degree(heading: &str) -> Option<String> {
     (part && parse(&heading[rest.len()..]).is_some()).then(|| heading[start..].to_owned())
 }
 
-/// The unit of something else in which `heading` ends, where it names none of temperature.
+/// The unit other than temperature at the end of `heading`, if it names no unit of temperature.
 pub(super) fn at_end(heading: &str, others: &[&str]) -> Option<String> {
     let heading = heading.trim();
     let last = heading.rsplit(is_between).next()?;
@@ -141,7 +141,7 @@ pub(super) fn at_end(heading: &str, others: &[&str]) -> Option<String> {
     }
     match lower.as_str() {
         "rh" => found(),
-        // The least of a time, beside the greatest.
+        // A minimum, if there is a maximum column too.
         "min" => {
             let beside = |other: &&str| {
                 let other = other.trim().to_lowercase();

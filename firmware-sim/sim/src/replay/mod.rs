@@ -1,19 +1,19 @@
-//! A recorded temperature series instead of the plant.
+//! Plays a recorded temperature series instead of the plant.
 //!
 //! ```text
 //! bytes ─▶ text ─▶ table ─▶ times, unit ─▶ series ─▶ schedule ─▶ what is played
-//!                                            └─▶ notes: what is not understood, by line
+//!                                            └─▶ notes: what cannot be parsed, by line
 //! ```
 //! The file is text with tabs, semicolons, commas or bars, in UTF-8, UTF-16 or ISO-8859-1, with decimal points or
-//! commas, usually with a header. A row, a time or a unit that is not understood is named and not played; what can mean
-//! two things is refused with the argument that decides it. Memory is proportional to rows, never to silence.
+//! commas, usually with a header. A row, a time or a unit that cannot be parsed is reported and not played; what is
+//! ambiguous is refused with the argument that resolves it. Memory is proportional to rows, never to gaps.
 //!
-//! * **A row lasts until the next one**, by the times of the rows, or as long as [`Options::row`] says.
-//! * **A cell with no measurement** (an input that is not connected reads 888.8, −88.8 or −999.9; or the cell is empty,
-//!   `unavailable`, `NaN`) is a reading of quality `open`: the slot was sampled, and the sensor was not there.
-//! * **A gap in the times** is silence: the slots are not sampled at all. It is a jump of at least
-//!   [`Gaps::silent_from`] usual steps. A shorter one is taken as a hiccup of the recorder: see `schedule.rs`.
-//! * **Beyond the limits of a flow sensor** the quality is what the firmware would say: see [`judge`].
+//! * **A row lasts until the next one**, by the times of the rows, or as long as [`Options::row`].
+//! * **A cell without a measurement** (an unconnected input reads 888.8, −88.8 or −999.9; or the cell is empty,
+//!   `unavailable`, `NaN`) is a reading of quality `open`: the slot was sampled, but there was no sensor.
+//! * **A gap in the times** is silence: its slots are not sampled. It is a jump of at least [`Gaps::silent_from`] usual
+//!   steps. A shorter one is taken as a hiccup of the recorder: see `schedule.rs`.
+//! * **Outside the range of a flow sensor** a reading gets the quality that the firmware would give it: see [`judge`].
 
 mod args;
 mod cut;
@@ -56,12 +56,12 @@ use crate::{scenario::quantity::micros, sensor::judge};
 /// A temperature and its quality.
 pub type Reading = (CentiCelsius, Quality);
 
-/// Which column to play.
+/// The column to play.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// By its place, from 1.
+    /// By position, from 1.
     Number(usize),
-    /// By its name in the header: the whole name, or a part that no other column has.
+    /// By its name in the header: the whole name, or a part that is unique.
     Name(String),
 }
 
@@ -85,9 +85,9 @@ impl FromStr for Column {
 /// A moment in a recorded series, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// Since midnight, of the first day that has it.
+    /// Since midnight, on the first day with such a row.
     TimeOfDay(i64),
-    /// A date and time as the file writes it, as if it were UTC.
+    /// A date and time as written in the file, counted as if it were UTC.
     Wall(i64),
     /// Since 1970.
     Instant(i64),
@@ -103,7 +103,7 @@ impl FromStr for Mark {
         }
         let midnight = || stamp::date(text).map(|date| Stamp::Clock { date, time_us: 0, offset_s: None });
         let stamp = Stamp::parse(text).or_else(midnight).ok_or_else(refused)?;
-        // Only points make the order of day and month plain.
+        // Only points imply the order of day and month.
         if stamp.is_open() && !text.contains('.') {
             return Err(refused());
         }
@@ -122,13 +122,11 @@ impl fmt::Display for Mark {
     }
 }
 
-/// Which rows to play: from the first row at or after `from` up to the first one after it that has reached `until`,
-/// which is excluded. `until` as a time of day is the next one after the first row.
+/// The rows to play: from the first row at or after `from` to the first one after it at or past `until`, which is
+/// excluded. `until` as a time of day is the next one after the first row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// The first moment.
     pub from: Option<Mark>,
-    /// The moment behind the last.
     pub until: Option<Mark>,
 }
 
@@ -138,13 +136,13 @@ impl Rows {
     }
 }
 
-/// What a gap in the times means.
+/// How to treat gaps in the times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gaps {
-    /// From how many usual steps on a jump is silence; 2 is every lost row, `u32::MAX` none. Without it 3, and none
-    /// where the file records changes.
+    /// Least jump, in usual steps, that is silence; 2 is every lost row, `u32::MAX` none. None means 3, or none if the
+    /// file records changes.
     pub silent_from: Option<u32>,
-    /// The most rows that one gap may last.
+    /// Longest gap in rows; longer ones are shortened.
     pub most_rows: u32,
 }
 
@@ -157,23 +155,20 @@ impl Default for Gaps {
 /// How to play a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Which column.
     pub column: Column,
-    /// Its unit; without one what the header says, else °C.
+    /// Its unit; None takes the header's, or °C.
     pub unit: Option<Unit>,
-    /// Its decimal sign; without one what its cells show.
+    /// Its decimal sign; None takes that of the cells.
     pub decimal: Option<DecimalSign>,
-    /// Where the times are.
+    /// Columns and format of the times.
     pub time: TimeOptions,
-    /// Lines ahead of the header.
+    /// Lines before the header.
     pub skip: u32,
-    /// Only rows that pass all of these.
+    /// Conditions that all rows must meet.
     pub filters: Vec<Filter>,
-    /// Which rows.
     pub rows: Rows,
-    /// How long a row lasts, instead of until the next one.
+    /// Length of a row; None lasts until the next one.
     pub row: Option<Duration>,
-    /// What gaps mean.
     pub gaps: Gaps,
 }
 
@@ -195,10 +190,8 @@ impl Options {
     }
 }
 
-/// What is played in one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Played {
-    /// A reading.
     Reading(CentiCelsius, Quality),
     /// The slot is not sampled.
     Silent,
@@ -206,7 +199,7 @@ pub enum Played {
     End,
 }
 
-/// A series that can be played.
+/// A series ready to be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     spans: Arc<[Span]>,
@@ -219,16 +212,16 @@ impl Replay {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, or what was asked for is not in it.
+    /// If it cannot be read, or has no such series.
     pub fn open(path: &Path, options: &Options) -> Result<Self, ReplayError> {
         let bytes = text::load(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
         Self::parse(&path.display().to_string(), &bytes, options)
     }
 
-    /// Reads the bytes of a file; `name` stands for it in messages.
+    /// Parses the bytes of a file; `name` identifies it in messages.
     ///
     /// # Errors
-    /// When what was asked for is not in it.
+    /// If it has no such series.
     pub fn parse(name: &str, bytes: &[u8], options: &Options) -> Result<Self, ReplayError> {
         if let Some(row) = options.row.filter(|row| !is_row_length(*row)) {
             return Err(ReplayError::RowLength(row));
@@ -236,7 +229,7 @@ impl Replay {
         let text = text::decode(bytes).map_err(|what| ReplayError::Text { name: name.to_owned(), what })?;
         let mut notes = Notes::new(name);
         if let Some((count, line)) = text.nuls {
-            notes.remark(line, &format!("{count} NUL bytes are removed, the first of them here: a power cut?"));
+            notes.remark(line, &format!("{count} NUL bytes removed, the first in this line (power cut?)"));
         }
         let table = table::Table::new(name, &text.bytes, options.skip, &options.column)?;
         let series = series::read(name, &table, options, &mut notes)?;
@@ -250,19 +243,19 @@ impl Replay {
             return Err(ReplayError::Empty { name: name.to_owned() });
         }
         let count = series.rows[chosen.range.clone()].iter().filter(|row| row.reading.is_some()).count();
-        let unread = if unread > 0 { format!(", {unread} not understood in the file") } else { String::new() };
+        let unread = if unread > 0 { format!(", {unread} in the file not parsed") } else { String::new() };
         let schedule = Schedule::new(name, &series, chosen.range, chosen.stop_wall_us, options)?;
         let summary = format!("{name}: {count} rows{unread}, of {}; {}", series.about, schedule.about(options));
         Ok(Self { spans: schedule.spans.into(), end_us: schedule.end_us, summary, notes: notes.into_lines() })
     }
 
-    /// What is played in `slot`, one of `period_us` each, the series beginning with slot 0.
+    /// The content of `slot`, one of `period_us` each, where the series begins at slot 0.
     #[must_use]
     pub fn value_at(&self, slot: u64, period_us: u64) -> Played {
         self.at(slot.saturating_mul(period_us))
     }
 
-    /// What is played at `t_us` after the beginning of the series.
+    /// The content at `t_us` after the beginning of the series.
     #[must_use]
     pub fn at(&self, t_us: u64) -> Played {
         if t_us >= self.end_us {
@@ -275,13 +268,13 @@ impl Replay {
         }
     }
 
-    /// What is played, in the order of time.
+    /// The series as spans in the order of time.
     #[must_use]
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// When the series is over, after its beginning.
+    /// Length of the series.
     #[must_use]
     pub fn end_us(&self) -> u64 {
         self.end_us
@@ -293,7 +286,7 @@ impl Replay {
         &self.summary
     }
 
-    /// What is not understood and not played, and what a reader would not expect: a line each, and not too many.
+    /// A bounded number of lines about what cannot be parsed or is unexpected.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -304,16 +297,16 @@ fn is_row_length(row: Duration) -> bool {
     (SHORTEST_US..=DAY_US.unsigned_abs()).contains(&micros(row))
 }
 
-/// What an input without a sensor shows, in hundredths of the column's unit.
+/// Readings of an input without a sensor, in hundredths of the column's unit.
 const UNCONNECTED: [i128; 3] = [88_880, -8_880, -99_990];
-/// How a recorder writes that there is nothing to write.
-const NOTHING: [&str; 15] =
+/// Notations for a missing value.
+const MISSING: [&str; 15] =
     ["", "-", "--", "---", "nan", "null", "nil", "none", "na", "n/a", "#n/a", "<na>", "nat", "unavailable", "unknown"];
-/// What stands for a temperature where there is none: as far below the limit as an open circuit reads.
+/// Reading of a missing value: as far below the limit as an open circuit reads.
 const OPEN: Reading = (CentiCelsius(-6_000), Quality::Open);
 
-fn is_nothing(cell: &str) -> bool {
-    NOTHING.contains(&cell.to_lowercase().as_str())
+fn is_missing(cell: &str) -> bool {
+    MISSING.contains(&cell.to_lowercase().as_str())
 }
 
 /// Absolute zero, in hundredths of a degree Celsius.
@@ -321,9 +314,9 @@ const COLDEST: i128 = -27_315;
 /// No flow sensor measures beyond 1,000 °C.
 const HOTTEST: i128 = 100_000;
 
-/// What the cell holds, or why that is no temperature.
+/// Parses a cell; the error completes a sentence about it.
 fn reading(cell: &str, unit: Unit, sign: Option<DecimalSign>) -> Result<Reading, &'static str> {
-    if is_nothing(cell) {
+    if is_missing(cell) {
         return Ok(OPEN);
     }
     let plain = sign.map_or(Some(Cow::Borrowed(cell)), |sign| sign.plain(cell).map(Cow::Owned));
@@ -340,7 +333,7 @@ fn reading(cell: &str, unit: Unit, sign: Option<DecimalSign>) -> Result<Reading,
     Ok((temperature, judge(temperature)))
 }
 
-/// The rows to play, and where the last one ends at the latest, on its own clock.
+/// The rows to play, and the latest end of the last one, on its own clock.
 #[derive(Debug)]
 struct Chosen {
     range: std::ops::Range<usize>,
@@ -386,7 +379,7 @@ fn choose(name: &str, series: &Series, options: &Options, notes: &mut Notes) -> 
         ..*row
     };
     if let Some(last) = rows.last().filter(|last| first + length == rows.len() && !reached(&ended(last), mark)) {
-        notes.remark(last.line, &format!("the file ends here, ahead of --until {mark}; played to its end"));
+        notes.remark(last.line, &format!("the file ends here, before --until {mark}; played to its end"));
     }
     let stop_wall_us = match (mark, rows[..first + length].last()) {
         (Mark::Instant(us), Some(last)) => Some(us - last.at_us + last.wall_us),

@@ -1,9 +1,9 @@
-//! What a reader of the file has to know, in a bounded number of lines.
+//! Notes about a file for its user, in a bounded number of lines.
 
-/// How many rows that are not understood are named one by one.
+/// Most rows that are reported one by one.
 const NAMED_MAX: usize = 20;
 
-/// Rows that are not understood, and remarks.
+/// Rows that cannot be parsed, and remarks.
 #[derive(Debug)]
 pub(super) struct Notes {
     name: String,
@@ -19,12 +19,12 @@ impl Notes {
         Self { name: name.to_owned(), lines: Vec::new(), rows: 0, unread: 0, first: String::new(), remarks: Vec::new() }
     }
 
-    /// One more row was read.
+    /// Counts a row.
     pub(super) fn row(&mut self) {
         self.rows += 1;
     }
 
-    /// The row at `line` is not played, because of `what`.
+    /// Reports that the row at `line` is not played.
     pub(super) fn unread(&mut self, line: u64, what: impl FnOnce() -> String) {
         self.unread += 1;
         if self.lines.len() < NAMED_MAX {
@@ -36,20 +36,20 @@ impl Notes {
         }
     }
 
-    /// Something that a reader would not expect at `line`.
+    /// Reports something unexpected at `line`.
     pub(super) fn remark(&mut self, line: u64, what: &str) {
         self.remarks.push(format!("{}:{line}: {what}", self.name));
     }
 
-    /// How many rows were read, how many of them are not played, and the first of these in words.
+    /// Number of rows, number of those not played, and the first of these in words.
     pub(super) fn unread_of(&self) -> (u64, u64, &str) {
         (self.rows, self.unread, &self.first)
     }
 
-    /// All of it, one line each.
+    /// All notes, one per line.
     pub(super) fn into_lines(self) -> Vec<String> {
         let more = self.unread - self.lines.len() as u64;
-        let more = (more > 0).then(|| format!("{}: {more} more rows are not understood and not played", self.name));
+        let more = (more > 0).then(|| format!("{}: {more} more rows cannot be parsed; not played", self.name));
         self.lines.into_iter().chain(more).chain(self.remarks).collect()
     }
 }

@@ -1,13 +1,13 @@
-//! From rows to what is played when.
+//! The schedule: which row is played when.
 //!
 //! ```text
 //! rows:      a    b    c    (lost)    d                    e
 //! time:      0    1    2    3         4                    10      usual step 1
 //! played:    aaaaabbbbbccccc──────────ddddd────────────────eeeee
 //! ```
-//! A row holds until the next one. A jump of [`Gaps::silent_from`] usual steps or more is a gap: the row ahead of it
-//! holds for one usual step, and the rest is silence. So is a jump of two where rows between are not understood. With a
-//! length of their own, rows follow each other at that length, and each usual step of a gap is a silent row.
+//! A row lasts until the next one. A jump of [`Gaps::silent_from`] usual steps or more is a gap: the row before it
+//! lasts for one usual step, and the rest is silence. So is a jump of two if rows in between could not be parsed. With
+//! a fixed row length, rows follow each other at that length, and each usual step of a gap is a silent row.
 
 use jiff::SignedDuration;
 
@@ -15,23 +15,22 @@ use super::series::{Row, Series};
 use super::stamp::{self, DAY_US};
 use super::{Gaps, Options, Reading, ReplayError};
 
-/// The longest jump that needs no argument.
+/// Longest jump that needs no argument.
 const ERA_US: i64 = 366 * DAY_US;
 /// A single lost row is a hiccup of the recorder, two are a gap.
 const SILENT_FROM: u32 = 3;
-/// The shortest usual step, and the shortest row.
+/// Shortest usual step, and shortest row.
 pub(super) const SHORTEST_US: u64 = 1_000;
 
-/// From `from_us` on this is played, until the next span; None is silence.
+/// A reading that is played from `from_us` until the next span; None is silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Since the beginning of the series.
     pub from_us: u64,
-    /// What is played.
     pub reading: Option<Reading>,
 }
 
-/// What is played when, and what to know about it.
+/// The spans, and figures for the summary.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     pub(super) spans: Vec<Span>,
@@ -39,7 +38,7 @@ pub(super) struct Schedule {
     usual_us: Option<u64>,
     gaps: u64,
     gap_us: u64,
-    /// The longest gap and the line behind it.
+    /// The longest gap and the line after it.
     longest: Option<(u64, u64)>,
 }
 
@@ -47,14 +46,14 @@ pub(super) struct Schedule {
 #[derive(Clone, Copy, Debug)]
 struct Jump {
     us: u64,
-    /// In usual steps, to the nearest one: recorders start a row a little early or late.
+    /// Rounded to usual steps, because recorders write a row a little early or late.
     steps: u64,
     silent: bool,
 }
 
 impl Schedule {
-    /// The rows of `series` from `first` to `end`, which is excluded; `stop_us` is where the last one ends at the
-    /// latest, on the clock of its row.
+    /// Schedules the rows `chosen` of `series`; the last one ends at `stop_wall_us` at the latest, on the clock of its
+    /// row.
     pub(super) fn new(
         name: &str,
         series: &Series,
@@ -92,7 +91,7 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// Each row from its time until the next one.
+    /// Plays each row from its time until the next one.
     fn by_time(&mut self, rows: &[Row], usual_us: u64, gaps: Gaps) {
         self.play(rows[0].reading);
         for pair in rows.windows(2) {
@@ -109,7 +108,7 @@ impl Schedule {
         }
     }
 
-    /// Each row for `row_us`.
+    /// Plays each row for `row_us`.
     fn in_rows(&mut self, rows: &[Row], row_us: u64, gaps: Gaps) {
         for (place, row) in rows.iter().enumerate() {
             if let Some(before) = place.checked_sub(1).map(|before| &rows[before]) {
@@ -138,7 +137,7 @@ impl Schedule {
         }
     }
 
-    /// Steps, row length and gaps, in words.
+    /// Steps, row length and gaps in words.
     pub(super) fn about(&self, options: &Options) -> String {
         let usual = self.usual_us.map_or("no usual step".to_owned(), |us| format!("usual step {}", words(us)));
         let row = match options.row {
@@ -147,18 +146,18 @@ impl Schedule {
         };
         let gaps = match (self.gaps, self.longest) {
             (0, _) | (_, None) => "no gap".to_owned(),
-            (1, Some((us, line))) => format!("1 gap of {} ahead of line {line}", words(us)),
+            (1, Some((us, line))) => format!("1 gap of {} before line {line}", words(us)),
             (gaps, Some((us, line))) => {
                 let all = words(self.gap_us);
-                format!("{gaps} gaps of {all} in all, the longest of {} ahead of line {line}", words(us))
+                format!("{gaps} gaps of {all} in all, the longest of {} before line {line}", words(us))
             }
         };
         format!("{usual}, {row}, {gaps}, {} in all", words(self.end_us))
     }
 }
 
-/// The step between two rows that is neither short nor long: the median, of two the shorter one. Where rows are lost
-/// no step is seen.
+/// The median step between two rows, the shorter one of two. Steps across lost rows do not count, unless there are no
+/// others.
 pub(super) fn usual_step(rows: &[Row]) -> Option<u64> {
     let steps = |all: bool| {
         let seen = rows.windows(2).filter(move |pair| all || pair[1].lost == 0);
@@ -178,7 +177,7 @@ fn jump(before: &Row, row: &Row, usual_us: Option<u64>, gaps: Gaps) -> Jump {
     Jump { us, steps, silent: lost || gap }
 }
 
-/// A recorder whose clock was not set writes of 1970; what is between that and today is no gap.
+/// Refuses a jump of more than a year: a recorder whose clock was not set writes times of 1970.
 fn refuse_eras(name: &str, rows: &[Row]) -> Result<(), ReplayError> {
     let far = |pair: &&[Row]| pair[1].at_us.saturating_sub(pair[0].at_us) > ERA_US;
     let Some(pair) = rows.windows(2).find(far) else { return Ok(()) };

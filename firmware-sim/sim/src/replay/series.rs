@@ -1,4 +1,4 @@
-//! The rows of a file: what is understood, at which instant, in the order of time; and what is not, named.
+//! The rows of a file in the order of time, with their instants. Rows that cannot be parsed are reported.
 
 use jiff::civil::Weekday;
 
@@ -9,44 +9,44 @@ use super::stamp::{Moment, Order, Stamp, TimeFormat, Zone, wall};
 use super::table::{Record, Table, quoted};
 use super::times::{self, TimeColumns};
 use super::unit::{self, Heading, Unit};
-use super::{DecimalSign, Options, Reading, ReplayError, cut, is_nothing, reading, thousands, unit_column};
+use super::{DecimalSign, Options, Reading, ReplayError, cut, is_missing, reading, thousands, unit_column};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Clocks are put back in these hours of the night.
 const NIGHT_HOURS: i64 = 4;
-/// The share of rows with another row's time from which the file is refused.
+/// One in so many rows may share its time with another row; with more the file is refused.
 const SAME_TIME_SHARE: usize = 10;
-/// The names of Home Assistant for the time at which a value became what it is.
+/// Home Assistant's names for the time at which a value changed.
 const ON_CHANGE: [&str; 2] = ["last_changed", "last_updated"];
 
-/// One row that is understood.
+/// A parsed row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) line: u64,
     pub(super) at_us: i64,
     pub(super) wall_us: i64,
-    /// None where the cell is not understood: nothing is played.
+    /// None if the cell cannot be parsed: nothing is played.
     pub(super) reading: Option<Reading>,
-    /// Rows right ahead of this one in the file that are not understood at all.
+    /// Number of unparsed rows directly before this one in the file.
     pub(super) lost: u32,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug)]
 pub(super) struct Series {
     /// In the order of time.
     pub(super) rows: Vec<Row>,
-    /// The rows have times.
+    /// Whether the rows have times.
     pub(super) timed: bool,
-    /// Those times are instants, and not what some clock showed.
+    /// Whether these are instants, not local times.
     pub(super) has_instants: bool,
-    /// Those times are when a value changed: it holds until the next one.
+    /// Whether a row is written when its value changes, so that it holds until the next one.
     pub(super) on_change: bool,
     /// Column, unit and times, in words.
     pub(super) about: String,
 }
 
-/// A record whose time is read but not yet understood.
+/// A record with a parsed time that is not resolved to an instant yet.
 #[derive(Clone, Copy, Debug)]
 struct Raw {
     line: u64,
@@ -55,7 +55,6 @@ struct Raw {
     lost: u32,
 }
 
-/// Reads the rows of `table`.
 pub(super) fn read(name: &str, table: &Table<'_>, options: &Options, notes: &mut Notes) -> Result<Series, ReplayError> {
     let column = table.find(&options.column)?;
     let filters = options.filters.iter().map(|filter| Ok((table.find(&filter.column)?, filter.value.as_str())));
@@ -130,7 +129,7 @@ impl Raw {
     }
 }
 
-/// The unit, and whether the file is silent about it.
+/// The unit, and whether it is only assumed.
 fn unit_of(
     name: &str,
     table: &Table<'_>,
@@ -145,7 +144,7 @@ fn unit_of(
     match unit::of_heading(table.heading(column), others) {
         Heading::Unit(unit) => Ok((unit, false)),
         Heading::Unknown(text) => Err(ReplayError::Unit { name: name.to_owned(), column: table.label(column), text }),
-        // Some recorders write it into a second line, some into each cell.
+        // Some recorders write the unit into a second line, some into each cell.
         Heading::Silent => match first.filter(|record| record.fits).map(|record| unit_of_cell(&record.cell(column))) {
             Some(Heading::Unit(unit)) => Ok((unit, false)),
             Some(Heading::Unknown(text)) => {
@@ -156,23 +155,23 @@ fn unit_of(
     }
 }
 
-/// The unit in a cell behind the number, or instead of it.
+/// The unit in a cell, after the number or instead of it.
 fn unit_of_cell(cell: &str) -> Heading {
     match split_unit(cell) {
         Some((_, unit)) => Heading::Unit(unit),
-        None if is_nothing(cell) || Decimal::parse(cell).is_some() => Heading::Silent,
+        None if is_missing(cell) || Decimal::parse(cell).is_some() => Heading::Silent,
         None => unit::of_heading(cell, std::iter::empty()),
     }
 }
 
-/// `40.5 °C` as number and unit.
+/// Splits `40.5 °C` into number and unit.
 fn split_unit(cell: &str) -> Option<(&str, Unit)> {
     let end = cell.rfind(|c: char| c.is_ascii_digit())? + 1;
     let (number, unit) = cell.split_at(end);
     Some((number, unit.parse().ok()?))
 }
 
-/// Refuses a file in which most rows do not fit the header: it is written in another way than it seems.
+/// Refuses a file in which most rows do not fit the header: its format is another one than it seems.
 fn refuse_misfits(name: &str, table: &Table<'_>, records: impl Iterator<Item = Record>) -> Result<(), ReplayError> {
     let (mut rows, mut unread, mut first) = (0, 0, None);
     for record in records {
@@ -191,11 +190,11 @@ fn refuse_misfits(name: &str, table: &Table<'_>, records: impl Iterator<Item = R
     }
 }
 
-/// What is wrong with a record that does not fit.
+/// Describes a record that does not fit.
 fn misfit(table: &Table<'_>, record: &Record) -> String {
     let text = table.quote(record.line);
     if record.open {
-        return format!("`{text}` has a quote that its line does not close");
+        return format!("`{text}` has an unclosed quote");
     }
     format!("`{text}` has {} fields, the first line has {}", record.filled(), table.named())
 }
@@ -214,7 +213,7 @@ fn no_such_value(name: &str, table: &Table<'_>, filters: &[(usize, &str)]) -> Re
     ReplayError::Where { name: name.to_owned(), column, value, found: found.join(", ") }
 }
 
-/// Reads the cells; names what does not fit or is no temperature or time.
+/// Parses the cells; reports what does not fit or is no temperature or time.
 fn cells(
     table: &Table<'_>,
     records: impl Iterator<Item = Record>,
@@ -251,7 +250,7 @@ fn cells(
     raws
 }
 
-/// The instant of each row, in the order of the file.
+/// Resolves the instant of each row, in the order of the file.
 fn instants(
     name: &str,
     table: &Table<'_>,
@@ -274,8 +273,11 @@ fn instants(
         let understood = raw.stamp.filter(|stamp| zone.is_some() || !offsets || stamp.has_offset());
         let moment = understood.and_then(|stamp| stamp.moment(order, zone));
         let Some(mut moment) = moment else {
-            let why =
-                if understood.is_none() { "has no offset from UTC as others have" } else { "is no time there was" };
+            let why = if understood.is_none() {
+                "has no UTC offset, unlike other rows"
+            } else {
+                "does not exist in this time zone"
+            };
             notes.unread(raw.line, || format!("`{}` {why}", table.quote(raw.line)));
             lost = lost.saturating_add(raw.lost).saturating_add(1);
             continue;
@@ -291,7 +293,7 @@ fn instants(
         lost = 0;
     }
     if let (Some(line), false) = (twice, again) {
-        notes.remark(line, "this hour comes twice in the time zone and once in the file: taken as the first");
+        notes.remark(line, "this hour occurs twice in the time zone and once in the file: taken as the first");
     }
     if zone.is_none() && !offsets {
         let change = put_back(&rows).map(|line| (line, "goes back"));
@@ -303,8 +305,8 @@ fn instants(
     Ok(rows)
 }
 
-/// The line at which a clock without an offset was put back: at night, by up to an hour, and not for one row only. Of
-/// rows an hour apart, one repeats the time of the row ahead of it.
+/// The line at which a clock without an offset was put back: at night, by up to an hour, and for more than one row.
+/// With hourly rows, one repeats the time of the previous row.
 fn put_back(rows: &[Row]) -> Option<u64> {
     let same = |pair: &&[Row]| pair[0].at_us == pair[1].at_us;
     let hourly = usual_step(rows) == Some(HOUR_US.unsigned_abs());
@@ -323,7 +325,7 @@ fn at_night(row: &Row) -> bool {
     row.wall_us.rem_euclid(24 * HOUR_US) < NIGHT_HOURS * HOUR_US
 }
 
-/// The line behind an hour that is missing in the night to a Sunday's morning, of clocks without an offset.
+/// The line after an hour that is missing in the night to a Sunday, for clocks without an offset.
 fn put_forward(rows: &[Row]) -> Option<u64> {
     let usual_us = i64::try_from(usual_step(rows)?).ok().filter(|usual_us| *usual_us <= HOUR_US / 2)?;
     let sunday = |row: &Row| wall(row.wall_us).is_some_and(|wall| wall.weekday() == Weekday::Sunday);
@@ -334,7 +336,7 @@ fn put_forward(rows: &[Row]) -> Option<u64> {
     rows.windows(2).find(missing).map(|pair| pair[1].line)
 }
 
-/// The rows in the order of time, each time once.
+/// Sorts the rows by time, and drops repeated times.
 fn in_order(name: &str, mut rows: Vec<Row>, options: &Options, notes: &mut Notes) -> Result<Vec<Row>, ReplayError> {
     let (mut latest_us, mut late, mut first_late) = (i64::MIN, 0_u64, None);
     for row in &rows {
@@ -345,14 +347,11 @@ fn in_order(name: &str, mut rows: Vec<Row>, options: &Options, notes: &mut Notes
         latest_us = latest_us.max(row.at_us);
     }
     if let Some(line) = first_late {
-        notes.remark(
-            line,
-            &format!("rows later in the file than in time: {late}, from here on; played at their own time"),
-        );
+        notes.remark(line, &format!("{late} rows out of order, the first in this line; played at their own time"));
         rows.sort_by_key(|row| row.at_us);
     }
     if options.row.is_some() {
-        // Each row has its length, whatever its time.
+        // Each row has its fixed length, so its time does not matter.
         return Ok(rows);
     }
     let same = |pair: &&[Row]| pair[0].at_us == pair[1].at_us && pair[0].reading != pair[1].reading;
@@ -375,7 +374,7 @@ fn in_order(name: &str, mut rows: Vec<Row>, options: &Options, notes: &mut Notes
         true
     });
     if let Some(line) = first_repeated {
-        notes.remark(line, &format!("rows that repeat another one: {repeated}, from here on; played once"));
+        notes.remark(line, &format!("{repeated} repeated rows, the first in this line; played once"));
     }
     Ok(rows)
 }

@@ -1,10 +1,10 @@
-//! A time as it is written, and what it means.
+//! A time as written in a file, and the instant that it means.
 //!
 //! ```text
-//! text ─▶ Stamp (what is written) ─▶ order of day and month ─▶ zone ─▶ Moment (an instant, and what a clock showed)
+//! text ─▶ Stamp (as written) ─▶ order of day and month ─▶ zone ─▶ Moment (an instant, and the local time)
 //! ```
-//! A text is understood whole or not at all. `24:00` is the next day's midnight, and a leap second is the first second
-//! behind it: both as UTC counts them.
+//! A text is parsed as a whole or not at all. `24:00` is the next day's midnight, and a leap second is the first second
+//! after it, as in UTC.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ use super::decimal::Decimal;
 const SECOND_US: i64 = 1_000_000;
 pub(super) const DAY_US: i64 = 86_400 * SECOND_US;
 
-/// How a date is ordered.
+/// Order of the parts of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Day, month, year.
@@ -41,14 +41,14 @@ impl Order {
     }
 }
 
-/// How times are written.
+/// Format of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimeFormat {
-    /// Dates in this order, where the year does not come first with four digits.
+    /// Dates in this order, unless they start with a year of four digits.
     Date(Order),
-    /// Time since 1970, so many of it to the second.
+    /// Time since 1970, in this many units per second.
     Unix(i64),
-    /// As `strptime` reads it.
+    /// A `strptime` pattern.
     Pattern(String),
 }
 
@@ -94,11 +94,11 @@ impl FromStr for Zone {
     }
 }
 
-/// A date whose order may be open.
+/// A date as written; its order may be unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     Known(Date),
-    /// Three numbers; `dotted` where points separate them, `short` where no year of four digits stands last.
+    /// Three numbers; `dotted` if separated by points, `short` if the last one is no year of four digits.
     Open {
         parts: [i16; 3],
         dotted: bool,
@@ -123,28 +123,28 @@ impl Written {
     }
 }
 
-/// A time as it is written.
+/// A time as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
     /// Time since 1970.
     Unix { us: i64 },
-    /// What a clock showed, and how far it was ahead of UTC, if that is written.
+    /// A local time, with its UTC offset if written.
     Clock { date: Written, time_us: i64, offset_s: Option<i32> },
 }
 
-/// A time that is understood.
+/// A resolved time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
     /// Since 1970.
     pub(super) at_us: i64,
-    /// What a clock on the wall showed, as if it showed UTC.
+    /// Local time, counted as if it were UTC.
     pub(super) wall_us: i64,
-    /// The wall showed this twice that day, and this is the other instant.
+    /// If this local time occurs twice that day: the other instant.
     pub(super) again_us: Option<i64>,
 }
 
 impl Stamp {
-    /// Reads `2013-07-04 00:00:00`, `2017-01-01T10:00:00.250+01:00`, `01.01.2017 00:00`, `1/31/2024, 1:05 PM`.
+    /// Parses `2013-07-04 00:00:00`, `2017-01-01T10:00:00.250+01:00`, `01.01.2017 00:00`, `1/31/2024, 1:05 PM`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let place = text.find(|c: char| c.is_whitespace() || matches!(c, 'T' | 't'))?;
@@ -155,7 +155,7 @@ impl Stamp {
         Some(Self::Clock { date: date(day.trim_end_matches(','))?, time_us, offset_s })
     }
 
-    /// Reads what `format` says.
+    /// Parses a text in `format`.
     pub(super) fn parse_as(text: &str, format: Option<&TimeFormat>) -> Option<Self> {
         match format {
             None | Some(TimeFormat::Date(_)) => Self::parse(text),
@@ -174,18 +174,17 @@ impl Stamp {
         }
     }
 
-    /// It names an instant without a zone.
+    /// Whether it names an instant without a zone.
     pub(super) fn has_offset(self) -> bool {
         matches!(self, Self::Unix { .. } | Self::Clock { offset_s: Some(_), .. })
     }
 
-    /// The order of the date's parts is not written.
+    /// Whether the order of the date's parts is unknown.
     pub(super) fn is_open(self) -> bool {
         matches!(self, Self::Clock { date: Written::Open { .. }, .. })
     }
 
-    /// The instant, with dates in this order; `zone` is that of clocks without an offset. None where there is no such
-    /// time.
+    /// The instant, with dates in this order; `zone` applies to times without an offset. None if there is no such time.
     pub(super) fn moment(self, order: Order, zone: Option<&Zone>) -> Option<Moment> {
         match self {
             Self::Unix { us } => {
@@ -228,7 +227,7 @@ fn time_us(time: Time) -> i64 {
     i64::try_from(time.duration_since(Time::midnight()).as_micros()).unwrap_or(0)
 }
 
-/// Reads three numbers with one kind of separator.
+/// Parses three numbers with the same separator between them.
 pub(super) fn date(text: &str) -> Option<Written> {
     let text = text.trim();
     let separator = text.chars().find(|c| !c.is_ascii_digit()).filter(|c| matches!(c, '-' | '.' | '/'))?;
@@ -249,8 +248,8 @@ pub(super) fn date(text: &str) -> Option<Written> {
     Some(Written::Open { parts, dotted: separator == '.', short: third.len() < 4 })
 }
 
-/// Reads `10:00`, `1:05:30.250 PM`, `24:00`, `23:59:60Z`, `10:00+01:00`: microseconds since midnight, and seconds ahead
-/// of UTC.
+/// Parses `10:00`, `1:05:30.250 PM`, `24:00`, `23:59:60Z`, `10:00+01:00` into microseconds since midnight and seconds
+/// ahead of UTC.
 pub(super) fn clock(text: &str) -> Option<(i64, Option<i32>)> {
     let text = text.trim();
     let place = text.find(['+', '-', '\u{2212}', 'Z', 'z', 'U', 'G']);
@@ -285,7 +284,7 @@ fn two(text: &str) -> Option<i64> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Reads `30`, `30.25`, `60`: microseconds.
+/// Parses `30`, `30.25`, `60` into microseconds.
 fn seconds(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
     if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -295,7 +294,7 @@ fn seconds(text: &str) -> Option<i64> {
     Some(two(whole).filter(|second| *second <= 60)? * SECOND_US + padded.parse::<i64>().ok()?)
 }
 
-/// Reads `Z`, `UTC`, `+01:00`, `-0530`, `+1`: seconds ahead of UTC.
+/// Parses `Z`, `UTC`, `+01:00`, `-0530`, `+1` into seconds ahead of UTC.
 fn offset_s(text: &str) -> Option<i32> {
     let text = text.trim();
     if matches!(text, "Z" | "z" | "UTC" | "GMT") {
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_understood_as_they_are_written() {
+    fn usual_notations_are_parsed() {
         for (text, expected) in [
             ("2017-01-02 10:30:00", "2017-01-02T10:30:00Z"),
             ("2017-01-02T10:30:00.250Z", "2017-01-02T10:30:00.25Z"),
@@ -345,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_times() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "10:30",
@@ -376,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn unix_times_and_patterns_are_read_as_asked() {
+    fn unix_times_and_patterns_follow_the_format() {
         let read = |text: &str, format: &str| {
             let stamp = Stamp::parse_as(text, Some(&format.parse().unwrap()))?;
             Some(stamp.moment(Order::Ymd, None)?.at_us)
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_knows_hours_that_come_twice_or_never() {
+    fn zone_resolves_repeated_and_skipped_hours() {
         let berlin: Zone = "Europe/Berlin".parse().unwrap();
         let moment = |text: &str| Stamp::parse(text).unwrap().moment(Order::Ymd, Some(&berlin));
         let hour = 3_600 * SECOND_US;
@@ -402,7 +401,7 @@ mod tests {
         assert_eq!(moment("2024-03-31 02:30"), None);
         let (before, after) = (moment("2024-03-31 01:59").unwrap(), moment("2024-03-31 03:00").unwrap());
         assert_eq!(after.at_us - before.at_us, 60 * SECOND_US);
-        assert_eq!(moment("2024-03-31 02:30Z").unwrap().again_us, None, "an offset goes before the zone");
+        assert_eq!(moment("2024-03-31 02:30Z").unwrap().again_us, None, "an offset overrides the zone");
         for text in ["+01:00", "UTC", "-0530"] {
             assert!(text.parse::<Zone>().is_ok(), "{text}");
         }

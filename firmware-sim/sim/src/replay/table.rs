@@ -1,4 +1,4 @@
-//! A table of text: separator, header, columns, and records that fit the header or do not.
+//! A table of text: its separator, header, columns and records.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -8,15 +8,14 @@ use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
 use super::decimal::Decimal;
 use super::stamp::{self, Stamp};
-use super::{Column, ReplayError, is_nothing, text};
+use super::{Column, ReplayError, is_missing, text};
 
-/// How much of a line is quoted in a message.
+/// Characters of a line quoted in a message.
 const QUOTED_CHARS: usize = 60;
 
-/// Rows to choose: those whose `column` holds `value`.
+/// Chooses the rows whose `column` holds `value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// The column.
     pub column: Column,
     /// The whole cell.
     pub value: String,
@@ -32,30 +31,28 @@ impl FromStr for Filter {
     }
 }
 
-/// A text in which the separator and the header are known.
+/// A text whose separator and header are known.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     name: &'a str,
     text: &'a [u8],
-    /// The line of the file with which `text` begins.
+    /// Line of the file at which `text` begins.
     first_line: u64,
     separator: u8,
-    /// The first record.
     first: Vec<String>,
-    /// The first record names the columns.
+    /// The first record holds the names of the columns.
     pub(super) headed: bool,
 }
 
-/// One record.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) line: u64,
     fields: ByteRecord,
-    /// It has the fields that the header has.
+    /// Its number of fields fits the header.
     pub(super) fits: bool,
-    /// A quote is open at the end of its line.
+    /// A quote is not closed in its line.
     pub(super) open: bool,
-    /// It ends with the file, and has no line end as others have.
+    /// It is the last one, and has no line end.
     pub(super) cut: bool,
 }
 
@@ -77,7 +74,7 @@ impl Record {
 }
 
 impl<'a> Table<'a> {
-    /// Finds out how `text` is written. `column` is the one to be played.
+    /// Detects the format of `text`. `column` is the one to be played.
     pub(super) fn new(name: &'a str, text: &'a [u8], skip: u32, column: &Column) -> Result<Self, ReplayError> {
         let (mut text, mut first_line) = (text, 1);
         let mut skip_line = |text: &mut &'a [u8]| {
@@ -90,7 +87,7 @@ impl<'a> Table<'a> {
         }
         let first = text.split(|byte| matches!(byte, b'\n' | b'\r')).find(|line| !text::cell(line).is_empty());
         let mut separator = separator(first.unwrap_or_default());
-        // A spreadsheet's own line.
+        // A spreadsheet's `sep=` line.
         if let [b's', b'e', b'p', b'=', named] = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii() {
             separator = *named;
             skip_line(&mut text);
@@ -105,7 +102,7 @@ impl<'a> Table<'a> {
         Ok(table)
     }
 
-    /// What the first record says about the column at `place`; nothing without a header.
+    /// Heading of the column at `place`; empty without a header.
     pub(super) fn heading(&self, place: usize) -> &str {
         if self.headed { &self.first[place] } else { "" }
     }
@@ -126,13 +123,13 @@ impl<'a> Table<'a> {
         self.first.len()
     }
 
-    /// The columns that have a name; all of them without a header.
+    /// Number of columns with a name, or of all without a header.
     pub(super) fn named(&self) -> usize {
         let last = self.first.iter().rposition(|heading| !self.headed || !heading.is_empty());
         last.map_or(0, |place| place + 1)
     }
 
-    /// The place of a column, from 0.
+    /// Index of a column, from 0.
     pub(super) fn find(&self, column: &Column) -> Result<usize, ReplayError> {
         let fits: Vec<usize> = match column {
             Column::Number(number) => (1..=self.width()).filter(|n| n == number).map(|n| n - 1).collect(),
@@ -157,7 +154,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The columns with their numbers; not all of very many.
+    /// The columns with their numbers, up to 40 of them.
     fn columns(&self) -> String {
         const LISTED: usize = 40;
         let listed =
@@ -166,7 +163,7 @@ impl<'a> Table<'a> {
         listed.chain(more).collect::<Vec<_>>().join(", ")
     }
 
-    /// Every record that is not empty, the header included.
+    /// All records that are not empty, including the header.
     pub(super) fn records(&self) -> Records<'_> {
         let reader = ReaderBuilder::new()
             .delimiter(self.separator)
@@ -185,14 +182,14 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The last line may be cut: it has no end as others have, nor a quote that ends its last cell.
+    /// Whether the last line may be cut: it has no line end, though others have, and no quote that ends its last cell.
     pub(super) fn may_be_cut(&self) -> bool {
         !self.text.ends_with(b"\"")
             && !matches!(self.text.last(), None | Some(b'\n' | b'\r' | 0x1a))
             && self.text.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
     }
 
-    /// The start of a line of the file.
+    /// The beginning of a line of the file.
     pub(super) fn quote(&self, line: u64) -> String {
         let place = usize::try_from(line.saturating_sub(self.first_line)).unwrap_or(usize::MAX);
         let line = self.text.split(|byte| *byte == b'\n').nth(place).unwrap_or_default();
@@ -200,7 +197,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// As much of `text` as a message holds.
+/// Shortens `text` for a message.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -208,8 +205,8 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// What separates the fields, by the first line: the first of tab, semicolon, comma and bar that stands outside of
-/// quotes. A line with none of them is one field, in which a comma further down is a decimal one.
+/// The separator, by the first line: the first of tab, semicolon, comma and bar found outside of quotes. Without any, a
+/// line is one field, and a comma further down is a decimal one.
 fn separator(first_line: &[u8]) -> u8 {
     let mut quoted = false;
     let outside: Vec<u8> = first_line
@@ -223,8 +220,8 @@ fn separator(first_line: &[u8]) -> u8 {
     [b'\t', b';', b',', b'|'].into_iter().find(|separator| outside.contains(separator)).unwrap_or(b'\t')
 }
 
-/// The first record names the columns. A name is asked of a header; by number, a file may do without one. Then a header
-/// is a record with a word above something else, or one whose cell in the column is a word.
+/// Whether the first record is a header. A column chosen by name requires one; by number, a file may do without. Then a
+/// header is a record with a word above something else, or one whose cell in the column is a word.
 fn is_header(first: &Record, second: Option<&Record>, column: &Column) -> bool {
     let Column::Number(number) = column else { return true };
     let above = |second: &Record| {
@@ -236,7 +233,7 @@ fn is_header(first: &Record, second: Option<&Record>, column: &Column) -> bool {
 }
 
 fn is_word(cell: &str) -> bool {
-    let known = Decimal::parse(cell).is_some() || Stamp::parse(cell).is_some() || is_nothing(cell);
+    let known = Decimal::parse(cell).is_some() || Stamp::parse(cell).is_some() || is_missing(cell);
     !known && stamp::date(cell).is_none() && stamp::clock(cell).is_none()
 }
 
@@ -250,11 +247,11 @@ pub(super) struct Records<'a> {
     table: &'a Table<'a>,
     reader: Reader<Cursor<&'a [u8]>>,
     may_be_cut: bool,
-    /// The fields of the first record, and without empty ones at its end.
+    /// Number of fields of the first record, and the same without empty ones at its end.
     width: Option<usize>,
     named: usize,
     first: ByteRecord,
-    /// The line at byte `counted`.
+    /// Line number at byte `counted`.
     line: u64,
     counted: usize,
 }
@@ -269,7 +266,7 @@ impl Records<'_> {
         self.line
     }
 
-    /// It has a field for each column, and nothing behind the last one.
+    /// Whether it has a field for each column, and nothing after the last one.
     fn fits(&self, fields: &ByteRecord) -> bool {
         let Some(width) = self.width else { return true };
         let columns = if self.table.headed { self.named } else { width };
@@ -286,17 +283,17 @@ impl Iterator for Records<'_> {
         loop {
             let mut fields = ByteRecord::new();
             let start = usize::try_from(self.reader.position().byte()).ok()?;
-            // Reading from memory cannot fail, and records of any length are welcome.
+            // Reading from memory cannot fail, and records may have any length.
             if !self.reader.read_byte_record(&mut fields).ok()? {
                 return None;
             }
             let cut = self.may_be_cut && self.reader.position().byte() == text.len() as u64;
-            // The reader passes empty lines over.
+            // The reader skips empty lines.
             let start = start + text[start..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
             let line = self.line_at(start);
             let (mut fits, mut open) = (self.fits(&fields), false);
             if fields.iter().any(|field| field.contains(&b'\n')) {
-                // A quote that its own line does not close: what follows is read again, line by line.
+                // A quote not closed in its line: the lines after it are read again.
                 (fits, open) = (false, true);
                 let end =
                     text[start..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| start + end + 1);
@@ -310,7 +307,7 @@ impl Iterator for Records<'_> {
                 (self.width, self.named) = (Some(fields.len()), filled(&fields));
                 self.first = fields.clone();
             } else if fields == self.first && self.table.headed {
-                // Files that were joined repeat their header.
+                // Joined files repeat their header.
                 continue;
             }
             return Some(Record { line, fields, fits, open, cut });
@@ -333,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_names_the_separator() {
+    fn first_line_determines_the_separator() {
         for (line, expected) in [("a\tb,c;d", b'\t'), ("a;b,c", b';'), ("a,b", b','), ("a|b", b'|'), ("a", b'\t')] {
             assert_eq!(separator(line.as_bytes()), expected, "{line}");
         }
@@ -342,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn records_fit_the_header_or_not() {
+    fn records_are_checked_against_the_header() {
         let text = "\n\na,b,\n1,\"2, \"\"x\"\"\"\n ,\r\n1,2,,\n3\n4,5,6,\na,b,\n8,9\n";
         let expected = [
             row(3, &["a", "b", ""], true),
@@ -356,14 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_spoils_its_own_line_only() {
+    fn open_quote_spoils_only_its_own_line() {
         let found = records("a,b\n1,\"2\n3,4\n5,6\n\"7,8\n9,10\n");
         let lines: Vec<(u64, bool)> = found.iter().map(|(line, _, fits)| (*line, *fits)).collect();
         assert_eq!(lines, [(1, true), (2, false), (3, true), (4, true), (5, false), (6, true)]);
     }
 
     #[test]
-    fn a_header_is_a_word_above_something_else() {
+    fn header_is_a_word_above_something_else() {
         let headed = |text: &str| {
             let table = Table::new("t.csv", text.as_bytes(), 0, &Column::Number(2)).unwrap();
             table.headed

@@ -1,4 +1,4 @@
-//! Series with the quirks of recorded ones, and recorded ones where they are at hand.
+//! Series with the quirks of real recorders, and real recordings if they are available.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,8 +12,8 @@ mod doubt;
 mod meaning;
 mod times;
 
-/// What is played from which second on, in hundredths of a degree; None is silence.
-type Heard = Vec<(f64, Option<(i16, Quality)>)>;
+/// The series as start times in seconds and readings in hundredths of a degree; None is silence.
+type Timeline = Vec<(f64, Option<(i16, Quality)>)>;
 
 #[derive(Debug, Parser)]
 struct Program {
@@ -21,7 +21,7 @@ struct Program {
     replay: ReplayArgs,
 }
 
-/// Reads `text` as the arguments say; `-` among them stands for the file.
+/// Plays `text` with these command-line arguments.
 fn read(text: &[u8], arguments: &[&str]) -> Result<Replay, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.csv");
@@ -40,15 +40,15 @@ fn read(text: &[u8], arguments: &[&str]) -> Result<Replay, String> {
     }
 }
 
-fn heard(replay: &Replay) -> Heard {
+fn timeline(replay: &Replay) -> Timeline {
     let one = |span: &Span| (span.from_us as f64 / 1e6, span.reading.map(|(centi, quality)| (centi.0, quality)));
     replay.spans().iter().map(one).collect()
 }
 
-/// What is played, and until which second.
-fn play(text: impl AsRef<[u8]>, arguments: &[&str]) -> (Heard, f64) {
+/// The series and its length in seconds.
+fn play(text: impl AsRef<[u8]>, arguments: &[&str]) -> (Timeline, f64) {
     let replay = read(text.as_ref(), arguments).unwrap();
-    (heard(&replay), replay.end_us() as f64 / 1e6)
+    (timeline(&replay), replay.end_us() as f64 / 1e6)
 }
 
 fn refused(text: impl AsRef<[u8]>, arguments: &[&str]) -> String {
@@ -65,7 +65,7 @@ fn ok(centi: i16) -> Option<(i16, Quality)> {
 
 const OPEN_ROW: Option<(i16, Quality)> = Some((-6_000, Quality::Open));
 
-/// Rows of a minute from `first` on, as a table: 10:00 is minute 0.
+/// Rows of a minute each, from 10:00 on.
 fn table(cells: &[&str]) -> String {
     let mut text = String::from("time,flow\n");
     for (minute, cell) in cells.iter().enumerate() {
@@ -74,8 +74,8 @@ fn table(cells: &[&str]) -> String {
     text
 }
 
-/// A file of the recorded series beside the workspace, or None where they are not at hand.
-#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+/// The path of a real recording, or None if it is not available.
+#[expect(clippy::print_stderr, reason = "reports a skipped test")]
 fn recorded(file: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(file);
     if !path.exists() {
@@ -91,8 +91,8 @@ fn open(path: &Path, arguments: &[&str]) -> Replay {
     arguments.replay.open().unwrap().unwrap()
 }
 
-/// The mean in centi-degrees of a column, by floats, as a stranger would compute it, and the number of rows.
-fn strangers_mean(path: &Path, separator: char, column: usize, pick: impl Fn(&str) -> bool) -> (f64, usize) {
+/// The mean of a column in centi-degrees by independent float arithmetic, and the number of rows.
+fn reference_mean(path: &Path, separator: char, column: usize, pick: impl Fn(&str) -> bool) -> (f64, usize) {
     let bytes = fs::read(path).unwrap();
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
     let picked = text.lines().skip(1).filter(|line| pick(line));
@@ -108,10 +108,10 @@ fn sum(replay: &Replay) -> (f64, usize) {
 }
 
 #[test]
-fn the_solar_plant_of_2017_is_played_to_the_row() {
+fn solar_plant_recording_is_played_row_by_row() {
     let Some(path) = recorded("data/solar-thermal/20170101.csv") else { return };
     let hot_water = ["--column", "Temperatur Sensor 3", "--from", "10:00", "--until", "14:00"];
-    let (mean, count) = strangers_mean(&path, '\t', 3, |line| ("10:00".."14:00").contains(&&line[11..16]));
+    let (mean, count) = reference_mean(&path, '\t', 3, |line| ("10:00".."14:00").contains(&&line[11..16]));
     for replay in [open(&path, &hot_water), open(&path, &[&hot_water[..], &["--row", "1m"]].concat())] {
         let (sum, played) = sum(&replay);
         assert_eq!(played, count);
@@ -119,7 +119,7 @@ fn the_solar_plant_of_2017_is_played_to_the_row() {
         assert!(replay.spans().iter().all(|span| span.reading.is_some_and(|(_, quality)| quality == Quality::Ok)));
         assert_eq!(replay.notes(), [""; 0]);
     }
-    // A row is missing at 12:02: by their times, the rows behind it stay where they were.
+    // A row is missing at 12:02: with times, the rows after it keep their place.
     assert_eq!(open(&path, &hot_water).end_us(), 240 * 60_000_000);
     for unconnected in ["Sensor 5", "Sensor 6", "Sensor 8"] {
         let replay = open(&path, &["--column", unconnected]);
@@ -128,10 +128,10 @@ fn the_solar_plant_of_2017_is_played_to_the_row() {
 }
 
 #[test]
-fn the_office_of_2013_is_silent_in_its_gaps() {
+fn office_recording_is_silent_in_its_gaps() {
     let Some(path) = recorded("data/nab/ambient_temperature_system_failure.csv") else { return };
     let value = ["--column", "value", "--unit", "F"];
-    let (mean, count) = strangers_mean(&path, ',', 1, |_| true);
+    let (mean, count) = reference_mean(&path, ',', 1, |_| true);
     let (sum, played) = sum(&open(&path, &value));
     assert_eq!(played, count);
     let celsius = (mean - 3_200.0) * 5.0 / 9.0;
@@ -140,15 +140,15 @@ fn the_office_of_2013_is_silent_in_its_gaps() {
     let around = [&value[..], &["--from", "2013-07-28 03:00", "--until", "2013-07-29 14:00"]].concat();
     for (row, hour) in [(&[][..], 3_600.0), (&["--row", "1m"], 60.0)] {
         let replay = open(&path, &[&around[..], row].concat());
-        let steps: Vec<(f64, bool)> = heard(&replay).iter().map(|(at, it)| (at / hour, it.is_none())).collect();
+        let steps: Vec<(f64, bool)> = timeline(&replay).iter().map(|(at, it)| (at / hour, it.is_none())).collect();
         assert_eq!(steps, [(0.0, false), (1.0, false), (2.0, true), (33.0, false), (34.0, false)]);
     }
 }
 
 #[test]
-fn the_heat_pump_has_its_times_in_the_fifth_column() {
+fn heat_pump_recording_has_times_in_column_five() {
     let Some(path) = recorded("data/heat-pump/influx_heatpump_720.csv") else { return };
-    let (mean, count) = strangers_mean(&path, ',', 12, |_| true);
+    let (mean, count) = reference_mean(&path, ',', 12, |_| true);
     let replay = open(&path, &["--column", "nibe_bt2_supply_temp_s1"]);
     let (sum, played) = sum(&replay);
     assert_eq!((played, replay.end_us()), (count, 300_000_000 * count as u64));
@@ -157,14 +157,14 @@ fn the_heat_pump_has_its_times_in_the_fifth_column() {
 }
 
 #[test]
-fn the_occupied_room_steps_by_59_and_61_seconds() {
+fn room_recording_steps_by_59_and_61_seconds() {
     let Some(path) = recorded("data/occupancy/uci_occupancy_datatraining.txt") else { return };
     let replay = open(&path, &["--column", "Temperature"]);
-    let (mean, count) = strangers_mean(&path, ',', 2, |_| true);
+    let (mean, count) = reference_mean(&path, ',', 2, |_| true);
     let (sum, played) = sum(&replay);
     assert_eq!(played, count);
     assert!((sum / count as f64 - mean).abs() < 0.5, "{sum} in {count} rows, a mean of {mean}");
-    let seconds: Vec<f64> = heard(&replay).iter().take(4).map(|(at, _)| *at).collect();
+    let seconds: Vec<f64> = timeline(&replay).iter().take(4).map(|(at, _)| *at).collect();
     assert_eq!(seconds, [0.0, 59.0, 120.0, 180.0]);
     assert_eq!(replay.notes(), [""; 0]);
 }

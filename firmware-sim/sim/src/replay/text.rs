@@ -1,29 +1,29 @@
-//! The bytes of a file as text.
+//! Decodes the bytes of a file as text.
 //!
-//! A mark (BOM) names UTF-8 or UTF-16. Without one, each cell is UTF-8 where it is valid, else ISO-8859-1, in which
-//! every byte is a character: one damaged line changes no other. What is not text is refused.
+//! A byte-order mark names UTF-8 or UTF-16. Without one, each cell is UTF-8 if it is valid, else ISO-8859-1, in which
+//! every byte is a character: so a damaged line does not affect others. A file that is not text is refused.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The largest file: hours of a fast recorder, and what a small machine can hold.
+/// Largest file: hours of a fast recorder, and what a small machine can hold.
 pub(super) const BYTES_MAX: u64 = 512 << 20;
-/// How much of a file is looked at to see whether it is text.
+/// Bytes examined to see whether a file is text.
 const HEAD_BYTES: usize = 64 << 10;
-/// The share of control characters from which a file is not text; in compressed bytes it is one in ten.
+/// One in so many bytes may be a control character; in compressed data one in ten is.
 const CONTROL_SHARE: usize = 50;
 
-/// A text, and what was removed from it.
+/// A decoded text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Text<'a> {
     pub(super) bytes: Cow<'a, [u8]>,
-    /// How many NULs, and the line of the first one, from 1.
+    /// Number of NULs removed, and the line of the first one, from 1.
     pub(super) nuls: Option<(usize, u64)>,
 }
 
-/// The bytes of a file, or of a pipe.
+/// Reads a file or a pipe.
 pub(super) fn load(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -33,7 +33,7 @@ pub(super) fn load(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a file, or why it is none.
+/// Decodes a file; the error names what it is instead of text.
 pub(super) fn decode(bytes: &[u8]) -> Result<Text<'_>, &'static str> {
     let utf16 = |unit: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
@@ -56,8 +56,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Text<'_>, &'static str> {
     Ok(Text { nuls: Some((nuls, line)), bytes: Cow::Owned(without_nuls(&text)) })
 }
 
-/// A block of NULs at the start of a line goes; within a line it leaves a mark, because what stands ahead of it may be
-/// the half of a number.
+/// Removes NULs. A block at the start of a line leaves no trace; within a line it leaves a mark, because the text
+/// before it may be half of a number.
 fn without_nuls(text: &[u8]) -> Vec<u8> {
     const MARK: &[u8] = "\u{fffd}".as_bytes();
     let mut kept = Vec::with_capacity(text.len());
@@ -79,7 +79,7 @@ pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// A cell as text, without what surrounds it.
+/// A trimmed cell as text.
 pub(super) fn cell(bytes: &[u8]) -> Cow<'_, str> {
     match text(bytes) {
         Cow::Borrowed(text) => Cow::Borrowed(bare(text)),
@@ -87,13 +87,13 @@ pub(super) fn cell(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Without blanks, and without quotes that a blank ahead of them hid from the reader, and a DOS end of file.
+/// Trims blanks, quotes that a blank before them hid from the CSV reader, and a DOS end-of-file mark.
 fn bare(text: &str) -> &str {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{1a}');
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
-/// Every other byte is a NUL, as in UTF-16 of western text; a block of NULs has as many in both places.
+/// Detects UTF-16 of western text: every other byte is a NUL, whereas a block of NULs has as many in both places.
 fn is_wide(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD_BYTES)];
     let nuls = |odd: usize| head.iter().skip(odd).step_by(2).filter(|byte| **byte == 0).count();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_encodings_are_understood() {
+    fn encodings_are_decoded() {
         let wide = |mark: [u8; 2], unit: fn(u16) -> [u8; 2]| {
             let units = "Wärme [°C]".encode_utf16().flat_map(unit);
             mark.into_iter().chain(units).collect::<Vec<u8>>()
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_refused() {
+    fn binary_files_are_refused() {
         assert_eq!(decode(b"\x1f\x8b\x08\x08\x01\x02ab"), Err("not text"));
         assert_eq!(decode(b"a,b\n1,2\n\x1a").unwrap().nuls, None);
         assert_eq!(decode(b"").unwrap(), Text::default());

@@ -1,15 +1,15 @@
-//! Whether a comma separates decimals or thousands.
+//! Decides whether a comma separates decimals or thousands.
 //!
 //! `1,041` is 1.041 in Berlin and 1041 in Boston. Another cell of the column decides: `42,5` has a decimal comma, and
-//! so has `21,375`, since there are no 21,375 degrees; `998.5` and `1,041.5` have a decimal point. Where none does,
-//! the column is refused. A point is a decimal one unless [`DecimalSign::Comma`] is asked for.
+//! so has `21,375`, because there are no 21,375 degrees; `998.5` and `1,041.5` have a decimal point. If no cell
+//! decides, the column is refused. A point is a decimal one unless [`DecimalSign::Comma`] is given.
 
 use std::str::FromStr;
 
 use super::ReplayError;
 use super::table::quoted;
 
-/// What stands ahead of the decimals; the other sign separates thousands.
+/// The sign before the decimals; the other sign separates thousands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecimalSign {
     /// `1.041,5`.
@@ -31,7 +31,7 @@ impl FromStr for DecimalSign {
 }
 
 impl DecimalSign {
-    /// `number` without separators of thousands and with a decimal point; None where it is written in another way.
+    /// Removes separators of thousands and sets a decimal point; None if `number` has another form.
     pub(super) fn plain(self, number: &str) -> Option<String> {
         let (decimal, thousand) = match self {
             Self::Comma => (',', '.'),
@@ -56,8 +56,7 @@ impl DecimalSign {
     }
 }
 
-/// The decimal sign of a column, where its cells leave it open otherwise; None where each cell is plain by itself.
-/// `cells` are the numbers with their lines.
+/// The decimal sign of a column; None if each cell is unambiguous by itself. `cells` are the numbers with their lines.
 pub(super) fn decide(
     name: &str,
     cells: impl Iterator<Item = (u64, String)>,
@@ -84,7 +83,7 @@ pub(super) fn decide(
     match (open, comma, point) {
         (None, ..) if !both => Ok(None),
         (_, true, false) if both => Ok(Some(DecimalSign::Comma)),
-        // A point in such a column is as plain as it was.
+        // A point in such a column is unambiguous.
         (_, true, false) => Ok(None),
         (_, false, true) => Ok(Some(DecimalSign::Point)),
         (Some((line, text)), ..) => Err(ReplayError::Decimal { name: name.to_owned(), line, text }),
@@ -92,7 +91,7 @@ pub(super) fn decide(
     }
 }
 
-/// One digit that is not 0, a comma, and three digits.
+/// Whether the comma is ambiguous: one digit that is not 0, a comma, and three digits.
 fn is_open(cell: &str) -> bool {
     let number = cell.trim_start_matches(['-', '+', '\u{2212}']);
     let Some((whole, part)) = number.split_once(',') else { return false };

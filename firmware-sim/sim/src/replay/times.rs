@@ -1,37 +1,36 @@
-//! Which columns hold the times, and in which format.
+//! Finds the columns of times, and their format.
 //!
 //! Without [`TimeOptions`] the cells decide, never the headings alone: the one column of dates with times that changes
-//! from row to row; else the one of plausible Unix times; else one of dates beside one of times of day; else one of
-//! dates that all differ. Two that fit are refused: `--time-column` decides.
+//! from row to row; else the one of plausible Unix times; else one of dates with one of times of day; else one of dates
+//! that all differ. If two columns fit, the file is refused, and `--time-column` resolves it.
 
 use super::decimal::Decimal;
 use super::stamp::{self, Order, Stamp, TimeFormat, Written, Zone};
 use super::table::{Record, Table};
 use super::{Column, ReplayError};
 
-/// Where the times are, and how they are written.
+/// Columns and format of the times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimeOptions {
-    /// The column, or those of date and time.
+    /// One column, or those of date and time.
     pub columns: Vec<Column>,
-    /// How they are written.
     pub format: Option<TimeFormat>,
-    /// The zone of those without an offset.
+    /// Zone of times without an offset.
     pub zone: Option<Zone>,
 }
 
-/// Where the times of a table are.
+/// The columns of times in a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TimeColumns {
-    /// One place, or those of date and time.
+    /// One index, or those of date and time.
     pub(super) places: Vec<usize>,
     pub(super) format: Option<TimeFormat>,
-    /// Dates only: each stands for its midnight.
+    /// Dates only, each of which means its midnight.
     pub(super) midnight: bool,
 }
 
 impl TimeColumns {
-    /// The time of a record as it is written.
+    /// The text of a record's time.
     pub(super) fn text(&self, record: &Record) -> String {
         let texts: Vec<_> = self.places.iter().map(|place| record.cell(*place)).collect();
         texts.join(" ")
@@ -45,15 +44,15 @@ impl TimeColumns {
     }
 }
 
-/// The years in which a number is taken for a Unix time without being asked: 2000 to 2100.
+/// Years in which a number counts as a Unix time without an argument: 2000 to 2100.
 const PLAUSIBLE_S: std::ops::Range<i64> = 946_684_800..4_102_444_800;
-/// How many rows are looked at.
-const LOOKED_AT: usize = 20_000;
+/// Most rows that are examined.
+const ROWS_MAX: usize = 20_000;
 const UNIX: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
-/// What the cells of a column look like.
+/// Counts of the kinds of cells in a column.
 #[derive(Clone, Debug, Default)]
-struct Look {
+struct ColumnStats {
     first: Option<String>,
     changes: bool,
     repeats: bool,
@@ -64,8 +63,8 @@ struct Look {
     unix: [u64; 4],
 }
 
-impl Look {
-    fn see(&mut self, cell: &str, format: Option<&TimeFormat>) {
+impl ColumnStats {
+    fn count(&mut self, cell: &str, format: Option<&TimeFormat>) {
         match &self.first {
             None => self.first = Some(cell.to_owned()),
             Some(first) => {
@@ -88,7 +87,7 @@ impl Look {
         }
     }
 
-    /// The unit of its Unix times, if most of `rows` are some.
+    /// The unit of its Unix times, if most of `rows` have one.
     fn unix(&self, rows: u64) -> Option<i64> {
         UNIX.into_iter().zip(self.unix).find(|(_, count)| most(*count, rows)).map(|(per_second, _)| per_second)
     }
@@ -98,7 +97,7 @@ fn most(count: u64, rows: u64) -> bool {
     count > 0 && count * 2 >= rows
 }
 
-/// Looks for the times of `table` in its rows, `played` being the column of temperatures. None where there are none.
+/// Finds the columns of times in the rows of `table`; None if there are none. `played` is the column of temperatures.
 pub(super) fn find(
     name: &str,
     table: &Table<'_>,
@@ -107,34 +106,34 @@ pub(super) fn find(
     options: &TimeOptions,
 ) -> Result<Option<TimeColumns>, ReplayError> {
     let asked = options.columns.iter().map(|column| table.find(column)).collect::<Result<Vec<_>, _>>()?;
-    let mut looks = vec![Look::default(); table.width()];
+    let mut stats = vec![ColumnStats::default(); table.width()];
     let mut count = 0;
-    for record in rows.filter(|record| record.fits).take(LOOKED_AT) {
+    for record in rows.filter(|record| record.fits).take(ROWS_MAX) {
         count += 1;
-        for (place, look) in looks.iter_mut().enumerate() {
+        for (place, column) in stats.iter_mut().enumerate() {
             if place != played || asked.contains(&place) {
-                look.see(&record.cell(place), options.format.as_ref());
+                column.count(&record.cell(place), options.format.as_ref());
             }
         }
     }
     let format = |places: &[usize]| {
-        let unix = |place: usize| looks[place].unix(count).filter(|_| places.len() == 1);
+        let unix = |place: usize| stats[place].unix(count).filter(|_| places.len() == 1);
         options.format.clone().or_else(|| unix(places[0]).map(TimeFormat::Unix))
     };
     if !asked.is_empty() {
-        let only_dates = |place: usize| most(looks[place].date, count) && options.format.is_none();
+        let only_dates = |place: usize| most(stats[place].date, count) && options.format.is_none();
         let midnight = matches!(asked[..], [place] if only_dates(place));
         return Ok(Some(TimeColumns { format: format(&asked), places: asked, midnight }));
     }
-    let fitting = |fits: &dyn Fn(&Look) -> bool| -> Vec<usize> {
-        (0..looks.len()).filter(|place| *place != played && fits(&looks[*place])).collect()
+    let fitting = |fits: &dyn Fn(&ColumnStats) -> bool| -> Vec<usize> {
+        (0..stats.len()).filter(|place| *place != played && fits(&stats[*place])).collect()
     };
-    let moves = |look: &Look| look.changes || count == 1;
-    let whole = fitting(&|look| most(look.whole, count) && moves(look));
-    let unix = fitting(&|look| look.unix(count).is_some() && moves(look));
-    let dates = fitting(&|look| most(look.date, count));
-    let clocks = fitting(&|look| most(look.clock, count) && moves(look));
-    let days = fitting(&|look| most(look.date, count) && moves(look) && !look.repeats);
+    let moves = |column: &ColumnStats| column.changes || count == 1;
+    let whole = fitting(&|column| most(column.whole, count) && moves(column));
+    let unix = fitting(&|column| column.unix(count).is_some() && moves(column));
+    let dates = fitting(&|column| most(column.date, count));
+    let clocks = fitting(&|column| most(column.clock, count) && moves(column));
+    let days = fitting(&|column| most(column.date, count) && moves(column) && !column.repeats);
     let columns = |places: Vec<usize>, midnight| Ok(Some(TimeColumns { format: format(&places), places, midnight }));
     let several = |places: &[usize]| {
         let found = places.iter().map(|place| table.label(*place)).collect::<Vec<_>>().join(", ");
@@ -153,8 +152,8 @@ pub(super) fn find(
     }
 }
 
-/// The order of day and month: what `format` says, else what one row can only mean, else that of dates with points.
-/// Else the line of a date that can mean two days.
+/// The order of day and month: by `format`, else by a row with only one reading, else that of dates with points. The
+/// error is the line of an ambiguous date.
 pub(super) fn order(stamps: impl Iterator<Item = (u64, Stamp)>, format: Option<&TimeFormat>) -> Result<Order, u64> {
     if let Some(TimeFormat::Date(order)) = format {
         return Ok(*order);
@@ -167,7 +166,7 @@ pub(super) fn order(stamps: impl Iterator<Item = (u64, Stamp)>, format: Option<&
         if !dotted || short {
             open.get_or_insert(line);
         }
-        // With a short year, the year may stand first.
+        // With a short year, the year may come first.
         if first > 12 && second <= 12 && !short {
             day_first.get_or_insert(line);
         } else if first <= 12 && second > 12 && !short {

@@ -1,18 +1,14 @@
-//! The unit of a column.
+//! The temperature unit of a column.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{ReplayError, foreign};
 
-/// The unit of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// °C.
     Celsius,
-    /// °F.
     Fahrenheit,
-    /// K.
     Kelvin,
 }
 
@@ -34,17 +30,16 @@ impl FromStr for Unit {
     }
 }
 
-/// What is written for the degree sign, also by programs that mistake its encoding.
+/// Characters used as a degree sign, including those of a wrong encoding.
 const DEGREES: [char; 6] = ['°', 'º', '˚', '∘', 'â', char::REPLACEMENT_CHARACTER];
 
-/// What a heading says about the unit.
+/// The unit in a heading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heading {
-    /// Nothing.
+    /// No unit.
     Silent,
-    /// One unit.
     Unit(Unit),
-    /// Something that is not one unit of temperature.
+    /// Something other than one unit of temperature.
     Unknown(String),
 }
 
@@ -61,11 +56,11 @@ pub(super) fn parse(text: &str) -> Option<Unit> {
     }
 }
 
-/// The unit that `heading` names. `others` are the headings of the other columns: `Sensor F` beside `Sensor E` is the
-/// sixth sensor, not one in °F.
+/// The unit in `heading`. `others` are the headings of the other columns: with `Sensor E`, `Sensor F` is the sixth
+/// sensor, not one in °F.
 pub(super) fn of_heading<'a>(heading: &str, others: impl Iterator<Item = &'a str>) -> Heading {
     let (plain, brackets) = split_brackets(heading);
-    if let (true, Some(text)) = (brackets.is_empty(), foreign::of_none_degree(&plain)) {
+    if let (true, Some(text)) = (brackets.is_empty(), foreign::not_a_degree(&plain)) {
         return Heading::Unknown(text);
     }
     let others: Vec<&str> = others.collect();
@@ -93,7 +88,7 @@ pub(super) fn of_heading<'a>(heading: &str, others: impl Iterator<Item = &'a str
     }
 }
 
-/// Another heading is the same up to its last letter.
+/// Whether another heading differs only in its last letter.
 pub(super) fn is_series<'a>(heading: &str, mut others: impl Iterator<Item = &'a str>) -> bool {
     let stem = |text: &str| {
         let text = text.trim();
@@ -103,7 +98,7 @@ pub(super) fn is_series<'a>(heading: &str, mut others: impl Iterator<Item = &'a 
     others.any(|other| other.trim() != heading.trim() && stem(other) == own)
 }
 
-/// Units with a sign of their own, which need no brackets around them.
+/// Units with a degree sign, which need no brackets around them.
 fn signs(text: &str) -> impl Iterator<Item = Unit> {
     let characters: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
     let mut found: Vec<Unit> = characters
@@ -144,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn headings_name_their_unit_in_many_ways() {
+    fn units_are_found_in_headings() {
         let celsius = ["T [ °C]", "flow (degC)", "flow ºC", "flow_c", "Vorlauf in ° C", "t ℃", "flow [Â°C]", "Celsius"];
         let fahrenheit = [
             "flow (degF)",
@@ -172,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_that_is_not_understood_is_named() {
+    fn unknown_units_are_reported() {
         for (heading, text) in [
             ("p [ Bar]", "Bar"),
             ("flow [1/10 °C]", "1/10 °C"),
@@ -188,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn another_unit_at_the_end_is_named() {
+    fn foreign_units_at_the_end_are_reported() {
         for (heading, text) in [
             ("pressure bar", "bar"),
             ("humidity %", "%"),
@@ -236,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_units_or_refused() {
+    fn unit_arguments_are_parsed_or_refused() {
         for (text, unit) in
             [("C", Unit::Celsius), ("°f", Unit::Fahrenheit), ("degF", Unit::Fahrenheit), ("K", Unit::Kelvin)]
         {

@@ -1,11 +1,11 @@
-//! A column beside the temperatures that holds their unit.
+//! A separate column that holds the unit of the temperatures.
 
 use super::table::{Record, Table, quoted};
 use super::{ReplayError, Unit};
 
 const HEADINGS: [&str; 6] = ["unit", "units", "uom", "einheit", "unit of measurement", "unit_of_measurement"];
 
-/// The unit of `column` by the column of units, of several the next one behind it; None without one.
+/// The unit of `column` from the next column of units, preferably after it; None without one.
 pub(super) fn read(
     name: &str,
     table: &Table<'_>,

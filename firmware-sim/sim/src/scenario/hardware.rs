@@ -1,4 +1,4 @@
-//! What a scenario says about the firmware's surroundings: its installer's settings, and hands at its panel.
+//! The hardware of a scenario: the installer's settings, the panel, and the slow sensors.
 
 use std::time::Duration;
 
@@ -8,19 +8,17 @@ use thermowell_wire::CentiCelsius;
 
 use super::{BoilerScenario, quantity, window_us};
 
-/// The boiler is set by hand, and back.
+/// A manual setting at the panel, for a limited time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hand {
-    /// From when on, in µs of simulated time since the start.
+pub struct ManualSetting {
+    /// Begin, in µs of simulated time since the start.
     pub from_us: u64,
-    /// Until when.
     pub until_us: u64,
-    /// What is set.
     pub panel: Panel,
 }
 
 impl BoilerScenario {
-    /// The firmware's configuration for this boiler: `base`, with what its plant and its installer say. A simulated
+    /// The firmware's configuration for this boiler: `base`, with the settings of its plant and installer. A simulated
     /// plant has two flow sensors in one pocket.
     #[must_use]
     pub fn firmware(&self, base: Config) -> Config {
@@ -31,10 +29,10 @@ impl BoilerScenario {
     }
 }
 
-/// `[[device.panel]]`: without `flow_c` the heating is switched off.
+/// `[[device.panel]]`: without `flow_c` heating is switched off.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HandTable {
+pub(super) struct PanelTable {
     #[serde(deserialize_with = "quantity::offset")]
     at: Duration,
     #[serde(rename = "for", deserialize_with = "quantity::span")]
@@ -43,11 +41,11 @@ pub(super) struct HandTable {
     flow_c: Option<f64>,
 }
 
-impl HandTable {
-    pub(super) fn hand(&self) -> Hand {
+impl PanelTable {
+    pub(super) fn setting(&self) -> ManualSetting {
         let (from_us, until_us) = window_us(self.at, self.length);
         let panel = self.flow_c.map_or(Panel::Off, |flow| Panel::Flow(CentiCelsius::from_celsius(flow)));
-        Hand { from_us, until_us, panel }
+        ManualSetting { from_us, until_us, panel }
     }
 }
 
@@ -56,40 +54,37 @@ fn permille(percent: f64) -> u16 {
     (percent * 10.0 + 0.5) as u16
 }
 
-/// What the slow sensors read instead of what is true: `[[senses.room]]` and `[[senses.outdoor]]`.
+/// Faulty readings of the slow sensors: `[[senses.room]]` and `[[senses.outdoor]]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Senses {
-    /// The room sensor.
     pub room: Vec<FaultyReading>,
-    /// The outdoor sensor.
     pub outdoor: Vec<FaultyReading>,
 }
 
-/// A sensor that reads one temperature, whatever is true: 85 is a 1-wire sensor's value when it gets its power, −127
-/// one that does not answer, 0 an unset register.
+/// A sensor that reads a fixed temperature: 85 is a 1-wire sensor's power-on value, −127 a missing reply, 0 an unset
+/// register.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultyReading {
-    /// When it begins, since the start of the simulation.
+    /// Begin, since the start of the simulation.
     #[serde(deserialize_with = "quantity::offset")]
     pub at: Duration,
-    /// How long it lasts.
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
-    /// What it reads in °C, −327 to 327: all that the line carries.
+    /// Its reading in °C, −327 to 327: the range of the line protocol.
     #[serde(deserialize_with = "quantity::within::<_, -327, 327>")]
     pub celsius: f64,
 }
 
 impl Senses {
-    /// What the room sensor reads at `t_us` in rooms of `room_c`.
+    /// Reading of the room sensor at `t_us` if the true temperature is `room_c`.
     #[must_use]
     pub fn room_c(&self, t_us: u64, room_c: f64) -> f64 {
         read(&self.room, t_us, room_c)
     }
 
-    /// What the outdoor sensor reads at `t_us` in weather of `outdoor_c`.
+    /// Reading of the outdoor sensor at `t_us` if the true temperature is `outdoor_c`.
     #[must_use]
     pub fn outdoor_c(&self, t_us: u64, outdoor_c: f64) -> f64 {
         read(&self.outdoor, t_us, outdoor_c)

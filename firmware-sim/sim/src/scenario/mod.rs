@@ -1,15 +1,15 @@
-//! A scenario: the plant, the weather and everything that goes wrong, in TOML, with a seed.
+//! A scenario: plant, weather and faults in TOML, with a seed.
 //!
-//! Every value has a default, so that the empty file is a scenario. Units are in the names (`mean_c`, `pump_l_per_h`)
-//! or in the text (`"45 s"`, `"1h30m"`); times are simulated and count from the start of the simulation. An unknown key
-//! or a value out of its range is refused with its line and column.
+//! Every value has a default, so the empty file is a scenario. Units are in the names (`mean_c`, `pump_l_per_h`) or in
+//! the text (`"45 s"`, `"1h30m"`); times are simulated and count from the start of the simulation. An unknown key or a
+//! value out of its range is refused with its line and column.
 //!
-//! Top-level tables hold for every boiler. `[boiler.b2]` and tables below it change single keys for that boiler; its
-//! lists (of faults, of draws) come on top of the common ones. Each boiler has a seed of its own, made of the
+//! Top-level tables apply to every boiler. `[boiler.b2]` and tables below it override single keys for that boiler; its
+//! lists (of faults, of draws) are appended to the common ones. Each boiler has its own seed, derived from the
 //! scenario's and its id.
 //!
-//! This module says what happens when. The sensor faults are carried out by [`crate::sensor`], the faults of line and
-//! device by whoever moves their bytes.
+//! This module parses and checks the schedule of events. [`crate::sensor`] applies the sensor faults; faults of line
+//! and device are applied by [`crate::line`] and [`crate::boiler`].
 
 mod hardware;
 mod must;
@@ -20,8 +20,8 @@ use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf, time::Durati
 use serde::Deserialize;
 use thermowell_wire::BoilerId;
 
-use self::hardware::HandTable;
-pub use self::hardware::{FaultyReading, Hand, Senses};
+use self::hardware::PanelTable;
+pub use self::hardware::{FaultyReading, ManualSetting, Senses};
 pub use self::must::{FaultName, Must, When};
 pub use crate::sensor::Outage;
 use crate::{
@@ -35,54 +35,33 @@ use crate::{
 pub enum ScenarioError {
     /// The file cannot be read.
     #[error("cannot read the scenario {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// The text is not a scenario.
     #[error("{name}:{line}:{column}: {message}")]
     Parse {
-        /// The file's name, or what stands for it.
+        /// The file's name, or a label in its place.
         name: String,
-        /// Where, from 1.
+        /// Line, from 1.
         line: usize,
-        /// Where in the line, in characters from 1.
+        /// Column in characters, from 1.
         column: usize,
-        /// What is wrong.
         message: String,
     },
-    /// A table below `[boiler]` is not named like a boiler.
+    /// A table below `[boiler]` is not named by a boiler id.
     #[error("{name}: [boiler.{boiler}] is not a boiler id")]
-    BoilerId {
-        /// The file's name.
-        name: String,
-        /// What stands there.
-        boiler: String,
-        /// What an id is.
-        source: thermowell_wire::InvalidBoilerId,
-    },
-    /// A key that holds for the whole scenario stands below one boiler.
+    BoilerId { name: String, boiler: String, source: thermowell_wire::InvalidBoilerId },
+    /// A key of the whole scenario is set for one boiler.
     #[error("{name}: [boiler.{boiler}] must not hold `{key}`, which is the whole scenario's")]
-    NotHere {
-        /// The file's name.
-        name: String,
-        /// The boiler.
-        boiler: String,
-        /// The key.
-        key: &'static str,
-    },
+    NotHere { name: String, boiler: String, key: &'static str },
     /// Two device faults at the same time: a device that is off cannot miss slots.
     #[error("{name}: {boiler}: the device faults at {first:?} and at {second:?} overlap")]
     Overlap {
-        /// The file's name.
         name: String,
         /// `every boiler` or the boiler's id.
         boiler: String,
-        /// When the earlier one begins.
+        /// Begin of the earlier one.
         first: Duration,
-        /// When the later one begins, before the earlier one has ended.
+        /// Begin of the later one, before the earlier one has ended.
         second: Duration,
     },
 }
@@ -100,89 +79,80 @@ pub struct Scenario {
 pub struct BoilerScenario {
     /// The seed of everything random around this boiler; split it by [`BoilerScenario::seed_of`].
     pub seed: u64,
-    /// The plant.
     pub plant: PlantConfig,
     /// The flow sensor, with its faults.
     pub sensor: SensorConfig,
-    /// The slow sensors, with theirs.
+    /// The room and outdoor sensor, with their faults.
     pub senses: Senses,
-    /// The device.
     pub device: DeviceScenario,
-    /// The serial line.
     pub line: LineScenario,
 }
 
-/// What the device's hardware does.
+/// The device's hardware, and its faults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceScenario {
-    /// How much faster than true the oscillator runs, in parts per million: ±100 for a crystal, ±20,000 for an RC
-    /// oscillator.
+    /// Oscillator drift in parts per million, positive for fast: ±100 for a crystal, ±20,000 for an RC oscillator.
     pub drift_ppm: f64,
-    /// What goes wrong, by time, none overlapping.
+    /// Faults by time, without overlaps.
     pub faults: Vec<DeviceFault>,
-    /// How many kelvin below the target the burner starts, instead of the firmware's own.
+    /// Hysteresis below the target at which the burner starts, in K; None keeps the firmware's own.
     pub start_below_k: Option<f64>,
-    /// What is set by hand, the earlier first.
-    pub hands: Vec<Hand>,
-    /// How far the ring reaches back, in simulated time. Without it, 120 s of real time: at higher speeds as many
-    /// times further, because the gateway's transport does not run faster.
+    /// Manual settings at the panel, the earlier first.
+    pub manual: Vec<ManualSetting>,
+    /// Length of the ring in simulated time. Without it, 120 s of real time: at higher speeds that is so many times
+    /// longer, because the gateway's transport does not run faster.
     pub remembers: Option<Duration>,
 }
 
-/// One thing that goes wrong with the device.
+/// One device fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceFault {
-    /// When it begins, in µs of simulated time since the start.
+    /// Begin, in µs of simulated time since the start.
     pub from_us: u64,
-    /// When it is over.
     pub until_us: u64,
-    /// What it is.
     pub kind: DeviceFaultKind,
 }
 
-/// What can go wrong with the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeviceFaultKind {
-    /// It is off, and starts anew at the end.
+    /// The device is off, and boots at the end.
     Reboot,
-    /// It does not sample, and names the slots as missed at the end.
+    /// The device does not sample; it reports the slots as missed at the end.
     Missed,
 }
 
-/// What the serial line does.
+/// The serial line, and its faults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LineScenario {
-    /// What goes wrong, by time; they may overlap.
+    /// Faults by time; they may overlap.
     pub faults: Vec<LineFault>,
 }
 
-/// One thing that goes wrong with the line.
+/// One line fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LineFault {
-    /// When it begins, in µs of simulated time since the start.
+    /// Begin, in µs of simulated time since the start.
     pub from_us: u64,
-    /// When it is over.
     pub until_us: u64,
-    /// What it is.
     pub kind: LineFaultKind,
 }
 
-/// What can go wrong with the line. The rates hold for both directions.
+/// Kinds of line faults. Rates apply to both directions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LineFaultKind {
-    /// Bits flip, so many in a million.
+    /// Bits flip.
     BitErrors {
         /// Flipped bits in a million.
         ppm: f64,
     },
-    /// Bytes vanish, so many in a million.
+    /// Bytes vanish.
     LostBytes {
         /// Lost bytes in a million.
         ppm: f64,
     },
-    /// Nothing moves; what is written waits.
+    /// All bytes are held back.
     Stall,
-    /// The cable is out: what is written is lost, and the port is gone.
+    /// The cable is pulled: written bytes are lost, and the port is gone.
     Unplug,
 }
 
@@ -196,29 +166,29 @@ impl Scenario {
     /// Reads a scenario file.
     ///
     /// # Errors
-    /// When it cannot be read or is not a scenario.
+    /// If it cannot be read or is not a valid scenario.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
         let text = fs::read_to_string(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
         Self::parse(&path.display().to_string(), &text)
     }
 
-    /// Parses the text of a scenario; `name` stands for it in errors.
+    /// Parses the text of a scenario; `name` identifies it in errors.
     ///
     /// # Errors
-    /// When it is not a scenario.
+    /// If it is not a valid scenario.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
-        // Everything is read twice: as written, which finds wrong keys and values with their place, and then merged per
-        // boiler as plain tables, because a default that was not written must not change the common value.
+        // Parsed twice: as written, which finds wrong keys and values with their position, and then merged per boiler
+        // as plain tables, because a default that was not written must not override the common value.
         let written: Tables = toml::from_str(text).map_err(|error| located(name, text, &error))?;
         let mut common: toml::Table = toml::from_str(text).map_err(|error| located(name, text, &error))?;
         let mut boilers = BTreeMap::new();
         let overrides = match common.remove("boiler") {
             Some(toml::Value::Table(overrides)) => overrides,
-            // As written, `boiler` was read as a map, so what is no table is absent.
+            // `boiler` was parsed as a map above, so anything but a table is absent.
             Some(_) | None => toml::Table::new(),
         };
         for (boiler, own) in &overrides {
-            let own = own.as_table().expect("as written, every entry was read as a table");
+            let own = own.as_table().expect("every entry was parsed as a table above");
             if let Some(key) = ["seed", "boiler"].into_iter().find(|key| own.contains_key(*key)) {
                 return Err(ScenarioError::NotHere { name: name.to_owned(), boiler: boiler.clone(), key });
             }
@@ -229,7 +199,7 @@ impl Scenario {
             })?;
             let mut merged = common.clone();
             merge(&mut merged, own);
-            let tables: Tables = merged.try_into().expect("both halves were checked as written, key by key");
+            let tables: Tables = merged.try_into().expect("both parts were checked above, key by key");
             refuse_overlap(name, boiler, &tables.device)?;
             boilers.insert(id, tables);
         }
@@ -250,18 +220,18 @@ impl Scenario {
         Self { seed, ..self }
     }
 
-    /// What must be seen when it is played.
+    /// The assertions about a run of it.
     #[must_use]
     pub fn musts(&self) -> &[Must] {
         &self.common.must
     }
 
-    /// The boilers that the scenario names, so that a name that no boiler has can be refused.
+    /// The boilers that the scenario names, to refuse one that does not exist.
     pub fn named(&self) -> impl Iterator<Item = &BoilerId> {
         self.boilers.keys()
     }
 
-    /// What is in store for one boiler.
+    /// The scenario of one boiler.
     #[must_use]
     pub fn boiler(&self, id: &BoilerId) -> BoilerScenario {
         let tables = self.boilers.get(id).unwrap_or(&self.common);
@@ -284,17 +254,17 @@ impl Scenario {
 }
 
 impl BoilerScenario {
-    /// The seed of one part (`"plant"`, `"sensor"`, `"line"`): parts draw independently of each other.
+    /// The seed of one part (`"plant"`, `"sensor"`, `"line"`), independent of the other parts.
     #[must_use]
     pub fn seed_of(&self, part: &str) -> u64 {
         split(self.seed, part)
     }
 }
 
-/// The seed where a scenario names none.
+/// Seed of a scenario without one.
 const DEFAULT_SEED: u64 = 1;
 
-/// A scenario as it is written.
+/// A scenario as written in TOML.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Tables {
@@ -343,17 +313,17 @@ struct DeviceTable {
     start_below_k: Option<f64>,
     #[serde(deserialize_with = "quantity::perhaps_memory")]
     remembers: Option<Duration>,
-    panel: Vec<HandTable>,
+    panel: Vec<PanelTable>,
     reboot: Vec<Outage>,
     missed: Vec<Outage>,
 }
 
 impl DeviceTable {
     fn scenario(&self) -> DeviceScenario {
-        let mut hands: Vec<Hand> = self.panel.iter().map(HandTable::hand).collect();
-        hands.sort_by_key(|hand| hand.from_us);
+        let mut manual: Vec<ManualSetting> = self.panel.iter().map(PanelTable::setting).collect();
+        manual.sort_by_key(|setting| setting.from_us);
         let Self { drift_ppm, start_below_k, remembers, .. } = *self;
-        DeviceScenario { drift_ppm, faults: self.faults(), start_below_k, hands, remembers }
+        DeviceScenario { drift_ppm, faults: self.faults(), start_below_k, manual, remembers }
     }
 
     fn faults(&self) -> Vec<DeviceFault> {
@@ -378,19 +348,19 @@ struct LineTable {
     unplug: Vec<Outage>,
 }
 
-/// Noise on the line; without `at` and `for` it is always there.
+/// Noise on the line; without `at` and `for` it is permanent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoiseTable {
     #[serde(default, deserialize_with = "quantity::offset")]
     at: Duration,
-    #[serde(rename = "for", default = "for_ever", deserialize_with = "quantity::span")]
+    #[serde(rename = "for", default = "unlimited", deserialize_with = "quantity::span")]
     length: Duration,
     #[serde(deserialize_with = "quantity::within::<_, 0, 1_000_000>")]
     ppm: f64,
 }
 
-fn for_ever() -> Duration {
+fn unlimited() -> Duration {
     Duration::MAX
 }
 
@@ -409,21 +379,21 @@ impl LineTable {
         faults.extend(self.lost_bytes.iter().map(|t| noise(t, LineFaultKind::LostBytes { ppm: t.ppm })));
         faults.extend(self.stall.iter().map(|t| outage(t, LineFaultKind::Stall)));
         faults.extend(self.unplug.iter().map(|t| outage(t, LineFaultKind::Unplug)));
-        // Stable, so that faults of the same moment keep the order of their kinds.
+        // Stable sort: faults of the same moment keep the order of their kinds.
         faults.sort_by_key(|fault| fault.from_us);
         faults
     }
 }
 
 impl Outage {
-    /// From when until when, in µs since the start, the end excluded.
+    /// Begin and end in µs since the start, the end excluded.
     #[must_use]
     pub fn window_us(&self) -> (u64, u64) {
         window_us(self.at, self.length)
     }
 }
 
-/// The two ends of a time in µs, the end excluded.
+/// Begin and end of a time in µs, the end excluded.
 pub(crate) fn window_us(at: Duration, length: Duration) -> (u64, u64) {
     let from_us = quantity::micros(at);
     (from_us, from_us.saturating_add(quantity::micros(length)))
@@ -431,7 +401,7 @@ pub(crate) fn window_us(at: Duration, length: Duration) -> (u64, u64) {
 
 fn refuse_overlap(name: &str, boiler: &str, device: &DeviceTable) -> Result<(), ScenarioError> {
     for pair in device.faults().windows(2) {
-        // Touching is too close as well: between two faults the device must be there for at least a moment.
+        // Adjacent faults are refused too: between two faults the device must run for at least a moment.
         if pair[1].from_us <= pair[0].until_us {
             return Err(ScenarioError::Overlap {
                 name: name.to_owned(),
@@ -444,7 +414,7 @@ fn refuse_overlap(name: &str, boiler: &str, device: &DeviceTable) -> Result<(), 
     Ok(())
 }
 
-/// Puts `own` over `common`: tables key by key, lists one behind the other, everything else replaced.
+/// Merges `own` into `common`: tables key by key, lists appended, everything else replaced.
 fn merge(common: &mut toml::Table, own: &toml::Table) {
     for (key, value) in own {
         match (common.get_mut(key), value) {
@@ -469,7 +439,7 @@ fn located(name: &str, text: &str, error: &toml::de::Error) -> ScenarioError {
     }
 }
 
-/// A seed for `part`, unrelated to `seed` and to other parts': FNV-1a over the name, then the finaliser of SplitMix64.
+/// A seed for `part`, independent of `seed` and of other parts: FNV-1a over the name, then SplitMix64's finaliser.
 fn split(seed: u64, part: &str) -> u64 {
     let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
     for byte in part.bytes() {

@@ -1,25 +1,25 @@
-//! Checked quantities of a scenario file.
+//! Range-checked quantities of a scenario file.
 //!
-//! The range of a value is part of how it is read, so that a wrong one is refused by the TOML reader itself,
-//! which knows the line and the column.
+//! The range of a value is checked while it is parsed, so that the TOML parser refuses a wrong one with its line and
+//! column.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// The longest time that a scenario may name: longer than any run, short enough for microseconds in a `u64`.
+/// Longest time in a scenario: longer than any run, short enough for microseconds in a `u64`.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-/// What a device may remember: a slot takes 4 bytes, so 12 MB at most.
+/// Range of a device's ring: a slot takes 4 bytes, so 12 MB at most.
 const MEMORY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8 * 3_600));
 
-/// Reads a number from `LOW` to `HIGH`, both included.
+/// Parses a number from `LOW` to `HIGH`, both included.
 pub(crate) fn within<'de, D, const LOW: i32, const HIGH: i32>(deserializer: D) -> Result<f64, D::Error>
 where
     D: Deserializer<'de>,
 {
     let value = f64::deserialize(deserializer)?;
-    // A NaN is in no range.
+    // NaN is in no range.
     if (f64::from(LOW)..=f64::from(HIGH)).contains(&value) {
         Ok(value)
     } else {
@@ -27,7 +27,7 @@ where
     }
 }
 
-/// Reads a number that need not be there.
+/// Parses an optional number.
 pub(crate) fn perhaps<'de, D, const LOW: i32, const HIGH: i32>(deserializer: D) -> Result<Option<f64>, D::Error>
 where
     D: Deserializer<'de>,
@@ -35,13 +35,13 @@ where
     within::<D, LOW, HIGH>(deserializer).map(Some)
 }
 
-/// Reads a point in time or a length that may be zero: `"1h30m"`, `"45 s"`, `"0 s"`.
+/// Parses a point in time, or a length that may be zero: `"1h30m"`, `"45 s"`, `"0 s"`.
 pub(crate) fn offset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).map_err(D::Error::custom)
 }
 
-/// Reads a length that is longer than nothing: `"30 s"`, `"500 ms"`.
+/// Parses a length above zero: `"30 s"`, `"500 ms"`.
 pub(crate) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     match parse(&text) {
@@ -51,7 +51,7 @@ pub(crate) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     }
 }
 
-/// Reads how far a device remembers: from one second to a working day.
+/// Parses the length of a device's ring: from one second to 8 hours.
 pub(crate) fn perhaps_memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let length = span(deserializer)?;
     if (MEMORY.0..=MEMORY.1).contains(&length) {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_in_the_usual_spellings() {
+    fn times_are_parsed_in_usual_notations() {
         for (text, seconds) in [("45 s", 45), ("1h30m", 5400), ("2 min", 120), ("0 s", 0), ("1 hour 5 minutes", 3900)] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }

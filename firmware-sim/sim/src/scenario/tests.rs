@@ -1,4 +1,4 @@
-//! What a scenario file may say, and what is said to a wrong one.
+//! Parsing of scenario files, and the errors for wrong ones.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn the_empty_file_is_the_default() {
+fn empty_file_is_the_default() {
     assert_eq!(parse(""), Scenario::default());
     let boiler = parse("").boiler(&id("b1"));
     assert_eq!(boiler.plant.heating.burner_kw, 24.0);
@@ -24,7 +24,7 @@ fn the_empty_file_is_the_default() {
 }
 
 #[test]
-fn everything_that_can_be_written_arrives() {
+fn all_kinds_of_keys_are_parsed() {
     let scenario = parse(
         r#"
         seed = 7
@@ -96,7 +96,7 @@ fn everything_that_can_be_written_arrives() {
 }
 
 #[test]
-fn a_boiler_changes_single_keys_and_adds_to_lists() {
+fn boiler_overrides_keys_and_appends_to_lists() {
     let scenario = parse(
         r#"
         [weather]
@@ -124,7 +124,7 @@ fn a_boiler_changes_single_keys_and_adds_to_lists() {
 }
 
 #[test]
-fn seeds_differ_by_boiler_and_part_and_follow_the_scenario() {
+fn seeds_depend_on_scenario_boiler_and_part() {
     let scenario = parse("seed = 3");
     let (first, second) = (scenario.boiler(&id("b1")), scenario.boiler(&id("b2")));
     assert_ne!(first.seed, second.seed);
@@ -134,7 +134,7 @@ fn seeds_differ_by_boiler_and_part_and_follow_the_scenario() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_with_its_place() {
+fn errors_have_line_and_column() {
     for (text, place, words) in [
         ("[weather]\nmean_c = 99.0\n", "test.toml:2:10: ", "99 is not from -40 to 45"),
         ("[weather]\nmean_c = nan\n", "test.toml:2:10: ", "NaN is not from -40 to 45"),
@@ -154,7 +154,7 @@ fn what_is_wrong_is_refused_with_its_place() {
 }
 
 #[test]
-fn what_no_place_can_show_is_refused_by_name() {
+fn errors_without_a_position_name_the_table() {
     assert_eq!(refused("[boiler.B1]\n"), "test.toml: [boiler.B1] is not a boiler id");
     assert_eq!(
         refused("[boiler.b1]\nseed = 4\n"),
@@ -171,7 +171,7 @@ fn what_no_place_can_show_is_refused_by_name() {
 }
 
 #[test]
-fn the_sample_scenarios_say_what_their_names_promise() {
+fn sample_scenarios_match_their_names() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/scenarios");
     let mut seen = Vec::new();
     for entry in fs::read_dir(&folder).unwrap() {
@@ -182,7 +182,7 @@ fn the_sample_scenarios_say_what_their_names_promise() {
         let reboots = boiler.device.faults.iter().any(|fault| fault.kind == DeviceFaultKind::Reboot);
         let faults = boiler.line.faults.len() + boiler.device.faults.len();
         match file.as_str() {
-            "winter-day.toml" => assert_eq!(faults, 0, "the demo's default loses nothing"),
+            "winter-day.toml" => assert_eq!(faults, 0, "the demo's default has no faults"),
             "quiet.toml" => assert!(faults == 0 && boiler.plant.hot_water.draws_per_day == 0.0),
             "unplug.toml" => assert!(unplugged && !reboots),
             "reboot.toml" => assert!(reboots && !unplugged),
@@ -196,7 +196,7 @@ fn the_sample_scenarios_say_what_their_names_promise() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn missing_file_is_named() {
     let error = Scenario::read(Path::new("no-such-scenario.toml")).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the scenario no-such-scenario.toml");
 }

@@ -1,4 +1,4 @@
-//! What may mean two things, and what cannot be a temperature: refused, or named and not played.
+//! Ambiguous series, and values that cannot be temperatures: refused, or reported and not played.
 
 use super::*;
 
@@ -7,21 +7,20 @@ const FLOW: [&str; 2] = ["--column", "flow"];
 const ROWS: &str = "2024-01-01 10:00,122.0\n2024-01-01 10:01,122.0\n";
 
 #[test]
-fn another_unit_without_brackets_is_refused() {
+fn foreign_unit_without_brackets_is_refused() {
     for (heading, unit) in [("pressure bar", "bar"), ("flow_mC", "mC"), ("flow °R", "°R"), ("flow in 0.1K", "0.1K")] {
         let text = format!("time,{heading}\n{ROWS}");
-        let expected =
-            format!("t.csv: column 2 \"{heading}\" names the unit `{unit}`, not °C, °F or K: --unit decides");
+        let expected = format!("t.csv: column 2 \"{heading}\" names the unit `{unit}`, not °C, °F or K: set --unit");
         assert_eq!(refused(&text, &["--column", "2"]), expected);
         assert_eq!(play(&text, &["--column", "2", "--unit", "F"]).0[0].1, ok(5_000), "{heading}");
     }
     let cells = table(&["2.0 bar", "2.1 bar"]);
-    let expected = "t.csv: column 2 \"flow\" names the unit `bar`, not °C, °F or K: --unit decides";
+    let expected = "t.csv: column 2 \"flow\" names the unit `bar`, not °C, °F or K: set --unit";
     assert_eq!(refused(&cells, &FLOW), expected);
 }
 
 #[test]
-fn a_last_line_that_may_be_cut_is_not_played() {
+fn possibly_cut_last_line_is_not_played() {
     let cut = |cells: &[&str]| table(cells).trim_end().to_owned();
     for (cells, text) in [
         (&["48.0", "49.0", "4"][..], "4"),
@@ -33,7 +32,7 @@ fn a_last_line_that_may_be_cut_is_not_played() {
         let replay = read(cut(cells).as_bytes(), &FLOW).unwrap();
         let expected = format!("t.csv:4: `{text}` may be cut off: the file ends without a line end; not played");
         assert_eq!(replay.notes(), [expected]);
-        assert_eq!((heard(&replay).len(), replay.end_us()), (2, 120_000_000), "{text}");
+        assert_eq!((timeline(&replay).len(), replay.end_us()), (2, 120_000_000), "{text}");
         assert_eq!(notes(table(cells), &FLOW), [""; 0], "a line with an end is whole: {text}");
     }
     for cells in
@@ -43,13 +42,13 @@ fn a_last_line_that_may_be_cut_is_not_played() {
         assert_eq!(play(cut(cells), &FLOW).0.len(), 3, "{cells:?}");
     }
     let closed = "time,flow,valve\n2024-01-01 10:00,40.0,open\n2024-01-01 10:01,41,op";
-    assert_eq!(play(closed, &FLOW).0[1], (60.0, ok(4_100)), "another column is cut");
+    assert_eq!(play(closed, &FLOW).0[1], (60.0, ok(4_100)), "a cut in another column does not matter");
     let time = "flow,time\n40.0,2024-01-01 10:00\n41.0,2024-01-01 10:01\n42.0,2024-01-01 10:1";
     assert_eq!(play(time, &FLOW).0.len(), 2);
 }
 
 #[test]
-fn what_cannot_be_a_temperature_is_named() {
+fn impossible_temperatures_are_reported() {
     let text = table(&["40", "-300", "1000.5", "41", "-9999", "1000", "-273.15"]);
     let expected = [
         "t.csv:3: `-300` is below absolute zero; not played",
@@ -57,40 +56,40 @@ fn what_cannot_be_a_temperature_is_named() {
         "t.csv:6: `-9999` is below absolute zero; not played",
     ];
     assert_eq!(notes(&text, &FLOW), expected);
-    let (heard, _) = play(&text, &FLOW);
-    assert_eq!((heard[1].1, heard[2].1, heard[5].1.unwrap().1), (None, None, Quality::Short));
+    let (timeline, _) = play(&text, &FLOW);
+    assert_eq!((timeline[1].1, timeline[2].1, timeline[5].1.unwrap().1), (None, None, Quality::Short));
     assert_eq!(notes(table(&["313", "-1", "314"]), &["--column", "flow", "--unit", "K"]).len(), 1);
 }
 
 #[test]
-fn thousands_or_decimals_are_decided_or_refused() {
+fn comma_is_resolved_or_refused() {
     let first = |cells: &[&str], more: &[&str]| play(table(cells), &[&FLOW[..], more].concat()).0[0].1;
     let open = table(&["\"1,041\"", "\"1,052\"", "998"]);
-    let expected = "t.csv:2: the comma in `1,041` is of decimals or of thousands: --decimal comma or point decides";
+    let expected = "t.csv:2: the comma in `1,041` may separate decimals or thousands: set --decimal to comma or point";
     assert_eq!(refused(&open, &FLOW), expected);
     let open = ["\"1,041\"", "998"];
     assert_eq!(first(&open, &["--decimal", "comma"]), ok(104));
     let fahrenheit = first(&open, &["--decimal", "point", "--unit", "F"]);
-    assert_eq!(fahrenheit.unwrap().0, 32_767, "561 °C are the most that the wire carries");
+    assert_eq!(fahrenheit.unwrap().0, 32_767, "561 °C is clamped to the range of the line protocol");
     assert_eq!(first(&["\"1,041\"", "\"42,5\""], &[]), ok(104));
     assert_eq!(first(&["\"1,041\"", "\"21,375\""], &[]), ok(104), "21,375 degrees are no temperature");
     assert_eq!(first(&["\"1,041\"", "998.5"], &["--unit", "F"]).unwrap().0, 32_767);
     assert_eq!(first(&["\"1,000.5\"", "90"], &["--unit", "K"]).unwrap().0, 32_767);
-    assert_eq!(first(&["\"1.041\"", "\"42,5\""], &[]), ok(104), "a point is a decimal one, as ever");
+    assert_eq!(first(&["\"1.041\"", "\"42,5\""], &[]), ok(104), "a point is a decimal one by default");
     assert_eq!(notes(table(&["40.5", "41.5", "42", "43"]), &["--column", "flow", "--decimal", "comma"]).len(), 2);
 }
 
 #[test]
-fn a_column_of_units_counts() {
+fn column_of_units_is_used() {
     let rows = |units: [&str; 3]| {
         let rows = units.iter().enumerate().map(|(n, unit)| format!("2024-01-01 10:0{n},122,{unit}\n"));
         format!("time,flow,Unit\n{}", rows.collect::<String>())
     };
     assert_eq!(play(rows(["°F", "degF", "F"]), &FLOW).0[0].1, ok(5_000));
-    let expected = "t.csv:4: the unit in column 3 \"Unit\" changes from `C` to `F`: --where chooses rows of one unit, \
-        or --unit decides";
+    let expected = "t.csv:4: the unit in column 3 \"Unit\" changes from `C` to `F`: use --where for rows of one unit, \
+        or set --unit";
     assert_eq!(refused(rows(["C", "C", "F"]), &FLOW), expected);
-    let expected = "t.csv: column 3 \"Unit\" names the unit `bar`, not °C, °F or K: --unit decides";
+    let expected = "t.csv: column 3 \"Unit\" names the unit `bar`, not °C, °F or K: set --unit";
     assert_eq!(refused(rows(["bar"; 3]), &FLOW), expected);
     assert_eq!(play(rows(["C", "F", "F"]), &["--column", "flow", "--unit", "C"]).0[0].1, ok(12_200));
     assert_eq!(play(rows(["C", "F", "F"]), &["--column", "flow", "--where", "Unit=F"]).0[0].1, ok(5_000));
@@ -100,10 +99,10 @@ fn a_column_of_units_counts() {
 }
 
 #[test]
-fn an_until_that_is_never_reached_is_named() {
+fn until_beyond_the_file_is_reported() {
     let text = table(&["40", "41", "42", "43", "44", "45", "46"]);
     let with = |more: &[&'static str]| [&FLOW[..], more].concat();
-    let expected = "t.csv:8: the file ends here, ahead of --until 2024-01-02T10:02:00; played to its end";
+    let expected = "t.csv:8: the file ends here, before --until 2024-01-02T10:02:00; played to its end";
     assert_eq!(notes(&text, &with(&["--from", "10:05", "--until", "10:02"])), [expected]);
     assert_eq!(notes(&text, &with(&["--until", "10:07"])), [""; 0], "the last row ends there");
     let before = with(&["--from", "2024-01-01 10:05", "--until", "2024-01-01 10:02"]);
