@@ -1,12 +1,12 @@
-//! Judges what a scenario says must be seen: on the bench, or on what is published of a boiler.
+//! Checks a scenario's assertions, on the bench or against the data that a gateway publishes.
 //!
 //! ```text
 //! bench ────────┐
-//!               ├─▶ Look, again and again ─▶ Trial: one watch per assertion ─▶ failures
+//!               ├─▶ Observation, again and again ─▶ Trial: one watch per assertion ─▶ failures
 //! STATUS, STATE ┘
 //! ```
-//! [`prove`] plays on the bench, where everything is known. Whoever reads messages makes looks of them, and leaves out
-//! what he does not know: an assertion about that does not hold.
+//! [`prove`] runs the bench, where every value is known. A reader of messages builds observations from them, and leaves
+//! out unknown values: an assertion about an unknown value fails.
 
 use std::fmt;
 
@@ -17,12 +17,12 @@ use crate::bench::Bench;
 use crate::plant::STEP_US;
 use crate::scenario::{FaultName, Must, Scenario, When, quantity};
 
-/// Something that must be seen and is not.
+/// An assertion that fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
-    /// What must be seen.
+    /// The assertion's description.
     pub what: String,
-    /// What was seen instead, and when.
+    /// What was observed instead, and when.
     pub seen: String,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Plays `scenario` for the boiler `id`, as long as one of its assertions looks at it, and returns those that fail.
+/// Plays `scenario` for the boiler `id` until its last assertion is decided, and returns those that fail.
 #[must_use]
 pub fn prove(scenario: &Scenario, id: &BoilerId) -> Vec<Failure> {
     let mut trial = Trial::new(scenario.musts());
@@ -41,28 +41,27 @@ pub fn prove(scenario: &Scenario, id: &BoilerId) -> Vec<Failure> {
     while t_us < trial.until_us() {
         t_us += STEP_US;
         bench.run_to(t_us);
-        trial.look(t_us, &Look::at(&bench));
+        trial.observe(t_us, &Observation::at(&bench));
     }
     trial.failures()
 }
 
-/// The boiler at one moment; none is what is not known.
+/// The boiler at one moment; None for what is unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Look {
-    /// What it says about itself.
-    pub told: Option<Told>,
-    /// The water in it, in °C.
+pub struct Observation {
+    /// Its status, and temperatures other than the flow.
+    pub report: Option<StatusReport>,
+    /// True flow temperature in °C.
     pub flow_c: Option<f64>,
-    /// What its flow sensor reads.
+    /// The flow sensor's reading.
     pub reading: Option<Read>,
 }
 
-/// What a boiler says about itself, and the temperatures beside that of the flow.
+/// A boiler's status, and temperatures other than the flow.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
-    /// What it is doing.
+pub struct StatusReport {
     pub state: BoilerState,
-    /// The fault that stands.
+    /// The fault reported.
     pub fault: Option<Fault>,
     /// The gas is open.
     pub burner: bool,
@@ -70,28 +69,27 @@ pub struct Told {
     pub pump: bool,
     /// Burner starts so far.
     pub starts: u32,
-    /// The water that comes back, in °C; NaN where nobody measures it.
+    /// Return temperature in °C; NaN if not measured.
     pub return_c: f64,
-    /// The rooms, likewise.
+    /// Room temperature in °C; NaN if not measured.
     pub room_c: f64,
-    /// The weather, likewise.
+    /// Outdoor temperature in °C; NaN if not measured.
     pub outdoor_c: f64,
 }
 
-/// What a flow sensor reads.
+/// A reading of the flow sensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Read {
-    /// The verdict on it.
     pub quality: Quality,
-    /// In °C; NaN where it is not worth anything.
+    /// In °C; NaN if the quality is not ok.
     pub celsius: f64,
 }
 
-impl Look {
+impl Observation {
     fn at(bench: &Bench) -> Self {
         let (status, signals, reading) = (bench.status(), bench.signals(), bench.reading());
         let (quality, actuators) = (reading.quality(), bench.device().actuators());
-        let told = Told {
+        let report = StatusReport {
             state: status.state,
             fault: status.fault,
             burner: actuators.burner_permille > 0,
@@ -102,11 +100,11 @@ impl Look {
             outdoor_c: signals.outdoor_c,
         };
         let celsius = if quality == Quality::Ok { reading.temperature.celsius() } else { f64::NAN };
-        Self { told: Some(told), flow_c: Some(signals.flow_c), reading: Some(Read { quality, celsius }) }
+        Self { report: Some(report), flow_c: Some(signals.flow_c), reading: Some(Read { quality, celsius }) }
     }
 }
 
-/// Assertions while their scenario is played.
+/// The assertions of a scenario that is being played.
 #[derive(Debug)]
 pub struct Trial<'a> {
     watches: Vec<Watch<'a>>,
@@ -114,7 +112,7 @@ pub struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// A trial of `musts`.
+    /// A trial of the assertions `musts`.
     pub fn new(musts: impl IntoIterator<Item = &'a Must>) -> Self {
         let watches: Vec<Watch<'a>> = musts.into_iter().map(Watch::new).collect();
         let until_us = watches.iter().map(|watch| watch.until_us).max().unwrap_or(0);
@@ -127,33 +125,32 @@ impl<'a> Trial<'a> {
         self.until_us
     }
 
-    /// Looks at the boiler, in the order of time.
-    pub fn look(&mut self, t_us: u64, look: &Look) {
+    /// Feeds an observation, in the order of time.
+    pub fn observe(&mut self, t_us: u64, observation: &Observation) {
         for watch in &mut self.watches {
-            watch.look(t_us, look);
+            watch.observe(t_us, observation);
         }
     }
 
-    /// The assertions that do not hold, in their order.
+    /// The assertions that fail, in their order.
     #[must_use]
     pub fn failures(self) -> Vec<Failure> {
         self.watches.into_iter().filter_map(Watch::verdict).collect()
     }
 }
 
-/// One assertion.
 #[derive(Debug)]
 struct Watch<'a> {
     must: &'a Must,
     from_us: u64,
     until_us: u64,
-    /// When it held first, when it did not, and when nobody could know.
+    /// First observations at which it held, failed, and could not be decided.
     held: Option<String>,
     failed: Option<String>,
     unknown: Option<String>,
-    /// Burner starts before and until now.
+    /// Burner starts at the first observation and at the last.
     starts: Option<(u32, u32)>,
-    /// The smallest and the largest flow and room temperature: for whoever has to find out why.
+    /// Range of the flow and room temperature, to explain a failure.
     flow_c: (f64, f64),
     room_c: (f64, f64),
 }
@@ -166,41 +163,41 @@ impl<'a> Watch<'a> {
         Self { must, from_us, until_us, held, failed, unknown, starts: None, flow_c: empty, room_c: empty }
     }
 
-    fn look(&mut self, t_us: u64, look: &Look) {
+    fn observe(&mut self, t_us: u64, observation: &Observation) {
         if !(self.from_us..=self.until_us).contains(&t_us) {
             return;
         }
-        widen(&mut self.flow_c, look.flow_c);
-        widen(&mut self.room_c, look.told.as_ref().map(|told| told.room_c));
-        if let Some(Told { starts, .. }) = look.told {
+        widen(&mut self.flow_c, observation.flow_c);
+        widen(&mut self.room_c, observation.report.as_ref().map(|report| report.room_c));
+        if let Some(StatusReport { starts, .. }) = observation.report {
             self.starts = Some((self.starts.map_or(starts, |(first, _)| first), starts));
         }
-        let place = match holds(self.must, look) {
+        let place = match holds(self.must, observation) {
             Some(true) => &mut self.held,
             Some(false) => &mut self.failed,
             None => &mut self.unknown,
         };
         if place.is_none() {
             let at = std::time::Duration::from_micros(t_us);
-            let told = look.told.as_ref().map(|told| (told.state, told.fault.map(|fault| fault.kind)));
-            *place = Some(format!("at {at:?} {told:?}, flow {:.1?}, {:?}", look.flow_c, look.reading));
+            let report = observation.report.as_ref().map(|report| (report.state, report.fault.map(|fault| fault.kind)));
+            *place = Some(format!("at {at:?} {report:?}, flow {:.1?}, {:?}", observation.flow_c, observation.reading));
         }
     }
 
     fn verdict(self) -> Option<Failure> {
-        // A firmware that started anew counts from none.
+        // After a reboot of the firmware the count starts from 0.
         let starts = self.starts.map_or(0, |(first, last)| last.saturating_sub(first));
-        let looked = self.held.is_some() || self.failed.is_some();
+        let observed = self.held.is_some() || self.failed.is_some();
         let wrong = match self.must.when {
             When::Always => self.failed,
             When::Never => self.held,
-            When::Once if self.held.is_none() => Some(String::from("not once")),
+            When::Once if self.held.is_none() => Some(String::from("never held")),
             When::Once => None,
         };
-        let unknown = self.unknown.map(|unknown| format!("nobody can know {unknown}"));
-        let unseen = (!looked).then(|| String::from("nobody looked"));
+        let unknown = self.unknown.map(|unknown| format!("not decidable {unknown}"));
+        let unobserved = (!observed).then(|| String::from("never observed"));
         let counted = self.must.starts.is_none_or(|[least, most]| (least..=most).contains(&starts));
-        let wrong = wrong.or(unknown).or(unseen);
+        let wrong = wrong.or(unknown).or(unobserved);
         let wrong = wrong.or_else(|| (!counted).then(|| String::from("too many or too few starts")))?;
         let ((cold, hot), (cool, warm)) = (self.flow_c, self.room_c);
         let range = format!("flow {cold:.1} to {hot:.1} °C, rooms {cool:.1} to {warm:.1} °C, {starts} starts");
@@ -214,27 +211,27 @@ fn widen(range: &mut (f64, f64), value: Option<f64>) {
     }
 }
 
-/// Whether all holds that `must` names; none where something of that is not known.
-fn holds(must: &Must, look: &Look) -> Option<bool> {
-    let Look { told, flow_c, reading } = look;
-    let told = if must.asks_what_it_tells() { Some(told.as_ref()?) } else { None };
+/// Whether everything in `must` holds; None if a value that it needs is unknown.
+fn holds(must: &Must, observation: &Observation) -> Option<bool> {
+    let Observation { report, flow_c, reading } = observation;
+    let report = if must.needs_report() { Some(report.as_ref()?) } else { None };
     let flow = if must.flow_c.is_some() { Some((*flow_c)?) } else { None };
-    let read = if must.asks_what_is_read() { Some((*reading)?) } else { None };
+    let read = if must.needs_reading() { Some((*reading)?) } else { None };
     let within = |range: Option<[f64; 2]>, value: f64| range.is_none_or(|[low, high]| (low..=high).contains(&value));
-    let told = told.is_none_or(|told| {
-        must.state.is_none_or(|state| told.state == state)
-            && must.fault.is_none_or(|FaultName(kind)| told.fault.map(|fault| fault.kind) == kind)
-            && must.lockout.is_none_or(|lockout| told.fault.is_some_and(|fault| fault.lockout) == lockout)
-            && must.burner.is_none_or(|burner| told.burner == burner)
-            && must.pump.is_none_or(|pump| told.pump == pump)
-            && within(must.return_c, told.return_c)
-            && within(must.room_c, told.room_c)
-            && within(must.outdoor_c, told.outdoor_c)
+    let report = report.is_none_or(|report| {
+        must.state.is_none_or(|state| report.state == state)
+            && must.fault.is_none_or(|FaultName(kind)| report.fault.map(|fault| fault.kind) == kind)
+            && must.lockout.is_none_or(|lockout| report.fault.is_some_and(|fault| fault.lockout) == lockout)
+            && must.burner.is_none_or(|burner| report.burner == burner)
+            && must.pump.is_none_or(|pump| report.pump == pump)
+            && within(must.return_c, report.return_c)
+            && within(must.room_c, report.room_c)
+            && within(must.outdoor_c, report.outdoor_c)
     });
     let read = read.is_none_or(|read| {
         must.quality.is_none_or(|quality| read.quality == quality) && within(must.reading_c, read.celsius)
     });
-    Some(told && read && flow.is_none_or(|flow| within(must.flow_c, flow)))
+    Some(report && read && flow.is_none_or(|flow| within(must.flow_c, flow)))
 }
 
 #[cfg(test)]
@@ -248,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scenario_of_the_firmware_shows_what_it_says() {
+    fn every_firmware_scenario_passes_its_assertions() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
@@ -256,7 +253,7 @@ mod tests {
         let judge = |file: &Path| {
             let name = file.file_name().unwrap().display().to_string();
             let scenario = Scenario::read(file).unwrap();
-            assert!(scenario.musts().len() >= 2, "{name} says hardly anything");
+            assert!(scenario.musts().len() >= 2, "{name} has too few assertions");
             prove(&scenario, &id()).iter().map(|failure| format!("{name}: {failure}")).collect::<Vec<_>>()
         };
         let wrong = std::thread::scope(|scope| {
@@ -267,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_that_does_not_hold_is_named() {
+    fn failed_assertions_are_named() {
         let text = r#"
             [[must]]
             what = "hot"
@@ -298,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_does_not_hold() {
+    fn assertions_on_unknown_values_fail() {
         let text = r#"
             [[must]]
             what = "water"
             until = "1 min"
             flow_c = [0, 100]
             [[must]]
-            what = "no hot water, as far as anybody knows"
+            what = "never hot water"
             until = "1 min"
             when = "never"
             flow_c = [80, 100]
@@ -324,18 +321,18 @@ mod tests {
             quality = "ok"
         "#;
         let scenario = Scenario::parse("test", text).unwrap();
-        let named = |looks: &[Look]| {
+        let named = |observations: &[Observation]| {
             let mut trial = Trial::new(scenario.musts());
-            looks.iter().for_each(|look| trial.look(1, look));
+            observations.iter().for_each(|observation| trial.observe(1, observation));
             trial.failures().into_iter().map(|failure| failure.what).collect::<Vec<_>>()
         };
-        let mut known = Look::at(&Bench::new(&scenario.boiler(&id())));
-        assert_eq!(named(&[known.clone()]), ["later"], "at which nobody looked");
-        let blind = Look { flow_c: None, ..known.clone() };
-        let dark = "no hot water, as far as anybody knows";
-        assert_eq!(named(&[known.clone(), blind]), ["water", dark, "later"]);
-        known.told = None;
+        let mut known = Observation::at(&Bench::new(&scenario.boiler(&id())));
+        assert_eq!(named(&[known.clone()]), ["later"], "never observed");
+        let without_flow = Observation { flow_c: None, ..known.clone() };
+        let hot_water = "never hot water";
+        assert_eq!(named(&[known.clone(), without_flow]), ["water", hot_water, "later"]);
+        known.report = None;
         assert_eq!(named(&[known]), ["starts", "later"]);
-        assert_eq!(named(&[Look::default()]), ["water", dark, "sound", "starts", "later"]);
+        assert_eq!(named(&[Observation::default()]), ["water", hot_water, "sound", "starts", "later"]);
     }
 }

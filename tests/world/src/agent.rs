@@ -1,4 +1,4 @@
-//! The agent's shell: carries out what `flow::Agent` decides, on the model server, line and disk.
+//! The agent's shell: executes what `flow::Agent` decides, on the model server, line and disk.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use thermowell_wire::batch::{Packed, decode};
 use thermowell_wire::line::{GapReason, ToDevice};
 
 use crate::plan::{Bug, Kind, MS, SECOND};
-use crate::told::is_of_fault;
+use crate::told::is_fault_event;
 use crate::world::World;
 
-/// What memory may take, where a world has no other bound.
+/// Default spool limit in bytes.
 pub(crate) const SPOOL: usize = 1 << 20;
-/// Between two set-points.
+/// Time between two set-points.
 const RENEWAL: u64 = 15 * SECOND;
-/// How long a publish waits for its answer, as [`Timing`] says.
+/// Timeout of a publish, as in [`Timing`].
 const ANSWER: u64 = 10 * SECOND;
 
-/// A message on its way to the server.
+/// A message in transit to the server.
 #[derive(Debug)]
 struct Arrival {
     at: u64,
     expected: u64,
     payload: Vec<u8>,
-    /// The question that this answers; none when the answer is lost.
+    /// The request to answer; None if the answer is lost.
     answered: Option<u64>,
 }
 
@@ -40,29 +40,29 @@ enum Answer {
 #[derive(Debug, Default)]
 pub(crate) struct AgentShell {
     agent: Option<Agent>,
-    /// Numbers the questions to the server.
-    questions: u64,
+    /// Counter of requests to the server.
+    requests: u64,
     arrivals: Vec<Arrival>,
     answers: Vec<(u64, u64, Answer)>,
-    /// When the sync of the spill file ends, and whether it succeeds.
+    /// End of the spill file's sync, and whether it succeeds.
     syncing: Option<(u64, bool)>,
     lease_at: u64,
-    /// Set-points that were written: boot and number.
-    pub(crate) asked: Vec<(Boot, u32)>,
-    /// What the agent was told last of the stream's end, for [`Bug::OwnMemory`].
+    /// Set-points written to the line: boot and number.
+    pub(crate) written: Vec<(Boot, u32)>,
+    /// The stream's end as the agent last received it, for [`Bug::OwnMemory`].
     remembered: Option<(u64, Vec<u8>)>,
-    /// The publish whose answer is awaited, as the gateway awaits it: a later one takes its place.
+    /// The publish in flight; a later one replaces it, as in the gateway.
     publishing: Option<Publishing>,
-    /// The read of the tail whose answer is awaited.
+    /// The read of the tail in flight.
     reading_tail: Option<u64>,
-    /// Events about faults that wait for the server.
-    pub(crate) untold: Vec<EventBody>,
+    /// Events about faults queued for the server.
+    pub(crate) unreported: Vec<EventBody>,
 }
 
 #[derive(Debug)]
 struct Publishing {
-    question: u64,
-    asked_at: u64,
+    request: u64,
+    sent_at: u64,
     payload: Vec<u8>,
 }
 
@@ -82,21 +82,21 @@ impl AgentShell {
         [arrivals, answers, syncing].into_iter().flatten().min()
     }
 
-    /// Nobody waits for what was asked any more.
-    fn forget(&mut self) {
+    /// Drops all requests in flight.
+    fn drop_requests(&mut self) {
         self.publishing = None;
         self.reading_tail = None;
         self.answers.clear();
     }
 
-    fn question(&mut self) -> u64 {
-        self.questions += 1;
-        self.questions
+    fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
     }
 
-    /// Whether somebody waits for the answer to `question` still.
-    fn awaits(&self, question: u64) -> bool {
-        self.reading_tail == Some(question) || self.publishing.as_ref().is_some_and(|it| it.question == question)
+    /// Whether `request` is still in flight.
+    fn awaits(&self, request: u64) -> bool {
+        self.reading_tail == Some(request) || self.publishing.as_ref().is_some_and(|it| it.request == request)
     }
 }
 
@@ -115,15 +115,15 @@ fn settings(id: &thermowell_wire::BoilerId, batch: u16, spool_bytes: usize) -> S
 impl World {
     pub(crate) fn agent_wakes(&self) -> Option<u64> {
         let at = self.agent.agent.as_ref()?.wake_at()?.0;
-        // With a leaking clock its axis is another one: look every second.
+        // With a leaking clock the agent's time axis differs: wake every second.
         Some(if self.bug == Some(Bug::StepLeaks) { self.now + SECOND } else { at })
     }
 
     pub(crate) fn wake_agent(&mut self) {
         if self.agent_wakes().is_some_and(|at| at <= self.now) || self.bug == Some(Bug::StepLeaks) {
-            self.tell_agent(Input::Wake);
+            self.feed_agent(Input::Wake);
             let again = self.agent_wakes().is_some_and(|at| at <= self.now);
-            self.check(!again, || "the agent wants to be woken for ever".to_owned());
+            self.check(!again, || "the agent asks to be woken again at once".to_owned());
         }
         if self.stage.asks && self.agent.lives() && self.agent.lease_at <= self.now {
             self.agent.lease_at = self.now + RENEWAL;
@@ -137,14 +137,14 @@ impl World {
         self.agent.agent = Some(Agent::new(settings(&self.id, batch, self.stage.spool)));
         if self.bug != Some(Bug::SpillUnread) {
             for message in self.disk.records() {
-                self.tell_agent(Input::Spilled(&message));
+                self.feed_agent(Input::Spilled(&message));
             }
         }
         if self.broker.up {
-            self.tell_agent(Input::Connected);
+            self.feed_agent(Input::Connected);
         }
         if self.line.plugged {
-            self.tell_agent(Input::PortOpened);
+            self.feed_agent(Input::PortOpened);
         }
     }
 
@@ -154,27 +154,27 @@ impl World {
         }
         self.note("the agent crashes");
         self.count(Kind::AgentCrash);
-        self.agent.forget();
+        self.agent.drop_requests();
         self.agent.syncing = None;
         self.agent.remembered = None;
-        self.agent.untold.clear();
+        self.agent.unreported.clear();
         self.line.clear();
         let survive = self.random.index(20);
         self.disk.crash(survive);
         for message in self.disk.records() {
             if let Ok(Packed::Batch(batch)) = decode(&message) {
-                self.written_down.insert((batch.header.boot, batch.header.seq, Packed::Batch(batch).end().seq));
+                self.spilled.insert((batch.header.boot, batch.header.seq, Packed::Batch(batch).end().seq));
             }
         }
-        self.backs.agent = Some(back);
+        self.recoveries.agent = Some(back);
     }
 
-    pub(crate) fn cut_off_agent(&mut self) {
-        self.agent.forget();
-        self.tell_agent(Input::Disconnected);
+    pub(crate) fn disconnect_agent(&mut self) {
+        self.agent.drop_requests();
+        self.feed_agent(Input::Disconnected);
     }
 
-    pub(crate) fn tell_agent(&mut self, input: Input<'_>) {
+    pub(crate) fn feed_agent(&mut self, input: Input<'_>) {
         let now = self.clocks();
         let Some(agent) = &mut self.agent.agent else { return };
         let mut effects = Vec::new();
@@ -183,11 +183,11 @@ impl World {
         let most = self.stage.spool;
         self.check(held <= most && spilled <= 2 * most + 8_192, || format!("S5 {held} B held, {spilled} B spilled"));
         for effect in effects {
-            self.carry_out(effect);
+            self.execute(effect);
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Write(frame) => self.write(&frame),
             Effect::ClosePort => {}
@@ -196,12 +196,12 @@ impl World {
             Effect::ReadTail => self.read_tail(),
             Effect::ReadFault => {
                 let last = self.broker.faults.last().cloned();
-                self.tell_agent(Input::LastFault(last.as_ref()));
+                self.feed_agent(Input::LastFault(last.as_ref()));
             }
             Effect::Publish { expected, payload } => self.publish(expected, payload),
             Effect::Spill(spill) => {
                 let fails = self.strikes(Kind::DiskError, 200);
-                if self.disk.carry_out(spill, fails) {
+                if self.disk.execute(spill, fails) {
                     let at = self.now + self.random.below(500 * MS);
                     self.agent.syncing = Some((at, !fails));
                 }
@@ -211,7 +211,7 @@ impl World {
                 if self.stage.watched {
                     self.broker.events.push((*body).clone());
                 }
-                if is_of_fault(&body) {
+                if is_fault_event(&body) {
                     self.report_fault(*body);
                 }
             }
@@ -221,21 +221,21 @@ impl World {
     }
 
     fn write(&mut self, frame: &[u8]) {
-        if self.stage.is_brisk() {
+        if self.stage.is_fast() {
             return self.send_to_device(frame.to_vec());
         }
         let too_far = self.bug == Some(Bug::ResumeTooFar);
-        let mut asked = Vec::new();
+        let mut written = Vec::new();
         let frame = self.rewrite(frame, |mut message| {
             if let ToDevice::Setpoint(setpoint) = &message {
-                asked.push((setpoint.boot, setpoint.n));
+                written.push((setpoint.boot, setpoint.n));
             }
             if let ToDevice::Resume { from, .. } = &mut message {
                 *from += u64::from(too_far);
             }
             message
         });
-        self.agent.asked.extend(asked);
+        self.agent.written.extend(written);
         self.send_to_device(frame);
     }
 
@@ -244,24 +244,24 @@ impl World {
         let own = self.agent.remembered.clone().filter(|_| self.bug == Some(Bug::OwnMemory));
         let tail = own.or_else(|| self.broker.samples.tail().map(|stored| (stored.sequence, stored.payload.clone())));
         let answer = if self.strikes(Kind::LostAck, 20) { Answer::TailUnknown } else { Answer::Tail(tail) };
-        let question = self.agent.question();
-        self.agent.reading_tail = Some(question);
-        self.agent.answers.push((at, question, answer));
+        let request = self.agent.next_request();
+        self.agent.reading_tail = Some(request);
+        self.agent.answers.push((at, request, answer));
     }
 
     fn publish(&mut self, expected: u64, payload: Vec<u8>) {
-        self.check(self.broker.up, || "the server is asked only when it is there".to_owned());
-        let given_up = |it: &Publishing| self.now >= it.asked_at + ANSWER;
+        self.check(self.broker.up, || "a publish while the server is down".to_owned());
+        let given_up = |it: &Publishing| self.now >= it.sent_at + ANSWER;
         let twice = !self.agent.publishing.as_ref().is_none_or(given_up);
-        self.check(!twice, || "one publish at a time".to_owned());
-        let question = self.agent.question();
-        self.agent.publishing = Some(Publishing { question, asked_at: self.now, payload: payload.clone() });
+        self.check(!twice, || "a second publish in flight".to_owned());
+        let request = self.agent.next_request();
+        self.agent.publishing = Some(Publishing { request, sent_at: self.now, payload: payload.clone() });
         let mut at = self.now + MS / 5 + self.random.below(2 * MS);
-        let mut answered = Some(question);
+        let mut answered = Some(request);
         if self.broker.frozen || self.strikes(Kind::LostAck, 20) {
-            // The answer is lost, or the question: then there is nothing to arrive.
+            // Either the answer is lost, or the message too: then nothing arrives.
             answered = None;
-            let unknown = (self.now + 2 * SECOND, question, Answer::Refused(Refused::Unknown));
+            let unknown = (self.now + 2 * SECOND, request, Answer::Refused(Refused::Unknown));
             self.agent.answers.push(unknown);
             if self.broker.frozen || self.random.chance(300) {
                 return;
@@ -280,21 +280,21 @@ impl World {
             self.arrive(arrival);
         }
         while let Some(index) = self.agent.answers.iter().position(|(at, ..)| *at <= now) {
-            let (_, question, answer) = self.agent.answers.swap_remove(index);
-            if self.agent.awaits(question) {
+            let (_, request, answer) = self.agent.answers.swap_remove(index);
+            if self.agent.awaits(request) {
                 self.answer(answer);
             }
         }
         if let Some((_, synced)) = self.agent.syncing.take_if(|(at, _)| *at <= now) {
-            self.tell_agent(if synced { Input::SpillSynced } else { Input::SpillFailed });
+            self.feed_agent(if synced { Input::SpillSynced } else { Input::SpillFailed });
         }
     }
 
     fn arrive(&mut self, arrival: Arrival) {
         let Arrival { expected, payload, answered, .. } = arrival;
         if !self.broker.up || self.broker.frozen {
-            if let Some(question) = answered {
-                self.agent.answers.push((self.now + 2 * SECOND, question, Answer::Refused(Refused::Unknown)));
+            if let Some(request) = answered {
+                self.agent.answers.push((self.now + 2 * SECOND, request, Answer::Refused(Refused::Unknown)));
             }
             return;
         }
@@ -305,21 +305,21 @@ impl World {
         let stored = self.broker.samples.publish(self.now, expectation, payload.clone(), others);
         if let (Some(sequence), Ok((first, end))) = (stored, packed) {
             self.note(&format!("stored {first} to {end} as {sequence}"));
-            self.check(justified, || format!("S4 {first} to {end} is named `ring`, and the ring has it"));
+            self.check(justified, || format!("S4 {first} to {end} is reported as `ring`, but the ring still holds it"));
             self.aggregator.look_at(self.now + MS);
         }
         match (answered, stored) {
-            (Some(question), Some(sequence)) => {
-                self.agent.answers.push((self.now, question, Answer::Acknowledged(sequence)));
+            (Some(request), Some(sequence)) => {
+                self.agent.answers.push((self.now, request, Answer::Acknowledged(sequence)));
             }
-            (Some(question), None) => {
-                self.agent.answers.push((self.now, question, Answer::Refused(Refused::WrongSequence)));
+            (Some(request), None) => {
+                self.agent.answers.push((self.now, request, Answer::Refused(Refused::WrongSequence)));
             }
             (None, _) => {}
         }
     }
 
-    /// A gap of the ring may name only what the ring does not hold any more.
+    /// A gap of the ring may only name slots that the ring no longer holds.
     fn is_justified(&self, payload: &[u8]) -> bool {
         let Ok(Packed::Gap(gap)) = decode(payload) else { return true };
         let Some(device) = self.boiler.device() else { return true };
@@ -337,22 +337,22 @@ impl World {
         match answer {
             Answer::Tail(tail) => {
                 self.agent.remembered = self.agent.remembered.take().or_else(|| tail.clone());
-                self.tell_agent(Input::Tail(tail.as_ref().map(|(sequence, bytes)| (*sequence, bytes.as_slice()))));
+                self.feed_agent(Input::Tail(tail.as_ref().map(|(sequence, bytes)| (*sequence, bytes.as_slice()))));
             }
-            Answer::TailUnknown => self.tell_agent(Input::TailUnknown),
+            Answer::TailUnknown => self.feed_agent(Input::TailUnknown),
             Answer::Acknowledged(sequence) => {
                 self.agent.remembered = sent.map(|payload| (sequence, payload));
-                self.tell_agent(Input::Acknowledged { sequence });
+                self.feed_agent(Input::Acknowledged { sequence });
             }
             Answer::Refused(Refused::Unknown) if self.bug == Some(Bug::BlindRetry) && !self.broker.frozen => {
                 let others = self.random.below(3);
                 let stored = sent.and_then(|payload| self.broker.samples.publish(self.now, None, payload, others));
-                self.tell_agent(match stored {
+                self.feed_agent(match stored {
                     Some(sequence) => Input::Acknowledged { sequence },
                     None => Input::Refused(Refused::Unknown),
                 });
             }
-            Answer::Refused(refused) => self.tell_agent(Input::Refused(refused)),
+            Answer::Refused(refused) => self.feed_agent(Input::Refused(refused)),
         }
     }
 }

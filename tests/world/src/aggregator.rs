@@ -1,4 +1,4 @@
-//! The aggregator's shell: begins at the last snapshot, reads SAMPLES, some of it twice, publishes what is closed.
+//! The aggregator's shell: starts at the last snapshot, reads SAMPLES with redeliveries, publishes closed hours.
 
 use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
 use thermowell_flow::published::{EventBody, Snapshot};
@@ -11,22 +11,22 @@ use crate::broker::{Broker, Stored};
 use crate::plan::{Bug, Kind, SECOND};
 use crate::world::World;
 
-/// Delivery is at least once: behind every so many messages, the last few come again.
+/// Delivery is at least once: after this many messages, the last few are redelivered.
 const AGAIN_EVERY: u64 = 16;
 const AGAIN: usize = 3;
 
 #[derive(Debug, Default)]
 pub(crate) struct AggregatorShell {
     aggregator: Option<Aggregator>,
-    /// The next sequence to read.
+    /// Next sequence to read.
     next: u64,
     at: Option<u64>,
     effects: Vec<Effect>,
-    /// How many messages were read.
+    /// Number of messages read.
     read: u64,
     /// For [`Bug::DedupBySeq`].
     highest: u64,
-    /// For [`Bug::NoDedup`]: where what was counted ends, in slots and in time.
+    /// End of what was counted, in slots and in time, for [`Bug::NoDedup`].
     counted: Option<(Slot, i64)>,
 }
 
@@ -35,7 +35,7 @@ impl AggregatorShell {
         self.aggregator.as_ref().and(self.at)
     }
 
-    /// There is something to read at `at`.
+    /// Schedules a read at `at`.
     pub(crate) fn look_at(&mut self, at: u64) {
         self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
     }
@@ -50,7 +50,7 @@ impl AggregatorShell {
     }
 }
 
-/// An aggregator as a start makes it, and where it reads.
+/// A newly started aggregator, and the sequence at which it reads.
 pub(crate) fn begin(settings: Settings, broker: &Broker) -> (Aggregator, u64) {
     let last = broker.snapshots.tail().map(|stored| (stored.sequence, snapshot(stored)));
     let mut aggregator = Aggregator::new(settings, last);
@@ -75,12 +75,12 @@ impl World {
         Settings { boiler: self.id.clone(), instance: "world".to_owned() }
     }
 
-    /// A start, or a connection that came back: both read where the last snapshot says.
+    /// Starts, or resumes after a reconnect: both read from the position in the last snapshot.
     pub(crate) fn start_aggregator(&mut self) {
         if !self.broker.up {
-            // It waits for the server, and begins with it.
+            // It waits for the server, and starts after it.
             self.aggregator.aggregator = None;
-            self.backs.aggregator = self.backs.server.map(|at| at + 1);
+            self.recoveries.aggregator = self.recoveries.server.map(|at| at + 1);
             return;
         }
         let (aggregator, from) = begin(self.aggregator_settings(), &self.broker);
@@ -98,7 +98,7 @@ impl World {
         }
         self.note("the aggregator crashes");
         self.count(Kind::AggregatorCrash);
-        self.backs.aggregator = Some(back);
+        self.recoveries.aggregator = Some(back);
     }
 
     pub(crate) fn serve_aggregator(&mut self) {
@@ -119,23 +119,23 @@ impl World {
     }
 
     fn observe(&mut self, stored: &Stored) {
-        self.hand_over(stored);
+        self.deliver(stored);
         if self.stage.watched
             && let Some(state) = self.aggregator.aggregator().and_then(Aggregator::state)
         {
             self.broker.state.publish(state);
         }
-        self.carry_out_aggregator();
+        self.execute_effects();
     }
 
-    fn hand_over(&mut self, stored: &Stored) {
+    fn deliver(&mut self, stored: &Stored) {
         let distorted = self.distort_message(&stored.payload);
         let Some(payload) = distorted else { return };
         let Some(aggregator) = &mut self.aggregator.aggregator else { return };
         aggregator.observe(stored.sequence, &payload, &mut self.aggregator.effects);
     }
 
-    /// Draws nothing, so that the faults of a world stay what they are.
+    /// Draws no random numbers, so that the faults of a world do not change.
     fn deliver_again(&mut self) {
         self.aggregator.read += 1;
         if !self.aggregator.read.is_multiple_of(AGAIN_EVERY) {
@@ -145,32 +145,32 @@ impl World {
         let read = samples.messages.len() - samples.from(self.aggregator.next).len();
         let again = samples.messages[read.saturating_sub(AGAIN)..read].to_vec();
         for stored in &again {
-            self.hand_over(stored);
+            self.deliver(stored);
         }
-        self.carry_out_aggregator();
+        self.execute_effects();
     }
 
-    fn carry_out_aggregator(&mut self) {
-        let mut anew = false;
+    fn execute_effects(&mut self) {
+        let mut restart = false;
         for effect in std::mem::take(&mut self.aggregator.effects) {
             match effect {
-                Effect::BeginAnew => anew = true,
+                Effect::BeginAnew => restart = true,
                 Effect::Log(log) => self.note(&format!("aggregator: {log:?}")),
                 Effect::Event(_, body) => {
                     let differs = matches!(*body, EventBody::SnapshotDiffers { .. });
                     self.note(&format!("aggregator event {body:?}"));
-                    // After a rollback or a wipe the same slots may be stamped or cut otherwise.
+                    // After a rollback or a wipe the same slots may be stamped or batched differently.
                     let excused = self.plan.has_any(&[Kind::Rollback, Kind::Wipe, Kind::ClockStep]);
                     self.check(!differs || excused, || format!("S6 a replay differs: {body:?}"));
                 }
             }
         }
-        if anew {
+        if restart {
             self.start_aggregator();
         }
     }
 
-    /// Publishes what is closed. False: nothing more is to be read now.
+    /// Publishes closed hours. Returns false to stop reading for now.
     fn publish_snapshots(&mut self) -> bool {
         while let Some((expected, closed)) = self.aggregator.aggregator.as_ref().and_then(Aggregator::next_snapshot) {
             let payload = json(closed);
@@ -192,7 +192,7 @@ impl World {
                 Some(_) | None => {
                     let found = self.broker.snapshots.tail().map(|stored| (stored.sequence, snapshot(stored)));
                     aggregator.snapshot_conflict(found, &mut self.aggregator.effects);
-                    self.carry_out_aggregator();
+                    self.execute_effects();
                 }
             }
         }
@@ -204,14 +204,14 @@ impl World {
     fn distort_message(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         match (self.bug, decode(payload)) {
             (Some(Bug::DedupBySeq), Ok(packed)) => {
-                // What has a number that was seen is dropped, whatever its boot.
+                // Drops a known sequence number, whatever its boot.
                 let (first, end) = (packed.first().seq, packed.end().seq);
                 let seen = first < self.aggregator.highest;
                 self.aggregator.highest = self.aggregator.highest.max(end);
                 (!seen).then(|| payload.to_vec())
             }
             (Some(Bug::NoDedup), Ok(packed)) => {
-                // What comes is new, and goes on where the last one ended.
+                // Treats every message as new, continuing where the last one ended.
                 let counted = self.aggregator.counted.filter(|(end, _)| packed.first() < *end);
                 let (first, utc_ns) = counted.unwrap_or((packed.first(), first_utc_ns(&packed)));
                 let payload = moved(&packed, first, utc_ns);
@@ -227,7 +227,7 @@ impl World {
     }
 }
 
-/// When the first slot of a message was taken.
+/// Stamp of the first slot of a message.
 pub(crate) fn first_utc_ns(packed: &Packed<'_>) -> i64 {
     match packed {
         Packed::Batch(batch) => batch.header.first_utc_ns,
@@ -235,7 +235,7 @@ pub(crate) fn first_utc_ns(packed: &Packed<'_>) -> i64 {
     }
 }
 
-/// The same message with another first slot, and another stamp of it.
+/// The same message with another first slot and another stamp.
 fn moved(packed: &Packed<'_>, first: Slot, utc_ns: i64) -> Vec<u8> {
     match packed {
         Packed::Batch(batch) => {

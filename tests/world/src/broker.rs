@@ -1,4 +1,4 @@
-//! A naive server: two subjects with expectations, and what a crash does to them; of STATUS and STATE the last message.
+//! A minimal server: two streams with expected sequences and crashes, and the last message of STATUS and STATE.
 
 use thermowell_flow::published::{EventBody, State, Status};
 
@@ -41,8 +41,8 @@ impl Stream {
         self.messages.first().map_or(self.last + 1, |stored| stored.sequence)
     }
 
-    /// Stores a message where the subject ends with `expected`; without an expectation always. `others` is how many
-    /// messages of other boilers came between.
+    /// Stores a message if the subject ends with `expected`, or unconditionally without it. `others` is the number of
+    /// messages of other boilers in between.
     pub(crate) fn publish(&mut self, at: u64, expected: Option<u64>, payload: Vec<u8>, others: u64) -> Option<u64> {
         if expected.is_some_and(|expected| expected != self.tail_sequence()) {
             return None;
@@ -52,7 +52,7 @@ impl Stream {
         Some(self.last)
     }
 
-    /// Loses what was stored since `since`. Its sequences are used again.
+    /// Loses what was stored since `since`. Its sequences are reused.
     pub(crate) fn roll_back(&mut self, since: u64) {
         self.messages.retain(|stored| stored.at < since);
         self.last = self.tail_sequence();
@@ -63,11 +63,11 @@ impl Stream {
     }
 }
 
-/// A subject of which the server keeps the last message.
+/// A subject with only its last message kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Last<T> {
     pub(crate) last: Option<T>,
-    /// So many came.
+    /// Number of messages published.
     pub(crate) messages: u64,
 }
 
@@ -84,18 +84,17 @@ impl<T> Last<T> {
     }
 }
 
-/// The server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Broker {
     pub(crate) samples: Stream,
     pub(crate) snapshots: Stream,
-    /// Where somebody reads them: STATUS, STATE, and all of EVENT.
+    /// STATUS, STATE and EVENT, kept if the world has a subscriber.
     pub(crate) status: Last<Status>,
     pub(crate) state: Last<State>,
     pub(crate) events: Vec<EventBody>,
-    /// What EVENT says of faults, once it is there.
+    /// Events about faults as stored in EVENT.
     pub(crate) faults: Vec<EventBody>,
     pub(crate) up: bool,
-    /// A full disk: publishes are not answered until it is restarted.
+    /// Disk full: publishes are not answered until a restart.
     pub(crate) frozen: bool,
 }

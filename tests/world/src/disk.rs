@@ -1,14 +1,13 @@
-//! A model of the spill file's disk: what was not synced is gone with the process, but for a torn beginning of it.
+//! A model of the spill file's disk: a crash loses what was not synced, apart from a torn beginning of it.
 
 use std::mem::take;
 
 use thermowell_flow::spool::spill::Spill;
 use thermowell_wire::spill::RECORD_OVERHEAD;
 
-/// One spill file.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    /// Synced; none where there is no file.
+    /// Synced records; None without a file.
     file: Option<Vec<Vec<u8>>>,
     appended: Vec<Vec<u8>>,
     begun: bool,
@@ -17,8 +16,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Carries out what the agent wants. True: a sync was asked for.
-    pub(crate) fn carry_out(&mut self, spill: Spill, fails: bool) -> bool {
+    /// Executes a spill effect. Returns whether it was a sync.
+    pub(crate) fn execute(&mut self, spill: Spill, fails: bool) -> bool {
         match spill {
             Spill::Begin => {
                 self.appended.clear();
@@ -49,7 +48,7 @@ impl Disk {
         self.file.iter().flatten().map(|message| message.len() + RECORD_OVERHEAD).sum()
     }
 
-    /// The process is gone; the first `survive` appended records are on the disk all the same.
+    /// The process crashes; the first `survive` unsynced records are on the disk anyway.
     pub(crate) fn crash(&mut self, survive: usize) {
         let mut appended = take(&mut self.appended);
         appended.truncate(survive);
@@ -61,7 +60,7 @@ impl Disk {
         }
     }
 
-    /// What the next start finds.
+    /// Records found at the next start.
     pub(crate) fn records(&self) -> Vec<Vec<u8>> {
         self.file.clone().unwrap_or_default()
     }

@@ -1,11 +1,11 @@
-//! Faults that have a moment, and what comes back after them.
+//! Timed faults, and the recovery from them.
 
 use thermowell_flow::agent::Input;
 
 use crate::plan::{Kind, SECOND};
 use crate::world::{START, World};
 
-/// What a server that crashes loses at most.
+/// The most that a crashed server loses.
 const SYNC: u64 = 10 * SECOND;
 const HOUR: i64 = 3_600_000_000_000;
 
@@ -13,7 +13,7 @@ impl World {
     pub(crate) fn break_something(&mut self) {
         let every = self.plan.every;
         self.fault_at = self.now + SECOND / 2 + self.random.below(2 * every);
-        let kind = self.plan.moments[self.random.index(self.plan.moments.len())];
+        let kind = self.plan.timed[self.random.index(self.plan.timed.len())];
         let back = self.now + self.plan.away(kind, &mut self.random);
         if !self.plan.has(kind) {
             return;
@@ -37,7 +37,7 @@ impl World {
                 self.count(kind);
                 self.note("the server freezes");
                 self.broker.frozen = true;
-                self.backs.server = Some(back);
+                self.recoveries.server = Some(back);
             }
             Kind::Reboot => {
                 self.count(kind);
@@ -45,17 +45,17 @@ impl World {
                 let at = self.now - START;
                 let off = self.random.below(5 * SECOND);
                 self.boiler.switch_off(at, at + off);
-                // What waited in the port was meant for the boot before.
+                // Bytes waiting in the port were meant for the previous boot.
                 if self.plan.has(Kind::Replayed) {
-                    self.backs.port = Some(self.now + off + self.random.below(10 * SECOND));
+                    self.recoveries.port = Some(self.now + off + self.random.below(10 * SECOND));
                 }
             }
             Kind::ClockStep => self.step_clock(),
-            Kind::Suspend if self.backs.gateway.is_none() => {
+            Kind::Suspend if self.recoveries.gateway.is_none() => {
                 self.count(kind);
-                self.note("the gateway sleeps");
+                self.note("the gateway is suspended");
                 self.line.clear();
-                self.backs.gateway = Some(back);
+                self.recoveries.gateway = Some(back);
             }
             Kind::Replayed => {
                 self.count(kind);
@@ -72,7 +72,7 @@ impl World {
         }
     }
 
-    /// Each stream loses its own amount, always its end.
+    /// Each stream loses a different amount from its end.
     fn roll_back(&mut self, back: u64) {
         self.count(Kind::Rollback);
         self.disconnect(back);
@@ -81,7 +81,7 @@ impl World {
         let since = self.now - self.random.below(SYNC);
         self.broker.snapshots.roll_back(since);
         let end = self.stream_end();
-        self.note(&format!("the server went back to {end:?}"));
+        self.note(&format!("the server lost its end and is at {end:?}"));
     }
 
     fn step_clock(&mut self) {
@@ -100,51 +100,51 @@ impl World {
         self.count(Kind::Unplug);
         self.note("unplugged");
         self.line.clear();
-        self.backs.cable = Some(back);
-        self.tell_agent(Input::PortClosed);
+        self.recoveries.cable = Some(back);
+        self.feed_agent(Input::PortClosed);
     }
 
-    /// The server is away until `back`; a frozen one is restarted by that.
+    /// The server is down until `back`; a frozen server is restarted by this.
     pub(crate) fn disconnect(&mut self, back: u64) {
         if !std::mem::replace(&mut self.broker.up, false) {
             return;
         }
         self.note("disconnected");
         self.broker.frozen = false;
-        self.backs.server = Some(back);
-        self.cut_off_agent();
+        self.recoveries.server = Some(back);
+        self.disconnect_agent();
     }
 
     pub(crate) fn come_back(&mut self) {
         let now = self.now;
-        if self.backs.gateway.take_if(|at| *at <= now).is_some() {
-            self.note("the gateway wakes up");
+        if self.recoveries.gateway.take_if(|at| *at <= now).is_some() {
+            self.note("the gateway resumes");
         }
-        if self.backs.server.take_if(|at| *at <= now).is_some() {
+        if self.recoveries.server.take_if(|at| *at <= now).is_some() {
             // A frozen server is restarted.
             self.disconnect(now);
-            self.backs.server = None;
+            self.recoveries.server = None;
             self.note("connected");
             self.broker.up = true;
-            self.tell_faults();
-            self.tell_agent(Input::Connected);
+            self.flush_faults();
+            self.feed_agent(Input::Connected);
             if self.aggregator.aggregator().is_some() {
                 self.start_aggregator();
             }
         }
-        if self.backs.port.take_if(|at| *at <= now).is_some() {
+        if self.recoveries.port.take_if(|at| *at <= now).is_some() {
             self.count(Kind::Replayed);
             self.replay();
         }
-        if self.backs.cable.take_if(|at| *at <= now).is_some() {
+        if self.recoveries.cable.take_if(|at| *at <= now).is_some() {
             self.note("plugged in");
             self.line.plugged = true;
-            self.tell_agent(Input::PortOpened);
+            self.feed_agent(Input::PortOpened);
         }
-        if self.backs.agent.take_if(|at| *at <= now).is_some() {
+        if self.recoveries.agent.take_if(|at| *at <= now).is_some() {
             self.start_agent();
         }
-        if self.backs.aggregator.take_if(|at| *at <= now).is_some() {
+        if self.recoveries.aggregator.take_if(|at| *at <= now).is_some() {
             self.start_aggregator();
         }
     }

@@ -1,15 +1,15 @@
-//! What must be true when a world ends, by invariant.
+//! The invariants, checked when a world ends.
 //!
-//! | id | compared with |
+//! | id | compares |
 //! |---|---|
-//! | S1 | a world in which nothing may be lost: no gap of the ring at all; in each, what stood in the spill file |
-//! | S2, S4 | each message begins where the one before it ended, and says what the firmware sampled |
-//! | S3 | a look at every reading in SAMPLES |
-//! | S6 | an aggregator that begins with nothing; each hour once |
-//! | S7 | the set-points that were written to the line, by boot and number, and what the device held (`leases`) |
-//! | S8 | stamps within a boot, and true time |
+//! | S1 | in a lossless world: no gap of the ring; in every world: the content of the spill file |
+//! | S2, S4 | each message begins where its predecessor ended, and has what the firmware sampled |
+//! | S3 | the averages, with a sum over every reading in SAMPLES |
+//! | S6 | an aggregator that starts without state; each hour once |
+//! | S7 | the set-points written to the line, by boot and number, with those in force on the device (`leases`) |
+//! | S8 | stamps within a boot, with the true time |
 //!
-//! S5 is judged at every step, L1 by the end of calm, and a gap of the ring when it is stored.
+//! S5 is checked at every step, L1 at the end of the calm phase, and a gap of the ring when it is stored.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use crate::world::{START, World};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3_600 * SECOND_NS;
-/// How far a stamp may be off: 300 ms of a stalled line at the start, and drift.
+/// Largest error of a stamp: 300 ms of a stalled line at the start, and drift.
 const STAMP_OFF_NS: i64 = 400_000_000;
 
 /// A valid reading and its stamp.
@@ -39,12 +39,12 @@ impl World {
     pub(crate) fn judge(&mut self) {
         let messages = std::mem::take(&mut self.broker.samples.messages);
         let valid = self.judge_samples(&messages);
-        self.judge_written_down(&messages);
+        self.judge_spilled(&messages);
         self.broker.samples.messages = messages;
         self.judge_leases();
         self.judge_snapshots();
         if self.plan.has(Kind::ClockStep) {
-            // The calendar's own arithmetic under steps has its tests in `flow`.
+            // Averages and hours across clock steps have their tests in `flow`.
             return;
         }
         self.judge_average(&valid);
@@ -64,12 +64,12 @@ impl World {
                 Packed::Gap(gap) => {
                     let missed = gap.reason == GapReason::Missed;
                     let lost = !self.plan.lossless || missed;
-                    self.check(lost, || format!("S1 nothing may be lost here: {gap:?}"));
+                    self.check(lost, || format!("S1 lost in a lossless world: {gap:?}"));
                     if missed {
                         let record = self.truth.boot(gap.boot);
                         let named =
                             record.is_some_and(|it| (gap.from..gap.to).all(|seq| it.reading(seq) == Some(None)));
-                        self.check(named, || format!("S4 it was sampled: {gap:?}"));
+                        self.check(named, || format!("S4 sampled, but reported as missed: {gap:?}"));
                     }
                 }
                 Packed::Batch(batch) => {
@@ -89,15 +89,15 @@ impl World {
         valid
     }
 
-    /// What stood in the spill file when an agent died is delivered by the next one, ring or no ring.
-    fn judge_written_down(&mut self, messages: &[Stored]) {
+    /// What the spill file held when an agent died must be delivered by its successor, regardless of the ring.
+    fn judge_spilled(&mut self, messages: &[Stored]) {
         if self.plan.has(Kind::Wipe) {
-            // The records went when they were delivered, and then the stream went.
+            // Records are removed when they are delivered, and then the stream was wiped.
             return;
         }
         for message in messages {
             let Ok(Packed::Gap(gap)) = decode(&message.payload) else { continue };
-            let lost = self.written_down.iter().find(|(boot, from, end)| {
+            let lost = self.spilled.iter().find(|(boot, from, end)| {
                 *boot == gap.boot && gap.reason != GapReason::Missed && *from < gap.to && gap.from < *end
             });
             let lost = lost.copied();
@@ -110,10 +110,10 @@ impl World {
         let Some((end, end_utc_ns)) = before else { return };
         let goes_on =
             if first.boot == end.boot { first.seq == end.seq } else { first.boot > end.boot && first.seq == 0 };
-        self.check(goes_on, || format!("S2 {first} is stored behind {end}"));
+        self.check(goes_on, || format!("S2 {first} is stored after {end}"));
         let back = end_utc_ns - first_utc_ns(packed);
         let steps = self.plan.has(Kind::ClockStep) || first.boot != end.boot;
-        // More than 20 ms is a step back, named as such; less than half a period is the following of the clock.
+        // More than 20 ms is a reported step back; less than half a period is the correction of the clock.
         let back = !steps && back > 5_000_000 && back <= 20_000_000;
         self.check(!back, || format!("S8 {first} goes back"));
     }
@@ -123,12 +123,12 @@ impl World {
         self.check(sampled == Some(Some(reading)), || format!("S2 {slot} is {reading:?} instead of {sampled:?}"));
     }
 
-    /// A stamp is the true time as the wall clock showed it at some moment between the taking and the storing: a slot
-    /// is stamped once, in between.
+    /// A stamp is the true time plus an offset that the wall clock had at some moment between sampling and storing,
+    /// because a slot is stamped once, in between.
     fn judge_stamp(&mut self, packed: &Packed<'_>, stored_at: u64) {
         let (first, stamp) = (packed.first(), first_utc_ns(packed));
         let Some(record) = self.truth.boot(first.boot) else {
-            return self.fail(format!("S2 nobody knows boot {}", first.boot));
+            return self.fail(format!("S2 unknown boot {}", first.boot));
         };
         let truth = record.utc_of(first.seq);
         let taken_at = START + u64::try_from(truth - self.utc_at(START)).unwrap_or(0);
@@ -136,7 +136,7 @@ impl World {
         let shown =
             self.offsets.iter().zip(replaced).filter(|((since, _), until)| *since <= stored_at && taken_at < *until);
         let off = shown.map(|((_, offset), _)| (stamp - truth - offset).abs()).min().unwrap_or(i64::MAX);
-        self.check(off < STAMP_OFF_NS, || format!("S8 {first} is stamped {} ms beside the truth", off / 1_000_000));
+        self.check(off < STAMP_OFF_NS, || format!("S8 {first} is stamped {} ms off", off / 1_000_000));
     }
 
     fn judge_snapshots(&mut self) {
@@ -146,25 +146,25 @@ impl World {
             let snapshot = snapshot(&stored);
             let Snapshot { slots, temperature_points, missing, created_at, .. } = &snapshot;
             let closes = *slots == temperature_points + missing.total();
-            self.check(closes, || format!("S4 {} does not close: {snapshot:?}", snapshot.hour));
+            self.check(closes, || format!("S4 {} does not add up: {snapshot:?}", snapshot.hour));
             self.check(missing.unexplained == 0, || format!("S4 unexplained slots: {snapshot:?}"));
             let rises = before.is_none_or(|before| before < *created_at);
-            self.check(rises || wiped, || format!("S6 {} is there twice", snapshot.hour));
+            self.check(rises || wiped, || format!("S6 {} is stored twice", snapshot.hour));
             before = Some(*created_at);
         }
     }
 
-    /// The rolling average against a look at every reading of the last 3,600 panes.
+    /// The rolling average, against a sum over every reading of the last 3,600 panes.
     fn judge_average(&mut self, valid: &[Valid]) {
         let Some(state) = self.aggregator.aggregator().and_then(|it| it.state()) else {
-            return self.fail("S3 there is no state".to_owned());
+            return self.fail("S3 no state".to_owned());
         };
         let Some(newest) = self.aggregator.aggregator().and_then(|it| it.newest()) else { return };
         let upto = newest.second();
         let held = self.broker.samples.messages.first().map_or(0, |stored| stored.sequence);
         let first_read = self.broker.snapshots.tail().map_or(0, |stored| snapshot(stored).samples.first);
         if held > first_read && first_read > 0 {
-            // The stream began anew: what the window held before is not in it any more.
+            // The stream was restarted: it no longer has what the window was computed from.
             return;
         }
         let (mut sum, mut points) = (0, 0);
@@ -177,14 +177,14 @@ impl World {
         }
         let slack = if self.plan.has_any(&[Kind::Rollback, Kind::Wipe]) { u64::MAX } else { 0 };
         let counted = state.average_points;
-        self.check(counted.abs_diff(points) <= slack, || format!("S3 {counted} readings are averaged, not {points}"));
+        self.check(counted.abs_diff(points) <= slack, || format!("S3 {counted} readings averaged, expected {points}"));
         let average = state.average.unwrap_or(f64::NAN);
         let mean = mean(sum, points);
         let close = slack > 0 || (average - mean).abs() < 0.005_1;
-        self.check(close, || format!("S3 the average is {average}, not {mean}"));
+        self.check(close, || format!("S3 the average is {average}, expected {mean}"));
     }
 
-    /// Each hour against a look at every reading that lies in it.
+    /// Each hour, against a sum over its readings.
     fn judge_hours(&mut self, valid: &[Valid]) {
         let mut hours: BTreeMap<i64, (i64, u64)> = BTreeMap::new();
         for reading in valid {
@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    /// An aggregator that begins with nothing publishes the same bytes.
+    /// An aggregator that starts without state publishes the same bytes.
     fn judge_replay(&mut self) {
         let empty = Broker { samples: self.broker.samples.clone(), ..Broker::default() };
         let (mut aggregator, _) = begin(self.aggregator_settings(), &empty);
@@ -217,7 +217,7 @@ impl World {
         let differ = closed.iter().zip(&published).find(|(again, published)| again != published);
         let (again, published_len) = (closed.len(), published.len());
         self.check(again == published_len, || {
-            format!("S6 a replay closes {again} hours, published are {published_len}")
+            format!("S6 a replay closes {again} hours, {published_len} are published")
         });
         self.check(differ.is_none(), || {
             let text =

@@ -1,16 +1,16 @@
-//! The deterministic world: the real firmware, the real plant, the real decisions, and a model of everything between.
+//! The deterministic world: the real firmware, plant and decisions, with models of line, server, disk and clocks.
 //!
 //! ```text
 //!  boiler (firmware-sim: device + plant) ─ line ─ agent (flow) ─ broker ─ aggregator (flow)
-//!        account of what it destroyed      faults    disk        faults        judge
+//!        account of what it lost         faults    disk        faults        judge
 //! ```
 //!
-//! One seed makes one world: which faults it has, how often, when. Time jumps from one event to the next. A phase with
-//! faults is followed by a calm one, then the `judge` compares the streams with the account, by invariant. The shells
-//! here carry out what `flow` decides, as the gateway does; a [`plan::Bug`] planted in one of them must be found, or
-//! the judge is blind.
+//! One seed makes one world: its kinds of faults, their rates and times. Time jumps from one event to the next. A phase
+//! with faults is followed by a calm one, then the `judge` compares the streams with the account, by invariant. The
+//! shells here execute what `flow` decides, as the gateway does. A [`plan::Bug`] planted in a shell must be found;
+//! otherwise the judge misses violations.
 //!
-//! Not in here: sockets, processes, `tokio`. The same faults on real processes are the rig's.
+//! Sockets, processes and `tokio` are not covered here: the rig injects the same faults into real processes.
 #![forbid(unsafe_code)]
 
 mod agent;

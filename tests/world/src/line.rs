@@ -1,4 +1,4 @@
-//! The serial line: bytes that are late, flipped, lost, or come again.
+//! The serial line: bytes are delayed, flipped, lost or replayed.
 
 use std::collections::VecDeque;
 
@@ -8,9 +8,9 @@ use thermowell_wire::line::{FrameReader, GapNotice, Hello, Pong, Status, ToDevic
 use crate::plan::{Bug, Kind, MS};
 use crate::world::{START, World};
 
-/// The least that a frame takes.
+/// Least delay of a frame.
 const LATENCY: u64 = MS / 5;
-/// Frames to the device that may come again.
+/// Frames to the device kept for replay.
 const KEPT: usize = 64;
 
 #[derive(Debug, Default)]
@@ -19,8 +19,8 @@ pub(crate) struct Line {
     to_gateway: VecDeque<(u64, Vec<u8>)>,
     to_device: VecDeque<(u64, Vec<u8>)>,
     kept: VecDeque<Vec<u8>>,
-    /// Only for planted bugs: what the agent hears, the next slot as it must see it, and the newest sample's.
-    heard: FrameReader,
+    /// Only for planted bugs: a copy of the agent's reader, the next expected slot, and that of the newest sample.
+    received: FrameReader,
     expected: u64,
     newest: u64,
 }
@@ -31,7 +31,7 @@ impl Line {
         heads.into_iter().flatten().map(|(at, _)| *at).min()
     }
 
-    /// What is under way is lost.
+    /// Loses the bytes in transit.
     pub(crate) fn clear(&mut self) {
         self.to_gateway.clear();
         self.to_device.clear();
@@ -40,11 +40,11 @@ impl Line {
 
 impl World {
     pub(crate) fn send_to_gateway(&mut self, bytes: Vec<u8>) {
-        if !self.line.plugged || !self.agent.lives() || self.backs.gateway.is_some() {
+        if !self.line.plugged || !self.agent.lives() || self.recoveries.gateway.is_some() {
             return;
         }
         let mut bytes = self.distort(bytes);
-        self.spoil(&mut bytes);
+        self.corrupt(&mut bytes);
         let last = self.line.to_gateway.back().map_or(0, |(at, _)| *at);
         let at = self.arrival(last);
         self.line.to_gateway.push_back((at, bytes));
@@ -58,13 +58,13 @@ impl World {
         if self.line.kept.len() > KEPT {
             self.line.kept.pop_front();
         }
-        self.spoil(&mut bytes);
+        self.corrupt(&mut bytes);
         let last = self.line.to_device.back().map_or(0, |(at, _)| *at);
         let at = self.arrival(last);
         self.line.to_device.push_back((at, bytes));
     }
 
-    /// A port that kept old bytes gives them to whoever listens now.
+    /// Replays old bytes that waited in the port.
     pub(crate) fn replay(&mut self) {
         let kept: Vec<Vec<u8>> = self.line.kept.iter().cloned().collect();
         for bytes in kept {
@@ -78,7 +78,7 @@ impl World {
         (self.now + LATENCY + self.random.below(3 * MS) + stall).max(last)
     }
 
-    fn spoil(&mut self, bytes: &mut Vec<u8>) {
+    fn corrupt(&mut self, bytes: &mut Vec<u8>) {
         if bytes.is_empty() || !self.strikes(Kind::Noise, 8) {
             return;
         }
@@ -95,36 +95,36 @@ impl World {
             let Some((_, bytes)) = self.line.to_device.pop_front() else { break };
             let bytes = if self.bug == Some(Bug::LeaseUnbound) { self.rebind(&bytes) } else { bytes };
             self.boiler.receive(&bytes, self.now - START);
-            if self.stage.is_brisk() {
-                // Whoever looks seldom is woken: the device's clock is known by how soon it answers.
+            if self.stage.is_fast() {
+                // The device runs seldom here, so run it now: its answer time determines the estimate of its clock.
                 self.boiler_at = self.now;
             }
         }
         while self.line.to_gateway.front().is_some_and(|(at, _)| *at <= self.now) {
             let Some((_, bytes)) = self.line.to_gateway.pop_front() else { break };
-            if self.stage.is_brisk() {
-                self.tell_agent(Input::Bytes(&bytes));
+            if self.stage.is_fast() {
+                self.feed_agent(Input::Bytes(&bytes));
                 continue;
             }
-            // Any chunking is alike.
+            // Split at a random place: the chunking must not matter.
             let cut = self.random.index(bytes.len() + 1);
             let (head, tail) = bytes.split_at(cut);
-            self.tell_agent(Input::Bytes(head));
-            self.tell_agent(Input::Bytes(tail));
+            self.feed_agent(Input::Bytes(head));
+            self.feed_agent(Input::Bytes(tail));
         }
     }
 
     // Planted bugs of the line.
 
-    /// [`Bug::GapAnywhere`] and [`Bug::SamplesFeedOffset`]: what the agent hears, as it would take it.
+    /// [`Bug::GapAnywhere`] and [`Bug::SamplesFeedOffset`]: changes messages to what a faulty agent would use.
     fn distort(&mut self, bytes: Vec<u8>) -> Vec<u8> {
         if !matches!(self.bug, Some(Bug::GapAnywhere | Bug::SamplesFeedOffset)) {
             return bytes;
         }
-        let mut heard = Vec::new();
-        self.line.heard.feed(&bytes, |frame| heard.extend(frame.ok()));
+        let mut received = Vec::new();
+        self.line.received.feed(&bytes, |frame| received.extend(frame.ok()));
         let mut out = Vec::new();
-        for message in heard {
+        for message in received {
             let message = match (message, self.bug) {
                 (ToGateway::Gap(gap), Some(Bug::GapAnywhere)) => {
                     let from = self.line.expected;
@@ -132,7 +132,7 @@ impl World {
                     self.line.expected = to;
                     ToGateway::Gap(GapNotice { from, to, ..gap })
                 }
-                // The sample that came last says what time it is, not the device's clock.
+                // The time of the last sample replaces the device's clock.
                 (ToGateway::Pong(_), Some(Bug::SamplesFeedOffset)) if self.line.newest == 0 => continue,
                 (ToGateway::Pong(pong), Some(Bug::SamplesFeedOffset)) => {
                     ToGateway::Pong(Pong { device_us: pong.device_us.min(self.line.newest * 10_000), ..pong })
@@ -155,7 +155,7 @@ impl World {
         out
     }
 
-    /// [`Bug::LeaseUnbound`]: the boot in a set-point is not looked at.
+    /// [`Bug::LeaseUnbound`]: makes a set-point's boot match.
     fn rebind(&mut self, bytes: &[u8]) -> Vec<u8> {
         let Some(boot) = self.boiler.device().map(|device| device.boot()) else { return bytes.to_vec() };
         self.rewrite(bytes, |mut message| {
@@ -166,7 +166,7 @@ impl World {
         })
     }
 
-    /// Frames to the device, each as `change` makes it. What is no frame stays as it is.
+    /// Applies `change` to each frame to the device. Malformed bytes stay as they are.
     pub(crate) fn rewrite(&mut self, bytes: &[u8], mut change: impl FnMut(ToDevice) -> ToDevice) -> Vec<u8> {
         let mut out = Vec::new();
         let mut whole = true;

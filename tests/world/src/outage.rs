@@ -1,13 +1,13 @@
-//! A long outage of the server, behind which three books must say the same: the hours, the agent, and the simulator.
+//! A long server outage, after which three accounts must agree: the hours, the agent and the simulator.
 //!
 //! ```text
 //!  0:00    1:00        about 1:23             1:00 + outage          the end
 //!    ├───────┼────────────┼──────────────────────┼──────────────────────┤
-//!      read    spool fills  full: not read, the    what was held, then
-//!                           ring is written over   what the ring still has
+//!      read    spool fills  full: not read, the    spooled samples, then
+//!                           ring is overwritten    what the ring still holds
 //! ```
-//! Memory is so small that it is full after some twenty minutes, and the ring two minutes later. The world's own judge
-//! looks at the same hours one by one; here they are added up.
+//! The spool is so small that it is full after some twenty minutes, and the ring two minutes later. The world's judge
+//! checks the same hours one by one; here they are summed up.
 
 use firmware_sim::scenario::Scenario;
 use thermowell_flow::agent::Agent;
@@ -26,53 +26,52 @@ const PERIOD: u64 = 100 * MS;
 const BATCH: u16 = 50;
 /// Two minutes of slots.
 const RING: usize = 1_200;
-/// About 20 minutes of batches of five seconds; room is kept for the largest that there can be.
+/// About 20 minutes of batches of five seconds; room is kept for the largest possible batch.
 const SPOOL: usize = 64 << 10;
-/// The outage begins an hour after the world, half an hour behind the first full one.
+/// The outage begins an hour after the world, half an hour after the first full hour.
 const BEGIN: u64 = 3_600 * SECOND;
-/// Behind the outage, so that its last hour is closed.
+/// Time after the outage, so that its last hour is closed.
 const AFTER: u64 = 2 * 3_600 * SECOND;
 
 /// Slots of the closed hours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Book {
-    /// In an average.
+    /// Slots in an average.
     pub counted: u64,
-    /// Not in one, by reason.
+    /// Slots not in an average, by reason.
     pub missing: Missing,
 }
 
 impl Book {
-    /// All of them.
+    /// All slots.
     #[must_use]
     pub fn slots(&self) -> u64 {
         self.counted + self.missing.total()
     }
 }
 
-/// The three books.
+/// The three accounts.
 #[derive(Clone, Debug)]
 pub struct Books {
-    /// The snapshots, added up.
+    /// Sum of the snapshots.
     pub hours: Book,
-    /// How many hours that are, and the slots that they say to have.
+    /// Number of closed hours, and the sum of their slots.
     pub closed: (usize, u64),
-    /// What the simulator sampled, and what it destroyed.
+    /// What the simulator sampled and lost.
     pub account: Book,
-    /// What the agent dropped and said so, in EVENT.
+    /// Slots that the agent reported as lost, on EVENT.
     pub named: Missing,
-    /// Samples that the agent took, and those of them in hours that are not closed yet.
-    pub taken: (u64, u64),
-    /// Samples that it left to the ring because the spool was full.
+    /// Samples that the agent read, and those of them in hours that are not closed yet.
+    pub read: (u64, u64),
+    /// Samples left in the ring because the spool was full.
     pub full: u64,
-    /// The world: its invariants hold as well.
     pub outcome: Outcome,
 }
 
-/// The books of `scenario` after an outage of so many hours.
+/// The accounts of `scenario` after an outage of `hours`.
 ///
 /// # Panics
-/// It is no scenario.
+/// If the scenario cannot be parsed.
 #[must_use]
 pub fn keep_books(scenario: &str, hours: u64) -> Books {
     let id: BoilerId = "b1".parse().expect("an id");
@@ -117,14 +116,14 @@ impl World {
             closed: (self.broker.snapshots.messages.len(), slots),
             account: last.map(|last| self.account(last)).unwrap_or_default(),
             named: named(&self.broker.events),
-            taken: (counters.samples, waiting + last.map_or(0, |last| self.samples_behind(last))),
+            read: (counters.samples, waiting + last.map_or(0, |last| self.samples_after(last))),
             full: counters.full,
             outcome: Outcome::default(),
         }
     }
 
-    /// What became of each slot up to `last`, as the simulator knows it. Of a boot that has ended, only the stream can
-    /// say how far it was read: what was sampled behind that went with the boot.
+    /// The simulator's account of each slot up to `last`. How much of an ended boot was read is only known from the
+    /// stream: what was sampled after that is lost with the boot.
     fn account(&self, last: Slot) -> Book {
         let mut book = Book::default();
         let upto = self.truth.boots.iter().take_while(|record| record.boot <= last.boot);
@@ -155,14 +154,14 @@ impl World {
         self.truth.overwritten.iter().any(|(boot, from, to)| *boot == record.boot && (*from..*to).contains(&seq))
     }
 
-    /// The end of what SAMPLES has of a boot.
+    /// End of a boot in SAMPLES.
     fn arrived(&self, record: &BootRecord) -> u64 {
         let ends = self.broker.samples.messages.iter().filter_map(|stored| decode(&stored.payload).ok());
         ends.map(|packed| packed.end()).filter(|end| end.boot == record.boot).map(|end| end.seq).max().unwrap_or(0)
     }
 
-    /// Samples in SAMPLES behind `last`.
-    fn samples_behind(&self, last: Slot) -> u64 {
+    /// Number of samples in SAMPLES after `last`.
+    fn samples_after(&self, last: Slot) -> u64 {
         let counts = self.broker.samples.messages.iter().map(|stored| match decode(&stored.payload) {
             Ok(Packed::Batch(batch)) => {
                 let first = Slot::new(batch.header.boot, batch.header.seq);
@@ -193,7 +192,7 @@ fn add(sum: &mut Missing, missing: &Missing) {
     sum.unexplained += unexplained;
 }
 
-/// The gaps of EVENT.
+/// The gaps reported on EVENT, by reason.
 fn named(events: &[EventBody]) -> Missing {
     let mut named = Missing::default();
     for event in events {

@@ -1,37 +1,37 @@
-//! What a seed has in store: a swarm, in which each world has its own few kinds of faults.
+//! The faults of a seed. This is swarm testing: each world has its own few kinds of faults.
 //!
-//! A world with every fault at once finds less than many worlds with some: faults hide each other.
+//! Many worlds with some faults find more than one with all of them, because faults hide each other.
 
 use crate::random::Random;
 
-/// A nanosecond count.
+/// Nanoseconds.
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
-/// So many worlds of a thousand are sieges of the server, and of the cable.
-const SIEGES: [u64; 2] = [60, 40];
+/// Worlds per thousand with prolonged outages of the server, and of the cable.
+const PROLONGED: [u64; 2] = [60, 40];
 
-/// A kind of fault, as counted and printed.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// The agent's process is killed, and started again.
+    /// The agent's process is killed and restarted.
     AgentCrash,
-    /// The aggregator's is.
+    /// The aggregator's process is killed and restarted.
     AggregatorCrash,
-    /// The cable is pulled, and put back.
+    /// The cable is pulled and restored.
     Unplug,
-    /// The server cannot be reached.
+    /// The server is unreachable.
     Outage,
-    /// It comes back without the last seconds of each stream.
+    /// The server restarts without the last seconds of each stream.
     Rollback,
-    /// It comes back without SAMPLES.
+    /// The server restarts without SAMPLES.
     Wipe,
-    /// It answers no publish until it is restarted: a full disk.
+    /// The server answers no publish until it is restarted: disk full.
     Freeze,
-    /// The firmware starts again.
+    /// The firmware reboots.
     Reboot,
     /// The wall clock steps.
     ClockStep,
-    /// The gateway sleeps.
+    /// The gateway is suspended.
     Suspend,
     /// Bits flip and bytes vanish on the line.
     Noise,
@@ -39,16 +39,15 @@ pub enum Kind {
     Stall,
     /// An acknowledgement, or the message itself, is lost.
     LostAck,
-    /// A message arrives long after its sender has given it up.
+    /// A message arrives long after its sender's timeout.
     Zombie,
     /// The spill file cannot be synced.
     DiskError,
-    /// Old bytes of the line come again.
+    /// Old bytes of the line are replayed.
     Replayed,
 }
 
 impl Kind {
-    /// Every kind.
     pub const ALL: [Self; 16] = [
         Self::AgentCrash,
         Self::AggregatorCrash,
@@ -68,46 +67,45 @@ impl Kind {
         Self::Replayed,
     ];
 
-    /// Its place in [`Kind::ALL`].
+    /// Index in [`Kind::ALL`].
     #[must_use]
     pub fn index(self) -> usize {
         Self::ALL.iter().position(|&kind| kind == self).expect("ALL holds every kind")
     }
 }
 
-/// A planted bug: what a shell does wrong, so that the judge can show that it sees.
+/// A bug planted in a shell, to show that the judge finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// The agent publishes whatever the subject ends with.
+    /// The agent publishes without an expected sequence.
     NoExpectation,
-    /// A publish without an answer is sent again as it is, behind whatever is there.
+    /// A publish without an answer is repeated unconditionally.
     BlindRetry,
-    /// The aggregator knows messages again by their sequence number within a boot alone.
+    /// The aggregator deduplicates by sequence number within a boot, ignoring the boot.
     DedupBySeq,
-    /// It does not know them again at all: what is delivered twice is counted twice.
+    /// The aggregator does not deduplicate: redelivered messages are counted twice.
     NoDedup,
-    /// `Resume` asks for the slot behind the one that is wanted.
+    /// `Resume` requests the slot after the wanted one.
     ResumeTooFar,
-    /// The agent's own memory of the stream's end is believed before the stream.
+    /// The agent trusts its own memory of the stream's end instead of the stream.
     OwnMemory,
-    /// A pane is filed a second late.
+    /// Readings are counted in the pane one second later.
     WindowOff,
-    /// Snapshots are published whatever stands there.
+    /// Snapshots are published without an expected sequence.
     SnapshotBlind,
-    /// Samples feed the device's clock.
+    /// The estimate of the device's clock is fed by samples.
     SamplesFeedOffset,
     /// The monotonic clock follows the steps of the wall clock.
     StepLeaks,
-    /// A set-point acts on whatever boot it meets.
+    /// A set-point is accepted in any boot.
     LeaseUnbound,
-    /// A gap counts wherever it begins.
+    /// A gap is accepted wherever it begins.
     GapAnywhere,
     /// The spill file is never read.
     SpillUnread,
 }
 
 impl Bug {
-    /// Every bug, with the name by which it is asked for.
     pub const ALL: [(&'static str, Self); 13] = [
         ("no-expectation", Self::NoExpectation),
         ("blind-retry", Self::BlindRetry),
@@ -125,28 +123,28 @@ impl Bug {
     ];
 }
 
-/// The rates of one world. Faults of the line and of answers are per thousand frames or requests.
+/// The faults and rates of one world. Faults of the line and of answers are per thousand frames or requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) kinds: Vec<Kind>,
-    /// Mean time between two faults that have a moment.
+    /// Mean time between two timed faults.
     pub(crate) every: u64,
-    /// The longest outage.
+    /// Longest outage.
     pub(crate) outage: u64,
-    /// What a fault that has a moment is drawn from.
-    pub(crate) moments: Vec<Kind>,
-    /// What is away for longer than the device remembers, again and again. The server: the agent dies meanwhile, and
-    /// only the spill file has the samples. The cable: the ring is behind at each plug, and names it, also when old
-    /// requests come again.
-    pub(crate) siege: Option<Kind>,
-    /// What the device remembers, in slots.
+    /// Kinds to draw a timed fault from.
+    pub(crate) timed: Vec<Kind>,
+    /// Repeated outages longer than the ring. Of the server: the agent dies meanwhile, and only the spill file has the
+    /// samples. Of the cable: at each plug the ring has overwritten slots, and must report them, also when old requests
+    /// are replayed.
+    pub(crate) prolonged: Option<Kind>,
+    /// Size of the ring in slots.
     pub(crate) ring: usize,
-    /// Of the faults.
+    /// Length of the phase with faults.
     pub(crate) length: u64,
-    /// From the start to the next full hour.
+    /// Time from the start to the next full hour.
     pub(crate) to_hour: u64,
     pub(crate) drift_ppm: i64,
-    /// Nothing may be lost: every outage is well inside the ring, and boots do not end.
+    /// Nothing may be lost: every outage is well within the ring, and there are no reboots.
     pub(crate) lossless: bool,
 }
 
@@ -158,15 +156,15 @@ impl Plan {
         if lossless {
             kinds.retain(|kind| !destroys.contains(kind));
         }
-        // A whole hour in one world of fifty; in the others the hour's end lies within the faults.
+        // A whole hour in one world of fifty; in the others the hour ends during the faults.
         let long = random.chance(20);
         let length = if long { 3_700 * SECOND } else { (150 + random.below(200)) * SECOND };
         let ring = if lossless || random.chance(500) { 12_000 } else { 2_500 };
         let outage = if lossless { 15 } else { 20 + random.below(100) } * SECOND;
         let plan = Self {
             kinds,
-            moments: Kind::ALL.to_vec(),
-            siege: None,
+            timed: Kind::ALL.to_vec(),
+            prolonged: None,
             every: (4 + random.below(40)) * SECOND,
             outage,
             ring,
@@ -175,22 +173,22 @@ impl Plan {
             drift_ppm: i64::try_from(random.below(120)).unwrap_or(0) - 60,
             lossless,
         };
-        // A draw that leaves the stream of numbers as it is: the other worlds do not depend on it.
+        // Drawn from a copy, so that the other worlds do not change.
         match random.clone().below(1_000) {
-            draw if draw < SIEGES[0] => plan.besieged(Kind::Outage, Kind::AgentCrash),
-            draw if draw < SIEGES[0] + SIEGES[1] => plan.besieged(Kind::Unplug, Kind::Replayed),
+            draw if draw < PROLONGED[0] => plan.with_prolonged(Kind::Outage, Kind::AgentCrash),
+            draw if draw < PROLONGED[0] + PROLONGED[1] => plan.with_prolonged(Kind::Unplug, Kind::Replayed),
             _ => plan,
         }
     }
 
-    /// A world in which nothing goes wrong.
+    /// A world without faults.
     pub(crate) fn quiet(length: u64) -> Self {
         Self {
             kinds: Vec::new(),
             every: length.max(SECOND),
             outage: 0,
-            moments: Kind::ALL.to_vec(),
-            siege: None,
+            timed: Kind::ALL.to_vec(),
+            prolonged: None,
             ring: 12_000,
             length,
             to_hour: 1_800 * SECOND,
@@ -199,27 +197,27 @@ impl Plan {
         }
     }
 
-    /// The same world as a siege.
-    fn besieged(mut self, away: Kind, meanwhile: Kind) -> Self {
-        let sieges = [meanwhile, away];
-        // A wipe takes what was delivered, and with it the proof.
-        self.kinds.retain(|kind| *kind != Kind::Wipe && !sieges.contains(kind));
-        self.kinds.extend(sieges);
+    /// The same world with prolonged outages of `away`.
+    fn with_prolonged(mut self, away: Kind, meanwhile: Kind) -> Self {
+        let faults = [meanwhile, away];
+        // A wipe would remove what was delivered, and with it the proof.
+        self.kinds.retain(|kind| *kind != Kind::Wipe && !faults.contains(kind));
+        self.kinds.extend(faults);
         Self {
             every: 12 * SECOND,
             outage: 120 * SECOND,
-            moments: sieges.to_vec(),
-            siege: Some(away),
+            timed: faults.to_vec(),
+            prolonged: Some(away),
             ring: 2_500,
             lossless: false,
             ..self
         }
     }
 
-    /// How long what `kind` takes away stays away. Most are short; a few are as long as they may be.
+    /// Duration of the outage by `kind`. Most are short; a few are as long as allowed.
     pub(crate) fn away(&self, kind: Kind, random: &mut Random) -> u64 {
-        let long = self.siege.map_or_else(|| random.chance(250), |away| kind == away);
-        match (long, self.siege.is_some()) {
+        let long = self.prolonged.map_or_else(|| random.chance(250), |away| kind == away);
+        match (long, self.prolonged.is_some()) {
             (true, true) => self.outage / 2 + random.below(self.outage / 2),
             (true, false) => random.below(self.outage),
             (false, _) => random.below(self.outage / 8),

@@ -1,6 +1,5 @@
-//! Randomness of a seed: splitmix64, so that a world is its seed and nothing else.
+//! Random numbers of a seed (splitmix64), the only source of randomness in a world.
 
-/// A stream of random numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -17,7 +16,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Below `limit`; 0 where that is 0.
+    /// A number below `limit`; 0 if that is 0.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit.max(1)
     }

@@ -1,12 +1,12 @@
-//! A controller that lives, a server that is away, and the lease that was stored before.
+//! A lease stored before a server outage is not forwarded after the reconnect.
 //!
-//! The gateway reads what is new in LEASE. Here its shell errs: at the reconnect it hands over what the server kept.
-//! That was decided on old slots, so it goes no further, and the boiler waits for the next renewal.
+//! The gateway reads only new messages of LEASE. Here its shell has a fault: at the reconnect it passes on the stored
+//! lease. That one is based on old slots, so the agent declines it, and the boiler waits for the next renewal.
 //!
 //! ```text
 //!  renewals  ×       ×       ×   (refused: no server)          ×       ×
 //!  server    ━━━━━━━━━━━━━━━━━━━┓                     ┏━━━━━━━━━━━━━━━━━━
-//!                               └─ away               └─ the stored lease is handed over once more: declined
+//!                               └─ away               └─ the stored lease is passed on again: declined
 //! ```
 
 use firmware_sim::scenario::Scenario;
@@ -20,31 +20,30 @@ use crate::plan::{Plan, SECOND};
 use crate::random::Random;
 use crate::world::{Outcome, START, Stage, TICK, World};
 
-/// Between two renewals.
+/// Time between two renewals.
 const RENEWAL: u64 = 15 * SECOND;
 /// Renewals before the outage: by the third, the device's clock is known.
 const BEFORE: u64 = 4;
-/// From the last renewal to the outage.
+/// Time from the last renewal to the outage.
 const PAUSE: u64 = 2 * SECOND;
-/// From the reconnect to the next renewal: whoever takes an old lease has time for it.
+/// Time from the reconnect to the next renewal, in which an old lease would be accepted.
 const WAIT: u64 = 10 * SECOND;
 
-/// What the device took.
+/// Leases accepted by the device.
 #[derive(Clone, Debug)]
 pub struct Reconnected {
-    /// Leases before the outage.
+    /// Before the outage.
     pub before: usize,
-    /// Between the begin of the outage and the renewal behind it.
+    /// Between the begin of the outage and the renewal after it.
     pub meanwhile: usize,
-    /// Whether it obeyed a lease just before that renewal.
-    pub obeys: bool,
-    /// With that renewal.
+    /// Whether a lease was in force just before that renewal.
+    pub leased: bool,
+    /// At that renewal.
     pub after: usize,
-    /// The world.
     pub outcome: Outcome,
 }
 
-/// The server is away for so many seconds; `agent_dies` meanwhile, too, and is back before the server is.
+/// The server is down for `away_s` seconds; with `agent_dies` the agent crashes too, and restarts before the server.
 #[must_use]
 pub fn reconnect(away_s: u64, agent_dies: bool) -> Reconnected {
     let id: BoilerId = "b1".parse().expect("an id");
@@ -58,23 +57,23 @@ pub fn reconnect(away_s: u64, agent_dies: bool) -> Reconnected {
         stored = world.renew();
     }
     world.play_for(PAUSE);
-    let before = world.truth.taken.len();
+    let before = world.truth.accepted.len();
     world.disconnect(world.now + away_s * SECOND);
     if agent_dies {
         world.crash_agent(world.now + SECOND);
     }
     world.play_for((away_s + 1) * SECOND);
     if let Some(lease) = &stored {
-        world.tell_agent(Input::Setpoint(lease));
+        world.feed_agent(Input::Setpoint(lease));
     }
     world.play_for(WAIT);
-    let meanwhile = world.truth.taken.len() - before;
-    let obeys = world.boiler.device().is_some_and(|device| device.is_leased());
+    let meanwhile = world.truth.accepted.len() - before;
+    let leased = world.boiler.device().is_some_and(|device| device.is_leased());
     world.renew();
     world.play_for(SECOND);
-    let after = world.truth.taken.len() - before - meanwhile;
+    let after = world.truth.accepted.len() - before - meanwhile;
     world.end();
-    Reconnected { before, meanwhile, obeys, after, outcome: world.outcome(71) }
+    Reconnected { before, meanwhile, leased, after, outcome: world.outcome(71) }
 }
 
 impl World {
@@ -83,10 +82,10 @@ impl World {
         self.play(|_| {});
     }
 
-    /// The controller renews its lease; the server keeps it and tells it.
+    /// The controller renews its lease; the server stores and delivers it.
     fn renew(&mut self) -> Option<Lease> {
-        let lease = self.in_good_faith()?;
-        self.tell_agent(Input::Setpoint(&lease));
+        let lease = self.valid_lease()?;
+        self.feed_agent(Input::Setpoint(&lease));
         Some(lease)
     }
 }

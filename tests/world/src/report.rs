@@ -1,4 +1,4 @@
-//! What many worlds come to, in one line.
+//! Runs many worlds and sums up their results.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,25 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::plan::{Bug, Kind};
 use crate::world::{Outcome, run};
 
-/// The sum of many worlds.
+/// Sums over many worlds.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Worlds.
+    /// Number of worlds.
     pub seeds: u64,
-    /// Simulated nanoseconds.
     pub simulated_ns: u64,
-    /// Slots that the firmware counted.
+    /// Slots that the firmware sampled or missed.
     pub samples: u64,
-    /// Faults, in the order of [`Kind::ALL`].
+    /// Number of faults per kind, in the order of [`Kind::ALL`].
     pub faults: [u64; Kind::ALL.len()],
-    /// The worlds that failed, by seed.
+    /// Failed worlds, by seed.
     pub failures: Vec<Outcome>,
 }
 
 impl Report {
-    /// Simulated hours.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    #[expect(clippy::cast_precision_loss, reason = "a displayed figure")]
     pub fn hours(&self) -> f64 {
         self.simulated_ns as f64 / 3.6e12
     }
@@ -53,10 +51,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs `count` worlds from seed `from` on, on as many threads as there are cores.
+/// Runs `count` worlds from seed `from` on, with one thread per core.
 ///
 /// # Panics
-/// A world panics: its seed is in the message of the thread.
+/// If a world panics; the seed is in the thread's message.
 #[must_use]
 pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
     let next = AtomicU64::new(from);
@@ -81,19 +79,19 @@ pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Report {
     report
 }
 
-/// The first seed below `limit` that shows `bug`, and what was seen. A seed that fails without it shows nothing.
+/// The first seed below `limit` that shows `bug`, with the failure. A seed that fails without the bug does not count.
 ///
 /// # Panics
-/// A world panics: its seed is in the message of the thread.
+/// If a world panics; the seed is in the thread's message.
 #[must_use]
 pub fn hunt(bug: Bug, limit: u64) -> Option<(u64, String)> {
     hunt_from(bug, 0, limit)
 }
 
-/// [`hunt`] among `count` seeds from `from` on.
+/// Like [`hunt`], among `count` seeds from `from` on.
 ///
 /// # Panics
-/// A world panics: its seed is in the message of the thread.
+/// If a world panics; the seed is in the thread's message.
 #[must_use]
 pub fn hunt_from(bug: Bug, from: u64, count: u64) -> Option<(u64, String)> {
     let next = AtomicU64::new(from);
@@ -118,7 +116,7 @@ pub fn hunt_from(bug: Bug, from: u64, count: u64) -> Option<(u64, String)> {
     })
 }
 
-/// What `bug` does in the world of `seed`, if anything is seen of it that is not seen without it.
+/// The failure of `seed` with `bug`, if the world passes without it.
 fn shows(bug: Bug, seed: u64) -> Option<String> {
     let failure = run(seed, Some(bug)).failure?;
     run(seed, None).failure.is_none().then_some(failure)

@@ -1,20 +1,20 @@
-//! Scenario files, played to their end where nothing else goes wrong, and judged by what is published.
+//! Plays scenario files without other faults, and checks their assertions against the published data.
 //!
-//! | assertion about | is judged on |
+//! | assertion about | checked on |
 //! |---|---|
 //! | `state`, `fault`, `lockout`, `pump`, `starts`, `return_c`, `room_c`, `outdoor_c` | STATUS |
-//! | `burner` | the power in STATUS, which is none without a flame: gas that does not burn yet is not told |
+//! | `burner` | the power in STATUS, which is 0 without a flame: gas that does not burn yet is not reported |
 //! | `reading_c`, `quality` | STATE |
-//! | `fault`, `lockout` | EVENT as well: what began there last and did not end |
-//! | `flow_c` | STATE, where the reading is sound; not at all where the scenario gives the sensor faulty readings |
+//! | `fault`, `lockout` | EVENT as well: the last fault that began there and did not end |
+//! | `flow_c` | STATE, if the reading is valid; not at all if the scenario gives the sensor faulty readings |
 //!
-//! A message that is older than 5 s says nothing any more: who goes quiet does not pass. What was read is judged at its
-//! own time, which STATE names. The firmware samples ten times a second, as on the bench: a day of heating takes a
+//! A message older than 5 s counts as unknown, so a publisher that stops fails the assertions. A reading is checked at
+//! its own time, which STATE has. The firmware samples ten times a second, as on the bench: a day of heating takes a
 //! second or two.
 
 use std::time::Duration;
 
-use firmware_sim::proof::{Failure, Look, Read, Told, Trial};
+use firmware_sim::proof::{Failure, Observation, Read, StatusReport, Trial};
 use firmware_sim::scenario::{Must, Scenario};
 use firmware_sim::sensor::SensorConfig;
 use thermowell_flow::published::{EventBody, Freshness, FreshnessLimits, Link, SlotQuality, State, Status, freshness};
@@ -27,123 +27,122 @@ use crate::random::Random;
 use crate::told::history;
 use crate::world::{Outcome, START, Stage, World};
 
-/// The step of the firmware's control.
+/// Step of the firmware's control.
 const PERIOD: u64 = 100 * MS;
-/// The firmware is looked at so seldom, and at each ping: a frame carries a few samples, and a change is told that much
-/// late. The half second between two pings is what is left of it.
+/// The firmware runs this seldom, and at each ping: a frame has a few samples, and a change is reported late by up to
+/// this; the pings every half second keep the delay below that.
 const TICK: u64 = SECOND;
-/// STATE comes every five seconds: what it says of an hour is worked out anew each time.
+/// STATE every five seconds, because its average over the hour is computed each time.
 const BATCH: u16 = 50;
-/// Everything has come up by then, and the first messages are there.
+/// By then all parts are up, and the first messages are published.
 const UP: u64 = 10 * SECOND;
-/// Who hears nothing looks all the same.
+/// Without a message for this long an observation is made anyway.
 const SILENCE: u64 = 8 * SECOND;
 
-/// What became of a scenario.
+/// Result of a scenario.
 #[derive(Clone, Debug)]
 pub struct Played {
-    /// Assertions that could be judged.
+    /// Number of assertions that can be checked.
     pub judged: usize,
-    /// Those that could not, in their words.
+    /// Descriptions of those that cannot.
     pub hidden: Vec<String>,
-    /// Those that do not hold.
+    /// Assertions that fail.
     pub failures: Vec<Failure>,
-    /// Those that are judged on EVENT too.
-    pub told: usize,
-    /// The device runs from the beginning to the end: EVENT has its start, its faults and nothing else.
+    /// Assertions that are checked on EVENT too.
+    pub on_event: usize,
+    /// The scenario has no reboots: EVENT must have one boot, the faults and nothing else.
     pub steady: bool,
-    /// What was published in EVENT.
     pub events: Vec<EventBody>,
-    /// The world: its invariants hold as well.
+    /// Result of the world's own invariants.
     pub outcome: Outcome,
 }
 
-/// Plays `scenario` for the boiler `id`, as long as something of it can be judged.
+/// Plays `scenario` for the boiler `id` until its last assertion is decided.
 #[must_use]
 pub fn play(scenario: &Scenario, id: &BoilerId) -> Played {
     let cast = scenario.boiler(id);
     let (misreads, steady) = (misreads(&cast.sensor), cast.device.faults.is_empty());
     let (judged, hidden): (Vec<&Must>, Vec<&Must>) =
         scenario.musts().iter().partition(|must| must.flow_c.is_none() || !misreads);
-    let told: Vec<Must> = judged.iter().filter_map(|must| must.about_faults()).collect();
-    let mut audience = Audience::new(&judged, &told);
-    let length = audience.until_us() * 1_000;
+    let on_event: Vec<Must> = judged.iter().filter_map(|must| must.about_faults()).collect();
+    let mut subscriber = Subscriber::new(&judged, &on_event);
+    let length = subscriber.until_us() * 1_000;
     let (period, tick, batch) = (PERIOD, TICK, Some(BATCH));
     let stage = Stage { scenario: cast, period, tick, batch, spool: SPOOL, asks: false, watched: true };
     let seed = scenario.seed();
     let mut world = World::on(stage, Plan::quiet(length), Random::new(seed), id.clone(), Author::new(seed), None);
-    world.play(|world| audience.watch(world));
+    world.play(|world| subscriber.watch(world));
     let events = std::mem::take(&mut world.broker.events);
     Played {
         judged: judged.len(),
-        told: told.len(),
+        on_event: on_event.len(),
         hidden: hidden.iter().map(|must| must.what.clone()).collect(),
-        failures: audience.failures(),
+        failures: subscriber.failures(),
         steady,
         events,
         outcome: world.outcome(seed),
     }
 }
 
-/// Whether the sensor reads another temperature than the water has, and calls it sound.
+/// Whether the sensor reads a wrong temperature with quality ok.
 fn misreads(sensor: &SensorConfig) -> bool {
     let SensorConfig { stuck, stuck_at, offset, pocket_lag: _, noise_counts: _, open: _, short: _ } = sensor;
     !(stuck.is_empty() && stuck_at.is_empty() && offset.is_empty())
 }
 
-/// Somebody who reads STATUS, STATE and EVENT, and knows nothing else.
-struct Audience<'a> {
-    /// Of what the boiler says about itself.
-    telling: Post<'a>,
-    /// Of the faults that EVENT tells: looked at whenever the boiler says something.
-    faults: Trial<'a>,
-    /// Of what is read, whatever else is asked beside it.
-    reading: Post<'a>,
+/// A subscriber of STATUS, STATE and EVENT, without any other knowledge.
+struct Subscriber<'a> {
+    /// Assertions about the boiler's status.
+    on_status: Subject<'a>,
+    /// Assertions about faults on EVENT, checked with each status.
+    on_event: Trial<'a>,
+    /// Assertions that include a reading.
+    on_state: Subject<'a>,
 }
 
-/// One subject, and what is judged when a message of it comes, or none for long.
-struct Post<'a> {
+/// Assertions checked with each message of one subject, or after a long silence.
+struct Subject<'a> {
     trial: Trial<'a>,
-    /// Messages that were read.
+    /// Messages received.
     read: u64,
     silent_at: u64,
 }
 
-impl<'a> Post<'a> {
+impl<'a> Subject<'a> {
     fn new(musts: Vec<&'a Must>) -> Self {
         Self { trial: Trial::new(musts), read: 0, silent_at: START + UP }
     }
 
-    /// Whether there is something new, or nothing for long.
-    fn looks(&mut self, now: u64, messages: u64) -> bool {
-        let looks = messages != self.read || now >= self.silent_at;
-        if looks {
+    /// Whether there is a new message, or a long silence.
+    fn is_due(&mut self, now: u64, messages: u64) -> bool {
+        let is_due = messages != self.read || now >= self.silent_at;
+        if is_due {
             (self.read, self.silent_at) = (messages, now.max(START + UP) + SILENCE);
         }
-        looks
+        is_due
     }
 }
 
-impl<'a> Audience<'a> {
-    fn new(musts: &[&'a Must], told: &'a [Must]) -> Self {
-        let (reading, telling) = musts.iter().partition(|must| must.flow_c.is_some() || must.asks_what_is_read());
-        Self { telling: Post::new(telling), faults: Trial::new(told), reading: Post::new(reading) }
+impl<'a> Subscriber<'a> {
+    fn new(musts: &[&'a Must], on_event: &'a [Must]) -> Self {
+        let (on_state, on_status) = musts.iter().partition(|must| must.flow_c.is_some() || must.needs_reading());
+        Self { on_status: Subject::new(on_status), on_event: Trial::new(on_event), on_state: Subject::new(on_state) }
     }
 
     fn until_us(&self) -> u64 {
-        self.telling.trial.until_us().max(self.reading.trial.until_us())
+        self.on_status.trial.until_us().max(self.on_state.trial.until_us())
     }
 
     fn failures(self) -> Vec<Failure> {
-        let trials = [self.telling.trial, self.faults, self.reading.trial];
+        let trials = [self.on_status.trial, self.on_event, self.on_state.trial];
         trials.into_iter().flat_map(Trial::failures).collect()
     }
 
     fn watch(&mut self, world: &World) {
         let (now, broker) = (world.now, &world.broker);
-        let (tells, reads) =
-            (self.telling.looks(now, broker.status.messages), self.reading.looks(now, broker.state.messages));
-        if !tells && !reads {
+        let (status_due, state_due) =
+            (self.on_status.is_due(now, broker.status.messages), self.on_state.is_due(now, broker.state.messages));
+        if !status_due && !state_due {
             return;
         }
         let utc_s = world.clocks().utc.unix_seconds();
@@ -154,16 +153,16 @@ impl<'a> Audience<'a> {
         }
         let reading = state.and_then(read);
         let flow_c = reading.map(|read| read.celsius).filter(|celsius| !celsius.is_nan());
-        let look = Look { told: status.and_then(told), flow_c, reading };
+        let observation = Observation { report: status.and_then(report), flow_c, reading };
         let t_us = (now - START) / 1_000;
-        if tells {
-            self.telling.trial.look(t_us, &look);
-            self.faults.look(t_us, &with_faults_of(&broker.faults, look.clone()));
+        if status_due {
+            self.on_status.trial.observe(t_us, &observation);
+            self.on_event.observe(t_us, &with_faults_of(&broker.faults, observation.clone()));
         }
-        if reads {
+        if state_due {
             let age = state.map_or(Duration::ZERO, |state| age(utc_s, state.stamp));
             let age_us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-            self.reading.trial.look(t_us.saturating_sub(age_us), &look);
+            self.on_state.trial.observe(t_us.saturating_sub(age_us), &observation);
         }
     }
 }
@@ -176,9 +175,9 @@ fn is_fresh(utc_s: f64, at_s: f64) -> bool {
     freshness(Some(age(utc_s, at_s)), &FreshnessLimits::at_speed(1)) == Freshness::Fresh
 }
 
-fn told(status: &Status) -> Option<Told> {
+fn report(status: &Status) -> Option<StatusReport> {
     let device = status.device.as_ref().filter(|_| status.link == Link::Up)?;
-    Some(Told {
+    Some(StatusReport {
         state: device.state,
         fault: device.fault,
         burner: device.modulation > 0,
@@ -190,13 +189,13 @@ fn told(status: &Status) -> Option<Told> {
     })
 }
 
-/// The same look, with the fault that stands as EVENT says it; what is no history tells nobody anything.
-fn with_faults_of(events: &[EventBody], look: Look) -> Look {
-    let told = look.told.zip(history(events).ok());
-    Look { told: told.map(|(told, (fault, _))| Told { fault, ..told }), ..look }
+/// The same observation with the fault from EVENT. An inconsistent history makes the report unknown.
+fn with_faults_of(events: &[EventBody], observation: Observation) -> Observation {
+    let report = observation.report.zip(history(events).ok());
+    Observation { report: report.map(|(report, (fault, _))| StatusReport { fault, ..report }), ..observation }
 }
 
-/// What was read; nothing where the newest slot lies in a gap.
+/// The last reading; None if the newest slot lies in a gap.
 fn read(state: &State) -> Option<Read> {
     let quality = match state.quality {
         SlotQuality::Ok => Quality::Ok,

@@ -1,8 +1,8 @@
-//! How exact a stamp is: every published slot against the time at which it was really taken.
+//! Accuracy of stamps: every published slot against the true time of its sampling.
 //!
-//! The real firmware and the real agent, between a crystal that is off, a serial line, an adapter that collects bytes
-//! until its timer fires, and a host that does not always run. Nothing else is wrong here: lost and doubled data are
-//! the worlds' business.
+//! The real firmware and the real agent, with a crystal that is off, a serial line, an adapter that collects bytes
+//! until its timer fires, and a host that stalls. There are no other faults here: lost and repeated data are covered by
+//! the worlds.
 
 mod bench;
 
@@ -12,7 +12,7 @@ use crate::plan::{MS, SECOND};
 use bench::Bench;
 pub use bench::{Case, Crystal};
 
-/// An agent has listened for so long when its stamps are judged.
+/// Running time after which an agent's stamps must be accurate.
 pub const SETTLED_NS: u64 = 10 * SECOND;
 
 /// A crystal that is 60 ppm off, and 10 ppm more or less with the temperature of the boiler's cellar.
@@ -20,10 +20,10 @@ const WANDERING: Crystal = Crystal { drift_ppm: 60.0, wander_ppm: 10.0, wander_s
 const FAST: Crystal = Crystal { drift_ppm: 60.0, wander_ppm: 0.0, wander_s: 600.0 };
 const SLOW: Crystal = Crystal { drift_ppm: -60.0, wander_ppm: 0.0, wander_s: 600.0 };
 
-/// An adapter whose latency timer was set to 1 ms, on a host that runs when it should.
+/// An adapter with a latency timer of 1 ms, on a host that does not stall.
 const GOOD: Case = Case { name: "", crystal: FAST, timer_ns: MS, stalls: false, down: None };
 
-/// What is measured.
+/// The rows of the table.
 pub const CASES: [Case; 8] = [
     Case { name: "good adapter (1 ms), device 60 ppm fast", ..GOOD },
     Case { name: "good adapter, 60 ppm slow", crystal: SLOW, ..GOOD },
@@ -45,40 +45,38 @@ pub const RC: [Case; 4] = [
 const RC_FAST: Crystal = Crystal { drift_ppm: 20_000.0, ..WANDERING };
 const RC_SLOW: Crystal = Crystal { drift_ppm: -20_000.0, ..WANDERING };
 
-/// An agent has listened for so long when it has followed a rate and slewed what was left.
+/// Running time after which an agent has measured the rate and slewed the rest.
 const FOLLOWED_NS: u64 = 15 * SECOND;
 
-/// From the second minute on, for 100 s: inside the ring.
+/// From the second minute on, for 100 s: within the ring.
 const DOWN: Option<(u64, u64)> = Some((60 * SECOND, 160 * SECOND));
 
 /// The errors of one case.
 #[derive(Clone, Debug, Default)]
 pub struct Errors {
-    /// What it was.
     pub name: &'static str,
-    /// Slots that were compared.
+    /// Number of slots compared.
     pub slots: u64,
-    /// The worst of those taken before the agent that stamped them ran: what a restart finds in the ring.
+    /// Worst error of slots sampled before their agent started: those that a restart finds in the ring.
     pub backlog_ns: i64,
-    /// The worst of its first 10 s.
+    /// Worst error of an agent's first 10 s.
     pub first_ns: i64,
-    /// The worst after them.
+    /// Worst error after the first 10 s.
     pub worst_ns: i64,
-    /// The worst after 15 s.
+    /// Worst error after the first 15 s.
     pub followed_ns: i64,
-    /// The worst of all that an agent stamped which was started again.
+    /// Worst error of restarted agents.
     pub again_ns: i64,
-    /// What half of those after them stay below.
+    /// Median error after the first 10 s.
     pub median_ns: i64,
-    /// Slots whose stamp does not lie behind the one before.
+    /// Slots whose stamp is not later than that of the slot before.
     pub backwards: u64,
-    /// Jumps of the stamps.
     pub jumps: u64,
-    /// Slots that are not stamped later than all before them: aggregators count them as lost, `clock`.
+    /// Slots not stamped later than all earlier ones: aggregators count them as lost, `clock`.
     pub lost: u64,
 }
 
-/// Plays `case` for `length_ns` with the numbers of `seed`.
+/// Plays `case` for `length_ns` with the random numbers of `seed`.
 #[must_use]
 pub fn measure(case: &Case, seed: u64, length_ns: u64) -> Errors {
     let mut bench = Bench::new(*case, seed);
@@ -112,7 +110,7 @@ pub fn measure(case: &Case, seed: u64, length_ns: u64) -> Errors {
     errors
 }
 
-/// The table of every case, as the map shows it.
+/// The table of all cases, as in agent/README.md.
 #[derive(Clone, Debug)]
 pub struct Table(pub Vec<Errors>);
 
@@ -130,7 +128,7 @@ impl fmt::Display for Table {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+#[expect(clippy::cast_precision_loss, reason = "a displayed figure")]
 fn ms(ns: i64) -> String {
     format!("{:.2} ms", ns as f64 / 1e6)
 }

@@ -1,7 +1,8 @@
-//! What EVENT says of faults: a naive reporter that brings it there, and what must be true of it.
+//! Faults on EVENT: a minimal reporter that publishes them, and the consistency rules of their history.
 //!
-//! An event waits in the agent's process until the server has it, and dies with that process: the next agent reads
-//! EVENT and tells what is missing. So each fault begins once there, whatever dies, and ends after that.
+//! An event waits in the agent's process until the server has stored it, and is lost if the process dies: the next
+//! agent reads EVENT and publishes what is missing. So each fault begins once on EVENT and ends after that, whatever
+//! crashes.
 
 use firmware_sim::scenario::Scenario;
 use thermowell_flow::published::{EventBody, FaultReport};
@@ -14,7 +15,7 @@ use crate::plan::{Plan, SECOND};
 use crate::random::Random;
 use crate::world::{Outcome, Stage, TICK, World};
 
-/// The sensor breaks twice: for two minutes of agents and servers that go and come back, and for a moment.
+/// The sensor fails twice: for two minutes with restarts of agent and server, and for a moment.
 const SCENARIO: &str = r#"
 seed = 73
 [[sensor.open]]
@@ -27,57 +28,57 @@ for = "10 s"
 
 /// Whether this is an event about a fault.
 #[must_use]
-pub fn is_of_fault(event: &EventBody) -> bool {
+pub fn is_fault_event(event: &EventBody) -> bool {
     matches!(event, EventBody::FaultBegan(_) | EventBody::FaultLockedOut(_) | EventBody::FaultEnded(_))
 }
 
-/// The fault that stands behind these events, and the faults that began.
+/// The fault that is active after these events, and all faults that began.
 ///
 /// # Errors
-/// They are no history: something begins twice, ends before it began, or two stand at once.
+/// If the history is inconsistent: a fault begins twice, ends before it began, or two are active at once.
 pub fn history<'a>(events: impl IntoIterator<Item = &'a EventBody>) -> Result<(Option<Fault>, Vec<Fault>), String> {
-    let (mut stands, mut begun): (Option<Fault>, Vec<Fault>) = (None, Vec::new());
+    let (mut active, mut begun): (Option<Fault>, Vec<Fault>) = (None, Vec::new());
     let is = |fault: Option<Fault>, report: &FaultReport| {
         fault.is_some_and(|it| (it.boot, it.counter) == (report.fault.boot, report.fault.counter))
     };
     for event in events {
         if let EventBody::FaultBegan(report) = event
-            && stands.is_none()
+            && active.is_none()
             && !begun.iter().any(|old| is(Some(*old), report))
         {
-            stands = Some(report.as_fault());
-            begun.extend(stands);
+            active = Some(report.as_fault());
+            begun.extend(active);
         } else if let EventBody::FaultLockedOut(report) = event
-            && is(stands, report)
-            && stands.is_some_and(|it| !it.lockout)
+            && is(active, report)
+            && active.is_some_and(|it| !it.lockout)
         {
-            stands = Some(report.as_fault());
+            active = Some(report.as_fault());
         } else if let EventBody::FaultEnded(report) = event
-            && is(stands, report)
+            && is(active, report)
         {
-            stands = None;
+            active = None;
         } else {
-            return Err(format!("{event:?} while {stands:?} stands, behind {begun:?}"));
+            return Err(format!("{event:?} while {active:?} is active, after {begun:?}"));
         }
     }
-    Ok((stands, begun))
+    Ok((active, begun))
 }
 
-/// What EVENT says of a sensor that breaks twice, and the world.
+/// Plays two sensor faults through outages; returns EVENT's history of faults and the world's result.
 ///
 /// ```text
-///  sensor    ━━━━━━━┓        broken         ┏━━━━━━━━━━━━━━━━━┓ broken ┏━━━━
+///  sensor    ━━━━━━━┓        faulty         ┏━━━━━━━━━━━━━━━━━┓ faulty ┏━━━━
 ///  agent     ━━━━━━━━━━━━┓ ┏━━━━━━━━━━━━━━━━━━━━━━┓ ┏━━━━━━━━━━━━━━━━━━━━━━━
 ///  server    ━━━━━━━━━━━━━━━━━━━━━━━━┓             ┏━━━━━━━━┓          ┏━━━━
-///                        1           └─ the end dies ─┘ 2   └─ both ───┘ 3
+///                        1           └─ the end is lost ─┘ 2   └─ both ───┘ 3
 /// ```
-/// At 1 an agent finds in EVENT that the fault was told; at 2 another one tells the end that its predecessor took with
-/// it; at 3 the one that has been there all the while hands over what it held.
+/// At 1 an agent finds in EVENT that the fault was reported; at 2 another one reports the end, which its predecessor
+/// had not published when it died; at 3 a running agent publishes the events that it had queued.
 ///
 /// # Panics
-/// It is no scenario.
+/// If the scenario cannot be parsed.
 #[must_use]
-pub fn tell_through_outages() -> (Vec<EventBody>, Outcome) {
+pub fn report_through_outages() -> (Vec<EventBody>, Outcome) {
     let id: BoilerId = "b1".parse().expect("an id");
     let scenario = Scenario::parse("faults", SCENARIO).expect("a scenario").boiler(&id);
     let stage =
@@ -97,16 +98,16 @@ pub fn tell_through_outages() -> (Vec<EventBody>, Outcome) {
 }
 
 impl World {
-    /// The agent gives an event about a fault to its reporter.
+    /// Queues an event about a fault in the agent's reporter.
     pub(crate) fn report_fault(&mut self, event: EventBody) {
-        self.agent.untold.push(event);
-        self.tell_faults();
+        self.agent.unreported.push(event);
+        self.flush_faults();
     }
 
-    /// The reporter publishes what waits, where the server takes it.
-    pub(crate) fn tell_faults(&mut self) {
+    /// Publishes the queued events if the server accepts them.
+    pub(crate) fn flush_faults(&mut self) {
         if self.broker.up && !self.broker.frozen {
-            self.broker.faults.append(&mut self.agent.untold);
+            self.broker.faults.append(&mut self.agent.unreported);
         }
     }
 }

@@ -1,9 +1,8 @@
-//! The account: what the boiler sampled and destroyed, as it says itself.
+//! The account of the boiler: what it sampled and lost.
 
 use firmware_sim::account::{Entry, Event};
 use thermowell_wire::{Boot, CentiCelsius, Reading};
 
-/// One start of the firmware.
 #[derive(Clone, Debug)]
 pub(crate) struct BootRecord {
     pub(crate) boot: Boot,
@@ -27,24 +26,24 @@ impl BootRecord {
     }
 }
 
-/// A set-point that the device took.
+/// A set-point that the device accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
-    /// When, since the begin of the world.
+pub(crate) struct Accepted {
+    /// Time since the begin of the world.
     pub(crate) t_ns: u64,
     pub(crate) boot: Boot,
     pub(crate) n: u32,
-    /// As the device holds it.
+    /// Clamped by the device.
     pub(crate) flow: CentiCelsius,
     pub(crate) lease_s: u16,
 }
 
-/// Everything that is known about one boiler.
+/// The account of one boiler.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) boots: Vec<BootRecord>,
-    pub(crate) taken: Vec<Taken>,
-    /// What the ring had lost when somebody asked for it: boot, first slot, end.
+    pub(crate) accepted: Vec<Accepted>,
+    /// Slots that the ring had overwritten when they were requested: boot, first slot, end.
     pub(crate) overwritten: Vec<(Boot, u64, u64)>,
 }
 
@@ -60,7 +59,7 @@ impl Truth {
                 self.boots.push(BootRecord { boot, utc_ns, period_us, drift_ppb, slots: Vec::new() });
             }
             Entry::Event(Event::Lease { t_ns, boot, n, flow, lease_s }) => {
-                self.taken.push(Taken { t_ns, boot, n, flow, lease_s });
+                self.accepted.push(Accepted { t_ns, boot, n, flow, lease_s });
             }
             Entry::Event(Event::Ring { boot, from, to, .. }) => self.overwritten.push((boot, from, to)),
             Entry::Event(

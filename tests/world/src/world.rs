@@ -1,4 +1,4 @@
-//! One world: a seed, its parts, and time that jumps.
+//! One world: its seed, its parts and its event loop.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -20,73 +20,71 @@ use crate::plan::{Bug, Kind, MS, Plan, SECOND};
 use crate::random::Random;
 use crate::truth::Truth;
 
-/// The machine has run for so long when the world begins.
+/// Uptime of the machine when the world begins.
 pub(crate) const START: u64 = 1_000 * SECOND;
-/// 2026-01-07T02:00:00Z: the full hour near which a world lies.
+/// 2026-01-07T02:00:00Z: the full hour near which a world takes place.
 const HOUR_UTC_NS: i64 = 1_767_751_200_000_000_000;
-/// Between two slots, and two looks at the device.
+/// Time between two slots, and between two steps of the device.
 pub(crate) const TICK: u64 = 10 * MS;
-/// In calm, everything is delivered within this, or it never will be.
+/// In the calm phase everything must be delivered within this.
 const CALM_MAX: u64 = 90 * SECOND;
-/// A world that takes more steps than this without an end of its own goes round in circles.
+/// A world with more steps than this is an endless loop.
 const STEPS_PER_SECOND_MAX: u64 = 20_000;
-/// Lines of a failure's report.
+/// Lines of history kept for a failure's report.
 const HISTORY: usize = 50;
 
-/// What became of a world.
+/// Result of a world.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Its seed.
     pub seed: u64,
-    /// Simulated nanoseconds.
     pub simulated_ns: u64,
-    /// Slots that the firmware counted.
+    /// Slots that the firmware sampled or missed.
     pub samples: u64,
-    /// Faults, in the order of [`Kind::ALL`].
+    /// Number of faults per kind, in the order of [`Kind::ALL`].
     pub faults: [u64; Kind::ALL.len()],
-    /// What is wrong: the invariant and what was seen.
+    /// The violated invariant, and what was observed.
     pub failure: Option<String>,
-    /// The last things that happened.
+    /// The last log lines.
     pub history: Vec<String>,
 }
 
-/// When what was taken away comes back.
+/// When each part that is down comes back.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Backs {
+pub(crate) struct Recoveries {
     pub(crate) agent: Option<u64>,
     pub(crate) aggregator: Option<u64>,
     pub(crate) cable: Option<u64>,
     pub(crate) server: Option<u64>,
     pub(crate) gateway: Option<u64>,
-    /// A port gives its old bytes to the firmware that starts.
+    /// When a port replays its old bytes to a rebooted firmware.
     pub(crate) port: Option<u64>,
 }
 
-/// What is on, whatever goes wrong around it.
+/// The set-up of a world, apart from its faults.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) scenario: BoilerScenario,
-    /// Between two slots.
+    /// Time between two slots.
     pub(crate) period: u64,
-    /// Between two looks at the device.
+    /// Time between two steps of the device.
     pub(crate) tick: u64,
-    /// Slots per batch; none draws it anew at each start of the agent.
+    /// Slots per batch; None draws it at each start of the agent.
     pub(crate) batch: Option<u16>,
-    /// What memory may take.
+    /// Spool limit in bytes.
     pub(crate) spool: usize,
-    /// Somebody asks for set-points.
+    /// A controller requests set-points.
     pub(crate) asks: bool,
-    /// Somebody reads STATUS and STATE.
+    /// STATUS, STATE and EVENT are kept for a subscriber.
     pub(crate) watched: bool,
 }
 
 impl Stage {
-    /// Played for what is published, and in a hurry: what only faults need is left out.
-    pub(crate) fn is_brisk(&self) -> bool {
+    /// Whether it is played fast, for its published data only: without what only faults need.
+    pub(crate) fn is_fast(&self) -> bool {
         self.tick > self.period
     }
 
-    /// Any boiler, and somebody who asks it for heat.
+    /// A default boiler, and a controller.
     fn of(seed: u64, plan: &Plan, id: &BoilerId) -> Self {
         let text = format!("seed = {seed}\n[device]\ndrift_ppm = {}\n", plan.drift_ppm);
         let scenario = Scenario::parse("world", &text).expect("a scenario").boiler(id);
@@ -111,20 +109,20 @@ pub(crate) struct World {
     pub(crate) aggregator: AggregatorShell,
     pub(crate) broker: Broker,
     pub(crate) disk: Disk,
-    /// What stood in the spill file when an agent died: boot, first slot, end.
-    pub(crate) written_down: BTreeSet<(Boot, u64, u64)>,
-    pub(crate) backs: Backs,
+    /// Content of the spill file when an agent died: boot, first slot, end.
+    pub(crate) spilled: BTreeSet<(Boot, u64, u64)>,
+    pub(crate) recoveries: Recoveries,
     pub(crate) fault_at: u64,
     steps: u64,
     utc_begin_ns: i64,
-    /// Wall clock minus truth, and since when: the newest last.
+    /// Wall clock minus true time, with the time of each change, the newest last.
     pub(crate) offsets: Vec<(u64, i64)>,
     pub(crate) counts: [u64; Kind::ALL.len()],
     history: VecDeque<String>,
     pub(crate) failure: Option<String>,
 }
 
-/// Runs the world of `seed`, with `bug` in its shells.
+/// Runs the world of `seed`, with `bug` planted in its shells.
 #[must_use]
 pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
     let mut world = World::new(seed, bug);
@@ -150,7 +148,7 @@ impl World {
         author: Author,
         bug: Option<Bug>,
     ) -> Self {
-        let period_us = u32::try_from(stage.period / 1_000).expect("a slot is shorter than an hour");
+        let period_us = u32::try_from(stage.period / 1_000).expect("a period below an hour");
         let device = Config { period_us, catch_up_slots: u64::MAX, simulated: true, ..Config::default() };
         let (scenario, source) = (stage.scenario.clone(), Source::plant(&stage.scenario));
         let setup = BoilerSetup { id: id.clone(), device, scenario, source, ring: plan.ring, boots: 3 };
@@ -166,9 +164,9 @@ impl World {
             aggregator: AggregatorShell::default(),
             broker: Broker::default(),
             disk: Disk::default(),
-            written_down: BTreeSet::new(),
-            // The parts come up one after the other, as on a machine that boots.
-            backs: Backs {
+            spilled: BTreeSet::new(),
+            // The parts start one after the other, as on a booting machine.
+            recoveries: Recoveries {
                 agent: Some(START + random.below(3 * SECOND)),
                 aggregator: Some(START + random.below(3 * SECOND)),
                 cable: Some(START + random.below(SECOND)),
@@ -192,7 +190,7 @@ impl World {
         }
     }
 
-    /// Lives as long as its plan says; `watch` sees it after every step.
+    /// Runs for the length of the plan; `watch` is called after every step.
     pub(crate) fn play(&mut self, mut watch: impl FnMut(&Self)) {
         let calm_at = START + self.plan.length;
         while self.now < calm_at && self.failure.is_none() {
@@ -201,7 +199,7 @@ impl World {
         }
     }
 
-    /// Calms down, and is judged when all is delivered.
+    /// Runs the calm phase until everything is delivered, then checks the invariants.
     pub(crate) fn end(&mut self) {
         self.calm_down();
         let end = self.now + CALM_MAX;
@@ -233,7 +231,7 @@ impl World {
         self.calm = true;
         self.fault_at = u64::MAX;
         let soon = self.now + SECOND;
-        let Backs { agent, aggregator, cable, server, gateway, port } = &mut self.backs;
+        let Recoveries { agent, aggregator, cable, server, gateway, port } = &mut self.recoveries;
         for back in [agent, aggregator, cable, server, gateway, port] {
             *back = back.map(|at| at.min(soon));
         }
@@ -259,7 +257,7 @@ impl World {
         self.utc_begin_ns + i64::try_from(at - START).unwrap_or(i64::MAX)
     }
 
-    /// What the gateway's clocks show.
+    /// Readings of the gateway's clocks.
     pub(crate) fn clocks(&self) -> Now {
         let offset = self.offsets.last().map_or(0, |(_, offset)| *offset);
         let leak = if self.bug == Some(Bug::StepLeaks) { offset } else { 0 };
@@ -271,12 +269,12 @@ impl World {
         }
     }
 
-    /// Jumps to the next event and lets it happen.
+    /// Jumps to the next event and executes it.
     fn step(&mut self, limit: u64) {
         self.steps += 1;
         let allowed = (self.now - START + 10 * SECOND) / SECOND * STEPS_PER_SECOND_MAX;
-        self.check(self.steps < allowed, || "L1 something is due again and again, and time stands still".to_owned());
-        let Backs { agent, aggregator, cable, server, gateway, port } = self.backs;
+        self.check(self.steps < allowed, || "L1 endless loop: an event stays due and time does not advance".to_owned());
+        let Recoveries { agent, aggregator, cable, server, gateway, port } = self.recoveries;
         let awake = gateway.is_none();
         let events = [
             Some(limit),
@@ -299,7 +297,7 @@ impl World {
             self.break_something();
         }
         self.come_back();
-        if self.backs.gateway.is_none() {
+        if self.recoveries.gateway.is_none() {
             self.deliver_line();
             self.serve_agent();
             self.serve_aggregator();
@@ -345,7 +343,7 @@ impl World {
         }
     }
 
-    /// A failure where `holds` does not.
+    /// Fails the world unless `holds`.
     pub(crate) fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.fail(what());
@@ -356,7 +354,7 @@ impl World {
         self.counts[kind.index()] += 1;
     }
 
-    /// Whether a fault that strikes one in many strikes now.
+    /// Draws whether a random fault happens now.
     pub(crate) fn strikes(&mut self, kind: Kind, per_thousand: u64) -> bool {
         let strikes = !self.calm && self.plan.has(kind) && self.random.chance(per_thousand);
         if strikes {

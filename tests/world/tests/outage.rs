@@ -1,4 +1,4 @@
-//! Behind a long outage nothing is lost from the books, whatever is lost from the stream.
+//! After a long outage every slot is accounted for, including those lost from the stream.
 
 use thermowell_flow::published::Missing;
 use world::outage::{Books, keep_books};
@@ -7,21 +7,25 @@ use world::outage::{Books, keep_books};
 const HOUR: u64 = 36_000;
 
 fn agree(books: &Books) {
-    let Books { hours, closed, account, named, taken, full, outcome } = books;
+    let Books { hours, closed, account, named, read, full, outcome } = books;
     assert_eq!(outcome.failure, None, "{:#?}", outcome.history);
     assert!(*full > 0, "the spool never overflowed: {books:?}");
-    assert_eq!(hours.slots(), closed.1, "the hours do not close: {books:?}");
-    assert_eq!(hours, account, "the simulator's account is another one: {books:?}");
-    assert_eq!((hours.missing.ring, hours.missing.missed), (named.ring, named.missed), "the agent's is: {books:?}");
-    assert_eq!(hours.counted + hours.missing.invalid, taken.0 - taken.1, "the agent took others: {books:?}");
-    // Half an hour before the first full one, the outage, and what is closed behind it.
+    assert_eq!(hours.slots(), closed.1, "the hours do not add up: {books:?}");
+    assert_eq!(hours, account, "the simulator's account differs: {books:?}");
+    assert_eq!(
+        (hours.missing.ring, hours.missing.missed),
+        (named.ring, named.missed),
+        "the agent's account differs: {books:?}"
+    );
+    assert_eq!(hours.counted + hours.missing.invalid, read.0 - read.1, "the agent read other samples: {books:?}");
+    // Half an hour before the first full one, the outage, and what is closed after it.
     assert!(closed.0 == 9 && closed.1.abs_diff(17 * HOUR / 2) <= 5, "{books:?}");
     let Missing { clock, discarded, unexplained, .. } = hours.missing;
     assert_eq!((clock, discarded, unexplained), (0, 0, 0), "{books:?}");
 }
 
 #[test]
-fn six_hours_with_a_spool_and_a_ring_that_overflow_are_accounted_for() {
+fn six_hours_with_spool_and_ring_overflow_add_up() {
     let books = keep_books("seed = 61", 6);
     agree(&books);
     // At most half an hour in memory, two minutes in the ring.
@@ -29,8 +33,8 @@ fn six_hours_with_a_spool_and_a_ring_that_overflow_are_accounted_for() {
     assert_eq!(books.hours.missing, Missing { ring: books.hours.missing.ring, ..Missing::default() });
 }
 
-/// Everything that can be missing: in what is read, in what is held, in what nobody reads, and a boot that ends unread.
-const TROUBLE: &str = r#"
+/// All kinds of losses: in what is read, in what is spooled, in what is never read, and a boot that ends unread.
+const LOSSES: &str = r#"
     seed = 62
     [device]
     missed = [
@@ -46,11 +50,11 @@ const TROUBLE: &str = r#"
 "#;
 
 #[test]
-fn six_hours_of_every_kind_of_trouble_are_accounted_for_reason_by_reason() {
-    let books = keep_books(TROUBLE, 6);
+fn six_hours_with_all_kinds_of_loss_add_up_by_reason() {
+    let books = keep_books(LOSSES, 6);
     agree(&books);
     let Missing { ring, reboot, missed, invalid, .. } = books.hours.missing;
-    // What was missed or invalid where nobody read is missing once, with what was lost there.
+    // Slots missed or invalid during the unread time count once, as lost there.
     assert_eq!((missed, invalid), (60, 600), "{books:?}");
     assert!(ring > HOUR && reboot > 3 * HOUR, "{books:?}");
 }

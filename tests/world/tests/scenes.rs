@@ -1,4 +1,4 @@
-//! Every scenario of the firmware, judged downstream: by what the gateway publishes, and by nothing else.
+//! Checks every scenario of the firmware by the gateway's published data alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use firmware_sim::scenario::Scenario;
 use thermowell_flow::published::EventBody;
 use thermowell_wire::line::{Fault, FaultKind};
 use world::scenes::{Played, play};
-use world::told::{history, is_of_fault};
+use world::told::{history, is_fault_event};
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware-sim/scenarios");
@@ -17,42 +17,42 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Whether this is about a sensor that reads what cannot be.
-fn is_of_sensor(event: &EventBody) -> bool {
+/// Whether the event is about implausible readings of a sensor.
+fn is_sensor_event(event: &EventBody) -> bool {
     matches!(event, EventBody::SensorImplausible { .. } | EventBody::SensorSound { .. })
 }
 
-/// The faults that EVENT tells, where it tells the start of the device, a history of faults, sensors and nothing else.
-fn told(events: &[EventBody]) -> Option<Vec<Fault>> {
+/// The faults on EVENT; None unless EVENT has one boot, a consistent history of faults, sensor events and nothing else.
+fn faults_of(events: &[EventBody]) -> Option<Vec<Fault>> {
     let [EventBody::BootSeen { .. }, rest @ ..] = events else { return None };
-    if !rest.iter().all(|event| is_of_fault(event) || is_of_sensor(event)) {
+    if !rest.iter().all(|event| is_fault_event(event) || is_sensor_event(event)) {
         return None;
     }
-    history(rest.iter().filter(|event| is_of_fault(event))).ok().map(|(_, begun)| begun)
+    history(rest.iter().filter(|event| is_fault_event(event))).ok().map(|(_, begun)| begun)
 }
 
-/// What is wrong with a file, the faults that EVENT tells of it, and how many of its assertions were judged.
+/// Errors of a file, its faults on EVENT, and a summary of its assertions.
 fn judge(file: &Path) -> (Vec<String>, Vec<Fault>, String) {
     let name = file.file_name().expect("it was listed").display().to_string();
     let scenario = Scenario::read(file).expect("it is a scenario");
     let played = play(&scenario, &"b1".parse().expect("an id"));
-    let Played { judged, told: on_event, hidden, failures, steady, events, outcome } = played;
+    let Played { judged, on_event, hidden, failures, steady, events, outcome } = played;
     let mut wrong: Vec<String> = failures.iter().map(|failure| format!("{name}: {failure}")).collect();
     if judged == 0 {
-        wrong.push(format!("{name}: nothing of what it says is published"));
+        wrong.push(format!("{name}: none of its assertions can be checked"));
     }
-    let begun = told(&events);
+    let begun = faults_of(&events);
     if steady && begun.is_none() {
-        wrong.push(format!("{name}: EVENT says {events:?}"));
+        wrong.push(format!("{name}: unexpected events {events:?}"));
     }
     wrong.extend(outcome.failure.map(|failure| format!("{name}: {failure}: {:#?}", outcome.history)));
     let begun = begun.unwrap_or_default();
-    let said = format!("{name}: {judged} judged, {on_event} on EVENT too ({begun:?}), not published: {hidden:?}");
-    (wrong, begun, said)
+    let summary = format!("{name}: {judged} checked, {on_event} on EVENT too ({begun:?}), not checkable: {hidden:?}");
+    (wrong, begun, summary)
 }
 
 #[test]
-fn a_faulty_reading_is_named_once_and_a_sound_one_once() {
+fn implausible_and_sound_readings_are_reported_once() {
     let file = files().into_iter().find(|file| file.ends_with("sensor-room.toml")).expect("it is there");
     let played = play(&Scenario::read(&file).expect("it is a scenario"), &"b1".parse().expect("an id"));
     let mut named = Vec::new();
@@ -69,22 +69,22 @@ fn a_faulty_reading_is_named_once_and_a_sound_one_once() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "with --nocapture it says what was judged of each file")]
-fn what_a_scenario_says_is_seen_downstream() {
+#[expect(clippy::print_stdout, reason = "with --nocapture it prints the checked assertions")]
+fn scenario_assertions_hold_on_published_data() {
     let files = files();
     assert!(files.len() >= 17, "{files:?}");
     let verdicts = std::thread::scope(|scope| {
         let players: Vec<_> = files.iter().map(|file| scope.spawn(|| judge(file))).collect();
         players.into_iter().map(|player| player.join().expect("a world does not panic")).collect::<Vec<_>>()
     });
-    let (mut wrong, mut begun, mut said) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut wrong, mut begun, mut summary) = (Vec::new(), Vec::new(), Vec::new());
     for (of_file, faults, line) in verdicts {
         wrong.extend(of_file);
         begun.extend(faults);
-        said.push(line);
+        summary.push(line);
     }
-    println!("{}", said.join("\n"));
-    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), said.join("\n"));
+    println!("{}", summary.join("\n"));
+    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), summary.join("\n"));
     for kind in [
         FaultKind::Sensor,
         FaultKind::Ignition,

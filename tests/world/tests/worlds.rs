@@ -1,12 +1,12 @@
-//! The deterministic world, and that it is not blind.
+//! The invariants of the deterministic world, and proof that planted bugs violate them.
 //!
-//! A failure names its seed: `cargo sim --seed N` replays it and prints what happened in it.
+//! A failure has its seed: `cargo sim --seed N` replays it and prints its history.
 
 use world::plan::Bug;
 use world::report::{hunt_from, run_many};
 use world::times::{CASES, RC, measure};
 
-/// About half a minute of two cores in a debug build.
+/// About half a minute on two cores in a debug build.
 const SEEDS: u64 = 36;
 /// With `CI=true`: as many as `cargo sim --seeds 1000`.
 const SEEDS_CI: u64 = 1_000;
@@ -20,8 +20,8 @@ fn every_invariant_holds_in_every_world() {
     assert!(report.faults.iter().all(|count| *count > 0), "no fault of some kind was injected: {report}");
 }
 
-/// Where the search for each planted bug begins: near the first world that shows it, as `cargo sim --bugs` says. A
-/// change of the worlds moves that, so the worlds behind it are searched too.
+/// Where the search for each planted bug begins: near the first world that shows it, as printed by `cargo sim --bugs`.
+/// A change of the worlds moves that, so the following worlds are searched too.
 fn seed_near(bug: Bug) -> u64 {
     match bug {
         Bug::BlindRetry
@@ -40,23 +40,23 @@ fn seed_near(bug: Bug) -> u64 {
     }
 }
 
-/// So many worlds at most.
+/// Number of worlds searched.
 const SEARCHED: u64 = 8;
 
 #[test]
-fn every_planted_bug_is_seen() {
+fn every_planted_bug_is_found() {
     let unseen: Vec<_> = Bug::ALL
         .into_iter()
         .filter(|(_, bug)| hunt_from(*bug, seed_near(*bug), SEARCHED).is_none())
         .map(|(name, _)| name)
         .collect();
-    assert!(unseen.is_empty(), "not seen near their seeds: {unseen:?}; `cargo sim --bugs` says where they are");
+    assert!(unseen.is_empty(), "not found near their seeds: {unseen:?}; `cargo sim --bugs` prints their seeds");
 }
 
-/// What the map says under *Three times*, for the hardest rows and in a third of the time: its table is
+/// The bounds of agent/README.md, *Three times*, for the hardest rows and in a third of the time; the full table is
 /// `cargo sim --times`.
 #[test]
-fn stamps_are_as_exact_as_the_map_says() {
+fn stamps_are_as_exact_as_documented() {
     for case in CASES.iter().filter(|case| case.stalls || case.down.is_some()) {
         let errors = measure(case, 0, 180_000_000_000);
         assert!(errors.slots > 17_000, "{errors:?}");
@@ -68,15 +68,15 @@ fn stamps_are_as_exact_as_the_map_says() {
 }
 
 /// A board without a crystal. Of 18,000 slots, those of the first 11 s are up to 230 ms off, and no others: a restarted
-/// agent goes on with the rate that the stream's last message carries, so what it finds in the ring is not lost.
+/// agent continues with the rate in the stream's last message, so what it finds in the ring is not lost.
 #[test]
-fn a_clock_that_is_two_percent_off_is_followed() {
+fn clock_two_percent_off_is_followed() {
     for case in &RC {
         let errors = measure(case, 0, 180_000_000_000);
         assert!(errors.slots > 17_000, "{errors:?}");
         assert_eq!(errors.jumps, 1, "{errors:?}");
         assert!(errors.followed_ns < 2_000_000 && errors.worst_ns < 300_000_000, "{errors:?}");
-        // What a fast clock was ahead by when it was found out is stamped twice, and lost as `clock`.
+        // The lead of a fast clock when it is detected is stamped twice, and lost as `clock`.
         assert!(errors.backwards <= 1 && errors.lost <= 30, "{errors:?}");
         assert!(errors.again_ns < 6_000_000, "{errors:?}");
     }

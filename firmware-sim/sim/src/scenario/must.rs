@@ -1,20 +1,20 @@
-//! What must be seen when a scenario is played: assertions that stand in its own file.
+//! A scenario's assertions about what must be observed when it is played.
 //!
 //! ```toml
 //! [[must]]
 //! what = "the burner is locked out, and stays so although the gas is back"
 //! from = "1h2m"
 //! until = "3h"
-//! when = "always"                 # or once, or never; always, where it is not said
-//! state = "lockout"               # what the boiler says about itself: state, fault ("none"), lockout, burner, pump
+//! when = "always"                 # or once, or never; default: always
+//! state = "lockout"               # the boiler's status: state, fault ("none"), lockout, burner, pump
 //! fault = "ignition"
-//! flow_c = [10, 40]               # what is true: flow_c, return_c, room_c, outdoor_c; what is read: reading_c,
+//! flow_c = [10, 40]               # true values: flow_c, return_c, room_c, outdoor_c; sensor readings: reading_c,
 //!                                 # quality
-//! starts = [0, 0]                 # burner starts between from and until; counted at the end, whatever `when` is
+//! starts = [0, 0]                 # burner starts between from and until; counted at the end, regardless of `when`
 //! ```
-//! All that is named in one table must hold together. [`crate::proof`] judges them, on the bench; the deterministic
-//! world judges the same ones on what the gateway publishes, as far as that is published: what they say of faults on
-//! STATUS and on EVENT.
+//! All keys of one table must hold together. [`crate::proof`] checks them on the bench; the deterministic world checks
+//! the same ones against the gateway's published data, as far as it is published: those about faults on STATUS and on
+//! EVENT.
 
 use std::time::Duration;
 
@@ -24,63 +24,60 @@ use thermowell_wire::line::{BoilerState, FaultKind};
 
 use super::quantity;
 
-/// Something that must be seen.
+/// One assertion.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Must {
-    /// In words.
+    /// Description.
     pub what: String,
-    /// From when on, since the start.
+    /// Begin, since the start.
     #[serde(default, deserialize_with = "quantity::offset")]
     pub from: Duration,
-    /// Until when.
+    /// End, since the start.
     #[serde(deserialize_with = "quantity::span")]
     pub until: Duration,
-    /// How often.
     #[serde(default)]
     pub when: When,
-    /// What the boiler is doing.
     pub state: Option<BoilerState>,
-    /// The fault that stands.
+    /// The reported fault.
     pub fault: Option<FaultName>,
-    /// The fault needs a reset.
+    /// The fault is a lockout.
     pub lockout: Option<bool>,
     /// The gas is open.
     pub burner: Option<bool>,
     /// The pump is commanded.
     pub pump: Option<bool>,
-    /// The water in the boiler, in °C, from and to.
+    /// Range of the true flow temperature in °C.
     pub flow_c: Option<[f64; 2]>,
-    /// The water that comes back.
+    /// Range of the return temperature in °C.
     pub return_c: Option<[f64; 2]>,
-    /// The rooms.
+    /// Range of the room temperature in °C.
     pub room_c: Option<[f64; 2]>,
-    /// The weather.
+    /// Range of the outdoor temperature in °C.
     pub outdoor_c: Option<[f64; 2]>,
-    /// What the flow sensor reads; a broken one reads nothing, which is in no range.
+    /// Range of the flow sensor's reading in °C; a faulty sensor has no reading, which is in no range.
     pub reading_c: Option<[f64; 2]>,
-    /// What its reading is worth.
     pub quality: Option<Quality>,
-    /// How often the burner starts.
+    /// Range of the number of burner starts.
     pub starts: Option<[u32; 2]>,
 }
 
 impl Must {
-    /// Whether it names something that the boiler says about itself, or a temperature beside that of the flow.
+    /// Whether it uses the boiler's status, or a temperature other than the flow.
     #[must_use]
-    pub fn asks_what_it_tells(&self) -> bool {
+    pub fn needs_report(&self) -> bool {
         let Self { state, fault, lockout, burner, pump, return_c, room_c, outdoor_c, starts, .. } = self;
-        let says = state.is_some() || fault.is_some() || lockout.is_some() || starts.is_some();
-        says || burner.is_some() || pump.is_some() || return_c.is_some() || room_c.is_some() || outdoor_c.is_some()
+        let status = state.is_some() || fault.is_some() || lockout.is_some() || starts.is_some();
+        status || burner.is_some() || pump.is_some() || return_c.is_some() || room_c.is_some() || outdoor_c.is_some()
     }
 
-    /// What of it is about faults, which EVENT tells as well as STATUS; none where that is nothing, or where something
-    /// else must not be at the same time.
+    /// The part about faults, which are published on EVENT as well as on STATUS. None if there is no such part, or if
+    /// the assertion excludes a combination of faults with other values.
     #[must_use]
     pub fn about_faults(&self) -> Option<Self> {
         let Self { what, from, until, when, fault, lockout, .. } = self;
         let rest = Self {
-            what: format!("{what}, as EVENT says"),
+            what: format!("{what}, by EVENT"),
             from: *from,
             until: *until,
             when: *when,
@@ -102,27 +99,27 @@ impl Must {
         (asks && (alone || *when != When::Never)).then_some(rest)
     }
 
-    /// Whether it names something that the flow sensor reads.
+    /// Whether it uses the flow sensor's reading.
     #[must_use]
-    pub fn asks_what_is_read(&self) -> bool {
+    pub fn needs_reading(&self) -> bool {
         self.reading_c.is_some() || self.quality.is_some()
     }
 }
 
-/// How often something must be seen.
+/// When an assertion must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
-    /// All the time.
+    /// At every observation.
     #[default]
     Always,
-    /// At some time.
+    /// At one observation or more.
     Once,
-    /// At no time.
+    /// At no observation.
     Never,
 }
 
-/// A fault, or that there is none.
+/// A fault; None for no fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultName(pub Option<FaultKind>);
 

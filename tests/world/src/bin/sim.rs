@@ -1,4 +1,4 @@
-//! `cargo sim`: runs deterministic worlds, and shows that planted bugs are found.
+//! `cargo sim`: runs deterministic worlds, and checks that planted bugs are found.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -9,41 +9,41 @@ use world::report::{Report, hunt, run_many};
 use world::times::{CASES, Table, measure};
 use world::{Outcome, run};
 
-/// The simulated length of `--times`.
+/// Simulated length of `--times`.
 const TIMES_NS: u64 = 600_000_000_000;
-/// Within so many seeds a planted bug must be found.
+/// Number of seeds searched for a planted bug.
 const HUNT: u64 = 200;
 
-/// Runs deterministic worlds: the real firmware and the real decisions between a model line, server, disk and clocks.
+/// Run deterministic worlds: the real firmware and the real decisions with models of line, server, disk and clocks.
 ///
-/// One seed is one world: its faults come first, then calm; then what is in the streams is compared with what the
-/// firmware sampled, invariant by invariant. Exit code 0: every world is as it must be.
+/// One seed is one world: first a phase with faults, then a calm one; then the streams are compared with what the
+/// firmware sampled, invariant by invariant. Exit code 0: all invariants hold in all worlds.
 #[derive(Debug, Parser)]
 #[command(
     name = "sim",
     after_help = "Examples:\n  cargo sim --seeds 1000\n  cargo sim --seed 42\n  cargo sim --bugs\n  cargo sim --times"
 )]
 struct Options {
-    /// Replays one world and prints the last things that happened in it.
+    /// Replay one world and print the end of its history
     #[arg(long, conflicts_with_all = ["seeds", "bugs"])]
     seed: Option<u64>,
-    /// Runs so many worlds.
+    /// Number of worlds
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
-    /// The first of them.
+    /// First seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Plants a bug in the shells.
+    /// Plant a bug in the shells
     #[arg(long, value_parser = parse_bug)]
     bug: Option<Bug>,
-    /// Plants every bug, one after the other, and says at which seed each is found.
+    /// Plant every bug, one after the other, and print the seed at which each is found
     #[arg(long)]
     bugs: bool,
-    /// Measures how exact stamps are, and prints the table: what is published against the true time, ten simulated
-    /// minutes for each row; `--from` is the seed.
+    /// Measure the accuracy of stamps and print the table: published stamps against the true time, ten simulated
+    /// minutes per row; `--from` is the seed
     #[arg(long)]
     times: bool,
-    /// Prints the sum of `--seeds` as JSON.
+    /// Print the sum of `--seeds` as JSON
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +51,7 @@ struct Options {
 fn parse_bug(name: &str) -> Result<Bug, String> {
     let found = Bug::ALL.into_iter().find(|(known, _)| *known == name);
     let names = || Bug::ALL.map(|(name, _)| name).join(", ");
-    found.map(|(_, bug)| bug).ok_or_else(|| format!("no bug of this name; there are {}", names()))
+    found.map(|(_, bug)| bug).ok_or_else(|| format!("unknown bug; known are {}", names()))
 }
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     };
     match work(&options, &mut io::stdout().lock()) {
         Ok(true) => ExitCode::SUCCESS,
-        // Nobody reads on: there is nobody to tell.
+        // Standard output is closed: no message can be printed.
         Ok(false) | Err(_) => ExitCode::FAILURE,
     }
 }
@@ -80,12 +80,12 @@ fn work(options: &Options, out: &mut impl Write) -> io::Result<bool> {
     }
     if let Some(seed) = options.seed {
         let outcome = run(seed, options.bug);
-        tell(&outcome, out)?;
+        show(&outcome, out)?;
         return Ok(outcome.failure.is_none());
     }
     let report = run_many(options.from, options.seeds, options.bug);
     for outcome in report.failures.iter().take(3).filter(|_| !options.json) {
-        tell(outcome, out)?;
+        show(outcome, out)?;
     }
     if options.json {
         write_json(&report, out)?
@@ -95,13 +95,13 @@ fn work(options: &Options, out: &mut impl Write) -> io::Result<bool> {
     Ok(report.failures.is_empty())
 }
 
-fn tell(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+fn show(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     for line in &outcome.history {
         writeln!(out, "{line}")?;
     }
     match &outcome.failure {
         Some(failure) => writeln!(out, "seed {}: FAILED {failure}\n", outcome.seed),
-        None => writeln!(out, "seed {}: as it must be", outcome.seed),
+        None => writeln!(out, "seed {}: passed", outcome.seed),
     }
 }
 

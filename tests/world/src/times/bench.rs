@@ -1,4 +1,4 @@
-//! One boiler on its crystal, one agent on true time, and what lies between.
+//! One boiler with its crystal, one agent on true time, and the path between them.
 //!
 //! ```text
 //! device ─ 115,200 baud ─ adapter (sends when its timer fires, or with 62 bytes) ─ host (runs, or stalls) ─ agent
@@ -20,77 +20,75 @@ use super::whole;
 use crate::plan::{MS, SECOND};
 use crate::random::Random;
 
-/// Between two slots, by the device's clock.
+/// Time between two slots, by the device's clock.
 const PERIOD: u64 = 10 * MS;
-/// The firmware's main loop.
+/// Period of the firmware's main loop.
 const LOOP: u64 = MS / 5;
 /// Ten bits at 115,200 baud.
 const BYTE: u64 = 86_806;
-/// What an adapter of FTDI's sends at once, timer or no timer.
+/// Packet size at which an FTDI adapter sends without waiting for its timer.
 const PACKET: usize = 62;
-/// The adapter's timer has a crystal of its own: 40 ppm slow, so that it locks to nothing.
+/// The adapter's timer has a crystal of its own: 40 ppm slow, so that it does not lock to anything.
 const TIMER_PPM: u64 = 40;
-/// A host that stalls does so for this long, on average every five seconds.
+/// Length of a host's stall, and the mean time between two.
 const STALL: u64 = 300 * MS;
 const STALL_EVERY: u64 = 5 * SECOND;
-/// Machine and world begin here.
+/// Uptime of the machine when the world begins.
 const START: u64 = 1_000 * SECOND;
 const UTC_NS: i64 = 1_767_751_200_000_000_000;
 
-/// The device's crystal.
 #[derive(Clone, Copy, Debug)]
 pub struct Crystal {
-    /// How much too fast it runs.
+    /// Rate error, positive for fast.
     pub drift_ppm: f64,
-    /// How far the temperature moves that, up and down.
+    /// Amplitude of the rate's change with temperature.
     pub wander_ppm: f64,
-    /// How long such a wave takes.
+    /// Period of that change.
     pub wander_s: f64,
 }
 
 impl Crystal {
-    /// What it has gained after `at` nanoseconds.
+    /// Time gained after `at` nanoseconds.
     fn gain(&self, at: f64) -> f64 {
         let turn = std::f64::consts::TAU / (self.wander_s * 1e9);
         1e-6 * (self.drift_ppm * at + self.wander_ppm * (1.0 - (turn * at).cos()) / turn)
     }
 
-    /// What it shows at a true time.
+    /// The clock's reading at a true time.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an hour of ns is below 2^53")]
     fn shows(&self, at: u64) -> u64 {
         at.saturating_add_signed(self.gain(at as f64) as i64)
     }
 
-    /// When it shows `shown`.
+    /// True time at which the clock reads `shown`.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an hour of ns is below 2^53")]
     fn when(&self, shown: u64) -> i64 {
         let shown = shown as f64;
-        // Each round is 10,000 times as exact as the one before.
+        // Each iteration reduces the error 10,000-fold.
         (0..4).fold(shown, |at, _| shown - self.gain(at)) as i64
     }
 }
 
-/// What is between a slot and its stamp.
+/// The conditions between a slot and its stamp.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// In words.
+    /// Label of its row.
     pub name: &'static str,
-    /// The device's clock.
     pub crystal: Crystal,
     /// The adapter's latency timer; 0 is none.
     pub timer_ns: u64,
     /// The host stalls now and then.
     pub stalls: bool,
-    /// The agent is dead from then until then.
+    /// Begin and end of the agent's downtime.
     pub down: Option<(u64, u64)>,
 }
 
-/// One slot as it was published.
+/// One published slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamped {
     pub(super) stamp_ns: i64,
     pub(super) truth_ns: i64,
-    /// When the agent was started that stamped it.
+    /// Start of the agent that stamped it.
     pub(super) since_ns: i64,
 }
 
@@ -142,7 +140,7 @@ impl Bench {
 
     pub(super) fn live(&mut self, length: u64) {
         let down = self.case.down.unwrap_or((u64::MAX, u64::MAX));
-        // The device has run for a while when the first agent comes.
+        // The device has been running for a while when the first agent starts.
         let begin = 5 * SECOND;
         while self.now < length {
             self.now += LOOP;
@@ -171,8 +169,8 @@ impl Bench {
             spool_bytes: 1 << 20,
             timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(30)),
         }));
-        self.tell(self.now, Input::Connected);
-        self.tell(self.now, Input::PortOpened);
+        self.feed(self.now, Input::Connected);
+        self.feed(self.now, Input::PortOpened);
     }
 
     fn run_device(&mut self) {
@@ -193,7 +191,7 @@ impl Bench {
         }
     }
 
-    /// Bytes leave the adapter when its timer fires, or when a packet is full.
+    /// The adapter sends its bytes when its timer fires, or when a packet is full.
     fn run_adapter(&mut self) {
         while let Some((at, bytes)) = self.on_line.pop_front() {
             if at > self.now {
@@ -203,7 +201,7 @@ impl Bench {
             self.fire_until(at);
             self.adapter.extend(bytes);
             if self.case.timer_ns == 0 || self.adapter.len() >= PACKET {
-                self.hand_over(at);
+                self.flush_adapter(at);
             }
         }
         self.fire_until(self.now);
@@ -211,15 +209,15 @@ impl Bench {
 
     fn fire_until(&mut self, at: u64) {
         while self.case.timer_ns > 0 && self.timer_at <= at {
-            self.hand_over(self.timer_at);
+            self.flush_adapter(self.timer_at);
         }
     }
 
-    fn hand_over(&mut self, at: u64) {
+    fn flush_adapter(&mut self, at: u64) {
         self.timer_at = at + self.case.timer_ns + self.case.timer_ns * TIMER_PPM / 1_000_000;
         if !self.adapter.is_empty() {
             let bytes = std::mem::take(&mut self.adapter);
-            // What a host takes to wake up and to read its clock.
+            // The time until the host has woken up and read its clock.
             let read = at + MS / 50 + self.random.below(MS / 8);
             let last = self.to_host.back().map_or(0, |(at, _)| *at);
             self.to_host.push_back((read.max(last), bytes));
@@ -232,31 +230,31 @@ impl Bench {
                 return;
             }
             let next = self.now + self.random.below(2 * STALL_EVERY);
-            // All that came meanwhile is read now.
+            // Everything that arrived meanwhile is read now.
             self.to_host.iter_mut().for_each(|(at, _)| *at = (*at).max(self.stall.1));
             self.stall = (next, next + STALL);
         }
         while self.to_host.front().is_some_and(|(at, _)| *at <= self.now) {
             let Some((at, bytes)) = self.to_host.pop_front() else { break };
-            self.tell(at, Input::Bytes(&bytes));
+            self.feed(at, Input::Bytes(&bytes));
         }
         let wakes = self.agent.as_ref().and_then(Agent::wake_at);
         if wakes.is_some_and(|at| at.0 <= START + self.now) {
-            self.tell(self.now, Input::Wake);
+            self.feed(self.now, Input::Wake);
         }
     }
 
-    fn tell(&mut self, at: u64, input: Input<'_>) {
+    fn feed(&mut self, at: u64, input: Input<'_>) {
         let now = Now { monotonic: Monotonic(START + at), utc: Utc(UTC_NS + whole(at)), clock: ClockQuality::Synced };
         let Some(agent) = &mut self.agent else { return };
         let mut effects = Vec::new();
         agent.step(now, input, &mut effects);
         for effect in effects {
-            self.carry_out(at, effect);
+            self.execute(at, effect);
         }
     }
 
-    fn carry_out(&mut self, at: u64, effect: Effect) {
+    fn execute(&mut self, at: u64, effect: Effect) {
         match effect {
             Effect::Write(frame) => {
                 let length = u64::try_from(frame.len()).unwrap_or(0) * BYTE;
@@ -266,13 +264,13 @@ impl Bench {
             }
             Effect::ReadTail => {
                 let tail = self.tail.clone();
-                self.tell(at, Input::Tail(tail.as_ref().map(|(sequence, bytes)| (*sequence, bytes.as_slice()))));
+                self.feed(at, Input::Tail(tail.as_ref().map(|(sequence, bytes)| (*sequence, bytes.as_slice()))));
             }
             Effect::Publish { payload, .. } => {
                 self.compare(&payload);
                 let sequence = self.tail.as_ref().map_or(0, |(sequence, _)| *sequence) + 1;
                 self.tail = Some((sequence, payload));
-                self.tell(at, Input::Acknowledged { sequence });
+                self.feed(at, Input::Acknowledged { sequence });
             }
             Effect::Event(_, body) => {
                 let jumped = matches!(*body, thermowell_flow::published::EventBody::ClockJumped { .. });

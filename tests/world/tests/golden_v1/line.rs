@@ -1,4 +1,4 @@
-//! The messages of the serial line, in the order of their numbers.
+//! Messages of the serial line, in the order of their numbers.
 
 use std::fmt::Debug;
 
@@ -10,7 +10,7 @@ use thermowell_wire::{CentiCelsius, Reading};
 
 use super::{BOOT, Fields, TAG, assert_fields, bytes, hex, reading};
 
-/// The body of a frame of one COBS block: its zeros put back, its checksum cut off.
+/// The body of a frame of one COBS block: zeros restored, checksum removed.
 fn body_of(frame: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     let mut rest = &frame[..frame.len() - 1];
@@ -38,7 +38,7 @@ fn assert_golden<M: Message + Debug + PartialEq>(message: &M, fields: Fields<'_>
     assert_eq!(outcomes[0].as_ref(), Ok(message));
 }
 
-/// A message's body: for the numbers of enum values.
+/// A message's body, to check the numbers of enum values.
 fn body<M: Message>(message: &M) -> Vec<u8> {
     let mut buffer = [0; FRAME_MAX];
     body_of(encode(message, &mut buffer).expect("every message fits"))
@@ -111,7 +111,7 @@ fn samples() {
     assert_golden(&live, &fields, "0e 01 ef c0 fc 15 01 f2 5f 14 e4 3f f1 36 00");
 }
 
-/// Whatever the capacity type of the list is called: it collects.
+/// Collects into the list type of the message, without naming its capacity.
 fn heapless_vec<V: FromIterator<Reading>>(readings: &[Reading]) -> V {
     readings.iter().copied().collect()
 }

@@ -1,11 +1,11 @@
 //! Golden bytes of version 1: the serial line, and the packed batches and gaps in JetStream.
 //!
-//! **If such a test fails, do not change the test.** Firmware in the field and years of stored samples speak these
-//! bytes. Whoever needs another layout adds a message or an enum value at the end, raises `PROTOCOL` or takes a new
-//! first byte, and gives the new version a folder of its own beside this one.
+//! **If such a test fails, do not change the test.** Firmware in the field and years of stored samples use these bytes.
+//! For another layout, add a message or an enum value at the end, raise `PROTOCOL` or take a new first byte, and give
+//! the new version its own folder next to this one.
 //!
-//! The bytes stand field by field, so that a failure names the field that moved; the frames stand whole, checksum and
-//! COBS included.
+//! The bytes are listed per field, so that a failure names the field that changed; frames are listed as a whole,
+//! including checksum and COBS.
 
 mod line;
 mod packed;
@@ -32,7 +32,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Compares field by field, so that the message names the first that differs.
+/// Compares field by field, so that the message names the first difference.
 fn assert_fields(actual: &[u8], fields: Fields<'_>) {
     let mut at = 0;
     for (name, expected) in fields {
@@ -41,7 +41,7 @@ fn assert_fields(actual: &[u8], fields: Fields<'_>) {
         assert_eq!(hex(&actual[at..end]), hex(&expected), "{name}, at byte {at} of {}", hex(actual));
         at = end;
     }
-    assert_eq!(at, actual.len(), "nothing stands behind the last field: {}", hex(actual));
+    assert_eq!(at, actual.len(), "bytes after the last field: {}", hex(actual));
 }
 
 fn reading(temperature: i16, marks: u8) -> Reading {
@@ -49,7 +49,7 @@ fn reading(temperature: i16, marks: u8) -> Reading {
 }
 
 #[test]
-fn the_constants_of_version_1() {
+fn constants_of_version_1() {
     assert_eq!(PROTOCOL, 1);
     assert_eq!(FRAME_MAX, 256);
     assert_eq!(READINGS_MAX, 32);
