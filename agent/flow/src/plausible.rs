@@ -355,7 +355,6 @@ pub struct Senses {
 
 /// One reading of each slow sensor; none where it has no sound one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold, as in a status of the line")]
 pub struct Reported {
     pub room: Option<CentiCelsius>,
     pub outdoor: Option<CentiCelsius>,

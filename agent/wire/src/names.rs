@@ -1,4 +1,4 @@
-//! The names in the subjects of what people ask for: who asks, which command it is, which fault is meant.
+//! Names in the subjects of commands and resets: the operator, the command, the occurrence of a fault.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -19,7 +19,6 @@ pub struct OperatorName(heapless::String<32>);
 pub struct InvalidOperatorName;
 
 impl OperatorName {
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,7 +38,8 @@ impl FromStr for OperatorName {
     }
 }
 
-/// The name of one command for ever: the same id is the same command, whoever sends it again, and when.
+/// The id of one command, which is never reused: a later message with the same id, from any sender, is the same
+/// command.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(heapless::String<32>);
 
@@ -49,7 +49,6 @@ pub struct CommandId(heapless::String<32>);
 pub struct InvalidCommandId;
 
 impl CommandId {
-    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -68,12 +67,12 @@ impl FromStr for CommandId {
     }
 }
 
-/// One occurrence of a fault, not a kind of it: a reset of one never resets the next. As text `{boot}-{counter}`.
+/// One occurrence of a fault, not a kind of fault: a reset of one never resets the next. As text `{boot}-{counter}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Occurrence {
     /// The boot in which it occurred.
     pub boot: Boot,
-    /// The device's count of faults, which no restart takes back.
+    /// The device's non-volatile count of faults.
     pub counter: u32,
 }
 
@@ -97,7 +96,8 @@ impl FromStr for Occurrence {
             boot: boot.parse().map_err(|_: InvalidBoot| InvalidOccurrence)?,
             counter: counter.parse().map_err(|_| InvalidOccurrence)?,
         };
-        // One text for each: a subject is compared by its bytes, and capitals, a sign or a leading zero would make two.
+        // One text per occurrence: subjects are compared as bytes, and capitals, a sign or a leading zero would make
+        // two subjects of one occurrence.
         let mut canonical = heapless::String::<32>::new();
         let fits = fmt::write(&mut canonical, format_args!("{occurrence}")).is_ok();
         if fits && canonical == text { Ok(occurrence) } else { Err(InvalidOccurrence) }
@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for Occurrence {
     }
 }
 
-/// Reads a name from a text. A visitor, because only some sources can lend their text.
+/// Deserializes a name from a string. A visitor, because only some sources can lend a `&str`.
 struct Text<T>(PhantomData<T>);
 
 impl<T: FromStr<Err: fmt::Display>> serde::de::Visitor<'_> for Text<T> {
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_single_tokens_of_a_subject_or_refused() {
+    fn names_that_are_not_one_subject_token_are_refused() {
         for bad in ["", "a.b", "a b", "*", ">", "ä", "a23456789012345678901234567890123"] {
             assert_eq!(bad.parse::<OperatorName>(), Err(InvalidOperatorName), "{bad}");
             assert_eq!(bad.parse::<CommandId>(), Err(InvalidCommandId), "{bad}");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_occurrence_has_one_text() {
+    fn occurrence_accepts_only_its_canonical_text() {
         let fault = Occurrence { boot: Boot::new(3, 0xdead_beef), counter: 7 };
         assert_eq!(fault.to_string(), "00000003deadbeef-7");
         assert_eq!("00000003deadbeef-7".parse(), Ok(fault));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn names_read_back_from_every_kind_of_json() {
+    fn names_deserialize_from_every_json_source() {
         let fault = Occurrence { boot: Boot::new(3, 0xdead_beef), counter: 7 };
         assert_eq!(serde_json::to_string(&fault).unwrap(), "\"00000003deadbeef-7\"");
         assert_eq!(serde_json::from_value::<Occurrence>(serde_json::to_value(fault).unwrap()).unwrap(), fault);

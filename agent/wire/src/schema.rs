@@ -1,4 +1,4 @@
-//! JSON schemas of the names that are texts in JSON: which texts they are.
+//! JSON schemas of the types that are strings in JSON, as patterns.
 
 extern crate alloc;
 
@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{BoilerId, Boot, CommandId, Occurrence, OperatorName};
 
-/// A text of this pattern; always written out, so that a schema reads without jumps.
+/// A string of this pattern. Inlined, so that a schema reads without references.
 macro_rules! text {
     ($name:ident, $pattern:literal) => {
         impl JsonSchema for $name {

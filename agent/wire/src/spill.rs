@@ -1,67 +1,59 @@
-//! The spill file: what an agent holds while JetStream is away, as it lies on disk. Version 1.
+//! The spill file: an agent's unacknowledged records on disk while JetStream is unavailable. Version 1.
 //!
 //! ```text
 //! header   "TWSPILL" ‖ version 1 ‖ gateway ‖ boiler ‖ stream ‖ CRC-32C, little endian      a name = length (1) ‖ UTF-8
 //! record   "rcd" ‖ length (2, little endian) ‖ message ‖ CRC-32C of length and message, little endian
 //! ```
 //!
-//! A message is one of SAMPLES, byte for byte ([`crate::batch`]), so a record needs no layout of its own. The names say
-//! whose data it is: by name, because a stream's creation time changes when it comes back after a power cut.
+//! A message is one of SAMPLES, byte for byte ([`crate::batch`]), so a record needs no layout of its own. The names
+//! identify the owner of the data. Names, because a stream's creation time changes when the server restarts after a
+//! power cut.
 //!
-//! A file is read as far as it is good: a torn end is the usual sight after a power cut, and behind a damaged place the
-//! next mark is searched, so that one bad sector costs one record.
+//! A reader takes every valid record: a torn end is normal after a power cut, and after damage the reader scans for the
+//! next mark, so that one bad sector costs one record.
 
 use crate::CRC32C;
 
-/// How a file begins, version included.
+/// The first bytes of a file, before the version.
 const MAGIC: &[u8; 7] = b"TWSPILL";
-/// The version that is written.
+/// The version written by this program.
 pub const VERSION: u8 = 1;
-/// How a record begins.
+/// The first bytes of a record.
 const MARK: &[u8; 3] = b"rcd";
-/// What a record takes beside its message.
+/// Bytes of a record in addition to its message.
 pub const RECORD_OVERHEAD: usize = MARK.len() + 2 + 4;
-/// No header is longer.
+/// Upper bound of a header's length.
 pub const HEADER_MAX: usize = MAGIC.len() + 1 + 3 * 256 + 4;
 
-/// Whose data a file holds.
+/// The owner of a file's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// The name of the gateway.
     pub gateway: &'a str,
-    /// The boiler.
     pub boiler: &'a str,
-    /// The stream that the messages are for.
+    /// The stream to which the messages are to be published.
     pub stream: &'a str,
 }
 
 /// Why a file cannot be read at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It begins otherwise.
     #[error("it is not a spill file")]
     Foreign,
-    /// A later program wrote it.
     #[error("it has version {found}, this program reads version {VERSION}")]
-    Version {
-        /// The version that it names.
-        found: u8,
-    },
-    /// The header is cut off or damaged.
+    Version { found: u8 },
     #[error("its header is damaged")]
     Header,
 }
 
-/// One place of a file behind its header.
+/// One section of a file after its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
     /// A record's message.
     Message(&'a [u8]),
-    /// Bytes that belong to no good record.
+    /// Bytes outside any valid record.
     Damaged {
-        /// Where they begin, counted from the file's start.
+        /// Offset from the start of the file.
         at: usize,
-        /// How many.
         len: usize,
     },
 }
@@ -76,7 +68,7 @@ pub struct Places<'a> {
 /// Writes a header. Returns its length.
 ///
 /// # Panics
-/// Where a name has more than 255 bytes, or `out` less than [`HEADER_MAX`].
+/// If a name has more than 255 bytes, or `out` has fewer than [`HEADER_MAX`].
 pub fn encode_header(header: &Header<'_>, out: &mut [u8]) -> usize {
     let mut at = put(out, 0, MAGIC);
     at = put(out, at, &[VERSION]);
@@ -92,7 +84,7 @@ pub fn encode_header(header: &Header<'_>, out: &mut [u8]) -> usize {
 /// Writes a record. Returns its length.
 ///
 /// # Panics
-/// Where the message has more than 65,535 bytes, or `out` less than the message and [`RECORD_OVERHEAD`].
+/// If the message has more than 65,535 bytes, or `out` is shorter than the message and [`RECORD_OVERHEAD`].
 pub fn encode_record(message: &[u8], out: &mut [u8]) -> usize {
     let len = u16::try_from(message.len()).expect("no message of SAMPLES has more than 65,535 bytes");
     let mut at = put(out, 0, MARK);
@@ -108,10 +100,10 @@ fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     end
 }
 
-/// Reads a file: whose it is, and its places. Never panics.
+/// Reads a file's header and its places. Never panics.
 ///
 /// # Errors
-/// Where the header does not tell whose it is.
+/// If the header is missing, damaged or of another version.
 pub fn decode(bytes: &[u8]) -> Result<(Header<'_>, Places<'_>), Unreadable> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Foreign)?;
     let (&version, rest) = rest.split_first().ok_or(Unreadable::Header)?;
@@ -135,7 +127,7 @@ fn name(bytes: &[u8]) -> Result<(&str, &[u8]), Unreadable> {
     Ok((core::str::from_utf8(name).map_err(|_| Unreadable::Header)?, rest))
 }
 
-/// The message of the good record that begins with `bytes`.
+/// The message of the valid record at the start of `bytes`.
 fn record(bytes: &[u8]) -> Option<&[u8]> {
     let body = bytes.strip_prefix(MARK)?;
     let (len, rest) = body.split_first_chunk()?;
@@ -188,7 +180,7 @@ mod tests {
     }
 
     fn messages(bytes: &[u8]) -> Vec<Vec<u8>> {
-        let places = decode(bytes).expect("the header is good").1;
+        let places = decode(bytes).expect("the header is valid").1;
         let message = |place| match place {
             Place::Message(message) => Some(message.to_vec()),
             Place::Damaged { .. } => None,
@@ -202,15 +194,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(written in some_messages()) {
+        fn written_records_read_back(written in some_messages()) {
             let bytes = file(&written);
             prop_assert_eq!(decode(&bytes).unwrap().0, HEADER);
             prop_assert_eq!(messages(&bytes), written);
         }
 
-        /// Wherever the end is torn off, every record before it is read.
+        /// Wherever the file is cut off, every complete record is read.
         #[test]
-        fn a_torn_end_costs_the_torn_record(written in some_messages(), torn in any::<prop::sample::Index>()) {
+        fn a_torn_end_costs_only_the_torn_record(written in some_messages(), torn in any::<prop::sample::Index>()) {
             let header = file(&[]).len();
             let bytes = file(&written);
             let upto = header + torn.index(bytes.len() - header);
@@ -220,9 +212,9 @@ mod tests {
             prop_assert_eq!(Some(read.len()), whole);
         }
 
-        /// One wrong byte costs at most one record; those behind it are found again.
+        /// One wrong byte costs at most one record; the reader finds the ones after it.
         #[test]
-        fn a_damaged_place_costs_one_record(
+        fn one_damaged_byte_costs_at_most_one_record(
             written in some_messages(),
             place in any::<prop::sample::Index>(),
             flip in 1u8..,
@@ -237,16 +229,16 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut behind_header = file(&[]);
-            behind_header.extend_from_slice(&bytes);
-            messages(&behind_header);
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut after_header = file(&[]);
+            after_header.extend_from_slice(&bytes);
+            messages(&after_header);
             prop_assert!(decode(&bytes).is_err());
         }
     }
 
     #[test]
-    fn another_file_says_what_it_is() {
+    fn unreadable_files_are_rejected_with_the_cause() {
         let mut newer = file(&[]);
         newer[7] = 2;
         assert_eq!(decode(&newer).unwrap_err(), Unreadable::Version { found: 2 });

@@ -1,17 +1,17 @@
-//! NATS subjects and stream names: the only place where they are built.
+//! NATS subjects and stream names. They are built only here.
 
 use core::fmt::Write as _;
 
 use crate::{BoilerId, CommandId, Occurrence, OperatorName};
 
-/// A subject. The longest is an approval: 18 fixed bytes, a boiler of 32, a fault of 27, an operator of 32.
+/// A subject. The longest is an approval: 18 fixed bytes, 32 of the boiler, 27 of the fault, 32 of the operator.
 pub type Subject = heapless::String<128>;
 
 /// Names of the JetStream streams.
 pub mod stream {
     /// Packed batches and gaps; one writer per boiler.
     pub const SAMPLES: &str = "SAMPLES";
-    /// One JSON event per sample, for programs that expect it. Optional.
+    /// One JSON event per sample, for programs that expect one message each. Optional.
     pub const FEED: &str = "FEED";
     /// The device's last status and the link's state.
     pub const STATUS: &str = "STATUS";
@@ -19,9 +19,9 @@ pub mod stream {
     pub const STATE: &str = "STATE";
     /// One event per closed hour.
     pub const SNAPSHOT: &str = "SNAPSHOT";
-    /// What the controller asks for now.
+    /// The controller's current request.
     pub const LEASE: &str = "LEASE";
-    /// What people ask for.
+    /// Commands, approvals and resets of operators.
     pub const COMMAND: &str = "COMMAND";
     /// Boots, gaps, faults, decisions, answers.
     pub const EVENT: &str = "EVENT";
@@ -63,7 +63,7 @@ pub fn setpoint(boiler: &BoilerId) -> Subject {
     below(boiler, ".setpoint")
 }
 
-/// `boiler.{id}.command.{command}`: one subject for each command, so that its id can be stored once only.
+/// `boiler.{id}.command.{command}`: one subject per command, so that the stream stores each id at most once.
 #[must_use]
 pub fn command(boiler: &BoilerId, command: &CommandId) -> Subject {
     joined(boiler, format_args!(".command.{command}"))
@@ -81,7 +81,7 @@ pub fn approval(boiler: &BoilerId, fault: Occurrence, operator: &OperatorName) -
     joined(boiler, format_args!(".approval.{fault}.{operator}"))
 }
 
-/// `boiler.{id}.approval.{fault}.*`: everybody's approvals of one reset.
+/// `boiler.{id}.approval.{fault}.*`: the approvals of one reset by all operators.
 #[must_use]
 pub fn approvals(boiler: &BoilerId, fault: Occurrence) -> Subject {
     joined(boiler, format_args!(".approval.{fault}.*"))
@@ -93,7 +93,7 @@ pub fn approvals_of(operator: &OperatorName) -> Subject {
     wild(format_args!("approval.*.{operator}"))
 }
 
-/// `boiler.{id}.approval.>`: everybody's approvals of every reset of one boiler.
+/// `boiler.{id}.approval.>`: every approval of every reset of one boiler.
 #[must_use]
 pub fn all_approvals(boiler: &BoilerId) -> Subject {
     below(boiler, ".approval.>")
@@ -124,26 +124,25 @@ pub enum EventKind {
     Decision,
     /// The device answered a set-point.
     Answer,
-    /// The stream's end went back or belongs to someone else.
+    /// The stream's end went back or was written by another agent.
     Delivery,
-    /// Time stepped.
+    /// The clock stepped.
     Clock,
     /// A snapshot differs from its recomputation.
     Snapshot,
-    /// An operator decided about the boiler.
+    /// An operator accepted or replaced the boiler.
     Boiler,
     /// An operator's command was accepted or refused.
     Command,
-    /// An operator approved of a reset.
+    /// An operator approved a reset.
     Approval,
-    /// A reset was ordered, carried out, or not.
+    /// A reset was ordered, done, or refused.
     Reset,
-    /// A sensor reads what cannot be, or is sound again.
+    /// A sensor became implausible, or is plausible again.
     Sensor,
 }
 
 impl EventKind {
-    /// The token in the subject.
     #[must_use]
     pub fn token(self) -> &'static str {
         match self {
@@ -178,15 +177,16 @@ pub fn events(kind: EventKind) -> Subject {
     wild(format_args!("event.{}", kind.token()))
 }
 
-/// The boiler that a subject of ours is about; none where it is not of the form `boiler.{id}[.…]`.
+/// The boiler of a subject; `None` unless it has the form `boiler.{id}[.…]`.
 #[must_use]
 pub fn boiler_of(subject: &str) -> Option<BoilerId> {
     subject.strip_prefix("boiler.")?.split('.').next()?.parse().ok()
 }
 
-/// Which fault an approval's subject is about, and whose it is; none where it is not of that form.
+/// The boiler, the fault and the operator of an approval's subject; `None` if it is not an approval.
 ///
-/// The name in the subject is the one that the server has checked: what the message says about itself proves nothing.
+/// The server has checked the operator in the subject against the user's permissions; a name in the payload proves
+/// nothing.
 #[must_use]
 pub fn approver_of(subject: &str) -> Option<(BoilerId, Occurrence, OperatorName)> {
     let mut tokens = subject.strip_prefix("boiler.")?.split('.');
@@ -196,7 +196,7 @@ pub fn approver_of(subject: &str) -> Option<(BoilerId, Occurrence, OperatorName)
     tokens.next().is_none().then_some(approver)
 }
 
-/// Every boiler at once: what streams with foreseeable writers are bound to, and what users may write and hear.
+/// Subjects of all boilers: stream bindings, and what users may publish and subscribe to.
 pub mod wildcard {
     /// Everything that is published.
     pub const ALL: &str = "boiler.>";
@@ -228,7 +228,7 @@ fn below(boiler: &BoilerId, rest: &str) -> Subject {
 
 fn wild(rest: core::fmt::Arguments<'_>) -> Subject {
     let mut subject = Subject::new();
-    write!(subject, "boiler.*.{rest}").expect("a star is no longer than a boiler's id");
+    write!(subject, "boiler.*.{rest}").expect("`*` is not longer than a boiler id");
     subject
 }
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_approval_has_an_approver() {
+    fn approver_of_refuses_other_subjects() {
         for subject in [
             "boiler.b1.reset.00000003deadbeef-7",
             "boiler.b1.approval.00000003deadbeef-7",
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_id_fits_every_subject() {
+    fn longest_ids_fit_every_subject() {
         let longest: BoilerId = "a234567890123456789012345678901z".parse().unwrap();
         let last = Occurrence { boot: crate::Boot(u64::MAX), counter: u32::MAX };
         let approval = approval(&longest, last, &longest.as_str().parse().unwrap());

@@ -1,4 +1,4 @@
-//! The units and names that cross a process border.
+//! Units and names that cross a process boundary.
 
 use core::fmt;
 use core::str::FromStr;
@@ -19,7 +19,7 @@ impl CentiCelsius {
         f64::from(self.0) / 100.0
     }
 
-    /// The nearest hundredth to `celsius`, half away from zero, saturating at the ends of the range; not a number is 0.
+    /// The nearest hundredth to `celsius`, half away from zero, saturating at the ends of the range; NaN is 0.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "float to integer `as` saturates, which is the contract here")]
     pub fn from_celsius(celsius: f64) -> Self {
@@ -36,7 +36,7 @@ impl fmt::Display for CentiCelsius {
     }
 }
 
-/// What the sensor chain says about one reading. Only `Ok` readings are averaged.
+/// The sensor chain's verdict on one reading. Only `Ok` readings are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
@@ -48,12 +48,12 @@ pub enum Quality {
     Open = 1,
     /// The sensor's circuit is shorted (above 125 °C for a flow NTC).
     Short = 2,
-    /// Electrically sound, physically impossible.
+    /// Electrically intact, physically impossible.
     OutOfRange = 3,
 }
 
 impl Quality {
-    /// The inverse of `as u8`, of the two lowest bits.
+    /// The quality in the two lowest bits: the inverse of `as u8`.
     #[must_use]
     pub fn from_bits(bits: u8) -> Self {
         match bits & 0b11 {
@@ -84,7 +84,6 @@ impl Reading {
     /// Bit of `marks`: the burner burns.
     pub const FLAME: u8 = 1 << 4;
 
-    /// A reading from its parts.
     #[must_use]
     pub fn new(temperature: CentiCelsius, quality: Quality, pump: bool, hot_water: bool, flame: bool) -> Self {
         let mut marks = quality as u8;
@@ -100,22 +99,23 @@ impl Reading {
         Self { temperature, marks }
     }
 
-    /// The lowest temperature of water that is believed: below it is ice, also with some antifreeze in it. A sensor
-    /// that does not answer reads −127 °C or −327.68 °C.
+    /// The lowest plausible water temperature: below it is ice, even with some antifreeze. A sensor that does not
+    /// answer reads −127 °C or −327.68 °C.
     pub const LOWEST: CentiCelsius = CentiCelsius(-1_000);
-    /// The highest: beyond the 125 °C at which a flow sensor counts as shorted, and the limiter's 110 °C (EN 14597).
+    /// The highest plausible water temperature: above the 125 °C at which a flow sensor counts as shorted, and above
+    /// the limiter's 110 °C (EN 14597).
     pub const HIGHEST: CentiCelsius = CentiCelsius(15_000);
 
-    /// The sensor chain's verdict. A temperature that no water has is out of range, also where the chain calls it
-    /// sound.
+    /// The sensor chain's verdict. A temperature outside the plausible range of water is `OutOfRange`, even if the
+    /// chain reports `Ok`.
     #[must_use]
     pub fn quality(self) -> Quality {
         let quality = Quality::from_bits(self.marks);
         if quality == Quality::Ok && !self.is_water() { Quality::OutOfRange } else { quality }
     }
 
-    /// Whether the reading may be averaged: the chain calls it sound, and water can have this temperature. It follows
-    /// from the stored bytes alone, so a replay judges as the live run did.
+    /// Whether the reading may be averaged: the chain reports `Ok`, and the temperature is plausible for water. This
+    /// depends on the stored bytes alone, so a replay decides as the live run did.
     #[must_use]
     pub fn is_valid(self) -> bool {
         self.marks & 0b11 == 0 && self.is_water()
@@ -146,13 +146,12 @@ impl Reading {
 
 /// One start of the firmware: a persistent counter (high half) and 32 random bits.
 ///
-/// Boots of one device compare by age. In JSON a boot is a string of 16 hexadecimal digits, because JSON numbers lose
-/// the low bits; in packed layouts it is the number.
+/// Boots of one device sort by age. In JSON a boot is a string of 16 hexadecimal digits, because JSON numbers lose the
+/// low bits; in packed layouts it is the number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Boot(pub u64);
 
 impl Boot {
-    /// A boot from its two halves.
     #[must_use]
     pub fn new(counter: u32, random: u32) -> Self {
         Self((u64::from(counter) << 32) | u64::from(random))
@@ -164,7 +163,7 @@ impl Boot {
         u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
     }
 
-    /// The low byte, which stands for the boot in frequent line messages.
+    /// The low byte, which identifies the boot in frequent line messages.
     #[must_use]
     pub fn tag(self) -> u8 {
         self.0.to_le_bytes()[0]
@@ -217,7 +216,7 @@ impl Serialize for Boot {
 impl<'de> Deserialize<'de> for Boot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            // A visitor, because only some sources can lend their text: a reader, a parsed tree or an escape cannot.
+            // A visitor, because a reader, a parsed tree or an escaped string cannot lend a `&str`.
             deserializer.deserialize_str(BootText)
         } else {
             u64::deserialize(deserializer).map(Self)
@@ -225,18 +224,17 @@ impl<'de> Deserialize<'de> for Boot {
     }
 }
 
-/// A place in one boiler's history: slot `seq` of `boot`. Slots of one device compare by age.
+/// A place in one boiler's history: slot `seq` of `boot`. Slots of one device sort by age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slot {
-    /// The start of the firmware that it counts from.
+    /// The start of the firmware from which `seq` counts.
     pub boot: Boot,
-    /// Its number since then; it is scheduled at `seq` × period of the device clock.
+    /// The slot's number since then; it is scheduled at `seq` × period of the device clock.
     pub seq: u64,
 }
 
 impl Slot {
-    /// The slot `seq` of `boot`.
     #[must_use]
     pub fn new(boot: Boot, seq: u64) -> Self {
         Self { boot, seq }
@@ -249,7 +247,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// The name of a boiler: `[a-z0-9][a-z0-9_-]{0,31}`, so that it survives as NATS token, MQTT level, metric label and
+/// The name of a boiler: `[a-z0-9][a-z0-9_-]{0,31}`, so that it is valid as NATS token, MQTT level, metric label and
 /// file name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BoilerId(heapless::String<32>);
@@ -260,10 +258,8 @@ pub struct BoilerId(heapless::String<32>);
 pub struct InvalidBoilerId;
 
 impl BoilerId {
-    /// The longest id, in bytes.
     pub const MAX: usize = 32;
 
-    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -316,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_boiler_id_survives_everywhere_or_is_refused() {
+    fn boiler_id_is_a_valid_token_or_refused() {
         for good in ["b1", "0", "boiler_house-2", "a234567890123456789012345678901z"] {
             assert!(good.parse::<BoilerId>().is_ok(), "{good}");
         }
@@ -342,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_reads_back_from_every_kind_of_json() {
+    fn boot_deserializes_from_every_json_source() {
         let boot = Boot::new(3, 0xdead_beef);
         let text = serde_json::to_string(&boot).unwrap();
         assert_eq!(text, "\"00000003deadbeef\"");
@@ -355,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_is_sixteen_digits_and_nothing_else() {
+    fn boot_text_is_exactly_sixteen_hex_digits() {
         assert_eq!("00000003DEADBEEF".parse(), Ok(Boot::new(3, 0xdead_beef)));
         for bad in [
             "",
@@ -372,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boiler_id_reads_back_from_every_kind_of_json() {
+    fn boiler_id_deserializes_from_every_json_source() {
         let id: BoilerId = "b1".parse().unwrap();
         let text = serde_json::to_string(&id).unwrap();
         assert_eq!(serde_json::from_str::<BoilerId>(&text).unwrap(), id);
@@ -382,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temperature_reads_like_one() {
+    fn temperature_displays_with_two_decimals() {
         let texts = [(6137, "61.37"), (-5, "-0.05"), (0, "0.00"), (-12345, "-123.45"), (i16::MIN, "-327.68")];
         for (centi, text) in texts {
             assert_eq!(std::format!("{}", CentiCelsius(centi)), text);
@@ -390,19 +386,19 @@ mod tests {
     }
 
     #[test]
-    fn every_hundredth_survives_the_way_over_celsius() {
+    fn every_centi_celsius_round_trips_through_celsius() {
         for centi in i16::MIN..=i16::MAX {
             assert_eq!(CentiCelsius::from_celsius(CentiCelsius(centi).celsius()), CentiCelsius(centi));
         }
     }
 
     #[test]
-    fn a_reading_takes_four_bytes_of_the_ring() {
+    fn a_reading_takes_four_bytes() {
         assert_eq!(size_of::<Reading>(), 4);
     }
 
     #[test]
-    fn what_no_water_has_is_out_of_range() {
+    fn implausible_water_temperature_is_out_of_range() {
         for (centi, quality) in [
             (i16::MIN, Quality::OutOfRange),
             (-12_700, Quality::OutOfRange),
@@ -415,12 +411,16 @@ mod tests {
             let reading = Reading::new(CentiCelsius(centi), Quality::Ok, true, false, false);
             assert_eq!((reading.quality(), reading.is_valid()), (quality, quality == Quality::Ok), "{centi}");
             let open = Reading::new(CentiCelsius(centi), Quality::Open, true, false, false);
-            assert_eq!((open.quality(), open.is_valid()), (Quality::Open, false), "the chain's word comes first");
+            assert_eq!(
+                (open.quality(), open.is_valid()),
+                (Quality::Open, false),
+                "the chain's verdict takes precedence"
+            );
         }
     }
 
     #[test]
-    fn marks_hold_quality_and_flags_apart() {
+    fn marks_keep_quality_and_flags_separate() {
         let reading = Reading::new(CentiCelsius(5), Quality::Short, true, false, true);
         assert_eq!(reading.marks, 0b1_0110);
         assert_eq!(reading.quality(), Quality::Short);

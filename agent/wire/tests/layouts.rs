@@ -1,7 +1,7 @@
-//! `LAYOUTS.md` cannot lie: every vector, enum number and size on the page is compared with the encoder.
+//! Compares every vector, enum number and size in `LAYOUTS.md` with the encoder.
 //!
-//! A fenced block's language says what it holds. A vector of a message is its `Debug` text, then its bytes, so that the
-//! page alone defines both: the bytes must decode to that text, and what they decode to must encode to those bytes.
+//! A fenced block's language states its content. A vector of a message is its `Debug` text, then its bytes, so that the
+//! page alone defines both: the bytes must decode to that text, and the decoded message must encode to those bytes.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -45,7 +45,7 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// A vector block: its text, then the bytes behind each of `labels`, which begin a line.
+/// A vector block: its text, then the bytes after each of `labels`, which begin a line.
 fn vector<const N: usize>(block: &str, labels: [&str; N]) -> (String, [Vec<u8>; N]) {
     let mut parts: Vec<String> = vec![String::new()];
     for line in block.lines() {
@@ -64,7 +64,7 @@ fn vector<const N: usize>(block: &str, labels: [&str; N]) -> (String, [Vec<u8>; 
     (text, std::array::from_fn(|i| bytes(&parts[i])))
 }
 
-/// Checks every vector of one direction; gives the longest frame and the number of vectors per message name.
+/// Checks every vector of one direction; returns the longest frame and the number of vectors per message name.
 fn check_messages<M: Message + Debug + PartialEq>(language: &str) -> BTreeMap<String, (usize, usize)> {
     let mut seen = BTreeMap::new();
     for block in blocks(language) {
@@ -120,7 +120,7 @@ fn batches_and_gaps_have_three_vectors_each() {
     for block in blocks("packed") {
         let (text, [packed]) = vector(block, ["bytes "]);
         let mut out = vec![0; batch::encoded_max(batch::COUNT_MAX)];
-        let (read, again) = match batch::decode(&packed).expect("a sound message") {
+        let (read, again) = match batch::decode(&packed).expect("a valid message") {
             Packed::Batch(batch) => {
                 batches += 1;
                 let readings: Vec<Reading> = batch.readings().collect();
@@ -209,7 +209,7 @@ fn enum_numbers_are_as_written() {
 }
 
 #[test]
-fn spill_files() {
+fn spill_vectors_are_as_written() {
     let vectors = blocks("spill");
     assert_eq!(vectors.len(), 3);
     for block in vectors {

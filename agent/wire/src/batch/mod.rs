@@ -1,9 +1,9 @@
-//! What lies in SAMPLES: packed batches and gaps, version 1.
+//! The messages of SAMPLES: packed batches and gaps, version 1.
 //!
-//! Byte 0 says what follows: [`BATCH_V1`] or [`GAP_V1`]. A batch is a postcard [`BatchHeader`], then the temperatures
+//! Byte 0 selects the layout: [`BATCH_V1`] or [`GAP_V1`]. A batch is a postcard [`BatchHeader`], then the temperatures
 //! by frame of reference (the smallest as zigzag varint, the width in bits, `count` differences of that width, least
 //! significant bit first, padded to a byte), then the marks as runs (the mark, then the run's length as varint) that
-//! add up to `count`. A gap is a postcard [`Gap`]. Nothing may stand behind either.
+//! add up to `count`. A gap is a postcard [`Gap`]. Trailing bytes are an error.
 //!
 //! Measured 0.6–0.8 bytes per sample. White noise makes delta coding worse than subtracting a constant.
 
@@ -26,27 +26,27 @@ pub const BATCH_V1: u8 = 0x01;
 pub const GAP_V1: u8 = 0x81;
 /// The most samples in a batch: ten seconds at 100 Hz, well below NATS's payload limit.
 pub const COUNT_MAX: usize = 1_000;
-/// No batch of version 1 with `count` samples is longer: the header and the frame of reference take at most 60 bytes,
-/// a temperature two, a run of marks three.
+/// Upper bound of a batch with `count` samples: the header and the frame of reference take at most 60 bytes, a
+/// temperature two, a run of marks three.
 #[must_use]
 pub const fn encoded_max(count: usize) -> usize {
     64 + 5 * count
 }
-/// No gap of version 1 is longer.
+/// Upper bound of a gap.
 pub const GAP_ENCODED_MAX: usize = 72;
 
-/// Whether the gateway's clock was synchronised when it stamped.
+/// Whether the gateway's clock was synchronised at the time of stamping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClockQuality {
-    /// The kernel says that a time source disciplines the clock.
+    /// The kernel reports that a time source disciplines the clock.
     Synced,
-    /// Nobody vouches for it.
+    /// No time source disciplines the clock.
     #[default]
     Unsynced,
 }
 
-/// What a batch says about all its samples.
+/// The header of a batch: the facts common to all its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchHeader {
     /// [`crate::device_id`] of the serial number.
@@ -55,13 +55,13 @@ pub struct BatchHeader {
     pub boot: Boot,
     /// The slot of the first sample.
     pub seq: u64,
-    /// How many samples, 1 to [`COUNT_MAX`].
+    /// Number of samples, 1 to [`COUNT_MAX`].
     pub count: u16,
     /// UTC of the first sample, nanoseconds since 1970.
     pub first_utc_ns: i64,
     /// UTC nanoseconds between two samples.
     pub period_ns: u32,
-    /// Whether that UTC can be trusted.
+    /// Whether the clock was synchronised.
     pub clock: ClockQuality,
     /// Not a real boiler.
     pub simulated: bool,
@@ -74,7 +74,7 @@ impl BatchHeader {
         Slot::new(self.boot, self.seq)
     }
 
-    /// The slot behind the batch.
+    /// The slot after the last one of the batch.
     #[must_use]
     pub fn end(&self) -> Slot {
         Slot::new(self.boot, self.seq + u64::from(self.count))
@@ -86,8 +86,9 @@ impl BatchHeader {
         self.first_utc_ns + i64::from(index) * i64::from(self.period_ns)
     }
 
-    /// What the types cannot say: 1 to [`COUNT_MAX`] samples, a period, and an end in slots and in UTC that exists.
-    /// Both directions ask it, so that nothing is stored which nobody could read.
+    /// Checks the constraints that the types do not express: 1 to [`COUNT_MAX`] samples, a period above 0, and an end
+    /// that does not overflow, in slots and in UTC. Checked by encoder and decoder, so that no unreadable message is
+    /// stored.
     fn is_in_range(&self) -> bool {
         let span = i64::from(self.count) * i64::from(self.period_ns);
         (1..=COUNT_MAX).contains(&usize::from(self.count))
@@ -106,28 +107,27 @@ pub struct Gap {
     pub boot: Boot,
     /// The first missing slot.
     pub from: u64,
-    /// The slot behind the last missing one.
+    /// The slot after the last missing one.
     pub to: u64,
-    /// Why.
     pub reason: GapReason,
     /// UTC of `from`, nanoseconds since 1970.
     pub from_utc_ns: i64,
     /// UTC nanoseconds between two slots.
     pub period_ns: u32,
-    /// Whether that UTC can be trusted.
+    /// Whether the clock was synchronised.
     pub clock: ClockQuality,
     /// Not a real boiler.
     pub simulated: bool,
 }
 
 impl Gap {
-    /// How many slots.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.to - self.from
     }
 
-    /// What the types cannot say: at least one slot, a period, and an end in UTC that exists.
+    /// Checks the constraints that the types do not express: at least one slot, a period above 0, and an end in UTC
+    /// that does not overflow.
     fn is_in_range(&self) -> bool {
         let slots = self.to.checked_sub(self.from).and_then(|slots| i64::try_from(slots).ok());
         let span = slots.and_then(|slots| slots.checked_mul(i64::from(self.period_ns)));
@@ -139,14 +139,12 @@ impl Gap {
 /// A message of SAMPLES.
 #[derive(Clone, Copy, Debug)]
 pub enum Packed<'a> {
-    /// Samples.
     Batch(Batch<'a>),
-    /// Named absence.
     Gap(Gap),
 }
 
 impl Packed<'_> {
-    /// [`crate::device_id`] of the device it comes from.
+    /// [`crate::device_id`] of the device.
     #[must_use]
     pub fn device(&self) -> u32 {
         match self {
@@ -164,7 +162,7 @@ impl Packed<'_> {
         }
     }
 
-    /// The slot behind the last one it accounts for.
+    /// The slot after the last one it accounts for.
     #[must_use]
     pub fn end(&self) -> Slot {
         match self {
@@ -189,7 +187,6 @@ impl Packed<'_> {
 /// A batch whose bytes have been checked: reading it cannot fail.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// What it says about all its samples.
     pub header: BatchHeader,
     base: i16,
     width: u32,
@@ -205,13 +202,12 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Bytes that are no batch and no gap of a known version.
+/// Why bytes are not a batch or a gap of a known version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// No byte at all.
     #[error("empty")]
     Empty,
-    /// Byte 0 names no known layout.
+    /// Byte 0 is not a known layout.
     #[error("unknown layout {0:#04x}, this program knows 0x01 and 0x81")]
     Layout(u8),
     /// The postcard part does not parse.
@@ -220,18 +216,18 @@ pub enum Malformed {
     /// A count, a range or a width outside its limits.
     #[error("value out of range in the header")]
     Range,
-    /// The packed temperatures or the runs end early, do not add up, or something stands behind them.
+    /// The packed temperatures or the runs end early, do not add up, or have trailing bytes.
     #[error("the packed samples do not match the header")]
     Body,
 }
 
-/// What cannot be packed.
+/// Why a batch or a gap cannot be packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PackError {
-    /// No samples, more than [`COUNT_MAX`], or not as many as the header says.
+    /// No samples, more than [`COUNT_MAX`], or another number than in the header.
     #[error("a batch has 1 to {COUNT_MAX} samples, as many as its header says")]
     Count,
-    /// No period, no slots, or an end beyond what slots or UTC can number: [`decode`] would refuse it for ever.
+    /// No period, no slots, or an end that overflows slots or UTC: [`decode`] would refuse the message.
     #[error("value out of range in the header")]
     Range,
     /// `out` is too small; [`encoded_max`] is always enough.
@@ -281,10 +277,10 @@ pub fn encode_gap<'a>(gap: &Gap, out: &'a mut [u8]) -> Result<&'a mut [u8], Pack
     Ok(&mut out[..end])
 }
 
-/// Checks and opens a message of SAMPLES.
+/// Decodes and checks a message of SAMPLES.
 ///
 /// # Errors
-/// Any bytes are allowed; those that are no message of a known version are named by [`Malformed`].
+/// If the bytes are not a message of a known version. Never panics.
 pub fn decode(bytes: &[u8]) -> Result<Packed<'_>, Malformed> {
     let (&layout, rest) = bytes.split_first().ok_or(Malformed::Empty)?;
     match layout {
@@ -329,7 +325,7 @@ fn check_runs(mut runs: &[u8], count: usize) -> Result<(), Malformed> {
         if length == 0 {
             return Err(Malformed::Body);
         }
-        // Refused as soon as it is too much: a long foreign payload must not overflow a 32-bit sum.
+        // Refused as soon as the sum exceeds `count`: a long foreign payload must not overflow 32 bits.
         covered += usize::from(length);
         if covered > count {
             return Err(Malformed::Body);

@@ -5,7 +5,7 @@
 use super::PackError;
 use crate::{CentiCelsius, Reading};
 
-/// How far `value` lies above `base`, which is not above it: at most 65,535.
+/// `value` − `base`, for a `base` of at most `value`: 0 to 65,535.
 pub(super) fn above(value: i16, base: i16) -> u16 {
     value.wrapping_sub(base).cast_unsigned()
 }
@@ -46,7 +46,7 @@ pub struct Readings<'a> {
 }
 
 impl<'a> Readings<'a> {
-    /// Of parts that `decode` has checked: `bits` holds `count` fields, `runs` add up to `count`.
+    /// Expects parts that `decode` has checked: `bits` holds `count` fields, `runs` add up to `count`.
     pub(super) fn new(count: u16, base: i16, width: u32, bits: &'a [u8], runs: &'a [u8]) -> Self {
         Self { left: count, base, width, bits, held: 0, held_bits: 0, runs, mark: 0, run_left: 0 }
     }

@@ -1,4 +1,4 @@
-//! Round trips at every width, bit packing against a naive twin, upper bounds, foreign bytes.
+//! Round trips at every width, bit packing against a naive encoder, upper bounds, arbitrary bytes.
 
 use std::vec::Vec;
 
@@ -40,7 +40,7 @@ fn unpack(bytes: &[u8]) -> (BatchHeader, Vec<Reading>) {
     }
 }
 
-/// The same layout, slowly: every bit by its own index.
+/// The same layout by a naive encoder that sets each bit by its index.
 fn naive(header: &BatchHeader, readings: &[Reading]) -> Vec<u8> {
     let mut out = std::vec![BATCH_V1];
     out.extend_from_slice(postcard::to_slice(header, &mut [0; 64]).unwrap());
@@ -134,7 +134,7 @@ fn gaps() -> impl Strategy<Value = Gap> {
     )
 }
 
-/// Reads everything that can be read of a message.
+/// Decodes a message and reads all of it.
 fn exhaust(bytes: &[u8]) {
     match decode(bytes) {
         Ok(packed @ Packed::Batch(batch)) => {
@@ -155,13 +155,13 @@ fn exhaust(bytes: &[u8]) {
 
 proptest! {
     #[test]
-    fn what_is_packed_reads_back_and_what_is_refused_could_not(header in headers(), readings in readings()) {
+    fn batches_round_trip_or_are_refused_in_both_directions(header in headers(), readings in readings()) {
         let header = BatchHeader { count: u16::try_from(readings.len()).unwrap(), ..header };
         let mut out = [0; encoded_max(COUNT_MAX)];
         let out = &mut out[..encoded_max(readings.len())];
         match encode_batch(&header, &readings, out) {
             Ok(bytes) => {
-                prop_assert_eq!(&*bytes, &naive(&header, &readings)[..], "the naive twin packs the same bytes");
+                prop_assert_eq!(&*bytes, &naive(&header, &readings)[..], "the naive encoder packs the same bytes");
                 prop_assert_eq!(unpack(bytes), (header, readings));
             }
             Err(error) => {
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn gaps_read_back_and_what_is_refused_could_not(gap in gaps()) {
+    fn gaps_round_trip_or_are_refused_in_both_directions(gap in gaps()) {
         let mut out = [0; GAP_ENCODED_MAX];
         let mut raw = std::vec![GAP_V1];
         raw.extend_from_slice(postcard::to_slice(&gap, &mut [0; 128]).unwrap());
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn a_buffer_that_is_too_small_is_refused(readings in readings(), room in any::<prop::sample::Index>()) {
+    fn too_small_a_buffer_is_refused(readings in readings(), room in any::<prop::sample::Index>()) {
         let header = header(readings.len());
         let mut bytes = pack(&header, &readings);
         let needed = bytes.len();
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_survived(
+    fn arbitrary_bytes_do_not_panic(
         layout in prop_oneof![Just(BATCH_V1), Just(GAP_V1), any::<u8>()],
         rest in vec(any::<u8>(), 0..400),
     ) {
@@ -213,9 +213,9 @@ proptest! {
         exhaust(&rest);
     }
 
-    /// Foreign bytes behind a sound header: bases, widths and runs that no encoder of ours would write.
+    /// Arbitrary bytes after a valid header: bases, widths and runs that our encoder does not write.
     #[test]
-    fn any_body_behind_a_sound_header_is_survived(
+    fn arbitrary_body_after_a_valid_header_does_not_panic(
         count in 1..40usize,
         width in 0..20u8,
         bits in vec(any::<u8>(), 0..90),
@@ -239,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_messages_are_survived(
+    fn damaged_messages_do_not_panic(
         readings in readings(),
         flips in vec((any::<prop::sample::Index>(), 0..8u8), 1..6),
         gap in gaps(),
@@ -258,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn a_batch_is_refused_without_its_end_or_with_something_behind_it(
+    fn truncated_or_trailing_bytes_of_a_batch_are_refused(
         readings in readings(),
         lost in any::<prop::sample::Index>(),
         rest in vec(any::<u8>(), 1..5),
@@ -270,7 +270,7 @@ proptest! {
     }
 
     #[test]
-    fn a_gap_is_refused_without_its_end_or_with_something_behind_it(gap in gaps(), rest in vec(any::<u8>(), 1..5)) {
+    fn truncated_or_trailing_bytes_of_a_gap_are_refused(gap in gaps(), rest in vec(any::<u8>(), 1..5)) {
         let mut bytes = std::vec![GAP_V1];
         bytes.extend_from_slice(postcard::to_slice(&gap, &mut [0; 128]).unwrap());
         for end in 1..bytes.len() {
@@ -281,7 +281,7 @@ proptest! {
     }
 }
 
-/// The place of the width: behind layout, header and the base.
+/// The width field, after layout, header and base.
 fn width_of(bytes: &[u8]) -> u8 {
     let (_, rest) = postcard::take_from_bytes::<BatchHeader>(&bytes[1..]).unwrap();
     let (_, rest) = postcard::take_from_bytes::<i16>(rest).unwrap();
@@ -289,7 +289,7 @@ fn width_of(bytes: &[u8]) -> u8 {
 }
 
 #[test]
-fn every_width_is_the_smallest_that_holds_the_span() {
+fn width_is_the_smallest_that_holds_the_span() {
     for width in 0..=16u8 {
         let low = (1i32 << width >> 1).min(i32::from(u16::MAX));
         let high = (1i32 << width) - 1;
@@ -358,13 +358,13 @@ fn counts_that_do_not_fit_are_refused() {
 #[test]
 fn headers_are_refused_just_beyond_their_limits() {
     let two = [reading(5, 0); 2];
-    let sound = header(2);
-    let last = BatchHeader { seq: u64::MAX - 2, first_utc_ns: i64::MAX - 20_000_000, ..sound };
+    let valid = header(2);
+    let last = BatchHeader { seq: u64::MAX - 2, first_utc_ns: i64::MAX - 20_000_000, ..valid };
     assert_eq!(unpack(&pack(&last, &two)), (last, two.to_vec()));
     let beyond = [
-        BatchHeader { period_ns: 0, ..sound },
-        BatchHeader { seq: u64::MAX - 1, ..sound },
-        BatchHeader { first_utc_ns: i64::MAX - 19_999_999, ..sound },
+        BatchHeader { period_ns: 0, ..valid },
+        BatchHeader { seq: u64::MAX - 1, ..valid },
+        BatchHeader { first_utc_ns: i64::MAX - 19_999_999, ..valid },
     ];
     for header in beyond {
         assert_eq!(encode_batch(&header, &two, &mut [0; 128]), Err(PackError::Range), "{header:?}");
@@ -378,7 +378,7 @@ fn headers_are_refused_just_beyond_their_limits() {
 
 #[test]
 fn gaps_are_refused_just_beyond_their_limits() {
-    let sound = Gap {
+    let valid = Gap {
         device: 1,
         boot: Boot(2),
         from: 3,
@@ -389,14 +389,14 @@ fn gaps_are_refused_just_beyond_their_limits() {
         clock: ClockQuality::Synced,
         simulated: false,
     };
-    let bytes = encode_gap(&sound, &mut [0; GAP_ENCODED_MAX]).unwrap().to_vec();
-    assert!(matches!(decode(&bytes), Ok(Packed::Gap(gap)) if gap == sound));
+    let bytes = encode_gap(&valid, &mut [0; GAP_ENCODED_MAX]).unwrap().to_vec();
+    assert!(matches!(decode(&bytes), Ok(Packed::Gap(gap)) if gap == valid));
     let beyond = [
-        Gap { to: 3, ..sound },
-        Gap { to: 2, ..sound },
-        Gap { period_ns: 0, ..sound },
-        Gap { from_utc_ns: i64::MAX - 19_999_999, ..sound },
-        Gap { to: u64::MAX, from_utc_ns: 0, ..sound },
+        Gap { to: 3, ..valid },
+        Gap { to: 2, ..valid },
+        Gap { period_ns: 0, ..valid },
+        Gap { from_utc_ns: i64::MAX - 19_999_999, ..valid },
+        Gap { to: u64::MAX, from_utc_ns: 0, ..valid },
     ];
     for gap in beyond {
         assert_eq!(encode_gap(&gap, &mut [0; GAP_ENCODED_MAX]), Err(PackError::Range), "{gap:?}");
@@ -407,7 +407,7 @@ fn gaps_are_refused_just_beyond_their_limits() {
 }
 
 #[test]
-fn unknown_layouts_are_named() {
+fn unknown_layouts_are_reported() {
     assert_eq!(decode(&[]).unwrap_err(), Malformed::Empty);
     assert_eq!(decode(&[0x02, 1, 2, 3]).unwrap_err(), Malformed::Layout(0x02));
     assert_eq!(decode(&[BATCH_V1]).unwrap_err(), Malformed::Header);
@@ -426,7 +426,7 @@ fn a_width_above_sixteen_and_an_empty_run_are_refused() {
 }
 
 #[test]
-fn the_stamps_of_a_batch_are_spaced_by_its_period() {
+fn stamps_of_a_batch_are_spaced_by_its_period() {
     let bytes = pack(&header(3), &[reading(1, 0); 3]);
     let Ok(packed @ Packed::Batch(batch)) = decode(&bytes) else { panic!("a batch") };
     assert_eq!(batch.header.utc_ns(2) - batch.header.first_utc_ns, 20_000_000);
@@ -435,9 +435,9 @@ fn the_stamps_of_a_batch_are_spaced_by_its_period() {
     assert_eq!(packed.device(), 0x1234_5678);
 }
 
-/// Sensor noise of some hundredths on a slowly moving temperature, as a boiler has it.
+/// Sensor noise of some hundredths on a slowly moving temperature, as in a real boiler.
 #[test]
-fn a_second_of_a_boiler_takes_less_than_a_byte_per_sample() {
+fn realistic_batch_takes_about_a_byte_per_sample() {
     let readings: Vec<Reading> = (0..100i16).map(|i| reading(6_100 + i / 10 + (i * 37) % 11, 0b1_0100)).collect();
     let bytes = pack(&header(100), &readings);
     assert!(bytes.len() <= 105, "{} bytes", bytes.len());

@@ -1,4 +1,4 @@
-//! Frames: COBS around a postcard message and its CRC-32C, ended by a zero byte.
+//! Frames: COBS of a postcard message and its CRC-32C, terminated by a zero byte.
 
 use postcard::ser_flavors::crc::CrcModifier;
 use postcard::ser_flavors::{Cobs, Slice};
@@ -8,15 +8,15 @@ use serde::de::DeserializeOwned;
 use super::{ToDevice, ToGateway};
 use crate::CRC32C;
 
-/// The longest frame in bytes, the closing zero included: what fits into one COBS block, so that the overhead is two.
+/// The longest frame in bytes, including the terminating zero: one COBS block, so that the overhead is two bytes.
 pub const FRAME_MAX: usize = 256;
 
-/// The bytes of the checksum behind the message.
+/// Bytes of the checksum after the message.
 const CRC_LEN: usize = 4;
 
 /// A message of the line: one direction or the other.
 pub trait Message: Serialize + DeserializeOwned + sealed::Sealed {
-    /// What the types cannot say: false makes the frame malformed.
+    /// Checks the constraints that the types do not express; `false` makes the frame malformed.
     fn is_well_formed(&self) -> bool;
 }
 
@@ -45,15 +45,15 @@ mod sealed {
     impl Sealed for super::ToDevice {}
 }
 
-/// The message does not fit into a frame, or into the buffer that was given.
+/// The message does not fit into a frame or into the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message does not fit into a frame of {FRAME_MAX} bytes")]
 pub struct EncodeError;
 
-/// Writes `message` as one frame into `out`, in one pass, and returns the frame with its closing zero.
+/// Writes `message` as one frame into `out`, in one pass, and returns the frame with its terminating zero.
 ///
 /// # Errors
-/// Where the frame is longer than `out` or than [`FRAME_MAX`]. No message of this version is.
+/// If the frame is longer than `out` or than [`FRAME_MAX`]. No message of this version exceeds `FRAME_MAX`.
 pub fn encode<'a, M: Message>(message: &M, out: &'a mut [u8]) -> Result<&'a mut [u8], EncodeError> {
     let cobs = Cobs::try_new(Slice::new(out)).map_err(|_| EncodeError)?;
     let flavor = CrcModifier::new(cobs, CRC32C.digest());
@@ -61,7 +61,7 @@ pub fn encode<'a, M: Message>(message: &M, out: &'a mut [u8]) -> Result<&'a mut 
     if frame.len() <= FRAME_MAX { Ok(frame) } else { Err(EncodeError) }
 }
 
-/// Why a frame was thrown away. Operating conditions: they are counted, not raised.
+/// Why a frame was rejected. An operating condition: it is counted, not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejection {
     /// No zero byte within [`FRAME_MAX`]; everything up to the next zero was dropped.
@@ -76,11 +76,11 @@ pub enum Rejection {
     /// The checksum does not match.
     #[error("checksum mismatch")]
     Checksum,
-    /// The checksum matches, but it is no message of this version.
+    /// The checksum matches, but the body is not a message of this version.
     #[error("unknown or malformed message")]
     Malformed,
-    /// A message with something behind it.
-    #[error("bytes behind the message")]
+    /// A message with trailing bytes.
+    #[error("trailing bytes")]
     Trailing,
 }
 
@@ -103,7 +103,7 @@ impl Rejection {
     }
 }
 
-/// Cuts a byte stream into frames and decodes them.
+/// Splits a byte stream into frames and decodes them.
 #[derive(Clone, Debug)]
 pub struct FrameReader {
     buffer: [u8; FRAME_MAX],
@@ -124,7 +124,7 @@ impl FrameReader {
         Self { buffer: [0; FRAME_MAX], len: 0, overflowed: false }
     }
 
-    /// Forgets a half-read frame: after the port was opened anew.
+    /// Drops a partial frame; for use after the port was reopened.
     pub fn reset(&mut self) {
         self.len = 0;
         self.overflowed = false;
@@ -144,7 +144,7 @@ impl FrameReader {
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        // The closing zero counts towards FRAME_MAX and is never stored.
+        // The terminating zero counts towards FRAME_MAX and is not stored.
         let room = FRAME_MAX - 1 - self.len;
         if bytes.len() > room {
             self.overflowed = true;
@@ -155,7 +155,7 @@ impl FrameReader {
         }
     }
 
-    /// Ends the frame at a zero byte. Empty frames are idle line.
+    /// Ends the frame at a zero byte. Empty frames are an idle line.
     fn finish<M: Message>(&mut self) -> Option<Result<M, Rejection>> {
         let len = core::mem::take(&mut self.len);
         if core::mem::take(&mut self.overflowed) {
@@ -168,9 +168,9 @@ impl FrameReader {
     }
 }
 
-/// Decodes one frame without its closing zero, in place.
+/// Decodes one frame without its terminating zero, in place.
 ///
-/// The checksum is verified before the message is parsed: postcard's own CRC flavor does it the other way round.
+/// The checksum is verified before the message is parsed: postcard's own CRC flavor parses first.
 fn decode<M: Message>(frame: &mut [u8]) -> Result<M, Rejection> {
     let len = cobs::decode_in_place(frame).map_err(|_| Rejection::Cobs)?;
     let decoded = frame.get(..len).ok_or(Rejection::Cobs)?;

@@ -1,83 +1,82 @@
 //! The messages of the line.
 //!
 //! The order of variants and fields *is* the layout. Variants are only ever added at the end; a struct never gains a
-//! field, because an older reader refuses bytes that it cannot name: what is new becomes a message of its own.
+//! field, because an older reader refuses bytes that it does not expect: new data becomes a message of its own.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Boot, CentiCelsius, Reading};
 
-/// The most readings in one `Samples`: 32 × 4 bytes and the head stay below a frame.
+/// The most readings in one `Samples`: 32 × 4 bytes and the header fit into a frame.
 pub const READINGS_MAX: usize = 32;
 
-/// What the firmware says.
+/// Messages of the firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGateway {
-    /// Who it is and what it holds: the answer to `Identify`.
+    /// Identity and extent of the ring: the answer to `Identify`.
     Hello(Hello),
     /// Consecutive readings.
     Samples(Samples),
-    /// Slots that it no longer has or never had.
+    /// Slots that the ring no longer holds or never held.
     Gap(GapNotice),
-    /// The plant's other signals and the clock: once a second, and on change.
+    /// The plant's other signals and the clock: once a second and on change.
     Status(Status),
-    /// What became of a `Setpoint`, `Release` or `Reset`.
+    /// The answer to a `Setpoint`, `Release` or `Reset`.
     Answer(Answer),
     /// The answer to `Ping`.
     Pong(Pong),
 }
 
-/// What the gateway says.
+/// Messages of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToDevice {
-    /// Asks for `Hello`.
+    /// Requests `Hello`.
     Identify,
-    /// Send from here on.
+    /// Requests samples from a slot on.
     Resume {
-        /// The boot that is meant; another is answered by `Hello`.
+        /// The boot that is addressed; the device answers another boot with `Hello`.
         boot: Boot,
-        /// The first slot wanted.
         from: u64,
     },
-    /// Asks for `Pong`.
+    /// Requests `Pong`.
     Ping {
-        /// Comes back in the answer.
+        /// Returned in the answer.
         nonce: u32,
     },
-    /// Asks for a flow temperature, for a while.
+    /// Requests a flow temperature for the duration of a lease.
     Setpoint(Setpoint),
     /// Ends the lease at once.
     Release {
-        /// The boot that is meant.
+        /// The boot that is addressed.
         boot: Boot,
         /// Rises strictly within the boot.
         n: u32,
     },
-    /// Asks to leave a lockout.
+    /// Requests the reset of a lockout.
     Reset {
-        /// The boot that is meant.
+        /// The boot that is addressed.
         boot: Boot,
         /// Rises strictly within the boot.
         n: u32,
-        /// The occurrence that is meant: `Fault::counter`.
+        /// The occurrence to reset: `Fault::counter`.
         fault: u32,
     },
 }
 
-/// Who the firmware is and what it holds.
+/// Identity of the firmware and extent of its ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Version of the line protocol.
     pub protocol: u8,
     /// This start of the firmware.
     pub boot: Boot,
-    /// Of the board, unique per maker.
+    /// Serial number of the board, unique per maker.
     pub serial_number: heapless::String<24>,
     /// Name and version of the firmware.
     pub firmware: heapless::String<24>,
     /// Microseconds of the device clock between two slots.
     pub period_us: u32,
-    /// Slots that the ring holds at most.
+    /// Capacity of the ring in slots.
     pub ring: u32,
     /// The oldest slot in the ring; equal to `next` while it is empty.
     pub oldest: u64,
@@ -87,7 +86,7 @@ pub struct Hello {
     pub device_us: u64,
     /// Not a real boiler.
     pub simulated: bool,
-    /// The flow temperature that it holds on its own control.
+    /// The flow temperature that the device holds on its own control.
     pub own_flow: CentiCelsius,
 }
 
@@ -98,21 +97,21 @@ pub struct Samples {
     pub tag: u8,
     /// The slot of the first reading.
     pub seq: u64,
-    /// 1 to 32 readings; none is malformed.
+    /// 1 to 32 readings; an empty list is malformed.
     pub readings: heapless::Vec<Reading, READINGS_MAX>,
 }
 
-/// Why slots will never arrive. The line carries `Ring` and `Missed`; the stream all of them.
+/// Why slots will never arrive. `Ring` and `Missed` occur on the line, all of them in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
-    /// The device's ring no longer reached back so far.
+    /// The device's ring no longer held them.
     Ring,
-    /// The firmware did not get round to sampling.
+    /// The firmware missed the time of sampling.
     Missed,
-    /// A batch was given up. Nothing writes this: a batch that is too large for the server is cut smaller.
+    /// A batch was discarded. Never written: a batch that is too large for the server is split.
     Discarded,
-    /// Time stepped; the slots have no place in it.
+    /// The clock stepped; the slots have no time of their own.
     Clock,
 }
 
@@ -123,9 +122,8 @@ pub struct GapNotice {
     pub tag: u8,
     /// The first missing slot.
     pub from: u64,
-    /// The first slot behind them.
+    /// The slot after the last missing one.
     pub to: u64,
-    /// Why.
     pub reason: GapReason,
 }
 
@@ -133,22 +131,20 @@ pub struct GapNotice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoilerState {
-    /// Nothing is wanted.
     #[default]
     Standby,
-    /// Heat is wanted, the minimum off time or the start sequence runs.
+    /// Heat is requested; the minimum off time or the start sequence runs.
     Waiting,
-    /// The burner burns.
     Firing,
-    /// The pump carries the rest of the heat away.
+    /// The burner is off; the pump removes the residual heat.
     Overrun,
-    /// A limit holds the burner off; it comes back by itself.
+    /// A limit holds the burner off until the cause is gone.
     Blocked,
-    /// Off until somebody resets it.
+    /// Off until it is reset.
     Lockout,
 }
 
-/// What a fault is. Append only.
+/// The kind of a fault. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -157,7 +153,7 @@ pub enum FaultKind {
     Overheat,
     /// The flow sensor is open, shorted or implausible.
     Sensor,
-    /// No flame after all tries.
+    /// No flame after all attempts.
     Ignition,
     /// The flame went out.
     FlameLoss,
@@ -167,13 +163,13 @@ pub enum FaultKind {
     Pump,
     /// The two flow sensors disagree.
     SensorMismatch,
-    /// Started too often in a short time.
+    /// Too many starts in a short time.
     BootLoop,
 }
 
 impl FaultKind {
-    /// Whether the makers leave its reset to somebody who looks at the boiler first: too hot, two sensors that
-    /// disagree, and a rise that only a boiler without water has.
+    /// Whether the fault may only be reset at the boiler, after an inspection, as the makers require: overheat, two
+    /// sensors that disagree, and a temperature rise that occurs only without water.
     #[must_use]
     pub fn is_local_only(self) -> bool {
         match self {
@@ -182,7 +178,7 @@ impl FaultKind {
         }
     }
 
-    /// The word for it, as in JSON.
+    /// The name in JSON.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -203,24 +199,23 @@ impl FaultKind {
 pub struct Fault {
     /// The boot in which it occurred.
     pub boot: Boot,
-    /// Counts occurrences, non-volatile: with `boot` it names this one.
+    /// Non-volatile count of occurrences; identifies this one together with `boot`.
     pub counter: u32,
-    /// What it is.
     pub kind: FaultKind,
-    /// Needs a reset; the others pass by themselves.
+    /// Needs a reset; other faults end with their cause.
     pub lockout: bool,
 }
 
 /// The set-point that the device obeys now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveSetpoint {
-    /// The request's number.
+    /// The number of the request.
     pub n: u32,
     /// Heat or no heat.
     pub demand: Demand,
     /// The flow temperature after the device's own limits.
     pub flow: CentiCelsius,
-    /// Milliseconds of device time until it is forgotten.
+    /// Milliseconds of device time until the lease expires.
     pub lease_left_ms: u32,
 }
 
@@ -237,19 +232,19 @@ pub struct Status {
     pub marks: u8,
     /// Burner power in percent of the maximum; 0 without a flame.
     pub modulation: u8,
-    /// Return temperature; none where there is no sensor or it is faulty.
+    /// Return temperature; `None` without a sensor or if it is faulty.
     pub return_temperature: Option<CentiCelsius>,
-    /// Room temperature; none where there is no sensor or it is faulty.
+    /// Room temperature; `None` without a sensor or if it is faulty.
     pub room: Option<CentiCelsius>,
-    /// Outdoor temperature; none where there is no sensor or it is faulty.
+    /// Outdoor temperature; `None` without a sensor or if it is faulty.
     pub outdoor: Option<CentiCelsius>,
     /// Water pressure in mbar.
     pub pressure_mbar: u16,
-    /// The lease; none means the boiler is on its own control.
+    /// The active lease; `None` if the boiler is on its own control.
     pub setpoint: Option<ActiveSetpoint>,
     /// What the boiler is doing.
     pub state: BoilerState,
-    /// The newest fault that still stands.
+    /// The newest fault that has not ended.
     pub fault: Option<Fault>,
     /// Burner starts since this boot.
     pub burner_starts: u32,
@@ -265,34 +260,33 @@ pub enum Demand {
     None,
 }
 
-/// Asks for a flow temperature, for a while.
+/// Requests a flow temperature for the duration of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setpoint {
-    /// The boot that is meant.
+    /// The boot that is addressed.
     pub boot: Boot,
     /// Rises strictly within the boot, over `Setpoint`, `Release` and `Reset` together.
     pub n: u32,
     /// Heat or no heat.
     pub demand: Demand,
-    /// The flow temperature asked for; ignored without demand.
+    /// The requested flow temperature; ignored without demand.
     pub flow: CentiCelsius,
     /// Seconds of device time; the device caps it at 120.
     pub lease_s: u16,
 }
 
-/// Why the device did not do it. Append only.
+/// Why the device refused a request. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// Meant for another boot.
+    /// Addressed to another boot.
     Boot,
-    /// Its number did not rise.
+    /// The request's number did not rise.
     Order,
     /// Locked out.
     Lockout,
-    /// Somebody set the boiler by hand at its panel.
+    /// The boiler was set by hand at its panel.
     Panel,
-    /// There is no such fault.
     NoSuchFault,
     /// This fault is never reset remotely.
     LocalOnly,
@@ -302,36 +296,34 @@ pub enum Refusal {
     Lease,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Done, within the device's limits.
+    /// Accepted, within the device's limits.
     Accepted {
         /// The flow temperature that is held now.
         flow: CentiCelsius,
-        /// The lease that was given, in seconds.
+        /// The granted lease, in seconds.
         lease_s: u16,
     },
-    /// Not done.
     Refused(Refusal),
 }
 
-/// What became of a `Setpoint`, `Release` or `Reset`.
+/// The answer to a `Setpoint`, `Release` or `Reset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The device's boot.
     pub boot: Boot,
-    /// The request's number.
+    /// The number of the request.
     pub n: u32,
-    /// What became of it.
     pub outcome: Outcome,
 }
 
 /// The answer to `Ping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pong {
-    /// From the question.
+    /// The nonce of the `Ping`.
     pub nonce: u32,
     /// The device clock when it was answered, in microseconds.
     pub device_us: u64,

@@ -1,4 +1,5 @@
-//! Any chunking decodes alike, any bytes are survived, no damage gives a wrong message, the largest messages fit.
+//! Decoding does not depend on chunking, does not panic on arbitrary bytes, and never returns a wrong message for a
+//! damaged frame; the largest messages fit into a frame.
 
 use std::fmt::Debug;
 use std::vec::Vec;
@@ -44,7 +45,7 @@ fn naive_crc(bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// COBS of at most 254 bytes: each zero-free run behind its length plus one.
+/// COBS of at most 254 bytes: each zero-free run after its length plus one.
 fn naive_cobs(bytes: &[u8]) -> Vec<u8> {
     assert!(bytes.len() <= 254, "one block");
     let mut out = Vec::new();
@@ -55,7 +56,7 @@ fn naive_cobs(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A frame with a sound checksum around any body.
+/// A frame with a valid checksum around any body.
 fn frame_around(body: &[u8]) -> Vec<u8> {
     let mut checked = body.to_vec();
     checked.extend_from_slice(&naive_crc(body).to_le_bytes());
@@ -64,7 +65,7 @@ fn frame_around(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Cuts `stream` at `cuts`, in whatever order they are.
+/// Splits `stream` at `cuts`, which need no order.
 fn cut<'a>(stream: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     at.sort_unstable();
@@ -84,7 +85,7 @@ fn assert_round_trip<M: Message + PartialEq + Debug + Clone>(message: &M) -> Res
     prop_assert_eq!(bytes.iter().position(|&byte| byte == 0), Some(bytes.len() - 1));
     let mut body = [0; FRAME_MAX];
     let body = postcard::to_slice(message, &mut body).unwrap();
-    prop_assert_eq!(&bytes, &frame_around(body), "the naive twin writes the same frame");
+    prop_assert_eq!(&bytes, &frame_around(body), "the naive encoder writes the same frame");
     prop_assert_eq!(read::<M>(&bytes), [Ok(message.clone())]);
     for room in 0..bytes.len() {
         let mut small = [0; FRAME_MAX];
@@ -101,7 +102,7 @@ fn assert_no_wrong_message<M: Message + PartialEq + Debug + Clone>(
     for damage in damages {
         damage.apply(&mut bytes);
     }
-    // The next frame is sound, and the one behind it is read whatever became of the first.
+    // The next frame is valid and must be read, whatever the damage to the first.
     bytes.extend_from_slice(&[0]);
     bytes.extend_from_slice(&frame(message));
     let outcomes = read::<M>(&bytes);
@@ -122,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn frames_are_read_in_order_however_they_are_chunked(
+    fn frames_decode_in_order_under_any_chunking(
         messages in vec((to_gateway(), 0..3usize), 0..12),
         cuts in vec(any::<prop::sample::Index>(), 0..40),
     ) {
@@ -138,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_is_rejected_alike_however_it_is_chunked(
+    fn noise_is_rejected_equally_under_any_chunking(
         pieces in vec(
             prop_oneof![noise(600), to_gateway().prop_map(|m| frame(&m)), to_device().prop_map(|m| frame(&m))],
             0..8,
@@ -156,14 +157,14 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_survived(stream in noise(2_000)) {
+    fn arbitrary_bytes_do_not_panic(stream in noise(2_000)) {
         read::<ToGateway>(&stream);
         read::<ToDevice>(&stream);
     }
 
-    /// Foreign bytes behind a sound checksum: the parser itself, which the checksum shields from noise.
+    /// Arbitrary bytes with a valid checksum: tests the parser itself, which the checksum shields from noise.
     #[test]
-    fn any_body_with_a_sound_checksum_is_survived(kind in 0..8u8, rest in noise(249)) {
+    fn arbitrary_body_with_valid_checksum_does_not_panic(kind in 0..8u8, rest in noise(249)) {
         let mut body = std::vec![kind];
         body.extend_from_slice(&rest);
         let bytes = frame_around(&body);
@@ -176,20 +177,20 @@ proptest! {
     }
 
     #[test]
-    fn damage_never_gives_a_wrong_message(up in to_gateway(), down in to_device(), damages in damages()) {
+    fn damaged_frames_never_decode_to_a_wrong_message(up in to_gateway(), down in to_device(), damages in damages()) {
         assert_no_wrong_message(&up, &damages)?;
         assert_no_wrong_message(&down, &damages)?;
     }
 
     #[test]
-    fn a_message_with_something_behind_it_is_refused(message in to_gateway(), rest in vec(any::<u8>(), 1..8)) {
+    fn message_with_trailing_bytes_is_rejected(message in to_gateway(), rest in vec(any::<u8>(), 1..8)) {
         let mut body = postcard::to_slice(&message, &mut [0; FRAME_MAX]).unwrap().to_vec();
         body.extend_from_slice(&rest);
         prop_assert_eq!(read::<ToGateway>(&frame_around(&body)), [Err(Rejection::Trailing)]);
     }
 
     #[test]
-    fn a_message_without_its_end_is_refused(message in to_gateway()) {
+    fn truncated_message_is_rejected(message in to_gateway()) {
         let body = postcard::to_slice(&message, &mut [0; FRAME_MAX]).unwrap().to_vec();
         prop_assert_eq!(read::<ToGateway>(&frame_around(&body[..body.len() - 1])), [Err(Rejection::Malformed)]);
     }
@@ -198,7 +199,7 @@ proptest! {
 const FULL_TEXT: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 const COLD: CentiCelsius = CentiCelsius(i16::MIN);
 
-/// Every message to the gateway with every field at its longest, and the frame's length as `LAYOUTS.md` has it.
+/// Every message to the gateway with every field at its longest, and the frame's length in `LAYOUTS.md`.
 fn largest_to_gateway() -> [(ToGateway, usize); 6] {
     let boot = Boot(u64::MAX);
     let fault = Fault { boot, counter: u32::MAX, kind: FaultKind::BootLoop, lockout: true };
@@ -258,7 +259,7 @@ fn largest_to_device() -> [(ToDevice, usize); 6] {
 }
 
 #[test]
-fn the_largest_of_every_message_fits_into_a_frame() {
+fn largest_messages_fit_into_a_frame() {
     for (message, length) in largest_to_gateway() {
         assert_eq!(frame(&message).len(), length, "{message:?}");
         assert_eq!(read(&frame(&message)), [Ok(message)]);
@@ -271,7 +272,7 @@ fn the_largest_of_every_message_fits_into_a_frame() {
 
 proptest! {
     #[test]
-    fn no_frame_is_longer_than_the_largest_of_its_kind(up in to_gateway(), down in to_device()) {
+    fn no_frame_exceeds_the_largest_of_its_kind(up in to_gateway(), down in to_device()) {
         let kind = usize::from(postcard::to_slice(&up, &mut [0; FRAME_MAX]).unwrap()[0]);
         prop_assert!(frame(&up).len() <= largest_to_gateway()[kind].1);
         let kind = usize::from(postcard::to_slice(&down, &mut [0; FRAME_MAX]).unwrap()[0]);
@@ -286,7 +287,7 @@ fn the_checksum_is_crc_32c() {
 }
 
 #[test]
-fn every_rejection_has_its_cause_and_the_next_frame_is_read() {
+fn rejection_reports_its_cause_and_the_next_frame_is_read() {
     let ping = frame(&ToDevice::Ping { nonce: 7 });
     let cases: [(Vec<u8>, Rejection); 9] = [
         (std::vec![1; FRAME_MAX], Rejection::Oversized),
@@ -321,15 +322,15 @@ fn every_bit_of_the_checksum_counts() {
 }
 
 #[test]
-fn no_two_flipped_bits_give_a_message() {
+fn two_flipped_bits_are_always_detected() {
     let boot = Boot::new(3, 0xdead_beef);
     let message =
         ToDevice::Setpoint(Setpoint { boot, n: 4, demand: Demand::Heat, flow: CentiCelsius(5_500), lease_s: 60 });
-    let sound = frame(&message);
-    let bits = (sound.len() - 1) * 8;
+    let valid = frame(&message);
+    let bits = (valid.len() - 1) * 8;
     for first in 0..bits {
         for second in first..bits {
-            let mut bytes = sound.clone();
+            let mut bytes = valid.clone();
             bytes[first / 8] ^= 1 << (first % 8);
             if second != first {
                 bytes[second / 8] ^= 1 << (second % 8);
@@ -340,7 +341,7 @@ fn no_two_flipped_bits_give_a_message() {
 }
 
 #[test]
-fn a_frame_of_exactly_the_maximum_is_not_oversized() {
+fn frame_of_maximum_length_is_not_oversized() {
     let mut stream = std::vec![1; FRAME_MAX - 1];
     stream.push(0);
     assert_eq!(stream.len(), FRAME_MAX);
@@ -348,7 +349,7 @@ fn a_frame_of_exactly_the_maximum_is_not_oversized() {
 }
 
 #[test]
-fn what_the_types_cannot_say_is_refused() {
+fn values_outside_their_constraints_are_rejected() {
     let empty = [1, 7, 0, 0];
     let beyond_the_last_slot = [1, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1, 0, 0];
     let mut too_many = std::vec![1, 7, 0, 33];
@@ -371,17 +372,17 @@ fn what_the_types_cannot_say_is_refused() {
     for body in bodies {
         assert_eq!(read::<ToGateway>(&frame_around(body)), [Err(Rejection::Malformed)], "{body:?}");
     }
-    let sound = [0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0];
-    assert!(matches!(read::<ToGateway>(&frame_around(&sound))[..], [Ok(ToGateway::Hello(_))]));
+    let valid = [0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0];
+    assert!(matches!(read::<ToGateway>(&frame_around(&valid))[..], [Ok(ToGateway::Hello(_))]));
 }
 
 #[test]
-fn a_reset_forgets_the_half_read_frame() {
+fn reset_drops_a_partial_frame() {
     let bytes = frame(&ToDevice::Identify);
-    for (forgotten, last) in [(&bytes[..3], Ok(ToDevice::Identify)), (&[1; 300][..], Ok(ToDevice::Identify))] {
+    for (partial, last) in [(&bytes[..3], Ok(ToDevice::Identify)), (&[1; 300][..], Ok(ToDevice::Identify))] {
         let mut reader = FrameReader::new();
         let mut outcomes = Vec::new();
-        reader.feed(forgotten, |outcome: Result<ToDevice, _>| outcomes.push(outcome));
+        reader.feed(partial, |outcome: Result<ToDevice, _>| outcomes.push(outcome));
         reader.reset();
         reader.feed(&bytes, |outcome| outcomes.push(outcome));
         assert_eq!(outcomes, [last]);
@@ -389,14 +390,14 @@ fn a_reset_forgets_the_half_read_frame() {
 }
 
 #[test]
-fn every_rejection_stands_at_its_index() {
+fn rejection_index_matches_its_position_in_all() {
     for (index, rejection) in Rejection::ALL.iter().enumerate() {
         assert_eq!(rejection.index(), index);
     }
 }
 
 #[test]
-fn a_live_sample_takes_a_fifth_of_the_line() {
+fn live_samples_take_at_most_a_fifth_of_the_line() {
     let reading = Reading { temperature: CentiCelsius(6_137), marks: Reading::PUMP | Reading::FLAME };
     let samples = |seq| Samples { tag: 7, seq, readings: core::iter::once(reading).collect() };
     let after_a_year = 365 * 86_400 * 100;
@@ -405,6 +406,6 @@ fn a_live_sample_takes_a_fifth_of_the_line() {
 }
 
 #[test]
-fn a_message_is_small_enough_for_the_stack_of_a_small_board() {
+fn messages_fit_the_stack_of_a_small_board() {
     assert!(size_of::<ToGateway>() <= 192, "{}", size_of::<ToGateway>());
 }

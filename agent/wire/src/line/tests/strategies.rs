@@ -1,4 +1,4 @@
-//! Every message with any values in it, and what a line does to its bytes.
+//! Messages with arbitrary values, and the damage that a line does to their bytes.
 
 use std::vec::Vec;
 
@@ -174,12 +174,12 @@ pub(super) fn to_device() -> BoxedStrategy<ToDevice> {
     .boxed()
 }
 
-/// Bytes as a broken line gives them: zeros and small COBS codes are far more frequent than by chance.
+/// Bytes of a broken line: zeros and small COBS codes are far more frequent than by chance.
 pub(super) fn noise(len: usize) -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![2 => Just(0u8), 3 => 1..8u8, 5 => any::<u8>()], 0..len)
 }
 
-/// One thing that happens to a frame on the line.
+/// One error of the line.
 #[derive(Clone, Debug)]
 pub(super) enum Damage {
     Flip(prop::sample::Index, u8),
