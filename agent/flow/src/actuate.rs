@@ -1,16 +1,16 @@
 //! Set-points to the device: new ones only, each under a number that rises.
 //!
-//! The gateway asks, the firmware decides: what is published is the device's answer. A wish that was decided on old
-//! data, on another boot, or before one that was passed on (a replay, or an overtaken one) goes no further; the lease
-//! that the device holds then runs out by itself. Limits are the device's own: its answer says what it made of them.
+//! The gateway requests, the firmware decides: the device's answer is published. A lease that is based on old data, on
+//! another boot, or on older data than one already sent (a replay, or an overtaken lease) is not sent; the lease that
+//! the device holds then expires. The device applies its own limits and returns the result in its answer.
 //!
 //! ```text
 //!   lease ──▶ may control? ──▶ a device, its clock? ──▶ its boot? ──▶ ≤ 5 s of slots off? ──▶ not overtaken? ──▶ line
 //!                  └────────────────┴────────── no: declined, counted ────┴─────────────────────────┘
 //! ```
 //!
-//! The device takes a number once, also across restarts of this agent. So numbers come from the device's own clock,
-//! ten a second, and never below one that was seen: 13 years fit into 32 bits.
+//! The device accepts each number once, also across restarts of this agent. So numbers are derived from the device's
+//! clock, ten a second, and always exceed those already seen: 13 years fit into 32 bits.
 
 use core::time::Duration;
 
@@ -27,74 +27,66 @@ mod tests;
 /// Microseconds of device time per number.
 const NUMBER_US: u64 = 100_000;
 
-/// Why a lease is not passed on.
+/// Why a lease or a reset is not sent to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Declined {
-    /// This agent may not send set-points.
+    /// This agent is not configured to send set-points.
     #[error("control is off")]
-    NotControlling,
-    /// No device, or none whose clock is known.
+    ControlOff,
+    /// No device, or its clock is not known yet.
     #[error("no device")]
     NoDevice,
-    /// Decided on another boot than the device's.
-    #[error("it was decided on {based_on}, which is another boot")]
-    OtherBoot {
-        /// What it was decided on.
-        based_on: Slot,
-    },
-    /// Decided on slots that are too far from the device's newest.
-    #[error("it was decided on {based_on}, the device is at {newest}")]
+    /// Based on another boot than the device's.
+    #[error("it is based on {based_on}, which is another boot")]
+    OtherBoot { based_on: Slot },
+    /// Based on slots too far from the device's newest one.
+    #[error("it is based on {based_on}, the device is at {newest}")]
     Stale {
-        /// What it was decided on.
         based_on: Slot,
-        /// The device's newest.
+        /// The device's newest slot.
         newest: u64,
     },
-    /// The order of a reset has ended.
-    #[error("its time is over")]
+    /// The reset has expired.
+    #[error("it has expired")]
     Late,
     /// The device does not report this lockout.
     #[error("the device is not locked out by fault {fault}")]
-    NoSuchFault {
-        /// The fault that is meant.
-        fault: Occurrence,
-    },
-    /// One that was decided later has been passed on.
-    #[error("it was decided on {based_on}, behind it one on slot {passed_on} has been passed on")]
+    NoSuchFault { fault: Occurrence },
+    /// A lease based on later slots has already been sent.
+    #[error("it is based on {based_on}, one based on slot {sent} has already been sent")]
     Overtaken {
-        /// What it was decided on.
         based_on: Slot,
-        /// What the later one was decided on.
-        passed_on: u64,
+        /// The slot on which the later one is based.
+        sent: u64,
     },
 }
 
-/// Passes leases on.
+/// Turns leases and resets into requests to the device.
 #[derive(Clone, Debug)]
 pub struct Actuator {
     control: bool,
     based_on: Duration,
-    /// The number that was used last, as the slot of a boot.
+    /// The last number used, as a slot of its boot.
     last: Option<Slot>,
-    /// What the last lease that was passed on was decided on.
-    passed_on: Option<Slot>,
+    /// The slot on which the last lease sent was based.
+    sent: Option<Slot>,
     outcome: Option<Outcome>,
-    /// The reset that was sent last: which fault, in which boot, under which number.
+    /// The last reset sent: the fault, and the boot and number of the request.
     reset: Option<(Occurrence, Slot)>,
 }
 
 impl Actuator {
-    /// An actuator that may send set-points, or not; `based_on` is how far behind the device's newest slot a lease's
-    /// data may be.
+    /// `control`: whether it may send requests. `based_on`: the largest distance of a lease's data from the device's
+    /// newest slot.
     #[must_use]
     pub fn new(control: bool, based_on: Duration) -> Self {
-        Self { control, based_on, last: None, passed_on: None, outcome: None, reset: None }
+        Self { control, based_on, last: None, sent: None, outcome: None, reset: None }
     }
 
-    /// The request that stands for `lease`, or why there is none. `clock` is the device's, now.
+    /// The request for `lease`. `clock` is the device's clock now.
     ///
     /// # Errors
-    /// See [`Declined`]: operating conditions.
+    /// [`Declined`]: an operating condition.
     pub fn request(
         &mut self,
         lease: &Lease,
@@ -102,7 +94,7 @@ impl Actuator {
         clock: Option<DeviceTime>,
     ) -> Result<ToDevice, Declined> {
         if !self.control {
-            return Err(Declined::NotControlling);
+            return Err(Declined::ControlOff);
         }
         let (Some(session), Some(clock)) = (session, clock) else { return Err(Declined::NoDevice) };
         let based_on = lease.based_on;
@@ -112,16 +104,16 @@ impl Actuator {
         }
         let period_ns = u128::from(session.period_ns()).max(1);
         let slots = u64::try_from(self.based_on.as_nanos() / period_ns).unwrap_or(u64::MAX);
-        // Once a second the device says where it is; in between its clock does.
+        // The device reports its position once a second; in between it follows from its clock.
         let newest = session.next.max(clock.0 / u64::from(session.hello.period_us).max(1));
         if based_on.seq.abs_diff(newest) > slots {
             return Err(Declined::Stale { based_on, newest });
         }
-        let before = self.passed_on.filter(|before| before.boot == boot && before.seq > based_on.seq);
+        let before = self.sent.filter(|before| before.boot == boot && before.seq > based_on.seq);
         if let Some(before) = before {
-            return Err(Declined::Overtaken { based_on, passed_on: before.seq });
+            return Err(Declined::Overtaken { based_on, sent: before.seq });
         }
-        self.passed_on = Some(based_on);
+        self.sent = Some(based_on);
         let n = self.number(session, clock);
         Ok(if lease.lease_s == 0 {
             ToDevice::Release { boot, n }
@@ -131,10 +123,10 @@ impl Actuator {
         })
     }
 
-    /// The request that stands for `reset`, or why there is none. `clock` is the device's, now.
+    /// The request for `reset`. `clock` is the device's clock now.
     ///
     /// # Errors
-    /// See [`Declined`]: operating conditions.
+    /// [`Declined`]: an operating condition.
     pub fn reset(
         &mut self,
         now: Utc,
@@ -143,7 +135,7 @@ impl Actuator {
         clock: Option<DeviceTime>,
     ) -> Result<ToDevice, Declined> {
         if !self.control {
-            return Err(Declined::NotControlling);
+            return Err(Declined::ControlOff);
         }
         if now.unix_seconds() >= reset.valid_until {
             return Err(Declined::Late);
@@ -158,7 +150,7 @@ impl Actuator {
         Ok(ToDevice::Reset { boot, n, fault: reset.fault.counter })
     }
 
-    /// The fault whose reset the device answers here; none where it answers something else.
+    /// The fault whose reset the device answers; `None` if it answers another request.
     pub fn answers_reset(&mut self, answer: &Answer) -> Option<Occurrence> {
         let sent = Slot::new(answer.boot, u64::from(answer.n));
         self.reset.take_if(|(_, slot)| *slot == sent).map(|(fault, _)| fault)
@@ -174,7 +166,7 @@ impl Actuator {
         u32::try_from(n).unwrap_or(u32::MAX)
     }
 
-    /// The device's answer; returns it where the outcome is another than last time.
+    /// Takes the device's answer; returns it if the outcome differs from the last one.
     pub fn answer(&mut self, answer: &Answer, session: Option<&Session>) -> Option<Answer> {
         if session.is_none_or(|session| session.boot() != answer.boot) {
             return None;

@@ -1,12 +1,12 @@
 //! The rolling hour: 3,600 panes of one second, with exact integer sums.
 //!
-//! A pane is half open, `[s, s + 1)`; the window ends with the newest slot's second, so it holds the seconds
-//! `newest − 3,599 ..= newest` ([`covers`], the one place for this arithmetic). Sums are centi-degrees in `i64`: a
-//! replay equals the live run to the last bit, where a naive `f32` sum is 34 mK wrong within the hour.
+//! A pane is half open, `[s, s + 1)`; the window ends with the newest slot's second, so it covers the seconds `newest −
+//! 3,599 ..= newest` ([`covers`], the only place of this arithmetic). Sums are centi-degrees in `i64`: a replay equals
+//! the live run to the last bit, where a naive `f32` sum is 34 mK wrong within the hour.
 //!
-//! A pane takes 24 bytes, the window 86 KB. Readings enter as panes that were summed outside ([`Pane::add`] in a tight
-//! loop), so a sample costs a few nanoseconds and no allocation; the extremes are found on reading the window, once
-//! per published state, and not per sample.
+//! A pane takes 24 bytes, the window 86 KB. Readings are added as panes that the caller has summed ([`Pane::add`] in a
+//! tight loop), so a sample costs a few nanoseconds and no allocation; the extremes are computed when the window is
+//! read, once per published state, not per sample.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -18,7 +18,7 @@ mod tests;
 
 /// Seconds in the window.
 pub const WINDOW_S: i64 = 3_600;
-/// Seconds after a hot-water draw until the flow sensor tells about the rooms again.
+/// Seconds after a hot-water draw until the flow temperature is that of the heating circuit again.
 pub const DRAW_S: i64 = 120;
 
 const PANES: usize = 3_600;
@@ -29,8 +29,7 @@ pub fn covers(newest: i64, second: i64) -> bool {
     second <= newest && newest - second < WINDOW_S
 }
 
-/// The part of an hour that `points` readings stand for, `period_ns` apart: five decimals, half away from zero, at
-/// most 1.
+/// The part of an hour that `points` readings cover, `period_ns` apart: five decimals, half away from zero, at most 1.
 #[must_use]
 pub fn coverage(points: u64, period_ns: u32) -> f64 {
     const DECIMALS: u128 = 100_000;
@@ -47,11 +46,11 @@ pub struct Pane {
     pub sum: i64,
     /// How many readings are valid.
     pub points: u32,
-    /// How many are not.
+    /// How many readings are not.
     pub invalid: u32,
-    /// The smallest valid reading; `i16::MAX` where there is none.
+    /// The smallest valid reading; `i16::MAX` without one.
     pub minimum: i16,
-    /// The largest valid reading; `i16::MIN` where there is none.
+    /// The largest valid reading; `i16::MIN` without one.
     pub maximum: i16,
     /// Marks that all readings have.
     all: u8,
@@ -99,14 +98,14 @@ impl Pane {
         self.any |= other.any;
     }
 
-    /// Hot water was drawn within it.
+    /// Whether hot water was drawn in this second.
     #[must_use]
     pub fn has_draw(&self) -> bool {
         self.any & Reading::HOT_WATER != 0
     }
 
-    /// Whether this is a heating second: every reading is valid, the pump ran all the time, nobody drew hot water in
-    /// it, and the last draw ended at least [`DRAW_S`] before it began.
+    /// Whether this is a heating second: every reading is valid, the pump ran all the time, no hot water was drawn, and
+    /// the last draw ended at least [`DRAW_S`] before it began.
     #[must_use]
     pub fn is_heating(&self, second: i64, last_draw: Option<i64>) -> bool {
         let rested = last_draw.is_none_or(|draw| second - (draw + 1) >= DRAW_S);
@@ -121,17 +120,15 @@ pub struct Window {
     newest: Option<i64>,
     last_draw: Option<i64>,
     valid: Sum,
-    /// Of the heating seconds before the newest one, which is judged anew on each reading.
+    /// Over the heating seconds before the newest one, which is evaluated on each read.
     heating: Sum,
     heating_seconds: u64,
 }
 
-/// Centi-degrees and how many readings they are.
+/// A sum of readings and their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// Centi-degrees.
     pub centi: i64,
-    /// Readings.
     pub points: u64,
 }
 
@@ -147,16 +144,16 @@ impl Sum {
     }
 }
 
-/// What the window says.
+/// The aggregates of a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// Over all valid readings.
     pub valid: Sum,
     /// Over the valid readings of heating seconds.
     pub heating: Sum,
-    /// How many heating seconds that are.
+    /// Number of heating seconds.
     pub heating_seconds: u64,
-    /// The newest second is one.
+    /// Whether the newest second is a heating second.
     pub is_heating: bool,
     /// The smallest valid reading.
     pub minimum: Option<i16>,
@@ -184,20 +181,20 @@ impl Window {
         }
     }
 
-    /// The second that the window ends with.
+    /// The last second of the window.
     #[must_use]
     pub fn newest(&self) -> Option<i64> {
         self.newest
     }
 
-    /// The valid readings in the window, without a look at the panes.
+    /// The valid readings in the window, in constant time.
     #[must_use]
     pub fn valid(&self) -> Sum {
         self.valid
     }
 
-    /// Forgets everything: what came so far lies on another time axis.
-    pub fn begin_anew(&mut self) {
+    /// Removes all readings, when they belong to another time axis.
+    pub fn clear(&mut self) {
         self.panes.fill(Pane::EMPTY);
         self.newest = None;
         self.last_draw = None;
@@ -206,24 +203,24 @@ impl Window {
         self.heating_seconds = 0;
     }
 
-    /// Adds readings of `second`, which is the newest or later. Where time went back, the window begins anew.
+    /// Adds readings of `second`, normally the newest or a later one. If time went back, the window is cleared first.
     pub fn add(&mut self, second: i64, pane: &Pane) {
         self.advance(second);
         self.panes[place(second)].merge(pane);
         self.valid.add(pane);
     }
 
-    /// Moves the end of the window to `second`: readings may come, or are known to be missing.
+    /// Moves the end of the window to `second`, with or without readings.
     pub fn advance(&mut self, second: i64) {
         match self.newest {
             Some(newest) if second == newest => return,
-            Some(newest) if second < newest => self.begin_anew(),
+            Some(newest) if second < newest => self.clear(),
             Some(newest) => {
                 self.close(newest);
                 let passed = usize::try_from(second.saturating_sub(newest)).unwrap_or(usize::MAX);
                 if passed >= PANES {
                     let last_draw = self.last_draw;
-                    self.begin_anew();
+                    self.clear();
                     self.last_draw = last_draw;
                 } else {
                     (newest + 1..=second).for_each(|left| self.evict(left));
@@ -234,7 +231,7 @@ impl Window {
         self.newest = Some(second);
     }
 
-    /// What the window says now.
+    /// Computes the aggregates.
     #[must_use]
     pub fn view(&self) -> View {
         let Some(newest) = self.newest else { return View::default() };
@@ -258,7 +255,7 @@ impl Window {
         view
     }
 
-    /// The newest second is over: judges it.
+    /// Ends the newest second and decides whether it is a heating second.
     fn close(&mut self, second: i64) {
         let pane = &mut self.panes[place(second)];
         pane.heating = pane.is_heating(second, self.last_draw);
@@ -271,7 +268,7 @@ impl Window {
         }
     }
 
-    /// Makes room for `second`: what lies in its place left the window.
+    /// Makes room for `second`: removes the second that has left the window.
     fn evict(&mut self, second: i64) {
         let pane = core::mem::replace(&mut self.panes[place(second)], Pane::EMPTY);
         self.valid.subtract(&pane);

@@ -1,8 +1,8 @@
 //! One boiler's aggregator: SAMPLES in, the rolling state and the hourly snapshots out.
 //!
 //! It keeps nothing on disk: it begins at the boiler's last snapshot, reads SAMPLES from [`Aggregator::replay_from`],
-//! and then knows what the run before knew. Start, rollback, wiped stream and another machine are one path, and a
-//! replay gives the same bytes.
+//! and so restores the state of the previous run. Start, rollback, wiped stream and another machine share this path,
+//! and a replay gives the same bytes.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -22,110 +22,88 @@ use crate::time::{SECOND_NS, Utc, hour_text};
 #[cfg(test)]
 mod tests;
 
-/// Closed hours that wait for the server, at most: two days without a reading and three days of SAMPLES are 120.
+/// Bound on closed hours that wait for the server: two days without a reading and three days of SAMPLES are 120.
 pub const BACKLOG_MAX: usize = 128;
 
-/// Whose aggregator it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The boiler.
     pub boiler: BoilerId,
-    /// Names this process in the published state.
+    /// Identifies this process in the published state.
     pub instance: String,
 }
 
-/// What the shell does.
+/// Requests to the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Publishes an event.
     Event(EventKind, Box<EventBody>),
     /// Writes a log line.
     Log(Log),
-    /// Throws this aggregator away and begins at the stored snapshot: it is not the one that this one went on from.
-    BeginAnew,
+    /// Discard this aggregator and begin at the stored snapshot, which is not the one from which this one continued.
+    Restart,
 }
 
-/// What people should know.
+/// Log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Log {
-    /// A message is none.
+    /// A message is malformed.
     Malformed {
-        /// Its sequence in SAMPLES.
         sequence: u64,
-        /// What is wrong with it.
+        /// Why it was refused.
         cause: Malformed,
     },
-    /// A message was seen before, or its boot has been left.
-    Seen {
-        /// Its sequence in SAMPLES.
-        sequence: u64,
-        /// How many slots.
-        slots: u64,
-    },
+    /// All slots of a message were seen before, or its boot is closed.
+    Seen { sequence: u64, slots: u64 },
     /// Slots left the stream before they were read.
-    Discarded {
-        /// The first.
-        first: Slot,
-        /// How many.
-        slots: u64,
-    },
-    /// Slots are missing and nobody knows why: an error in this software.
-    Unexplained {
-        /// The first.
-        first: Slot,
-        /// How many.
-        slots: u64,
-    },
+    Discarded { first: Slot, slots: u64 },
+    /// Slots are missing for an unknown cause: a bug.
+    Unexplained { first: Slot, slots: u64 },
     /// Stamps went back: these slots are not averaged.
-    SteppedBack {
-        /// The first.
-        first: Slot,
-        /// How many.
-        slots: u64,
-    },
-    /// An hour is stored with other content than ours.
+    SteppedBack { first: Slot, slots: u64 },
+    /// The stored snapshot of an hour differs from the recomputed one.
     SnapshotDiffers {
         /// In hours since 1970.
         hour: i64,
     },
-    /// A later hour than ours is stored: another aggregator is ahead.
+    /// A later hour than ours is stored: another aggregator is ahead of this one.
     AnotherIsAhead {
         /// In hours since 1970.
         hour: i64,
     },
-    /// A closed hour found no place among those that wait, and is only counted in `skipped_hours`.
+    /// Too many closed hours wait for the server: this one is only counted in `skipped_hours`.
     BacklogFull {
         /// In hours since 1970.
         hour: i64,
     },
 }
 
-/// What was taken and refused since it began.
+/// Counts since the aggregator began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Batches with something new.
+    /// Batches with new slots.
     pub batches: u64,
-    /// Gaps with something new.
+    /// Gaps with new slots.
     pub gaps: u64,
     /// Slots read, valid or not.
     pub samples: u64,
     /// Slots that were seen before.
     pub duplicates: u64,
-    /// Messages that are none.
+    /// Malformed messages.
     pub malformed: u64,
     /// Slots that left the stream before they were read.
     pub discarded: u64,
-    /// Slots that are missing and nobody knows why.
+    /// Slots missing for an unknown cause.
     pub unexplained: u64,
     /// Slots whose stamp went back.
     pub stepped_back: u64,
-    /// Slots stamped by a clock that nobody vouches for.
+    /// Slots stamped by an unsynchronised clock.
     pub unsynced: u64,
     /// Hours closed.
     pub hours: u64,
-    /// Stored hours that differ from ours.
+    /// Stored hours that differ from the recomputed ones.
     pub differing: u64,
-    /// Closed hours that found no place among those that wait.
+    /// Closed hours dropped because too many waited.
     pub dropped_hours: u64,
 }
 
@@ -147,22 +125,22 @@ pub struct Aggregator {
     consume: Consume,
     window: Window,
     ledger: Ledger,
-    /// The snapshot that it goes on from, until its hour is closed again.
+    /// The snapshot from which it continues, until its hour is closed again.
     stored: Option<Box<Snapshot>>,
     replay_from: Option<u64>,
     began: bool,
     newest: Option<Newest>,
     closed: VecDeque<Snapshot>,
-    /// The sequence of the boiler's last snapshot; 0 is none.
+    /// The sequence of the boiler's last snapshot; 0 without one.
     expected: u64,
-    /// Its hour.
+    /// The hour of that snapshot.
     stored_hour: Option<i64>,
     dropped_hours: u64,
     counters: Counters,
 }
 
 impl Aggregator {
-    /// At the boiler's last snapshot and the stream sequence of it; none at the beginning of a history.
+    /// Begins at the boiler's last snapshot, given with its stream sequence; `None` at the beginning of a history.
     #[must_use]
     pub fn new(settings: Settings, last: Option<(u64, Snapshot)>) -> Self {
         let (expected, stored) = last.map_or((0, None), |(sequence, stored)| (sequence, Some(Box::new(stored))));
@@ -184,14 +162,14 @@ impl Aggregator {
         }
     }
 
-    /// The sequence in SAMPLES to read from; none is the beginning.
+    /// The sequence in SAMPLES from which to read; `None` is the beginning.
     #[must_use]
     pub fn replay_from(&self) -> Option<u64> {
         self.replay_from
     }
 
-    /// Tells what SAMPLES holds at [`Aggregator::replay_from`] for this boiler. Where that is nothing, or another
-    /// message than the one that the snapshot meant (a stream that began anew), reading starts at the beginning.
+    /// Takes the message of this boiler in SAMPLES at [`Aggregator::replay_from`]. If there is none, or another one
+    /// than the snapshot refers to (the stream was recreated), reading starts at the beginning.
     pub fn found_at_replay(&mut self, message: Option<&[u8]>) {
         let Some(stored) = &self.stored else { return };
         let first = message.and_then(|bytes| batch::decode(bytes).ok()).map(|packed| packed.first());
@@ -200,7 +178,8 @@ impl Aggregator {
         }
     }
 
-    /// The first sequence of SAMPLES when reading began: tells what was discarded from what nobody knows.
+    /// Sets the first sequence of SAMPLES when reading began. Missing slots count as `discarded` if they may lie before
+    /// it, else as `unexplained`.
     pub fn stream_begins_at(&mut self, first_sequence: u64) {
         self.consume.stream_begins_at(first_sequence);
     }
@@ -233,7 +212,7 @@ impl Aggregator {
         self.take_closed(effects);
     }
 
-    /// What to publish as the boiler's state; none before the first slot.
+    /// The state to publish; `None` before the first slot.
     #[must_use]
     pub fn state(&self) -> Option<State> {
         let newest = self.newest?;
@@ -270,8 +249,8 @@ impl Aggregator {
         })
     }
 
-    /// The oldest closed hour that is not stored, and the sequence that the boiler's last snapshot must have. One is in
-    /// flight at a time.
+    /// The oldest closed hour that is not stored yet, and the sequence that the boiler's last snapshot must have. One
+    /// is in flight at a time.
     #[must_use]
     pub fn next_snapshot(&self) -> Option<(u64, &Snapshot)> {
         self.closed.front().map(|snapshot| (self.expected, snapshot))
@@ -285,10 +264,10 @@ impl Aggregator {
         }
     }
 
-    /// The snapshot was refused, or nobody knows: `found` is the boiler's last one, read back.
+    /// The snapshot was refused, or the outcome is unknown: `found` is the boiler's last stored one.
     pub fn snapshot_conflict(&mut self, found: Option<(u64, Snapshot)>, effects: &mut Vec<Effect>) {
         let Some((sequence, found)) = found else {
-            // The stream is empty: what was there is gone, what comes is not held up by that.
+            // The stream is empty: earlier snapshots are lost, the next ones are published.
             self.expected = 0;
             return;
         };
@@ -301,13 +280,13 @@ impl Aggregator {
             let last = snapshot.last;
             self.compare(snapshot, &found, effects);
             if last != found.last {
-                effects.push(Effect::BeginAnew);
+                effects.push(Effect::Restart);
             }
         } else if hour > ours {
             effects.push(Effect::Log(Log::AnotherIsAhead { hour }));
-            effects.push(Effect::BeginAnew);
+            effects.push(Effect::Restart);
         } else if Some(hour) != self.stored_hour {
-            effects.push(Effect::BeginAnew);
+            effects.push(Effect::Restart);
         }
     }
 
@@ -317,13 +296,14 @@ impl Aggregator {
         self.newest.map(|newest| newest.stamp)
     }
 
-    /// What was taken and refused.
+    /// Counts since the aggregator began.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// The first message: if it comes too late for the stored hour, history goes on behind that.
+    /// Handles the first message: if it begins too late to recompute the stored hour, the history continues after that
+    /// hour.
     fn begin(&mut self, arrival: &Arrival<'_>) -> Option<Lost> {
         let first_ever = !core::mem::replace(&mut self.began, true);
         let stored = self.stored.as_ref().filter(|_| first_ever)?;
@@ -331,7 +311,7 @@ impl Aggregator {
         if first <= Ledger::begin_of(stored) {
             return None;
         }
-        self.ledger = Ledger::behind(self.settings.boiler.clone(), stored);
+        self.ledger = Ledger::after(self.settings.boiler.clone(), stored);
         let last = self.stored.take()?.last;
         let from = if last.boot == first.boot { last.seq + 1 } else { 0 };
         let count = first.seq.saturating_sub(from);
@@ -345,11 +325,11 @@ impl Aggregator {
         if lost.discarded {
             self.counters.discarded += slots;
             effects.push(Effect::Log(Log::Discarded { first, slots }));
-            self.ledger.name(span, Reason::Discarded, head);
+            self.ledger.record_missing(span, Reason::Discarded, head);
         } else {
             self.counters.unexplained += slots;
             effects.push(Effect::Log(Log::Unexplained { first, slots }));
-            self.ledger.name(span, Reason::Unexplained, head);
+            self.ledger.record_missing(span, Reason::Unexplained, head);
         }
     }
 
@@ -358,7 +338,7 @@ impl Aggregator {
         let skip_ns = i64::try_from(seen).unwrap_or(i64::MAX).saturating_mul(i64::from(gap.period_ns));
         let first = Slot::new(gap.boot, gap.from + seen);
         let span = Span { first, count: gap.to - first.seq, utc_ns: gap.from_utc_ns.saturating_add(skip_ns) };
-        self.ledger.name(span, gap.reason.into(), head);
+        self.ledger.record_missing(span, gap.reason.into(), head);
         let last_ns = Packed::Gap(*gap).end_utc_ns().saturating_sub(i64::from(gap.period_ns));
         let stamp = self.mark(last_ns, head);
         if head.synced {
@@ -382,9 +362,9 @@ impl Aggregator {
         } else {
             let span = span(batch, at, header.count - at);
             self.counters.unsynced += span.count;
-            self.ledger.name(span, Reason::Clock, head);
+            self.ledger.record_missing(span, Reason::Clock, head);
         }
-        // Before the window moves: trusted time after another begins it anew.
+        // Before the window moves: the change to trusted time clears it.
         let stamp = self.mark(header.utc_ns(header.count - 1), head);
         let mut newest_reading = None;
         while at < header.count {
@@ -431,22 +411,22 @@ impl Aggregator {
         let span = span(batch, at, slots);
         self.counters.stepped_back += span.count;
         effects.push(Effect::Log(Log::SteppedBack { first: span.first, slots: span.count }));
-        self.ledger.name(span, Reason::Clock, head);
+        self.ledger.record_missing(span, Reason::Clock, head);
     }
 
-    /// The stamp of a message's last slot, or the high-water mark where that is later. Where trusted time begins, the
-    /// window does, too.
+    /// The stamp of a message's last slot, or the high-water mark if that is later. The window is cleared where trusted
+    /// time begins.
     fn mark(&mut self, last_ns: i64, head: &Head) -> Utc {
         if !head.synced {
             return Utc(last_ns);
         }
         if self.newest.is_some_and(|newest| newest.clock == ClockQuality::Unsynced) {
-            self.window.begin_anew();
+            self.window.clear();
         }
         Utc(self.ledger.newest_ns().map_or(last_ns, |mark_ns| mark_ns.max(last_ns)))
     }
 
-    /// Hours that the ledger closed: the stored one is compared, the others wait for the server.
+    /// Takes the hours that the ledger closed: the stored one is compared, the others wait for the server.
     fn take_closed(&mut self, effects: &mut Vec<Effect>) {
         while let Some(mut snapshot) = self.ledger.take_closed() {
             self.counters.hours += 1;
@@ -464,7 +444,8 @@ impl Aggregator {
         }
     }
 
-    /// The stored hour stands; where ours differs somebody should look. Sequences may differ: a stream can begin anew.
+    /// Compares a recomputed hour with the stored one, which is kept; a difference is reported. Sequences may differ,
+    /// because a stream can be recreated.
     fn compare(&mut self, mut ours: Snapshot, stored: &Snapshot, effects: &mut Vec<Effect>) {
         ours.samples = stored.samples;
         if ours == *stored {
@@ -484,8 +465,8 @@ fn head_of(sequence: u64, packed: &Packed<'_>) -> Head {
         }
         Packed::Gap(gap) => (gap.from_utc_ns, gap.period_ns, gap.clock, gap.simulated, false),
     };
-    let believed = [utc_ns, packed.end_utc_ns()].iter().all(|ns| Utc(*ns).is_believable());
-    let synced = clock == ClockQuality::Synced && believed;
+    let plausible = [utc_ns, packed.end_utc_ns()].iter().all(|ns| Utc(*ns).is_plausible());
+    let synced = clock == ClockQuality::Synced && plausible;
     Head { sequence, first: packed.first(), utc_ns, period_ns, synced, simulated, is_batch }
 }
 

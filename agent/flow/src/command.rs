@@ -1,17 +1,17 @@
-//! What people may ask for now: the rules for a command, on the freshest state.
+//! The rules for an operator's command, checked against the newest state.
 //!
 //! ```text
 //! who and where      a configured boiler, a configured operator
-//! what               temperature and length within the limits of its kind
+//! what               temperature and duration within the limits of the action
 //! whether now        control is on; state and status are fresh, agree, and are of one kind (simulated or not);
-//!                    no lockout; an average that enough of the last hour is behind
-//! whether it fits    nothing else stands; a boost is hotter than the hour was and than the water is; there is
+//!                    no lockout; an average with enough coverage of the last hour
+//! state              no other command is active; a boost exceeds the hour's mean and the current flow; there is
 //!                    something to hold
 //! ```
 //!
-//! A release begins nothing, so none of the last three can refuse it. To check and then to act is a race, and this room
-//! only checks: who publishes the command does so under the condition that nothing was published since [`Known::last`]
-//! was read, and decides anew where that fails. What was read goes into the command, for whoever acts on it.
+//! A release is never refused by the last three. Check-then-act is a race, and this room only checks: the caller
+//! publishes the command on the condition that nothing was published since [`Known::last`] was read, and decides again
+//! if that fails. The data of the check are stored in the command, for the controller.
 
 use alloc::format;
 use alloc::string::String;
@@ -29,40 +29,37 @@ use crate::time::Utc;
 #[cfg(test)]
 mod tests;
 
-/// Nothing shorter reaches the rooms.
+/// The shortest command: a shorter one has no effect on the rooms.
 const SHORTEST: Duration = Duration::from_secs(60);
 
-/// What somebody asks for.
+/// A requested command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
-    /// The command's name for ever.
+    /// The command's id, never reused.
     pub id: CommandId,
-    /// The boiler.
     pub boiler: BoilerId,
-    /// Who asks.
     pub by: OperatorName,
-    /// For what.
     pub action: Action,
-    /// For how long; a release has no length.
+    /// Duration; ignored for a release.
     pub length: Duration,
 }
 
-/// What is allowed, as configured.
+/// The configured limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// The controller asks boilers for set-points: without it, nobody acts on a command.
+    /// Control is enabled: otherwise commands have no effect.
     pub control: bool,
     /// Flow temperatures, °C.
     pub flow: RangeInclusive<f64>,
-    /// Room temperatures of a set-back, °C: never above what the schedule wants at its warmest.
+    /// Room temperatures of a set-back, °C: at most the highest target of the schedule.
     pub room: RangeInclusive<f64>,
-    /// The part of the last hour that must be known, 0 to 1.
+    /// The required coverage of the last hour, 0 to 1.
     pub coverage: f64,
-    /// When state and status are too old.
+    /// The age limits of state and status.
     pub freshness: FreshnessLimits,
 }
 
-/// What stands in the streams now.
+/// The newest messages of the boiler.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known<'a> {
     /// The last state and its sequence in STATE.
@@ -73,98 +70,68 @@ pub struct Known<'a> {
     pub last: Option<(u64, &'a Command)>,
 }
 
-/// Why not, and what is allowed.
+/// Why a command is refused, and what is allowed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// No such boiler.
     #[error("there is no boiler {boiler} here; boilers are {known}")]
     UnknownBoiler {
-        /// What was asked for.
         boiler: BoilerId,
-        /// Those that there are.
+        /// The configured boilers.
         known: String,
     },
-    /// No such operator.
     #[error("{by} is no operator here; {known}")]
     UnknownOperator {
-        /// Who asked.
         by: OperatorName,
-        /// Those who are.
+        /// The configured operators.
         known: String,
     },
     /// The id is that of another command.
     #[error("id {id} is that of another command, {other}; every command has an id of its own")]
     IdTaken {
-        /// The id.
         id: CommandId,
-        /// What it stands for.
+        /// A description of that command.
         other: String,
     },
-    /// Too hot or too cold.
     #[error("a {word} of {found} °C is not allowed; allowed are {} °C to {} °C", allowed.start(), allowed.end())]
-    Temperature {
-        /// The kind of command.
-        word: &'static str,
-        /// What was asked for.
-        found: f64,
-        /// What is allowed.
-        allowed: RangeInclusive<f64>,
-    },
-    /// Too short or too long.
+    Temperature { word: &'static str, found: f64, allowed: RangeInclusive<f64> },
     #[error(
         "a {word} of {} is not allowed; allowed are {} to {}",
         show(*found), show(*allowed.start()), show(*allowed.end())
     )]
-    Length {
-        /// The kind of command.
-        word: &'static str,
-        /// What was asked for.
-        found: Duration,
-        /// What is allowed.
-        allowed: RangeInclusive<Duration>,
-    },
-    /// Nobody would act on it.
-    #[error("control is off, nobody would act on a {word}; set enabled = true in [control]")]
-    ControlOff {
-        /// The kind of command.
-        word: &'static str,
-    },
-    /// Nothing is known about the boiler.
+    Length { word: &'static str, found: Duration, allowed: RangeInclusive<Duration> },
+    /// Control is disabled.
+    #[error("control is off, a {word} would have no effect; set enabled = true in [control]")]
+    ControlOff { word: &'static str },
+    /// There is no state or status of the boiler.
     #[error("nothing is known about boiler {boiler}: there is no {what}; {by} must run")]
     Nothing {
-        /// The boiler.
         boiler: BoilerId,
-        /// What is not there.
+        /// The missing message: `status` or `state`.
         what: &'static str,
-        /// Who would publish it.
+        /// The role that publishes it.
         by: &'static str,
     },
-    /// What is known is old.
+    /// The state or the status is too old.
     #[error("the {what} is {} old; at most {} are allowed", show(*age), show(*limit))]
     Stale {
         /// What.
         what: &'static str,
-        /// How old.
         age: Duration,
-        /// The oldest that is fresh.
+        /// The highest allowed age.
         limit: Duration,
     },
-    /// The device does not speak.
+    /// The link to the device is not up.
     #[error("the link to the boiler is {link}; it must be up")]
     Unreachable {
         /// As in STATUS.
         link: &'static str,
     },
-    /// The newest reading is none.
+    /// The newest slot has no valid reading.
     #[error("the flow sensor is {quality}; a valid reading is needed")]
-    NoReading {
-        /// What is wrong with it.
-        quality: &'static str,
-    },
-    /// There is no average.
+    NoReading { quality: &'static str },
     #[error("there is no average of the last hour yet; it takes its first valid reading")]
     NoAverage,
-    /// The average stands for too little of the hour.
+    /// The average covers too little of the hour.
     #[error("only {found} % of the last hour is known; at least {least} % is needed ([command] coverage)")]
     Coverage {
         /// Percent.
@@ -177,46 +144,39 @@ pub enum Refusal {
     Mixed,
     /// The boiler is locked out.
     #[error("the boiler is locked out{by}; the lockout must be reset first")]
-    Lockout {
-        /// By which fault.
-        by: String,
-    },
-    /// It would ask for less than there was.
-    #[error("a boost to {flow} °C is none: the last hour's mean is {average} °C; allowed is more, up to {max} °C")]
+    Lockout { by: String },
+    /// A boost below the average of the last hour.
+    #[error(
+        "a boost to {flow} °C has no effect: the last hour's mean is {average} °C; allowed is more, up to {max} °C"
+    )]
     NoBoost {
-        /// What was asked for.
         flow: f64,
-        /// Mean of the last hour.
         average: f64,
-        /// The most that is allowed.
+        /// The highest allowed.
         max: f64,
     },
-    /// The water is as hot already.
-    #[error("the flow is at {current} °C already, a boost to {flow} °C is none; allowed is more, up to {max} °C")]
+    /// A boost below the current flow temperature.
+    #[error("the flow is at {current} °C already, a boost to {flow} °C has no effect; allowed is more, up to {max} °C")]
     Hot {
-        /// What was asked for.
         flow: f64,
-        /// The newest reading.
         current: f64,
-        /// The most that is allowed.
+        /// The highest allowed.
         max: f64,
     },
-    /// Nothing is asked for that could be kept.
-    #[error("the boiler is on its own control, there is no set-point to hold; a boost or a set-back asks for one")]
+    /// There is no set-point to hold.
+    #[error("the boiler is on its own control, there is no set-point to hold; a boost or a set-back sets one")]
     NothingToHold,
-    /// Something stands.
-    #[error("{other} stands for another {}; a release ends it", show(*left))]
+    /// Another command is active.
+    #[error("{other} is active for another {}; a release ends it", show(*left))]
     Standing {
-        /// What.
         other: String,
-        /// For how long.
+        /// The remaining time.
         left: Duration,
     },
 }
 
 impl Ask {
-    /// Whether `command` is what is asked for here: by the same person, the same thing, for as long. The id is not
-    /// looked at.
+    /// Whether `command` is the same request: boiler, operator, action and duration agree. The id is ignored.
     #[must_use]
     pub fn is(&self, command: &Command) -> bool {
         let length = command.valid_until.map_or(0.0, |until| until - command.created_at);
@@ -225,10 +185,10 @@ impl Ask {
     }
 }
 
-/// Whether there is such a boiler.
+/// Checks that the boiler is configured.
 ///
 /// # Errors
-/// It is not configured.
+/// If it is not.
 pub fn admit_boiler(boiler: &BoilerId, boilers: &[BoilerId]) -> Result<(), Refusal> {
     if boilers.contains(boiler) {
         return Ok(());
@@ -236,10 +196,10 @@ pub fn admit_boiler(boiler: &BoilerId, boilers: &[BoilerId]) -> Result<(), Refus
     Err(Refusal::UnknownBoiler { boiler: boiler.clone(), known: names(boilers.iter().map(BoilerId::as_str)) })
 }
 
-/// Whether somebody of this name may ask something of this boiler at all.
+/// Checks that boiler and operator are configured.
 ///
 /// # Errors
-/// Boiler or operator are not configured.
+/// If one of them is not.
 pub fn admit(
     boiler: &BoilerId,
     by: &OperatorName,
@@ -249,7 +209,7 @@ pub fn admit(
     admit_boiler(boiler, boilers)?;
     if !operators.contains(by) {
         let known = match operators {
-            [] => "nobody is: name somebody as [[operator]]".into(),
+            [] => "there are none: add an [[operator]]".into(),
             [..] => format!("operators are {}", names(operators.iter().map(OperatorName::as_str))),
         };
         return Err(Refusal::UnknownOperator { by: by.clone(), known });
@@ -257,17 +217,17 @@ pub fn admit(
     Ok(())
 }
 
-/// The command that stands for `ask`, or why there is none. A release is never refused.
+/// The command for `ask`. A release is never refused.
 ///
 /// # Errors
-/// See [`Refusal`]: operating conditions.
+/// [`Refusal`]: an operating condition.
 pub fn decide(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result<Command, Refusal> {
     let based_on = match ask.action {
         Action::Release => None,
         Action::Boost { .. } | Action::SetBack { .. } | Action::HotWater { .. } | Action::Hold => {
-            within(ask, limits)?;
-            let based_on = sound(now, ask, known, limits)?;
-            fits(now, ask, known, &based_on, limits)?;
+            check_limits(ask, limits)?;
+            let based_on = check_quality(now, ask, known, limits)?;
+            check_state(now, ask, known, &based_on, limits)?;
             Some(based_on)
         }
     };
@@ -284,8 +244,8 @@ pub fn decide(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result
     })
 }
 
-/// Temperature and length are within the limits of their kind.
-fn within(ask: &Ask, limits: &Limits) -> Result<(), Refusal> {
+/// Checks that temperature and duration are within the limits of the action.
+fn check_limits(ask: &Ask, limits: &Limits) -> Result<(), Refusal> {
     let word = ask.action.word();
     let allowed = match ask.action {
         Action::SetBack { .. } => &limits.room,
@@ -303,8 +263,8 @@ fn within(ask: &Ask, limits: &Limits) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is known is fresh, of one kind and good enough to act on.
-fn sound(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result<BasedOn, Refusal> {
+/// Checks that state and status are fresh, consistent and of sufficient quality.
+fn check_quality(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result<BasedOn, Refusal> {
     if !limits.control {
         return Err(Refusal::ControlOff { word: ask.action.word() });
     }
@@ -337,9 +297,9 @@ fn sound(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result<Base
     })
 }
 
-/// Refuses what was published too long ago.
+/// Refuses a message that was published too long ago.
 pub(crate) fn fresh(now: Utc, what: &'static str, at: f64, limits: &FreshnessLimits) -> Result<(), Refusal> {
-    // A calendar that went back makes the newest look as if it came from the future, which is no age.
+    // After a step back of the calendar the newest message is in the future: its age is the distance.
     let age = Duration::try_from_secs_f64((now.unix_seconds() - at).abs()).unwrap_or(Duration::MAX);
     match freshness(Some(age), limits) {
         Freshness::Fresh => Ok(()),
@@ -349,20 +309,20 @@ pub(crate) fn fresh(now: Utc, what: &'static str, at: f64, limits: &FreshnessLim
     }
 }
 
-/// What the device says, where the link to it is up.
+/// The device's status, if the link is up.
 pub(crate) fn reachable(status: &Status) -> Result<&DeviceStatus, Refusal> {
     let link = match status.link {
         Link::Down => "down",
         Link::Silent => "silent",
         Link::Refused => "refused",
-        Link::Up => "up, but the boiler has not said yet what it does",
+        Link::Up => "up, but the boiler has not reported its state yet",
     };
     let device = status.device.as_ref().filter(|_| status.link == Link::Up);
     device.ok_or(Refusal::Unreachable { link })
 }
 
-/// It makes sense on top of what is.
-fn fits(now: Utc, ask: &Ask, known: &Known<'_>, on: &BasedOn, limits: &Limits) -> Result<(), Refusal> {
+/// Checks that the command makes sense in the current state.
+fn check_state(now: Utc, ask: &Ask, known: &Known<'_>, on: &BasedOn, limits: &Limits) -> Result<(), Refusal> {
     if let Some((last, left)) = known.last.and_then(|(_, last)| Some((last, left(now, last)?))) {
         return Err(Refusal::Standing { other: describe(last), left });
     }
@@ -370,7 +330,7 @@ fn fits(now: Utc, ask: &Ask, known: &Known<'_>, on: &BasedOn, limits: &Limits) -
     let max = *limits.flow.end();
     match ask.action {
         Action::Boost { flow } if flow <= on.average => Err(Refusal::NoBoost { flow, average: on.average, max }),
-        // During a draw the sensor sees the water for the tap, and says nothing about the rooms.
+        // During a draw the sensor measures the hot-water circuit, not the heating circuit.
         Action::Boost { flow } if flow <= on.current && !device.is_some_and(|device| device.hot_water) => {
             Err(Refusal::Hot { flow, current: on.current, max })
         }
@@ -381,20 +341,20 @@ fn fits(now: Utc, ask: &Ask, known: &Known<'_>, on: &BasedOn, limits: &Limits) -
     }
 }
 
-/// For how long `last` stands; none where it is over, or began nothing.
+/// The remaining time of `last`; `None` if it has ended or has no end.
 fn left(now: Utc, last: &Command) -> Option<Duration> {
     let left = last.valid_until? - now.unix_seconds();
     Duration::try_from_secs_f64(left).ok().filter(|left| !left.is_zero())
 }
 
-/// A command in words.
+/// A command as text.
 #[must_use]
 pub fn describe(command: &Command) -> String {
     let degrees = command.action.temperature().map(|celsius| format!(" of {celsius} °C"));
     format!("{}'s {}{} ({})", command.by, command.action.word(), degrees.unwrap_or_default(), command.id)
 }
 
-/// A length in the unit that people would say, rounded up: what is named as the rest must not be over before it is.
+/// A duration in a readable unit, rounded up, so that it is not shorter than the real one.
 pub(crate) fn show(length: Duration) -> String {
     let seconds = length.as_millis().div_ceil(1_000);
     match seconds {
@@ -406,7 +366,7 @@ pub(crate) fn show(length: Duration) -> String {
 }
 
 fn percent(part: f64) -> f64 {
-    // Tenths of a percent, cut: 9.99 % must not read as the 10 % that are wanted.
+    // Tenths of a percent, rounded down: 9.99 % must not read as the required 10 %.
     let tenths = (0..=1_000_u16).rev().find(|tenths| f64::from(*tenths) <= part * 1_000.0).unwrap_or(0);
     f64::from(tenths) / 10.0
 }

@@ -1,5 +1,5 @@
-//! The conformance kit: plays states and statuses of a made-up boiler to a controller under test, and judges what it
-//! asks for.
+//! The conformance kit: publishes states and statuses of a fictitious boiler to a controller under test, and checks its
+//! leases.
 //!
 //! ```text
 //!  ancient ▶ ageing ▶ fresh ▶ broken sensor ▶ fresh ▶ mixed ▶ locked out ▶ fresh ▶ silence ▶ fresh (▶ frozen)
@@ -7,10 +7,10 @@
 //!  old       old      ask                     ask             ask          ask     at all    ask      again
 //! ```
 //!
-//! Where it must ask, a phase ends as soon as it has asked twice, or after `PATIENCE`. Where it must not, the phase
-//! is longer than the interval at which leases of 60 s are usually renewed (`WATCH`). What was under way when it
-//! began (`REACTION`; for silence and frozen states, the 5 s in which they are still fresh besides) does not count. A
-//! release is always allowed. What is heard is judged as it was sent, also what the server refuses.
+//! A phase in which the controller must ask ends as soon as it has asked twice, or after `ASK_WITHIN`. A phase in which
+//! it must not ask is longer than the usual renewal interval of leases of 60 s (`WATCH`). Leases under way at the
+//! beginning of a phase (`REACTION`; for silence and frozen states, also the 5 s in which data are still fresh) do not
+//! count. A release is always allowed. Messages are checked as sent, including those that the server refuses.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -29,63 +29,63 @@ mod boiler;
 #[cfg(test)]
 mod tests;
 
-/// Real time in which a controller that must ask has to.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Real time for what is under way when a phase begins.
+/// Real time within which a controller must ask, if it has to.
+const ASK_WITHIN: Duration = Duration::from_secs(30);
+/// Real time allowed for messages under way when a phase begins.
 const REACTION: Duration = Duration::from_secs(1);
-/// Time of the boiler in which a controller would renew.
+/// Boiler time within which a controller would renew.
 const WATCH: Duration = Duration::from_secs(20);
-/// The longest lease of a device.
+/// The longest lease that a device accepts.
 const LEASE_S_MAX: u16 = 120;
-/// Demand with so little flow is not "off": off is `none`.
+/// Heat demand with a flow temperature up to this, °C, is an error: "off" is `none`.
 const ZERO: f64 = 5.0;
 /// Slots per second.
 const RATE: u64 = 100;
-/// The made-up boiler's only start.
+/// The only boot of the fictitious boiler.
 const BOOT: Boot = Boot(0x0000_0001_c04f_0121);
-/// Findings that are kept for each check; more are counted.
+/// Examples kept for each check; further breaches are counted.
 const FINDINGS_MAX: usize = 3;
 
-/// What is judged. The word is its stable id.
+/// A check. Its JSON name is its stable id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// Asks for something while data are fresh and good.
+    /// Asks while data are fresh and good.
     Asks,
     /// Renews its lease before that ends.
     Renews,
     /// Asks again when data are fresh again.
     ComesBack,
-    /// Asks nothing on states that are long past: freshness is the stamp's age, not the message's.
+    /// Asks nothing on old states: freshness is the stamp's age, not the message's.
     Ancient,
-    /// Renews nothing on states of 20 s ago.
+    /// Renews nothing on states that are 20 s old.
     Stale,
     /// Asks nothing while the sensor is broken.
     Sensor,
-    /// Asks nothing where state and status are not of the same kind of boiler.
+    /// Asks nothing if one of state and status is simulated and the other is not.
     Mixed,
     /// Asks nothing of a boiler that is locked out.
     Lockout,
-    /// Renews nothing when nothing comes any more.
+    /// Renews nothing when no more states arrive.
     Silence,
-    /// Renews nothing, and holds no lease, when the same state comes again and again.
+    /// Renews nothing, and holds no lease, when the same state is repeated.
     Frozen,
-    /// Flow and lease within what may be asked.
+    /// Flow temperature and lease are within their limits.
     Limits,
-    /// Does not ask for 0 °C where it means no heat.
+    /// Does not request 0 °C to mean no heat.
     NoZero,
-    /// Says which slot it rests on: one that was published, and young enough.
+    /// Names the slot on which it is based: a published and recent one.
     BasedOn,
-    /// Publishes under the condition that nobody else has asked (`Nats-Expected-Last-Subject-Sequence`).
+    /// Publishes on the condition that no other lease was published (`Nats-Expected-Last-Subject-Sequence`).
     Order,
-    /// One instance is the author.
+    /// All leases are from one instance.
     OneAuthor,
-    /// What it publishes is a lease.
+    /// Its messages are valid leases.
     Readable,
 }
 
 impl Check {
-    /// Every one, in the order in which they are told.
+    /// All checks, in the order of the report.
     pub const ALL: [Self; 16] = [
         Self::Asks,
         Self::Renews,
@@ -106,41 +106,36 @@ impl Check {
     ];
 }
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As it should be.
     Passed,
-    /// Not.
     Failed,
-    /// Nothing was there to judge.
+    /// The case did not occur.
     NotSeen,
 }
 
-/// One check and what was found.
+/// The finding of one check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// Which.
     pub check: Check,
-    /// How it ended.
     pub verdict: Verdict,
-    /// How often it was breached.
+    /// Number of breaches.
     pub breaches: u32,
-    /// The first of them.
+    /// The first breaches, as text.
     pub examples: Vec<String>,
 }
 
-/// What is played to whom.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The made-up boiler: in the configuration of the controller under test, and nowhere else.
+    /// The fictitious boiler: configured in the controller under test only.
     pub boiler: BoilerId,
-    /// The lowest and the highest flow temperature that may be asked, °C.
+    /// The lowest and the highest allowed flow temperature, °C.
     pub flow: (f64, f64),
-    /// How many times faster than real both sides run.
+    /// Speed factor of both sides.
     pub speed: u32,
-    /// Plays frozen states too: 80 s of real time more.
+    /// Also run the phase of frozen states: 80 s of real time more.
     pub frozen: bool,
 }
 
@@ -171,7 +166,7 @@ const PHASES: [Phase; 11] = [
 ];
 
 impl Phase {
-    /// What is breached by asking in it.
+    /// The check that is breached by asking in this phase.
     fn forbids(self) -> Option<Check> {
         match self {
             Self::Fresh => None,
@@ -186,7 +181,7 @@ impl Phase {
     }
 }
 
-/// What the shell publishes.
+/// Messages for the shell to publish.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// On the boiler's STATE subject.
@@ -197,14 +192,13 @@ pub enum Effect {
 
 /// A message on the boiler's set-point subject.
 #[derive(Clone, Copy, Debug)]
-pub struct Heard<'a> {
-    /// The lease, or what is wrong with it.
+pub struct Received<'a> {
+    /// The lease, or why it is malformed.
     pub lease: Result<&'a Lease, &'a str>,
-    /// It was published under an expected sequence.
+    /// Whether it was published with an expected sequence.
     pub has_expectation: bool,
 }
 
-/// The kit.
 #[derive(Debug)]
 pub struct Kit {
     settings: Settings,
@@ -215,8 +209,8 @@ pub struct Kit {
     /// The newest slot that was published, and its stamp.
     seq: u64,
     stamp: f64,
-    /// What stands: the lease and when it was heard.
-    standing: Option<(Lease, Monotonic)>,
+    /// The active lease and when it was received.
+    active: Option<(Lease, Monotonic)>,
     instance: Option<String>,
     seen: Vec<Check>,
     breaches: Vec<(Check, String)>,
@@ -224,7 +218,7 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Begins with the first phase at the first step.
+    /// A kit that begins with the first phase at the first step.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -235,7 +229,7 @@ impl Kit {
             asked_in_phase: 0,
             seq: 100_000,
             stamp: 0.0,
-            standing: None,
+            active: None,
             instance: None,
             seen: Vec::new(),
             breaches: Vec::new(),
@@ -243,7 +237,8 @@ impl Kit {
         }
     }
 
-    /// A second of the boiler has passed, or so: says what is published now. False when everything was played.
+    /// Advances by about one second of the boiler and emits the messages to publish. Returns false after the last
+    /// phase.
     pub fn step(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
         let began = *self.began.get_or_insert(now.monotonic);
         let passed = now.monotonic.since(began);
@@ -261,27 +256,29 @@ impl Kit {
         true
     }
 
-    /// What the controller under test published.
-    pub fn hear(&mut self, now: Monotonic, heard: Heard<'_>) {
-        self.see(Check::Readable);
-        let lease = match heard.lease {
+    /// Takes a message of the controller under test.
+    pub fn receive(&mut self, now: Monotonic, received: Received<'_>) {
+        self.mark_seen(Check::Readable);
+        let lease = match received.lease {
             Ok(lease) => lease,
             Err(error) => return self.breach(Check::Readable, String::from(error)),
         };
-        self.judge(heard.has_expectation, Check::Order, || String::from("published without an expected sequence"));
+        self.judge(received.has_expectation, Check::Order, || String::from("published without an expected sequence"));
         let author = self.instance.get_or_insert_with(|| lease.instance.clone()).clone();
-        self.judge(author == lease.instance, Check::OneAuthor, || format!("{} beside {author}", lease.instance));
+        self.judge(author == lease.instance, Check::OneAuthor, || {
+            format!("{} in addition to {author}", lease.instance)
+        });
         if lease.lease_s == 0 {
-            self.standing = None;
+            self.active = None;
             return;
         }
         self.judge_lease(lease);
         self.judge_moment(now);
-        self.standing = Some((lease.clone(), now));
+        self.active = Some((lease.clone(), now));
         self.asked_in_phase += 1;
     }
 
-    /// Every check, judged by what was seen until now.
+    /// The findings so far.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         let finding = |check: Check| {
@@ -297,7 +294,7 @@ impl Kit {
         Check::ALL.map(finding).to_vec()
     }
 
-    /// Whether the controller conforms: nothing was breached, and nothing but what was not played was not seen.
+    /// Whether the controller conforms: no breach, and every check occurred except those of phases that were left out.
     #[must_use]
     pub fn conforms(&self) -> bool {
         self.findings().iter().all(|finding| {
@@ -310,7 +307,7 @@ impl Kit {
         real * self.settings.speed
     }
 
-    /// What was under way when a phase began, and what is still fresh in it.
+    /// The grace period of a phase: for messages under way, and for data that are still fresh.
     fn grace(&self, phase: Phase) -> Duration {
         match phase {
             Phase::Silence | Phase::Frozen => self.real(REACTION) + self.limits.fresh,
@@ -324,8 +321,8 @@ impl Kit {
         let Some(phase) = PHASES.get(self.phase).copied() else { return Duration::MAX };
         match phase {
             Phase::Fresh if self.asked_in_phase >= 2 => Duration::ZERO,
-            Phase::Fresh => self.real(PATIENCE) + 2 * WATCH,
-            // Beyond the end of `coasting`, so that a release is seen too.
+            Phase::Fresh => self.real(ASK_WITHIN) + 2 * WATCH,
+            // Longer than `coasting`, to see the release as well.
             Phase::Frozen => self.limits.coasting + self.real(REACTION) + WATCH,
             Phase::Ancient | Phase::Ageing | Phase::BrokenSensor | Phase::Mixed | Phase::LockedOut | Phase::Silence => {
                 self.grace(phase) + WATCH
@@ -336,28 +333,28 @@ impl Kit {
     fn end_phase(&mut self, now: Monotonic) {
         let Some(phase) = PHASES.get(self.phase).copied() else { return };
         if let Some(check) = phase.forbids() {
-            return self.see(check);
+            return self.mark_seen(check);
         }
         let is_first = PHASES.iter().position(|phase| *phase == Phase::Fresh) == Some(self.phase);
         let check = if is_first { Check::Asks } else { Check::ComesBack };
         let asked = self.asked_in_phase;
         self.judge(asked > 0, check, || String::from("asked nothing on fresh, good data"));
-        let renewed = asked >= 2 || self.stands(now);
-        self.judge(renewed, Check::Renews, || String::from("asked once and let it run out on fresh, good data"));
+        let renewed = asked >= 2 || self.is_active(now);
+        self.judge(renewed, Check::Renews, || String::from("asked once and let the lease expire on fresh, good data"));
     }
 
-    /// While data are fresh, what was asked in the same phase must not run out.
+    /// While data are fresh, a lease of the same phase must not expire.
     fn watch_renewal(&mut self, now: Monotonic) {
         let is_fresh = PHASES.get(self.phase) == Some(&Phase::Fresh);
-        if is_fresh && self.asked_in_phase > 0 && self.standing.is_some() && !self.stands(now) {
-            self.standing = None;
-            self.breach(Check::Renews, String::from("a lease ran out on fresh, good data"));
+        if is_fresh && self.asked_in_phase > 0 && self.active.is_some() && !self.is_active(now) {
+            self.active = None;
+            self.breach(Check::Renews, String::from("a lease expired on fresh, good data"));
         }
     }
 
-    fn stands(&self, now: Monotonic) -> bool {
-        self.standing.as_ref().is_some_and(|(lease, heard)| {
-            now.since(*heard) < Duration::from_secs(u64::from(lease.lease_s)) + self.real(REACTION)
+    fn is_active(&self, now: Monotonic) -> bool {
+        self.active.as_ref().is_some_and(|(lease, received)| {
+            now.since(*received) < Duration::from_secs(u64::from(lease.lease_s)) + self.real(REACTION)
         })
     }
 
@@ -370,12 +367,12 @@ impl Kit {
         });
         let is_zero = demand == Demand::Heat && flow <= ZERO;
         self.judge(!is_zero, Check::NoZero, || format!("heat with {flow} °C: no heat is `\"demand\":\"none\"`"));
-        // Slots that came while the lease was under way are none that it could have known.
+        // The lease cannot be based on slots published while it was under way.
         let under_way = self.settings.slots(REACTION);
         let young = self.settings.slots(Duration::from_secs(5)) + under_way;
         let known = based_on.boot == BOOT && based_on.seq <= self.seq && self.seq - based_on.seq <= young;
         let newest = self.seq;
-        self.judge(known, Check::BasedOn, || format!("{based_on}, where {BOOT}/{newest} was published last"));
+        self.judge(known, Check::BasedOn, || format!("{based_on}, but {BOOT}/{newest} was published last"));
     }
 
     fn judge_moment(&mut self, now: Monotonic) {
@@ -383,18 +380,18 @@ impl Kit {
         let Some(check) = phase.forbids() else { return };
         if now.since(began) >= self.grace(phase) {
             let second = now.since(began).as_secs();
-            self.breach(check, format!("asked {second} s into it"));
+            self.breach(check, format!("asked {second} s into the phase"));
         }
     }
 
-    fn see(&mut self, check: Check) {
+    fn mark_seen(&mut self, check: Check) {
         if !self.seen.contains(&check) {
             self.seen.push(check);
         }
     }
 
     fn judge(&mut self, holds: bool, check: Check, what: impl FnOnce() -> String) {
-        self.see(check);
+        self.mark_seen(check);
         if !holds {
             self.breach(check, what());
         }
@@ -408,7 +405,7 @@ impl Kit {
     }
 
     fn play(&mut self, phase: Phase, now: Now, effects: &mut Vec<Effect>) {
-        let behind = match phase {
+        let age = match phase {
             Phase::Silence => return,
             Phase::Ancient => self.real(Duration::from_secs(600)),
             Phase::Ageing => self.real(Duration::from_secs(20)),
@@ -416,7 +413,7 @@ impl Kit {
         };
         if phase != Phase::Frozen {
             self.seq += RATE;
-            let utc = Utc(now.utc.0.saturating_sub(i64::try_from(behind.as_nanos()).unwrap_or(i64::MAX)));
+            let utc = Utc(now.utc.0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
             self.stamp = utc.unix_seconds();
         }
         effects.push(Effect::Status(Box::new(self.status(phase, &now))));
@@ -425,12 +422,12 @@ impl Kit {
 }
 
 impl Settings {
-    /// Slots that pass in `real` time: one step stands for a second of the boiler.
+    /// Slots that pass in `real` time: one step is a second of the boiler.
     fn slots(&self, real: Duration) -> u64 {
         real.as_secs() * u64::from(self.speed) * RATE
     }
 }
 
 fn index(check: Check) -> usize {
-    Check::ALL.iter().position(|known| *known == check).expect("all of them are listed")
+    Check::ALL.iter().position(|known| *known == check).expect("ALL lists every check")
 }

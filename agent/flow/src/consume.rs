@@ -1,14 +1,14 @@
-//! Takes the messages of SAMPLES in order and says of each which of its slots are new, and what is missing before it.
+//! Takes the messages of SAMPLES in order and determines which slots of each are new, and which are missing before it.
 //!
-//! The stream is in order per boiler, so two numbers are enough to count every slot once: the boot, and the slot that
-//! is expected next in it. A boot once left is closed. A slot below the expected one was seen; of a message that
-//! overlaps, only the part behind counts. Slots beyond the expected one are lost: either their messages have left the
-//! stream, or nobody knows, which is an error in this software.
+//! The stream is in order per boiler, so two numbers are enough to count every slot once: the boot, and the slot
+//! expected next in it. A boot is closed once a newer one begins. A slot below the expected one was seen before; of a
+//! message that overlaps, only the rest counts. Slots skipped before a message are lost: either their messages have
+//! left the stream, or the cause is unknown, which is a bug.
 
 use thermowell_wire::Slot;
 use thermowell_wire::batch::{self, Malformed, Packed};
 
-/// The place in one boiler's stream.
+/// The position in one boiler's stream.
 #[derive(Debug, Default)]
 pub struct Consume {
     device: Option<u32>,
@@ -17,10 +17,9 @@ pub struct Consume {
     stream_begins_at: u64,
 }
 
-/// What a message brings.
+/// A message with new slots.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
-    /// The message.
     pub packed: Packed<'a>,
     /// How many of its first slots were seen before.
     pub seen: u64,
@@ -28,45 +27,39 @@ pub struct Arrival<'a> {
     pub lost: Option<Lost>,
 }
 
-/// Slots that should have come before a message and did not.
+/// Slots that are missing before a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The first of them.
     pub first: Slot,
-    /// How many.
     pub count: u64,
-    /// Their messages have left the stream; otherwise nobody knows where they are.
+    /// Their messages have left the stream; otherwise the cause is unknown.
     pub discarded: bool,
 }
 
-/// Why a message brings nothing.
+/// Why a message has no new slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Its bytes are no message.
     #[error("malformed message")]
     Malformed(#[source] Malformed),
-    /// All its slots were seen, or belong to a boot that has been left.
+    /// All its slots were seen before, or belong to a closed boot.
     #[error("all {slots} slots were seen")]
-    Seen {
-        /// How many slots that are.
-        slots: u64,
-    },
+    Seen { slots: u64 },
 }
 
 impl Consume {
-    /// At the beginning of a history: the first message is where it begins.
+    /// At the beginning of a history: the first message defines its first slot.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Behind `last`: what is not behind it was seen.
+    /// After `last`: everything up to it was seen before.
     #[must_use]
-    pub fn behind(last: Slot) -> Self {
-        Self { next: Some(behind(last)), ..Self::default() }
+    pub fn after(last: Slot) -> Self {
+        Self { next: Some(slot_after(last)), ..Self::default() }
     }
 
-    /// The stream's first sequence: what lies before it has been discarded.
+    /// Sets the stream's first sequence: messages before it have been discarded.
     pub fn stream_begins_at(&mut self, first_sequence: u64) {
         self.stream_begins_at = first_sequence;
     }
@@ -74,12 +67,12 @@ impl Consume {
     /// Takes the next message.
     ///
     /// # Errors
-    /// The message brings nothing; see [`Refusal`].
+    /// If the message has no new slots; see [`Refusal`].
     pub fn accept<'a>(&mut self, sequence: u64, bytes: &'a [u8]) -> Result<Arrival<'a>, Refusal> {
         let packed = batch::decode(bytes).map_err(Refusal::Malformed)?;
         let (first, end) = (packed.first(), packed.end());
         let same_device = self.device.is_none_or(|device| device == packed.device());
-        // Boots compare by age only within one device: with another board, history goes on at its first slot.
+        // Boots sort by age only within one device: after a change of the board, history continues at its first slot.
         let expected = match self.next {
             Some(next) if same_device && first.boot <= next.boot => Some(next),
             Some(_) => Some(Slot::new(first.boot, 0)),
@@ -101,8 +94,8 @@ impl Consume {
     }
 }
 
-/// The slot behind `slot`.
+/// The slot after `slot`.
 #[must_use]
-pub fn behind(slot: Slot) -> Slot {
+pub fn slot_after(slot: Slot) -> Slot {
     Slot::new(slot.boot, slot.seq.saturating_add(1))
 }

@@ -1,4 +1,4 @@
-//! The law: which flow temperature to ask of a boiler. Pure arithmetic over what the controller knows.
+//! The control law: the flow temperature to request. Pure arithmetic on the controller's inputs.
 //!
 //! ```text
 //! T* = clamp(curve(outdoor) + clamp(Kp · (target − room), −10, +15), flow_min, flow_max)
@@ -8,10 +8,10 @@
 //! S = clamp(T* + u, flow_min, flow_max), at most 2 K/min, changed only by ≥ 0.5 K
 //! ```
 //!
-//! The room term gives the comfort; the hourly term pays when the boiler delivers less than was asked. `asked` is what
-//! was asked, correction included, and not what was wished: then `late` is the boiler's failing and nothing else, and
-//! the correction does not chase itself through an hour's delay. All temperatures are °C; what is asked is in
-//! centi-degrees, so that a limit is a limit to the last digit.
+//! The room term controls comfort; the hourly term compensates for a boiler that delivers less than requested. `asked`
+//! is the requested set-point including the correction, not T*: so `late` measures only the boiler's deficit, and the
+//! correction does not act on itself with an hour's delay. All temperatures are °C; set-points are in centi-degrees, so
+//! that limits are exact to the last digit.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -25,13 +25,13 @@ mod tests;
 const ROOM_TERM: (f64, f64) = (-10.0, 15.0);
 /// The hourly term's limit either way, K.
 const CORRECTION_MAX: f64 = 5.0;
-/// Within it the current temperature may swing around the average, as burners do, K.
+/// Dead band of the current temperature around the average, for the cycling of burners, K.
 const SWING: f64 = 8.0;
 /// How fast the set-point may move: 2 K/min.
 const RAMP_CENTI_PER_MIN: u64 = 200;
-/// Smaller changes are not worth a burner's attention.
+/// Smaller changes are not applied.
 const CHANGE_MIN_CENTI: i64 = 50;
-/// A set-point that stood still does not save up speed beyond one change.
+/// A constant set-point accumulates ramp for at most this time: one change.
 const RAMP_SAVED: Duration = Duration::from_secs(15);
 
 /// The law's parameters. `flow_min ≤ flow_max`, and the curve's cold point is the colder one.
@@ -39,15 +39,15 @@ const RAMP_SAVED: Duration = Duration::from_secs(15);
 pub struct Law {
     /// Flow temperature by outdoor temperature.
     pub curve: Curve,
-    /// What the room should have, by time of day.
+    /// Room temperature target, by time of day.
     pub schedule: Schedule,
-    /// K of flow per K that the room lacks, 0 to 12.
+    /// K of flow temperature per K of room deficit, 0 to 12.
     pub kp: f64,
-    /// Part of the last hour's lack that is added, 0 to 1.
+    /// Gain of the hourly deficit, 0 to 1.
     pub k: f64,
-    /// The lowest flow temperature that is asked, °C.
+    /// The lowest set-point, °C.
     pub flow_min: f64,
-    /// The highest, °C.
+    /// The highest set-point, °C.
     pub flow_max: f64,
     /// How long a lease lasts, seconds; more than twice `renew`.
     pub lease_s: u16,
@@ -55,7 +55,7 @@ pub struct Law {
     pub renew: Duration,
 }
 
-/// A line through two points, level outside of them.
+/// A line through two points, constant outside of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Curve {
     /// The point at the cold end.
@@ -73,16 +73,16 @@ pub struct CurvePoint {
     pub flow: f64,
 }
 
-/// What the room should have, by time of day.
+/// Room temperature target, by time of day.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// Local time minus UTC, seconds.
     pub offset_s: i32,
-    /// In order of time; the last one reaches over midnight to the first. Without any, the target is 20 °C.
+    /// In order of time; the last one extends over midnight to the first. Without any, the target is 20 °C.
     pub periods: Vec<Period>,
 }
 
-/// From a time of day on.
+/// A target from a time of day on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Period {
     /// Seconds since local midnight.
@@ -91,16 +91,16 @@ pub struct Period {
     pub target: f64,
 }
 
-/// T*, what is wished before the hour's correction.
+/// T*, the target before the hourly correction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wish {
-    /// What curve and room say, °C: whether heat is wanted at all is decided on it.
+    /// Curve plus room term without limits, °C: decides whether heat is wanted.
     pub free: f64,
     /// The same within the limits, °C.
     pub flow: f64,
 }
 
-/// What the last hour was like, over its heating seconds.
+/// Means over the last hour's heating seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastHour {
     /// Flow temperature now, through a 60 s low-pass, °C.
@@ -136,7 +136,7 @@ impl Schedule {
 }
 
 impl Law {
-    /// T*: what the weather and the room ask for. Without a room temperature its term is 0.
+    /// T*, from outdoor and room temperature. Without a room temperature its term is 0.
     #[must_use]
     pub fn wish(&self, outdoor: f64, room: Option<f64>, target: f64) -> Wish {
         let room_term = room.map_or(0.0, |room| (self.kp * (target - room)).clamp(ROOM_TERM.0, ROOM_TERM.1));
@@ -144,7 +144,7 @@ impl Law {
         Wish { free, flow: free.clamp(self.flow_min, self.flow_max) }
     }
 
-    /// u: what the last hour adds, K. Without an hour to look at it is 0.
+    /// u: the hourly correction, K; 0 without `hour`.
     #[must_use]
     pub fn correction(&self, hour: Option<&LastHour>) -> f64 {
         let Some(hour) = hour else { return 0.0 };
@@ -160,19 +160,19 @@ impl Law {
         centi((wish.flow + correction).clamp(self.flow_min, self.flow_max))
     }
 
-    /// Whether heat is wanted, given whether it was: off below room + 4 K or above target + 0.7 K, on again above
-    /// room + 6 K and below target + 0.4 K. Without a room temperature the target stands for it.
+    /// Whether heat is wanted, with hysteresis on `was`: off below room + 4 K or above target + 0.7 K, on again above
+    /// room + 6 K and below target + 0.4 K. Without a room temperature the target is used instead.
     #[must_use]
     pub fn is_heat_wanted(wish: &Wish, room: Option<f64>, target: f64, was: bool) -> bool {
         let room = room.unwrap_or(target);
-        let (lift, excess) = if was { (4.0, 0.7) } else { (6.0, 0.4) };
+        let (margin, excess) = if was { (4.0, 0.7) } else { (6.0, 0.4) };
         let enough = if was { room > target + excess } else { room >= target + excess };
-        let pointless = if was { wish.free < room + lift } else { wish.free <= room + lift };
+        let pointless = if was { wish.free < room + margin } else { wish.free <= room + margin };
         !enough && !pointless
     }
 }
 
-/// The set-point on its way to the aim.
+/// A set-point that is ramped towards the aim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ramp {
     centi: i64,
@@ -180,7 +180,7 @@ pub struct Ramp {
 }
 
 impl Ramp {
-    /// Begins at the aim: there was no set-point to move from.
+    /// Begins at the aim, without an earlier set-point.
     #[must_use]
     pub fn begin(aim_centi: i64, now: Monotonic) -> Self {
         Self { centi: aim_centi, changed_at: now }
@@ -213,20 +213,19 @@ pub struct LowPass {
 }
 
 impl LowPass {
-    /// Knows nothing yet.
+    /// A low-pass without a value.
     #[must_use]
     pub fn new(time_constant: Duration) -> Self {
         Self { time_constant_s: time_constant.as_secs_f64(), value: None }
     }
 
-    /// Adds `input`, which stood for `passed`; the first one is taken as it is.
+    /// Adds `input`, which lasted for `passed`; the first input is the initial value.
     pub fn add(&mut self, input: f64, passed: Duration) {
         let passed_s = passed.as_secs_f64();
         let part = passed_s / (self.time_constant_s + passed_s);
         self.value = Some(self.value.map_or(input, |value| value + part * (input - value)));
     }
 
-    /// What it says.
     #[must_use]
     pub fn value(&self) -> Option<f64> {
         self.value

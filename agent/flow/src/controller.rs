@@ -8,32 +8,31 @@
 //!                                      │ nothing new for 5 s                     │ that is
 //!                                      ▼                                         │ young
 //!                                   coasting ────────────────────────────────────┤ again
-//!                                   asks nothing: the lease runs out by itself   │
+//!                                   asks nothing: the lease expires              │
 //!                                      │ nothing new for 60 s                    │
 //!                                      ▼                                         │
 //!                                   fault ───────────────────────────────────────┘
 //!                                   releases, once
 //! ```
 //!
-//! While a state is fresh, the first of these reasons that holds decides (`controller/verdict.rs`):
+//! While a state is fresh, the first matching rule decides (`controller/verdict.rs`):
 //!
 //! | rule | when | what |
 //! |---|---|---|
 //! | `mixed` | state and status are not both of a simulated boiler, or both of a real one | releases |
-//! | `sensor` | the newest reading is not valid, or older than 5 s behind a gap | asks nothing |
+//! | `sensor` | the newest reading is not valid, or older than 5 s because of a gap | asks nothing |
 //! | `lockout` | the boiler is locked out | asks nothing; it would refuse |
-//! | `boost`, `tap`, `hold` | an operator's command stands | asks for what it says |
-//! | `no_outdoor` | nobody knows the weather (`controller/senses.rs`) | releases |
-//! | `no_heat_wanted` | it is warm enough | asks for no heat: that is a lease too |
-//! | `hot_water` | hot water is drawn, and 120 s after | the set-point holds |
-//! | `set_back` | an operator wants the rooms cooler | the law, with that target |
-//! | `warming`, `law` | else | the law, without and with the hour's correction |
-//! | `refused` | the boiler does not obey: somebody has set it at its panel | asks once a minute, to notice the end |
+//! | `boost`, `tap`, `hold` | an operator's command is active | asks for its set-point |
+//! | `no_outdoor` | the outdoor temperature is unknown (`controller/senses.rs`) | releases |
+//! | `no_heat_wanted` | it is warm enough | asks for no heat, which is a lease too |
+//! | `hot_water` | hot water is drawn, and for 120 s after | keeps the set-point |
+//! | `set_back` | an operator has set the rooms back | the law, with that target |
+//! | `warming`, `law` | otherwise | the law, without and with the hourly correction |
+//! | `refused` | the boiler does not obey: an override at its panel | probes once a minute, to detect the end |
 //!
-//! The last one overrides each that would ask. When this program dies, the lease ends and the boiler is on its own
-//! control: nothing here has to happen for that. Of two programs, one asks (`controller/author.rs`). One that starts
-//! goes on from where the boiler is: from the set-point that it obeys, and from what its predecessor decided in the
-//! last hour.
+//! The last one overrides every rule that would ask. If this program stops, the lease expires and the boiler is on its
+//! own control, without any action here. Of two controllers, one asks (`controller/author.rs`). A new one continues
+//! from the set-point that the boiler obeys, and from its predecessor's decisions of the last hour.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -50,15 +49,15 @@ use crate::time::{Monotonic, Now};
 
 pub use crate::published::FreshnessLimits as Freshness;
 pub use author::{Author, Standing};
-pub use hindsight::{Told, replay};
+pub use hindsight::{PastDecision, replay};
 pub use orders::Unfit;
 pub use tell::Log;
 
 use boiler::Boiler;
-use hindsight::Hindsight;
+use hindsight::SetpointHistory;
 use orders::{Orders, Premise};
 use senses::{Outdoor, Room};
-use tell::{Decided, Said};
+use tell::{Decided, Reported};
 use verdict::{Act, Verdict};
 
 mod author;
@@ -72,52 +71,48 @@ mod tests;
 mod verdict;
 
 const CURRENT_LOW_PASS: Duration = Duration::from_secs(60);
-/// So often is a boiler asked that does not obey: not to fight whoever stands at its panel, but to notice that he left.
-const KNOCK: Duration = Duration::from_secs(60);
-/// The rule of a draw: its seconds do not heat rooms.
+/// Interval of requests to a boiler that does not obey: rare enough not to fight an override at its panel, often enough
+/// to detect its end.
+const OVERRIDE_PROBE: Duration = Duration::from_secs(60);
+/// The rule during a draw: its seconds do not heat rooms.
 const HOT_WATER: &str = "hot_water";
 
-/// Whose controller it is, and what it goes by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The boiler.
     pub boiler: BoilerId,
-    /// Names this process in leases.
+    /// Identifies this process in leases.
     pub instance: String,
-    /// The law.
     pub law: Law,
-    /// When a state is too old.
+    /// The age limits of a state.
     pub freshness: Freshness,
 }
 
-/// What the controller is told.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// The aggregator's newest state.
     State(&'a State),
     /// The agent's newest status.
     Status(&'a Status),
-    /// An operator's command stands in COMMAND at this sequence.
+    /// An operator's command was stored in COMMAND with this sequence.
     Command(u64, &'a Command),
-    /// COMMAND ends with this for the boiler, or holds nothing of it: said when a session begins.
+    /// The boiler's last command in COMMAND, if any: at the begin of a session.
     LastCommand(Option<(u64, &'a Command)>),
     /// The device's answer to a set-point.
     Answer(&'a Outcome),
-    /// What was decided in the last hour, in the order of the stream, and one decision before it: said when a session
-    /// begins.
-    Past(&'a [Told]),
+    /// The decisions of the last hour, in the order of the stream, and the one before them: at the begin of a session.
+    Past(&'a [PastDecision]),
     /// Time has passed.
     Wake,
 }
 
-/// What the shell does.
+/// Requests to the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Publishes a lease; one of 0 s is a release.
     Lease(Box<Lease>),
     /// Publishes a decision: on change.
     Decision(Box<Decision>),
-    /// Publishes another event, beside the decisions.
+    /// Publishes another event than a decision.
     Event(Box<EventBody>),
     /// Writes a log line.
     Log(Log),
@@ -128,11 +123,11 @@ pub enum Effect {
 struct Known {
     slot: Slot,
     stamp: f64,
-    /// When the stamp last moved: where a clock goes back, this is what shows the age.
+    /// When the stamp last changed: gives the age if a clock goes back.
     moved_at: Monotonic,
-    /// The first slot of this boot that was known, and when: what has come since shows the boiler's pace.
+    /// The first known slot of this boot, and when it was received: gives the boiler's slot rate.
     first: (u64, Monotonic),
-    /// The stamp of the newest reading, and when it came; none once a slot was read and is not valid.
+    /// The stamp of the newest reading, and when it was received; `None` after an invalid reading.
     read: Option<(f64, Monotonic)>,
     has_average: bool,
     average_heating: Option<f64>,
@@ -141,19 +136,19 @@ struct Known {
 }
 
 impl Known {
-    /// The age of the newest reading; none where the sensor is not sound.
+    /// The age of the newest reading; `None` if the sensor has failed.
     fn reading_age(&self, now: &Now) -> Option<Duration> {
         self.read.map(|(stamp, at)| age(stamp, at, now))
     }
 }
 
-/// The age of what is stamped `stamp` and came at `at`: by its stamp or by our own clock, whichever is more.
+/// The age of a message stamped `stamp` and received at `at`: by its stamp or by our own clock, whichever is more.
 fn age(stamp: f64, at: Monotonic, now: &Now) -> Duration {
     let by_stamp = Duration::try_from_secs_f64(now.utc.unix_seconds() - stamp).unwrap_or_default();
     by_stamp.max(now.monotonic.since(at))
 }
 
-/// What stands at the boiler as far as we know.
+/// The last request to the boiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     demand: Demand,
@@ -172,25 +167,25 @@ pub struct Controller {
     room: Room,
     boiler: Boiler,
     orders: Orders,
-    /// What a standing `hold` holds.
+    /// The set-point of an active `hold`.
     held: Option<(Demand, i64)>,
-    /// What was asked in the last hour's heating seconds.
-    hindsight: Hindsight,
-    /// The flow temperature that is asked now of a boiler that heats rooms, centi-degrees.
-    asks: Option<i64>,
+    /// The set-points of the last hour's heating seconds.
+    history: SetpointHistory,
+    /// The current set-point, if heat is requested, centi-degrees.
+    heating_setpoint: Option<i64>,
     heat_wanted: bool,
     ramp: Option<Ramp>,
     asked: Option<Asked>,
     decided: Option<Decided>,
-    said: Said,
+    reported: Reported,
     wake_at: Option<Monotonic>,
 }
 
 impl Controller {
-    /// Knows nothing and has asked for nothing.
+    /// A controller without inputs or requests.
     ///
     /// # Panics
-    /// The law's limits must be in order; a checked configuration is proof of that.
+    /// If the law's limits are out of order, which a checked configuration rules out.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         assert!(settings.law.flow_min <= settings.law.flow_max, "flow_min is above flow_max");
@@ -205,18 +200,18 @@ impl Controller {
             boiler: Boiler::default(),
             orders: Orders::default(),
             held: None,
-            hindsight: Hindsight::new(),
-            asks: None,
+            history: SetpointHistory::new(),
+            heating_setpoint: None,
             heat_wanted: true,
             ramp: None,
             asked: None,
             decided: None,
-            said: Said::new(),
+            reported: Reported::new(),
             wake_at: None,
         }
     }
 
-    /// Moves the controller forward: the only way its state changes.
+    /// Processes one input. Nothing else changes the controller's state.
     pub fn step(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
         match input {
             Input::State(state) => self.take_state(now.monotonic, state),
@@ -229,27 +224,27 @@ impl Controller {
                 }
             }
             Input::Answer(outcome) => self.boiler.answered(outcome),
-            Input::Past(told) => self.hindsight.read(told),
+            Input::Past(past) => self.history.read(past),
             Input::Wake => {}
         }
         if let Some(order) = self.orders.expire(&now) {
             effects.push(Effect::Log(Log::OrderEnded { id: order.id }));
         }
-        let room = self.room.says(now.monotonic);
-        let weather = self.outdoor.says(now.monotonic);
+        let room = self.room.state(now.monotonic);
+        let weather = self.outdoor.state(now.monotonic);
         let target = self.target(&now);
         let verdict = self.verdict(&now, room.celsius(), weather.celsius(), target);
-        self.asks = match verdict.act {
+        self.heating_setpoint = match verdict.act {
             Act::Ask(Demand::Heat, flow_centi) => Some(flow_centi),
-            Act::Ask(Demand::None, _) | Act::Wait | Act::Release | Act::Knock(..) => None,
+            Act::Ask(Demand::None, _) | Act::Wait | Act::Release | Act::Probe(..) => None,
         };
         self.act(&now, &verdict, effects);
-        self.say(&now, &verdict, room, weather, effects);
-        self.tell(&verdict, room.celsius(), weather.celsius(), target, effects);
+        self.report_changes(&now, &verdict, room, weather, effects);
+        self.report_decision(&verdict, room.celsius(), weather.celsius(), target, effects);
         self.wake_at = self.next_wake(&now, &verdict);
     }
 
-    /// The latest time at which `step` wants [`Input::Wake`].
+    /// The latest time at which `step` needs [`Input::Wake`].
     #[must_use]
     pub fn wake_at(&self) -> Option<Monotonic> {
         self.wake_at
@@ -260,12 +255,12 @@ impl Controller {
         let moved = before.is_none_or(|known| state.stamp > known.stamp);
         let passed_s = before.map_or(1.0, |known| (state.stamp - known.stamp).max(0.0));
         let passed = Duration::try_from_secs_f64(passed_s).unwrap_or_default();
-        let sound = is_sound(state);
+        let plausible = is_plausible(state);
         let moved_at = before.filter(|_| !moved).map_or(now, |known| known.moved_at);
-        // A gap says nothing about the sensor: the reading before it stands until it is too old.
+        // A gap does not indicate a sensor fault: the reading before it is used until it is too old.
         let read = match (state.quality, state.current) {
-            (SlotQuality::Ok, Some(_)) if sound => Some((state.stamp, moved_at)),
-            (SlotQuality::Ok | SlotQuality::Missing, None) if sound => before.and_then(|known| known.read),
+            (SlotQuality::Ok, Some(_)) if plausible => Some((state.stamp, moved_at)),
+            (SlotQuality::Ok | SlotQuality::Missing, None) if plausible => before.and_then(|known| known.read),
             (
                 SlotQuality::Ok
                 | SlotQuality::Open
@@ -276,23 +271,23 @@ impl Controller {
             ) => None,
         };
         if moved
-            && sound
+            && plausible
             && !self.boiler.is_drawing(now)
             && let Some(current) = state.current
         {
             self.current.add(current, passed);
         }
         if moved && state.heating {
-            // What a state says of the time before it, it says of a second or so.
+            // A state describes about a second before it, not a longer silence.
             self.room.heated(passed.min(self.settings.freshness.fresh));
         }
         let second = whole(state.stamp);
         if before.is_none() {
-            self.go_on_from(second);
+            self.continue_from(second);
         }
-        // A boiler that obeys a lease had a live controller until now; else the last lease was soon over.
+        // A boiler that obeys a lease had a running controller until now; otherwise the last lease expired soon.
         let alive = self.boiler.obeys(now).map_or(i64::from(self.settings.law.lease_s), |_| i64::MAX);
-        self.hindsight.pass(second, self.asks.filter(|_| state.heating).map(celsius), alive);
+        self.history.pass(second, self.heating_setpoint.filter(|_| state.heating).map(celsius), alive);
         self.known = Some(Known {
             slot: state.slot,
             stamp: state.stamp,
@@ -302,22 +297,22 @@ impl Controller {
                 .map_or((state.slot.seq, now), |known| known.first),
             read,
             has_average: state.average.is_some(),
-            average_heating: state.average_heating.filter(|_| sound),
-            share: if sound { state.heating_share } else { 0.0 },
+            average_heating: state.average_heating.filter(|_| plausible),
+            share: if plausible { state.heating_share } else { 0.0 },
             simulated: state.simulated,
         });
     }
 
-    /// What a predecessor decided last decides about the hysteresis of who has just started.
-    fn go_on_from(&mut self, second: i64) {
-        if let Some(decision) = self.hindsight.newest(second) {
+    /// A new controller takes the state of the hysteresis from its predecessor's last decision.
+    fn continue_from(&mut self, second: i64) {
+        if let Some(decision) = self.history.newest(second) {
             self.heat_wanted = decision.demand != Some(Demand::None);
         }
     }
 
     fn take_status(&mut self, now: &Now, status: &Status) {
         let (target, now) = (self.target(now), now.monotonic);
-        let weather = self.outdoor.says(now).celsius();
+        let weather = self.outdoor.state(now).celsius();
         self.status_simulated = Some(status.simulated);
         let Some(device) = &status.device else { return };
         if let Some(outdoor) = device.outdoor.filter(|outdoor| Quantity::Outdoor.can_be(*outdoor)) {
@@ -329,8 +324,8 @@ impl Controller {
         self.boiler.take(device, self.asked.is_some(), now);
     }
 
-    /// Takes an operator's command. A refusal is told to everybody where the command is `new`: at the begin of a
-    /// session, who asked has long had his answer.
+    /// Takes an operator's command. A refusal is published if the command is `new`; at the begin of a session it was
+    /// published long before.
     fn take_command(&mut self, now: &Now, sequence: u64, command: &Command, new: bool, effects: &mut Vec<Effect>) {
         let id = command.id.clone();
         let premise = self.known.filter(|_| new).map(|known| self.premise(&known));
@@ -338,16 +333,16 @@ impl Controller {
             Ok(false) => return,
             Ok(true) => effects.push(Effect::Log(Log::Ordered { id })),
             Err(Unfit::Expired) if !new => {}
-            Err(why) => {
-                let (by, action, reason) = (command.by.clone(), command.action, why.to_string());
+            Err(cause) => {
+                let (by, action, reason) = (command.by.clone(), command.action, cause.to_string());
                 if new {
                     let refused = EventBody::CommandRefused { id: id.clone(), by, action, reason };
                     effects.push(Effect::Event(Box::new(refused)));
                 }
-                effects.push(Effect::Log(Log::Unfit { id, why }));
+                effects.push(Effect::Log(Log::Unfit { id, why: cause }));
             }
         }
-        // A controller that has just started has asked for nothing: then what the boiler obeys is held.
+        // A new controller has no request of its own: then it holds the set-point that the boiler obeys.
         let obeyed = self.boiler.obeys(now.monotonic).map(|flow_centi| (Demand::Heat, flow_centi));
         self.held = self.asked.map(|asked| (asked.demand, asked.flow_centi)).or(obeyed);
     }
@@ -358,7 +353,7 @@ impl Controller {
         Premise { newest: known.slot, pace, freshness: self.settings.freshness }
     }
 
-    /// What the room should have: by the schedule, or by an operator who wants it cooler.
+    /// The room's target: of the schedule, or lower by an operator's set-back.
     fn target(&self, now: &Now) -> f64 {
         let target = self.settings.law.schedule.target(now.utc);
         match self.orders.standing().map(|order| order.action) {
@@ -373,31 +368,31 @@ impl Controller {
         match verdict.act {
             Act::Wait => {
                 if self.asked.is_some_and(|asked| now.monotonic.since(asked.at) >= lease) {
-                    self.forget();
+                    self.clear_request();
                 }
             }
             Act::Release => {
                 if let Some(asked) = self.asked {
                     effects.extend(self.lease(now, asked.demand, asked.flow_centi, 0));
                 }
-                self.forget();
+                self.clear_request();
             }
             Act::Ask(demand, flow_centi) => {
                 if demand == Demand::None {
                     self.ramp = None;
                 }
-                let stands = self.asked.is_some_and(|asked| {
+                let is_current = self.asked.is_some_and(|asked| {
                     let same = asked.demand == demand && asked.flow_centi == flow_centi;
                     same && now.monotonic.since(asked.at) < law.renew
                 });
-                if !stands {
+                if !is_current {
                     effects.extend(self.lease(now, demand, flow_centi, law.lease_s));
                     self.asked = Some(Asked { demand, flow_centi, at: now.monotonic });
                 }
             }
-            Act::Knock(demand, flow_centi) => {
+            Act::Probe(demand, flow_centi) => {
                 self.ramp = None;
-                if self.asked.is_none_or(|asked| now.monotonic.since(asked.at) >= KNOCK) {
+                if self.asked.is_none_or(|asked| now.monotonic.since(asked.at) >= OVERRIDE_PROBE) {
                     effects.extend(self.lease(now, demand, flow_centi, law.lease_s));
                     self.asked = Some(Asked { demand, flow_centi, at: now.monotonic });
                 }
@@ -405,8 +400,8 @@ impl Controller {
         }
     }
 
-    /// Nothing of ours stands at the boiler: the next set-point begins anew.
-    fn forget(&mut self) {
+    /// No request of ours is active at the boiler: the next set-point starts a new ramp.
+    fn clear_request(&mut self) {
         self.asked = None;
         self.ramp = None;
     }
@@ -424,12 +419,12 @@ impl Controller {
         })))
     }
 
-    /// The next renewal, the next loss of freshness, or the end of an order.
+    /// The next renewal, the next loss of freshness, or the end of a command.
     fn next_wake(&self, now: &Now, verdict: &Verdict) -> Option<Monotonic> {
         let law = &self.settings.law;
         let renewal = self.asked.map(|asked| match verdict.act {
             Act::Ask(..) => asked.at.after(law.renew),
-            Act::Knock(..) => asked.at.after(KNOCK),
+            Act::Probe(..) => asked.at.after(OVERRIDE_PROBE),
             Act::Wait | Act::Release => asked.at.after(Duration::from_secs(u64::from(law.lease_s))),
         });
         let Freshness { fresh, coasting } = self.settings.freshness;
@@ -450,8 +445,8 @@ fn whole(stamp: f64) -> i64 {
     libm::floor(stamp) as i64
 }
 
-/// Numbers that the law can reckon with. JSON may hold any.
-fn is_sound(state: &State) -> bool {
+/// Whether the numbers are in the range of the law. JSON may contain any.
+fn is_plausible(state: &State) -> bool {
     let temperatures = [state.current, state.average, state.average_heating];
     temperatures.into_iter().flatten().all(is_water) && (0.0..=1.0).contains(&state.heating_share)
 }

@@ -1,8 +1,8 @@
-//! Frames to slots in order: accepts only what is expected next.
+//! Frames to slots in order: accepts only the slot that is expected next.
 //!
-//! Go-back-N, the gateway's half: a slot beyond the expected one is a hole, answered by one `Resume`; a slot before it
-//! was seen. A gap counts only when it begins at the expected slot, so that a late answer to an old question cannot
-//! open a hole. The cursor knows one boot; another boot is another cursor.
+//! The gateway's half of go-back-N: a slot after the expected one is a hole, answered by one `Resume`; a slot before it
+//! is a duplicate. A gap counts only if it begins at the expected slot, so that a late answer to an old `Resume` cannot
+//! open a hole. A cursor is for one boot.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -23,12 +23,12 @@ pub struct Timing {
     pub progress: Duration,
 }
 
-/// What a `Samples` or `Gap` is to the cursor.
+/// How a `Samples` or `Gap` relates to the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival<T> {
-    /// Goes on at the expected slot.
+    /// Continues at the expected slot.
     InOrder(T),
-    /// Seen before, as a whole.
+    /// All its slots were seen before.
     Duplicate,
     /// Slots are missing before it.
     Hole,
@@ -36,7 +36,7 @@ pub enum Arrival<T> {
     Foreign,
 }
 
-/// Where the reading of one boot stands.
+/// The position in the slots of one boot.
 #[derive(Clone, Debug)]
 pub struct Cursor {
     timing: Timing,
@@ -59,7 +59,7 @@ impl Cursor {
         Slot::new(self.boot, self.expected)
     }
 
-    /// Takes `samples` where they go on: the readings from the expected slot on.
+    /// Returns the readings from the expected slot on.
     pub fn samples<'a>(&self, samples: &'a Samples) -> Arrival<&'a [Reading]> {
         if samples.tag != self.boot.tag() {
             return Arrival::Foreign;
@@ -71,7 +71,7 @@ impl Cursor {
         }
     }
 
-    /// Takes a gap where it begins at the expected slot.
+    /// Accepts a gap that begins at the expected slot.
     #[must_use]
     pub fn gap(&self, gap: &GapNotice) -> Arrival<Range<u64>> {
         if gap.tag != self.boot.tag() {
@@ -85,20 +85,20 @@ impl Cursor {
         }
     }
 
-    /// Slots below `expected` are taken.
+    /// Slots below `expected` have been taken.
     pub fn advance(&mut self, expected: u64, now: Monotonic) {
         self.expected = expected;
         self.progressed = now;
     }
 
-    /// Goes elsewhere; the caller sends the `Resume`.
+    /// Moves to another slot; the caller sends the `Resume`.
     pub fn aim(&mut self, expected: u64, now: Monotonic) {
         self.expected = expected;
         self.progressed = now;
         self.asked = Some((expected, now));
     }
 
-    /// Whether a `Resume` for the expected slot may be sent now, because of a hole; notes that it was.
+    /// Whether a `Resume` for the expected slot may be sent now because of a hole; if so, records it as sent.
     pub fn may_resume(&mut self, now: Monotonic) -> bool {
         let due = match self.asked {
             Some((seq, at)) if seq == self.expected => now.since(at) >= self.timing.again,
@@ -111,7 +111,7 @@ impl Cursor {
         due
     }
 
-    /// When the lack of progress is answered by another `Resume`.
+    /// When another `Resume` is due for lack of progress.
     #[must_use]
     pub fn stalled_at(&self) -> Monotonic {
         let asked = self.asked.map_or(self.progressed, |(_, at)| at);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_expected_slot_goes_on() {
+    fn only_the_expected_slot_is_in_order() {
         let cursor = cursor(100);
         assert_eq!(cursor.samples(&samples(0x42, 100, 5)), Arrival::InOrder(&[Reading::default(); 5][..]));
         assert_eq!(cursor.samples(&samples(0x42, 98, 5)), Arrival::InOrder(&[Reading::default(); 3][..]));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_counts_only_where_it_begins_at_the_expected_slot() {
+    fn gap_counts_only_at_the_expected_slot() {
         let cursor = cursor(100);
         let gap = |tag, from| GapNotice { tag, from, to: 200, reason: GapReason::Ring };
         assert_eq!(cursor.gap(&gap(0x42, 100)), Arrival::InOrder(100..200));
@@ -162,10 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn one_hole_is_one_question() {
+    fn resume_is_sent_once_per_hole() {
         let ms = |ms: u64| Monotonic(ms * 1_000_000);
         let mut cursor = cursor(100);
-        assert!(!cursor.may_resume(ms(99)), "the first question is on its way");
+        assert!(!cursor.may_resume(ms(99)), "the first `Resume` is under way");
         assert!(cursor.may_resume(ms(100)));
         assert!(!cursor.may_resume(ms(199)));
         cursor.advance(150, ms(120));

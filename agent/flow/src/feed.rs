@@ -1,4 +1,5 @@
-//! The feed: one JSON event per sample, for programs that expect one message each. A view, nothing of ours reads it.
+//! The feed: one JSON event per sample, for programs that expect one message each. A view for other programs;
+//! Thermowell itself does not read it.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -18,24 +19,24 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Behind the last event that the feed holds.
+    /// Continues after the last event that the feed holds.
     #[must_use]
     pub fn new(last: Option<(u64, FeedEvent)>) -> Self {
         match last {
             Some((_, event)) => {
-                Self { consume: Consume::behind(Slot::new(event.boot, event.seq)), replay_from: Some(event.samples) }
+                Self { consume: Consume::after(Slot::new(event.boot, event.seq)), replay_from: Some(event.samples) }
             }
             None => Self { consume: Consume::new(), replay_from: None },
         }
     }
 
-    /// The sequence in SAMPLES to read from; none is the beginning.
+    /// The sequence in SAMPLES from which to read; `None` is the beginning.
     #[must_use]
     pub fn replay_from(&self) -> Option<u64> {
         self.replay_from
     }
 
-    /// Adds the events of one message to `out`: none for a gap, for bytes that are no message, and for what was seen.
+    /// Adds the events of one message to `out`: none for a gap, for malformed bytes, and for slots seen before.
     pub fn events(&mut self, sequence: u64, bytes: &[u8], out: &mut Vec<FeedEvent>) {
         let Ok(arrival) = self.consume.accept(sequence, bytes) else { return };
         let Packed::Batch(batch) = arrival.packed else { return };

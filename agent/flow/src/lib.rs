@@ -1,18 +1,18 @@
 //! Every decision of Thermowell: no clock, no I/O, no randomness.
 //!
-//! A room is a module. It imports only [`time`], [`plausible`], [`published`] and rooms to its left:
+//! A room is a module. It imports only [`time`], [`plausible`], [`published`] and the rooms to its left:
 //!
 //! ```text
 //! agent:       serial ▸ decode ▸ batch ▸ spool ▸ publish ▸ actuate ▸ agent
 //! aggregator:  consume ▸ aggregate ▸ snapshot ▸ feed ▸ aggregator
 //! controller:  control ▸ controller
-//! people:      command ▸ reset
-//! conformance: conformance, which judges controllers and knows none
+//! operators:      command ▸ reset
+//! conformance: conformance, which tests controllers and imports none
 //! ```
 //!
-//! A room with time has this shape: `step(&mut self, now, input, effects)` is the only way its state changes, and
-//! `wake_at(&self)` is the latest time at which it wants `Input::Wake`; early is harmless, late is not. Effects are
-//! nouns that the shell carries out blindly.
+//! A room that depends on time has this interface: only `step(&mut self, now, input, effects)` changes its state, and
+//! `wake_at(&self)` returns the latest time at which it needs `Input::Wake`; early is harmless, late is not. Effects
+//! are values that the shell executes without any decision of its own.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,18 +1,19 @@
-//! How far the reading of a slow sensor (room, outdoor, return, pressure) can be believed.
+//! Plausibility check of the slow sensors (room, outdoor, return, pressure).
 //!
 //! ```text
-//!             five in the window: their median            outside the window, or a step that is too large
-//!   starting ─────────────────────────────────▶ sound ──────────────────────────────────────▶ implausible
-//!      ▲                                        ▲   ▲    within a step of the last sound one        │  │
-//!      │ nothing was read for an hour           │   └───────────────────────────────────────────────┘  │
-//!      └────────────────────────────────────────┘   the new level stood for `settle`, and moved         │
-//!                                               └───────────────────────────────────────────────────────┘
+//!            five in the window: their median           outside the window, or too large a step
+//!   starting ────────────────────────────────▶ plausible ────────────────────────────────▶ implausible
+//!      ▲                                        ▲   ▲  within a step of the last accepted reading │  │
+//!      │ no reading for an hour                 │   └─────────────────────────────────────────────┘  │
+//!      └────────────────────────────────────────┘   the new level lasted for `settle`, and moved     │
+//!                                               └────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What is not sound is not read: [`Sense::says`] has nothing then. An implausible sensor is named when that begins,
-//! and when it was sound for `CALM` again, so one that flickers is named at most once a minute.
+//! An implausible value is not used: [`Sensor::reading`] returns `None`. The sensor is reported when it becomes
+//! implausible, and again after it has been plausible for `CALM`, so a flickering sensor is reported at most once a
+//! minute.
 //!
-//! | quantity | window | step at once | and per minute since it moved last | a new level settles in |
+//! | quantity | window | step at once | and per minute since the last move | a new level settles in |
 //! |---|---|---|---|---|
 //! | room | −10 … 50 °C | 3 K | 0.5 K, for 10 min | 30 min |
 //! | outdoor | −50 … 50 °C | 5 K | 1 K, for 15 min | 30 min |
@@ -21,23 +22,24 @@
 //!
 //! * **Windows.** Room sensors and thermostats are rated up to 50 °C in their makers' data sheets, and below −10 °C
 //!   nothing is heated. Outdoor sensors are rated from −50 °C. 85.0 °C (what a DS18B20 reads before its first
-//!   conversion, by its data sheet) and −127 °C (what its usual drivers return where it does not answer) lie outside of
+//!   conversion, by its data sheet) and −127 °C (what its usual drivers return when it does not answer) lie outside of
 //!   both. Water: `WATER`. Transmitters of heating systems end at 10 bar, the safety valve of a house opens at 3, and
-//!   0 is what an empty system has, which has to be seen.
-//! * **Steps.** A room moves by less than 0.1 K/min under full heat, the air at its sensor by about 3 K when a window
+//!   0 is the reading of an empty system, which must be reported.
+//! * **Steps.** A room changes by less than 0.1 K/min under full heat, the air at its sensor by about 3 K when a window
 //!   is opened, and a radio sensor repeats one reading for minutes. Outdoors the sun on the housing makes 5 K, a front
 //!   about 1 K/min. Return water jumps by the whole spread (20 K, at most 40 K) within seconds when a pump starts: the
-//!   limits of a boiler's own sensors stand in its firmware.
-//! * **A jump that stays** is a sensor that was carried elsewhere, or one that hangs. The first moves as all sensors
-//!   do; the second repeats one number. So a new level is believed when it has stood for `settle` and has moved. A
-//!   number that never moves (12 °C from a room that had 20) is not believed as long as the last sound reading is
-//!   known. A restart of the agent, another board or an hour without readings ends that: then the median of five
-//!   readings is believed, and the number is. A reading outside the window does not interrupt a level that settles.
-//! * **0.00 °C in a room** is what an unset register reads: no start is made of it before it moves.
+//!   limits of a boiler's own sensors are in its firmware.
+//! * **A jump that stays** is a sensor that was moved elsewhere, or one that hangs. The first keeps changing as all
+//!   sensors do; the second repeats one number. So a new level is accepted once it has lasted for `settle` and has
+//!   moved. A number that never moves (12 °C from a room that had 20) is not accepted as long as the last accepted
+//!   reading is kept. A restart of the agent, another board or an hour without readings drops that reading: then the
+//!   median of five readings is accepted, and with it the number. A reading outside the window does not interrupt a
+//!   level that settles.
+//! * **0.00 °C in a room** is the value of an unset register: it does not count as a start until it moves.
 //!
-//! What is left: a sensor that is wrong within the window from the first reading on, or drifts more slowly than the
-//! steps. The controller's limit on a room that stands still (`controller/senses.rs`) ends the first; nothing here sees
-//! the second.
+//! Not detected: a sensor that is wrong within the window from the first reading on, or drifts more slowly than the
+//! steps. The controller's limit on a room temperature that does not change (`controller/senses.rs`) covers the first;
+//! nothing covers the second.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -49,23 +51,22 @@ use thermowell_wire::{CentiCelsius, Reading};
 
 use crate::time::Monotonic;
 
-/// Room temperatures that can be, centi-degrees.
+/// Plausible room temperatures, centi-degrees.
 const ROOM: RangeInclusive<i32> = -1_000..=5_000;
-/// Outdoor temperatures that can be, centi-degrees.
+/// Plausible outdoor temperatures, centi-degrees.
 const OUTDOOR: RangeInclusive<i32> = -5_000..=5_000;
-/// Temperatures of water in a heating system, centi-degrees.
+/// Plausible water temperatures of a heating system, centi-degrees.
 const WATER: RangeInclusive<i32> = Reading::LOWEST.0 as i32..=Reading::HIGHEST.0 as i32;
-/// Pressures of a heating system, mbar.
+/// Plausible pressures of a heating system, mbar.
 const PRESSURE: RangeInclusive<i32> = 0..=10_000;
 
-/// Readings that a start is made of: a status comes once a second, and two outliers do not move the median of five.
+/// Readings needed for a start: a status arrives once a second, and two outliers do not move the median of five.
 const START: usize = 5;
-/// A sensor that was silent for so long may be another one, or elsewhere.
+/// After a silence of this length, the sensor may have been replaced or moved.
 const FORGET: Duration = Duration::from_secs(3_600);
-/// Sound for so long is sound again for people. Readings are used at once.
+/// A sensor is reported as plausible again after this time. Its readings are used at once.
 const CALM: Duration = Duration::from_secs(60);
 
-/// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
@@ -79,8 +80,8 @@ pub enum Quantity {
     Pressure,
 }
 
-/// How far a reading may be from the last sound one: `at_once`, and `per_minute` for each minute since that moved, at
-/// most for `up_to`.
+/// How far a reading may be from the last accepted one: `at_once`, plus `per_minute` for each minute since that one
+/// moved, limited to `up_to`.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     at_once: i32,
@@ -90,7 +91,7 @@ struct Step {
 }
 
 impl Quantity {
-    /// The word for it, as in JSON.
+    /// The name in JSON.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -159,35 +160,33 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Why a reading is not believed.
+/// Cause a reading is implausible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// No such place has this value.
+pub enum Cause {
+    /// It is outside the window of the quantity.
     Window,
-    /// It is farther from the last sound reading than the quantity can have moved.
+    /// It is farther from the last accepted reading than the quantity can have moved.
     Step {
-        /// The last sound reading.
+        /// The last accepted reading.
         from: i32,
-        /// How far it can have moved.
+        /// How far the quantity can have moved since.
         allowed: i32,
     },
-    /// It is what an unset register reads, and has not moved.
+    /// It is the value of an unset register, and has not moved.
     Unset,
 }
 
-/// A reading that is not believed.
+/// An implausible reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Implausible {
-    /// What was read.
     pub quantity: Quantity,
-    /// What the sensor reads, in the quantity's unit.
+    /// The reading, in the quantity's unit.
     pub value: i32,
-    /// Why it is not believed.
-    pub why: Why,
+    pub cause: Cause,
 }
 
 impl Implausible {
-    /// What the sensor reads: °C, or mbar.
+    /// The reading in °C or mbar.
     #[must_use]
     pub fn reads(&self) -> f64 {
         match self.quantity {
@@ -199,41 +198,41 @@ impl Implausible {
 
 impl fmt::Display for Implausible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { quantity, value, why } = *self;
+        let Self { quantity, value, cause } = *self;
         write!(f, "{} is outside of what is plausible: ", quantity.show(value))?;
-        match why {
-            Why::Window => {
+        match cause {
+            Cause::Window => {
                 let window = quantity.window();
                 write!(f, "{} to {} are allowed", quantity.show(*window.start()), quantity.show(*window.end()))
             }
-            Why::Step { from, allowed } => {
+            Cause::Step { from, allowed } => {
                 let (low, high) = (from.saturating_sub(allowed), from.saturating_add(allowed));
                 let from = quantity.show(from);
                 write!(f, "{} to {} are allowed after {from}", quantity.show(low), quantity.show(high))
             }
-            Why::Unset => f.write_str("it is what an unset register reads, and has not moved"),
+            Cause::Unset => f.write_str("it is what an unset register reads, and has not moved"),
         }
     }
 }
 
-/// What people are to hear of.
+/// A change of a sensor's plausibility, to be reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
-    /// The sensor is implausible from now on.
+pub enum Change {
+    /// The sensor became implausible.
     Began(Implausible),
-    /// It has been sound for `CALM`.
+    /// The sensor has been plausible for `CALM`.
     Ended(Quantity),
 }
 
-/// The last sound reading.
+/// The last accepted reading.
 #[derive(Clone, Copy, Debug)]
-struct Sound {
+struct Accepted {
     value: i32,
-    /// When the number moved last.
+    /// When the value last changed.
     moved: Monotonic,
 }
 
-/// A level that is too far from the last sound reading.
+/// A level that is too far from the last accepted reading.
 #[derive(Clone, Copy, Debug)]
 struct Level {
     value: i32,
@@ -243,78 +242,78 @@ struct Level {
 
 /// One sensor.
 #[derive(Clone, Debug)]
-pub struct Sense {
+pub struct Sensor {
     quantity: Quantity,
     starting: Vec<i32, START>,
-    sound: Option<Sound>,
+    accepted: Option<Accepted>,
     level: Option<Level>,
-    /// What it reads, if that is sound.
-    says: Option<i32>,
-    /// When anything was read last.
+    /// The last reading, if it is plausible.
+    reading: Option<i32>,
+    /// When a reading arrived last.
     at: Option<Monotonic>,
-    /// It is named as implausible; the last reading that was.
-    named: Option<Monotonic>,
+    /// While reported as implausible: the time of the last implausible reading.
+    reported: Option<Monotonic>,
 }
 
-impl Sense {
-    /// A sensor that was not read.
+impl Sensor {
+    /// A sensor without readings.
     #[must_use]
     pub fn new(quantity: Quantity) -> Self {
-        Self { quantity, starting: Vec::new(), sound: None, level: None, says: None, at: None, named: None }
+        Self { quantity, starting: Vec::new(), accepted: None, level: None, reading: None, at: None, reported: None }
     }
 
-    /// Takes a reading; none where the device has no sensor, or names it faulty itself.
-    pub fn take(&mut self, reading: Option<i32>, now: Monotonic) -> Option<News> {
-        self.says = None;
+    /// Takes a reading; `None` if the device has no such sensor or reports it as faulty.
+    pub fn take(&mut self, reading: Option<i32>, now: Monotonic) -> Option<Change> {
+        self.reading = None;
         let value = reading?;
         if self.at.replace(now).is_some_and(|at| now.since(at) >= FORGET) {
-            (self.sound, self.level) = (None, None);
+            (self.accepted, self.level) = (None, None);
             self.starting.clear();
         }
         match self.judge(value, now) {
-            Ok(says) => {
-                self.says = says;
-                let calm = says.is_some() && self.named.is_some_and(|bad| now.since(bad) >= CALM);
-                calm.then(|| self.named = None).map(|()| News::Ended(self.quantity))
+            Ok(reading) => {
+                self.reading = reading;
+                let calm = reading.is_some() && self.reported.is_some_and(|bad| now.since(bad) >= CALM);
+                calm.then(|| self.reported = None).map(|()| Change::Ended(self.quantity))
             }
-            Err(why) => {
-                let first = self.named.replace(now).is_none();
-                first.then_some(News::Began(Implausible { quantity: self.quantity, value, why }))
+            Err(cause) => {
+                let first = self.reported.replace(now).is_none();
+                first.then_some(Change::Began(Implausible { quantity: self.quantity, value, cause }))
             }
         }
     }
 
-    /// What it reads: nothing where that is not sound, or older than `age_max`.
+    /// The last reading, unless it is implausible or older than `age_max`.
     #[must_use]
-    pub fn says(&self, now: Monotonic, age_max: Duration) -> Option<i32> {
-        self.says.filter(|_| self.at.is_some_and(|at| now.since(at) <= age_max))
+    pub fn reading(&self, now: Monotonic, age_max: Duration) -> Option<i32> {
+        self.reading.filter(|_| self.at.is_some_and(|at| now.since(at) <= age_max))
     }
 
-    /// What is believed of a reading; nothing yet at the start.
-    fn judge(&mut self, value: i32, now: Monotonic) -> Result<Option<i32>, Why> {
+    /// The accepted value of a reading; `None` while starting.
+    fn judge(&mut self, value: i32, now: Monotonic) -> Result<Option<i32>, Cause> {
         if !self.quantity.window().contains(&value) {
-            // It shows no level: the one that settles goes on to settle.
-            return Err(Why::Window);
+            // Not a level of its own: a level that settles is not interrupted.
+            return Err(Cause::Window);
         }
         let Some(step) = self.quantity.step() else { return Ok(Some(value)) };
-        let Some(sound) = self.sound else { return self.start(value, now) };
-        // While another level stands, time does not bring it nearer.
-        let allowed = step.allowed(sound.moved, self.level.map_or(now, |level| level.since));
-        if value.abs_diff(sound.value) <= allowed.unsigned_abs() {
-            let moved = if value == sound.value { sound.moved } else { now };
-            (self.sound, self.level) = (Some(Sound { value, moved }), None);
+        let Some(accepted) = self.accepted else { return self.start(value, now) };
+        // The allowance does not grow while another level settles.
+        let allowed = step.allowed(accepted.moved, self.level.map_or(now, |level| level.since));
+        if value.abs_diff(accepted.value) <= allowed.unsigned_abs() {
+            let moved = if value == accepted.value { accepted.moved } else { now };
+            (self.accepted, self.level) = (Some(Accepted { value, moved }), None);
             return Ok(Some(value));
         }
         if !self.settles(value, now, &step) {
-            return Err(Why::Step { from: sound.value, allowed });
+            return Err(Cause::Step { from: accepted.value, allowed });
         }
-        (self.sound, self.level) = (Some(Sound { value, moved: now }), None);
+        (self.accepted, self.level) = (Some(Accepted { value, moved: now }), None);
         Ok(Some(value))
     }
 
-    fn start(&mut self, value: i32, now: Monotonic) -> Result<Option<i32>, Why> {
+    fn start(&mut self, value: i32, now: Monotonic) -> Result<Option<i32>, Cause> {
         if self.quantity == Quantity::Room && value == 0 {
-            return Err(Why::Unset);
+            return Err(Cause::Unset);
         }
         if self.starting.push(value).is_ok() && !self.starting.is_full() {
             return Ok(None);
@@ -322,11 +321,11 @@ impl Sense {
         self.starting.sort_unstable();
         let median = self.starting[START / 2];
         self.starting.clear();
-        self.sound = Some(Sound { value: median, moved: now });
+        self.accepted = Some(Accepted { value: median, moved: now });
         Ok(Some(median))
     }
 
-    /// Whether a level that is too far away has stood for long enough, and has moved as a sensor does that works.
+    /// Whether a level that is too far away has lasted for long enough and has moved, as that of a working sensor does.
     fn settles(&mut self, value: i32, now: Monotonic, step: &Step) -> bool {
         let near = |level: &Level| value.abs_diff(level.value) <= step.at_once.unsigned_abs();
         let before = self.level.filter(near).unwrap_or(Level { value, since: now, has_moved: false });
@@ -346,14 +345,14 @@ impl Step {
 
 /// The slow sensors of one boiler.
 #[derive(Clone, Debug)]
-pub struct Senses {
-    room: Sense,
-    outdoor: Sense,
-    return_temperature: Sense,
-    pressure: Sense,
+pub struct Sensors {
+    room: Sensor,
+    outdoor: Sensor,
+    return_temperature: Sensor,
+    pressure: Sensor,
 }
 
-/// One reading of each slow sensor; none where it has no sound one.
+/// One reading of each slow sensor; `None` without a plausible one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reported {
     pub room: Option<CentiCelsius>,
@@ -362,40 +361,40 @@ pub struct Reported {
     pub pressure_mbar: Option<u16>,
 }
 
-impl Default for Senses {
+impl Default for Sensors {
     fn default() -> Self {
         Self {
-            room: Sense::new(Quantity::Room),
-            outdoor: Sense::new(Quantity::Outdoor),
-            return_temperature: Sense::new(Quantity::Return),
-            pressure: Sense::new(Quantity::Pressure),
+            room: Sensor::new(Quantity::Room),
+            outdoor: Sensor::new(Quantity::Outdoor),
+            return_temperature: Sensor::new(Quantity::Return),
+            pressure: Sensor::new(Quantity::Pressure),
         }
     }
 }
 
-impl Senses {
-    /// Takes what a device reports; at most one piece of news for each sensor.
-    pub fn take(&mut self, reported: &Reported, now: Monotonic) -> impl Iterator<Item = News> + use<> {
+impl Sensors {
+    /// Takes a device's readings; returns at most one change per sensor.
+    pub fn take(&mut self, reported: &Reported, now: Monotonic) -> impl Iterator<Item = Change> + use<> {
         let centi = |reading: Option<CentiCelsius>| reading.map(|CentiCelsius(centi)| i32::from(centi));
-        let news = [
+        let changes = [
             self.room.take(centi(reported.room), now),
             self.outdoor.take(centi(reported.outdoor), now),
             self.return_temperature.take(centi(reported.return_temperature), now),
             self.pressure.take(reported.pressure_mbar.map(i32::from), now),
         ];
-        news.into_iter().flatten()
+        changes.into_iter().flatten()
     }
 
-    /// What of it is sound, and not older than `age_max`.
+    /// The readings that are plausible and not older than `age_max`.
     #[must_use]
-    pub fn says(&self, now: Monotonic, age_max: Duration) -> Reported {
-        let says = |sense: &Sense| sense.says(now, age_max);
-        let centi = |sense| says(sense).and_then(|centi| i16::try_from(centi).ok()).map(CentiCelsius);
+    pub fn readings(&self, now: Monotonic, age_max: Duration) -> Reported {
+        let reading = |sensor: &Sensor| sensor.reading(now, age_max);
+        let centi = |sensor| reading(sensor).and_then(|centi| i16::try_from(centi).ok()).map(CentiCelsius);
         Reported {
             room: centi(&self.room),
             outdoor: centi(&self.outdoor),
             return_temperature: centi(&self.return_temperature),
-            pressure_mbar: says(&self.pressure).and_then(|mbar| u16::try_from(mbar).ok()),
+            pressure_mbar: reading(&self.pressure).and_then(|mbar| u16::try_from(mbar).ok()),
         }
     }
 }
@@ -413,121 +412,129 @@ mod tests {
         Monotonic(second * 1_000_000_000)
     }
 
-    /// What `readings`, one a second, leave of a sensor: what it says each time, and what was named.
-    fn read(sense: &mut Sense, from: u64, readings: impl IntoIterator<Item = i32>) -> (Vec<Option<i32>>, Vec<News>) {
-        let (mut says, mut named) = (Vec::new(), Vec::new());
+    /// Feeds `readings`, one a second; returns the accepted reading after each, and the reported changes.
+    fn read(
+        sensor: &mut Sensor,
+        from: u64,
+        readings: impl IntoIterator<Item = i32>,
+    ) -> (Vec<Option<i32>>, Vec<Change>) {
+        let (mut accepted, mut reported) = (Vec::new(), Vec::new());
         for (second, reading) in (from..).zip(readings) {
-            named.extend(sense.take(Some(reading), at(second)));
-            says.push(sense.says(at(second), AGE));
+            reported.extend(sensor.take(Some(reading), at(second)));
+            accepted.push(sensor.reading(at(second), AGE));
         }
-        (says, named)
+        (accepted, reported)
     }
 
-    fn started(quantity: Quantity, value: i32) -> Sense {
-        let mut sense = Sense::new(quantity);
-        let (says, named) = read(&mut sense, 0, [value; START]);
-        assert_eq!((says.last(), named.len()), (Some(&Some(value)), 0));
-        sense
+    fn started(quantity: Quantity, value: i32) -> Sensor {
+        let mut sensor = Sensor::new(quantity);
+        let (accepted, reported) = read(&mut sensor, 0, [value; START]);
+        assert_eq!((accepted.last(), reported.len()), (Some(&Some(value)), 0));
+        sensor
     }
 
     #[test]
-    fn each_window_ends_where_the_table_says() {
+    fn windows_end_at_their_documented_limits() {
         for (quantity, low, high) in [
             (Quantity::Room, -1_000, 5_000),
             (Quantity::Outdoor, -5_000, 5_000),
             (Quantity::Return, -1_000, 15_000),
             (Quantity::Pressure, 0, 10_000),
         ] {
-            for (value, is_sound) in [(low - 1, false), (low, true), (high, true), (high + 1, false)] {
-                let (says, named) = read(&mut Sense::new(quantity), 0, [value; START]);
-                assert_eq!(says.last(), Some(&is_sound.then_some(value)), "{quantity:?} {value}");
-                assert_eq!(named.len(), usize::from(!is_sound), "once");
+            for (value, is_plausible) in [(low - 1, false), (low, true), (high, true), (high + 1, false)] {
+                let (accepted, reported) = read(&mut Sensor::new(quantity), 0, [value; START]);
+                assert_eq!(accepted.last(), Some(&is_plausible.then_some(value)), "{quantity:?} {value}");
+                assert_eq!(reported.len(), usize::from(!is_plausible), "once");
             }
         }
     }
 
     #[test]
-    fn a_start_is_the_median_of_five() {
-        let mut sense = Sense::new(Quantity::Outdoor);
-        let (says, named) = read(&mut sense, 0, [8_500, 4_500, 300, -4_000, 310, 290, 305]);
-        assert_eq!(says, [None, None, None, None, None, Some(300), Some(305)]);
-        assert!(matches!(named[..], [News::Began(Implausible { value: 8_500, why: Why::Window, .. })]), "{named:?}");
+    fn start_is_the_median_of_five_readings() {
+        let mut sensor = Sensor::new(Quantity::Outdoor);
+        let (accepted, reported) = read(&mut sensor, 0, [8_500, 4_500, 300, -4_000, 310, 290, 305]);
+        assert_eq!(accepted, [None, None, None, None, None, Some(300), Some(305)]);
+        assert!(
+            matches!(reported[..], [Change::Began(Implausible { value: 8_500, cause: Cause::Window, .. })]),
+            "{reported:?}"
+        );
     }
 
     #[test]
-    fn a_jump_that_never_moves_is_never_believed() {
-        let mut sense = started(Quantity::Room, 2_000);
-        let (says, named) = read(&mut sense, 5, [0; 8 * 3_600]);
-        assert!(says.iter().all(Option::is_none));
-        let [News::Began(implausible)] = named[..] else { panic!("{named:?}") };
+    fn jump_to_a_constant_is_never_accepted() {
+        let mut sensor = started(Quantity::Room, 2_000);
+        let (accepted, reported) = read(&mut sensor, 5, [0; 8 * 3_600]);
+        assert!(accepted.iter().all(Option::is_none));
+        let [Change::Began(implausible)] = reported[..] else { panic!("{reported:?}") };
         assert_eq!(
             implausible.to_string(),
             "0.00 °C is outside of what is plausible: 17.00 °C to 23.00 °C are allowed after 20.00 °C"
         );
-        let (says, named) = read(&mut sense, 5 + 8 * 3_600, [1_950; 70]);
-        assert_eq!(says[0], Some(1_950), "a sound reading is used at once");
-        assert_eq!(named, [News::Ended(Quantity::Room)]);
+        let (accepted, reported) = read(&mut sensor, 5 + 8 * 3_600, [1_950; 70]);
+        assert_eq!(accepted[0], Some(1_950), "a accepted accepted is used at once");
+        assert_eq!(reported, [Change::Ended(Quantity::Room)]);
     }
 
     #[test]
-    fn a_jump_that_stays_and_moves_is_believed_after_half_an_hour() {
-        let mut sense = started(Quantity::Room, 2_000);
+    fn moving_new_level_is_accepted_after_half_an_hour() {
+        let mut sensor = started(Quantity::Room, 2_000);
         let elsewhere = |second: i32| 1_200 + (second / 300) % 2;
-        let (says, _) = read(&mut sense, 5, (0..1_801).map(elsewhere));
-        assert_eq!(says.iter().position(Option::is_some), Some(1_800));
+        let (accepted, _) = read(&mut sensor, 5, (0..1_801).map(elsewhere));
+        assert_eq!(accepted.iter().position(Option::is_some), Some(1_800));
     }
 
     #[test]
-    fn a_level_settles_between_power_dips() {
-        // Carried elsewhere, and 85.00 °C once in 20 min: that is no reading of another level.
+    fn outliers_do_not_interrupt_a_settling_level() {
+        // A sensor that was moved, and 85.00 °C once in 20 min: that is not a reading of another level.
         let dips = |second: i32, else_reads: i32| if second % 1_200 == 600 { 8_500 } else { else_reads };
-        let mut sense = started(Quantity::Room, 2_000);
-        let (says, _) = read(&mut sense, 5, (0..7_200).map(|second| dips(second, 900 + (second / 300) % 2)));
-        assert_eq!(says.iter().position(Option::is_some), Some(1_801), "1,800 is a dip");
-        // Nor does it bring a number nearer that never moves.
-        let mut sense = started(Quantity::Room, 2_000);
-        let (says, _) = read(&mut sense, 5, (0..7_200).map(|second| dips(second, 1_300)));
-        assert!(says.iter().all(Option::is_none));
+        let mut sensor = started(Quantity::Room, 2_000);
+        let (accepted, _) = read(&mut sensor, 5, (0..7_200).map(|second| dips(second, 900 + (second / 300) % 2)));
+        assert_eq!(accepted.iter().position(Option::is_some), Some(1_801), "1,800 is a dip");
+        // Nor does it help a number that never moves.
+        let mut sensor = started(Quantity::Room, 2_000);
+        let (accepted, _) = read(&mut sensor, 5, (0..7_200).map(|second| dips(second, 1_300)));
+        assert!(accepted.iter().all(Option::is_none));
     }
 
     #[test]
-    fn what_a_house_does_is_believed() {
-        // A window blows the sensor cold, full heat, and a radio sensor that reports every ten minutes.
+    fn normal_changes_of_a_house_are_accepted() {
+        // An open window cools the sensor, a radio sensor reports every ten minutes, a pump starts.
         let mut window = started(Quantity::Room, 2_000);
-        let (says, _) = read(&mut window, 5, (0..600).map(|second| 1_750 - second / 2));
-        assert!(says.iter().all(Option::is_some));
+        let (accepted, _) = read(&mut window, 5, (0..600).map(|second| 1_750 - second / 2));
+        assert!(accepted.iter().all(Option::is_some));
         let mut radio = started(Quantity::Room, 2_000);
-        let (says, _) = read(&mut radio, 5, (0..7_200).map(|second| 2_000 - 100 * (second / 600)));
-        assert!(says.iter().all(Option::is_some));
+        let (accepted, _) = read(&mut radio, 5, (0..7_200).map(|second| 2_000 - 100 * (second / 600)));
+        assert!(accepted.iter().all(Option::is_some));
         let mut pump = started(Quantity::Return, 2_000);
         assert_eq!(read(&mut pump, 5, [6_000, 5_500, 2_500]).0, [Some(6_000), Some(5_500), Some(2_500)]);
     }
 
     #[test]
-    fn a_room_at_zero_is_believed_once_it_moves() {
-        let mut sense = Sense::new(Quantity::Room);
-        let (says, named) = read(&mut sense, 0, [0; 3_600]);
-        assert!(says.iter().all(Option::is_none));
-        assert!(matches!(named[..], [News::Began(Implausible { why: Why::Unset, .. })]), "{named:?}");
-        let (says, _) = read(&mut sense, 3_600, [6, 6, 6, 6, 6, 0]);
-        assert_eq!(says[4..], [Some(6), Some(0)]);
+    fn room_at_zero_is_accepted_once_it_moves() {
+        let mut sensor = Sensor::new(Quantity::Room);
+        let (accepted, reported) = read(&mut sensor, 0, [0; 3_600]);
+        assert!(accepted.iter().all(Option::is_none));
+        assert!(matches!(reported[..], [Change::Began(Implausible { cause: Cause::Unset, .. })]), "{reported:?}");
+        let (accepted, _) = read(&mut sensor, 3_600, [6, 6, 6, 6, 6, 0]);
+        assert_eq!(accepted[4..], [Some(6), Some(0)]);
     }
 
     #[test]
-    fn a_sensor_that_flickers_is_named_once() {
-        let mut sense = started(Quantity::Room, 2_000);
-        let (says, named) = read(&mut sense, 5, (0..3_600).map(|second| if second % 2 == 0 { 8_500 } else { 2_000 }));
-        assert_eq!((named.len(), says[1], says[2]), (1, Some(2_000), None));
+    fn flickering_sensor_is_reported_once() {
+        let mut sensor = started(Quantity::Room, 2_000);
+        let (accepted, reported) =
+            read(&mut sensor, 5, (0..3_600).map(|second| if second % 2 == 0 { 8_500 } else { 2_000 }));
+        assert_eq!((reported.len(), accepted[1], accepted[2]), (1, Some(2_000), None));
     }
 
     #[test]
-    fn an_hour_of_silence_begins_another_start() {
-        let mut sense = started(Quantity::Room, 2_000);
-        assert_eq!(sense.says(at(14), AGE), Some(2_000));
-        assert_eq!(sense.says(at(15), AGE), None, "older than its age");
-        assert_eq!(sense.take(None, at(16)), None);
-        assert_eq!(sense.says(at(16), AGE), None, "the device has no reading");
-        let (says, named) = read(&mut sense, 3_700, [1_000; START]);
-        assert_eq!((says.last(), named.len()), (Some(&Some(1_000)), 0));
+    fn an_hour_of_silence_restarts_the_sensor() {
+        let mut sensor = started(Quantity::Room, 2_000);
+        assert_eq!(sensor.reading(at(14), AGE), Some(2_000));
+        assert_eq!(sensor.reading(at(15), AGE), None, "older than its age");
+        assert_eq!(sensor.take(None, at(16)), None);
+        assert_eq!(sensor.reading(at(16), AGE), None, "the device has no reading");
+        let (accepted, reported) = read(&mut sensor, 3_700, [1_000; START]);
+        assert_eq!((accepted.last(), reported.len()), (Some(&Some(1_000)), 0));
     }
 }

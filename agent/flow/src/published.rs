@@ -1,8 +1,8 @@
-//! The JSON that others read: one type per message, in the order in which the fields are printed.
+//! The published JSON: one type per message, with its fields in the order of the text.
 //!
-//! Temperatures are °C with two decimals made from integers by one rule ([`centi_mean`], half away from zero), times
-//! are Unix seconds, boots are strings of 16 hexadecimal digits (JSON numbers lose their low bits). A value that is
-//! not known is `null`, never 0 and never the last one.
+//! Temperatures are °C with two decimals, computed from integers by one rule ([`centi_mean`], half away from zero),
+//! times are Unix seconds, boots are strings of 16 hexadecimal digits (JSON numbers lose their low bits). An unknown
+//! value is `null`, never 0 and never the last value.
 
 mod command;
 mod event;
@@ -18,7 +18,8 @@ use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
 pub use command::{Action, Approval, Approved, BasedOn, Command, Reset};
 pub use event::{Decision, Event, EventBody, FaultReport, Outcome};
 
-/// The mean of `count` centi-degrees that add up to `sum`, in centi-degrees, half away from zero; none of nothing.
+/// The mean of `count` centi-degrees that add up to `sum`, in centi-degrees, half away from zero; `None` if `count` is
+/// 0.
 #[must_use]
 pub fn centi_mean(sum: i64, count: u64) -> Option<i64> {
     let count = i64::try_from(count).ok().filter(|&count| count > 0)?;
@@ -26,7 +27,7 @@ pub fn centi_mean(sum: i64, count: u64) -> Option<i64> {
     Some((sum + half) / count)
 }
 
-/// Centi-degrees as the decimal °C that is printed: the nearest double prints with at most two decimals.
+/// Centi-degrees in °C. The nearest double prints with at most two decimals.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "centi-degrees of means and extremes stay far below 2^53")]
 pub fn celsius(centi: i64) -> f64 {
@@ -37,13 +38,12 @@ pub fn celsius(centi: i64) -> f64 {
 /// change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// The boiler.
     pub boiler: BoilerId,
-    /// When the agent made this, Unix seconds.
+    /// When the agent created this, Unix seconds.
     pub created_at: f64,
     /// The state of the serial link.
     pub link: Link,
-    /// What the device said last; none before its first status, or when the link is down.
+    /// The device's last report; `None` before its first status, or when the link is down.
     pub device: Option<DeviceStatus>,
     /// The newest slot that the agent has read from the device.
     pub newest: Option<Slot>,
@@ -51,7 +51,6 @@ pub struct Status {
     pub backlog: u64,
     /// Not a real boiler.
     pub simulated: bool,
-    /// Of this layout.
     pub version: u8,
 }
 
@@ -59,27 +58,25 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
-    /// The port is not there or not open.
+    /// The port does not exist or is not open.
     #[default]
     Down,
     /// The port is open; no valid frame yet, or none for a second.
     Silent,
-    /// The device is not the one that this boiler is bound to, or speaks a newer protocol.
+    /// The device is not the one to which this boiler is bound, or has a newer protocol.
     Refused,
     /// Samples flow.
     Up,
 }
 
-/// What the device reports beside the samples.
+/// The device's reports other than samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceStatus {
-    /// Its start.
     pub boot: Boot,
-    /// Serial number of its board.
+    /// Serial number of the board.
     pub serial_number: String,
-    /// Name and version of its firmware.
+    /// Name and version of the firmware.
     pub firmware: String,
-    /// What it is doing.
     pub state: BoilerState,
     /// The burner burns.
     pub flame: bool,
@@ -89,8 +86,7 @@ pub struct DeviceStatus {
     pub hot_water: bool,
     /// Burner power, percent of the maximum.
     pub modulation: u8,
-    /// Return temperature, °C; like the next three, null where there is no plausible reading
-    /// ([`crate::plausible`]).
+    /// Return temperature, °C; like the next three, null without a plausible reading ([`crate::plausible`]).
     pub return_temperature: Option<f64>,
     /// Room temperature, °C.
     pub room: Option<f64>,
@@ -98,26 +94,26 @@ pub struct DeviceStatus {
     pub outdoor: Option<f64>,
     /// Water pressure, mbar.
     pub pressure_mbar: Option<u16>,
-    /// The flow temperature that it holds on its own control, °C.
+    /// The flow temperature that the device holds on its own control, °C.
     pub own_flow: f64,
-    /// The lease that it obeys; none means that it is on its own control.
+    /// The active lease; `None` if the device is on its own control.
     pub setpoint: Option<AcceptedSetpoint>,
-    /// The newest fault that still stands.
+    /// The newest fault that has not ended.
     pub fault: Option<Fault>,
     /// Burner starts since this boot.
     pub burner_starts: u32,
 }
 
-/// The set-point that the device obeys: what was accepted, not what was asked.
+/// The active set-point: as accepted, not as requested.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AcceptedSetpoint {
     /// The number of the request.
     pub n: u32,
     /// Heat or no heat.
     pub demand: Demand,
-    /// After the device's own limits, °C.
+    /// Flow temperature after the device's own limits, °C.
     pub flow: f64,
-    /// Seconds until the device forgets it.
+    /// Seconds until it expires.
     pub lease_left_s: f64,
 }
 
@@ -135,23 +131,22 @@ impl From<ActiveSetpoint> for AcceptedSetpoint {
 /// `boiler.{id}.state`: by the aggregator after each batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// The boiler.
     pub boiler: BoilerId,
-    /// The aggregator's instance; another one that is younger than 5 s makes a second aggregator stand by.
+    /// The aggregator's instance; a state of another instance younger than 5 s makes an aggregator stand by.
     pub instance: String,
-    /// When the newest slot was taken, Unix seconds: what age and freshness are computed from.
+    /// When the newest slot was sampled, Unix seconds. Age and freshness are computed from it.
     pub stamp: f64,
     /// The newest slot that is accounted for.
     pub slot: Slot,
-    /// The newest slot's reading, °C; null where the next field is not `ok`.
+    /// The newest slot's reading, °C; null if the next field is not `ok`.
     pub current: Option<f64>,
     /// Verdict on the newest slot.
     pub quality: SlotQuality,
-    /// The newest second is a heating second.
+    /// Whether the newest second is a heating second.
     pub heating: bool,
     /// Mean over the valid readings of the last hour, °C.
     pub average: Option<f64>,
-    /// How many readings that are.
+    /// The number of those readings.
     pub average_points: u64,
     /// Mean over the valid readings of the last hour's heating seconds, °C.
     pub average_heating: Option<f64>,
@@ -165,17 +160,16 @@ pub struct State {
     pub maximum: Option<f64>,
     /// The hour that is open, or that has ended without a sample of the next one.
     pub provisional: Provisional,
-    /// Hours closed and published by this instance or found published.
+    /// The last published hour, RFC 3339.
     pub last_hour: Option<String>,
-    /// Whether the stamp can be trusted.
+    /// Whether the clock of the stamp was synchronised.
     pub clock: ClockQuality,
     /// Not a real boiler.
     pub simulated: bool,
-    /// Of this layout.
     pub version: u8,
 }
 
-/// What the newest slot is worth: the verdict on its reading, or that it has none. Append only.
+/// The verdict on the newest slot's reading, or `missing`. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotQuality {
@@ -185,9 +179,9 @@ pub enum SlotQuality {
     Open,
     /// The sensor's circuit is shorted.
     Short,
-    /// No water has this temperature.
+    /// Implausible for water.
     OutOfRange,
-    /// The slot was never read: it lies in a gap, whose reason stands in the hour's `missing`.
+    /// The slot is in a gap, whose reason is counted in the hour's `missing`.
     Missing,
 }
 
@@ -202,26 +196,26 @@ impl From<Quality> for SlotQuality {
     }
 }
 
-/// How far what a [`State`] says can be trusted now: what people see, and what gates control.
+/// How far a [`State`] can be trusted now. Shown to users, and a condition of control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
     /// There is no average yet.
     Warming,
-    /// The newest slot is young.
+    /// The newest slot is recent.
     Fresh,
-    /// Nothing came for a while: good enough to wait, not to ask for heat.
+    /// No new slot for a while: keep the current lease, but do not request heat.
     Coasting,
-    /// Nothing came for so long that nothing may rest on it.
+    /// No new slot for so long that the state must not be used.
     Fault,
 }
 
-/// The ages at which freshness is lost.
+/// The age limits of freshness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreshnessLimits {
-    /// The oldest that is fresh.
+    /// Maximum age of `Fresh`.
     pub fresh: Duration,
-    /// The oldest that is not a fault.
+    /// Maximum age of `Coasting`.
     pub coasting: Duration,
 }
 
@@ -233,7 +227,7 @@ impl FreshnessLimits {
     }
 }
 
-/// The one rule for freshness: `age` is that of the newest slot, none where no average is there.
+/// The rule for freshness. `age` is that of the newest slot; `None` without an average.
 #[must_use]
 pub fn freshness(age: Option<Duration>, limits: &FreshnessLimits) -> Freshness {
     match age {
@@ -247,11 +241,11 @@ pub fn freshness(age: Option<Duration>, limits: &FreshnessLimits) -> Freshness {
 /// The hour that has no snapshot yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provisional {
-    /// Its beginning, RFC 3339.
+    /// Beginning of the hour, RFC 3339.
     pub hour: String,
     /// Mean so far, °C.
     pub temperature: Option<f64>,
-    /// How many readings that are.
+    /// The number of those readings.
     pub points: u64,
 }
 
@@ -264,9 +258,8 @@ pub struct Snapshot {
     pub temperature: Option<f64>,
     /// End of the hour, Unix seconds: from the data, so that a replay gives the same bytes.
     pub created_at: i64,
-    /// How many readings the mean is made of.
+    /// Number of readings in the mean.
     pub temperature_points: u64,
-    /// The boiler.
     pub boiler: BoilerId,
     /// Beginning of the hour, RFC 3339.
     pub hour: String,
@@ -278,7 +271,7 @@ pub struct Snapshot {
     pub coverage: f64,
     /// The boiler's history begins within this hour, or was lost before it.
     pub partial: bool,
-    /// The part of it that heated rooms.
+    /// The part of the hour in which rooms were heated.
     pub heating: HeatingPart,
     /// Device slots whose stamped UTC lies in the hour: `temperature_points + Σ missing`.
     pub slots: u64,
@@ -288,18 +281,17 @@ pub struct Snapshot {
     pub skipped_hours: u64,
     /// Sum of the counted readings, centi-degrees.
     pub sum_centi: i64,
-    /// The first slot accounted for; none in an hour without slots of a boot.
+    /// The first slot accounted for; null in an hour without numbered slots.
     pub first: Option<Slot>,
-    /// The last slot accounted for, in an hour without slots of a boot the last one before it: the next hour begins
-    /// behind it.
+    /// The last slot accounted for; in an hour without numbered slots the last one before it. The next hour begins
+    /// after it.
     pub last: Slot,
-    /// Where the hour lies in SAMPLES.
+    /// The hour's messages in SAMPLES.
     pub samples: SamplesRange,
     /// Not a real boiler.
     pub simulated: bool,
-    /// Whether every stamp in it can be trusted.
+    /// Whether the clock was synchronised for every stamp in it.
     pub clock: ClockQuality,
-    /// Of this layout.
     pub version: u8,
 }
 
@@ -308,45 +300,44 @@ pub struct Snapshot {
 pub struct HeatingPart {
     /// Mean of its valid readings, °C.
     pub temperature: Option<f64>,
-    /// How many readings that are.
+    /// The number of those readings.
     pub points: u64,
 }
 
 /// Slots that are not in an average, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// The device's ring no longer reached back so far.
+    /// The device's ring no longer held them.
     pub ring: u64,
     /// Between two starts of the firmware.
     pub reboot: u64,
-    /// The firmware did not get round to sampling.
+    /// The firmware missed the time of sampling.
     pub missed: u64,
-    /// Read, but the quality is not `ok`.
+    /// Read, but not with quality `ok`.
     pub invalid: u64,
-    /// Without a trustworthy place in time.
+    /// Without a trusted time.
     pub clock: u64,
-    /// The server would never take them, or they left the stream before they were read.
+    /// Refused by the server, or removed from the stream before they were read.
     pub discarded: u64,
-    /// Nobody knows: an error in this software.
+    /// Unknown cause: a bug.
     pub unexplained: u64,
 }
 
 impl Missing {
-    /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.ring + self.reboot + self.missed + self.invalid + self.clock + self.discarded + self.unexplained
     }
 }
 
-/// Where an hour lies in SAMPLES.
+/// An hour's messages in SAMPLES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SamplesRange {
-    /// The message 120 s before the hour, from which a replay warms up.
+    /// The message 120 s before the hour, at which a replay starts to warm up.
     pub replay: u64,
-    /// The first message with slots of the hour; in an hour without, the last message before it.
+    /// The first message with slots of the hour; without slots, the last message before it.
     pub first: u64,
-    /// The last message with slots of the hour; in an hour without, the last message before it.
+    /// The last message with slots of the hour; without slots, the last message before it.
     pub last: u64,
 }
 
@@ -355,49 +346,47 @@ pub struct SamplesRange {
 pub struct FeedEvent {
     /// Always `TemperatureSampled`.
     pub name: String,
-    /// The start of the firmware.
+    /// The boot.
     pub boot: Boot,
     /// The slot in it.
     pub seq: u64,
-    /// The reading.
     pub data: FeedData,
-    /// The SAMPLES message that it comes from: the resume point.
+    /// The sequence of its message in SAMPLES: the resume point.
     pub samples: u64,
 }
 
 /// The reading of a [`FeedEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeedData {
-    /// °C; null where the reading is not valid.
+    /// °C; null if the reading is not valid.
     pub temperature: Option<f64>,
-    /// When it was taken, Unix seconds.
+    /// When it was sampled, Unix seconds.
     pub created_at: f64,
-    /// Present where the reading is not valid.
+    /// Present if the reading is not valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
 }
 
-/// `boiler.{id}.setpoint`: what the controller asks for now; forgotten when the lease ends.
+/// `boiler.{id}.setpoint`: the controller's request; it expires at the end of the lease.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
     /// Heat or no heat.
     pub demand: Demand,
     /// Flow temperature, °C; ignored without demand.
     pub flow: f64,
-    /// Seconds until it ends, from when the device accepts it.
+    /// Seconds from its acceptance by the device until it ends.
     pub lease_s: u16,
-    /// The newest slot that the decision knew.
+    /// The newest slot known at the decision.
     pub based_on: Slot,
-    /// The process that asks; while it renews, another controller stands by.
+    /// The requesting process; while it renews, another controller stands by.
     pub instance: String,
-    /// When it was decided, Unix seconds; for people, never for order.
+    /// When it was decided, Unix seconds; informational, not used for ordering.
     pub created_at: f64,
-    /// Of this layout.
     pub version: u8,
 }
 
 impl Lease {
-    /// The flow temperature as the line carries it.
+    /// The flow temperature in the unit of the line.
     #[must_use]
     pub fn flow_centi(&self) -> CentiCelsius {
         CentiCelsius::from_celsius(self.flow)

@@ -1,9 +1,9 @@
-//! The reset of a lockout: approvals of different people, one order behind them, and the device that carries it out.
+//! The reset of a lockout: approvals of different operators, one order based on them, and the device that executes it.
 //!
 //! ```text
 //!   lockout appears ──▶ read ──▶ enough approvals? ──no──▶ wait for the next one
 //!                        ▲             │ yes
-//!         somebody was   │             ▼
+//!         another was    │             ▼
 //!         faster, or no ─┴────────── order ──stored──▶ hand over ──▶ answered: done
 //!         answer                                        │     ▲
 //!                                                       └ 5 s ┘ until its end: dropped
@@ -11,16 +11,16 @@
 //!
 //! | promise | by |
 //! |---|---|
-//! | different people | an approval's subject names who gave it, and only that user may write there |
+//! | different people | an approval's subject contains the operator, and only that user may publish there |
 //! | fresh | each is at most [`APPROVAL_AGE_MAX`] old, by the server's stamp |
-//! | once for ever | `boiler.{id}.reset.{fault}` must hold no order; the next occurrence has another subject |
-//! | behind its approvals | nothing was stored in COMMAND since they were read: the order's second condition |
-//! | not forged | an order that is found is one only with its approvals below it in COMMAND: [`Found::order`] |
-//! | not late | the order has an end; the device resets only the fault that is named, and counts |
+//! | at most once | `boiler.{id}.reset.{fault}` must hold no order; the next occurrence has another subject |
+//! | after its approvals | nothing was stored in COMMAND since they were read: the order's second condition |
+//! | not forged | a stored order is valid only with its approvals before it in COMMAND: [`Found::order`] |
+//! | not late | the order expires; the device resets only the named fault, and limits the number of resets |
 //!
-//! Whatever happens in between, the streams and the device are looked at again: after a crash between order and device
-//! the order is found and handed over once more, and a device that had carried it out has no such fault any more.
-//! Overheat, a mismatch of sensors and a boiler without water are never reset from afar.
+//! After any failure, the streams and the device are read again: after a crash between order and device the order is
+//! found and sent once more, and a device that has already executed it no longer has the fault. Overheat, a mismatch of
+//! sensors and a boiler without water are never reset remotely.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -40,71 +40,67 @@ mod tests;
 
 pub use approve::{Approving, Refusal, approve};
 
-/// An older approval was given for a boiler that somebody has looked at too long ago.
+/// Maximum age of an approval: an older one says nothing about the boiler's present state.
 pub const APPROVAL_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// An order may be stored this much later than its approvals were read, by calendars that differ by a little.
+/// An order may be stored this much later than its approvals were read, to allow for clocks that differ a little.
 const STORED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Whose resets, and by which rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The boiler.
     pub boiler: BoilerId,
-    /// The gateway that orders.
+    /// The ordering gateway.
     pub instance: String,
-    /// How many different people must approve.
+    /// Required number of approvals by different operators.
     pub approvals: u8,
-    /// For how long an order may be handed over.
+    /// How long an order may be sent to the device.
     pub valid: Duration,
-    /// Between two tries, of handing over and of asking the server.
+    /// Pause between two attempts, to the device or to the server.
     pub again: Duration,
 }
 
 /// One operator's newest approval of the fault, and how old it is by the server's stamp.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vote {
-    /// Whose, where, when.
     pub approved: Approved,
-    /// Its age.
     pub age: Duration,
 }
 
-/// What stands in COMMAND about one fault.
+/// The messages of COMMAND about one fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// The fault that it was read for.
+    /// The fault for which it was read.
     pub fault: Occurrence,
     /// The stream's last sequence, read before the rest.
     pub last: u64,
     /// Each operator's newest approval.
     pub votes: Vec<Vote>,
-    /// The sequence of what stands last on the reset's subject, whatever it is; 0 is nothing.
+    /// The last sequence on the reset's subject, whatever the message; 0 without one.
     pub end: u64,
-    /// The reset that stands there, whoever ordered it.
+    /// The reset stored there, by any gateway.
     pub reset: Option<Ordered>,
 }
 
-/// A reset that stands in COMMAND, and what is behind it.
+/// A reset stored in COMMAND, and its approvals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ordered {
-    /// Its sequence.
+    /// Its sequence in COMMAND.
     pub sequence: u64,
     /// It.
     pub reset: Reset,
-    /// Of the approvals that it names, those that stand in COMMAND where it says, given by people who are operators,
-    /// and how old each was when the order was stored.
+    /// Those of its approvals that are stored in COMMAND at the given sequence, by configured operators, with their age
+    /// when the order was stored.
     pub behind: Vec<Vote>,
 }
 
 impl Found {
-    /// The reset and its sequence, where `approvals` different people are behind it. Any other is nobody's, as if it
-    /// did not stand there.
+    /// The reset and its sequence, if it is based on `approvals` different operators. Any other is ignored, as if it
+    /// were not stored.
     #[must_use]
     pub fn order(&self, approvals: u8) -> Option<(u64, &Reset)> {
         let Ordered { sequence, reset, behind } = self.reset.as_ref()?;
-        let below = behind.iter().filter(|vote| vote.approved.sequence < *sequence).cloned();
-        let people = people(below, APPROVAL_AGE_MAX + STORED_WITHIN).count();
+        let preceding = behind.iter().filter(|vote| vote.approved.sequence < *sequence).cloned();
+        let people = people(preceding, APPROVAL_AGE_MAX + STORED_WITHIN).count();
         (reset.fault == self.fault && people >= usize::from(approvals.max(1))).then_some((*sequence, reset))
     }
 }
@@ -112,76 +108,76 @@ impl Found {
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// What the device reports now: the fault that stands, and what it answered last to a reset of which fault.
+    /// The device's report: its active fault, and its last answer to a reset.
     Device {
-        /// The newest fault.
+        /// The active fault.
         fault: Option<Fault>,
-        /// The last answer.
+        /// The last answer, and the fault to which it applies.
         answered: Option<(Occurrence, Outcome)>,
     },
-    /// Something was approved or ordered, or the server is back.
+    /// COMMAND has changed, or the server is connected again.
     Changed,
     /// The answer to [`Effect::Read`].
     Found(Box<Found>),
-    /// The server did not say, to a read or to an order.
+    /// The server did not answer a read or an order.
     Unanswered,
-    /// The answer to [`Effect::Order`]: stored under this sequence.
+    /// The answer to [`Effect::Order`]: stored with this sequence.
     Stored(u64),
-    /// It was not: something else was stored since.
+    /// The order was refused: something else was stored in the meantime.
     Overtaken,
-    /// It is time.
+    /// The time of [`Desk::wake_at`] is reached.
     Wake,
 }
 
-/// What the shell carries out.
+/// Requests to the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Read what stands in COMMAND about this fault. At most one read or order is under way.
+    /// Read the messages of COMMAND about this fault. At most one read or order is under way.
     Read(Occurrence),
     /// Publish the reset, if its subject still ends at `end` and the stream at `last`.
     Order {
         /// It.
         reset: Box<Reset>,
-        /// The sequence of what stands last on its subject and is no order; 0 is nothing.
+        /// The expected last sequence on its subject; 0 for none.
         end: u64,
         /// The stream's last sequence.
         last: u64,
     },
-    /// Ask the device.
+    /// Send it to the device.
     Hand(Box<Reset>),
     /// Publish an event.
     Event(Box<EventBody>),
 }
 
-/// One boiler's resets.
+/// The resets of one boiler.
 #[derive(Debug)]
 pub struct Desk {
     settings: Settings,
-    /// The lockout that stands; none where it is never reset from afar.
+    /// The active lockout; `None` if it may not be reset remotely.
     lockout: Option<Fault>,
     /// A read or an order is under way.
     busy: bool,
-    /// COMMAND has to be read, not before this.
+    /// When COMMAND has to be read.
     read_at: Option<Monotonic>,
-    /// What was sent to the server and is not acknowledged.
+    /// The order sent to the server and not acknowledged yet.
     sent: Option<Reset>,
     order: Option<Order>,
-    /// What the device answered last, and what was dropped last: an order for one of these is history, also where the
+    /// The faults of the last answer and of the last dropped order: an order for one of these is finished, even if the
     /// line went down in between.
     answered: Option<Occurrence>,
     dropped: Option<Occurrence>,
 }
 
-/// A reset that stands in COMMAND.
+/// A reset stored in COMMAND.
 #[derive(Debug)]
 struct Order {
     reset: Reset,
-    /// When it is handed over next; none behind the answer, or behind its end.
+    /// When it is sent next; `None` after the answer or its expiry.
     hand_at: Option<Monotonic>,
 }
 
 impl Desk {
-    /// A desk that knows nothing.
+    /// A desk without a fault or an order.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -196,7 +192,7 @@ impl Desk {
         }
     }
 
-    /// Moves the desk forward: the only way its state changes.
+    /// Processes one input. Nothing else changes the desk's state.
     pub fn step(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Device { fault, answered } => self.look(now, fault, answered),
@@ -209,7 +205,7 @@ impl Desk {
                 self.busy = false;
                 self.read_at = Some(now.monotonic.after(self.settings.again));
             }
-            // Each time, somebody else got something done: this ends.
+            // Each time another writer has made progress, so this terminates.
             Input::Overtaken => {
                 self.busy = false;
                 self.read_at = Some(now.monotonic);
@@ -222,11 +218,11 @@ impl Desk {
             }
             Input::Wake => {}
         }
-        self.hand_over(now, effects);
+        self.send(now, effects);
         self.read(now, effects);
     }
 
-    /// The latest time at which `step` wants [`Input::Wake`]. Early is harmless, late is not.
+    /// The latest time at which `step` needs [`Input::Wake`]. Early is harmless, late is not.
     #[must_use]
     pub fn wake_at(&self) -> Option<Monotonic> {
         let read_at = self.read_at.filter(|_| !self.busy && self.lockout.is_some());
@@ -283,14 +279,14 @@ impl Desk {
         effects.push(Effect::Order { reset: Box::new(reset), end: found.end, last: found.last });
     }
 
-    /// An order stands: from now on it is handed over until the device answers, or its end. It is announced when it is
-    /// taken up, so that a crash behind the order costs no event; the sequence tells whoever hears of it twice.
+    /// Takes a stored order: it is sent until the device answers or it expires. The event is published here, so that a
+    /// crash after storing the order loses no event; duplicates have the same sequence.
     ///
-    /// One that is found beyond its end has used up its fault, so that is said too. Whether an agent before this one
-    /// said it already, nobody here knows: the occurrence tells whoever hears of it twice.
+    /// An expired order is published as dropped, because its fault cannot be ordered again. A previous agent may have
+    /// published that already; duplicates have the same occurrence.
     fn take(&mut self, now: Now, sequence: u64, reset: Reset, effects: &mut Vec<Effect>) {
-        let is_meant = self.lockout.is_some_and(|lockout| Occurrence::from(lockout) == reset.fault);
-        if !is_meant || self.order.is_some() {
+        let is_current = self.lockout.is_some_and(|lockout| Occurrence::from(lockout) == reset.fault);
+        if !is_current || self.order.is_some() {
             return;
         }
         let is_valid = now.utc.unix_seconds() < reset.valid_until;
@@ -298,12 +294,16 @@ impl Desk {
             let Reset { fault, kind, approvals, .. } = reset.clone();
             effects.push(Effect::Event(Box::new(EventBody::ResetOrdered { fault, kind, approvals, sequence })));
         } else if ![self.answered, self.dropped].contains(&Some(reset.fault)) {
-            self.drop_order(reset.fault, "the order was found beyond its end, and the fault stands", effects);
+            self.drop_order(
+                reset.fault,
+                "the order was found after it had expired, and the fault is still active",
+                effects,
+            );
         }
         self.order = Some(Order { reset, hand_at: is_valid.then_some(now.monotonic) });
     }
 
-    fn hand_over(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn send(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let Some(order) = &mut self.order else { return };
         if order.hand_at.is_none_or(|at| at > now.monotonic) {
             return;
@@ -315,17 +315,17 @@ impl Desk {
         }
         order.hand_at = None;
         let fault = order.reset.fault;
-        self.drop_order(fault, "the device did not answer before the order ended", effects);
+        self.drop_order(fault, "the device did not answer before the order expired", effects);
     }
 
-    fn drop_order(&mut self, fault: Occurrence, why: &str, effects: &mut Vec<Effect>) {
+    fn drop_order(&mut self, fault: Occurrence, cause: &str, effects: &mut Vec<Effect>) {
         self.dropped = Some(fault);
-        let reason = format!("{why}; it must be reset at the boiler");
+        let reason = format!("{cause}; it must be reset at the boiler");
         effects.push(Effect::Event(Box::new(EventBody::ResetDropped { fault, reason })));
     }
 }
 
-/// The approvals that count: not older than `oldest`, each person once.
+/// The approvals that count: not older than `oldest`, one per operator.
 fn people(votes: impl Iterator<Item = Vote>, oldest: Duration) -> impl Iterator<Item = Approved> {
     let mut people: Vec<OperatorName> = Vec::new();
     votes.filter(move |vote| vote.age <= oldest).map(|vote| vote.approved).filter(move |vote| {

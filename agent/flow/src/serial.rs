@@ -1,4 +1,4 @@
-//! The serial link: who is on the other side, and whether it still talks.
+//! The serial link: identity and liveness of the device.
 //!
 //! ```text
 //!            PortOpened                Hello accepted
@@ -8,8 +8,8 @@
 //!    └── from anywhere      └──────────────────────────────┘
 //! ```
 //!
-//! `Identify` goes out on opening, after a second without a valid frame, on a foreign tag, and once a second to a
-//! device that was refused. The session outlives the port: what is known of a boot stays true when the cable is out.
+//! `Identify` is sent on opening, after a second without a valid frame, on an unknown tag, and once a second to a
+//! refused device. The session outlives the port: the facts about a boot remain valid while the cable is disconnected.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -22,37 +22,38 @@ use thermowell_wire::{Boot, Slot, device_id};
 use crate::published;
 use crate::time::{BOOT_NS_MAX, Monotonic};
 
-/// Pings that follow the first `Resume` quickly: nothing is stamped before some of them are answered.
+/// Number of pings sent in quick succession after the first `Resume`: stamping waits for some of the answers.
 pub const QUICK_PINGS: u32 = 10;
-/// Pings whose answer still counts: what has been under way for longer says nothing about time.
+/// Number of pings whose answer is still accepted: older ones do not improve the clock estimate.
 const PINGS_MAX: usize = 8;
 /// 2³² ÷ the golden ratio.
 const GOLDEN: u32 = 0x9e37_79b9;
 /// The longest period that a device may have: stamps keep it in 32 bits of nanoseconds.
 const PERIOD_US_MAX: u32 = 4_000_000;
 
-/// Slot n lies at n × period of the device's clock, so its clock and its next slot say the same. Farther apart than
-/// this, which is all that a device remembers, one of the two is wrong.
+/// Slot n is at n × period of the device's clock, so its clock and its next slot must agree. If they differ by more
+/// than this, the longest time that a ring covers, one of the two is wrong.
 const APART_US_MAX: u64 = 120_000_000;
 
 /// Durations of the link, on the flow axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Without a valid frame for this long, the device is asked who it is; also the pause between two such questions.
+    /// Without a valid frame for this long, `Identify` is sent; also the pause between two `Identify`.
     pub silence: Duration,
     /// Between two pings, at most.
     pub ping: Duration,
     /// Between the first pings, at most.
     pub ping_quick: Duration,
-    /// A ping comes up to so much earlier, each by another part of it.
+    /// A ping is sent earlier by a varying part of this.
     pub ping_sweep: Duration,
 }
 
 impl Timing {
-    /// How much earlier ping `nonce` comes.
+    /// How much earlier ping `nonce` is sent.
     ///
-    /// An adapter hands bytes over when its timer fires, every 1 to 16 ms. Pings at a multiple of that would all wait
-    /// for the timer equally long; at multiples of the golden ratio they fall evenly into all of it, whatever it is.
+    /// An adapter delivers bytes when its timer fires, every 1 to 16 ms. Pings at a multiple of that would all wait
+    /// equally long for the timer; at multiples of the golden ratio they are spread evenly over its interval, whatever
+    /// that is.
     fn sweep_at(&self, nonce: u32) -> Duration {
         let part = u64::from(nonce.wrapping_mul(GOLDEN));
         let sweep_ns = u64::try_from(self.ping_sweep.as_nanos()).unwrap_or(u64::MAX);
@@ -60,25 +61,24 @@ impl Timing {
     }
 }
 
-/// A device that was accepted, and what is known of it.
+/// An accepted device and its last reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
-    /// What it said about itself last.
+    /// The last `Hello`.
     pub hello: Hello,
-    /// The slot that it samples next, as far as it was heard.
+    /// The slot that it samples next, as far as reported.
     pub next: u64,
-    /// What it reported last in this boot.
+    /// The last status of this boot.
     pub status: Option<Status>,
 }
 
 impl Session {
-    /// Its boot.
     #[must_use]
     pub fn boot(&self) -> Boot {
         self.hello.boot
     }
 
-    /// The 32 bits that stand for it in packed layouts.
+    /// The device's 32-bit id in packed layouts.
     #[must_use]
     pub fn device(&self) -> u32 {
         device_id(&self.hello.serial_number)
@@ -91,25 +91,25 @@ impl Session {
         self.hello.period_us.saturating_mul(1_000)
     }
 
-    /// The last slot whose place in time still fits the arithmetic of stamps: 73 years at 10 ms.
+    /// The last slot within the range of stamp arithmetic: 73 years at 10 ms.
     #[must_use]
     pub fn seq_max(&self) -> u64 {
         seq_max(&self.hello)
     }
 
-    /// Whether a status is one of this device: its clock goes with its next slot.
+    /// Whether a status is plausible: its clock agrees with its next slot.
     #[must_use]
     pub fn agrees(&self, status: &Status) -> bool {
         agree(status.next, self.hello.period_us, status.device_us)
     }
 
-    /// Whether the device's clock can show this, as far as it was heard.
+    /// Whether `device_us` is plausible for the device's clock, by its reports so far.
     #[must_use]
     pub fn can_show(&self, device_us: u64) -> bool {
         agree(self.next, self.hello.period_us, device_us)
     }
 
-    /// Whether slots below `end` can exist, as far as it was heard.
+    /// Whether slots below `end` can exist, by the device's reports so far.
     #[must_use]
     pub fn can_reach(&self, end: u64) -> bool {
         let ahead = APART_US_MAX / u64::from(self.hello.period_us.max(1));
@@ -122,27 +122,27 @@ impl Session {
         self.hello.oldest.max(self.next.saturating_sub(u64::from(self.hello.ring)))
     }
 
-    /// Learns that slots below `next` exist.
+    /// Records that slots below `next` exist.
     pub fn saw_next(&mut self, next: u64) {
         self.next = self.next.max(next);
     }
 }
 
-/// What became of a `Hello`.
+/// The result of a `Hello`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Greeting {
     /// The same boot as before, or the first one of this run.
     Accepted {
-        /// The boot that has ended, where this one is another.
+        /// The previous boot, if this is another one.
         ended: Option<Boot>,
-        /// No session was known for this boot.
+        /// There was no session for this boot.
         new: bool,
     },
-    /// Not to be read from.
+    /// The device is refused and not read.
     Refused {
-        /// Why, and what to do.
+        /// The cause, and what to do.
         reason: String,
-        /// Not said before of this device.
+        /// The reason differs from the last one.
         news: bool,
     },
 }
@@ -155,20 +155,20 @@ pub struct Link {
     simulated_only: bool,
     state: published::Link,
     session: Option<Session>,
-    /// The last valid frame, or the opening.
-    heard: Monotonic,
+    /// When the last valid frame was received, or the port was opened.
+    last_frame: Monotonic,
     identified: Option<Monotonic>,
     refused: Option<String>,
     nonce: u32,
-    /// The pings of this opening that were not answered, and when they were sent. Other pongs are bytes that waited in
-    /// the port, or came twice.
+    /// The unanswered pings since the port was opened, and when they were sent. Other pongs are stale bytes of the
+    /// port, or duplicates.
     pinged: heapless::Deque<(u32, Monotonic), PINGS_MAX>,
     ping_at: Option<Monotonic>,
     quick_left: u32,
 }
 
 impl Link {
-    /// A link whose port is closed, bound to `serial_number` or to the first device that it meets.
+    /// A link with a closed port, bound to `serial_number` or to the first device that connects.
     #[must_use]
     pub fn new(timing: Timing, serial_number: Option<String>, simulated_only: bool) -> Self {
         Self {
@@ -177,7 +177,7 @@ impl Link {
             simulated_only,
             state: published::Link::Down,
             session: None,
-            heard: Monotonic::default(),
+            last_frame: Monotonic::default(),
             identified: None,
             refused: None,
             nonce: 0,
@@ -193,19 +193,19 @@ impl Link {
         self.state
     }
 
-    /// The device, known since this port was opened.
+    /// The device that was accepted since the port was opened.
     #[must_use]
     pub fn live(&self) -> Option<&Session> {
         self.session.as_ref().filter(|_| self.ping_at.is_some())
     }
 
-    /// The device that was accepted last, whether the port is open or not.
+    /// The last accepted device, whether the port is open or not.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
-    /// The device that was accepted last, to note what it says.
+    /// The last accepted device, for updates from its messages.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         self.session.as_mut()
     }
@@ -216,31 +216,31 @@ impl Link {
         self.bound.as_deref()
     }
 
-    /// The port is open: nothing that was said before counts.
+    /// The port was opened: earlier reports no longer count.
     pub fn open(&mut self, now: Monotonic, out: &mut Vec<ToDevice>) {
         self.state = published::Link::Silent;
-        self.heard = now;
+        self.last_frame = now;
         self.ping_at = None;
         self.pinged.clear();
         self.identify(now, out);
     }
 
-    /// The port is gone.
+    /// The port was closed.
     pub fn close(&mut self) {
         self.state = published::Link::Down;
         self.ping_at = None;
         self.identified = None;
     }
 
-    /// A valid frame came in.
-    pub fn hear(&mut self, now: Monotonic) {
-        self.heard = now;
+    /// A valid frame was received.
+    pub fn frame_received(&mut self, now: Monotonic) {
+        self.last_frame = now;
         if self.state == published::Link::Silent && self.ping_at.is_some() {
             self.state = published::Link::Up;
         }
     }
 
-    /// The device says who it is. `held` is the end of what is held of its boot.
+    /// Takes a `Hello`. `held` is the end of the held slots of its boot.
     pub fn greet(&mut self, now: Monotonic, hello: Hello, held: Option<Slot>) -> Greeting {
         if let Some(reason) = self.refusal(&hello, held) {
             return self.refuse(reason);
@@ -266,7 +266,7 @@ impl Link {
         Greeting::Accepted { ended, new }
     }
 
-    /// Not to be read from, for a `reason` that may lie outside the link.
+    /// Refuses the device for a `reason` that may come from outside the link.
     pub fn refuse(&mut self, reason: String) -> Greeting {
         self.state = published::Link::Refused;
         self.ping_at = None;
@@ -275,13 +275,13 @@ impl Link {
         Greeting::Refused { reason, news }
     }
 
-    /// The board was replaced: what is known of the one before, its boots included, says nothing about this one.
+    /// The board was replaced: drops the state of the previous one, including its boots.
     pub fn release(&mut self) {
         self.bound = None;
         self.session = None;
     }
 
-    /// Why this device is not read from; none where it is.
+    /// Why this device is refused; `None` if it is accepted.
     fn refusal(&self, hello: &Hello, held: Option<Slot>) -> Option<String> {
         if hello.protocol > PROTOCOL {
             return Some(format!("it speaks protocol {}, this gateway up to {PROTOCOL}: update it", hello.protocol));
@@ -313,14 +313,14 @@ impl Link {
         Some(format!("its next slot is {}, but {} is held already: its boots are not unique", hello.next, end.seq))
     }
 
-    /// A frame of a boot that is not the session's.
+    /// A frame of another boot than the session's was received.
     pub fn foreign(&mut self, now: Monotonic, out: &mut Vec<ToDevice>) {
         if self.identified.is_none_or(|last| now.since(last) >= self.timing.silence) {
             self.identify(now, out);
         }
     }
 
-    /// When the ping was sent that this pong answers, where it is one of this opening. It is answered once.
+    /// When the ping of this pong was sent, if it was sent since the port was opened. Each ping is answered once.
     pub fn answered(&mut self, nonce: u32) -> Option<Monotonic> {
         self.ping_at?;
         let (_, asked) = *self.pinged.iter().find(|(asked, _)| *asked == nonce)?;
@@ -328,7 +328,7 @@ impl Link {
         Some(asked)
     }
 
-    /// Sends what is due.
+    /// Sends the messages that are due.
     pub fn wake(&mut self, now: Monotonic, out: &mut Vec<ToDevice>) {
         if self.identify_at().is_some_and(|at| at <= now) {
             if self.state == published::Link::Up {
@@ -349,19 +349,19 @@ impl Link {
         }
     }
 
-    /// The latest time at which [`Link::wake`] wants to be called.
+    /// The latest time at which [`Link::wake`] must be called.
     #[must_use]
     pub fn wake_at(&self) -> Option<Monotonic> {
         [self.identify_at(), self.ping_at].into_iter().flatten().min()
     }
 
     fn identify_at(&self) -> Option<Monotonic> {
-        let asked = self.identified.unwrap_or(self.heard);
+        let asked = self.identified.unwrap_or(self.last_frame);
         match self.state {
             published::Link::Down => None,
-            // A device that goes on sending to whoever was here before has not said who it is.
+            // Without a session: frames for a previous gateway do not identify the device.
             published::Link::Silent | published::Link::Up if self.ping_at.is_some() => {
-                Some(asked.max(self.heard).after(self.timing.silence))
+                Some(asked.max(self.last_frame).after(self.timing.silence))
             }
             published::Link::Refused | published::Link::Silent | published::Link::Up => {
                 Some(asked.after(self.timing.silence))
@@ -379,7 +379,7 @@ fn seq_max(hello: &Hello) -> u64 {
     BOOT_NS_MAX / u64::from(hello.period_us.saturating_mul(1_000).max(1))
 }
 
-/// Whether a clock that shows `device_us` goes with a next slot.
+/// Whether a clock that shows `device_us` agrees with the next slot.
 fn agree(next: u64, period_us: u32, device_us: u64) -> bool {
     next.saturating_mul(u64::from(period_us)).abs_diff(device_us) <= APART_US_MAX
 }

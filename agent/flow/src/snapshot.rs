@@ -1,21 +1,22 @@
 //! The ledger: every slot of a boiler belongs to one UTC hour, counted or missing for a reason.
 //!
-//! An hour closes when a slot of a later one arrives, never by a clock. Hours are contiguous in slots: what follows a
-//! slot is never in an earlier hour, whatever its stamp says. Three things are not placed by their own stamp:
+//! An hour closes when a slot of a later one arrives, never by a clock. Hours are contiguous in slots: a slot is never
+//! in an earlier hour than its predecessor, even if its stamp is. Three kinds of slots are not placed by their own
+//! stamp:
 //!
 //! * slots between two boots have no number: they fill the time from the old boot's end to the new one's slot 0;
-//! * slots stamped by a clock that nobody vouches for wait, and count in the hour of the next slot that is;
-//! * where a snapshot is stored, its `last` slot is the boundary, whatever a message that was cut again says.
+//! * slots stamped by an unsynchronised clock wait, and count in the hour of the next slot with trusted time;
+//! * if a snapshot is stored, its `last` slot is the boundary, even if messages were cut differently since.
 //!
-//! A stored snapshot is where a ledger goes on: [`Ledger::recompute`] opens its hour again, so that the next one finds
-//! everything (the last draw, the boot's end, what waits) as the run before left it: the same bytes come out.
+//! A ledger continues from a stored snapshot: [`Ledger::recompute`] opens its hour again, so that the next hour finds
+//! the same state (last draw, end of the boot, waiting slots) as in the previous run and yields the same bytes.
 
 use alloc::collections::VecDeque;
 
 use thermowell_wire::{BoilerId, Boot, Slot};
 
 use crate::aggregate::Pane;
-use crate::consume::behind;
+use crate::consume::slot_after;
 use crate::published::{Missing, Snapshot};
 use crate::time::{HOUR_NS, SECOND_NS, Utc};
 
@@ -23,22 +24,20 @@ mod hour;
 #[cfg(test)]
 mod tests;
 
-use hour::{Around, name};
 pub use hour::{Hour, Reason};
+use hour::{HourContext, add_missing};
 
-/// How long before its hour a replay must begin, to know the last hot-water draw.
+/// How long before its hour a replay must begin to contain the last relevant hot-water draw.
 pub const WARM_UP_NS: i64 = 120 * SECOND_NS;
-/// So many hours in a row without a reading are published; the rest is only counted.
+/// At most this many consecutive hours without a reading are published; further ones are only counted.
 pub const EMPTY_HOURS_MAX: i64 = 48;
 
 /// Consecutive slots of one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first.
     pub first: Slot,
-    /// How many.
     pub count: u64,
-    /// UTC of the first, nanoseconds since 1970.
+    /// UTC of the first slot, nanoseconds since 1970.
     pub utc_ns: i64,
 }
 
@@ -54,7 +53,7 @@ impl Span {
     }
 }
 
-/// What a message says about all its slots.
+/// The facts common to all slots of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Its sequence in SAMPLES.
@@ -65,38 +64,38 @@ pub struct Head {
     pub utc_ns: i64,
     /// UTC nanoseconds between two slots.
     pub period_ns: u32,
-    /// The UTC can be trusted.
+    /// The clock was synchronised.
     pub synced: bool,
     /// Not a real boiler.
     pub simulated: bool,
-    /// It brings readings.
+    /// It has readings, not a gap.
     pub is_batch: bool,
 }
 
-/// Where trusted time stands.
+/// How far trusted time has advanced.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    /// The boot that reached it, or a later one that has not.
+    /// The boot that reached it, or a later one that has not reached it yet.
     boot: Boot,
     /// Stamp of the newest slot: the high-water mark.
     newest_ns: i64,
-    /// Where the slot behind it would be.
+    /// Stamp of the slot after it.
     end_ns: i64,
-    /// What is missing between it and the next boot.
+    /// The reason of the slots missing between it and the next boot.
     reason: Reason,
 }
 
-/// Slots without a place in time yet.
+/// Slots without a trusted time yet.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     first: Slot,
     last: Slot,
     missing: Missing,
-    /// How many of them are of the last one's boot.
+    /// How many of them belong to the boot of the last one.
     of_boot: u64,
 }
 
-/// The second that readings are being added to.
+/// The second to which readings are being added.
 #[derive(Clone, Copy, Debug)]
 struct Second {
     second: i64,
@@ -108,11 +107,11 @@ struct Second {
 #[derive(Debug)]
 pub struct Ledger {
     boiler: BoilerId,
-    /// What lies before it only warms up.
+    /// Slots before it only warm up the state.
     begin: Option<Slot>,
-    /// The first hour that is ours; none at the beginning of a history.
+    /// The first hour of this ledger; `None` at the beginning of a history.
     floor: Option<i64>,
-    /// The last slot of the open hour, where that is known from a stored snapshot.
+    /// The last slot of the open hour, if known from a stored snapshot.
     boundary: Option<Slot>,
     open: Option<Hour>,
     closed: VecDeque<Snapshot>,
@@ -129,7 +128,7 @@ pub struct Ledger {
     message: Option<u64>,
     /// The newest batch in trusted time: its sequence and its first stamp.
     batch: Option<(u64, i64)>,
-    /// The newest such batch that begins early enough to replay the next hour from it.
+    /// The newest such batch that begins early enough for a replay of the next hour.
     replay: Option<u64>,
 }
 
@@ -161,10 +160,10 @@ impl Ledger {
     /// The slot with which the recomputation of a stored hour begins.
     #[must_use]
     pub fn begin_of(stored: &Snapshot) -> Slot {
-        stored.first.unwrap_or(behind(stored.last))
+        stored.first.unwrap_or(slot_after(stored.last))
     }
 
-    /// Opens the hour of `stored` again: what comes before its first slot only warms up.
+    /// Opens the hour of `stored` again; slots before its first one only warm up the state.
     #[must_use]
     pub fn recompute(boiler: BoilerId, stored: &Snapshot) -> Self {
         let hour = hour_of(stored);
@@ -179,13 +178,13 @@ impl Ledger {
         }
     }
 
-    /// Goes on behind `stored`, whose messages are gone: what lies between is `discarded`.
+    /// Continues after `stored`, whose messages are gone: slots in between are `discarded`.
     #[must_use]
-    pub fn behind(boiler: BoilerId, stored: &Snapshot) -> Self {
+    pub fn after(boiler: BoilerId, stored: &Snapshot) -> Self {
         let hour = hour_of(stored);
         let end_ns = start_ns(hour + 1);
         Self {
-            begin: Some(behind(stored.last)),
+            begin: Some(slot_after(stored.last)),
             floor: Some(hour + 1),
             mark: Some(Mark { boot: stored.last.boot, newest_ns: end_ns - 1, end_ns, reason: Reason::Discarded }),
             last: Some(stored.last),
@@ -194,37 +193,37 @@ impl Ledger {
         }
     }
 
-    /// The hour that is open.
+    /// The open hour.
     #[must_use]
     pub fn open(&self) -> Option<&Hour> {
         self.open.as_ref()
     }
 
-    /// The oldest hour that has been closed and not been taken.
+    /// Takes the oldest closed hour.
     pub fn take_closed(&mut self) -> Option<Snapshot> {
         self.closed.pop_front()
     }
 
-    /// The high-water mark: readings stamped at or below it are named `clock`.
+    /// The high-water mark: readings stamped at or below it are counted as missing for `clock`.
     #[must_use]
     pub fn newest_ns(&self) -> Option<i64> {
         self.mark.map(|mark| mark.newest_ns)
     }
 
-    /// A message begins: accounts for the time between two boots. [`Ledger::leave`] ends it.
+    /// Begins a message: accounts for the time between two boots. [`Ledger::leave`] ends it.
     pub fn enter(&mut self, head: &Head) {
         let Some(mark) = self.mark.filter(|mark| head.synced && mark.boot != head.first.boot) else { return };
         let zero_ns = head.utc_ns.saturating_sub(length(head.first.seq, head.period_ns));
         let period = i64::from(head.period_ns);
         let between = zero_ns.saturating_sub(mark.end_ns).saturating_add(period / 2).div_euclid(period);
-        let named = self.waiting.map_or(0, |waiting| waiting.before(head.first));
-        let slots = u64::try_from(between).unwrap_or(0).saturating_sub(named);
-        let from_ns = mark.end_ns.saturating_add(length(named, head.period_ns));
+        let waiting_slots = self.waiting.map_or(0, |waiting| waiting.before(head.first));
+        let slots = u64::try_from(between).unwrap_or(0).saturating_sub(waiting_slots);
+        let from_ns = mark.end_ns.saturating_add(length(waiting_slots, head.period_ns));
         self.fill(Span { first: Slot::new(head.first.boot, 0), count: slots, utc_ns: from_ns }, head, mark.reason);
     }
 
-    /// The slots of `span` are missing for `reason`.
-    pub fn name(&mut self, mut span: Span, reason: Reason, head: &Head) {
+    /// Records the slots of `span` as missing for `reason`.
+    pub fn record_missing(&mut self, mut span: Span, reason: Reason, head: &Head) {
         if !self.cut_begin(&mut span, head.period_ns) {
             return;
         }
@@ -237,7 +236,7 @@ impl Ledger {
             let (hour, slots) = self.reach(&span, head.period_ns);
             let part = Span { count: slots, ..span };
             let open = self.place(hour, head);
-            name(&mut open.missing, reason, slots);
+            add_missing(&mut open.missing, reason, slots);
             open.untrusted |= reason == Reason::Clock;
             open.extend(part.first, part.last(), head);
             self.last = Some(part.last());
@@ -248,16 +247,16 @@ impl Ledger {
     /// How many slots from `slot` on may be counted in one piece.
     #[must_use]
     pub fn uncut(&self, slot: Slot) -> u64 {
-        let cuts = [self.begin, self.boundary.map(behind)];
+        let cuts = [self.begin, self.boundary.map(slot_after)];
         let ahead = cuts.into_iter().flatten().filter(|cut| cut.boot == slot.boot && cut.seq > slot.seq);
         ahead.map(|cut| cut.seq - slot.seq).min().unwrap_or(u64::MAX)
     }
 
-    /// The slots of `span` were read in one second and lie on one side of every cut; `pane` holds them.
+    /// Counts the readings of `span`, which are in one second and on one side of every cut; `pane` is their sum.
     pub fn count(&mut self, span: &Span, pane: &Pane, head: &Head) {
         let second = Utc(span.utc_ns).second();
         if self.begin.is_some_and(|begin| span.first < begin) {
-            // Whatever its stamp says, it was read before the hour that begins behind it.
+            // Whatever its stamp, it was read before the hour that follows.
             let hour = Utc(span.utc_ns).hour();
             self.read = self.read.max(Some(self.floor.map_or(hour, |floor| hour.min(floor))));
             self.add(second, pane, false);
@@ -274,7 +273,7 @@ impl Ledger {
         self.add(second, pane, true);
     }
 
-    /// A message ends: `end_ns` is where the slot behind it would be.
+    /// Ends a message; `end_ns` is the stamp of the slot after it.
     pub fn leave(&mut self, head: &Head, end_ns: i64) {
         self.message = Some(head.sequence);
         self.simulated = head.simulated;
@@ -296,7 +295,7 @@ impl Ledger {
         }
     }
 
-    /// The newest batch is where the next hour is replayed from, as long as it begins early enough.
+    /// Replays of the next hour start at the newest batch that begins early enough.
     fn choose_replay(&mut self) {
         if let (Some(open), Some((sequence, utc_ns))) = (&self.open, self.batch)
             && utc_ns <= start_ns(open.hour + 1) - WARM_UP_NS
@@ -305,7 +304,7 @@ impl Ledger {
         }
     }
 
-    /// Drops the part of `span` before the beginning; false where nothing is left.
+    /// Drops the part of `span` before the beginning; returns false if nothing is left.
     fn cut_begin(&mut self, span: &mut Span, period_ns: u32) -> bool {
         if let Some(begin) = self.begin.filter(|begin| span.first < *begin) {
             let before = if span.first.boot < begin.boot { span.count } else { begin.seq - span.first.seq };
@@ -334,7 +333,8 @@ impl Ledger {
         (hour, slots_until(start_ns(hour + 1), span.utc_ns, period_ns).min(span.count))
     }
 
-    /// The slots between two boots, `span.first` being slot 0 of the later one: they have a time, but no number.
+    /// Accounts for the slots between two boots, which have a time but no number; `span.first` is slot 0 of the later
+    /// boot.
     fn fill(&mut self, mut span: Span, head: &Head, reason: Reason) {
         let next = span.first;
         if self.begin.is_some_and(|begin| next.boot < begin.boot || (next.boot == begin.boot && begin.seq > 0)) {
@@ -345,21 +345,21 @@ impl Ledger {
             let stamped = Utc(span.utc_ns).hour();
             let open = self.open.as_ref().map(|open| open.hour);
             let (hour, until) = match (open, self.floor) {
-                // Another hour's, which was closed before `begin`.
+                // Belongs to another hour, which was closed before `begin`.
                 (_, Some(floor)) if stamped < floor => (None, floor),
                 (Some(open), _) if within => (Some(open), stamped + 1),
                 (open, _) => (Some(stamped.max(open.unwrap_or(stamped))), stamped.max(open.unwrap_or(stamped)) + 1),
             };
             let slots = slots_until(start_ns(until), span.utc_ns, head.period_ns).min(span.count);
             if let Some(hour) = hour {
-                name(&mut self.place(hour, head).missing, reason, slots);
+                add_missing(&mut self.place(hour, head).missing, reason, slots);
             }
             span.utc_ns = span.utc_ns.saturating_add(length(slots, head.period_ns));
             span.count -= slots;
         }
     }
 
-    /// What waits for a place in time gets that of the first slot of `span`.
+    /// Places the waiting slots at the time of the first slot of `span`.
     fn settle(&mut self, span: &Span, head: &Head) {
         let Some(waiting) = self.waiting.take() else { return };
         let inside = self.boundary.is_some_and(|boundary| waiting.last <= boundary);
@@ -374,7 +374,7 @@ impl Ledger {
         self.last = Some(waiting.last);
     }
 
-    /// Makes `hour` the open one: closes those before it.
+    /// Makes `hour` the open one and closes those before it.
     fn place(&mut self, hour: i64, head: &Head) -> &mut Hour {
         if self.open.is_none() {
             let (first, partial) = (self.floor.unwrap_or(hour), self.floor.is_none());
@@ -385,43 +385,43 @@ impl Ledger {
             self.open = Some(Hour::new(open.hour + 1, false, self.replay.unwrap_or(head.sequence)));
             self.choose_replay();
         }
-        self.open.as_mut().expect("it was opened above")
+        self.open.as_mut().expect("opened above")
     }
 
     fn close(&mut self, open: &Hour, head: &Head) {
         let mut open = open.clone();
-        self.judge_second(Some(&mut open));
+        self.end_second(Some(&mut open));
         self.boundary = None;
         self.last = open.last().or(self.last);
         if open.hour - *self.read.get_or_insert(open.hour) > EMPTY_HOURS_MAX {
             self.skipped_hours += 1;
             return;
         }
-        let around = Around {
+        let context = HourContext {
             boiler: &self.boiler,
             skipped_hours: core::mem::take(&mut self.skipped_hours),
             simulated: self.simulated,
             last: self.last,
             message: self.message.unwrap_or(head.sequence),
         };
-        self.closed.push_back(open.snapshot(&around));
+        self.closed.push_back(open.snapshot(&context));
     }
 
-    /// Adds readings to their second, which decides whether they heat.
+    /// Adds readings to their second. Whether it is a heating second is decided when it ends.
     fn add(&mut self, second: i64, pane: &Pane, counted: bool) {
         match &mut self.second {
             Some(current) if current.second == second && current.counted == counted => current.pane.merge(pane),
             Some(_) | None => {
                 let mut open = self.open.take();
-                self.judge_second(open.as_mut());
+                self.end_second(open.as_mut());
                 self.open = open;
                 self.second = Some(Second { second, pane: *pane, counted });
             }
         }
     }
 
-    /// The second is over: is it a heating second?
-    fn judge_second(&mut self, open: Option<&mut Hour>) {
+    /// Ends the second and decides whether it is a heating second.
+    fn end_second(&mut self, open: Option<&mut Hour>) {
         let Some(Second { second, pane, counted }) = self.second.take() else { return };
         if let Some(open) = open.filter(|_| counted && pane.is_heating(second, self.last_draw)) {
             open.heating.add(&pane);
@@ -442,7 +442,7 @@ impl Waiting {
         }
         waiting.of_boot += span.count;
         waiting.last = last;
-        name(&mut waiting.missing, reason, span.count);
+        add_missing(&mut waiting.missing, reason, span.count);
     }
 
     /// How many of them belong to other boots than that of `slot`.
@@ -466,8 +466,7 @@ fn length(slots: u64, period_ns: u32) -> i64 {
     i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns))
 }
 
-/// How many slots from `from_ns` on begin before `end_ns`; at least one, and all of them at the end of time, where no
-/// slot moves on.
+/// How many slots from `from_ns` on begin before `end_ns`; at least one, and all of them where `end_ns` is saturated.
 fn slots_until(end_ns: i64, from_ns: i64, period_ns: u32) -> u64 {
     if end_ns == i64::MAX {
         return u64::MAX;

@@ -1,10 +1,11 @@
-//! What was read and may still be needed: records in memory, ordered by slot.
+//! Records in memory, ordered by slot: those not acknowledged, and those that may have to be published again.
 //!
-//! A record stays for a while behind its acknowledgement, because a broker that crashes loses its last `sync_interval`:
-//! 3 × that, counted while connected. It is bounded in bytes; a full spool stops the reading, so that the device's ring
-//! keeps what it can and names the rest. Nothing here is ever dropped that was not acknowledged.
+//! A record is kept for a while after its acknowledgement, because a broker that crashes loses its last
+//! `sync_interval`: 3 × that, counted while connected. The spool is bounded in bytes; when it is full, reading stops,
+//! so that the device's ring holds what it can and reports the rest as a gap. The spool never drops a record that was
+//! not acknowledged.
 //!
-//! While nothing is acknowledged for long, a copy goes to disk: [`spill`].
+//! If no acknowledgement arrives for long, a copy is written to disk: [`spill`].
 
 pub mod spill;
 
@@ -18,7 +19,7 @@ use thermowell_wire::{Boot, Slot};
 use crate::batch::{Record, Stamp};
 use crate::time::Monotonic;
 
-/// What a record costs beside its body: itself, its place in the tree, the allocator's share.
+/// Memory of a record in addition to its body: the struct, its tree node, the allocator's overhead.
 const OVERHEAD: usize = 160;
 
 /// Whether a slot is held.
@@ -26,29 +27,27 @@ const OVERHEAD: usize = 160;
 pub enum Coverage {
     /// Up to this slot, exclusive.
     Held(u64),
-    /// Not, and the next slot of this boot that is held, where there is one.
+    /// Not held; the next slot of this boot that is, if any.
     Free(Option<u64>),
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     record: Record,
-    /// Since when.
     held: Monotonic,
-    /// Whether it lies in the spill file.
+    /// Whether it is in the spill file.
     spilled: bool,
     /// The connected time at which it was acknowledged.
     acknowledged: Option<Duration>,
 }
 
-/// What the spill file holds and memory had no room for.
+/// Records in the spill file for which memory had no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unrestored {
-    /// Records.
     pub records: u64,
-    /// Slots of theirs.
+    /// Slots in those records.
     pub slots: u64,
-    /// Behind the last one.
+    /// The slot after the last one.
     end: Slot,
 }
 
@@ -89,14 +88,14 @@ impl Spool {
         self.bytes + encoded_max(COUNT_MAX) + OVERHEAD <= self.limit
     }
 
-    /// Takes a record. `has_room` was asked before the reading; records are never refused here.
+    /// Takes a record. Never refuses: the caller checks `has_room` before it reads from the device.
     pub fn insert(&mut self, now: Monotonic, record: Record) {
         self.take(now, record, false);
     }
 
-    /// Takes what is not held of a record that was found in the spill file. Returns how many of the first records were
-    /// let go of for it: the file may hold twice what memory takes. What is too much was acknowledged already when it
-    /// was written last, unless memory was larger then: [`Spool::unrestored`].
+    /// Takes those slots of a record from the spill file that are not held yet. Returns how many of the oldest records
+    /// were evicted for it: the file may be twice as large as memory. The evicted ones were acknowledged before the
+    /// file was last written, unless memory was larger then: see [`Spool::unrestored`].
     pub fn restore(&mut self, now: Monotonic, record: &Record) -> u64 {
         let mut at = record.first;
         while at.seq < record.end {
@@ -125,8 +124,8 @@ impl Spool {
         gone
     }
 
-    /// What lies in the spill file alone, as far as anybody knows: memory had no room for it, and the stream has not
-    /// been seen to reach beyond it.
+    /// Records that may exist in the spill file only: memory had no room for them, and the stream's end has not been
+    /// seen after them.
     #[must_use]
     pub fn unrestored(&self) -> Option<Unrestored> {
         self.unrestored
@@ -171,7 +170,7 @@ impl Spool {
         at
     }
 
-    /// The slot behind the last one that is held of `boot`.
+    /// The slot after the last one held of `boot`.
     #[must_use]
     pub fn last_end(&self, boot: Boot) -> Option<u64> {
         let upto = Slot::new(boot, u64::MAX);
@@ -185,7 +184,7 @@ impl Spool {
         self.entries.values().next().map(|entry| &entry.record)
     }
 
-    /// The record that holds `position`, or else the first behind it.
+    /// The record that holds `position`, or else the first one after it.
     #[must_use]
     pub fn at_or_after(&self, position: Slot) -> Option<&Record> {
         let holding = self.entries.range(..=position).next_back().map(|(_, entry)| &entry.record);
@@ -224,7 +223,7 @@ impl Spool {
         }
     }
 
-    /// Takes a record out.
+    /// Removes a record.
     pub fn remove(&mut self, first: Slot) -> Option<Record> {
         let entry = self.entries.remove(&first)?;
         self.bytes -= entry.record.body_len() + OVERHEAD;
@@ -236,13 +235,13 @@ impl Spool {
         Some(entry.record)
     }
 
-    /// Lets go of everything. Its caller knows that all of it is acknowledged.
+    /// Removes all records. The caller ensures that all are acknowledged.
     pub fn clear(&mut self) {
-        debug_assert_eq!(self.backlog, 0, "nothing is dropped that was not acknowledged");
+        debug_assert_eq!(self.backlog, 0, "only acknowledged records are dropped");
         *self = Self { unrestored: self.unrestored, ..Self::new(self.limit) };
     }
 
-    /// Lets go of what was acknowledged `keep` of connected time ago.
+    /// Removes the records that were acknowledged at least `keep` of connected time ago.
     pub fn prune(&mut self, connected: Duration, keep: Duration) {
         while let Some((&first, entry)) = self.entries.first_key_value()
             && entry.acknowledged.is_some_and(|at| connected.saturating_sub(at) >= keep)
@@ -251,14 +250,14 @@ impl Spool {
         }
     }
 
-    /// How long from `connected` until [`Spool::prune`] finds something.
+    /// How long from `connected` until [`Spool::prune`] has something to remove.
     #[must_use]
     pub fn prune_in(&self, connected: Duration, keep: Duration) -> Option<Duration> {
         let (_, entry) = self.entries.first_key_value()?;
         entry.acknowledged.map(|at| (at + keep).saturating_sub(connected))
     }
 
-    /// Since when the record has been held that comes first among those that are not acknowledged.
+    /// Since when the first unacknowledged record has been held.
     #[must_use]
     pub fn pending_since(&self) -> Option<Monotonic> {
         if self.backlog == 0 {
@@ -267,10 +266,10 @@ impl Spool {
         self.entries.values().find(|entry| entry.acknowledged.is_none()).map(|entry| entry.held)
     }
 
-    /// Hands every stamped record that is not in the spill file to `each`, as a message, in order.
+    /// Calls `each` with every stamped record that is not in the spill file, as a message, in order.
     ///
-    /// A record that waits for its stamp is left out: its place on this machine's clock means nothing after a restart,
-    /// and it waits no longer than the device remembers.
+    /// A record that waits for its stamp is left out: its position on this machine's clock is meaningless after a
+    /// restart, and it does not wait longer than the device's ring reaches back.
     pub fn spill(&mut self, mut each: impl FnMut(Vec<u8>)) {
         if !self.has_unspilled() {
             return;
@@ -284,7 +283,7 @@ impl Spool {
         }
     }
 
-    /// Nothing lies in the spill file any more, as far as anybody knows.
+    /// Marks all records as absent from the spill file.
     pub fn forget_spilled(&mut self) {
         self.spilled = 0;
         for entry in self.entries.values_mut() {
@@ -292,25 +291,25 @@ impl Spool {
         }
     }
 
-    /// Whether something that is held lies in the spill file.
+    /// Whether any held record is in the spill file.
     #[must_use]
     pub fn has_spilled(&self) -> bool {
         self.spilled > 0
     }
 
-    /// Whether something stamped is held that does not lie in the spill file.
+    /// Whether any stamped record is not in the spill file.
     #[must_use]
     pub fn has_unspilled(&self) -> bool {
         self.spilled + self.unstamped < self.entries.len()
     }
 
-    /// Whether some record waits for its stamp.
+    /// Whether any record waits for its stamp.
     #[must_use]
     pub fn has_unstamped(&self) -> bool {
         self.unstamped > 0
     }
 
-    /// Moves the stamps of waiting records on.
+    /// Updates the stamps of waiting records.
     pub fn stamp(&mut self, mut each: impl FnMut(&Record) -> Stamp) {
         if self.unstamped == 0 {
             return;
@@ -348,9 +347,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against a set of slots: what is held, where holes are, what is acknowledged.
+        /// Compares held slots, holes and acknowledged records with a plain set of slots.
         #[test]
-        fn it_agrees_with_a_naive_set(
+        fn coverage_agrees_with_a_naive_set(
             spans in prop::collection::vec((1u64..3, 0u64..200, 1u64..20), 1..40),
             boot in 1u64..3,
             at in 0u64..220,
@@ -383,9 +382,9 @@ mod tests {
             let last = held.range((boot, 0)..(boot, u64::MAX)).next_back();
             prop_assert_eq!(spool.last_end(Boot(boot)), last.map(|(_, seq)| seq + 1));
             spool.settle(Some(slot), Duration::ZERO);
-            let behind: Vec<_> = spool.entries.values().filter(|entry| entry.record.end() > slot).collect();
-            prop_assert_eq!(spool.backlog(), behind.iter().map(|entry| entry.record.slots()).sum::<u64>());
-            let left = behind.len();
+            let after_slot: Vec<_> = spool.entries.values().filter(|entry| entry.record.end() > slot).collect();
+            prop_assert_eq!(spool.backlog(), after_slot.iter().map(|entry| entry.record.slots()).sum::<u64>());
+            let left = after_slot.len();
             spool.prune(Duration::from_secs(30), Duration::from_secs(30));
             prop_assert_eq!(spool.entries.len(), left);
             prop_assert_eq!(spool.bytes(), left * OVERHEAD);
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_went_back_makes_a_backlog_again() {
+    fn rollback_of_the_server_restores_the_backlog() {
         let mut spool = Spool::new(1 << 20);
         for first in [0, 100, 200] {
             spool.insert(Monotonic(0), record(1, first, first + 100));
@@ -403,13 +402,17 @@ mod tests {
         assert_eq!(spool.settle(Some(Slot::new(Boot(1), 150)), Duration::from_secs(2)), 200);
         assert_eq!(spool.backlog(), 200);
         spool.prune(Duration::from_secs(60), Duration::from_secs(30));
-        assert_eq!(spool.front().map(|record| record.first.seq), Some(100), "only what the server still has may go");
+        assert_eq!(
+            spool.front().map(|record| record.first.seq),
+            Some(100),
+            "only what the server still has may be removed"
+        );
     }
 
-    /// A spill file that was written with more memory: what does not fit is nowhere else, until the stream is seen to
-    /// have it.
+    /// A spill file that was written with more memory: records that do not fit exist nowhere else, until the stream is
+    /// seen to hold them.
     #[test]
-    fn what_memory_had_no_room_for_is_known_until_the_stream_has_it() {
+    fn unrestored_counts_until_the_stream_has_the_records() {
         let mut spool = Spool::new(2 * OVERHEAD);
         for first in [0, 100, 200, 300] {
             let stamp = Stamp::Stamped { utc_ns: 0, clock: ClockQuality::Synced };

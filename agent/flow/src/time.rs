@@ -1,14 +1,14 @@
 //! Three times, three types, never added to each other.
 //!
-//! | type | whose | counts | who makes it |
+//! | type | scope | counts | source |
 //! |---|---|---|---|
 //! | [`DeviceTime`] | one boot of one device | microseconds since its start | the firmware's free-running counter |
 //! | [`Monotonic`] | this machine | nanoseconds, never back, on during suspend | `clock.rs` |
-//! | [`Utc`] | everybody | nanoseconds since 1970 | stamped once by the agent, else read from messages |
+//! | [`Utc`] | all processes | nanoseconds since 1970 | stamped once by the agent, else read from messages |
 //!
-//! `flow` lives on one monotonic axis. When the rig runs the world faster, that axis is already scaled; durations
-//! that stand for the transport (acknowledgements, freshness, `based_on`, `Identify`, the 20 ms) then arrive
-//! multiplied by the speed, so that no decision here knows about it.
+//! `flow` uses one monotonic axis. When the rig runs the world faster, that axis is already scaled; durations of the
+//! transport (acknowledgements, freshness, `based_on`, `Identify`, the 20 ms) are then passed in multiplied by the
+//! speed, so that no decision here depends on it.
 
 use alloc::format;
 use alloc::string::String;
@@ -27,13 +27,13 @@ pub const HOUR_NS: i64 = 3_600 * SECOND_NS;
 pub struct Monotonic(pub u64);
 
 impl Monotonic {
-    /// The moment `later` from here; the end of time where that would overflow.
+    /// The moment `later` from here, saturating.
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero where it lies ahead.
+    /// How long ago `earlier` was; zero if it is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -44,27 +44,27 @@ impl Monotonic {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Utc(pub i64);
 
-/// A boot lasts at most so long: 73 years. With it, with [`Utc::BELIEVED`] and with half the numbers to spare, no
-/// arithmetic of stamps leaves its type.
+/// The longest possible boot: 73 years. With this bound and [`Utc::PLAUSIBLE`], stamp arithmetic uses at most half of
+/// its type's range and cannot overflow.
 pub const BOOT_NS_MAX: u64 = u64::MAX / 8;
 
 impl Utc {
-    /// The years 2020 to 2099: a calendar that shows another one is not believed, whoever vouches for it. A gateway
-    /// without a clock of its own wakes up in 1970, a broken one anywhere up to 2262; an hour that was opened there
-    /// would be the last one.
-    pub const BELIEVED: Range<Self> = Self(1_577_836_800 * SECOND_NS)..Self(4_102_444_800 * SECOND_NS);
+    /// The plausible years, 2020 to 2099. A calendar outside of them is not trusted, even if it is reported as
+    /// synchronised. A gateway without a real-time clock starts in 1970, a broken one anywhere up to 2262; no later
+    /// hour could ever follow one opened there.
+    pub const PLAUSIBLE: Range<Self> = Self(1_577_836_800 * SECOND_NS)..Self(4_102_444_800 * SECOND_NS);
 
-    /// Whether it can be now.
+    /// Whether the calendar can show this time.
     #[must_use]
-    pub fn is_believable(self) -> bool {
-        Self::BELIEVED.contains(&self)
+    pub fn is_plausible(self) -> bool {
+        Self::PLAUSIBLE.contains(&self)
     }
 
-    /// This moment, `ago` nanoseconds earlier. What lies before 1970 or beyond all belief counts from there: it is
-    /// stamped all the same, by a clock that nobody trusts.
+    /// This moment, `ago` nanoseconds earlier. The moment is first clamped to 1970 … the end of [`Utc::PLAUSIBLE`]:
+    /// slots are stamped even if the clock is not trusted.
     #[must_use]
     pub fn earlier_by(self, ago: i64) -> Self {
-        Self(self.0.clamp(0, Self::BELIEVED.end.0).saturating_sub(ago))
+        Self(self.0.clamp(0, Self::PLAUSIBLE.end.0).saturating_sub(ago))
     }
 
     /// The second that holds this moment, half open.
@@ -113,11 +113,9 @@ pub struct DeviceTime(pub u64);
 /// One reading of this machine's clocks, taken together: what every `step` gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// The monotonic clock.
     pub monotonic: Monotonic,
-    /// The calendar.
     pub utc: Utc,
-    /// Whether the calendar can be trusted.
+    /// Whether the calendar is synchronised.
     pub clock: ClockQuality,
 }
 
@@ -126,27 +124,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_believed_are_the_years_2020_to_2099() {
-        let Range { start, end } = Utc::BELIEVED;
+    fn plausible_years_are_2020_to_2099() {
+        let Range { start, end } = Utc::PLAUSIBLE;
         assert_eq!(
             (hour_text(start.hour()), hour_text(end.hour())),
             ("2020-01-01T00:00:00Z".into(), "2100-01-01T00:00:00Z".into(),)
         );
-        assert!(start.is_believable() && Utc(end.0 - 1).is_believable());
-        assert!(!Utc(start.0 - 1).is_believable() && !end.is_believable() && !Utc(0).is_believable());
+        assert!(start.is_plausible() && Utc(end.0 - 1).is_plausible());
+        assert!(!Utc(start.0 - 1).is_plausible() && !end.is_plausible() && !Utc(0).is_plausible());
     }
 
     #[test]
-    fn no_clock_and_no_boot_bring_a_stamp_to_the_end_of_its_type() {
+    fn stamps_never_overflow_for_any_clock_and_boot() {
         let boot = i64::try_from(BOOT_NS_MAX).unwrap();
-        for utc in [i64::MIN, -1, 0, Utc::BELIEVED.start.0, Utc::BELIEVED.end.0, i64::MAX] {
+        for utc in [i64::MIN, -1, 0, Utc::PLAUSIBLE.start.0, Utc::PLAUSIBLE.end.0, i64::MAX] {
             let stamp = Utc(utc).earlier_by(boot).0;
             assert!(stamp > i64::MIN && stamp.checked_add(2 * boot).is_some(), "{utc}");
         }
     }
 
     #[test]
-    fn hours_are_printed_as_dates() {
+    fn hours_print_as_rfc_3339() {
         for (hour, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (-1, "1969-12-31T23:00:00Z"),

@@ -10,7 +10,7 @@ use async_nats::Message;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use futures_util::StreamExt as _;
 use serde::Serialize;
-use thermowell_flow::conformance::{Effect, Finding, Heard, Kit, Settings, Verdict};
+use thermowell_flow::conformance::{Effect, Finding, Kit, Received, Settings, Verdict};
 use thermowell_flow::published::Lease;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
@@ -142,5 +142,5 @@ fn hear(kit: &mut Kit, clock: &Clock, message: &Message) {
     let has_expectation =
         message.headers.as_ref().is_some_and(|headers| headers.get(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE).is_some());
     let lease = lease.as_ref().map_err(String::as_str);
-    kit.hear(clock.now().monotonic, Heard { lease, has_expectation });
+    kit.receive(clock.now().monotonic, Received { lease, has_expectation });
 }

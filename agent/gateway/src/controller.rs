@@ -16,7 +16,7 @@ use async_nats::Subscriber;
 use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
-use thermowell_flow::controller::{self as flow, Author, Effect, Input, Told};
+use thermowell_flow::controller::{self as flow, Author, Effect, Input, PastDecision};
 use thermowell_flow::published::{Command, Event, EventBody, Lease, Outcome, State, Status};
 use thermowell_flow::time::Monotonic;
 use thermowell_wire::BoilerId;
@@ -229,14 +229,14 @@ impl Controller {
     /// for the past.
     async fn look_back(&mut self, events: &mut Messages) -> Result<(), RequestError> {
         let pending = events.pending();
-        let mut past: BTreeMap<BoilerId, Vec<Told>> = BTreeMap::new();
+        let mut past: BTreeMap<BoilerId, Vec<PastDecision>> = BTreeMap::new();
         let mut answers: Vec<(BoilerId, Outcome)> = Vec::new();
         let read = async {
             for _ in 0..pending {
                 let message = events.next().await?;
                 let Some((id, event)) = event_of(&message.subject, &message.payload) else { continue };
                 if let EventBody::Decided(decision) = event.body {
-                    past.entry(id).or_default().push(Told { at: event.created_at, decision });
+                    past.entry(id).or_default().push(PastDecision { at: event.created_at, decision });
                 } else if let EventBody::Answered { outcome, .. } = event.body {
                     answers.push((id, outcome));
                 }

@@ -154,7 +154,7 @@ impl World {
         let mut restart = false;
         for effect in std::mem::take(&mut self.aggregator.effects) {
             match effect {
-                Effect::BeginAnew => restart = true,
+                Effect::Restart => restart = true,
                 Effect::Log(log) => self.note(&format!("aggregator: {log:?}")),
                 Effect::Event(_, body) => {
                     let differs = matches!(*body, EventBody::SnapshotDiffers { .. });

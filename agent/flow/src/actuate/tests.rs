@@ -58,7 +58,7 @@ fn ask(actuator: &mut Actuator, boot: Boot, next: u64, lease: &Lease) -> Result<
 }
 
 #[test]
-fn a_lease_is_passed_on_as_it_is_and_a_release_is_one() {
+fn lease_is_sent_unchanged_and_a_release_as_release() {
     let mut actuator = Actuator::new(true, LIMIT);
     let asked = ask(&mut actuator, BOOT, 1_000, &lease(BOOT, 1_000, 60));
     let flow = CentiCelsius(5_225);
@@ -68,9 +68,9 @@ fn a_lease_is_passed_on_as_it_is_and_a_release_is_one() {
 }
 
 #[test]
-fn what_must_not_act_goes_no_further() {
+fn stale_foreign_or_disabled_leases_are_declined() {
     let mut off = Actuator::new(false, LIMIT);
-    assert_eq!(ask(&mut off, BOOT, 1_000, &lease(BOOT, 1_000, 60)), Err(Declined::NotControlling));
+    assert_eq!(ask(&mut off, BOOT, 1_000, &lease(BOOT, 1_000, 60)), Err(Declined::ControlOff));
     let mut actuator = Actuator::new(true, LIMIT);
     let good = lease(BOOT, 1_000, 60);
     assert_eq!(actuator.request(&good, None, Some(clock(1_000))), Err(Declined::NoDevice));
@@ -82,25 +82,25 @@ fn what_must_not_act_goes_no_further() {
         let based_on = Slot::new(BOOT, seq);
         assert_eq!(asked.err(), (!is_fresh).then_some(Declined::Stale { based_on, newest: 1_000 }));
     }
-    // The device's clock goes on while its status is under way.
+    // The device's clock advances while its status is under way.
     let late = actuator.request(&lease(BOOT, 1_000, 60), Some(&session(BOOT, 1_000)), Some(clock(1_501)));
     assert!(matches!(late, Err(Declined::Stale { newest: 1_501, .. })), "{late:?}");
 }
 
 #[test]
-fn a_replayed_or_overtaken_lease_is_declined() {
+fn replayed_or_overtaken_lease_is_declined() {
     let mut actuator = Actuator::new(true, LIMIT);
     ask(&mut actuator, BOOT, 1_000, &lease(BOOT, 900, 60)).unwrap();
     ask(&mut actuator, BOOT, 1_000, &lease(BOOT, 950, 0)).unwrap();
     let based_on = Slot::new(BOOT, 900);
     let again = ask(&mut actuator, BOOT, 1_000, &lease(BOOT, 900, 60));
-    assert_eq!(again, Err(Declined::Overtaken { based_on, passed_on: 950 }));
+    assert_eq!(again, Err(Declined::Overtaken { based_on, sent: 950 }));
     ask(&mut actuator, BOOT, 1_000, &lease(BOOT, 950, 60)).expect("two decisions on one state are in order");
-    ask(&mut actuator, OTHER, 20, &lease(OTHER, 10, 60)).expect("another boot begins anew");
+    ask(&mut actuator, OTHER, 20, &lease(OTHER, 10, 60)).expect("another boot starts from zero");
 }
 
 #[test]
-fn numbers_are_above_all_that_was_seen_of_this_boot() {
+fn numbers_exceed_all_seen_in_this_boot() {
     let mut actuator = Actuator::new(true, LIMIT);
     let mut active = session(BOOT, 1_000);
     let setpoint = ActiveSetpoint { n: 700, demand: Demand::Heat, flow: CentiCelsius(5_000), lease_left_ms: 9 };
@@ -125,20 +125,20 @@ fn numbers_are_above_all_that_was_seen_of_this_boot() {
     assert!(actuator.answer(&Answer { boot: BOOT, n: 900, outcome }, Some(&active)).is_some());
     let asked = actuator.request(&lease(BOOT, 1_000, 60), Some(&active), Some(clock(1_000)));
     assert_eq!(asked.map(number), Ok(901));
-    assert_eq!(ask(&mut actuator, OTHER, 20, &lease(OTHER, 20, 60)).map(number), Ok(2), "numbers are a boot's own");
+    assert_eq!(ask(&mut actuator, OTHER, 20, &lease(OTHER, 20, 60)).map(number), Ok(2), "numbers are per boot");
 }
 
 #[test]
-fn an_answer_is_told_where_it_is_another_and_never_for_another_boot() {
+fn answer_is_reported_on_change_and_for_this_boot_only() {
     let mut actuator = Actuator::new(true, LIMIT);
     let session = session(BOOT, 1_000);
     let accepted = Outcome::Accepted { flow: CentiCelsius(5_000), lease_s: 60 };
     let refused = Outcome::Refused(Refusal::Panel);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for (n, outcome) in [(1, accepted), (2, accepted), (3, refused), (4, refused), (5, accepted)] {
-        told.extend(actuator.answer(&Answer { boot: BOOT, n, outcome }, Some(&session)).map(|answer| answer.n));
+        reported.extend(actuator.answer(&Answer { boot: BOOT, n, outcome }, Some(&session)).map(|answer| answer.n));
     }
-    assert_eq!(told, [1, 3, 5]);
+    assert_eq!(reported, [1, 3, 5]);
     assert_eq!(actuator.answer(&Answer { boot: OTHER, n: 9, outcome: refused }, Some(&session)), None);
     assert_eq!(actuator.answer(&Answer { boot: BOOT, n: 9, outcome: refused }, None), None);
 }
@@ -147,13 +147,13 @@ fn an_answer_is_told_where_it_is_another_and_never_for_another_boot() {
 enum Step {
     /// Slots pass.
     Pass(u64),
-    /// The device starts anew.
+    /// The device restarts.
     Reboot,
-    /// The agent starts anew and knows the device's status.
+    /// The agent restarts and knows the device's status.
     Restart,
-    /// A lease on a slot so far behind the newest, or one ahead of it; of the boot before, where that is wanted.
+    /// A lease on a slot this far behind the newest (negative: ahead); true for the previous boot.
     Ask(i64, bool),
-    /// One that was asked before comes again.
+    /// An earlier lease is delivered again.
     Replay(prop::sample::Index),
 }
 
@@ -169,10 +169,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// S7 at the agent: what reaches the line is of the device's boot, fresh, in the order of what it rests on, and
-    /// under numbers that the device has not seen.
+    /// S7 at the agent: requests on the line are for the device's boot, fresh, in the order of the slots on which they
+    /// are based, and have numbers that the device has not seen.
     #[test]
-    fn whatever_comes_only_new_wishes_reach_the_line(steps in steps()) {
+    fn only_fresh_and_new_leases_reach_the_line(steps in steps()) {
         let mut actuator = Actuator::new(true, LIMIT);
         let (mut boot, mut next) = (1_u32, 1_000_u64);
         let (mut asked, mut newest_n, mut newest_slot) = (Vec::new(), 0_u32, 0_u64);
@@ -189,7 +189,7 @@ proptest! {
                     continue;
                 }
                 Step::Restart => {
-                    // What it forgot, the device's clock and its order know: half a second later numbers are higher.
+                    // The device's clock replaces the lost state: a while later its numbers are higher.
                     actuator = Actuator::new(true, LIMIT);
                     (next, newest_slot) = (next + 1_000, 0);
                     continue;
@@ -207,7 +207,7 @@ proptest! {
             prop_assert_eq!(result.is_ok(), may, "{:?} at {} of {:?}: {:?}", based_on, next, name, result);
             if let Ok(message) = result {
                 let n = number(message);
-                prop_assert!(n > newest_n, "{} behind {}", n, newest_n);
+                prop_assert!(n > newest_n, "{} after {}", n, newest_n);
                 (newest_n, newest_slot) = (n, based_on.seq);
             }
             asked.push(lease);

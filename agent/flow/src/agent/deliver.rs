@@ -13,12 +13,12 @@ use super::{Agent, Effect, Log, SKIP_MIN};
 use crate::batch::stamp::Stamper;
 use crate::batch::{Record, Stamp};
 use crate::decode::Cursor;
-use crate::publish::{Conflict, Live, Next, Refused, Told};
+use crate::publish::{Conflict, Live, Next, Refused, TailOutcome};
 use crate::published::EventBody;
 use crate::time::Now;
 
 impl Agent {
-    /// Publishes what can be published, or finds out where the stream ends.
+    /// Publishes the next message, or reads the stream's end.
     pub(super) fn deliver(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let live = self.live();
         match self.publisher.next(now.monotonic, live, &mut self.spool) {
@@ -27,13 +27,13 @@ impl Agent {
             Next::Publish { expected, payload, moved } => {
                 self.counters.publishes += 1;
                 if let Some((slot, utc_ns)) = moved {
-                    self.lift(now, slot, utc_ns);
+                    self.raise(now, slot, utc_ns);
                 }
                 effects.push(Effect::Publish { expected, payload });
             }
             Next::Hole(at) => {
                 let beyond = |cursor: &Cursor| cursor.expected().boot != at.boot || cursor.expected() > at;
-                self.astray |= self.cursor.as_ref().is_none_or(beyond);
+                self.needs_resync |= self.cursor.as_ref().is_none_or(beyond);
             }
             Next::Conflict(conflict) => self.conflict(now, conflict, effects),
         }
@@ -44,25 +44,25 @@ impl Agent {
         let device = live.map(|live| live.device).or_else(|| self.link.bound().map(device_id));
         let accepted = self.accepted_board.filter(|(_, board)| live.is_some_and(|live| live.device == *board));
         let replaced = accepted.map(|(before, _)| before);
-        let told = self.publisher.tail(now.monotonic, tail, device, live, replaced, &mut self.spool);
-        match told {
-            Told::Stale => return,
-            Told::Known => {}
-            Told::WentBack { expected, found, slots } => {
+        let outcome = self.publisher.tail(now.monotonic, tail, device, live, replaced, &mut self.spool);
+        match outcome {
+            TailOutcome::Stale => return,
+            TailOutcome::Known => {}
+            TailOutcome::WentBack { expected, found, slots } => {
                 self.counters.rollbacks += 1;
                 self.log(now, Log::StreamWentBack { expected, found, slots }, effects);
                 let body = EventBody::StreamWentBack { expected, found };
                 effects.push(Effect::Event(EventKind::Delivery, Box::new(body)));
             }
-            Told::Conflict(conflict) => return self.conflict(now, conflict, effects),
+            TailOutcome::Conflict(conflict) => return self.conflict(now, conflict, effects),
         }
         self.log(now, Log::TailRead { end: self.publisher.end() }, effects);
         self.stored_period = tail.and_then(|(_, bytes)| Some(stored_period(&decode(bytes).ok()?)));
-        self.astray = true;
+        self.needs_resync = true;
         self.anchor(now);
     }
 
-    /// What lies at the stream's end was stamped when this boot was known.
+    /// Anchors the stamper at the stream's end, which was stamped while this boot's clock was known.
     pub(super) fn anchor(&mut self, now: Now) {
         let Some((end, utc_ns)) = self.publisher.end_utc() else { return };
         let place = on_monotonic(now, utc_ns);
@@ -74,7 +74,7 @@ impl Agent {
 
     fn conflict(&mut self, now: Now, Conflict { found, stop }: Conflict, effects: &mut Vec<Effect>) {
         self.counters.conflicts += 1;
-        // Who is there may be what is out of date.
+        // The session may be outdated: identify the device again.
         self.link.foreign(now.monotonic, &mut self.out);
         self.log(now, Log::Conflict { found: found.clone() }, effects);
         if stop {
@@ -107,14 +107,14 @@ impl Agent {
         }
     }
 
-    /// Compares where the device is read with what the stream needs.
+    /// Compares the read position with the slot that the stream needs.
     ///
-    /// With a known end, the first slot behind it that is not held is read next. While the end is not known the device
-    /// is read behind what is held, else from its oldest slot: it is held until the stream's end is known.
+    /// If the stream's end is known, the first slot after it that is not held is read next. Until then the device is
+    /// read from the end of the held slots, or else from its oldest slot, and the samples are kept in memory.
     pub(super) fn aim(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.aim_at = None;
         let Some(session) = self.link.live() else { return };
-        if !self.astray && self.cursor.is_some() {
+        if !self.needs_resync && self.cursor.is_some() {
             return;
         }
         let boot = session.boot();
@@ -124,15 +124,15 @@ impl Agent {
             (Some(wanted), _) => self.first_missing(Slot::new(boot, wanted)),
             (None, Some(_)) => return,
             (None, None) => {
-                let patience = self.accepted.after(self.settings.timing.tail_first);
-                if self.publisher.is_connected() && now.monotonic < patience {
-                    self.aim_at = Some(patience);
+                let wait_until = self.accepted.after(self.settings.timing.tail_first);
+                if self.publisher.is_connected() && now.monotonic < wait_until {
+                    self.aim_at = Some(wait_until);
                     return;
                 }
                 self.spool.last_end(boot).unwrap_or(oldest)
             }
         };
-        self.astray = false;
+        self.needs_resync = false;
         let expected = self.cursor.as_ref().map(|cursor| cursor.expected().seq);
         if expected == Some(from) {
             return;
@@ -161,7 +161,7 @@ impl Agent {
         }
     }
 
-    /// The device that was accepted last, as the publisher sees it.
+    /// The last accepted device, for the publisher.
     fn live(&self) -> Option<Live> {
         let session = self.link.session()?;
         let open = self.link.live().is_some();
@@ -174,7 +174,7 @@ impl Agent {
         })
     }
 
-    /// When the first slot of `record` was taken, as far as that is known now.
+    /// The stamp of `record`, as far as the clocks are known now.
     pub(super) fn stamp(&self, now: Now, record: &Record) -> Stamp {
         let place = match record.stamp {
             Stamp::Stamped { .. } => return record.stamp,
@@ -193,7 +193,7 @@ impl Agent {
         Stamp::Stamped { utc_ns: now.utc.earlier_by(ago).0, clock }
     }
 
-    /// The place of a slot on the monotonic clock, once the device's clock is known well enough or was waited for.
+    /// The place of a slot on the monotonic clock, once the stamper is ready or the wait for it is over.
     fn place(&self, now: Now, boot: Boot, seq: u64) -> Option<i64> {
         let stamper = self.stamper.as_ref().filter(|stamper| stamper.boot() == boot)?;
         let waited = now.monotonic.since(stamper.since()) >= self.settings.timing.clock_wait;
@@ -214,7 +214,7 @@ impl Agent {
         self.spool = spool;
     }
 
-    /// Places what waits of a boot that ends, with what is known of its clock.
+    /// Places the waiting records of a boot that ends, with the current estimate of its clock.
     pub(super) fn place_the_rest(&mut self, now: Now) {
         if let Some(stamper) = &self.stamper {
             self.spool.stamp(|record| match (record.stamp, stamper.place(record.first.seq)) {
@@ -225,16 +225,16 @@ impl Agent {
         self.stamp_waiting(now);
     }
 
-    /// A message was moved up to the stored end: the boot's later stamps follow.
-    fn lift(&mut self, now: Now, slot: Slot, utc_ns: i64) {
+    /// A message was moved up to the stored end: later stamps of the boot move with it.
+    fn raise(&mut self, now: Now, slot: Slot, utc_ns: i64) {
         let place = on_monotonic(now, utc_ns);
         if let Some(stamper) = self.stamper.as_mut().filter(|stamper| stamper.boot() == slot.boot) {
-            stamper.lift(slot.seq, place);
+            stamper.raise(slot.seq, place);
         }
     }
 }
 
-/// Nanoseconds between two slots at the end of a message, and of which boot.
+/// Boot and period of a message, in nanoseconds.
 fn stored_period(packed: &Packed<'_>) -> (Boot, u32) {
     match packed {
         Packed::Batch(batch) => (batch.header.boot, batch.header.period_ns),
@@ -242,7 +242,7 @@ fn stored_period(packed: &Packed<'_>) -> (Boot, u32) {
     }
 }
 
-/// A time of the calendar on the monotonic clock, as the two stand now.
+/// Converts a calendar time to the monotonic clock, by the current offset.
 fn on_monotonic(now: Now, utc_ns: i64) -> i64 {
     let ago = now.utc.0.saturating_sub(utc_ns);
     i64::try_from(now.monotonic.0).unwrap_or(i64::MAX).saturating_sub(ago)

@@ -1,4 +1,4 @@
-//! What goes in and out of an agent: the words that it shares with its shell.
+//! Inputs, effects, log lines and counters of an agent: its interface to the shell.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -21,12 +21,12 @@ use crate::{decode, publish, serial};
 /// A frame for the device. The longest message to a device takes 29 bytes.
 pub type Frame = heapless::Vec<u8, 48>;
 
-/// What an agent is told once.
+/// The settings of an agent.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The boiler.
     pub boiler: BoilerId,
-    /// The device that it is bound to; none binds it to the first one that this run meets.
+    /// The device that it is bound to; `None` binds it to the first one that connects in this run.
     pub serial_number: Option<String>,
     /// Samples per batch, 1 to 1,000.
     pub batch: u16,
@@ -36,46 +36,40 @@ pub struct Settings {
     pub simulated_only: bool,
     /// Bound of the spool.
     pub spool_bytes: usize,
-    /// Every duration.
     pub timing: Timing,
 }
 
 /// Every duration, on the flow axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Of the link.
     pub serial: serial::Timing,
-    /// Of the cursor.
     pub decode: decode::Timing,
-    /// Of the device's clock.
     pub stamp: stamp::Timing,
-    /// Of the delivery.
     pub publish: publish::Timing,
-    /// Of the spill file.
     pub spill: spill::Timing,
     /// After the device was accepted, reading waits this long for the stream's end.
     pub tail_first: Duration,
     /// Without a new slot for this long, the open batch is cut.
     pub cut_after: Duration,
-    /// Stamping waits at most this long for a clock that can be trusted; well inside the ring.
+    /// Stamping waits at most this long for a trusted clock; well below the time that the ring covers.
     pub clock_wait: Duration,
     /// The calendar stepped when it moves by more than this against the monotonic clock.
     pub clock_step: Duration,
     /// How far behind the device's newest slot the data of a lease may be.
     pub based_on: Duration,
-    /// What the device's sensors read is published for so long; its statuses come once a second.
+    /// Sensor readings of the device are published for at most this long; its statuses arrive once a second.
     pub reading_age: Duration,
     /// Between two statuses.
     pub status: Duration,
     /// Between two statuses when something changed.
     pub status_change: Duration,
-    /// Between two log lines about the same.
+    /// Between two log lines of the same kind.
     pub log: Duration,
 }
 
 impl Timing {
-    /// The durations of a world that runs `speed` times as fast as this machine: all of them stand for the transport,
-    /// so each is a real duration × `speed`. `sync_interval` is the server's, `spill_after` the spool's.
+    /// The durations of a world that runs `speed` times as fast as this machine: all are durations of the transport, so
+    /// each is a real duration × `speed`. `sync_interval` is the server's, `spill_after` the spool's.
     #[must_use]
     pub fn at_speed(speed: u32, sync_interval: Duration, spill_after: Duration) -> Self {
         let ms = |ms: u64| Duration::from_millis(ms).saturating_mul(speed);
@@ -115,51 +109,48 @@ pub enum Input<'a> {
     PortClosed,
     /// Bytes of the serial port.
     Bytes(&'a [u8]),
-    /// The server can be reached and the stream is there.
+    /// The server can be reached and the stream exists.
     Connected,
-    /// It cannot. What was asked of it is cancelled and will not be answered.
+    /// The server cannot be reached. Requests under way are cancelled and will not be answered.
     Disconnected,
-    /// The answer to `ReadTail`: sequence and payload of the subject's last message, or that there is none.
+    /// The answer to `ReadTail`: sequence and payload of the subject's last message, if any.
     Tail(Option<(u64, &'a [u8])>),
     /// `ReadTail` failed.
     TailUnknown,
-    /// The answer to `ReadFault`: the last event about a fault, or that there is none.
+    /// The answer to `ReadFault`: the last event about a fault, if any.
     LastFault(Option<&'a published::EventBody>),
     /// `ReadFault` failed.
     LastFaultUnknown,
-    /// An operator has accepted a board in the place of another: before the answer to `ReadTail`.
+    /// An operator has accepted a replacement board. Precedes the answer to `ReadTail`.
     Accepted {
-        /// [`thermowell_wire::device_id`] of the board before.
+        /// [`thermowell_wire::device_id`] of the replaced board.
         instead_of: u32,
         /// Serial number of the new one.
         serial_number: &'a str,
     },
     /// The answer to `Publish`: stored.
-    Acknowledged {
-        /// Under this sequence.
-        sequence: u64,
-    },
-    /// The answer to `Publish`: not stored, or nobody knows.
+    Acknowledged { sequence: u64 },
+    /// The answer to `Publish`: not stored, or the outcome is unknown.
     Refused(Refused),
     /// A new lease.
     Setpoint(&'a published::Lease),
     /// A reset that was ordered.
     Reset(&'a published::Reset),
-    /// The agent will end: the open batch is cut now.
+    /// Shutdown begins: the open batch is cut now.
     Flush,
-    /// The agent ends, with the backlog that it has: what is not acknowledged is written to the spill file.
+    /// Shutdown ends: unacknowledged records are written to the spill file.
     Leave,
-    /// A record of the spill file: before any other input.
+    /// A record of the spill file. Precedes any other input.
     Spilled(&'a [u8]),
     /// The spill file is synced.
     SpillSynced,
-    /// It is not, or could not be written.
+    /// The spill file could not be written or synced.
     SpillFailed,
-    /// It is time.
+    /// The time of [`super::Agent::wake_at`] is reached.
     Wake,
 }
 
-/// What the shell carries out.
+/// Requests to the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// To the serial port.
@@ -172,9 +163,8 @@ pub enum Effect {
     ReadFault,
     /// Publish to the subject. At most one is under way.
     Publish {
-        /// The sequence that the subject must end with; 0 is none.
+        /// The sequence of the subject's last message, as a condition; 0 for no message.
         expected: u64,
-        /// The message.
         payload: Vec<u8>,
     },
     /// To the spill file.
@@ -183,25 +173,24 @@ pub enum Effect {
     Status(Box<published::Status>),
     /// Publish an event.
     Event(EventKind, Box<published::EventBody>),
-    /// This boiler stops until somebody looks.
+    /// Stop this boiler until an operator restarts the agent.
     Stop {
         /// Why, and what to do.
         reason: String,
     },
-    /// For the log.
     Log(Log),
 }
 
-/// How loud a log line is.
+/// Severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The state changed.
+    /// A change of state.
     Info,
-    /// Somebody should look.
+    /// Needs attention.
     Warn,
 }
 
-/// A line for the log; repeats are held back.
+/// A log line; repetitions are throttled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Log {
     /// A device was accepted.
@@ -216,14 +205,11 @@ pub enum Log {
         /// Why, and what to do.
         reason: String,
     },
-    /// Reading begins or goes elsewhere.
-    Resumed {
-        /// At this slot.
-        from: Slot,
-    },
+    /// Reading begins or continues at another slot.
+    Resumed { from: Slot },
     /// The stream's end was read.
     TailRead {
-        /// The next slot; none where there is no message.
+        /// The next slot; `None` without a message.
         end: Option<Slot>,
     },
     /// The stream lost what it had acknowledged; it is published again.
@@ -252,36 +238,33 @@ pub enum Log {
     },
     /// The spool has room again.
     SpoolHasRoom,
-    /// The server takes nothing: what waits goes to the spill file.
+    /// The server acknowledges nothing: waiting records go to the spill file.
     Spilling {
         /// Slots that wait.
         backlog: u64,
     },
-    /// The spill file is not needed any more.
+    /// The spill file is no longer needed.
     SpillDone,
-    /// The spill file could not be synced: it is written anew.
+    /// The spill file could not be synced: it is rewritten.
     SpillFailed,
-    /// Frames were thrown away.
+    /// Frames were rejected.
     Rejected {
         /// The last cause.
         cause: Rejection,
-        /// How many since the start.
+        /// Rejections since the start.
         total: u64,
     },
-    /// A lease was not passed on.
+    /// A lease was not sent to the device.
     LeaseDeclined(Declined),
-    /// A reset was not passed on.
+    /// A reset was not sent to the device.
     ResetDeclined(Declined),
     /// The stamps of this boiler jumped.
-    ClockJumped {
-        /// By this, in nanoseconds.
-        by_ns: i64,
-    },
+    ClockJumped { by_ns: i64 },
     /// The device's clock is beyond a crystal's tolerance.
     ClockRate(stamp::Rate),
-    /// A sensor reads what cannot be.
+    /// A sensor became implausible.
     SensorImplausible(Implausible),
-    /// A sensor has been sound for a minute.
+    /// A sensor has been plausible again for a minute.
     SensorSound {
         /// Which.
         quantity: Quantity,
@@ -289,7 +272,7 @@ pub enum Log {
 }
 
 impl Log {
-    /// How loud it is.
+    /// The severity of the line.
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
@@ -330,13 +313,15 @@ impl fmt::Display for Log {
             Self::Conflict { found } => write!(f, "the stream's end is not ours: {found}"),
             Self::TooLarge { slots: 1 } => f.write_str("one sample is too large for the server, raise its max_payload"),
             Self::TooLarge { slots } => {
-                write!(f, "a message of {slots} slots is too large for the server: cut smaller")
+                write!(f, "a message of {slots} slots is too large for the server: splitting it")
             }
             Self::SpoolFull { backlog } => write!(f, "the spool is full with {backlog} slots: not reading the device"),
             Self::SpoolHasRoom => f.write_str("the spool has room again"),
-            Self::Spilling { backlog } => write!(f, "the server takes nothing: {backlog} slots go to the spill file"),
-            Self::SpillDone => f.write_str("the spill file is not needed any more"),
-            Self::SpillFailed => f.write_str("the spill file could not be synced: it will be written anew"),
+            Self::Spilling { backlog } => {
+                write!(f, "the server acknowledges nothing: {backlog} slots go to the spill file")
+            }
+            Self::SpillDone => f.write_str("the spill file is no longer needed"),
+            Self::SpillFailed => f.write_str("the spill file could not be synced: it will be rewritten"),
             Self::Rejected { cause, total } => write!(f, "frame rejected: {cause} ({total} so far)"),
             Self::LeaseDeclined(declined) => write!(f, "lease not passed on: {declined}"),
             Self::ResetDeclined(declined) => write!(f, "reset not passed on: {declined}"),
@@ -346,18 +331,15 @@ impl fmt::Display for Log {
             }
             Self::ClockRate(stamp::Rate { ppm, followed: false }) => {
                 let max = stamp::RATE_MAX_PPM;
-                write!(
-                    f,
-                    "the device's clock is {ppm} ppm fast, {max} either way are followed: slots are lost as `clock`"
-                )
+                write!(f, "the device's clock is {ppm} ppm fast, up to ±{max} are followed: slots are lost as `clock`")
             }
             Self::SensorImplausible(it) => write!(f, "{} sensor dropped: {it}", it.quantity.word()),
-            Self::SensorSound { quantity } => write!(f, "{} sensor is sound again", quantity.word()),
+            Self::SensorSound { quantity } => write!(f, "{} sensor is plausible again", quantity.word()),
         }
     }
 }
 
-/// What was counted since the start.
+/// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Valid frames.
@@ -370,7 +352,7 @@ pub struct Counters {
     pub samples: u64,
     /// Samples that had been read before.
     pub duplicates: u64,
-    /// Times that something was missing in front of what came.
+    /// Holes before received samples or gaps.
     pub holes: u64,
     /// Frames of another boot than the session's.
     pub foreign: u64,
@@ -380,15 +362,15 @@ pub struct Counters {
     pub resumes: u64,
     /// Devices refused.
     pub refused_devices: u64,
-    /// Boots met.
+    /// Boots seen.
     pub boots: u64,
-    /// Samples that found the spool full: the ring may still have them.
+    /// Samples dropped because the spool was full; the ring may still hold them.
     pub full: u64,
     /// Batches cut.
     pub batches: u64,
-    /// Gaps named, by line or memory.
+    /// Gaps recorded, from the line or from memory.
     pub gaps: u64,
-    /// Messages published, tries included.
+    /// Messages published, retries included.
     pub publishes: u64,
     /// Messages acknowledged.
     pub acknowledged: u64,
@@ -400,9 +382,9 @@ pub struct Counters {
     pub spilled: u64,
     /// Syncs of the spill file that failed.
     pub spill_failures: u64,
-    /// Records of the spill file that were taken up at the start.
+    /// Records restored from the spill file at the start.
     pub restored: u64,
-    /// Records of the spill file that memory had no room for: the oldest.
+    /// Oldest records of the spill file for which memory had no room.
     pub unrestored: u64,
     /// Messages that were too large for the server.
     pub too_large: u64,
@@ -412,10 +394,10 @@ pub struct Counters {
     pub conflicts: u64,
     /// Jumps of the stamps.
     pub clock_jumps: u64,
-    /// Changes of the device's fault that EVENT was not told: they came and went too quickly.
+    /// Changes of the device's fault that were not published because of the rate limit.
     pub faults_untold: u64,
     /// Set-points, releases and resets sent.
     pub requests: u64,
-    /// Leases and resets not passed on.
+    /// Leases and resets not sent.
     pub declined: u64,
 }

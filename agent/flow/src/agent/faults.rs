@@ -1,18 +1,19 @@
-//! What the device reports as wrong, told in EVENT: that a fault began, that it became a lockout, that it ended.
+//! Faults of the device, published in EVENT: a fault began, became a lockout, ended.
 //!
 //! ```text
-//! Status ─▶ waiting ─┬─▶ what differs from what was told last ─▶ EVENT
-//!                    │                                            │ once, when the server is there first
+//! Status ─▶ waiting ─┬─▶ differs from the last published fault ─▶ EVENT
+//!                    │                                            │ once, on the first connection
 //!                    └── until that is known ◀── LastFault ◀──────┘
 //! ```
-//! EVENT itself is the memory, as the stream's end is for samples: an agent that starts while a fault stands does not
-//! tell it again, and tells the end of one that passed while it was away.
+//! EVENT itself is the memory, as the stream's end is for samples: an agent that starts during a fault does not publish
+//! it again, and publishes the end of one that ended while the agent was down.
 //!
-//! A boiler at a threshold may come and go ten times a second. EVENT is a diary of 400 days, and is told of a few
-//! changes at once, then of one every five seconds: what was left out is counted, and what stands in the end is told.
+//! A fault at a threshold may come and go ten times a second. EVENT keeps 400 days, so the rate is limited: a few
+//! changes are published at once, then one every five seconds. Omitted changes are counted, and the final state is
+//! always published.
 //!
-//! A device reports one fault at a time, so another in its place is the end of the one and the begin of the other. A
-//! fault that passes by itself may stand behind a lockout all the while: it is told anew when it shows again.
+//! A device reports one fault at a time, so a change to another fault is the end of the first and the begin of the
+//! second. A fault without lockout may continue while a lockout hides it: it is published again when it reappears.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -27,27 +28,27 @@ use super::{Agent, Effect};
 use crate::published::{EventBody, FaultReport};
 use crate::time::{Monotonic, Now};
 
-/// Reports that wait until it is known what was told. More than a boiler makes within the moments of a start; where a
-/// server is away for long, the oldest are forgotten, and what stands is told all the same.
+/// Reports that wait until the last published fault is known. More than a boiler makes during a start; if a server is
+/// away for long, the oldest are dropped, and the current fault is published all the same.
 const WAITING_MAX: usize = 16;
-/// Changes that are told as they come: more than any one event in a plant makes.
+/// Changes that are published at once: more than a single incident in a plant causes.
 const CHANGES_MAX: u32 = 16;
-/// Behind them, one in so long: at worst 17,000 a day of 500 bytes, 3 % of what EVENT may take where nobody says more.
+/// Then one change per interval: at worst 17,000 a day of 500 bytes, 3 % of the default limit of EVENT.
 const CHANGE_EVERY: Duration = Duration::from_secs(5);
 
-/// What EVENT says of this boiler's faults.
+/// The last published fault of this boiler, as read from EVENT.
 #[derive(Clone, Copy, Debug, Default)]
-enum Told {
+enum Published {
     /// Not read.
     #[default]
     Unread,
-    /// On its way.
+    /// The request is under way.
     Asked,
-    /// This one stands, or none.
+    /// The active fault, if any.
     Known(Option<Fault>),
 }
 
-/// What a device said of its faults at one time.
+/// One report of a device about its fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Report {
     pub(super) fault: Option<Fault>,
@@ -55,60 +56,60 @@ pub(super) struct Report {
     pub(super) slot: Slot,
 }
 
-/// The faults of one boiler, on their way to EVENT.
+/// The faults of one boiler to be published in EVENT.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
-    told: Told,
-    /// EVENT is not read before.
+    published: Published,
+    /// Earliest time at which EVENT is read again.
     retry_at: Monotonic,
-    /// Each says something else than the one before.
+    /// Reports to be published; each differs from the previous one.
     waiting: VecDeque<Report>,
-    /// Changes that were told of late; one less with every [`CHANGE_EVERY`], which began then.
+    /// Recently published changes, decremented every [`CHANGE_EVERY`]; `since` is the start of that interval.
     recent: u32,
     since: Monotonic,
-    /// Reports that came and went untold.
-    untold: u64,
+    /// Reports that were omitted.
+    omitted: u64,
 }
 
 impl Faults {
     fn observe(&mut self, report: Report) {
-        let last = match (self.waiting.back(), self.told) {
+        let last = match (self.waiting.back(), self.published) {
             (Some(waiting), _) => Some(waiting.fault),
-            (None, Told::Known(told)) => Some(told),
-            (None, Told::Unread | Told::Asked) => None,
+            (None, Published::Known(published)) => Some(published),
+            (None, Published::Unread | Published::Asked) => None,
         };
         if last == Some(report.fault) {
             return;
         }
         if self.waiting.len() == WAITING_MAX {
             self.waiting.pop_front();
-            self.untold += 1;
+            self.omitted += 1;
         }
         self.waiting.push_back(report);
     }
 
-    /// Takes what waits, as events; nothing while it is not known what was told before.
-    fn tell(&mut self) -> Vec<EventBody> {
+    /// Takes the waiting reports as events; none until the last published fault is known.
+    fn events(&mut self) -> Vec<EventBody> {
         let mut events = Vec::new();
-        let Told::Known(told) = &mut self.told else { return events };
+        let Published::Known(published) = &mut self.published else { return events };
         while let Some(report) = self.waiting.front() {
-            let news = news(*told, report);
-            if !news.is_empty() {
+            let changes = changes(*published, report);
+            if !changes.is_empty() {
                 if self.recent == CHANGES_MAX {
                     let over = self.waiting.drain(..self.waiting.len() - 1).count();
-                    self.untold += u64::try_from(over).unwrap_or(u64::MAX);
+                    self.omitted += u64::try_from(over).unwrap_or(u64::MAX);
                     break;
                 }
                 self.recent += 1;
-                *told = report.fault;
+                *published = report.fault;
             }
-            events.extend(news);
+            events.extend(changes);
             self.waiting.pop_front();
         }
         events
     }
 
-    fn ease(&mut self, now: Monotonic) {
+    fn refill(&mut self, now: Monotonic) {
         while self.recent > 0 && self.since.after(CHANGE_EVERY) <= now {
             self.recent -= 1;
             self.since = self.since.after(CHANGE_EVERY);
@@ -118,44 +119,45 @@ impl Faults {
         }
     }
 
-    /// When what waits may be told although much was.
-    pub(super) fn tell_at(&self) -> Option<Monotonic> {
-        let holds = matches!(self.told, Told::Known(_)) && self.recent == CHANGES_MAX && !self.waiting.is_empty();
+    /// When the rate limit allows the next event.
+    pub(super) fn report_at(&self) -> Option<Monotonic> {
+        let holds =
+            matches!(self.published, Published::Known(_)) && self.recent == CHANGES_MAX && !self.waiting.is_empty();
         holds.then(|| self.since.after(CHANGE_EVERY))
     }
 
-    /// Nobody will answer what was asked.
+    /// A request under way will not be answered.
     pub(super) fn disconnect(&mut self) {
-        if matches!(self.told, Told::Asked) {
-            self.told = Told::Unread;
+        if matches!(self.published, Published::Asked) {
+            self.published = Published::Unread;
         }
     }
 
-    /// EVENT was read: its last word on a fault.
+    /// EVENT was read: its last event about a fault.
     pub(super) fn read(&mut self, last: Option<&EventBody>) {
-        if matches!(self.told, Told::Asked) {
-            self.told = Told::Known(match last {
+        if matches!(self.published, Published::Asked) {
+            self.published = Published::Known(match last {
                 Some(EventBody::FaultBegan(report) | EventBody::FaultLockedOut(report)) => Some(report.as_fault()),
-                // Whatever else may be there, it says of no fault that it stands.
+                // Any other event means that no fault is active.
                 Some(_) | None => None,
             });
         }
     }
 
-    /// EVENT could not be read: again, but not before.
+    /// EVENT could not be read: retry at `retry_at`.
     pub(super) fn unread(&mut self, retry_at: Monotonic) {
         self.disconnect();
         self.retry_at = retry_at;
     }
 
-    /// When EVENT is to be read, with the server there.
+    /// When EVENT is to be read, if connected.
     pub(super) fn read_at(&self) -> Option<Monotonic> {
-        matches!(self.told, Told::Unread).then_some(self.retry_at)
+        matches!(self.published, Published::Unread).then_some(self.retry_at)
     }
 }
 
-/// What is new in `report` where `told` is what was told last.
-fn news(told: Option<Fault>, report: &Report) -> Vec<EventBody> {
+/// The events for `report` after `published`, the last published fault.
+fn changes(published: Option<Fault>, report: &Report) -> Vec<EventBody> {
     let body = |fault: Fault| FaultReport {
         fault: Occurrence::from(fault),
         kind: fault.kind,
@@ -163,9 +165,9 @@ fn news(told: Option<Fault>, report: &Report) -> Vec<EventBody> {
         state: report.state,
         slot: report.slot,
     };
-    match (told, report.fault) {
+    match (published, report.fault) {
         (Some(old), Some(new)) if Occurrence::from(old) == Occurrence::from(new) => {
-            // A lockout that was told stays told: a device that wavers is not repeated.
+            // A published lockout is not published again, even if the device wavers.
             let locked_out = new.lockout && !old.lockout;
             locked_out.then(|| EventBody::FaultLockedOut(body(new))).into_iter().collect()
         }
@@ -177,29 +179,29 @@ fn news(told: Option<Fault>, report: &Report) -> Vec<EventBody> {
 }
 
 impl Agent {
-    /// Takes what the device says of its faults, and tells what is new of it.
+    /// Takes the device's report of its fault, and publishes changes.
     pub(super) fn observe_fault(&mut self, now: Now, report: Report, effects: &mut Vec<Effect>) {
         self.faults.observe(report);
-        self.tell_faults(now, effects);
+        self.report_faults(now, effects);
     }
 
-    /// Asks what was told of faults, where that is not known.
+    /// Requests the last published fault, if unknown.
     pub(super) fn read_fault(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let due = self.faults.read_at().is_some_and(|at| at <= now.monotonic);
         if due && self.publisher.is_connected() {
-            self.faults.told = Told::Asked;
+            self.faults.published = Published::Asked;
             effects.push(Effect::ReadFault);
         }
     }
 
-    /// Tells what waits: behind the start of the boot that says it.
-    pub(super) fn tell_faults(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.faults.ease(now.monotonic);
+    /// Publishes the waiting reports, after the event of the boot that reports them.
+    pub(super) fn report_faults(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.faults.refill(now.monotonic);
         if self.link.session().is_none_or(|session| self.announced != Some(session.boot())) {
             return;
         }
-        let events = self.faults.tell().into_iter();
-        self.counters.faults_untold = self.faults.untold;
+        let events = self.faults.events().into_iter();
+        self.counters.faults_untold = self.faults.omitted;
         effects.extend(events.map(|body| Effect::Event(EventKind::Fault, Box::new(body))));
     }
 }

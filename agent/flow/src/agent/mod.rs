@@ -6,9 +6,9 @@
 //!              └───────────────────────────────┘
 //! ```
 //!
-//! One rule carries it: the stream's end is the only truth. Whenever it is read, the agent goes on from there: from
-//! memory where that holds the next slot, else from the device. So a crash of this process, a lost acknowledgement, a
-//! server that lost its last seconds and a pulled cable are one path.
+//! The design rests on one rule: the stream's end is the single source of truth. Whenever it is read, the agent
+//! continues from there: from memory if that holds the next slot, else from the device. So a crash of this process, a
+//! lost acknowledgement, a server that lost its last seconds and a pulled cable share one path.
 
 mod deliver;
 mod effect;
@@ -39,7 +39,7 @@ use crate::actuate::Actuator;
 use crate::batch::stamp::{Rate, Stamper};
 use crate::batch::{Cutter, Record};
 use crate::decode::Cursor;
-use crate::plausible::Senses;
+use crate::plausible::Sensors;
 use crate::publish::Publisher;
 use crate::published::{self, EventBody};
 use crate::serial::Link;
@@ -47,9 +47,9 @@ use crate::spool::Spool;
 use crate::spool::spill::Spiller;
 use crate::time::{HOUR_NS, Monotonic, Now};
 
-/// Slots that are held already and are skipped by a `Resume` behind them; fewer arrive faster than they are skipped.
+/// Smallest number of held slots to skip with a `Resume`; fewer arrive faster than the skip takes.
 const SKIP_MIN: u64 = 64;
-/// A calendar that stepped forward by more than an hour is not trusted for so long: 10 minutes.
+/// A calendar that stepped forward by more than an hour is not trusted for 10 minutes.
 const DISTRUST_NS: u64 = 600_000_000_000;
 
 /// One boiler's agent.
@@ -61,35 +61,35 @@ pub struct Agent {
     cursor: Option<Cursor>,
     cutter: Cutter,
     stamper: Option<Stamper>,
-    /// The boot at the stream's end when that was read, and how far apart its slots are stored there, in nanoseconds.
+    /// The boot at the stream's end when that was read, and its period there in nanoseconds.
     stored_period: Option<(Boot, u32)>,
     spool: Spool,
     spiller: Spiller,
-    /// The agent ends: what is not acknowledged is written down now.
+    /// The agent shuts down: unacknowledged records are spilled now.
     leaving: bool,
     publisher: Publisher,
     actuator: Actuator,
     /// When the device was accepted.
     accepted: Monotonic,
-    /// The board that an operator accepted in the place of another: the other, and it.
+    /// A board accepted by an operator: the replaced device and the new one.
     accepted_board: Option<(u32, u32)>,
-    /// The reading has to be compared with the stream's end.
-    astray: bool,
+    /// The read position has to be compared with the stream's end.
+    needs_resync: bool,
     /// The spool is full: the device is not read.
     full: bool,
     newest: Option<Slot>,
     announced: Option<Boot>,
     faults: Faults,
-    senses: Senses,
+    sensors: Sensors,
     calendar: Calendar,
-    /// How fast the device's clock runs, as it was named last.
+    /// The rate of the device's clock, as last reported.
     rate: Option<Rate>,
     report: Report,
     logged: Vec<(Discriminant<Log>, Monotonic)>,
     prune_at: Option<Monotonic>,
-    /// The end of the patience with a server that has not told its end.
+    /// Until when reading waits for the stream's end.
     aim_at: Option<Monotonic>,
-    /// The end of the patience with clocks that are not known.
+    /// Until when stamping waits for the clocks.
     stamp_at: Option<Monotonic>,
     out: Vec<ToDevice>,
     cut: Vec<Record>,
@@ -99,7 +99,7 @@ pub struct Agent {
 /// The mapping from the monotonic clock to UTC, and how far it is trusted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Calendar {
-    /// When it was seen first, and how it was seen last.
+    /// The time of the first observation, and the last observation.
     seen: Option<(Monotonic, Seen)>,
     distrusted_until: Monotonic,
 }
@@ -112,13 +112,13 @@ struct Seen {
 }
 
 impl Calendar {
-    /// When it was seen first.
+    /// When it was first observed.
     fn since(&self, now: Now) -> Monotonic {
         self.seen.map_or(now.monotonic, |(since, _)| since)
     }
 }
 
-/// When the status was published last, and whether it has changed since.
+/// When the status was last published, and whether it has changed since.
 #[derive(Clone, Copy, Debug, Default)]
 struct Report {
     at: Option<Monotonic>,
@@ -127,7 +127,7 @@ struct Report {
 }
 
 impl Agent {
-    /// An agent that has seen nothing: port closed, server away.
+    /// An agent with the port closed and the server disconnected.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let timing = &settings.timing;
@@ -145,12 +145,12 @@ impl Agent {
             actuator: Actuator::new(settings.control, timing.based_on),
             accepted: Monotonic::default(),
             accepted_board: None,
-            astray: false,
+            needs_resync: false,
             full: false,
             newest: None,
             announced: None,
             faults: Faults::default(),
-            senses: Senses::default(),
+            sensors: Sensors::default(),
             calendar: Calendar::default(),
             rate: None,
             report: Report::default(),
@@ -165,7 +165,7 @@ impl Agent {
         }
     }
 
-    /// Moves the agent forward: the only way its state changes.
+    /// Processes one input. Nothing else changes the agent's state.
     pub fn step(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
         self.watch_calendar(now, effects);
         match input {
@@ -204,7 +204,7 @@ impl Agent {
         self.settle(now, effects);
     }
 
-    /// The latest time at which `step` wants [`Input::Wake`]. Early is harmless, late is not.
+    /// The latest time at which `step` needs [`Input::Wake`]. Early is harmless, late is not.
     #[must_use]
     pub fn wake_at(&self) -> Option<Monotonic> {
         let timing = &self.settings.timing;
@@ -219,7 +219,7 @@ impl Agent {
             self.cutter.silent_at(timing.cut_after),
             self.publisher.wake_at(),
             self.faults.read_at().filter(|_| self.publisher.is_connected()),
-            self.faults.tell_at(),
+            self.faults.report_at(),
             self.prune_at,
             self.spiller.wake_at(&self.spool),
             self.report.at.map(|at| at.after(pause)),
@@ -229,25 +229,25 @@ impl Agent {
         .min()
     }
 
-    /// What was counted since the start.
+    /// Counts since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Slots that were read and are not acknowledged.
+    /// Slots read but not acknowledged.
     #[must_use]
     pub fn backlog(&self) -> u64 {
         self.spool.backlog() + self.cutter.len()
     }
 
-    /// Bytes of memory that hold records.
+    /// Memory used by records, in bytes.
     #[must_use]
     pub fn spool_bytes(&self) -> usize {
         self.spool.bytes()
     }
 
-    /// Whether nothing is left that could be published now: what shutting down waits for.
+    /// Whether nothing is left that could be published now. Shutdown waits for this.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.cutter.is_empty() && (self.spool.backlog() == 0 || !self.publisher.is_busy())
@@ -265,7 +265,7 @@ impl Agent {
         self.link.state()
     }
 
-    /// Whatever follows from the state, after every input.
+    /// Acts on the new state after every input.
     fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let timing = self.settings.timing;
         self.link.wake(now.monotonic, &mut self.out);
@@ -280,8 +280,8 @@ impl Agent {
         self.aim(now, effects);
         self.keep_reading(now);
         self.announce(effects);
-        self.name_rate(effects);
-        self.tell_faults(now, effects);
+        self.report_rate(effects);
+        self.report_faults(now, effects);
         self.report(now, effects);
         for message in self.out.drain(..) {
             self.counters.identifies += u64::from(matches!(message, ToDevice::Identify));
@@ -292,7 +292,7 @@ impl Agent {
         }
     }
 
-    /// Lets go of old records; opens and closes the tap.
+    /// Prunes old records; pauses and resumes reading.
     fn make_room(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let keep = self.settings.timing.publish.keep;
         let connected = self.publisher.connected_time(now.monotonic);
@@ -320,7 +320,7 @@ impl Agent {
         }
     }
 
-    /// Asks the device to go on at the expected slot.
+    /// Requests samples from the expected slot on.
     fn resume(&mut self, now: Now) {
         if self.link.live().is_none() {
             return;
@@ -362,11 +362,11 @@ impl Agent {
         }
     }
 
-    /// Notices steps of the calendar. A long one forward is not trusted at once where it leads away from a time that
-    /// was trusted; out of a time that nobody vouched for it is what everybody waits for.
+    /// Detects steps of the calendar. A long step forward from a trusted time is not trusted at once; a step from an
+    /// untrusted time is expected.
     fn watch_calendar(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let monotonic_ns = i64::try_from(now.monotonic.0).unwrap_or(i64::MAX);
-        let seen = Seen { mapping_ns: now.utc.0.saturating_sub(monotonic_ns), clock: vouched(now) };
+        let seen = Seen { mapping_ns: now.utc.0.saturating_sub(monotonic_ns), clock: clock_quality(now) };
         let (_, last) = self.calendar.seen.get_or_insert((now.monotonic, seen));
         let before = core::mem::replace(last, seen);
         let by_ns = seen.mapping_ns.saturating_sub(before.mapping_ns);
@@ -384,12 +384,12 @@ impl Agent {
         effects.push(Effect::Event(EventKind::Clock, Box::new(EventBody::ClockJumped { by_ns })));
     }
 
-    /// Whether the calendar can be trusted now.
+    /// Whether the calendar is trusted now.
     fn clock(&self, now: Now) -> ClockQuality {
-        if now.monotonic < self.calendar.distrusted_until { ClockQuality::Unsynced } else { vouched(now) }
+        if now.monotonic < self.calendar.distrusted_until { ClockQuality::Unsynced } else { clock_quality(now) }
     }
 
-    /// Says once that a boot was met that the stream does not know.
+    /// Publishes once per boot that it is new to the stream.
     fn announce(&mut self, effects: &mut Vec<Effect>) {
         let Some(session) = self.link.live() else { return };
         let boot = session.boot();
@@ -405,7 +405,7 @@ impl Agent {
         }
     }
 
-    /// Publishes the status when it is time.
+    /// Publishes the status when due.
     fn report(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let timing = &self.settings.timing;
         self.report.changed |= core::mem::replace(&mut self.report.link, self.link.state()) != self.link.state();
@@ -430,7 +430,7 @@ impl Agent {
         })));
     }
 
-    /// Logs, unless the same kind of line was logged just now.
+    /// Logs, unless a line of the same kind was logged recently.
     fn log(&mut self, now: Now, log: Log, effects: &mut Vec<Effect>) {
         let kind = discriminant(&log);
         match self.logged.iter_mut().find(|(logged, _)| *logged == kind) {
@@ -448,10 +448,10 @@ impl Agent {
         }
     }
 
-    /// Takes a record into memory, stamped where that is possible.
+    /// Stores a record in memory, stamped if possible.
     fn hold(&mut self, now: Now, mut record: Record) {
         if let Some(stamper) = self.stamper.as_ref().filter(|stamper| stamper.boot() == record.first.boot) {
-            // Stamp and period belong together: both are what is known of the device's clock now.
+            // Stamp and period must come from the same estimate of the device's clock.
             record.origin.period_ns = stamper.period_ns();
         }
         record.stamp = self.stamp(now, &record);
@@ -459,7 +459,7 @@ impl Agent {
         let (first, end) = (record.first, record.end());
         self.spool.insert(now.monotonic, record);
         if self.publisher.end().is_some_and(|stored| end <= stored) {
-            // It was open when the stream's end was read, and is there already: nobody will acknowledge it.
+            // It was open when the stream's end was read and is stored already: no acknowledgement will follow.
             self.spool.acknowledge(first, self.publisher.connected_time(now.monotonic));
         }
     }
@@ -473,7 +473,7 @@ impl Agent {
     }
 }
 
-/// Whether somebody vouches for a calendar that can be believed.
-fn vouched(now: Now) -> ClockQuality {
-    if now.utc.is_believable() { now.clock } else { ClockQuality::Unsynced }
+/// The reported clock quality, or `Unsynced` if the calendar is implausible.
+fn clock_quality(now: Now) -> ClockQuality {
+    if now.utc.is_plausible() { now.clock } else { ClockQuality::Unsynced }
 }

@@ -19,20 +19,20 @@ use super::{Agent, Effect, Log, SKIP_MIN};
 use crate::batch::stamp::{Answered, Rate, Stamper};
 use crate::batch::{Origin, Record};
 use crate::decode::Arrival;
-use crate::plausible::Senses;
+use crate::plausible::Sensors;
 use crate::published::EventBody;
 use crate::serial::{Greeting, Session};
 use crate::spool::Coverage;
 use crate::time::{DeviceTime, Now};
 
-/// A rate of a device's clock that differs by so much from the one that was named is named again.
-const RATE_NEWS_PPM: u64 = 5_000;
+/// A change of the rate of a device's clock by this much is reported again.
+const RATE_CHANGE_PPM: u64 = 5_000;
 
 impl Agent {
     pub(super) fn read(&mut self, now: Now, bytes: &[u8], effects: &mut Vec<Effect>) {
         let mut reader = take(&mut self.reader);
         reader.feed(bytes, |frame| match frame {
-            Ok(message) => self.hear(now, message, effects),
+            Ok(message) => self.dispatch(now, message, effects),
             Err(cause) => self.reject(now, cause, effects),
         });
         self.reader = reader;
@@ -44,9 +44,9 @@ impl Agent {
         self.log(now, Log::Rejected { cause, total }, effects);
     }
 
-    fn hear(&mut self, now: Now, message: ToGateway, effects: &mut Vec<Effect>) {
+    fn dispatch(&mut self, now: Now, message: ToGateway, effects: &mut Vec<Effect>) {
         self.counters.frames += 1;
-        self.link.hear(now.monotonic);
+        self.link.frame_received(now.monotonic);
         match message {
             ToGateway::Hello(hello) => self.greet(now, hello, effects),
             ToGateway::Samples(samples) => self.take_samples(now, &samples),
@@ -99,13 +99,14 @@ impl Agent {
                 {
                     self.stamps_jumped(now, by_ns, effects);
                 }
-                self.astray = true;
+                self.needs_resync = true;
             }
         }
     }
 
-    /// Why a board is not read whose predecessor's history this is; none where it is, or where an operator has accepted
-    /// it and nothing of the one before waits any more. Two boards are never held at once: their boots do not compare.
+    /// Why a board is not read because the history is that of another one. `None` if it is the board of the history, or
+    /// if an operator has accepted it and no record of its predecessor waits. Records of two boards are never held at
+    /// once: their boots have no common order.
     fn foreign_board(&mut self, now: Now, hello: &Hello) -> Option<String> {
         let serial = &hello.serial_number;
         if self.settings.serial_number.as_ref().is_some_and(|bound| bound.as_str() != serial.as_str()) {
@@ -119,27 +120,27 @@ impl Agent {
             self.publisher.look_again(now.monotonic);
             let boiler = &self.settings.boiler;
             return Some(format!(
-                "its serial number is {serial}, the history of {boiler} is of another board: check the port; where the \
+                "its serial number is {serial}, the history of {boiler} is of another board: check the port; if the \
                  board was replaced, `thermowell boiler accept {boiler} {serial} --yes`"
             ));
         }
         if held.is_some() {
             self.cut(now);
             if self.spool.backlog() > 0 {
-                return Some("what was read of the board before it is delivered first".to_owned());
+                return Some("samples of the previous board are delivered first".to_owned());
             }
             self.spool.clear();
         }
         if self.link.bound().is_some_and(|bound| bound != serial.as_str()) {
             self.link.release();
             (self.cursor, self.stamper, self.newest) = (None, None, None);
-            self.senses = Senses::default();
+            self.sensors = Sensors::default();
         }
         self.publisher.reread(now.monotonic);
         None
     }
 
-    /// Another boot: what is open of the old one ends here.
+    /// Begins a new boot: the open batch of the old one ends here.
     fn begin_boot(&mut self, now: Now, boot: Boot) {
         self.cut(now);
         self.place_the_rest(now);
@@ -157,7 +158,7 @@ impl Agent {
             return self.foreign(now);
         };
         if status.next < expected {
-            // The same tag, but an earlier life: one reboot in 256.
+            // The same tag, but another boot: one reboot in 256.
             return self.foreign(now);
         }
         let device_us = status.device_us;
@@ -169,7 +170,7 @@ impl Agent {
         }
         session.saw_next(status.next);
         let before = session.status.replace(status.clone());
-        self.take_senses(now, &status, effects);
+        self.take_readings_of_sensors(now, &status, effects);
         let session = self.link.session().expect("its status was just taken");
         let key = |status: &Status| {
             let setpoint = status.setpoint.map(|active| (active.n, active.demand, active.flow));
@@ -199,8 +200,8 @@ impl Agent {
         }
     }
 
-    /// The stamps of the device's clock jumped. Where that is too far off to be followed they do so every 10 s, and its
-    /// rate is named instead, once.
+    /// The stamps jumped. With a clock too far off to be followed they do so every 10 s; then only its rate is
+    /// reported, once.
     fn stamps_jumped(&mut self, now: Now, by_ns: i64, effects: &mut Vec<Effect>) {
         if self.stamper.as_ref().and_then(Stamper::rate).is_some_and(|rate| !rate.followed) {
             self.counters.clock_jumps += 1;
@@ -209,10 +210,11 @@ impl Agent {
         }
     }
 
-    /// Names a device's clock that is beyond a crystal's tolerance: when that is known, and when its rate has changed.
-    pub(super) fn name_rate(&mut self, effects: &mut Vec<Effect>) {
+    /// Reports a device's clock outside a crystal's tolerance, once it is measured and when its rate has changed.
+    pub(super) fn report_rate(&mut self, effects: &mut Vec<Effect>) {
         let Some(rate) = self.stamper.as_ref().and_then(Stamper::rate) else { return };
-        let same = |named: &Rate| named.followed == rate.followed && named.ppm.abs_diff(rate.ppm) < RATE_NEWS_PPM;
+        let same =
+            |reported: &Rate| reported.followed == rate.followed && reported.ppm.abs_diff(rate.ppm) < RATE_CHANGE_PPM;
         if self.rate.as_ref().is_some_and(same) {
             return;
         }
@@ -286,7 +288,7 @@ impl Agent {
             Arrival::Hole => self.hole(now),
             Arrival::InOrder(_) if self.full => self.counters.full += 1,
             Arrival::InOrder(range) => {
-                // The line knows two reasons; a device that makes up another did not sample.
+                // The line has two reasons; any other one counts as not sampled.
                 let reason = if gap.reason == GapReason::Ring { GapReason::Ring } else { GapReason::Missed };
                 let mut at = cursor.expected();
                 self.cut(now);
@@ -306,7 +308,7 @@ impl Agent {
         }
     }
 
-    /// Slots below `to` are taken; those behind it that are held already are skipped.
+    /// Slots below `to` are taken; held slots after it are skipped.
     fn advance(&mut self, now: Now, to: Slot) {
         let expected = self.spool.contiguous_end(to);
         if let Some(cursor) = &mut self.cursor {
@@ -341,7 +343,7 @@ impl Agent {
         self.link.foreign(now.monotonic, &mut self.out);
     }
 
-    /// What is needed to read samples; none before the device was accepted.
+    /// The properties needed to read samples; `None` until the device is accepted.
     fn reading(&self) -> Option<(Origin, u64)> {
         let session = self.link.live()?;
         let origin =

@@ -1,4 +1,4 @@
-//! The spilling of an agent: its memory to disk while the server takes nothing, and back at the next start.
+//! The spilling of an agent: records to disk while the server acknowledges nothing, and back at the next start.
 
 use alloc::vec::Vec;
 
@@ -11,8 +11,8 @@ use crate::spool::spill::Spill;
 use crate::time::{BOOT_NS_MAX, Now};
 
 impl Agent {
-    /// Takes a record of the spill file. What is no message is not ours to judge: the shell has checked its sum. What
-    /// lies beyond the life of any boot was not written by an agent.
+    /// Takes a record of the spill file. Malformed messages are ignored: the shell has checked the checksum and reports
+    /// them. A slot beyond the longest possible boot was not written by an agent.
     pub(super) fn restore(&mut self, now: Now, message: &[u8]) {
         self.spiller.found(message.len());
         let Ok(packed) = decode(message) else { return };
@@ -25,7 +25,7 @@ impl Agent {
         self.counters.unrestored += self.spool.restore(now.monotonic, &record);
     }
 
-    /// What the spill file alone holds, as far as anybody knows: it must not be removed as if it were done with.
+    /// Records that may exist in the spill file only, which must then not be removed.
     #[must_use]
     pub fn unrestored(&self) -> Option<Unrestored> {
         self.spool.unrestored()
@@ -37,7 +37,7 @@ impl Agent {
         self.log(now, Log::SpillFailed, effects);
     }
 
-    /// Writes down what waits too long, and lets go of the file that nobody needs.
+    /// Spills records that have waited too long, and removes a file that is no longer needed.
     pub(super) fn spill(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let before = self.spiller.exists();
         let spilled = &mut self.counters.spilled;

@@ -5,7 +5,7 @@ use thermowell_wire::Quality;
 
 use super::*;
 
-/// What the window must say, by looking at everything that arrived.
+/// The expected aggregates, computed from all readings.
 fn reference(arrived: &[(i64, Reading)], newest: i64) -> View {
     let of = |second: i64| arrived.iter().filter(move |(at, _)| *at == second).map(|(_, reading)| *reading);
     let drawn = |second: i64| of(second).any(Reading::hot_water);
@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = (i64, Vec<Reading>)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn the_window_says_what_a_look_at_everything_says(
+    fn window_agrees_with_a_naive_reference(
         start in -5_000i64..2_000_000_000,
         steps in prop::collection::vec(step(), 1..400),
     ) {
@@ -68,7 +68,7 @@ proptest! {
 }
 
 #[test]
-fn the_window_holds_3600_seconds_and_not_one_more() {
+fn window_holds_exactly_3600_seconds() {
     assert!(covers(10_000, 6_401) && covers(10_000, 10_000));
     assert!(!covers(10_000, 6_400) && !covers(10_000, 10_001));
     let mut window = Window::new();
@@ -82,7 +82,7 @@ fn the_window_holds_3600_seconds_and_not_one_more() {
 }
 
 #[test]
-fn time_that_goes_back_begins_the_window_anew() {
+fn time_going_back_clears_the_window() {
     let mut window = Window::new();
     let mut pane = Pane::EMPTY;
     pane.add(Reading::new(CentiCelsius(5_000), Quality::Ok, true, true, true));
@@ -92,7 +92,7 @@ fn time_that_goes_back_begins_the_window_anew() {
 }
 
 #[test]
-fn coverage_is_a_rounded_part_of_an_hour() {
+fn coverage_is_rounded_and_at_most_one() {
     assert!((coverage(357_008, 10_000_000) - 0.99169).abs() < 1e-12);
     assert!((coverage(360_018, 10_000_000) - 1.0).abs() < 1e-12);
     assert!(coverage(0, 10_000_000).abs() < 1e-12);

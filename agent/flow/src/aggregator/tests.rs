@@ -1,5 +1,5 @@
-//! A stream is made of [`Op`]s together with the truth, slot by slot. The aggregator works on spans and panes; the
-//! reference looks at one slot after the other.
+//! A stream is generated from [`Op`]s, together with the truth of each slot. The aggregator works on spans and panes;
+//! the reference evaluates one slot after the other.
 
 use alloc::string::String;
 use alloc::vec;
@@ -14,7 +14,7 @@ use super::*;
 use crate::published::Missing;
 use crate::time::HOUR_NS;
 
-/// Two slots a second: hours are short enough to look at each slot, and seconds still hold several.
+/// Two slots a second: few enough for a reference by slot, and still several per second.
 const PERIOD_NS: u32 = 500_000_000;
 const DEVICE: u32 = 7;
 
@@ -31,12 +31,12 @@ enum Op {
     StepBack { by_s: i64, count: u16 },
 }
 
-/// One slot and what became of it.
+/// One slot and its expected outcome.
 #[derive(Clone, Copy, Debug)]
 struct Truth {
     slot: Option<Slot>,
     utc_ns: i64,
-    fate: Result<Reading, Reason>,
+    outcome: Result<Reading, Reason>,
 }
 
 struct Stream {
@@ -44,7 +44,7 @@ struct Stream {
     truth: Vec<Truth>,
     next: Slot,
     utc_ns: i64,
-    /// What the last batch held, for messages that overlap.
+    /// The readings of the last batch, for messages that overlap.
     tail: Vec<(i64, Reading)>,
 }
 
@@ -58,7 +58,7 @@ impl Stream {
     }
 
     fn push(&mut self, bytes: Vec<u8>) {
-        // Other boilers' messages lie between.
+        // Messages of other boilers are in between.
         let sequence = self.messages.last().map_or(41, |(sequence, _)| sequence + 3);
         self.messages.push((sequence, bytes));
     }
@@ -93,7 +93,7 @@ impl Stream {
         self.batch(self.next, self.utc_ns, period_ns, ClockQuality::Synced, &readings);
         self.tail.clear();
         for reading in readings {
-            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, fate: Ok(reading) });
+            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, outcome: Ok(reading) });
             self.tail.push((self.utc_ns, reading));
             self.next.seq += 1;
             self.utc_ns += i64::from(period_ns);
@@ -102,7 +102,7 @@ impl Stream {
 
     fn miss(&mut self, count: u64, reason: Reason) {
         for _ in 0..count {
-            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, fate: Err(reason) });
+            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, outcome: Err(reason) });
             self.next.seq += 1;
             self.utc_ns += i64::from(PERIOD_NS);
         }
@@ -161,12 +161,12 @@ impl Stream {
     }
 
     fn reboot(&mut self, off_s: i64, ring: u64, lost: u64) {
-        // 0.2 of a slot beside the grid of the old boot.
+        // 0.2 of a slot off the grid of the old boot.
         let off_ns = off_s * SECOND_NS + i64::from(PERIOD_NS) / 5;
         let slots = (off_ns + i64::from(PERIOD_NS) / 2) / i64::from(PERIOD_NS);
         for at in 0..slots {
             let utc_ns = self.utc_ns + at * i64::from(PERIOD_NS);
-            self.truth.push(Truth { slot: None, utc_ns, fate: Err(Reason::Reboot) });
+            self.truth.push(Truth { slot: None, utc_ns, outcome: Err(Reason::Reboot) });
         }
         self.utc_ns += off_ns;
         self.next = Slot::new(Boot::new(self.next.boot.counter() + 1, 5), 0);
@@ -177,7 +177,7 @@ impl Stream {
         self.plain(20);
     }
 
-    /// A message that begins with slots that the last one held.
+    /// A message that begins with slots of the last one.
     fn overlap(&mut self, back: u16, count: u16) {
         let back = usize::from(back).min(self.tail.len());
         let seen: Vec<(i64, Reading)> = self.tail[self.tail.len() - back..].to_vec();
@@ -187,7 +187,7 @@ impl Stream {
         let first_ns = self.utc_ns - i64::try_from(back).unwrap() * i64::from(PERIOD_NS);
         self.batch(first, first_ns, PERIOD_NS, ClockQuality::Synced, &readings);
         for reading in fresh {
-            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, fate: Ok(reading) });
+            self.truth.push(Truth { slot: Some(self.next), utc_ns: self.utc_ns, outcome: Ok(reading) });
             self.next.seq += 1;
             self.utc_ns += i64::from(PERIOD_NS);
         }
@@ -195,7 +195,7 @@ impl Stream {
     }
 }
 
-/// What an hour must hold.
+/// The expected content of an hour.
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
     created_at: i64,
@@ -211,15 +211,15 @@ struct Expected {
 fn expected(truth: &[Truth]) -> Vec<Expected> {
     let mut hours: Vec<Expected> = Vec::new();
     let mut marks: alloc::collections::BTreeMap<i64, (bool, bool)> = alloc::collections::BTreeMap::new();
-    for Truth { utc_ns, fate, .. } in truth {
-        if let Ok(reading) = fate {
+    for Truth { utc_ns, outcome, .. } in truth {
+        if let Ok(reading) = outcome {
             let (heats, draws) = marks.entry(Utc(*utc_ns).second()).or_insert((true, false));
             *heats &= reading.is_valid() && reading.pump() && !reading.hot_water();
             *draws |= reading.hot_water();
         }
     }
     let drawn = |second: i64| marks.range(second - 120..second).any(|(_, (_, draws))| *draws);
-    for Truth { slot, utc_ns, fate } in truth {
+    for Truth { slot, utc_ns, outcome } in truth {
         let end = (Utc(*utc_ns).hour() + 1) * 3_600;
         while hours.last().is_none_or(|hour| hour.created_at < end) {
             let created_at = hours.last().map_or(end, |hour| hour.created_at + 3_600);
@@ -227,7 +227,7 @@ fn expected(truth: &[Truth]) -> Vec<Expected> {
         }
         let hour = hours.last_mut().unwrap();
         hour.first = hour.first.or(*slot);
-        match fate {
+        match outcome {
             Ok(reading) if reading.is_valid() => {
                 let centi = reading.temperature.0;
                 hour.sum += i64::from(centi);
@@ -258,7 +258,7 @@ fn settings() -> Settings {
     Settings { boiler: "b1".parse().unwrap(), instance: String::from("here") }
 }
 
-/// Feeds everything and acknowledges every snapshot; snapshots, events and the aggregator come out.
+/// Feeds all messages and acknowledges every snapshot; returns snapshots, effects and the aggregator.
 fn run(stream: &[(u64, Vec<u8>)], last: Option<(u64, Snapshot)>) -> (Vec<Snapshot>, Vec<Effect>, Aggregator) {
     let mut aggregator = Aggregator::new(settings(), last);
     aggregator.stream_begins_at(1);
@@ -311,10 +311,14 @@ fn any_op_of_time() -> impl Strategy<Value = Op> {
     ]
 }
 
-const BORDER_NS: i64 = 490_000 * HOUR_NS;
+const HOUR_START_NS: i64 = 490_000 * HOUR_NS;
 
 fn starts() -> impl Strategy<Value = i64> {
-    prop_oneof![Just(BORDER_NS), BORDER_NS..BORDER_NS + HOUR_NS, BORDER_NS - 30 * SECOND_NS..BORDER_NS]
+    prop_oneof![
+        Just(HOUR_START_NS),
+        HOUR_START_NS..HOUR_START_NS + HOUR_NS,
+        HOUR_START_NS - 30 * SECOND_NS..HOUR_START_NS
+    ]
 }
 
 proptest! {
@@ -322,7 +326,7 @@ proptest! {
 
     /// S2, S3, S4.
     #[test]
-    fn every_hour_holds_what_a_look_at_every_slot_finds(
+    fn hours_agree_with_a_reference_by_slot(
         start in starts(),
         ops in prop::collection::vec(any_op(), 1..80),
     ) {
@@ -358,16 +362,16 @@ proptest! {
         let newest = aggregator.newest().unwrap().second();
         let window: Vec<Reading> = stream.truth.iter()
             .filter(|truth| crate::aggregate::covers(newest, Utc(truth.utc_ns).second()))
-            .filter_map(|truth| truth.fate.ok().filter(|reading| reading.is_valid()))
+            .filter_map(|truth| truth.outcome.ok().filter(|reading| reading.is_valid()))
             .collect();
         prop_assert_eq!(state.average_points, u64::try_from(window.len()).unwrap());
         let sum: i64 = window.iter().map(|reading| i64::from(reading.temperature.0)).sum();
         prop_assert_eq!(state.average, centi_mean(sum, state.average_points).map(celsius));
     }
 
-    /// S6: from any stored snapshot on, the rest comes out byte for byte, and the stored hour itself does, too.
+    /// S6: a restart from any stored snapshot gives the same bytes, including those of the stored hour.
     #[test]
-    fn a_restart_from_any_snapshot_gives_the_same_bytes(
+    fn restart_from_any_snapshot_gives_the_same_bytes(
         start in starts(),
         ops in prop::collection::vec(any_op_of_time(), 10..50),
         from in 0usize..6,
@@ -383,9 +387,9 @@ proptest! {
         }
     }
 
-    /// S6: wherever the run before was cut off, the next one goes on with the same bytes.
+    /// S6: after a crash at any message, the next run continues with the same bytes.
     #[test]
-    fn a_crash_at_any_message_changes_nothing(
+    fn crash_at_any_message_gives_the_same_bytes(
         start in starts(),
         ops in prop::collection::vec(any_op_of_time(), 20..60),
         cut in any::<prop::sample::Index>(),
@@ -399,15 +403,15 @@ proptest! {
     }
 }
 
-/// One message after the other, a second each.
+/// Messages of one second each.
 fn seconds(count: u64) -> Vec<(u64, Vec<u8>)> {
     let ops =
         vec![Op::Read { count: 2, pump: true, draw: false, invalid: false, slew: 0 }; usize::try_from(count).unwrap()];
-    Stream::of(BORDER_NS, &ops).messages
+    Stream::of(HOUR_START_NS, &ops).messages
 }
 
 #[test]
-fn slots_before_the_stream_begins_are_discarded_and_others_unexplained() {
+fn lost_slots_are_discarded_or_unexplained() {
     let messages = seconds(100);
     for (begins_at, discarded, unexplained) in [(1, 0, 20), (messages[60].0, 20, 0)] {
         let mut aggregator = Aggregator::new(settings(), None);
@@ -421,7 +425,7 @@ fn slots_before_the_stream_begins_are_discarded_and_others_unexplained() {
 }
 
 #[test]
-fn a_stream_that_began_anew_is_read_from_its_beginning() {
+fn recreated_stream_is_read_from_its_beginning() {
     let messages = seconds(7_300);
     let (snapshots, _, _) = run(&messages, None);
     let stored = &snapshots[0];
@@ -431,7 +435,7 @@ fn a_stream_that_began_anew_is_read_from_its_beginning() {
     assert_eq!(aggregator.replay_from(), Some(stored.samples.replay));
     aggregator.found_at_replay(Some(&messages[7_000].1));
     assert_eq!(aggregator.replay_from(), None);
-    // What lies between the stored hour and the stream's beginning is discarded; nothing is compared.
+    // Slots between the stored hour and the stream's beginning are discarded; nothing is compared.
     let (rest, effects, aggregator) = run(&messages[4_000..], Some((4, restored(stored))));
     assert_eq!(rest.len(), 1);
     assert!(rest[0].missing.discarded > 0 && rest[0].slots == 7_200 && !rest[0].partial);
@@ -440,7 +444,7 @@ fn a_stream_that_began_anew_is_read_from_its_beginning() {
 }
 
 #[test]
-fn another_writer_of_snapshots_is_found_out() {
+fn another_writer_of_snapshots_is_detected() {
     let messages = seconds(3 * 3_600);
     let filled = || {
         let mut aggregator = Aggregator::new(settings(), None);
@@ -448,28 +452,28 @@ fn another_writer_of_snapshots_is_found_out() {
         aggregator
     };
     let (snapshots, _, _) = run(&messages, None);
-    let told = |found: Option<(u64, Snapshot)>| {
+    let compare = |found: Option<(u64, Snapshot)>| {
         let (mut aggregator, mut effects) = (filled(), Vec::new());
         aggregator.snapshot_conflict(found, &mut effects);
         let next = aggregator.next_snapshot().map(|(expected, snapshot)| (expected, snapshot.created_at));
         (next.unwrap(), effects)
     };
     let first = snapshots[0].created_at;
-    assert_eq!(told(None), ((0, first), vec![]));
-    assert_eq!(told(Some((9, snapshots[0].clone()))), ((9, first + 3_600), vec![]));
+    assert_eq!(compare(None), ((0, first), vec![]));
+    assert_eq!(compare(Some((9, snapshots[0].clone()))), ((9, first + 3_600), vec![]));
     let mut other = snapshots[0].clone();
     other.sum_centi += 1;
-    let (next, effects) = told(Some((9, other)));
+    let (next, effects) = compare(Some((9, other)));
     assert_eq!(next, (9, first + 3_600));
     assert!(matches!(&effects[..], [Effect::Log(Log::SnapshotDiffers { .. }), Effect::Event(EventKind::Snapshot, _)]));
-    let (_, effects) = told(Some((9, snapshots[1].clone())));
-    assert!(matches!(&effects[..], [Effect::Log(Log::AnotherIsAhead { .. }), Effect::BeginAnew]));
+    let (_, effects) = compare(Some((9, snapshots[1].clone())));
+    assert!(matches!(&effects[..], [Effect::Log(Log::AnotherIsAhead { .. }), Effect::Restart]));
 }
 
 #[test]
-fn the_window_begins_anew_with_trusted_time() {
+fn window_is_cleared_when_trusted_time_begins() {
     let read = Op::Read { count: 100, pump: true, draw: false, invalid: false, slew: 0 };
-    let mut stream = Stream::of(BORDER_NS, &[read, Op::Unsynced { count: 40 }]);
+    let mut stream = Stream::of(HOUR_START_NS, &[read, Op::Unsynced { count: 40 }]);
     let (_, _, aggregator) = run(&stream.messages, None);
     let state = aggregator.state().unwrap();
     assert_eq!((state.average_points, state.clock), (190, ClockQuality::Unsynced));
@@ -480,26 +484,26 @@ fn the_window_begins_anew_with_trusted_time() {
 }
 
 #[test]
-fn what_is_stamped_in_the_past_is_never_averaged() {
+fn readings_stamped_in_the_past_are_not_averaged() {
     let read = Op::Read { count: 100, pump: true, draw: false, invalid: false, slew: 0 };
     let short = Op::Read { count: 10, pump: true, draw: false, invalid: false, slew: 0 };
-    let mut stream = Stream::of(BORDER_NS, &[read, Op::StepBack { by_s: 60, count: 100 }, short]);
+    let mut stream = Stream::of(HOUR_START_NS, &[read, Op::StepBack { by_s: 60, count: 100 }, short]);
     let (_, _, aggregator) = run(&stream.messages, None);
     let before = run(&stream.messages[..2], None).2;
     assert_eq!(aggregator.newest(), before.newest());
     assert_eq!(aggregator.counters().stepped_back, 110);
     let state = aggregator.state().unwrap();
     assert_eq!((state.average_points, state.current), (150, None));
-    // 60 s are 120 slots, the last of which is stamped like the newest one before.
+    // 60 s are 120 slots, the last of which has the stamp of the newest one before.
     stream.add(Op::Read { count: 20, pump: true, draw: false, invalid: false, slew: 0 });
     let (_, _, aggregator) = run(&stream.messages, None);
     assert_eq!((aggregator.counters().stepped_back, aggregator.state().unwrap().average_points), (120, 160));
 }
 
 #[test]
-fn unsynced_stamps_feed_the_average_and_move_neither_the_watermark_nor_the_high_water_mark() {
+fn unsynced_stamps_do_not_move_the_high_water_mark() {
     for (by_ns, points) in [(30 * SECOND_NS, 100), (-9 * 365 * 24 * HOUR_NS, 50), (9 * 365 * 24 * HOUR_NS, 50)] {
-        let mut stream = Stream::of(BORDER_NS, &[]);
+        let mut stream = Stream::of(HOUR_START_NS, &[]);
         let (next, utc_ns) = (stream.next, stream.utc_ns);
         let readings = stream.readings(50, |_| Reading::PUMP);
         stream.batch(next, utc_ns + by_ns, PERIOD_NS, ClockQuality::Unsynced, &readings);
@@ -507,11 +511,11 @@ fn unsynced_stamps_feed_the_average_and_move_neither_the_watermark_nor_the_high_
         let state = aggregator.state().unwrap();
         assert_eq!((state.average_points, state.clock), (points, ClockQuality::Unsynced), "{by_ns}");
         assert_eq!((snapshots.len(), aggregator.ledger.newest_ns()), (0, Some(utc_ns - i64::from(PERIOD_NS))));
-        // The next trusted slot lies two hours later: the hours between are empty, and its own has what waited.
+        // The next trusted slot is two hours later: the hours between are empty, and its own has the waiting slots.
         (stream.next.seq, stream.utc_ns) = (next.seq + 50, utc_ns + 2 * HOUR_NS);
         stream.plain(30);
         let (_, _, aggregator) = run(&stream.messages, None);
-        assert_eq!(aggregator.state().unwrap().average_points, 30, "the window begins anew");
+        assert_eq!(aggregator.state().unwrap().average_points, 30, "the window was cleared");
         stream.utc_ns += HOUR_NS;
         stream.plain(1);
         let (snapshots, _, _) = run(&stream.messages, None);
@@ -523,7 +527,7 @@ fn unsynced_stamps_feed_the_average_and_move_neither_the_watermark_nor_the_high_
 #[test]
 fn closed_hours_stay_closed_when_the_clock_steps_back() {
     let read = Op::Read { count: 200, pump: true, draw: false, invalid: false, slew: 0 };
-    let mut stream = Stream::of(BORDER_NS - 60 * SECOND_NS, &[read]);
+    let mut stream = Stream::of(HOUR_START_NS - 60 * SECOND_NS, &[read]);
     let (closed, _, _) = run(&stream.messages, None);
     stream.add(Op::StepBack { by_s: 2 * 3_600, count: 100 });
     let (snapshots, _, _) = run(&stream.messages, None);
@@ -536,12 +540,12 @@ fn closed_hours_stay_closed_when_the_clock_steps_back() {
     assert_eq!((hour.created_at, hour.missing.clock, hour.temperature_points), (490_001 * 3_600, 100, 130));
 }
 
-/// Whoever vouches for it: an hour that is opened in 2262 would be this boiler's last one.
+/// Even with a synchronised clock: after an hour opened in 2262 no other one could follow.
 #[test]
-fn a_stamp_beyond_belief_opens_no_hour() {
-    let until = Utc::BELIEVED.end.0;
-    for utc_ns in [i64::MIN, 0, Utc::BELIEVED.start.0 - 1, until, until - SECOND_NS, i64::MAX - 60 * SECOND_NS] {
-        let mut stream = Stream::of(BORDER_NS, &[]);
+fn implausible_stamp_opens_no_hour() {
+    let until = Utc::PLAUSIBLE.end.0;
+    for utc_ns in [i64::MIN, 0, Utc::PLAUSIBLE.start.0 - 1, until, until - SECOND_NS, i64::MAX - 60 * SECOND_NS] {
+        let mut stream = Stream::of(HOUR_START_NS, &[]);
         let before = (stream.next, stream.utc_ns);
         let readings = stream.readings(100, |_| Reading::PUMP);
         stream.batch(before.0, utc_ns, PERIOD_NS, ClockQuality::Synced, &readings);
@@ -557,13 +561,13 @@ fn a_stamp_beyond_belief_opens_no_hour() {
 }
 
 #[test]
-fn a_restart_from_an_empty_hour_gives_the_same_bytes() {
+fn restart_from_an_empty_hour_gives_the_same_bytes() {
     let read = Op::Read { count: 20, pump: true, draw: false, invalid: false, slew: 0 };
     let mut ops = vec![read; 100];
     ops.push(Op::Reboot { off_s: 60 * 3_600, ring: 30, lost: 0 });
     ops.extend(vec![read; 500]);
-    // The last batches before the empty hours lie within the 120 s before the border.
-    let stream = Stream::of(BORDER_NS - 1_030 * SECOND_NS, &ops);
+    // The last batches before the empty hours are within the 120 s before the hour.
+    let stream = Stream::of(HOUR_START_NS - 1_030 * SECOND_NS, &ops);
     let (snapshots, _, _) = run(&stream.messages, None);
     assert_eq!(snapshots.len(), 1 + 48 + 1);
     assert_eq!(snapshots[49].skipped_hours, 12);
@@ -575,26 +579,26 @@ fn a_restart_from_an_empty_hour_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_stored_last_slot_divides_messages_whatever_their_stamps_say() {
+fn stored_last_slot_splits_messages_despite_stamps() {
     let messages = |start_ns| {
         // The hour's last slot is in the middle of a message and, shifted, of a second.
         let read = Op::Read { count: 49, pump: true, draw: false, invalid: false, slew: 0 };
         Stream::of(start_ns, &vec![read; 400]).messages
     };
-    let (snapshots, _, _) = run(&messages(BORDER_NS), None);
+    let (snapshots, _, _) = run(&messages(HOUR_START_NS), None);
     for shift_ns in [-1_300_000_000, -200_000_000, 200_000_000, 1_300_000_000] {
-        let (again, effects, _) = run(&messages(BORDER_NS + shift_ns), Some((9, restored(&snapshots[0]))));
+        let (again, effects, _) = run(&messages(HOUR_START_NS + shift_ns), Some((9, restored(&snapshots[0]))));
         assert_eq!(effects, [], "the stored hour holds the same slots");
-        assert_eq!(again[0].first, Some(crate::consume::behind(snapshots[0].last)), "{shift_ns}");
+        assert_eq!(again[0].first, Some(crate::consume::slot_after(snapshots[0].last)), "{shift_ns}");
     }
 }
 
 #[test]
-fn a_restart_knows_the_draw_before_its_hour() {
+fn restart_considers_the_draw_before_its_hour() {
     let read = |draw| Op::Read { count: 20, pump: true, draw, invalid: false, slew: 0 };
     // Two and a half hours of ten seconds each, and a draw that ends 50 s before each full hour.
     let ops: Vec<Op> = (1..900).map(|at| read(at % 360 == 355)).collect();
-    let stream = Stream::of(BORDER_NS - 25 * SECOND_NS, &ops);
+    let stream = Stream::of(HOUR_START_NS - 25 * SECOND_NS, &ops);
     let (snapshots, _, _) = run(&stream.messages, None);
     assert_eq!(snapshots.len(), 3);
     assert_eq!(snapshots[2].temperature_points - snapshots[2].heating.points, 2 * (70 + 10 + 50));
@@ -606,8 +610,8 @@ fn a_restart_knows_the_draw_before_its_hour() {
 }
 
 #[test]
-fn a_state_without_a_reading_names_why() {
-    let mut stream = Stream::of(BORDER_NS, &[]);
+fn state_without_a_reading_has_the_cause() {
+    let mut stream = Stream::of(HOUR_START_NS, &[]);
     let (_, _, aggregator) = run(&stream.messages, None);
     let state = aggregator.state().unwrap();
     assert_eq!((state.current.is_some(), state.quality), (true, SlotQuality::Ok));
@@ -618,11 +622,11 @@ fn a_state_without_a_reading_names_why() {
     assert!(serde_json::to_string(&state).unwrap().contains(r#""current":null,"quality":"missing""#));
 }
 
-/// What a foreign board or a bridge calls sound: a sensor that does not answer.
+/// A foreign board or a bridge may report a sensor that does not answer as `ok`.
 #[test]
-fn readings_that_no_water_has_are_invalid() {
+fn implausible_water_temperatures_are_invalid() {
     for centi in [-12_700, i16::MIN, 15_001] {
-        let mut stream = Stream::of(BORDER_NS, &[]);
+        let mut stream = Stream::of(HOUR_START_NS, &[]);
         let reading = Reading { temperature: CentiCelsius(centi), marks: Reading::PUMP };
         stream.batch(stream.next, stream.utc_ns, PERIOD_NS, ClockQuality::Synced, &[reading; 10]);
         let (_, _, before) = run(&stream.messages[..1], None);

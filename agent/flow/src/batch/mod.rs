@@ -1,10 +1,10 @@
-//! Readings to records: what lies in memory and goes into the stream as one message.
+//! Readings to records. A record is kept in memory and published as one message.
 //!
-//! A batch is cut where `seq` divides by the batch size, at a gap, at the end of a boot, where the next slot is held
-//! already, and after a second of silence. So two agents that read the same slots mostly cut the same batches.
+//! A batch ends where `seq` is a multiple of the batch size, at a gap, at the end of a boot, if the next slot is
+//! already held, and after a second of silence. So two agents that read the same slots mostly cut the same batches.
 //!
-//! Readings are packed when they are cut: 70 bytes for a second instead of 400. The stamp comes when the clocks are
-//! known, which may be later; it goes into the header when the record is published.
+//! Readings are packed when the batch ends: 70 bytes for a second instead of 400. The stamp is set once the clocks are
+//! known, which may be later; it is written into the header when the record is published.
 
 pub mod stamp;
 #[cfg(test)]
@@ -24,7 +24,7 @@ use thermowell_wire::{Reading, Slot};
 
 use crate::time::Monotonic;
 
-/// What a record needs to know of its device.
+/// The properties of a device that its records need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// [`thermowell_wire::device_id`] of its serial number.
@@ -40,43 +40,39 @@ pub struct Origin {
 pub enum Stamp {
     /// The device's clock is not known yet.
     Waiting,
-    /// On the monotonic clock, nanoseconds; the calendar is not trusted yet.
+    /// Monotonic nanoseconds; the calendar is not trusted yet.
     Placed(i64),
-    /// For good.
     Stamped {
         /// UTC, nanoseconds since 1970.
         utc_ns: i64,
-        /// Whether it can be trusted.
+        /// Whether the clock was synchronised.
         clock: ClockQuality,
     },
 }
 
-/// Consecutive slots of one boot: samples, or their absence.
+/// Consecutive slots of one boot: samples or a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The first slot.
     pub first: Slot,
-    /// The slot behind the last one.
+    /// The slot after the last one.
     pub end: u64,
-    /// Of the device.
     pub origin: Origin,
-    /// Of the first slot.
+    /// When the first slot was taken.
     pub stamp: Stamp,
     /// The samples, or why there are none.
     pub body: Body,
 }
 
-/// What a record holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// A packed batch whose header has no stamp yet.
     Samples(Box<[u8]>),
-    /// Absence.
     Gap(GapReason),
 }
 
 impl Record {
-    /// Absence of the slots from `first` up to `end`.
+    /// A gap: the slots from `first` up to `end`.
     #[must_use]
     pub fn gap(first: Slot, end: u64, reason: GapReason, origin: Origin) -> Self {
         Self { first, end, origin, stamp: Stamp::Waiting, body: Body::Gap(reason) }
@@ -85,7 +81,7 @@ impl Record {
     /// Samples from `first` on, at most [`COUNT_MAX`].
     ///
     /// # Panics
-    /// Where there are no readings or too many.
+    /// If there are no readings or too many.
     #[must_use]
     pub fn samples(first: Slot, readings: &[Reading], origin: Origin, scratch: &mut Vec<u8>) -> Self {
         let header = header(first, readings.len(), 0, ClockQuality::Unsynced, origin);
@@ -95,7 +91,7 @@ impl Record {
         Self { first, end, origin, stamp: Stamp::Waiting, body: Body::Samples(Box::from(&*packed)) }
     }
 
-    /// A record that was published or spilled, as it was.
+    /// Rebuilds a record from its message in the stream or the spill file.
     #[must_use]
     pub fn from_message(message: &Packed<'_>, bytes: &[u8]) -> Self {
         let (first, end) = (message.first(), message.end().seq);
@@ -116,11 +112,11 @@ impl Record {
     /// The slots of a stamped record from `from` up to `to`.
     ///
     /// # Panics
-    /// Where they do not lie in the record, or it is not stamped.
+    /// If they are outside the record, or it is not stamped.
     #[must_use]
     pub fn part(&self, from: u64, to: u64) -> Self {
         assert!(self.first.seq <= from && from < to && to <= self.end, "a part lies in its record");
-        let Stamp::Stamped { clock, .. } = self.stamp else { panic!("only what is stamped is divided") };
+        let Stamp::Stamped { clock, .. } = self.stamp else { panic!("only stamped records are divided") };
         let utc_ns = self.utc_ns(from).expect("it is stamped");
         let (first, stamp) = (Slot::new(self.first.boot, from), Stamp::Stamped { utc_ns, clock });
         match &self.body {
@@ -132,7 +128,7 @@ impl Record {
         }
     }
 
-    /// The readings of the slots `part`, out of the record's own `packed` samples.
+    /// The readings of the slots `part` from the record's `packed` samples.
     fn readings(&self, packed: &[u8], part: Range<u64>) -> Vec<Reading> {
         let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by Record::samples") };
         let skip = usize::try_from(part.start - self.first.seq).expect("less than COUNT_MAX");
@@ -140,13 +136,12 @@ impl Record {
         batch.readings().skip(skip).take(take).collect()
     }
 
-    /// The slot behind the last one.
+    /// The slot after the last one.
     #[must_use]
     pub fn end(&self) -> Slot {
         Slot::new(self.first.boot, self.end)
     }
 
-    /// How many slots.
     #[must_use]
     pub fn slots(&self) -> u64 {
         self.end - self.first.seq
@@ -161,7 +156,7 @@ impl Record {
         }
     }
 
-    /// UTC of slot `seq` of this record, where it is stamped.
+    /// UTC of slot `seq` of this record, if it is stamped.
     #[must_use]
     pub fn utc_ns(&self, seq: u64) -> Option<i64> {
         let Stamp::Stamped { utc_ns, .. } = self.stamp else { return None };
@@ -169,11 +164,12 @@ impl Record {
         utc_ns.checked_add(into.checked_mul(i64::from(self.origin.period_ns))?)
     }
 
-    /// The message for the stream: the slots of `part`, the first of them at `utc_ns`.
+    /// The message for the stream: the slots of `part`, the first one at `utc_ns`.
     ///
     /// # Panics
-    /// Where `part` is empty or does not lie in the record, or UTC has no numbers for its end: records lie within
-    /// [`crate::time::BOOT_NS_MAX`] of a boot, and stamps come from [`crate::time::Utc::earlier_by`] or from a message.
+    /// If `part` is empty or outside the record, or the UTC of its end overflows. That cannot happen: records lie
+    /// within [`crate::time::BOOT_NS_MAX`] of a boot, and stamps come from [`crate::time::Utc::earlier_by`] or from a
+    /// message.
     #[must_use]
     pub fn message(&self, part: Range<u64>, utc_ns: i64, clock: ClockQuality) -> Vec<u8> {
         let Range { start: from, end: to } = part;
@@ -185,7 +181,7 @@ impl Record {
                 let gap =
                     Gap { device, boot, from, to, reason: *reason, from_utc_ns: utc_ns, period_ns, clock, simulated };
                 let mut out = [0; GAP_ENCODED_MAX];
-                encode_gap(&gap, &mut out).expect("its end has a number, and GAP_ENCODED_MAX is enough").to_vec()
+                encode_gap(&gap, &mut out).expect("its end does not overflow, and GAP_ENCODED_MAX is enough").to_vec()
             }
             Body::Samples(packed) => {
                 let readings = self.readings(packed, from..to);
@@ -205,7 +201,7 @@ fn header(first: Slot, count: usize, first_utc_ns: i64, clock: ClockQuality, ori
     BatchHeader { device, boot: first.boot, seq: first.seq, count, first_utc_ns, period_ns, clock, simulated }
 }
 
-/// Collects readings that go on from each other, and cuts.
+/// Collects consecutive readings and cuts them into records.
 #[derive(Clone, Debug)]
 pub struct Cutter {
     size: u64,
@@ -217,7 +213,7 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// A cutter of batches of `size` samples, held to 1 … [`COUNT_MAX`].
+    /// A cutter of batches of `size` samples, clamped to 1 … [`COUNT_MAX`].
     #[must_use]
     pub fn new(size: u16) -> Self {
         let size = usize::from(size).clamp(1, COUNT_MAX);
@@ -232,7 +228,7 @@ impl Cutter {
         }
     }
 
-    /// The open batch: its first slot and the slot behind it.
+    /// The open batch: its first slot and the slot after its last one.
     #[must_use]
     pub fn open(&self) -> Option<(Slot, u64)> {
         (!self.readings.is_empty()).then(|| (self.first, self.end()))
@@ -250,10 +246,10 @@ impl Cutter {
         self.readings.is_empty()
     }
 
-    /// Takes readings from `first` on and hands out each record that is full.
+    /// Takes readings from `first` on and calls `each` with each full record.
     ///
     /// # Panics
-    /// Where they do not go on from the open batch: the caller cuts first.
+    /// If they do not continue the open batch: the caller cuts first.
     pub fn feed(
         &mut self,
         now: Monotonic,
@@ -268,7 +264,7 @@ impl Cutter {
             if self.readings.is_empty() {
                 (self.first, self.origin) = (Slot::new(first.boot, at), origin);
             }
-            assert!(self.first.boot == first.boot && self.end() == at, "readings go on from the open batch");
+            assert!(self.first.boot == first.boot && self.end() == at, "readings continue the open batch");
             let room = usize::try_from(self.size - at % self.size).expect("at most COUNT_MAX");
             let (take, rest) = readings.split_at(room.min(readings.len()));
             self.readings.extend_from_slice(take);
@@ -282,7 +278,7 @@ impl Cutter {
         }
     }
 
-    /// Ends the open batch where it stands.
+    /// Ends the open batch early.
     pub fn cut(&mut self) -> Option<Record> {
         if self.readings.is_empty() {
             return None;
@@ -292,7 +288,7 @@ impl Cutter {
         Some(record)
     }
 
-    /// When the open batch has waited `silence` for its next slot.
+    /// When the open batch will have waited `silence` for its next slot.
     #[must_use]
     pub fn silent_at(&self, silence: Duration) -> Option<Monotonic> {
         (!self.readings.is_empty()).then(|| self.fed.after(silence))

@@ -1,48 +1,48 @@
-//! When a slot was taken, on this machine's monotonic clock.
+//! Determines when a slot was sampled, on this machine's monotonic clock.
 //!
 //! Slot n is at n × period of the device clock, so one number places a whole boot: the offset between the two clocks.
-//! Each `Pong`, `Status` and `Hello` carries the device's clock and gives one observation that is late by its
-//! transmission, never early: a bound from above. A `Pong` shows more, because the time of the question is known. The
-//! device's clock was read after the question, so what it shows against the time of asking is a bound from below. Both
-//! leak apart, so that they let an oscillator go its way (±50 ppm is usual), and the estimate lies in the middle:
+//! Each `Pong`, `Status` and `Hello` contains the device's clock and gives one observation of the offset that is too
+//! large by its transmission time, never too small: an upper bound. A `Pong` also gives a lower bound, because the time
+//! of its `Ping` is known and the device's clock was read after that. The bounds leak apart to allow for the drift of
+//! the oscillators (±50 ppm is usual), and the estimate is their middle:
 //!
 //! ```text
 //! upper = min(upper + 100 ppm · dt, received − device_us)        estimate = (lower + upper) ÷ 2
 //! lower = max(lower − 100 ppm · dt, asked − device_us)
 //! ```
 //!
-//! What question and answer spend on the line is known from their bytes and taken off, up to half the round trip each.
-//! The output follows the estimate at no more than 500 ppm, so that stamps never go back within a boot. Where the
-//! bounds contradict each other one of the clocks has jumped, and what is observed now is all that is known. Samples
-//! are **never** observations: a backlog after a `Resume` would look like a delay of minutes and stay.
+//! The transmission times of `Ping` and `Pong` follow from their lengths and are subtracted, up to half the round trip
+//! each. The output follows the estimate at no more than 500 ppm, so that stamps never go back within a boot. If the
+//! bounds contradict each other, one of the clocks has jumped, and only the new observation is kept. Samples are
+//! **never** observations: a backlog after a `Resume` would look like a persistent delay of minutes.
 //!
-//! One offset is right for now, and 60 ppm are 6 ms in the 100 s that a device gives back after a restart. So what was
-//! stamped last, by the writer of the stream's end or before a silence, is an anchor: between it and the moment from
-//! which on this boot is known again, slots lie on a straight line.
+//! One offset is right for the present only: 60 ppm are 6 ms in the 100 s that a device delivers after a restart. So
+//! the last stamped slot, at the stream's end or before a silence, is an anchor: slots between it and the moment at
+//! which stamping resumes are interpolated linearly.
 //!
-//! A crystal is within 100 ppm, and all of this is made for one. An RC oscillator is 1 or 2 % off: the estimate then
-//! runs away by 20 ms each second, which no slew follows. Where that lasts for as long as a jump does, the round trips
-//! of those 10 s show how fast the device's clock runs, each within half its length: up to [`RATE_MAX_PPM`] the period
-//! of a slot is from then on what it really is, in stamps and in `period_ns` of what is published, and is measured
-//! again each minute. Where round trips are too long for that (32 ms of 10 s are 3,200 ppm), the measurement goes on
-//! until its span decides. A clock within a crystal's tolerance never gets there, and what looked like a rate (two
-//! jumps within 10 s) ends with the next measurement. A clock that is farther off is named with its rate; its stamps
-//! jump every 10 s, and the slots that overlap are lost as `clock`.
+//! A crystal is within 100 ppm, and the above is designed for one. An RC oscillator is 1 or 2 % off: the estimate then
+//! drifts by 20 ms each second, which the slew cannot follow. If that lasts for `off_for` (10 s), as a jump would, the
+//! round trips of those 10 s show the rate of the device's clock, each within half its length. Up to [`RATE_MAX_PPM`]
+//! the measured period of a slot is used from then on, in stamps and in the published `period_ns`, and is measured
+//! again each minute. If round trips are too long for that (32 ms of 10 s are 3,200 ppm), the measurement continues
+//! until its span decides. A clock within a crystal's tolerance is never measured, and an apparent rate (two jumps
+//! within 10 s) ends with the next measurement. A clock that is farther off is reported with its rate; its stamps jump
+//! every 10 s, and the slots that overlap are lost as `clock`.
 //!
-//! A rate outlives the agent: an anchor carries the period of the message at the stream's end, and a new stamper begins
-//! with it.
+//! A rate survives a restart of the agent: an anchor has the period of the message at the stream's end, and a new
+//! stamper starts with it.
 //!
-//! A quick round trip shows that what was heard is good, which is when stamping begins.
+//! Stamping begins after a quick round trip, which shows that the observations are accurate.
 //!
 //! ```text
 //!            Pong, Status, Hello            quick Pong, or enough of them
-//!  ignorant ────────────────────▶ listening ────────────────────────────▶ ready ──┐ slewed; off for 10 s: a jump
+//!   unknown ────────────────────▶ listening ────────────────────────────▶ ready ──┐ slewed; off for 10 s: a jump
 //!     ▲                                                                    │  ▲   │
-//!     └──────────────────────────── nothing heard for 10 s ────────────────┘  └───┘
+//!     └────────────────────────── no observation for 10 s ─────────────────┘  └───┘
 //! ```
 //!
-//! A silence that long (a suspend, a pulled cable, a stopped process) ends what was known: oscillators have drifted,
-//! and what comes first has lain in a buffer for an unknown time.
+//! A silence that long (a suspend, a pulled cable, a stopped process) discards the estimate: oscillators have drifted,
+//! and the first bytes afterwards have been in a buffer for an unknown time.
 
 use core::time::Duration;
 
@@ -51,103 +51,103 @@ use thermowell_wire::Boot;
 use crate::serial::QUICK_PINGS;
 use crate::time::{DeviceTime, Monotonic};
 
-/// How fast the bounds leak: twice the worst usual difference between two oscillators.
+/// How fast the bounds leak: twice the largest usual difference between two oscillators.
 const LEAK_PPM: i64 = 100;
 /// How fast the output follows the estimate: half a millisecond of overlap between batches of a second.
 const SLEW_PPM: i64 = 500;
-/// Two oscillators do not differ by more, nor does a calendar that is being slewed.
+/// Largest difference between two oscillators, and between one and a calendar that is being slewed.
 const APART_PPM: i64 = 200;
-/// The device's clock is off by more than is slewed, and by no jump …
+/// Smallest measured rate that is followed …
 const RATE_MIN_PPM: i64 = 400;
-/// … and at most by this: twice what an RC oscillator without trimming is off by (2.5 %).
+/// … and the largest: twice the tolerance of an untrimmed RC oscillator (2.5 %).
 pub const RATE_MAX_PPM: i64 = 50_000;
-/// Times `off_for` after which a rate that is followed is measured again.
+/// A followed rate is measured again after this multiple of `off_for`.
 const RATE_AGAIN: u32 = 6;
-/// Times `off_for` for which a measurement that its round trips left open goes on: 10 min, in which round trips of 32
-/// ms (an adapter's timer of 16 ms, twice) leave 53 ppm open.
+/// An undecided measurement continues for up to this multiple of `off_for`: 10 min, in which round trips of 32 ms (an
+/// adapter's timer of 16 ms, twice) leave an uncertainty of 53 ppm.
 const RATE_OPEN: u32 = 60;
-/// Answered pings before anything is stamped …
+/// Answered pings before stamping begins …
 const PONGS_MIN: u32 = 3;
-/// … and when none of them was quick, so many: their minimum is as good as it gets on this line.
+/// … and without a quick one: their minimum is the best that this line allows.
 const PONGS_ENOUGH: u32 = QUICK_PINGS;
-/// A round trip is quick that takes at most this part of what is not followed but jumped to: 5 ms of 20.
+/// A round trip is quick if it takes at most this part of `off`: 5 ms of 20.
 const QUICK_PART: u32 = 4;
 
 /// Bounds of the stamper, on the flow axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Farther off than this is not followed but jumped to …
+    /// An estimate farther from the output than this is not slewed but jumped to …
     pub off: Duration,
-    /// … when it lasts this long. Without any observation for this long, nothing is known any more.
+    /// … after it has lasted this long. Also: without an observation for this long, the estimate is discarded.
     pub off_for: Duration,
-    /// What one byte takes on the line.
+    /// Transmission time of one byte on the line.
     pub byte: Duration,
 }
 
 /// An answered ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// When we asked.
+    /// When the `Ping` was sent.
     pub asked: Monotonic,
-    /// When the answer was read.
+    /// When the `Pong` was read.
     pub received: Monotonic,
-    /// The device's clock in between.
+    /// The device's clock at some moment in between.
     pub device: DeviceTime,
-    /// Bytes of the question's frame and of the answer's.
+    /// Bytes of the frames of `Ping` and `Pong`.
     pub lengths: (usize, usize),
 }
 
-/// The clock of one boot, seen from here.
+/// The relation of one boot's device clock to this machine's.
 #[derive(Clone, Debug)]
 pub struct Stamper {
     timing: Timing,
     boot: Boot,
-    /// By the device's clock.
+    /// Period of a slot by the device's clock.
     nominal_ns: u32,
-    /// On the monotonic clock: the same, unless the device's clock is off by more than a crystal's tolerance.
+    /// Period of a slot on the monotonic clock: the same, unless the device's clock is outside a crystal's tolerance.
     period_ns: u32,
-    /// How fast the device's clock runs, where it is too far off to be followed.
+    /// Rate of the device's clock, if it is too far off to be followed.
     unfollowed_ppm: Option<i64>,
-    /// The newest quick round trip, and the one from which on the rate is measured.
+    /// The newest quick round trip, and the one at which the measurement of the rate began.
     newest: Option<Mark>,
     marked: Option<Mark>,
-    /// The mark of a measurement that its round trips left open.
+    /// The first mark of an undecided measurement.
     undecided: Option<Mark>,
-    /// Listening since.
+    /// When listening began.
     since: Monotonic,
     bounds: Option<Bounds>,
     /// Monotonic nanoseconds minus device nanoseconds.
     output: i64,
     at: Monotonic,
     pongs: u32,
-    /// The quickest round trip.
+    /// The shortest round trip.
     quickest: Duration,
-    /// The estimate is far from the output, since then.
+    /// Since when the estimate has been farther than `off` from the output.
     off_since: Option<Monotonic>,
-    /// The slot behind the last one that was stamped before this was known, and its place.
+    /// The slot after the last one stamped earlier, and its place.
     anchor: Option<(u64, i64)>,
-    bend: Option<Bend>,
+    segment: Option<Segment>,
 }
 
-/// Where both clocks stood, in the middle of a round trip.
+/// Both clocks in the middle of a round trip.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    /// Monotonic nanoseconds, wrong by half of `round_ns` at most.
+    /// Monotonic nanoseconds, within half of `round_ns`.
     at: i64,
     device: DeviceTime,
     round_ns: i64,
 }
 
-/// How fast a device's clock runs, where that is beyond a crystal's tolerance.
+/// Rate of a device's clock outside a crystal's tolerance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Parts per million; positive is fast.
     pub ppm: i64,
-    /// Stamps follow it.
+    /// Whether stamps follow it.
     pub followed: bool,
 }
 
-/// Between what the offset lies; without a bound from below before the first answer.
+/// Bounds of the offset; no lower bound before the first answer.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     lower: Option<i64>,
@@ -159,7 +159,7 @@ impl Bounds {
         self.lower.map_or(self.upper, |lower| lower + (self.upper - lower) / 2)
     }
 
-    /// What remains of them after `leak` nanoseconds of drift, with a new observation.
+    /// These bounds after `leak` nanoseconds of drift, narrowed by a new observation.
     fn narrowed(self, leak: i64, new: Self) -> Self {
         let upper = new.upper.min(self.upper.saturating_add(leak));
         let lower = new.lower.max(self.lower.map(|lower| lower.saturating_sub(leak)));
@@ -167,15 +167,15 @@ impl Bounds {
     }
 }
 
-/// Slots up to `until` lie `by` beside where the offset places them, less and less from `from` on.
+/// A correction of the slots before `until`: `by` up to slot `from`, then falling linearly to 0 at `until`.
 #[derive(Clone, Copy, Debug)]
-struct Bend {
+struct Segment {
     from: u64,
     until: u64,
     by: i64,
 }
 
-impl Bend {
+impl Segment {
     fn at(self, seq: u64) -> i64 {
         let whole = |slots: u64| i64::try_from(slots).unwrap_or(i64::MAX);
         let left = whole(self.until.saturating_sub(seq.max(self.from)));
@@ -184,7 +184,7 @@ impl Bend {
 }
 
 impl Stamper {
-    /// A stamper that has heard nothing yet.
+    /// A stamper without observations.
     #[must_use]
     pub fn new(timing: Timing, boot: Boot, period_ns: u32, now: Monotonic) -> Self {
         Self {
@@ -204,31 +204,30 @@ impl Stamper {
             quickest: Duration::MAX,
             off_since: None,
             anchor: None,
-            bend: None,
+            segment: None,
         }
     }
 
-    /// The boot that it stamps.
     #[must_use]
     pub fn boot(&self) -> Boot {
         self.boot
     }
 
-    /// Since when it has been listening.
+    /// When listening began.
     #[must_use]
     pub fn since(&self) -> Monotonic {
         self.since
     }
 
-    /// Whether enough was heard to stamp.
+    /// Whether there are enough observations to stamp.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let quick = self.quickest <= self.timing.off / QUICK_PART;
         self.pongs >= if quick { PONGS_MIN } else { PONGS_ENOUGH }
     }
 
-    /// The stream holds this boot up to slot `seq`, which was taken at `place`, with slots `period_ns` apart. Where
-    /// this boot is known already it is known better.
+    /// The stream holds this boot up to slot `seq`, which was sampled at `place`, with slots `period_ns` apart. Ignored
+    /// once the stamper is ready, because its own estimate is better.
     pub fn anchor(&mut self, seq: u64, place: i64, period_ns: u32) {
         if self.is_ready() {
             return;
@@ -246,7 +245,7 @@ impl Stamper {
         self.period_ns
     }
 
-    /// How fast the device's clock runs; none within a crystal's tolerance, or before that is known.
+    /// Rate of the device's clock; `None` within a crystal's tolerance, or if not measured yet.
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
         let unfollowed = self.unfollowed_ppm.map(|ppm| Rate { ppm, followed: false });
@@ -256,7 +255,7 @@ impl Stamper {
         unfollowed.or(followed)
     }
 
-    /// A `Pong` came in. Returns the jump in nanoseconds, where the stamps jump.
+    /// Takes a `Pong`. Returns the jump of the stamps in nanoseconds, if any.
     pub fn pong(&mut self, pong: Answered) -> Option<i64> {
         let Answered { asked, received, device, lengths: (question, answer) } = pong;
         let round = received.since(asked);
@@ -266,12 +265,12 @@ impl Stamper {
         };
         let upper = self.offset(received, device).saturating_sub(on_line(answer));
         let lower = self.offset(asked, device).saturating_add(on_line(question));
-        let jump = self.hear(received, device, Bounds { lower: Some(lower), upper });
+        let jump = self.update(received, device, Bounds { lower: Some(lower), upper });
         let before = self.is_ready();
         self.pongs = self.pongs.saturating_add(1);
         self.quickest = self.quickest.min(round);
         if !before && self.is_ready() {
-            self.tie(received);
+            self.pin(received);
         }
         if round <= self.quickest.saturating_mul(2).max(self.timing.off / QUICK_PART) {
             let at = nanoseconds(asked).saturating_add(whole_ns(round) / 2);
@@ -280,8 +279,8 @@ impl Stamper {
         jump
     }
 
-    /// A rate is measured from when the estimate ran away, until that is decided, and each minute where one is
-    /// followed.
+    /// The rate is measured from the moment at which the estimate left the slew range until the measurement is decided,
+    /// and each minute while a rate is followed.
     fn mark(&mut self, mark: Mark) {
         self.newest = Some(mark);
         if self.undecided.is_some() {
@@ -300,8 +299,8 @@ impl Stamper {
         }
     }
 
-    /// Measures the device's clock between the two marks. It runs at another rate than was known where the marks are
-    /// farther apart than `ppm_min` and what their round trips leave open explain. It shows `now`.
+    /// Measures the rate of the device's clock between the two marks. The rate has changed if the marks are farther
+    /// apart than `ppm_min` and the uncertainty of their round trips explain. `now` is the device's clock.
     fn measure(&mut self, ppm_min: i64, now: DeviceTime) {
         let (marked, undecided) = (self.marked.take(), self.undecided.take());
         let (Some(first), Some(last)) = (undecided.or(marked), self.newest) else { return };
@@ -333,12 +332,12 @@ impl Stamper {
         }
     }
 
-    /// Whether slots are placed by a measured period.
+    /// Whether a measured period is in use.
     fn follows(&self) -> bool {
         self.period_ns != self.nominal_ns
     }
 
-    /// Slots are `period_ns` apart from now on. What is sampled at `device` keeps its place.
+    /// Slots are `period_ns` apart from now on. The slot sampled at `device` keeps its place.
     fn follow(&mut self, period_ns: u32, device: DeviceTime) {
         let before = self.on_monotonic(device);
         self.period_ns = period_ns;
@@ -362,19 +361,19 @@ impl Stamper {
         nanoseconds(at).saturating_sub(self.on_monotonic(device))
     }
 
-    /// A message with the device's clock came in. Returns the jump in nanoseconds, where the stamps jump.
+    /// Takes a message with the device's clock. Returns the jump of the stamps in nanoseconds, if any.
     pub fn observe(&mut self, received: Monotonic, device: DeviceTime) -> Option<i64> {
-        self.hear(received, device, Bounds { lower: None, upper: self.offset(received, device) })
+        self.update(received, device, Bounds { lower: None, upper: self.offset(received, device) })
     }
 
-    /// Stamping begins: what was taken meanwhile lies between the anchor and now.
-    fn tie(&mut self, now: Monotonic) {
+    /// Stamping begins: slots sampled since the anchor are interpolated between it and now.
+    fn pin(&mut self, now: Monotonic) {
         let Some((from, place)) = self.anchor.take() else { return };
         let (Some(here), Some(until)) = (self.place(from), self.next(now)) else { return };
         let by = place.saturating_sub(here);
         let span = until.saturating_sub(from).saturating_mul(u64::from(self.period_ns));
         let apart = ppm(i64::try_from(span).unwrap_or(i64::MAX), APART_PPM).min(whole_ns(self.timing.off));
-        self.bend = (by.saturating_abs() <= apart).then_some(Bend { from, until, by });
+        self.segment = (by.saturating_abs() <= apart).then_some(Segment { from, until, by });
     }
 
     /// The slot that is due at `now`.
@@ -383,7 +382,7 @@ impl Stamper {
         Some(device_ns / u64::from(self.nominal_ns.max(1)))
     }
 
-    fn hear(&mut self, received: Monotonic, device: DeviceTime, new: Bounds) -> Option<i64> {
+    fn update(&mut self, received: Monotonic, device: DeviceTime, new: Bounds) -> Option<i64> {
         let silence = received.since(self.at);
         if silence > self.timing.off_for && self.bounds.is_some() {
             let known = self.next(self.at).filter(|_| self.is_ready());
@@ -397,7 +396,7 @@ impl Stamper {
         self.bounds = Some(bounds);
         let estimate = bounds.middle();
         if !self.is_ready() {
-            // Nothing is stamped yet: no stamp can go back.
+            // Nothing is stamped yet, so no stamp can go back.
             self.output = estimate;
             return None;
         }
@@ -415,7 +414,7 @@ impl Stamper {
             self.marked = None;
         }
         let since = *self.off_since.get_or_insert(now);
-        // Where a rate may be behind it, an answer decides: other bounds are as old as the last one.
+        // If a rate may be the cause, only an answer decides: the other bounds are as old as the last answer.
         if now.since(since) < self.timing.off_for || (self.marked.is_some() && !is_answer) {
             return None;
         }
@@ -425,13 +424,13 @@ impl Stamper {
         Some(off)
     }
 
-    /// When slot `seq` was taken, in monotonic nanoseconds; none before anything was heard.
+    /// When slot `seq` was sampled, in monotonic nanoseconds; `None` before the first observation.
     #[must_use]
     pub fn place(&self, seq: u64) -> Option<i64> {
         self.bounds?;
         let into = i64::try_from(seq).ok()?.checked_mul(i64::from(self.period_ns))?;
-        let beside = self.bend.map_or(0, |bend| bend.at(seq));
-        self.output.checked_add(into)?.checked_add(beside)
+        let correction = self.segment.map_or(0, |segment| segment.at(seq));
+        self.output.checked_add(into)?.checked_add(correction)
     }
 
     /// The device's clock at `now`.
@@ -443,9 +442,9 @@ impl Stamper {
         u64::try_from(device_ns / 1_000).ok().map(DeviceTime)
     }
 
-    /// Slot `seq` was moved up to `place`, the stored end: later slots follow, and slew back from there. Farther than
-    /// what is followed, the slot is one of long ago, when the clocks stood otherwise.
-    pub fn lift(&mut self, seq: u64, place: i64) {
+    /// Slot `seq` was moved up to `place`, the stored end: later slots move with it and slew back from there. Ignored
+    /// if farther than `off`: then the slot is an old one, from before the clocks changed.
+    pub fn raise(&mut self, seq: u64, place: i64) {
         let Some(here) = self.place(seq) else { return };
         let by = place.saturating_sub(here).max(0);
         if by <= whole_ns(self.timing.off) {
@@ -454,7 +453,8 @@ impl Stamper {
     }
 }
 
-/// What one byte takes on a line of `baud`: ten bits. It stands for the boiler's side, so no speed stretches it.
+/// Transmission time of one byte at `baud`: ten bits. It is a duration of the boiler's side, so the speed factor does
+/// not apply.
 #[must_use]
 pub fn byte_at(baud: u32) -> Duration {
     Duration::from_nanos(10_000_000_000 / u64::from(baud.max(1)))
@@ -468,7 +468,7 @@ fn whole_ns(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// How fast a clock runs whose slots are `period_ns` apart instead of `nominal_ns`.
+/// Rate of a clock whose slots are `period_ns` apart instead of `nominal_ns`, in ppm.
 fn rate_ppm(nominal_ns: i64, period_ns: i64) -> i64 {
     let ppm = (i128::from(nominal_ns) - i128::from(period_ns)) * 1_000_000 / i128::from(period_ns.max(1));
     i64::try_from(ppm).unwrap_or(i64::MAX)
@@ -489,8 +489,8 @@ mod tests {
         Timing { off: Duration::from_millis(20), off_for: Duration::from_secs(10), byte: Duration::ZERO };
     const BOOT: Boot = Boot(7);
 
-    /// What a stamper makes of a clock that is `ppm` fast, asked twice a second over round trips of up to 3 ms: the
-    /// jumps in seconds after the start, and how far the slot that is due is off at the end of each second, ns.
+    /// Runs a stamper with a clock that is `ppm` fast, pinged twice a second with round trips of up to 3 ms. Returns
+    /// the jumps, by seconds after the start, and the error of the slot that is due at the end of each second, ns.
     fn play(ppm: i64, seconds: u64) -> (Stamper, Vec<(u64, i64)>, Vec<i64>) {
         play_on(
             1,
@@ -500,8 +500,8 @@ mod tests {
         )
     }
 
-    /// The same for a clock that `shows` so many nanoseconds `when` so many have passed, over round trips of up to
-    /// `slow` times 3 ms.
+    /// The same for a clock given by `shows` (true to shown nanoseconds) and its inverse `when`, with round trips of up
+    /// to `slow` times 3 ms.
     fn play_on(
         slow: u64,
         seconds: u64,
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crystal_keeps_its_period() {
+    fn crystal_keeps_its_nominal_period() {
         for ppm in [-100, 0, 60, 100] {
             let (stamper, jumps, errors) = play(ppm, 600);
             assert_eq!((stamper.period_ns(), stamper.rate(), jumps.len()), (10_000_000, None, 0), "{ppm}");
@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rc_oscillator_is_followed_after_one_jump() {
+    fn rc_oscillator_is_followed_after_one_jump() {
         for ppm in [-49_000, -20_000, -5_000, -1_000, 1_000, 5_000, 20_000, 49_000] {
             let (stamper, jumps, errors) = play(ppm, 600);
             let [(after, _)] = jumps[..] else { panic!("{ppm}: {jumps:?}") };
@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_too_far_off_is_named() {
+    fn a_clock_that_is_too_far_off_is_reported() {
         for ppm in [-80_000, 80_000] {
             let (stamper, jumps, _) = play(ppm, 120);
             let rate = stamper.rate().unwrap();
@@ -569,8 +569,8 @@ mod tests {
     }
 
     #[test]
-    fn two_steps_of_a_clock_leave_its_nominal_period() {
-        // Twice 50 ms within 10 s: for a minute that looks like a rate.
+    fn two_steps_of_a_clock_do_not_change_its_period() {
+        // Two steps of 50 ms within 10 s look like a rate for a minute.
         let stepped =
             |ns: i128| ns + 50_000_000 * i128::from(u8::from(ns > 100_000_000_000) + u8::from(ns > 105_000_000_000));
         let (stamper, jumps, _) = play_on(1, 120, stepped, |shown| shown - 100_000_000);
@@ -581,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_followed_behind_a_slow_adapter() {
+    fn rate_is_followed_with_a_slow_adapter() {
         for ppm in [-3_000, -2_000, -1_000, -700, 700, 1_000, 2_000, 3_000] {
             let clock = |ns: i128| ns + ns * ppm / 1_000_000;
             let (stamper, jumps, errors) = play_on(7, 1_200, clock, |shown| shown * 1_000_000 / (1_000_000 + ppm));
@@ -593,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crystal_behind_a_slow_adapter_keeps_its_period_after_a_step() {
+    fn crystal_with_slow_adapter_keeps_its_period_after_a_step() {
         let stepped = |ns: i128| if ns > 100_000_000_000 { ns + 50_000_000 } else { ns };
         let (stamper, jumps, _) = play_on(7, 1_200, stepped, |shown| shown - 50_000_000);
         assert_eq!((stamper.period_ns(), stamper.rate(), jumps.len()), (10_000_000, None, 1), "{jumps:?}");

@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn a_trimmed_record_keeps_the_rest(count in 1u64..=1_000, from in 0u64..1_000) {
+    fn trimmed_record_keeps_the_rest(count in 1u64..=1_000, from in 0u64..1_000) {
         let readings: Vec<_> = (70..70 + count).map(reading).collect();
         let record = Record::samples(Slot::new(BOOT, 70), &readings, ORIGIN, &mut Vec::new());
         let from = 70 + from % count;
@@ -73,9 +73,9 @@ proptest! {
     }
 
     /// Within 30 minutes of an oscillator that differs by up to 60 ppm, with frames that are up to 280 ms late, the
-    /// stamps are true within a few milliseconds, and never go back.
+    /// stamps are exact within a few milliseconds and never go back.
     #[test]
-    fn stamps_are_true_however_late_the_frames_are(drift in -60i64..=60, seed in any::<u64>()) {
+    fn stamps_are_exact_with_late_frames(drift in -60i64..=60, seed in any::<u64>()) {
         let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
         let mut noise = seed | 1;
         let mut draw = |limit: u64| {
@@ -109,7 +109,7 @@ proptest! {
 }
 
 #[test]
-fn a_gap_says_what_is_missing() {
+fn gap_message_names_the_missing_slots() {
     let record = Record::gap(Slot::new(BOOT, 40), 90, GapReason::Ring, ORIGIN);
     let message = record.message(50..record.end, -7, ClockQuality::Unsynced);
     let Packed::Gap(gap) = decode(&message).unwrap() else { panic!("no gap") };
@@ -118,15 +118,15 @@ fn a_gap_says_what_is_missing() {
 }
 
 #[test]
-#[should_panic(expected = "go on from the open batch")]
-fn readings_that_do_not_go_on_are_a_mistake() {
+#[should_panic(expected = "continue the open batch")]
+fn feeding_non_consecutive_readings_panics() {
     let mut cutter = Cutter::new(100);
     cutter.feed(Monotonic(0), Slot::new(BOOT, 0), &[reading(0)], ORIGIN, drop);
     cutter.feed(Monotonic(0), Slot::new(BOOT, 2), &[reading(2)], ORIGIN, drop);
 }
 
 #[test]
-fn a_batch_of_a_second_takes_less_than_a_hundred_bytes() {
+fn batch_of_a_second_takes_less_than_100_bytes() {
     let readings: Vec<_> =
         (0..100).map(|seq| Reading { temperature: CentiCelsius(5_000 + seq % 7), marks: 4 }).collect();
     let record = Record::samples(Slot::new(BOOT, 360_000), &readings, ORIGIN, &mut Vec::new());
@@ -149,16 +149,17 @@ fn ready() -> (Stamper, u64) {
 }
 
 #[test]
-fn a_late_frame_moves_nothing() {
+fn late_frame_does_not_move_stamps() {
     let (mut stamper, second) = ready();
     stamper.observe(Monotonic((second + 9) * SECOND), DeviceTime(second * 1_000_000));
     let moved = stamper.place(0).unwrap();
     assert!((0..=900_000).contains(&moved), "100 ppm of 9 s at most: {moved}");
 }
 
-/// A host that is busy for a minute reads everything a second late. It knows when it asked: that is not the clock.
+/// A host that is busy for a minute reads everything a second late. The lower bound shows that the clock is not the
+/// cause.
 #[test]
-fn late_answers_are_no_reason_to_jump() {
+fn late_answers_cause_no_jump() {
     let (mut stamper, start) = ready();
     for second in start + 1..start + 61 {
         let (asked, device) = (second * SECOND, DeviceTime(second * 1_000_000));
@@ -169,9 +170,9 @@ fn late_answers_are_no_reason_to_jump() {
     assert!((0..=6_200_000).contains(&moved), "100 ppm of a minute at most: {moved}");
 }
 
-/// The device's counter stood still for 50 ms: even the questions are older than the answers.
+/// The device's counter stopped for 50 ms: the lower bounds show it, too.
 #[test]
-fn a_clock_that_lost_time_is_followed_after_ten_seconds() {
+fn clock_that_lost_time_is_followed_after_ten_seconds() {
     let (mut stamper, start) = ready();
     let mut jumps = Vec::new();
     for second in start + 1..start + 20 {
@@ -181,30 +182,31 @@ fn a_clock_that_lost_time_is_followed_after_ten_seconds() {
     }
     let [(after, by)] = jumps[..] else { panic!("{jumps:?}") };
     assert_eq!(after, 11);
-    // What was not followed at 500 ppm meanwhile.
+    // The rest that was not slewed at 500 ppm meanwhile.
     assert!((44_000_000..47_100_000).contains(&by), "{by}");
     let place = stamper.place(0).unwrap();
     assert!((49_900_000..52_100_000).contains(&place), "{place}");
 }
 
 #[test]
-fn stamping_begins_with_three_pongs_of_which_one_was_quick_or_with_ten() {
+fn stamping_begins_after_a_quick_pong_of_three_or_ten_pongs() {
     for (quick, pongs) in [(Some(0), 3), (Some(1), 3), (Some(5), 6), (None, 10)] {
         let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
-        let mut heard = 0;
+        let mut received = 0;
         while !stamper.is_ready() {
-            let round = if quick == Some(heard) { 5_000_000 } else { 5_000_001 };
-            let asked = SECOND + heard * 20_000_000;
+            let round = if quick == Some(received) { 5_000_000 } else { 5_000_001 };
+            let asked = SECOND + received * 20_000_000;
             stamper.pong(answered(asked, asked + round, DeviceTime(asked / 1_000)));
-            heard += 1;
+            received += 1;
         }
-        assert_eq!(heard, pongs, "{quick:?}");
+        assert_eq!(received, pongs, "{quick:?}");
     }
 }
 
-/// At 115,200 baud 8 bytes take 0.7 ms and 14 take 1.2. Where half the round trip took less there is no such line.
+/// At 115,200 baud 8 bytes take 0.7 ms and 14 take 1.2. If half the round trip is shorter, the line is faster than
+/// assumed.
 #[test]
-fn what_question_and_answer_spend_on_the_line_is_no_offset() {
+fn transmission_time_does_not_count_as_offset() {
     let on_line = Timing { byte: byte_at(115_200), ..TIMING };
     for (there, back) in [(694_440, 1_215_270), (1_215_270, 1_215_270), (150_000, 150_000), (700_000, 1_700_000)] {
         let mut stamper = Stamper::new(on_line, BOOT, 10_000_000, Monotonic(0));
@@ -217,13 +219,13 @@ fn what_question_and_answer_spend_on_the_line_is_no_offset() {
         let [there, back, question, answer] = [there, back, question, answer].map(|ns| i64::try_from(ns).unwrap());
         let middle = ((question - there) + (back - answer)) / 2;
         let off = stamper.place(0).unwrap() - middle;
-        assert!((-10..=10).contains(&off), "{there} ns there, {back} back: {off} ns beside {middle}");
+        assert!((-10..=10).contains(&off), "{there} ns there, {back} back: {off} ns from {middle}");
     }
 }
 
-/// The device's clock is read while an adapter's timer holds the answer back: half of that is all that can be wrong.
+/// The device's clock is read while an adapter's timer delays the answer: the error is at most half of that delay.
 #[test]
-fn an_answer_that_is_held_back_puts_stamps_late_by_half_of_that() {
+fn delayed_answer_shifts_stamps_by_half_the_delay() {
     let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
     for second in 1..60 {
         let read = second * SECOND;
@@ -233,7 +235,7 @@ fn an_answer_that_is_held_back_puts_stamps_late_by_half_of_that() {
 }
 
 #[test]
-fn an_anchor_bends_what_was_taken_before_stamping_began() {
+fn slots_between_anchor_and_readiness_are_interpolated() {
     let place = |apart: i64| {
         let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
         stamper.anchor(100, 1_000_000_000 + apart, 10_000_000);
@@ -246,12 +248,12 @@ fn an_anchor_bends_what_was_taken_before_stamping_began() {
     };
     assert_eq!(place(6_000_000), [6_000_000, 6_000_000, 3_000_000, 0, 0]);
     assert_eq!(place(-6_000_000), [-6_000_000, -6_000_000, -3_000_000, 0, 0]);
-    assert_eq!(place(-21_000_000), [0; 5], "no two oscillators differ so");
+    assert_eq!(place(-21_000_000), [0; 5], "two oscillators do not differ by that much");
 }
 
 #[test]
-fn an_anchor_carries_the_rate_that_was_followed() {
-    // 2 % fast; a period that no followed clock can have is not taken over.
+fn anchor_restores_the_followed_rate() {
+    // 2 % fast; a period outside the range of followed clocks is ignored.
     for (stored, follows) in [(9_803_922, true), (10_000_900, false), (9_000_000, false), (u32::MAX, false)] {
         for anchors_first in [true, false] {
             let mut stamper = Stamper::new(TIMING, BOOT, 10_000_000, Monotonic(0));
@@ -269,9 +271,9 @@ fn an_anchor_carries_the_rate_that_was_followed() {
     }
 }
 
-/// Asleep for an hour, with a device that is 60 ppm fast: 216 ms. The bytes that lay in the port are an hour late.
+/// Suspended for an hour, with a device that is 60 ppm fast: 216 ms. The bytes waiting in the port are an hour late.
 #[test]
-fn a_silence_ends_what_was_known_of_the_device() {
+fn silence_discards_the_estimate() {
     let (mut stamper, start) = ready();
     let device = |second: u64| DeviceTime(second * 1_000_000 + (second - start) * 60);
     let awake = start + 3_600;
@@ -290,7 +292,7 @@ fn a_silence_ends_what_was_known_of_the_device() {
 }
 
 #[test]
-fn a_clock_that_jumped_is_followed_after_ten_seconds() {
+fn clock_that_jumped_is_followed_after_ten_seconds() {
     let (mut stamper, start) = ready();
     let mut jumps = Vec::new();
     for second in start + 1..start + 20 {
@@ -305,7 +307,7 @@ fn a_clock_that_jumped_is_followed_after_ten_seconds() {
 }
 
 #[test]
-fn less_than_twenty_milliseconds_are_slewed() {
+fn offset_below_20_ms_is_slewed() {
     let (mut stamper, start) = ready();
     for second in start + 1..start + 31 {
         let before = stamper.place(100).unwrap();
@@ -317,12 +319,12 @@ fn less_than_twenty_milliseconds_are_slewed() {
 }
 
 #[test]
-fn a_lift_is_followed_by_later_slots_unless_it_is_of_long_ago() {
+fn later_slots_follow_a_raised_slot_unless_it_is_too_far() {
     let (mut stamper, _) = ready();
-    stamper.lift(300, 3_000_000_000 + 15_000_000);
+    stamper.raise(300, 3_000_000_000 + 15_000_000);
     assert_eq!(stamper.place(400), Some(4_015_000_000));
-    stamper.lift(300, 3_000_000_000 + 10_000_000);
+    stamper.raise(300, 3_000_000_000 + 10_000_000);
     assert_eq!(stamper.place(400), Some(4_015_000_000), "it never lowers");
-    stamper.lift(300, 3_000_000_000 + 40_000_000);
+    stamper.raise(300, 3_000_000_000 + 40_000_000);
     assert_eq!(stamper.place(400), Some(4_015_000_000), "too far");
 }

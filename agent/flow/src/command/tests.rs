@@ -16,7 +16,7 @@ mod acts;
 const NOW_S: i64 = 1_767_754_800;
 const NOW: Utc = Utc(NOW_S * SECOND_NS);
 
-/// A warm boiler in a room that is known, with nothing in the way.
+/// A warm boiler with fresh state and status, on which every command is accepted.
 struct Bench {
     state: State,
     status: Status,
@@ -98,7 +98,7 @@ impl Bench {
         decide(NOW, &ask, &known, &self.limits)
     }
 
-    /// What a boost to 65 °C for half an hour is refused with.
+    /// The refusal of a boost to 65 °C for half an hour.
     fn refusal(&self) -> String {
         self.decide(Action::Boost { flow: 65.0 }, 30).unwrap_err().to_string()
     }
@@ -119,7 +119,7 @@ fn ask(id: &str, action: Action, minutes: u64) -> Ask {
 }
 
 #[test]
-fn an_accepted_command_carries_what_it_was_checked_with() {
+fn accepted_command_contains_the_checked_data() {
     let command = bench().decide(Action::Boost { flow: 65.0 }, 30).unwrap();
     let based_on = command.based_on.unwrap();
     assert_eq!((based_on.state, based_on.status, based_on.command), (31, 32, 0));
@@ -136,7 +136,7 @@ fn an_accepted_command_carries_what_it_was_checked_with() {
 }
 
 #[test]
-fn temperatures_and_lengths_have_limits_that_are_named() {
+fn refused_temperature_or_duration_names_the_limits() {
     let bench = bench();
     for (action, minutes, reason) in [
         (Action::Boost { flow: 200.0 }, 30, "a boost of 200 °C is not allowed; allowed are 25 °C to 75 °C"),
@@ -158,13 +158,13 @@ fn temperatures_and_lengths_have_limits_that_are_named() {
 }
 
 #[test]
-fn what_is_old_missing_or_mixed_accepts_nothing() {
+fn commands_are_refused_on_old_missing_or_mixed_data() {
     type Break = fn(&mut Bench);
     let cases: [(&str, Break); 11] = [
         ("control is off", |b| b.limits.control = false),
         ("the status is 6 s old; at most 5 s are allowed", |b| b.status.created_at -= 5.2),
         ("the link to the boiler is silent; it must be up", |b| b.status.link = Link::Silent),
-        ("up, but the boiler has not said yet", |b| b.status.device = None),
+        ("up, but the boiler has not reported its state", |b| b.status.device = None),
         ("the state is 61 s old; at most 5 s are allowed", |b| b.state.stamp -= 60.0),
         ("the state is 9 s old", |b| b.state.stamp += 10.0),
         ("there is no average of the last hour", |b| b.state.average = None),
@@ -188,7 +188,7 @@ fn what_is_old_missing_or_mixed_accepts_nothing() {
 }
 
 #[test]
-fn nothing_is_known_of_a_boiler_that_nobody_speaks_for() {
+fn commands_are_refused_without_status_or_state() {
     let bench = bench();
     let (ask, status) = (ask("x1", Action::Hold, 30), Some((32, &bench.status)));
     let refusal = |known| decide(NOW, &ask, &known, &bench.limits).unwrap_err().to_string();
@@ -199,7 +199,7 @@ fn nothing_is_known_of_a_boiler_that_nobody_speaks_for() {
 }
 
 #[test]
-fn a_lockout_refuses_and_names_its_fault() {
+fn lockout_refuses_commands_and_names_its_fault() {
     let mut bench = bench();
     let fault = Fault { boot: Boot::new(3, 0xdead_beef), counter: 7, kind: FaultKind::Ignition, lockout: false };
     bench.device().fault = Some(fault);
@@ -213,27 +213,27 @@ fn a_lockout_refuses_and_names_its_fault() {
 }
 
 #[test]
-fn a_boost_is_more_than_there_was_and_is() {
+fn boost_must_exceed_average_and_current_temperature() {
     let mut bench = bench();
     let refusal = |bench: &Bench, flow| bench.decide(Action::Boost { flow }, 30).unwrap_err().to_string();
-    let reason = "a boost to 48.5 °C is none: the last hour's mean is 48.5 °C; allowed is more, up to 75 °C";
+    let reason = "a boost to 48.5 °C has no effect: the last hour's mean is 48.5 °C; allowed is more, up to 75 °C";
     assert_eq!(refusal(&bench, 48.5), reason);
-    let reason = "the flow is at 52 °C already, a boost to 52 °C is none; allowed is more, up to 75 °C";
+    let reason = "the flow is at 52 °C already, a boost to 52 °C has no effect; allowed is more, up to 75 °C";
     assert_eq!(refusal(&bench, 52.0), reason);
     bench.device().hot_water = true;
-    assert!(bench.decide(Action::Boost { flow: 52.0 }, 30).is_ok(), "the sensor sees the water for the tap");
+    assert!(bench.decide(Action::Boost { flow: 52.0 }, 30).is_ok(), "the sensor measures the hot-water circuit");
     bench.device().setpoint = None;
     assert!(bench.decide(Action::Hold, 30).unwrap_err().to_string().contains("no set-point to hold"));
 }
 
 #[test]
-fn one_command_stands_until_its_end_or_a_release() {
+fn one_command_is_active_until_its_end_or_a_release() {
     let mut bench = bench();
     let mut standing = bench.decide(Action::Boost { flow: 60.0 }, 30).unwrap();
     standing.created_at -= 60.0;
     standing.valid_until = Some(NOW.unix_seconds() + 1_740.0);
     bench.last = Some(standing.clone());
-    let reason = "anna's boost of 60 °C (x1) stands for another 29 min; a release ends it";
+    let reason = "anna's boost of 60 °C (x1) is active for another 29 min; a release ends it";
     assert_eq!(bench.refusal(), reason);
     assert!(bench.decide(Action::Release, 0).is_ok());
     bench.last = Some(Command { valid_until: Some(NOW.unix_seconds()), ..standing.clone() });
@@ -243,7 +243,7 @@ fn one_command_stands_until_its_end_or_a_release() {
 }
 
 #[test]
-fn only_who_is_configured_asks_what_is_configured() {
+fn unknown_boiler_or_operator_is_refused() {
     let ids = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<std::vec::Vec<BoilerId>>();
     let people = ["anna".parse().unwrap(), "ben".parse().unwrap()];
     let refusal = |boiler: &str, by: &str, people: &[OperatorName]| {
@@ -252,12 +252,12 @@ fn only_who_is_configured_asks_what_is_configured() {
     assert_eq!(refusal("b2", "ben", &people), Ok(()));
     assert_eq!(refusal("b3", "ben", &people), Err("there is no boiler b3 here; boilers are b1, b2".into()));
     assert_eq!(refusal("b1", "eve", &people), Err("eve is no operator here; operators are anna, ben".into()));
-    let nobody = "eve is no operator here; nobody is: name somebody as [[operator]]";
-    assert_eq!(refusal("b1", "eve", &[]), Err(nobody.into()));
+    let none = "eve is no operator here; there are none: add an [[operator]]";
+    assert_eq!(refusal("b1", "eve", &[]), Err(none.into()));
 }
 
 #[test]
-fn the_same_wish_is_known_again_by_all_but_its_id() {
+fn same_request_is_recognised_regardless_of_its_id() {
     let command = bench().decide(Action::Boost { flow: 65.0 }, 30).unwrap();
     assert!(ask("x2", Action::Boost { flow: 65.0 }, 30).is(&command));
     assert!(!ask("x1", Action::Boost { flow: 65.5 }, 30).is(&command));
@@ -278,9 +278,9 @@ fn actions() -> impl Strategy<Value = Action> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_048))]
-    /// What is accepted broke no rule, as each rule is put here once more in other words.
+    /// Checks accepted commands against an independent statement of each rule.
     #[test]
-    fn whatever_is_accepted_broke_no_rule(
+    fn accepted_commands_break_no_rule(
         action in actions(),
         minutes in prop_oneof![0_u64..90, 0_u64..12_000],
         ages in (-7.0_f64..7.0, -7.0_f64..7.0),
@@ -323,7 +323,7 @@ proptest! {
             Action::SetBack { room } => prop_assert!((5.0..=21.0).contains(&room) && length <= 604_800.0),
             Action::HotWater { flow } => prop_assert!((25.0..=75.0).contains(&flow) && length <= 3_600.0),
             Action::Hold => prop_assert!(!unleased && length <= 3_600.0),
-            Action::Release => unreachable!("not asked"),
+            Action::Release => unreachable!("not generated"),
         }
         prop_assert!(length >= 60.0);
     }

@@ -1,4 +1,4 @@
-//! What the kit publishes: the state and the status of a boiler that does not exist.
+//! State and status of the fictitious boiler.
 
 use alloc::string::String;
 
@@ -38,12 +38,12 @@ impl Kit {
 
     pub(super) fn status(&self, phase: Phase, now: &Now) -> Status {
         let locked = phase == Phase::LockedOut;
-        let obeyed = self.standing.as_ref().filter(|_| !locked && self.stands(now.monotonic));
-        let setpoint = obeyed.map(|(lease, heard)| AcceptedSetpoint {
+        let obeyed = self.active.as_ref().filter(|_| !locked && self.is_active(now.monotonic));
+        let setpoint = obeyed.map(|(lease, received)| AcceptedSetpoint {
             n: 1,
             demand: lease.demand,
             flow: celsius(i64::from(lease.flow_centi().0)),
-            lease_left_s: f64::from(lease.lease_s) - now.monotonic.since(*heard).as_secs_f64(),
+            lease_left_s: f64::from(lease.lease_s) - now.monotonic.since(*received).as_secs_f64(),
         });
         Status {
             boiler: self.settings.boiler.clone(),

@@ -18,7 +18,7 @@ fn now(second: u64) -> Now {
     Now { monotonic: Monotonic((second + 5) * SECOND), utc, clock: ClockQuality::Synced }
 }
 
-/// Plays everything; `controller` hears what is published, and says what it asks for.
+/// Runs all phases; `controller` gets the published messages and returns its leases.
 fn play(mut controller: impl FnMut(Now, &[Effect]) -> Vec<Lease>) -> Kit {
     let mut kit = Kit::new(settings());
     for second in 0..2_000 {
@@ -27,10 +27,10 @@ fn play(mut controller: impl FnMut(Now, &[Effect]) -> Vec<Lease>) -> Kit {
             return kit;
         }
         for lease in controller(now, &effects) {
-            kit.hear(now.monotonic, Heard { lease: Ok(&lease), has_expectation: true });
+            kit.receive(now.monotonic, Received { lease: Ok(&lease), has_expectation: true });
         }
     }
-    panic!("it does not end");
+    panic!("the kit does not end");
 }
 
 fn failed(kit: &Kit) -> Vec<Check> {
@@ -59,21 +59,21 @@ fn ours() -> Controller {
 }
 
 #[test]
-fn ours_conforms() {
+fn our_controller_conforms() {
     let mut controller = ours();
     let kit = play(|now, published| {
-        let mut said = vec![];
+        let mut effects_of_ours = vec![];
         for effect in published {
             match effect {
-                Effect::State(state) => controller.step(now, Input::State(state), &mut said),
-                Effect::Status(status) => controller.step(now, Input::Status(status), &mut said),
+                Effect::State(state) => controller.step(now, Input::State(state), &mut effects_of_ours),
+                Effect::Status(status) => controller.step(now, Input::Status(status), &mut effects_of_ours),
             }
         }
         if controller.wake_at().is_some_and(|at| at <= now.monotonic) {
-            controller.step(now, Input::Wake, &mut said);
+            controller.step(now, Input::Wake, &mut effects_of_ours);
         }
         let mut leases = vec![];
-        for effect in said {
+        for effect in effects_of_ours {
             if let controller::Effect::Lease(lease) = effect {
                 leases.push(*lease);
             }
@@ -89,7 +89,7 @@ fn lease(slot: Slot, flow: f64) -> Lease {
     Lease { demand, flow, lease_s: 60, based_on: slot, instance, created_at: 0.0, version: 1 }
 }
 
-/// The newest state among what was published.
+/// The newest published state.
 fn newest(published: &[Effect]) -> Option<State> {
     published.iter().find_map(|effect| match effect {
         Effect::State(state) => Some((**state).clone()),
@@ -98,7 +98,7 @@ fn newest(published: &[Effect]) -> Option<State> {
 }
 
 #[test]
-fn one_that_asks_whatever_comes_is_found_out() {
+fn controller_that_always_asks_fails() {
     let mut slot = Slot::new(BOOT, 0);
     let kit = play(|_, published| {
         slot = newest(published).map_or(slot, |state| state.slot);
@@ -111,7 +111,7 @@ fn one_that_asks_whatever_comes_is_found_out() {
 }
 
 #[test]
-fn one_that_is_silent_or_lets_its_leases_run_out_is_found_out() {
+fn silent_controller_or_expired_leases_fail() {
     assert_eq!(failed(&play(|_, _| vec![])).first(), Some(&Check::Asks));
     let mut asked = 0;
     let kit = play(|now, published| {
@@ -125,10 +125,10 @@ fn one_that_is_silent_or_lets_its_leases_run_out_is_found_out() {
 }
 
 #[test]
-fn what_a_lease_says_is_judged() {
+fn invalid_leases_fail_their_check() {
     let good = lease(Slot::new(BOOT, 100_000), 40.0);
     let of = |lease: Lease| Ok::<_, &str>(lease);
-    for (heard, has_expectation, check) in [
+    for (received, has_expectation, check) in [
         (of(Lease { flow: 65.1, ..good.clone() }), true, Check::Limits),
         (of(Lease { flow: f64::NAN, ..good.clone() }), true, Check::Limits),
         (of(Lease { lease_s: 121, ..good.clone() }), true, Check::Limits),
@@ -141,22 +141,22 @@ fn what_a_lease_says_is_judged() {
         (of(Lease { instance: "another".into(), ..good.clone() }), true, Check::OneAuthor),
     ] {
         let mut kit = Kit::new(settings());
-        kit.hear(Monotonic(1), Heard { lease: Ok(&good), has_expectation: true });
+        kit.receive(Monotonic(1), Received { lease: Ok(&good), has_expectation: true });
         assert!(kit.findings().iter().all(|finding| finding.verdict != Verdict::Failed));
-        kit.hear(Monotonic(2), Heard { lease: heard.as_ref().map_err(|error| *error), has_expectation });
+        kit.receive(Monotonic(2), Received { lease: received.as_ref().map_err(|error| *error), has_expectation });
         let found = kit.findings().into_iter().find(|finding| finding.check == check).unwrap();
-        assert_eq!((found.verdict, found.breaches), (Verdict::Failed, 1), "{heard:?}");
+        assert_eq!((found.verdict, found.breaches), (Verdict::Failed, 1), "{received:?}");
     }
     let mut kit = Kit::new(settings());
-    kit.hear(
+    kit.receive(
         Monotonic(1),
-        Heard { lease: Ok(&Lease { demand: Demand::None, flow: 0.0, ..good }), has_expectation: true },
+        Received { lease: Ok(&Lease { demand: Demand::None, flow: 0.0, ..good }), has_expectation: true },
     );
     assert!(kit.findings().iter().all(|finding| finding.verdict != Verdict::Failed), "no heat needs no flow");
 }
 
 #[test]
-fn a_release_is_always_allowed() {
+fn release_is_always_allowed() {
     let release = Lease { lease_s: 0, ..lease(Slot::new(BOOT, 0), 40.0) };
     let kit = play(|_, _| vec![release.clone()]);
     assert!(!failed(&kit).contains(&Check::Ancient) && !failed(&kit).contains(&Check::Frozen));

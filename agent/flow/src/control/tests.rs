@@ -34,7 +34,7 @@ fn hour() -> LastHour {
 }
 
 #[test]
-fn the_curve_is_a_line_between_two_points_and_level_outside() {
+fn curve_is_linear_between_its_points_and_constant_outside() {
     let curve = law().curve;
     for (outdoor, flow) in [(-30.0, 60.0), (-12.0, 60.0), (3.0, 42.5), (18.0, 25.0), (30.0, 25.0)] {
         assert!(near(curve.flow(outdoor), flow), "{outdoor}");
@@ -42,7 +42,7 @@ fn the_curve_is_a_line_between_two_points_and_level_outside() {
 }
 
 #[test]
-fn the_schedule_reaches_over_midnight_in_local_time() {
+fn schedule_extends_over_midnight_in_local_time() {
     let schedule = law().schedule;
     for (utc_hour, target) in [(4, 17.0), (5, 21.0), (20, 21.0), (21, 17.0), (23, 17.0), (0, 17.0)] {
         assert!(near(schedule.target(Utc(utc_hour * 3_600 * SECOND_NS)), target), "{utc_hour}");
@@ -53,7 +53,7 @@ fn the_schedule_reaches_over_midnight_in_local_time() {
 }
 
 #[test]
-fn the_room_term_is_limited_and_absent_without_a_room() {
+fn room_term_is_limited_and_zero_without_a_room() {
     let law = law();
     for (room, flow) in [(Some(20.0), 42.5 + 8.0), (Some(10.0), 42.5 + 15.0), (Some(25.0), 32.5), (None, 42.5)] {
         assert!(near(law.wish(3.0, room, 21.0).flow, flow), "{room:?}");
@@ -63,7 +63,7 @@ fn the_room_term_is_limited_and_absent_without_a_room() {
 }
 
 #[test]
-fn the_correction_pays_for_what_came_late_and_damps_an_excess() {
+fn correction_compensates_deficit_and_damps_excess() {
     let law = law();
     assert!(near(law.correction(None), 0.0));
     assert!(near(law.correction(Some(&hour())), 0.0));
@@ -76,7 +76,7 @@ fn the_correction_pays_for_what_came_late_and_damps_an_excess() {
 }
 
 #[test]
-fn heat_is_wanted_with_hysteresis() {
+fn heat_demand_has_hysteresis() {
     let wish = |free| Wish { free, flow: free };
     let room = Some(20.0);
     for (free, was, wanted) in [(23.9, true, false), (24.1, true, true), (25.9, false, false), (26.1, false, true)] {
@@ -89,13 +89,13 @@ fn heat_is_wanted_with_hysteresis() {
 }
 
 #[test]
-fn the_ramp_moves_half_a_kelvin_in_a_quarter_of_a_minute() {
+fn ramp_moves_half_a_kelvin_in_15_seconds() {
     let at = |seconds: u64| Monotonic(seconds * 1_000_000_000);
     let mut ramp = Ramp::begin(5_000, at(0));
     ramp.follow(5_049, at(600));
     assert_eq!(ramp.centi(), 5_000, "too small a change");
     ramp.follow(6_000, at(600));
-    assert_eq!(ramp.centi(), 5_050, "standing still saves up one change");
+    assert_eq!(ramp.centi(), 5_050, "a constant set-point accumulates one change");
     ramp.follow(6_000, at(614));
     assert_eq!(ramp.centi(), 5_050, "too early");
     ramp.follow(4_000, at(615));
@@ -103,9 +103,9 @@ fn the_ramp_moves_half_a_kelvin_in_a_quarter_of_a_minute() {
 }
 
 proptest! {
-    /// S7: whatever happens, the set-point is within its limits and does not run.
+    /// S7: for any inputs, the set-point stays within its limits and its rate.
     #[test]
-    fn the_set_point_stays_within_its_limits_and_its_speed(
+    fn set_point_stays_within_its_limits_and_rate(
         steps in prop::collection::vec(
             (
                 0u64..120_000,
@@ -134,7 +134,7 @@ proptest! {
         }
         for (index, (then, before)) in history.iter().enumerate() {
             for (at, after) in &history[index..] {
-                // 2 K/min, plus the one change that standing still saved up.
+                // 2 K/min, plus the one accumulated change.
                 let allowed = i64::try_from(at.since(*then).as_millis()).unwrap() * 200 / 60_000 + 51;
                 prop_assert!((after - before).abs() <= allowed, "{before} to {after}");
             }
@@ -142,9 +142,9 @@ proptest! {
     }
 }
 
-/// A house and a boiler, each of first order: the law neither swings nor runs away.
+/// A house and a boiler, each of first order: the law neither oscillates nor diverges.
 #[test]
-fn a_simple_house_is_brought_to_its_target_and_kept_there() {
+fn simple_house_reaches_and_keeps_its_target() {
     const STEP_S: u32 = 15;
     let law = Law { schedule: Schedule { offset_s: 0, periods: vec![period(0, 20.0)] }, ..law() };
     let (mut room, mut flow) = (16.0, 30.0);
@@ -174,7 +174,7 @@ fn a_simple_house_is_brought_to_its_target_and_kept_there() {
     let day = &rooms[rooms.len() - 5_760..];
     let (low, high) = day.iter().fold((f64::MAX, f64::MIN), |(low, high), room| (room.min(low), room.max(high)));
     assert!((low - 20.0).abs() < 1.0 && (high - 20.0).abs() < 1.0, "{low} to {high}");
-    assert!(high - low < 0.3, "it swings: {low} to {high}");
+    assert!(high - low < 0.3, "it oscillates: {low} to {high}");
 }
 
 fn celsius(centi: i64) -> f64 {

@@ -1,19 +1,19 @@
-//! Who is the author of a boiler's set-points, where two programs want to be.
+//! Which of two controllers is the author of a boiler's set-points.
 //!
 //! ```text
-//!            another's lease stands, renewed within our patience
+//!            another's lease, renewed within `takeover_after`
 //!     asks ───────────────────────────────────────────────────────▶ stands by
-//!      ▲                                                              │ it is not renewed for as long as our patience
-//!      └──────────────────────────────────────────────────────────────┘ lasts, or it is a release
+//!      ▲                                                              │ it is not renewed for `takeover_after`,
+//!      └──────────────────────────────────────────────────────────────┘ or it is a release
 //! ```
 //!
-//! Each lease goes behind the one that was read before it, so there is no moment in which two are authors: whoever
-//! comes second meets what the first one wrote. What is decided here is only who gives way. Patience is two renewals
-//! and a little, as far as the lease allows: one renewal may get lost, and whoever takes over does so while the boiler
-//! still obeys what its predecessor asked.
+//! Each lease is published on the condition that its predecessor is the last one read, so there is never a split-brain:
+//! the second writer is refused. This module only decides which one stands by. `takeover_after` is a little more than
+//! two renewals, as far as the lease allows: one renewal may get lost, and the takeover happens while the boiler still
+//! obeys the predecessor's lease.
 //!
-//! At the begin the age of a lease is what the server's calendar says. From then on only what is seen counts, on our
-//! own clock: two hosts whose calendars differ would else take over from each other for ever.
+//! Initially the age of a lease is that by the server's calendar. From then on only our own observations on our own
+//! clock count: otherwise two hosts with different calendars would keep taking over from each other.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -21,20 +21,20 @@ use core::time::Duration;
 use crate::control::Law;
 use crate::time::Monotonic;
 
-/// What stands in LEASE for the boiler.
+/// The boiler's last message in LEASE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Sequence in LEASE.
     pub sequence: u64,
-    /// Who asks.
+    /// The requesting process.
     pub instance: String,
-    /// It is a release: nobody has to be waited for.
+    /// It is a release: no takeover delay.
     pub is_release: bool,
-    /// How old it is, on the axis of the boiler.
+    /// Its age, on the axis of the boiler.
     pub age: Duration,
 }
 
-/// The other one, for whom we stand by.
+/// The other controller, for which this one stands by.
 #[derive(Clone, Debug)]
 struct Other {
     instance: String,
@@ -42,43 +42,43 @@ struct Other {
     renewed_at: Monotonic,
 }
 
-/// Whether this program asks for one boiler, or stands by.
+/// Whether this controller asks for one boiler, or stands by.
 #[derive(Clone, Debug)]
 pub struct Author {
     instance: String,
-    patience: Duration,
+    takeover_after: Duration,
     other: Option<Other>,
-    /// The lease of another that ended for us.
-    passed: Option<(u64, String)>,
+    /// The lease of another controller from which this one took over.
+    taken_over: Option<(u64, String)>,
 }
 
 impl Author {
-    /// Asks until somebody else does.
+    /// An author that asks until it sees another one.
     #[must_use]
     pub fn new(instance: String, law: &Law) -> Self {
-        Self { instance, patience: patience(law), other: None, passed: None }
+        Self { instance, takeover_after: takeover_after(law), other: None, taken_over: None }
     }
 
-    /// For whom this program stands by; none while it may ask.
+    /// The instance for which this controller stands by; `None` while it may ask.
     #[must_use]
     pub fn other(&self) -> Option<&str> {
         self.other.as_ref().map(|other| other.instance.as_str())
     }
 
-    /// Whether a lease is one for whose author this program would stand by, however old.
+    /// Whether a lease is of another author for which this controller would stand by, regardless of its age.
     #[must_use]
     pub fn is_anothers(&self, standing: &Standing) -> bool {
-        let passed = self.passed.as_ref().is_some_and(|(sequence, instance)| {
+        let taken_over = self.taken_over.as_ref().is_some_and(|(sequence, instance)| {
             (*sequence, instance.as_str()) == (standing.sequence, standing.instance.as_str())
         });
-        !standing.is_release && !passed && standing.instance != self.instance
+        !standing.is_release && !taken_over && standing.instance != self.instance
     }
 
-    /// LEASE was looked at, and this stands there.
+    /// LEASE was read; `standing` is its last message.
     pub fn look(&mut self, now: Monotonic, standing: Option<&Standing>) {
         let Some(standing) = standing else {
-            // A server that has just started has forgotten every lease: what was seen before it counts.
-            self.other.take_if(|other| now.since(other.renewed_at) >= self.patience);
+            // LEASE is in memory and empty after a restart of the server: the earlier observation counts.
+            self.other.take_if(|other| now.since(other.renewed_at) >= self.takeover_after);
             return;
         };
         if !self.is_anothers(standing) {
@@ -92,15 +92,15 @@ impl Author {
             Some(_) => now,
             None => Monotonic(now.0.saturating_sub(u64::try_from(standing.age.as_nanos()).unwrap_or(u64::MAX))),
         };
-        if now.since(renewed_at) >= self.patience {
-            self.passed = Some((standing.sequence, standing.instance.clone()));
+        if now.since(renewed_at) >= self.takeover_after {
+            self.taken_over = Some((standing.sequence, standing.instance.clone()));
             self.other = None;
         } else {
             self.stand_by(standing, renewed_at);
         }
     }
 
-    /// Another one has asked while this program did: it is alive now, whatever the calendars say.
+    /// Another controller published at the same time: it is alive now, regardless of the calendars.
     pub fn met(&mut self, now: Monotonic, standing: &Standing) {
         self.stand_by(standing, now);
     }
@@ -111,8 +111,8 @@ impl Author {
     }
 }
 
-/// Two renewals and a fifth of one; where a lease is hardly longer, half of what it lasts beyond the two.
-fn patience(law: &Law) -> Duration {
+/// Two renewals and a fifth of one; for a lease hardly longer than that, half of its rest after the two.
+fn takeover_after(law: &Law) -> Duration {
     let (lease, two) = (Duration::from_secs(u64::from(law.lease_s)), law.renew * 2);
     two + (law.renew / 5).min(lease.saturating_sub(two) / 2)
 }
@@ -123,7 +123,7 @@ mod tests {
     use crate::control::{Curve, CurvePoint, Schedule};
     use crate::time::SECOND_NS;
 
-    const PATIENCE_S: u64 = 33;
+    const TAKEOVER_S: u64 = 33;
 
     fn author(lease_s: u16, renew_s: u64) -> Author {
         let curve =
@@ -143,39 +143,39 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_another_is_waited_for_from_its_last_renewal() {
+    fn takeover_happens_after_a_missing_renewal() {
         let mut author = author(60, 15);
         let left = lease(7, "theirs", 12);
-        for second in 0..PATIENCE_S - 12 {
+        for second in 0..TAKEOVER_S - 12 {
             author.look(at(second), Some(&left));
             assert_eq!(author.other(), Some("theirs"), "after {second} s");
         }
-        author.look(at(PATIENCE_S - 12), Some(&left));
+        author.look(at(TAKEOVER_S - 12), Some(&left));
         assert_eq!(author.other(), None);
-        assert!(!author.is_anothers(&left), "what it takes over from is not met again");
-        // Another session begins: what the calendar says of the lease that was passed is not asked again.
-        author.look(at(PATIENCE_S), Some(&lease(7, "theirs", 0)));
+        assert!(!author.is_anothers(&left), "the lease of the takeover is ignored from now on");
+        // Another session begins: the calendar age of that lease does not matter any more.
+        author.look(at(TAKEOVER_S), Some(&lease(7, "theirs", 0)));
         assert_eq!(author.other(), None);
     }
 
     #[test]
-    fn whoever_renews_is_never_taken_over_from() {
+    fn no_takeover_while_the_other_renews() {
         let mut author = author(60, 15);
-        // The server's calendar is an hour behind: seen once, only what is seen counts.
+        // The server's calendar is an hour off: after the first observation only our own clock counts.
         author.met(at(0), &lease(8, "theirs", 3_600));
         for second in 0..600 {
             author.look(at(second), Some(&lease(8 + second / 30, "theirs", 3_600)));
             assert_eq!(author.other(), Some("theirs"), "after {second} s");
         }
         let last = lease(8 + 599 / 30, "theirs", 3_600);
-        author.look(at(570 + PATIENCE_S), Some(&last));
+        author.look(at(570 + TAKEOVER_S), Some(&last));
         assert_eq!(author.other(), None);
         author.look(at(700), Some(&lease(100, "theirs", 0)));
         assert_eq!(author.other(), Some("theirs"), "it is back");
     }
 
     #[test]
-    fn nobody_is_waited_for_who_has_released_or_is_this_program() {
+    fn no_standby_for_a_release_or_an_own_lease() {
         let mut author = author(60, 15);
         author.look(at(0), None);
         assert_eq!(author.other(), None);
@@ -185,27 +185,27 @@ mod tests {
         assert_eq!(author.other(), Some("theirs"));
         author.look(at(1), Some(&Standing { is_release: true, ..lease(8, "theirs", 0) }));
         assert_eq!(author.other(), None);
-        author.look(at(0), Some(&lease(9, "theirs", PATIENCE_S)));
-        assert_eq!(author.other(), None, "it has long not been renewed");
+        author.look(at(0), Some(&lease(9, "theirs", TAKEOVER_S)));
+        assert_eq!(author.other(), None, "it has not been renewed for long");
     }
 
     #[test]
-    fn a_server_that_forgot_every_lease_makes_nobody_the_author() {
+    fn empty_lease_stream_does_not_end_standby_early() {
         let mut author = author(60, 15);
         author.look(at(0), Some(&lease(7, "theirs", 0)));
-        author.look(at(PATIENCE_S - 1), None);
+        author.look(at(TAKEOVER_S - 1), None);
         assert_eq!(author.other(), Some("theirs"));
-        author.look(at(PATIENCE_S), None);
+        author.look(at(TAKEOVER_S), None);
         assert_eq!(author.other(), None);
     }
 
     #[test]
-    fn patience_is_shorter_than_a_lease() {
-        for (lease_s, renew_s, patience_ms) in [(60, 15, 33_000), (120, 15, 33_000), (60, 29, 59_000), (31, 15, 30_500)]
+    fn takeover_happens_within_a_lease() {
+        for (lease_s, renew_s, takeover_ms) in [(60, 15, 33_000), (120, 15, 33_000), (60, 29, 59_000), (31, 15, 30_500)]
         {
-            let patience = author(lease_s, renew_s).patience;
-            assert_eq!(patience, Duration::from_millis(patience_ms));
-            assert!(patience < Duration::from_secs(u64::from(lease_s)));
+            let takeover_after = author(lease_s, renew_s).takeover_after;
+            assert_eq!(takeover_after, Duration::from_millis(takeover_ms));
+            assert!(takeover_after < Duration::from_secs(u64::from(lease_s)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the boiler itself says: draws, lockouts, what it obeys and what it refuses, and how often its burner starts.
+//! The boiler's own reports: draws, lockouts, active and refused set-points, burner starts.
 
 use core::time::Duration;
 
@@ -10,33 +10,34 @@ use crate::control::centi;
 use crate::published::{DeviceStatus, Outcome};
 use crate::time::Monotonic;
 
-/// After a draw the flow sensor needs that long to tell about the rooms again.
+/// Time after a draw until the flow temperature is that of the heating circuit again.
 const DRAW_REST: Duration = Duration::from_secs(120);
-/// More starts than this in an hour wear a burner out. Those for the tap do not count: people turn it on.
+/// More starts than this in an hour wear out a burner. Starts for hot water do not count: they are not caused by
+/// control.
 const STARTS_MAX: usize = 3;
 const STARTS_WITHIN: Duration = Duration::from_secs(3_600);
 
-/// The boiler as its statuses and answers show it.
+/// The boiler's state, from its statuses and answers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Boiler {
     draw_at: Option<Monotonic>,
     locked: bool,
     fault: Option<Fault>,
-    /// The flow temperature that it obeys, and until when.
+    /// The flow temperature of the active lease, and its end.
     obeys: Option<(i64, Monotonic)>,
-    /// It refused a set-point, because somebody has set it by hand.
+    /// It refused a set-point because of an override at its panel.
     at_panel: bool,
-    /// Since when something stands asked that it does not obey.
-    unheeded_since: Option<Monotonic>,
+    /// Since when it has not obeyed an active request.
+    ignored_since: Option<Monotonic>,
     counted: Option<(Boot, u32)>,
-    /// When the burner started for the rooms: one more than may be.
+    /// The last burner starts for the rooms: one more than allowed.
     starts: Deque<Monotonic, { STARTS_MAX + 1 }>,
-    /// When there was one too many last.
+    /// When the limit was last exceeded.
     cycled_at: Option<Monotonic>,
 }
 
 impl Boiler {
-    /// `asked`: something was asked that has not ended.
+    /// Takes a status. `asked`: a request is active.
     pub(super) fn take(&mut self, device: &DeviceStatus, asked: bool, now: Monotonic) {
         if device.hot_water {
             self.draw_at = Some(now);
@@ -48,11 +49,11 @@ impl Boiler {
             (centi(setpoint.flow), now.after(left))
         });
         if device.setpoint.is_some() {
-            (self.at_panel, self.unheeded_since) = (false, None);
+            (self.at_panel, self.ignored_since) = (false, None);
         } else if asked {
-            self.unheeded_since.get_or_insert(now);
+            self.ignored_since.get_or_insert(now);
         } else {
-            self.unheeded_since = None;
+            self.ignored_since = None;
         }
         self.count(device, now);
     }
@@ -60,9 +61,9 @@ impl Boiler {
     /// The device's answer to a set-point.
     pub(super) fn answered(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Accepted { .. } => (self.at_panel, self.unheeded_since) = (false, None),
+            Outcome::Accepted { .. } => (self.at_panel, self.ignored_since) = (false, None),
             Outcome::Refused(Refusal::Panel) => self.at_panel = true,
-            // What these mean shows in the status, or passes with the next renewal.
+            // These show in the status, or end with the next renewal.
             Outcome::Refused(
                 Refusal::Boot
                 | Refusal::Order
@@ -75,7 +76,7 @@ impl Boiler {
         }
     }
 
-    /// Starts of the burner since the last status. One whose time nobody saw (a first status, another boot) is not one.
+    /// Counts burner starts since the last status, except those of unknown time (first status, another boot).
     fn count(&mut self, device: &DeviceStatus, now: Monotonic) {
         let before = self.counted.replace((device.boot, device.burner_starts));
         let before = before.filter(|(boot, _)| *boot == device.boot).map_or(device.burner_starts, |(_, starts)| starts);
@@ -95,32 +96,32 @@ impl Boiler {
         }
     }
 
-    /// The burner starts too often, or did within the last hour: one alarm for as long as it goes on.
+    /// Whether the burner has started too often within the last hour: one alarm as long as this lasts.
     pub(super) fn is_cycling(&self, now: Monotonic) -> bool {
         self.cycled_at.is_some_and(|at| now.since(at) <= STARTS_WITHIN)
     }
 
-    /// The last starts for the rooms that are remembered.
+    /// Number of recorded starts for the rooms.
     pub(super) fn starts(&self) -> u32 {
-        u32::try_from(self.starts.len()).expect("a handful")
+        u32::try_from(self.starts.len()).expect("at most four")
     }
 
-    /// Hot water is drawn, or was until just now.
+    /// Whether hot water is or was just drawn.
     pub(super) fn is_drawing(&self, now: Monotonic) -> bool {
         self.draw_at.is_some_and(|at| now.since(at) < DRAW_REST)
     }
 
-    /// Locked out, by which fault if it says so.
+    /// The lockout, if any, and its fault, if reported.
     pub(super) fn lockout(&self) -> Option<Option<Fault>> {
         self.locked.then_some(self.fault)
     }
 
-    /// It does not do what it is asked: it said why, or a whole lease has passed.
+    /// Whether it refuses requests: by an answer, or by not obeying for a whole lease.
     pub(super) fn is_refusing(&self, lease: Duration, now: Monotonic) -> bool {
-        self.at_panel || self.unheeded_since.is_some_and(|since| now.since(since) >= lease)
+        self.at_panel || self.ignored_since.is_some_and(|since| now.since(since) >= lease)
     }
 
-    /// The flow temperature that it obeys now, centi-degrees.
+    /// The flow temperature of the active lease, centi-degrees.
     pub(super) fn obeys(&self, now: Monotonic) -> Option<i64> {
         self.obeys.filter(|(_, until)| now < *until).map(|(flow_centi, _)| flow_centi)
     }

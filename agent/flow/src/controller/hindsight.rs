@@ -1,9 +1,8 @@
-//! `asked`: the mean set-point over the last hour's heating seconds, and how it outlives a restart.
+//! `asked`: the mean set-point over the last hour's heating seconds, and its reconstruction after a restart.
 //!
-//! A running controller adds the set-point that stood to each second that heated rooms. One that has just started
-//! reads what its predecessor decided: a decision stands until the next one, and its seconds count while it asked for
-//! heat and nobody drew hot water. Which of those seconds had the pump on is not in a decision: the rebuilt mean is as
-//! near as that.
+//! A running controller adds the current set-point for each second that heated rooms. A new one reads its predecessor's
+//! decisions: a decision lasts until the next one, and its seconds count if it requested heat and no hot water was
+//! drawn. Decisions do not contain which of those seconds had the pump on, so the reconstructed mean is approximate.
 
 use alloc::vec::Vec;
 
@@ -13,39 +12,38 @@ use thermowell_wire::{CentiCelsius, Reading};
 use crate::aggregate::{Pane, WINDOW_S, Window};
 use crate::published::{Decision, celsius, centi_mean};
 
-/// States come once a second or so; a longer silence is not filled with what was asked.
+/// States arrive about once a second; a longer silence is not filled with the set-point.
 const SILENCE_MAX_S: i64 = 10;
 
-/// A decision of the hour before this controller started.
+/// A decision in the hour before this controller started.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct PastDecision {
     /// When it was made, Unix seconds.
     pub at: f64,
-    /// It.
     pub decision: Decision,
 }
 
-impl Told {
-    /// The set-point whose seconds count.
+impl PastDecision {
+    /// The set-point, if its seconds count.
     fn asked(&self) -> Option<f64> {
         let heats = self.decision.demand == Some(Demand::Heat) && self.decision.rule != super::HOT_WATER;
         self.decision.flow.filter(|flow| heats && flow.is_finite())
     }
 }
 
-/// The set-points of the hour that ends with second `until`, as `told` (in the order of the stream) has them. The last
-/// decision stands for `last_s` seconds at most.
+/// The set-points of the hour that ends with second `until`, from `past` in the order of the stream. The last decision
+/// lasts for `last_s` seconds at most.
 #[must_use]
-pub fn replay(told: &[Told], until: i64, last_s: i64) -> Window {
+pub fn replay(past: &[PastDecision], until: i64, last_s: i64) -> Window {
     let mut setpoints = Window::new();
     let mut second = until.saturating_sub(WINDOW_S - 1);
-    for (index, decision) in told.iter().enumerate() {
+    for (index, decision) in past.iter().enumerate() {
         let begins = super::whole(decision.at);
-        let ends = match told.get(index + 1) {
+        let ends = match past.get(index + 1) {
             Some(next) => super::whole(next.at),
             None => begins.saturating_add(last_s),
         };
-        // A calendar that went back, or a stamp from the ends of time, fills nothing.
+        // A calendar that went back, or an extreme stamp, fills nothing.
         for second in begins.max(second)..ends.min(until.saturating_add(1)) {
             add(&mut setpoints, second, decision.asked());
         }
@@ -65,35 +63,35 @@ fn add(setpoints: &mut Window, second: i64, asked: Option<f64>) {
     }
 }
 
-/// What was asked.
+/// The set-points of the last hour.
 #[derive(Debug)]
-pub(super) struct Hindsight {
+pub(super) struct SetpointHistory {
     setpoints: Window,
     /// The newest state's second.
     second: Option<i64>,
-    past: Vec<Told>,
+    past: Vec<PastDecision>,
 }
 
-impl Hindsight {
+impl SetpointHistory {
     pub(super) fn new() -> Self {
         Self { setpoints: Window::new(), second: None, past: Vec::new() }
     }
 
-    /// What a predecessor decided. A controller that has seen a state knows better.
-    pub(super) fn read(&mut self, told: &[Told]) {
+    /// Takes a predecessor's decisions. Ignored after the first state: then the controller has its own history.
+    pub(super) fn read(&mut self, past: &[PastDecision]) {
         if self.second.is_none() {
-            self.past = told.to_vec();
+            self.past = past.to_vec();
         }
     }
 
-    /// The newest decision that was read, within the hour before `second`.
+    /// The newest decision of the predecessor, within the hour before `second`.
     pub(super) fn newest(&self, second: i64) -> Option<&Decision> {
-        let newest = self.past.last().filter(|told| super::whole(told.at) > second.saturating_sub(WINDOW_S));
-        newest.map(|told| &told.decision)
+        let newest = self.past.last().filter(|past| super::whole(past.at) > second.saturating_sub(WINDOW_S));
+        newest.map(|past| &past.decision)
     }
 
-    /// The seconds up to that of a state were spent on `asked`, where they heated rooms. On the first one, what was
-    /// read becomes the hour before it; its last decision stands for `last_s`.
+    /// Adds `asked` for the seconds up to that of a state, or a gap if they did not heat rooms. On the first state, the
+    /// predecessor's decisions fill the hour before it; the last one lasts for `last_s`.
     pub(super) fn pass(&mut self, second: i64, asked: Option<f64>, last_s: i64) {
         if self.second.is_none() {
             self.setpoints = replay(&core::mem::take(&mut self.past), second.saturating_sub(1), last_s);

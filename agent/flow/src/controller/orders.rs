@@ -1,10 +1,10 @@
-//! Operators' commands: inputs with an end.
+//! Operators' commands: inputs that expire.
 //!
-//! What stands in COMMAND was accepted by the rules when it was published; here it is checked again before it acts,
-//! because between the two lies whatever time the command needed: also what it was based on, where it is heard as it is
-//! given (one that is read at the begin of a session may have acted for long). The newest in the stream's order wins,
-//! also over one that would last longer, and one that may not act leaves nothing standing. An order ends by the
-//! calendar that it names, and after the longest that its kind may last of our own clock, whatever the calendar does.
+//! A command in COMMAND passed the rules when it was published. It is checked again before it takes effect, because it
+//! may have been delayed. A live command's data are checked too, but not those of a command read at the begin of a
+//! session, which may have been in effect for long. The newest in the stream's order wins, even over one that lasts
+//! longer, and an invalid one ends the active one. A command ends at its calendar time, and by our own clock at the
+//! latest after the longest duration of its action.
 
 use core::time::Duration;
 
@@ -14,76 +14,73 @@ use crate::control::Law;
 use crate::published::{Action, Command, FreshnessLimits as Freshness};
 use crate::time::{Monotonic, Now};
 
-/// What the calendar of whoever accepted a command may be ahead of ours: he and we went by a state of at most 5 s.
+/// How far the calendar of the accepting host may be ahead of ours: both require a state of at most 5 s age.
 const CLOCKS_APART: Duration = Duration::from_secs(10);
-/// Rooms are not set back below it: what freezes is damaged. The configured targets begin there too.
+/// Rooms are not set back below this, to protect them from frost. Configured targets have the same minimum.
 const ROOM_MIN: f64 = 5.0;
 const ROOM_MAX: f64 = 30.0;
-/// Of the layout that is understood here.
+/// The supported version of a command.
 const VERSION: u8 = 1;
 
-/// Why a command does not act.
+/// Why a command is not executed.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Unfit {
-    /// It came too late.
-    #[error("it ended before it could act")]
+    /// It has expired.
+    #[error("it expired before it could take effect")]
     Expired,
-    /// It would act for too long, or says nothing about its end.
+    /// It would last too long, or has no end.
     #[error("it has no end within {} h", longest.as_secs() / 3_600)]
     TooLong {
-        /// The longest that its kind may act.
+        /// The longest duration of its action.
         longest: Duration,
     },
-    /// It does not say what it was checked with.
-    #[error("it does not say which state it was checked with")]
+    /// It does not contain the data of its check.
+    #[error("it does not contain the state with which it was checked")]
     Unchecked,
-    /// The boiler has started since, or had not when it was checked.
+    /// It was checked with another boot of the boiler.
     #[error("it was checked with boot {checked} of the boiler, which is in boot {boot} now")]
     Boot {
-        /// Of the state that it was checked with.
+        /// In the state of its check.
         checked: Boot,
-        /// Of the newest state.
+        /// In the newest state.
         boot: Boot,
     },
-    /// The state that it was checked with has long been replaced, or is none that the boiler has reached.
+    /// The state of its check is too old, or later than the boiler has reached.
     #[error("it was checked with slot {checked}, and the boiler is at slot {slot} now")]
     Slot {
-        /// Of the state that it was checked with.
+        /// In the state of its check.
         checked: u64,
-        /// Of the newest state.
+        /// In the newest state.
         slot: u64,
     },
-    /// Outside what may be asked.
+    /// Its temperature is outside the limits.
     #[error("{asked} °C is outside {min} to {max} °C")]
     Limits {
-        /// What it wants, °C.
+        /// Its temperature, °C.
         asked: f64,
-        /// The least that may be wanted, °C.
+        /// The lowest allowed, °C.
         min: f64,
-        /// The most, °C.
+        /// The highest allowed, °C.
         max: f64,
     },
-    /// Another layout.
-    #[error("its version is {version}, this controller understands {VERSION}")]
-    Version {
-        /// What it says.
-        version: u8,
-    },
+    /// It has another version.
+    #[error("its version is {version}, this controller supports {VERSION}")]
+    Version { version: u8 },
 }
 
-/// What an operator wants until its end.
+/// An active command.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Order {
     pub(super) id: CommandId,
     pub(super) action: Action,
-    /// By the calendar, Unix seconds.
+    /// End by the calendar, Unix seconds.
     valid_until: f64,
-    /// By our own clock, at the latest.
+    /// Latest end, by our own clock.
     ends_at: Monotonic,
 }
 
 impl Order {
-    /// What `command` orders from now on; a release orders nothing.
+    /// The order of `command`; `None` for a release.
     ///
     /// # Errors
     /// See [`Unfit`].
@@ -124,20 +121,20 @@ impl Order {
     }
 }
 
-/// What is known of the boiler when a command is heard, against what it was checked with.
+/// The state of the boiler when a command is received, to compare with the data of its check.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Premise {
     /// The newest slot.
     pub(super) newest: Slot,
-    /// How long the last of its boot's slots took, and how many those are: the pace of the boiler.
+    /// A time span and the number of slots in it: the boiler's slot rate.
     pub(super) pace: (Duration, u64),
-    /// When a state is too old.
+    /// The age limits of a state.
     pub(super) freshness: Freshness,
 }
 
 impl Premise {
-    /// Whether a command that was checked with slot `checked` may act. A command overtakes its state by little; one
-    /// that hung on its way for as long as makes a state a fault was accepted for another boiler than the one now.
+    /// Checks that a command that was checked with slot `checked` may take effect. A command can overtake its state by
+    /// little; one that was delayed for longer than `coasting` was accepted for another state of the boiler.
     ///
     /// # Errors
     /// See [`Unfit`].
@@ -148,7 +145,7 @@ impl Premise {
         }
         let limit = if checked.seq > slot { self.freshness.fresh } else { self.freshness.coasting };
         let (passed, slots) = self.pace;
-        // While nothing is known of the pace, nothing is too far.
+        // While the rate is unknown, any distance is accepted.
         if u128::from(checked.seq.abs_diff(slot)) * passed.as_nanos() > limit.as_nanos() * u128::from(slots) {
             return Err(Unfit::Slot { checked: checked.seq, slot });
         }
@@ -156,7 +153,7 @@ impl Premise {
     }
 }
 
-/// What operators want.
+/// The active command of operators.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders {
     /// Sequence in COMMAND of the newest command.
@@ -165,10 +162,10 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Takes the command at `sequence`. One that is not newer changes nothing: returns whether it was.
+    /// Takes the command at `sequence`. Returns false for one that is not newer, which changes nothing.
     ///
     /// # Errors
-    /// See [`Unfit`]: nothing stands then.
+    /// See [`Unfit`]: then no command is active.
     pub(super) fn take(
         &mut self,
         sequence: u64,
@@ -186,15 +183,15 @@ impl Orders {
         Ok(true)
     }
 
-    /// COMMAND ends with the command at `sequence`, or is empty: where that is not what is known, what is known is no
-    /// more in the stream (a power cut takes its last seconds), and nothing may rest on it.
+    /// COMMAND ends with the command at `sequence`, or is empty. If that is older than the active command, the latter
+    /// was lost from the stream (a power cut takes its last seconds) and must not remain in effect.
     pub(super) fn end_at(&mut self, sequence: Option<u64>) {
         if self.newest.is_some_and(|newest| sequence.is_none_or(|sequence| sequence < newest)) {
             *self = Self::default();
         }
     }
 
-    /// Ends the order whose time has come, and returns it.
+    /// Ends the order if it has expired, and returns it.
     pub(super) fn expire(&mut self, now: &Now) -> Option<Order> {
         self.standing.take_if(|order| order.is_over(now))
     }
@@ -203,7 +200,7 @@ impl Orders {
         self.standing.as_ref()
     }
 
-    /// When the order ends at the latest.
+    /// When the active order ends at the latest.
     pub(super) fn wake_at(&self, now: &Now) -> Option<Monotonic> {
         let order = self.standing.as_ref()?;
         let left = Duration::try_from_secs_f64(order.valid_until - now.utc.unix_seconds()).unwrap_or_default();

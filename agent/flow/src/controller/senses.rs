@@ -1,33 +1,32 @@
-//! The room and the weather, and how far they can be believed.
+//! Room and outdoor temperature, and how long they are valid.
 //!
-//! | what | is believed | else |
+//! | what | valid | otherwise |
 //! |---|---|---|
 //! | room | while it is at most 30 min old | the room is unknown: its term is 0 |
-//! | room | while it moves: the same number through 12 h of heating is a sensor that hangs | the same |
+//! | room | while it changes: the same number through 12 h of heating is a sensor that hangs | the same |
 //! | room | the same, 5 K or more below the target: through 6 h of heating | the same |
-//! | room | the same, 5 K or more above the target: until the house should have lost 2 K | the same |
+//! | room | the same, 5 K or more above the target: until the house must have lost 2 K | the same |
 //! | outdoor | while it is at most 3 h old, through a low-pass of 1 h | the mean of the day before it went silent |
-//! | that mean | for a day, and only of 12 hours at least | the weather is unknown |
+//! | that mean | for a day, and only of at least 12 hours | the outdoor temperature is unknown |
 //!
-//! Heating moves every room that is measured to a hundredth of a degree, so 12 h are far beyond what a good sensor
-//! shows; without heating a room may well stand still. Far below its target it is heated with all that the law has:
-//! that moves it by 0.1 K/h at least, which a sensor of half a degree shows within 6 h.
+//! Heating changes every room temperature that is measured to a hundredth of a degree, so a good sensor is never
+//! constant for 12 h of it; without heating it may well be. Far below its target a room is heated with the law's full
+//! range: that changes it by at least 0.1 K/h, which a sensor of half a degree shows within 6 h.
 //!
-//! Far above its target it is not heated, and stands still as long as people and the sun replace what it loses. What
-//! has to be seen is a room that cannot: one of a heavy, insulated house (a time constant of [`LOSS_H`]; others lose
-//! faster) that stays [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices, as in the
-//! degree days 20/15 of VDI 3807, and 5 K more by the sun of clear days. The rest of the difference is loss, 1 % of it
-//! an hour while heating is off. After [`LOST`] it is frozen: four steps of a half-degree sensor, of which the sun of
-//! an afternoon may hold back two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C, never at 15.5
-//! °C or more; 45 °C after 4 h at −10 °C.
+//! Far above its target a room is not heated, and is constant as long as people and the sun replace its loss. To be
+//! detected is a room for which that is impossible. Assumed is a heavy, insulated house (a time constant of [`LOSS_H`];
+//! others lose faster) that stays [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices, as
+//! in the degree days 20/15 of VDI 3807, and 5 K more by the sun of clear days. The rest of the difference is loss, 1 %
+//! of it an hour while heating is off. After [`LOST`] it is frozen: four steps of a half-degree sensor, of which the
+//! sun of an afternoon may hold back two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C, never at
+//! 15.5 °C or more; 45 °C after 4 h at −10 °C.
 //!
-//! All of these counts begin again when the number moves, and after 30 min without a reading: it may have moved then.
-//! What is impossible never gets here: the agent publishes it as null ([`crate::plausible`]), and the controller drops
-//! what an older agent would publish. What is left: a sensor that is wrong within its window from the first reading on
-//! has the room term until it is frozen, and one that drifts has it for good.
+//! All of these counts restart when the number changes, and after 30 min without a reading: it may have changed then.
+//! Impossible values are not handled here: the agent publishes them as null ([`crate::plausible`]), and the controller
+//! drops those of an older agent. Not detected: a sensor that is wrong within its window from the first reading on
+//! affects the room term until it is frozen, and one that drifts affects it permanently.
 //!
-//! The mean is that of a whole day because half of one is the
-//! warm half or the cold one.
+//! The mean is that of a whole day, because half a day is its warm or its cold half.
 
 use core::time::Duration;
 
@@ -35,42 +34,42 @@ use crate::control::LowPass;
 use crate::published::{celsius, centi_mean};
 use crate::time::Monotonic;
 
-/// An older room temperature is none.
+/// Maximum age of a room temperature.
 const ROOM_AGE_MAX: Duration = Duration::from_secs(30 * 60);
-/// A room that stood still through so much heating is no room.
+/// A room temperature that is constant through this much heating is frozen.
 const ROOM_FROZEN: Duration = Duration::from_secs(12 * 3_600);
-/// So far from its target a room moves sooner, K.
+/// From this distance to its target a room changes sooner, K.
 const ROOM_FAR: f64 = 5.0;
-/// Heating that moves a room so far below its target.
+/// Heating that changes a room this far below its target.
 const ROOM_COLD_FROZEN: Duration = Duration::from_secs(6 * 3_600);
 /// The time constant of a heavy, insulated house, hours.
 const LOSS_H: f64 = 100.0;
-/// What people, devices and the sun keep a house above the outdoor air, K.
+/// Temperature gain by people, devices and the sun over the outdoor air, K.
 const GAINS: f64 = 10.0;
-/// A room far above its target that should have lost so much is no room, K.
+/// A room far above its target that should have lost this much is frozen, K.
 const LOST: f64 = 2.0;
 const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(3_600);
-/// An older outdoor temperature says nothing about the weather now.
+/// Maximum age of an outdoor temperature.
 const OUTDOOR_AGE_MAX: Duration = Duration::from_secs(3 * 3_600);
 const HOURS: usize = 24;
-/// Before the sensor went silent, in hours: after so long the day before it says nothing either.
+/// Maximum age of the mean of the day before the sensor went silent.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// Fewer hours are no day.
+/// Minimum of hours for the mean of a day.
 const DAY_HOURS_MIN: usize = 12;
 const HOUR_NS: u64 = 3_600_000_000_000;
 
-/// What is known of the room.
+/// The state of the room temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum RoomSays {
-    /// Its temperature, °C.
+pub(super) enum RoomState {
+    /// Valid, °C.
     Celsius(f64),
-    /// Nothing, or nothing for long.
+    /// No reading, or an old one.
     Missing,
-    /// The same number for longer than a room can have it.
+    /// Constant for longer than is possible.
     Frozen,
 }
 
-impl RoomSays {
+impl RoomState {
     pub(super) fn celsius(self) -> Option<f64> {
         match self {
             Self::Celsius(room) => Some(room),
@@ -83,23 +82,24 @@ impl RoomSays {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Room {
     newest: Option<(f64, Monotonic)>,
-    /// Heating since the number moved last.
+    /// Heating since the number last changed.
     still: Duration,
-    /// Of that, what came while it is far below its target; none where it is not.
+    /// The part of that since it has been far below its target; `None` if it is not.
     cold: Option<Duration>,
-    /// What it should have lost, K, while it is far above its target; none where it is not.
+    /// The loss that it should have shown since it has been far above its target, K; `None` if it is not.
     lost: Option<f64>,
     /// Heating since the newest reading.
     heated: Duration,
 }
 
 impl Room {
-    /// Takes what the room has, °C, where it should have `target` and the weather is `outdoor`.
+    /// Takes a reading, °C, with the current target and outdoor temperature.
     pub(super) fn take(&mut self, room: f64, target: f64, outdoor: Option<f64>, now: Monotonic) {
         let before = self.newest.replace((room, now));
         let passed = before.map_or(Duration::ZERO, |(_, at)| now.since(at));
-        let stands = before.is_some_and(|(before, _)| before.to_bits() == room.to_bits()) && passed <= ROOM_AGE_MAX;
-        if !stands {
+        let is_constant =
+            before.is_some_and(|(before, _)| before.to_bits() == room.to_bits()) && passed <= ROOM_AGE_MAX;
+        if !is_constant {
             (self.still, self.cold, self.lost) = (Duration::ZERO, None, None);
         }
         let unheated = passed.saturating_sub(core::mem::take(&mut self.heated));
@@ -108,22 +108,22 @@ impl Room {
         self.lost = (room - target >= ROOM_FAR).then(|| self.lost.map_or(0.0, |lost| lost + loss * hours(unheated)));
     }
 
-    /// Heat went to the rooms for so long.
+    /// Adds heating time of the rooms.
     pub(super) fn heated(&mut self, passed: Duration) {
         self.still = self.still.saturating_add(passed);
         self.heated = self.heated.saturating_add(passed);
         self.cold = self.cold.map(|cold| cold.saturating_add(passed));
     }
 
-    pub(super) fn says(&self, now: Monotonic) -> RoomSays {
+    pub(super) fn state(&self, now: Monotonic) -> RoomState {
         let is_frozen = self.still >= ROOM_FROZEN
             || self.cold.is_some_and(|heated| heated >= ROOM_COLD_FROZEN)
             || self.lost.is_some_and(|lost| lost >= LOST);
         match self.newest {
-            Some((_, at)) if now.since(at) > ROOM_AGE_MAX => RoomSays::Missing,
-            Some(_) if is_frozen => RoomSays::Frozen,
-            Some((room, _)) => RoomSays::Celsius(room),
-            None => RoomSays::Missing,
+            Some((_, at)) if now.since(at) > ROOM_AGE_MAX => RoomState::Missing,
+            Some(_) if is_frozen => RoomState::Frozen,
+            Some((room, _)) => RoomState::Celsius(room),
+            None => RoomState::Missing,
         }
     }
 }
@@ -132,14 +132,14 @@ fn hours(duration: Duration) -> f64 {
     duration.as_secs_f64() / 3_600.0
 }
 
-/// What is known of the weather.
+/// The state of the outdoor temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Weather {
-    /// Through the low-pass, °C.
+    /// Current, through the low-pass, °C.
     Now(f64),
     /// The mean of the day before the sensor went silent, °C.
     DayBefore(f64),
-    /// Nothing.
+    /// No valid reading.
     Unknown,
 }
 
@@ -157,7 +157,7 @@ impl Weather {
 pub(super) struct Outdoor {
     low_pass: LowPass,
     at: Option<Monotonic>,
-    /// By the hour of the monotonic axis; the one that is newest, and those before it.
+    /// A ring by the hour of the monotonic axis: the newest hour and those before it.
     hours: [Hour; HOURS],
 }
 
@@ -177,7 +177,7 @@ impl Outdoor {
         let before = self.at.replace(now);
         self.low_pass.add(outdoor, before.map_or(Duration::ZERO, |at| now.since(at)));
         let (first, last) = (before.map_or(hour(now), hour), hour(now));
-        // What lies a day back gives way, also that of hours in which nothing came.
+        // Clears hours that are a day old, also for hours without readings.
         let passed = last.saturating_sub(first).min(HOURS as u64);
         for skipped in (last - passed + 1)..=last {
             self.hours[place(skipped)] = Hour::default();
@@ -187,7 +187,7 @@ impl Outdoor {
         newest.readings += 1;
     }
 
-    pub(super) fn says(&self, now: Monotonic) -> Weather {
+    pub(super) fn state(&self, now: Monotonic) -> Weather {
         let Some(age) = self.at.map(|at| now.since(at)) else { return Weather::Unknown };
         let found = if age <= OUTDOOR_AGE_MAX {
             self.low_pass.value().map(Weather::Now)
@@ -199,7 +199,7 @@ impl Outdoor {
         found.unwrap_or(Weather::Unknown)
     }
 
-    /// Each hour counts the same, however often it was looked at.
+    /// Each hour has the same weight, whatever its number of readings.
     fn day_mean(&self) -> Option<f64> {
         let means = self.hours.iter().filter_map(|hour| centi_mean(hour.centi, hour.readings));
         let (sum, hours) = means.fold((0_i64, 0_usize), |(sum, hours), mean| (sum.saturating_add(mean), hours + 1));
@@ -224,27 +224,28 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_stands_still_through_half_a_day_of_heating_is_frozen() {
+    fn constant_room_is_frozen_after_12_h_of_heating() {
         let mut room = Room::default();
-        assert_eq!(room.says(at(0)), RoomSays::Missing);
+        assert_eq!(room.state(at(0)), RoomState::Missing);
         for minute in 0..24 * 60 {
             room.take(20.0, 20.0, None, at(minute * 60));
-            assert_eq!(room.says(at(minute * 60)), RoomSays::Celsius(20.0), "without heating it may stand still");
+            assert_eq!(room.state(at(minute * 60)), RoomState::Celsius(20.0), "without heating it may be constant");
         }
         let mut now = 0;
         for minute in 24 * 60..36 * 60 {
             now = minute * 60;
             room.take(20.0, 20.0, None, at(now));
-            assert_eq!(room.says(at(now)), RoomSays::Celsius(20.0), "minute {minute}");
+            assert_eq!(room.state(at(now)), RoomState::Celsius(20.0), "minute {minute}");
             room.heated(Duration::from_secs(60));
         }
-        assert_eq!(room.says(at(now)), RoomSays::Frozen);
+        assert_eq!(room.state(at(now)), RoomState::Frozen);
         room.take(20.01, 20.0, None, at(now));
-        assert_eq!(room.says(at(now)), RoomSays::Celsius(20.01), "it moves");
-        assert_eq!(room.says(at(now + 1_801)), RoomSays::Missing);
+        assert_eq!(room.state(at(now)), RoomState::Celsius(20.01), "it changes");
+        assert_eq!(room.state(at(now + 1_801)), RoomState::Missing);
     }
 
-    /// Hours after which a room that reads `room` each minute is frozen, where it should have 20 °C; none in four days.
+    /// Hours after which a constant reading of `room` is frozen, with a target of 20 °C; `None` if not within four
+    /// days.
     fn frozen_after(room: f64, outdoor: Option<f64>, heats: bool) -> Option<u64> {
         let mut sensor = Room::default();
         (0..4 * 24 * 60).find_map(|minute| {
@@ -253,26 +254,26 @@ mod tests {
             if heats {
                 sensor.heated(Duration::from_secs(60));
             }
-            (sensor.says(now) == RoomSays::Frozen).then_some(minute / 60)
+            (sensor.state(now) == RoomState::Frozen).then_some(minute / 60)
         })
     }
 
     #[test]
-    fn a_room_far_below_its_target_is_frozen_after_6_h_of_heating() {
+    fn constant_cold_room_is_frozen_after_6_h_of_heating() {
         for stuck in [0.0, 15.0] {
             assert_eq!(frozen_after(stuck, Some(0.0), true), Some(5), "the last minute of six hours");
-            assert_eq!(frozen_after(stuck, Some(0.0), false), None, "without heat it may stand still");
+            assert_eq!(frozen_after(stuck, Some(0.0), false), None, "without heat it may be constant");
         }
         assert_eq!(frozen_after(15.1, Some(0.0), true), Some(11));
-        // A set-back counts from its beginning, not from when the room moved last.
+        // A set-back counts from its beginning, not from the last change of the room.
         let mut room = Room::default();
         (0..600).for_each(|minute| room.take(20.0, 20.0, None, at(minute * 60)));
         room.take(20.0, 15.0, None, at(36_000));
-        assert_eq!(room.says(at(36_000)), RoomSays::Celsius(20.0));
+        assert_eq!(room.state(at(36_000)), RoomState::Celsius(20.0));
     }
 
     #[test]
-    fn a_room_far_above_its_target_is_frozen_once_it_should_have_cooled() {
+    fn constant_warm_room_is_frozen_once_it_should_have_cooled() {
         for (stuck, outdoor, hours) in [
             (25.5, 5.0, Some(19)),
             (25.5, -5.0, Some(9)),
@@ -283,12 +284,12 @@ mod tests {
         ] {
             assert_eq!(frozen_after(stuck, Some(outdoor), false), hours, "{stuck} °C, {outdoor} °C outdoors");
         }
-        assert_eq!(frozen_after(25.5, None, false), None, "without weather nothing is known of the loss");
+        assert_eq!(frozen_after(25.5, None, false), None, "the loss is unknown without an outdoor temperature");
         let mut room = Room::default();
         (0..30 * 60).for_each(|minute| room.take(25.5, 20.0, Some(5.0), at(minute * 60)));
-        assert_eq!(room.says(at(30 * 3_600)), RoomSays::Frozen);
+        assert_eq!(room.state(at(30 * 3_600)), RoomState::Frozen);
         room.take(25.4, 20.0, Some(5.0), at(30 * 3_600));
-        assert_eq!(room.says(at(30 * 3_600)), RoomSays::Celsius(25.4), "it moves");
+        assert_eq!(room.state(at(30 * 3_600)), RoomState::Celsius(25.4), "it changes");
     }
 
     #[test]
@@ -300,10 +301,10 @@ mod tests {
                 if heats {
                     sensor.heated(Duration::from_secs(60));
                 }
-                assert_ne!(sensor.says(at(minute * 60)), RoomSays::Frozen);
+                assert_ne!(sensor.state(at(minute * 60)), RoomState::Frozen);
             }
             sensor.take(room, 20.0, Some(-10.0), at(20 * 3_600));
-            assert_eq!(sensor.says(at(20 * 3_600)), RoomSays::Celsius(room));
+            assert_eq!(sensor.state(at(20 * 3_600)), RoomState::Celsius(room));
         }
     }
 
@@ -313,40 +314,40 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_outdoor_sensor_leaves_the_mean_of_its_last_day() {
+    fn silent_outdoor_sensor_is_replaced_by_its_day_mean() {
         let mut outdoor = Outdoor::new();
         for hour in 0..60 {
-            // Some hours are looked at more often than others.
-            for look in 0..=hour % 3 {
-                outdoor.take(swing(hour), at(hour * 3_600 + look * 600));
+            // Some hours have more readings than others.
+            for reading in 0..=hour % 3 {
+                outdoor.take(swing(hour), at(hour * 3_600 + reading * 600));
             }
         }
         let last = 59 * 3_600 + 1_200;
-        assert!(matches!(outdoor.says(at(last + 3 * 3_600)), Weather::Now(_)));
-        assert_eq!(outdoor.says(at(last + 3 * 3_600 + 1)), Weather::DayBefore(3.0));
-        assert_eq!(outdoor.says(at(last + 24 * 3_600)), Weather::DayBefore(3.0));
-        assert_eq!(outdoor.says(at(last + 24 * 3_600 + 1)), Weather::Unknown);
+        assert!(matches!(outdoor.state(at(last + 3 * 3_600)), Weather::Now(_)));
+        assert_eq!(outdoor.state(at(last + 3 * 3_600 + 1)), Weather::DayBefore(3.0));
+        assert_eq!(outdoor.state(at(last + 24 * 3_600)), Weather::DayBefore(3.0));
+        assert_eq!(outdoor.state(at(last + 24 * 3_600 + 1)), Weather::Unknown);
     }
 
     #[test]
-    fn half_a_night_is_no_day() {
+    fn day_mean_needs_twelve_hours() {
         for (hours, known) in [(11, false), (12, true)] {
             let mut outdoor = Outdoor::new();
             (0..hours).for_each(|hour| outdoor.take(-2.0, at(hour * 3_600)));
-            let says = outdoor.says(at(hours * 3_600 + 3 * 3_600));
-            assert_eq!(says == Weather::DayBefore(-2.0), known, "{says:?} of {hours} h");
+            let state = outdoor.state(at(hours * 3_600 + 3 * 3_600));
+            assert_eq!(state == Weather::DayBefore(-2.0), known, "{state:?} of {hours} h");
         }
     }
 
     #[test]
-    fn what_lies_a_day_back_gives_way() {
+    fn hours_older_than_a_day_are_cleared() {
         let mut outdoor = Outdoor::new();
         (0..24).for_each(|hour| outdoor.take(-20.0, at(hour * 3_600)));
         // Silent for ten hours, then four new ones: of the last 24 hours, 10 of the old ones are left.
         (34..38).for_each(|hour| outdoor.take(8.0, at(hour * 3_600)));
-        assert_eq!(outdoor.says(at(41 * 3_600)), Weather::DayBefore(-12.0));
-        // A leap of years leaves nothing of before.
+        assert_eq!(outdoor.state(at(41 * 3_600)), Weather::DayBefore(-12.0));
+        // A step of years clears everything.
         outdoor.take(8.0, at(90_000 * 3_600));
-        assert_eq!(outdoor.says(at(90_004 * 3_600)), Weather::Unknown);
+        assert_eq!(outdoor.state(at(90_004 * 3_600)), Weather::Unknown);
     }
 }

@@ -1,4 +1,4 @@
-//! What people are told: a log line when something begins, a decision when it is another one.
+//! Log lines when a condition begins, and decisions when they change.
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -8,63 +8,52 @@ use thermowell_wire::CommandId;
 use thermowell_wire::line::{Demand, Fault};
 
 use super::orders::Unfit;
-use super::senses::{RoomSays, Weather};
+use super::senses::{RoomState, Weather};
 use super::verdict::{Act, Verdict};
 use super::{Controller, Effect};
 use crate::published::{Decision, EventBody, celsius};
 use crate::time::Now;
 
-/// A wish that moved this far is told, K.
+/// A change of T* by this much publishes a decision, K.
 const WISH_MOVED: f64 = 1.0;
 
-/// What people should know.
+/// Log lines.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Log {
-    /// Another rule decides now.
+    /// Another rule decides.
     Rule {
-        /// As in the decision.
+        /// The rule, as in the decision.
         rule: &'static str,
     },
     /// There is no room temperature, or an old one: its term is 0.
     RoomMissing,
-    /// The room temperature stands still for longer than a room can (`senses.rs`): its term is 0.
+    /// The room temperature is constant for longer than is possible (`senses.rs`): its term is 0.
     RoomFrozen,
     /// The room temperature is back.
     RoomBack,
-    /// The outdoor temperature is old; the mean of the day before stands for it.
+    /// The outdoor temperature is old; the mean of the day before is used.
     OutdoorMissing {
-        /// It, °C.
+        /// °C.
         mean: f64,
     },
     /// The boiler is locked out.
     Lockout {
-        /// By this, if it says so.
+        /// The fault, if reported.
         fault: Option<Fault>,
     },
-    /// The boiler does not do what it is asked.
+    /// The boiler refuses requests.
     Refused,
     /// The burner starts more than three times an hour.
     Cycling,
-    /// An operator's command acts from now on; a release ended what stood.
-    Ordered {
-        /// Its id.
-        id: CommandId,
-    },
-    /// An operator's command does not act.
-    Unfit {
-        /// Its id.
-        id: CommandId,
-        /// Why.
-        why: Unfit,
-    },
-    /// The time of an operator's command is over.
-    OrderEnded {
-        /// Its id.
-        id: CommandId,
-    },
+    /// An operator's command takes effect; a release has ended the active one.
+    Ordered { id: CommandId },
+    /// An operator's command is not executed.
+    Unfit { id: CommandId, why: Unfit },
+    /// An operator's command has ended.
+    OrderEnded { id: CommandId },
 }
 
-/// What was told last.
+/// The last published decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Decided {
     pub(super) rule: &'static str,
@@ -73,21 +62,21 @@ pub(super) struct Decided {
     wish: Option<f64>,
 }
 
-/// What people have been told, so that they are told once.
+/// The reported conditions, so that each is reported once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
-    room: RoomSays,
+pub(super) struct Reported {
+    room: RoomState,
     is_day_mean: bool,
     is_locked: bool,
     is_refused: bool,
     is_cycling: bool,
 }
 
-impl Said {
-    /// Nothing is wrong until it is.
+impl Reported {
+    /// No condition is reported yet.
     pub(super) fn new() -> Self {
         Self {
-            room: RoomSays::Celsius(0.0),
+            room: RoomState::Celsius(0.0),
             is_day_mean: false,
             is_locked: false,
             is_refused: false,
@@ -97,48 +86,48 @@ impl Said {
 }
 
 impl Controller {
-    /// What people should look at, each time that it begins.
-    pub(super) fn say(
+    /// Reports each condition that begins.
+    pub(super) fn report_changes(
         &mut self,
         now: &Now,
         verdict: &Verdict,
-        room: RoomSays,
+        room: RoomState,
         weather: Weather,
         effects: &mut Vec<Effect>,
     ) {
-        let mut say = |log| effects.push(Effect::Log(log));
-        let same_room = core::mem::discriminant(&room) == core::mem::discriminant(&self.said.room);
+        let mut emit = |log| effects.push(Effect::Log(log));
+        let same_room = core::mem::discriminant(&room) == core::mem::discriminant(&self.reported.room);
         if self.known.is_some() && !same_room {
-            self.said.room = room;
-            say(match room {
-                RoomSays::Missing => Log::RoomMissing,
-                RoomSays::Frozen => Log::RoomFrozen,
-                RoomSays::Celsius(_) => Log::RoomBack,
+            self.reported.room = room;
+            emit(match room {
+                RoomState::Missing => Log::RoomMissing,
+                RoomState::Frozen => Log::RoomFrozen,
+                RoomState::Celsius(_) => Log::RoomBack,
             });
         }
         let day_mean = match weather {
             Weather::DayBefore(mean) => Some(mean),
             Weather::Now(_) | Weather::Unknown => None,
         };
-        if begins(&mut self.said.is_day_mean, day_mean.is_some()) {
-            say(Log::OutdoorMissing { mean: day_mean.unwrap_or_default() });
+        if begins(&mut self.reported.is_day_mean, day_mean.is_some()) {
+            emit(Log::OutdoorMissing { mean: day_mean.unwrap_or_default() });
         }
         let lockout = self.boiler.lockout();
-        if begins(&mut self.said.is_locked, lockout.is_some()) {
-            say(Log::Lockout { fault: lockout.flatten() });
+        if begins(&mut self.reported.is_locked, lockout.is_some()) {
+            emit(Log::Lockout { fault: lockout.flatten() });
         }
-        if begins(&mut self.said.is_refused, verdict.rule == "refused") {
-            say(Log::Refused);
+        if begins(&mut self.reported.is_refused, verdict.rule == "refused") {
+            emit(Log::Refused);
         }
-        if begins(&mut self.said.is_cycling, self.boiler.is_cycling(now.monotonic)) {
-            say(Log::Cycling);
+        if begins(&mut self.reported.is_cycling, self.boiler.is_cycling(now.monotonic)) {
+            emit(Log::Cycling);
             let starts = self.boiler.starts();
             effects.push(Effect::Event(Box::new(EventBody::BurnerCycles { starts })));
         }
     }
 
-    /// A decision is told when it is another one, or its wish is.
-    pub(super) fn tell(
+    /// Publishes a decision if it, or its T*, has changed.
+    pub(super) fn report_decision(
         &mut self,
         verdict: &Verdict,
         room: Option<f64>,
@@ -147,7 +136,7 @@ impl Controller {
         effects: &mut Vec<Effect>,
     ) {
         let (demand, flow_centi) = match verdict.act {
-            Act::Wait | Act::Release | Act::Knock(..) => (None, 0),
+            Act::Wait | Act::Release | Act::Probe(..) => (None, 0),
             Act::Ask(Demand::None, _) => (Some(Demand::None), 0),
             Act::Ask(Demand::Heat, flow_centi) => (Some(Demand::Heat), flow_centi),
         };
@@ -183,7 +172,7 @@ impl Controller {
     }
 }
 
-/// Remembers that `is` holds; whether it did not until now.
+/// Stores `is`; returns whether it has become true.
 fn begins(was: &mut bool, is: bool) -> bool {
     !core::mem::replace(was, is) && is
 }

@@ -16,12 +16,12 @@ mod restart;
 
 const START_S: i64 = 1_767_754_800;
 
-/// A controller, a boiler that obeys it, the world's time and what it has said.
+/// A controller, a boiler that obeys it, a clock and the controller's effects.
 struct Bench {
     controller: Controller,
-    /// Somebody keeps the boiler from obeying.
-    deaf: bool,
-    /// When what it obeys ends.
+    /// The boiler does not obey.
+    disobeys: bool,
+    /// When the active lease ends.
     obeys_until_s: i64,
     at_s: i64,
     effects: Vec<Effect>,
@@ -48,7 +48,7 @@ impl Bench {
             Settings { boiler: boiler.clone(), instance: "c1".to_string(), law, freshness: Freshness::at_speed(1) };
         Self {
             controller: Controller::new(settings),
-            deaf: false,
+            disobeys: false,
             obeys_until_s: 0,
             at_s: 0,
             effects: vec![],
@@ -68,18 +68,18 @@ impl Bench {
         core::mem::take(&mut self.effects)
     }
 
-    /// One second with a fresh state and status; what was said comes out.
+    /// One second with a fresh state and status; returns the effects.
     fn second(&mut self) -> Vec<Effect> {
         self.at_s += 1;
         self.state.stamp = (Utc((START_S + self.at_s) * SECOND_NS)).unix_seconds();
         self.state.slot.seq += 100;
         self.obey();
-        self.tell(Input::Status(&self.status.clone()));
-        self.tell(Input::State(&self.state.clone()));
+        self.input(Input::Status(&self.status.clone()));
+        self.input(Input::State(&self.state.clone()));
         core::mem::take(&mut self.effects)
     }
 
-    fn tell(&mut self, input: Input<'_>) {
+    fn input(&mut self, input: Input<'_>) {
         self.controller.step(self.now(), input, &mut self.effects);
         for lease in leases(&self.effects) {
             self.obeys_until_s = self.at_s + i64::from(lease.lease_s);
@@ -92,7 +92,7 @@ impl Bench {
 
     fn obey(&mut self) {
         let Some(device) = &mut self.status.device else { return };
-        if self.deaf || self.at_s >= self.obeys_until_s {
+        if self.disobeys || self.at_s >= self.obeys_until_s {
             device.setpoint = None;
         }
     }
@@ -105,16 +105,16 @@ impl Bench {
         (0..seconds).flat_map(|_| self.second()).collect()
     }
 
-    /// Time passes and nothing arrives; it is woken when it wants to be.
+    /// Time passes without messages; the controller is woken at `wake_at`.
     fn silence(&mut self, seconds: i64) -> Vec<Effect> {
-        let mut said = vec![];
+        let mut output = vec![];
         for _ in 0..seconds {
             self.at_s += 1;
             if self.controller.wake_at().is_some_and(|at| at <= self.now().monotonic) {
-                said.extend(self.wake());
+                output.extend(self.wake());
             }
         }
-        said
+        output
     }
 }
 
@@ -172,9 +172,9 @@ fn status(boiler: BoilerId) -> Status {
     }
 }
 
-fn leases(said: &[Effect]) -> Vec<&Lease> {
+fn leases(output: &[Effect]) -> Vec<&Lease> {
     let mut leases = vec![];
-    for effect in said {
+    for effect in output {
         if let Effect::Lease(lease) = effect {
             leases.push(&**lease);
         }
@@ -182,9 +182,9 @@ fn leases(said: &[Effect]) -> Vec<&Lease> {
     leases
 }
 
-fn rules(said: &[Effect]) -> Vec<&str> {
+fn rules(output: &[Effect]) -> Vec<&str> {
     let mut rules = vec![];
-    for effect in said {
+    for effect in output {
         if let Effect::Decision(decision) = effect {
             rules.push(decision.rule.as_str());
         }
@@ -193,20 +193,20 @@ fn rules(said: &[Effect]) -> Vec<&str> {
 }
 
 #[test]
-fn it_asks_at_once_and_renews_every_15_seconds() {
+fn asks_at_once_and_renews_every_15_seconds() {
     let mut bench = Bench::new();
-    let said = bench.second();
-    assert_eq!(rules(&said), ["waiting", "law"]);
-    let lease = leases(&said)[0];
+    let output = bench.second();
+    assert_eq!(rules(&output), ["waiting", "law"]);
+    let lease = leases(&output)[0];
     assert_eq!((lease.demand, lease.lease_s, lease.based_on.seq), (Demand::Heat, 60, 100));
     assert!((lease.flow - 42.5).abs() < 1e-9);
-    let said = bench.seconds(60);
-    assert_eq!(leases(&said).len(), 4);
-    assert!(rules(&said).is_empty(), "a renewal is no decision");
+    let output = bench.seconds(60);
+    assert_eq!(leases(&output).len(), 4);
+    assert!(rules(&output).is_empty(), "a renewal is not a decision");
 }
 
 #[test]
-fn it_wakes_itself_to_renew() {
+fn wake_at_is_set_for_the_renewal() {
     let mut bench = Bench::new();
     bench.second();
     let wake_at = bench.controller.wake_at().unwrap();
@@ -214,69 +214,69 @@ fn it_wakes_itself_to_renew() {
 }
 
 #[test]
-fn coasting_lets_the_lease_run_out_and_a_fault_releases_once() {
+fn coasting_lets_the_lease_expire_and_a_fault_releases_once() {
     let mut bench = Bench::new();
     bench.seconds(31);
-    let said = bench.silence(58);
-    assert_eq!(leases(&said).len(), 0);
-    assert_eq!(rules(&said), ["coasting"]);
+    let output = bench.silence(58);
+    assert_eq!(leases(&output).len(), 0);
+    assert_eq!(rules(&output), ["coasting"]);
     let mut bench = Bench::new();
     bench.controller.settings.law.lease_s = 120;
     bench.seconds(31);
-    let said = bench.silence(200);
-    assert_eq!(leases(&said).iter().map(|lease| lease.lease_s).collect::<Vec<_>>(), [0]);
-    assert_eq!(rules(&said), ["coasting", "fault"]);
-    assert_eq!(rules(&bench.second()), ["law"], "it comes back on fresh data");
+    let output = bench.silence(200);
+    assert_eq!(leases(&output).iter().map(|lease| lease.lease_s).collect::<Vec<_>>(), [0]);
+    assert_eq!(rules(&output), ["coasting", "fault"]);
+    assert_eq!(rules(&bench.second()), ["law"], "it asks again on fresh data");
 }
 
 #[test]
-fn a_state_whose_stamp_stands_still_grows_old() {
+fn state_with_a_constant_stamp_becomes_stale() {
     let mut bench = Bench::new();
     bench.seconds(10);
-    // A clock that went back: the stamp lies ahead of now, and does not move.
+    // After a step back of the clock: the stamp is in the future, and does not change.
     bench.state.stamp += 10_000.0;
     bench.controller.step(bench.now(), Input::State(&bench.state), &mut bench.effects);
-    let said: Vec<Effect> = (0..70)
+    let output: Vec<Effect> = (0..70)
         .flat_map(|_| {
             bench.at_s += 1;
             bench.controller.step(bench.now(), Input::State(&bench.state), &mut bench.effects);
             core::mem::take(&mut bench.effects)
         })
         .collect();
-    assert_eq!(rules(&said), ["coasting", "fault"]);
+    assert_eq!(rules(&output), ["coasting", "fault"]);
 }
 
 #[test]
-fn without_an_average_the_correction_is_nothing() {
+fn correction_is_zero_without_an_average() {
     let mut bench = Bench::new();
     (bench.state.average, bench.state.average_heating) = (None, None);
-    let said = bench.second();
-    assert_eq!(rules(&said), ["waiting", "warming"]);
-    assert!((leases(&said)[0].flow - 42.5).abs() < 1e-9);
+    let output = bench.second();
+    assert_eq!(rules(&output), ["waiting", "warming"]);
+    assert!((leases(&output)[0].flow - 42.5).abs() < 1e-9);
 }
 
 #[test]
-fn what_the_boiler_fails_to_deliver_is_added_once_it_is_known() {
+fn deficit_is_corrected_once_the_history_is_known() {
     let mut bench = Bench::new();
     bench.state.heating_share = 0.0;
     bench.seconds(1_000);
-    // 40 were delivered where 42.5 were asked, in 1,000 of 3,600 seconds: u = 0.2778 · 0.5 · 2.5 = 0.35 K.
+    // 40 °C delivered, 42.5 °C requested, in 1,000 of 3,600 seconds: u = 0.2778 · 0.5 · 2.5 = 0.35 K.
     bench.state.heating_share = 1_000.0 / 3_600.0;
     bench.seconds(30);
     let known = bench.controller.known.unwrap();
     let hour = bench.controller.last_hour(&known).unwrap();
     assert!((hour.asked - 42.5).abs() < 1e-9 && (hour.current - 40.0).abs() < 1e-9);
     assert!((bench.controller.settings.law.correction(Some(&hour)) - 0.347).abs() < 0.001);
-    // A controller that has just started does not know what was asked.
+    // A new controller does not know the earlier set-points.
     let mut young = Bench::new();
     young.state.heating_share = 0.5;
     young.seconds(30);
     assert!(young.controller.last_hour(&young.controller.known.unwrap()).is_none());
 }
 
-/// JSON may hold any number: what no sensor says and no share is, nobody reckons with.
+/// JSON may contain any number: values outside the physical range count as a failed sensor.
 #[test]
-fn numbers_that_cannot_be_are_a_sensor_that_fails() {
+fn impossible_numbers_count_as_a_failed_sensor() {
     let spoil: [fn(&mut State); 4] = [
         |state| state.heating_share = -1e308,
         |state| state.current = Some(1e308),
@@ -286,28 +286,28 @@ fn numbers_that_cannot_be_are_a_sensor_that_fails() {
     for spoil in spoil {
         let mut bench = Bench::new();
         bench.seconds(10);
-        let sound = bench.state.clone();
+        let valid = bench.state.clone();
         spoil(&mut bench.state);
         (bench.device().room, bench.device().outdoor) = (Some(1e308), Some(-1e308));
         assert_eq!(rules(&bench.seconds(10)), ["sensor"]);
-        bench.state = State { stamp: bench.state.stamp, slot: bench.state.slot, ..sound };
+        bench.state = State { stamp: bench.state.stamp, slot: bench.state.slot, ..valid };
         (bench.device().room, bench.device().outdoor) = (Some(20.0), Some(0.0));
-        let said = bench.seconds(10);
-        assert_eq!(rules(&said), ["law"]);
-        assert!(leases(&said).iter().all(|lease| (30.0..50.0).contains(&lease.flow)), "{said:?}");
+        let output = bench.seconds(10);
+        assert_eq!(rules(&output), ["law"]);
+        assert!(leases(&output).iter().all(|lease| (30.0..50.0).contains(&lease.flow)), "{output:?}");
     }
 }
 
 #[test]
-fn a_draw_holds_the_set_point() {
+fn draw_keeps_the_set_point() {
     let mut bench = Bench::new();
     bench.seconds(10);
     (bench.device().hot_water, bench.device().room) = (true, Some(18.0));
     bench.state.heating = false;
     bench.state.current = Some(70.0);
-    let said = bench.seconds(20);
-    assert_eq!(rules(&said), ["hot_water"]);
-    assert!(leases(&said).iter().all(|lease| (lease.flow - 42.5).abs() < 1e-9));
+    let output = bench.seconds(20);
+    assert_eq!(rules(&output), ["hot_water"]);
+    assert!(leases(&output).iter().all(|lease| (lease.flow - 42.5).abs() < 1e-9));
     assert!(bench.controller.current.value().unwrap() < 40.01, "the low-pass pauses");
     bench.device().hot_water = false;
     assert!(rules(&bench.seconds(118)).is_empty(), "and for 120 s after");
@@ -315,43 +315,43 @@ fn a_draw_holds_the_set_point() {
 }
 
 #[test]
-fn no_heat_wanted_is_a_lease_too() {
+fn no_heat_wanted_publishes_a_lease() {
     let mut bench = Bench::new();
     bench.second();
     bench.status.device.as_mut().unwrap().room = Some(20.9);
-    let said = bench.seconds(40);
-    assert_eq!(rules(&said), ["no_heat_wanted"]);
-    assert!(leases(&said).len() >= 2 && leases(&said).iter().all(|lease| lease.demand == Demand::None));
+    let output = bench.seconds(40);
+    assert_eq!(rules(&output), ["no_heat_wanted"]);
+    assert!(leases(&output).len() >= 2 && leases(&output).iter().all(|lease| lease.demand == Demand::None));
 }
 
 #[test]
-fn an_old_room_temperature_is_none_and_an_old_outdoor_temperature_ends_it() {
+fn old_room_is_ignored_and_old_outdoor_releases() {
     let mut bench = Bench::new();
     bench.second();
     bench.status.device.as_mut().unwrap().room = None;
-    let said = bench.seconds(31 * 60);
-    assert_eq!(said.iter().filter(|effect| **effect == Effect::Log(Log::RoomMissing)).count(), 1);
+    let output = bench.seconds(31 * 60);
+    assert_eq!(output.iter().filter(|effect| **effect == Effect::Log(Log::RoomMissing)).count(), 1);
     bench.status.device.as_mut().unwrap().outdoor = None;
-    let said = bench.seconds(3 * 3_600 + 1);
-    assert_eq!(leases(&said).last().unwrap().lease_s, 0);
-    assert_eq!(rules(&said), ["no_outdoor"]);
+    let output = bench.seconds(3 * 3_600 + 1);
+    assert_eq!(leases(&output).last().unwrap().lease_s, 0);
+    assert_eq!(rules(&output), ["no_outdoor"]);
 }
 
 #[test]
-fn it_never_asks_on_a_bad_sensor_or_for_a_mixture_of_real_and_simulated() {
+fn failed_sensor_or_mixed_sources_ask_nothing() {
     let mut bench = Bench::new();
     (bench.state.quality, bench.state.current) = (SlotQuality::Open, None);
     assert!(leases(&bench.seconds(30)).is_empty());
     let mut bench = Bench::new();
     bench.status.simulated = false;
-    let said = bench.seconds(30);
-    assert!(leases(&said).is_empty());
-    assert_eq!(rules(&said), ["waiting", "mixed"]);
+    let output = bench.seconds(30);
+    assert!(leases(&output).is_empty());
+    assert_eq!(rules(&output), ["waiting", "mixed"]);
 }
 
-/// A state may come from anybody; one controller serves all boilers.
+/// A state may come from any publisher, and one controller serves all boilers.
 #[test]
-fn a_stamp_from_the_ends_of_time_stops_nobody() {
+fn extreme_stamp_does_not_panic() {
     for stamp in [f64::MIN, -1e19, 1e19, f64::MAX] {
         let mut bench = Bench::new();
         bench.second();

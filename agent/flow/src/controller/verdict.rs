@@ -1,4 +1,4 @@
-//! What to do now, and why: the table of rules at the top of [`super`].
+//! The next action and its rule: the table at the top of [`super`].
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::control::{LastHour, Law, Ramp, Wish, centi};
 use crate::published::{self, Action, celsius};
 use crate::time::{Monotonic, Now};
 
-/// What to do, and why.
+/// An action and its rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Verdict {
     pub(super) rule: &'static str,
@@ -20,18 +20,18 @@ pub(super) struct Verdict {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Asks for nothing more: what stands runs out.
+    /// Requests nothing: an active lease expires.
     Wait,
-    /// Ends what stands.
+    /// Ends an active lease.
     Release,
-    /// Asks for it, or renews it.
+    /// Requests the set-point, or renews the lease.
     Ask(Demand, i64),
-    /// Asks for it now and then: the boiler has refused it.
-    Knock(Demand, i64),
+    /// Requests the set-point at intervals, because the boiler refuses it.
+    Probe(Demand, i64),
 }
 
 impl Controller {
-    /// What to do now. The first reason that holds wins.
+    /// Decides the next action. The first matching rule wins.
     pub(super) fn verdict(&mut self, now: &Now, room: Option<f64>, outdoor: Option<f64>, target: f64) -> Verdict {
         let known = match self.gate(now) {
             Ok(known) => known,
@@ -41,13 +41,13 @@ impl Controller {
         let lease = Duration::from_secs(u64::from(self.settings.law.lease_s));
         match verdict.act {
             Act::Ask(demand, flow_centi) if self.boiler.is_refusing(lease, now.monotonic) => {
-                Verdict { rule: "refused", act: Act::Knock(demand, flow_centi), ..verdict }
+                Verdict { rule: "refused", act: Act::Probe(demand, flow_centi), ..verdict }
             }
-            Act::Wait | Act::Release | Act::Ask(..) | Act::Knock(..) => verdict,
+            Act::Wait | Act::Release | Act::Ask(..) | Act::Probe(..) => verdict,
         }
     }
 
-    /// Whether anything may be asked at all; else the rule and what it does.
+    /// Checks the conditions of any request; returns the rule and its action if one fails.
     fn gate(&self, now: &Now) -> Result<Known, (&'static str, Act)> {
         let known = self.known.ok_or(("waiting", Act::Wait))?;
         if self.status_simulated.is_some_and(|simulated| simulated != known.simulated) {
@@ -67,7 +67,7 @@ impl Controller {
         Ok(known)
     }
 
-    /// What an operator's command asks for.
+    /// The action of an operator's command.
     fn ordered(&mut self, now: &Now) -> Option<Verdict> {
         let (rule, demand, flow_centi) = match self.orders.standing()?.action {
             Action::Boost { flow } => ("boost", Demand::Heat, centi(flow)),
@@ -76,7 +76,7 @@ impl Controller {
                 let (demand, flow_centi) = self.held?;
                 ("hold", demand, flow_centi)
             }
-            // A set-back moves the law's target only, and nothing stands behind a release.
+            // A set-back only changes the law's target, and a release ends a command.
             Action::SetBack { .. } | Action::Release => return None,
         };
         let act = match demand {
@@ -87,7 +87,7 @@ impl Controller {
         Some(Verdict { rule, act, wish: Some(Wish { free: flow, flow }), correction: 0.0 })
     }
 
-    /// What the law asks for.
+    /// The action of the control law.
     fn lawful(&mut self, now: &Now, known: &Known, room: Option<f64>, outdoor: Option<f64>, target: f64) -> Verdict {
         let Some(outdoor) = outdoor else {
             return Verdict { rule: "no_outdoor", act: Act::Release, wish: None, correction: 0.0 };
@@ -113,8 +113,8 @@ impl Controller {
         Verdict { rule, act: Act::Ask(Demand::Heat, flow_centi), wish: Some(wish), correction }
     }
 
-    /// The set-point on its way to `aim`, centi-degrees. It begins where the boiler is, if that obeys a lease, and
-    /// rests while hot water is drawn.
+    /// The set-point ramped towards `aim`, centi-degrees. It begins at the set-point that the boiler obeys, if any, and
+    /// pauses while hot water is drawn.
     fn ramp(&mut self, aim: i64, now: Monotonic) -> i64 {
         let law = &self.settings.law;
         let (min, max) = (centi(law.flow_min), centi(law.flow_max));
@@ -128,17 +128,17 @@ impl Controller {
         ramp.centi()
     }
 
-    /// The last hour, if what was asked is known for nine tenths of its heating seconds; the correction is 0 else.
+    /// The last hour, if the set-point is known for nine tenths of its heating seconds; otherwise the correction is 0.
     pub(super) fn last_hour(&self, known: &Known) -> Option<LastHour> {
         let asked = self.asked_mean(known)?;
         Some(LastHour { current: self.current.value()?, average: known.average_heating?, asked, share: known.share })
     }
 
     pub(super) fn asked_mean(&self, known: &Known) -> Option<f64> {
-        self.hindsight.asked(known.share * 3_600.0)
+        self.history.asked(known.share * 3_600.0)
     }
 
-    /// The age of what is known: by its stamp, or by our own clock since the stamp last moved, whichever is more.
+    /// The age of a state: by its stamp, or by our own clock since the stamp last changed, whichever is more.
     pub(super) fn age(known: &Known, now: &Now) -> Duration {
         super::age(known.stamp, known.moved_at, now)
     }

@@ -31,7 +31,7 @@ fn places(events: &[FeedEvent]) -> Vec<(u32, u64)> {
 }
 
 #[test]
-fn an_event_reads_as_published() {
+fn event_serializes_as_published() {
     let mut events = vec![];
     Feed::new(None).events(7, &message(1, 1, 2), &mut events);
     assert_eq!(
@@ -48,7 +48,7 @@ fn an_event_reads_as_published() {
 }
 
 #[test]
-fn each_sample_comes_once_and_in_order_wherever_the_feed_goes_on() {
+fn each_sample_is_emitted_once_and_in_order_after_any_event() {
     let stream =
         [message(1, 0, 3), message(1, 3, 3), message(1, 3, 3), message(1, 4, 4), message(2, 0, 2), message(1, 8, 1)];
     let run = |last: Option<(u64, FeedEvent)>| {

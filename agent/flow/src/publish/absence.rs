@@ -1,4 +1,4 @@
-//! Records of absence that delivery itself makes, before what is held, and where a history begins.
+//! Gaps that delivery itself records before the held records, and the first slot of a history.
 
 use thermowell_wire::Slot;
 use thermowell_wire::line::GapReason;
@@ -7,7 +7,7 @@ use super::Live;
 use crate::batch::{Record, Stamp};
 use crate::spool::Spool;
 
-/// The absence of the slots from `from` up to `record`, which nobody has any more.
+/// The gap from `from` up to `record`: slots that neither memory nor device holds any more.
 pub(super) fn gap_before(record: &Record, from: u64) -> Record {
     let mut gap = Record::gap(Slot::new(record.first.boot, from), record.first.seq, GapReason::Ring, record.origin);
     let slots = i64::try_from(gap.slots()).unwrap_or(i64::MAX);
@@ -20,7 +20,7 @@ pub(super) fn gap_before(record: &Record, from: u64) -> Record {
     gap
 }
 
-/// Where a history without a predecessor begins: the oldest of memory and ring.
+/// The first slot of a history without stored messages: the oldest one in memory or ring.
 pub(super) fn origin(live: Option<Live>, spool: &Spool) -> Option<Slot> {
     let held = spool.front().map(|record| record.first);
     let ring = live.filter(|live| live.open).map(|live| Slot::new(live.boot, live.oldest));

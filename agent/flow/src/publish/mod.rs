@@ -1,8 +1,9 @@
 //! Delivery: exactly once into the stream, in order.
 //!
-//! The stream's end is the only truth. The publisher reads it on every connect, after a refusal and after an unknown
-//! outcome, and goes on behind it; one message is in flight, and each carries the sequence that it expects the stream's
-//! end to have. A retry, a zombie from before a crash or a second writer is refused instead of stored.
+//! The stream's end is the single source of truth. The publisher reads it on every connect, after a refusal and after
+//! an unknown outcome, and continues after it. One message is in flight, and each states the expected sequence of the
+//! stream's end. A retry, a delayed message from before a crash (a zombie) or a second writer is refused instead of
+//! stored.
 //!
 //! ```text
 //!            Connected               Tail
@@ -12,13 +13,13 @@
 //!    └── from anywhere      └──── 5 s ──── conflict ───▶ stop, after 3 in a minute
 //! ```
 //!
-//! A publish that was sent is answered before the next one goes out: an answer that came too late would else be taken
-//! for the answer to another message. A disconnect cancels what is under way, and its answers with it; a message that
-//! is stored all the same is found at the stream's end, or is the zombie that the expectation refuses.
+//! The next publish is sent only after the answer to the previous one: otherwise a late answer could be taken for that
+//! of another message. A disconnect cancels the publish under way and its answer; if the message is stored all the
+//! same, it is found at the stream's end, or its expected sequence no longer matches.
 //!
-//! A batch that is too large for the server is cut in half, again and again where it must be, and the size that passes
-//! is doubled again after a while (`size.rs`). No sample is dropped because of its size: a single slot that is too
-//! large waits until the limit is raised.
+//! A batch that is too large for the server is halved, repeatedly if necessary, and the size that passes is doubled
+//! again after a while (`size.rs`). No sample is dropped because of its size: a single slot that is too large waits
+//! until the limit is raised.
 
 mod absence;
 mod outcome;
@@ -33,7 +34,7 @@ use thermowell_wire::batch::decode;
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, Slot};
 
-pub use outcome::{Conflict, Gap, Live, Next, Refused, Told};
+pub use outcome::{Conflict, Gap, Live, Next, Refused, TailOutcome};
 
 use absence::{gap_before, origin};
 use size::Size;
@@ -44,26 +45,26 @@ use crate::time::Monotonic;
 
 /// Conflicts within the window that stop a boiler.
 const CONFLICTS_MAX: usize = 3;
-/// Refusals in a row that are answered at once; then the tail is read at a pause.
+/// Refusals in a row after which the tail is read at once; after more, it is read after a pause.
 const EAGER_MAX: u32 = 2;
 
 /// Durations of the publisher, on the flow axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Records stay this long behind their acknowledgement, in connected time.
+    /// Records are kept this long after their acknowledgement, in connected time.
     pub keep: Duration,
-    /// Between two readings of the tail that failed or led nowhere.
+    /// Between two reads of the tail after a failure.
     pub again: Duration,
-    /// No answer for this long counts as an unknown outcome. Longer than the shell's own time-outs.
+    /// Without an answer for this long the outcome is unknown. Longer than the shell's own time-outs.
     pub answer: Duration,
     /// A message that begins at most this much before the stored end is moved up to it.
     pub overlap: Duration,
-    /// A hole before what was restored waits so long for a device that may still have it: all that any device
-    /// remembers.
+    /// A hole before restored records waits this long for a device that may still hold its slots: the longest time that
+    /// a device's ring covers.
     pub device: Duration,
     /// Conflicts are counted over this long.
     pub conflict_window: Duration,
-    /// Between a conflict and the next look.
+    /// Between a conflict and the next read of the tail.
     pub conflict_pause: Duration,
 }
 
@@ -72,7 +73,7 @@ pub struct Timing {
 enum Position {
     /// Not read yet.
     Unknown,
-    /// Nowhere: there is no message, and nothing to begin with.
+    /// There is no message, and the first slot of the history is not known.
     Nothing,
     /// There is no message; the history begins here.
     Origin(Slot),
@@ -82,7 +83,7 @@ enum Position {
 
 #[derive(Clone, Debug)]
 struct InFlight {
-    /// The first slot of the record that it was made from.
+    /// The first slot of the record from which it was made.
     record: Slot,
     /// It holds the record's last slot.
     completes: bool,
@@ -100,30 +101,30 @@ pub struct Publisher {
     connected: bool,
     connected_since: Monotonic,
     connected_before: Duration,
-    /// The server was there for the first time.
-    begun: Option<Monotonic>,
-    /// A hole waits for a device that nobody has heard yet, until then.
+    /// When the server was first connected.
+    first_connected: Option<Monotonic>,
+    /// Until when a hole waits for a device that has not connected yet.
     hole_until: Option<Monotonic>,
     asked: Option<Monotonic>,
     retry_at: Monotonic,
     refusals: u32,
     position: Position,
     sequence: u64,
-    /// Whose history it is, as the tail said.
+    /// The device of the history, from the tail.
     device: Option<u32>,
     end_utc_ns: Option<i64>,
     in_flight: Option<InFlight>,
     size: Size,
-    /// The furthest acknowledged: what a rollback is measured against.
+    /// The high-water mark of acknowledgements, to detect a rollback.
     reached: Option<(u64, Slot)>,
     conflicts: VecDeque<Monotonic>,
-    /// When the end was read again because of a board that is not accepted.
-    looked: Option<Monotonic>,
+    /// When the end was last read again because of a board that is not accepted.
+    reread_at: Option<Monotonic>,
     stopped: bool,
 }
 
 impl Publisher {
-    /// A publisher whose server is away.
+    /// A disconnected publisher.
     #[must_use]
     pub fn new(timing: Timing) -> Self {
         Self {
@@ -131,7 +132,7 @@ impl Publisher {
             connected: false,
             connected_since: Monotonic::default(),
             connected_before: Duration::ZERO,
-            begun: None,
+            first_connected: None,
             hole_until: None,
             asked: None,
             retry_at: Monotonic::default(),
@@ -144,12 +145,12 @@ impl Publisher {
             size: Size::new(),
             reached: None,
             conflicts: VecDeque::new(),
-            looked: None,
+            reread_at: None,
             stopped: false,
         }
     }
 
-    /// Whether the server is there.
+    /// Whether the server is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.connected
@@ -161,7 +162,7 @@ impl Publisher {
         self.in_flight.is_some() || (self.connected && !self.stopped && self.position == Position::Unknown)
     }
 
-    /// Where the stream ends, once that is known and there is something.
+    /// The stream's end, if it is known and not empty.
     #[must_use]
     pub fn end(&self) -> Option<Slot> {
         match self.position {
@@ -170,27 +171,27 @@ impl Publisher {
         }
     }
 
-    /// Where the stream ends, and the UTC of that slot in nanoseconds.
+    /// The stream's end, and the UTC of that slot in nanoseconds.
     #[must_use]
     pub fn end_utc(&self) -> Option<(Slot, i64)> {
         self.end().zip(self.end_utc_ns)
     }
 
-    /// The device whose history the stream holds, where its end was read.
+    /// The device whose history the stream holds, if its end was read.
     #[must_use]
     pub fn device(&self) -> Option<u32> {
         self.device.filter(|_| self.position != Position::Unknown)
     }
 
-    /// The stream's end is read again, at most every `conflict_pause`: an operator may have decided.
+    /// Reads the stream's end again, at most every `conflict_pause`: an operator may have accepted the board.
     pub fn look_again(&mut self, now: Monotonic) {
-        if self.looked.is_none_or(|at| now.since(at) >= self.timing.conflict_pause) {
-            self.looked = Some(now);
+        if self.reread_at.is_none_or(|at| now.since(at) >= self.timing.conflict_pause) {
+            self.reread_at = Some(now);
             self.reread(now);
         }
     }
 
-    /// The stream's end is read again, unless it will be anyhow.
+    /// Reads the stream's end again, unless a read is already due.
     pub fn reread(&mut self, now: Monotonic) {
         if self.in_flight.is_none() && self.position != Position::Unknown {
             (self.position, self.retry_at) = (Position::Unknown, now);
@@ -203,7 +204,7 @@ impl Publisher {
         self.position != Position::Unknown
     }
 
-    /// The first slot of `boot` that the stream needs; none while that is not known.
+    /// The first slot of `boot` that the stream needs; `None` while unknown.
     #[must_use]
     pub fn wanted(&self, boot: Boot) -> Option<u64> {
         match self.position {
@@ -212,35 +213,35 @@ impl Publisher {
         }
     }
 
-    /// How long the server has been there, altogether.
+    /// The total connected time.
     #[must_use]
     pub fn connected_time(&self, now: Monotonic) -> Duration {
         let running = if self.connected { now.since(self.connected_since) } else { Duration::ZERO };
         self.connected_before + running
     }
 
-    /// The server is there.
+    /// The server connected.
     pub fn connect(&mut self, now: Monotonic) {
         if !self.connected {
             self.connected_since = now;
         }
         self.connected = true;
-        self.begun.get_or_insert(now);
-        self.forget();
+        self.first_connected.get_or_insert(now);
+        self.invalidate();
         self.retry_at = now;
         self.refusals = 0;
         self.size = Size::new();
     }
 
-    /// The server is away.
+    /// The server disconnected.
     pub fn disconnect(&mut self, now: Monotonic) {
         self.connected_before = self.connected_time(now);
         self.connected = false;
-        self.forget();
+        self.invalidate();
     }
 
-    /// What was known of the stream's end is doubtful, and nobody will answer what was asked.
-    fn forget(&mut self) {
+    /// The stream's end may have changed, and pending requests will not be answered.
+    fn invalidate(&mut self) {
         self.position = Position::Unknown;
         self.asked = None;
         self.in_flight = None;
@@ -252,8 +253,8 @@ impl Publisher {
         self.retry_at = now.after(self.timing.again);
     }
 
-    /// The subject's last message, or that there is none. `replaced` is the device in whose place an operator has
-    /// accepted the live one.
+    /// Takes the subject's last message, if any. `replaced` is the device that the live one has replaced, as an
+    /// operator accepted.
     pub fn tail(
         &mut self,
         now: Monotonic,
@@ -262,9 +263,9 @@ impl Publisher {
         live: Option<Live>,
         replaced: Option<u32>,
         spool: &mut Spool,
-    ) -> Told {
+    ) -> TailOutcome {
         if self.asked.take().is_none() || self.position != Position::Unknown {
-            return Told::Stale;
+            return TailOutcome::Stale;
         }
         let Some((sequence, bytes)) = tail else {
             (self.sequence, self.end_utc_ns, self.position) = (0, None, Position::Nothing);
@@ -274,18 +275,18 @@ impl Publisher {
         };
         let packed = match decode(bytes) {
             Ok(packed) => packed,
-            Err(cause) => return Told::Conflict(self.conflict(now, format!("message {sequence}: {cause}"))),
+            Err(cause) => return TailOutcome::Conflict(self.conflict(now, format!("message {sequence}: {cause}"))),
         };
         let end = packed.end();
         if let Some(live) = live.filter(|live| live.device != packed.device() && replaced == Some(packed.device())) {
-            return self.begin_behind(now, sequence, live, spool);
+            return self.begin_after(now, sequence, live, spool);
         }
         if let Some(device) = device.filter(|&device| device != packed.device()) {
             let found = format!("message {sequence} of device {:08x}, ours is {device:08x}", packed.device());
-            return Told::Conflict(self.conflict(now, found));
+            return TailOutcome::Conflict(self.conflict(now, found));
         }
         if let Some(found) = beyond(end, live) {
-            return Told::Conflict(self.conflict(now, format!("message {sequence} up to {found}")));
+            return TailOutcome::Conflict(self.conflict(now, format!("message {sequence} up to {found}")));
         }
         (self.sequence, self.end_utc_ns, self.position) = (sequence, Some(packed.end_utc_ns()), Position::At(end));
         self.device = Some(packed.device());
@@ -293,21 +294,23 @@ impl Publisher {
         self.compare(sequence, Some(end), slots)
     }
 
-    /// The history goes on with another board, from its first slot: boots compare by age only within one device.
-    fn begin_behind(&mut self, now: Monotonic, sequence: u64, live: Live, spool: &mut Spool) -> Told {
+    /// The history continues with another board, from its first slot: boots sort by age only within one device.
+    fn begin_after(&mut self, now: Monotonic, sequence: u64, live: Live, spool: &mut Spool) -> TailOutcome {
         let held = spool.front().filter(|record| record.origin.device == live.device);
         let first = Slot::new(held.map_or(live.boot, |record| record.first.boot), 0);
         (self.sequence, self.end_utc_ns, self.position) = (sequence, None, Position::At(first));
         (self.device, self.reached) = (Some(live.device), None);
         spool.settle(Some(first), self.connected_time(now));
-        Told::Known
+        TailOutcome::Known
     }
 
-    fn compare(&mut self, found: u64, end: Option<Slot>, slots: u64) -> Told {
+    fn compare(&mut self, found: u64, end: Option<Slot>, slots: u64) -> TailOutcome {
         let before = core::mem::replace(&mut self.reached, end.map(|end| (found, end)));
         match before {
-            Some((expected, slot)) if end.is_none_or(|end| end < slot) => Told::WentBack { expected, found, slots },
-            Some(_) | None => Told::Known,
+            Some((expected, slot)) if end.is_none_or(|end| end < slot) => {
+                TailOutcome::WentBack { expected, found, slots }
+            }
+            Some(_) | None => TailOutcome::Known,
         }
     }
 
@@ -321,51 +324,50 @@ impl Publisher {
         Conflict { found, stop: self.stopped }
     }
 
-    /// The message in flight is stored. Returns the gap, where it was one.
+    /// The message in flight was stored. Returns the gap, if it was one.
     pub fn acknowledge(&mut self, now: Monotonic, sequence: u64, spool: &mut Spool) -> Option<Gap> {
-        let flown = self.in_flight.take()?;
+        let sent = self.in_flight.take()?;
         if sequence <= self.sequence {
-            // Not the answer to this message: the stream knows better.
+            // Not the answer to this message: read the stream's end.
             self.position = Position::Unknown;
             return None;
         }
-        if flown.gap.is_none() {
-            self.size.acknowledge(flown.slots);
+        if sent.gap.is_none() {
+            self.size.acknowledge(sent.slots);
         }
-        if flown.completes {
-            spool.acknowledge(flown.record, self.connected_time(now));
+        if sent.completes {
+            spool.acknowledge(sent.record, self.connected_time(now));
         }
         self.refusals = 0;
         if self.position != Position::Unknown {
-            (self.sequence, self.end_utc_ns, self.position) =
-                (sequence, Some(flown.end_utc_ns), Position::At(flown.end));
-            self.reached = Some((sequence, flown.end));
+            (self.sequence, self.end_utc_ns, self.position) = (sequence, Some(sent.end_utc_ns), Position::At(sent.end));
+            self.reached = Some((sequence, sent.end));
         }
-        flown.gap
+        sent.gap
     }
 
-    /// The message in flight was refused, or its outcome is unknown. Returns how many slots it had, where it was too
+    /// The message in flight was refused, or its outcome is unknown. Returns the number of its slots if it was too
     /// large.
     pub fn refuse(&mut self, now: Monotonic, refused: Refused) -> Option<u64> {
-        let flown = self.in_flight.take()?;
+        let sent = self.in_flight.take()?;
         self.position = Position::Unknown;
         let is_too_large = refused == Refused::TooLarge;
-        if is_too_large && flown.gap.is_none() && flown.slots > 1 {
-            // The next one is smaller, so this ends, and needs no pause.
-            self.size.refuse(flown.slots);
+        if is_too_large && sent.gap.is_none() && sent.slots > 1 {
+            // The next one is smaller, so this terminates and needs no pause.
+            self.size.refuse(sent.slots);
             self.retry_at = now;
         } else {
             self.refusals = self.refusals.saturating_add(1);
             let eager = self.refusals <= EAGER_MAX && !is_too_large;
             self.retry_at = if eager { now } else { now.after(self.timing.again) };
         }
-        is_too_large.then_some(flown.slots)
+        is_too_large.then_some(sent.slots)
     }
 
-    /// What to do now.
+    /// Decides what to do next.
     pub fn next(&mut self, now: Monotonic, live: Option<Live>, spool: &mut Spool) -> Next {
         self.hole_until = None;
-        if let Some(deadline) = self.in_flight.as_ref().map(|flown| flown.deadline) {
+        if let Some(deadline) = self.in_flight.as_ref().map(|sent| sent.deadline) {
             if now < deadline {
                 return Next::Wait;
             }
@@ -386,7 +388,7 @@ impl Publisher {
             let Some(origin) = origin(live, spool) else { return Next::Wait };
             self.position = Position::Origin(origin);
         }
-        self.go_on(now, live, spool)
+        self.advance(now, live, spool)
     }
 
     fn read_tail(&mut self, now: Monotonic) -> Next {
@@ -398,10 +400,10 @@ impl Publisher {
         Next::ReadTail
     }
 
-    /// The next message behind a known position.
-    fn go_on(&mut self, now: Monotonic, live: Option<Live>, spool: &mut Spool) -> Next {
+    /// The next message after a known position.
+    fn advance(&mut self, now: Monotonic, live: Option<Live>, spool: &mut Spool) -> Next {
         loop {
-            let (at, virgin) = match self.position {
+            let (at, at_origin) = match self.position {
                 Position::At(slot) => (slot, false),
                 Position::Origin(slot) => (slot, true),
                 Position::Unknown | Position::Nothing => return Next::Wait,
@@ -413,8 +415,8 @@ impl Publisher {
                 if live.is_some_and(|live| live.boot == want.boot) {
                     return Next::Hole(want);
                 }
-                let until = self.begun.unwrap_or(now).after(self.timing.device);
-                if virgin {
+                let until = self.first_connected.unwrap_or(now).after(self.timing.device);
+                if at_origin {
                     self.position = Position::Origin(first);
                 } else if live.is_none() && now < until {
                     self.hole_until = Some(until);
@@ -425,8 +427,8 @@ impl Publisher {
                 }
                 continue;
             }
-            if virgin && record.body == Body::Gap(GapReason::Ring) {
-                // Nothing lies before it that could be missing.
+            if at_origin && record.body == Body::Gap(GapReason::Ring) {
+                // No history before it, so nothing is missing.
                 self.position = Position::Origin(record.end());
                 spool.remove(first);
                 continue;
@@ -446,7 +448,7 @@ impl Publisher {
         let (slots, period_ns) = (end - from.seq, record.origin.period_ns);
         let length_ns = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns));
         let moved_ns = self.end_utc_ns.filter(|end| self.is_overlap(end.saturating_sub(utc_ns), period_ns));
-        // At the end of time there is no room to move to: what was restored may come from anywhere.
+        // Restored records may have any stamp: do not move if the end would overflow.
         let moved_ns = moved_ns.filter(|moved| moved.checked_add(length_ns).is_some());
         let first_utc_ns = moved_ns.unwrap_or(utc_ns);
         self.in_flight = Some(InFlight {
@@ -465,18 +467,18 @@ impl Publisher {
         }
     }
 
-    /// Whether a message that begins `ns` before the stored end is moved up to it. Less than half a period is left: it
-    /// comes from following the device's clock, and no stamp goes back.
+    /// Whether a message that begins `ns` before the stored end is moved up to it. Less than half a period is
+    /// tolerated: it comes from following the device's clock, and no stamp goes back.
     fn is_overlap(&self, ns: i64, period_ns: u32) -> bool {
         let limit = i64::try_from(self.timing.overlap.as_nanos()).unwrap_or(i64::MAX);
         ns > i64::from(period_ns / 2) && ns <= limit
     }
 
-    /// The latest time at which [`Publisher::next`] wants to be called.
+    /// The latest time at which [`Publisher::next`] must be called.
     #[must_use]
     pub fn wake_at(&self) -> Option<Monotonic> {
-        if let Some(flown) = &self.in_flight {
-            return Some(flown.deadline);
+        if let Some(sent) = &self.in_flight {
+            return Some(sent.deadline);
         }
         if !self.connected || self.stopped || self.position != Position::Unknown {
             return self.hole_until;
@@ -485,7 +487,7 @@ impl Publisher {
     }
 }
 
-/// The stream's end, where it lies beyond what the device can have sampled.
+/// A description of the stream's end, if it is later than the device can have sampled.
 fn beyond(end: Slot, live: Option<Live>) -> Option<String> {
     let live = live?;
     if end.boot > live.boot {

@@ -1,4 +1,4 @@
-//! What a publisher is told and what it wants done.
+//! Inputs and outputs of a publisher.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,9 +11,9 @@ use thermowell_wire::{Boot, Slot};
 pub enum Refused {
     /// The stream's end is not at the expected sequence (10071).
     WrongSequence,
-    /// Nobody knows: it may be stored or not.
+    /// Unknown: it may be stored or not.
     Unknown,
-    /// It takes no message so large (`max_payload`, or 10054): a smaller one may pass.
+    /// The message is too large (`max_payload`, or 10054): a smaller one may pass.
     TooLarge,
 }
 
@@ -22,44 +22,40 @@ pub enum Refused {
 pub struct Live {
     /// [`thermowell_wire::device_id`] of its serial number.
     pub device: u32,
-    /// Its boot.
     pub boot: Boot,
     /// The oldest slot that its ring can hold.
     pub oldest: u64,
     /// The slot that it samples next.
     pub next: u64,
-    /// It can be asked now.
+    /// The link is up.
     pub open: bool,
 }
 
-/// A gap that is in the stream now.
+/// A gap that was stored in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// Its first slot.
     pub first: Slot,
-    /// The slot behind its last one.
+    /// The slot after its last one.
     pub end: u64,
-    /// Why.
     pub reason: GapReason,
 }
 
-/// What the publisher wants done.
+/// What the publisher requests next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing, until something happens.
+    /// Nothing, until the next input.
     Wait,
-    /// The subject's last message.
+    /// Read the subject's last message.
     ReadTail,
-    /// This message, if the subject's last sequence is `expected`.
+    /// Publish this message, if the subject's last sequence is `expected`.
     Publish {
-        /// The expectation; 0 is none.
+        /// The expected sequence; 0 for an empty subject.
         expected: u64,
-        /// The message.
         payload: Vec<u8>,
         /// The first slot was moved up to this UTC, in nanoseconds.
         moved: Option<(Slot, i64)>,
     },
-    /// These slots are missing before what is held, and the device may still have them.
+    /// Slots from here on are missing before the next held record, and the device may still hold them.
     Hole(Slot),
     /// The stream's end is not ours.
     Conflict(Conflict),
@@ -74,22 +70,22 @@ pub struct Conflict {
     pub stop: bool,
 }
 
-/// What a read tail told.
+/// The result of a read of the tail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Nobody asked.
+pub enum TailOutcome {
+    /// There was no request for it.
     Stale,
-    /// The stream ends where it should, or is met for the first time.
+    /// The stream ends as expected, or is read for the first time.
     Known,
     /// It ends before what was acknowledged.
     WentBack {
         /// The sequence that was expected.
         expected: u64,
-        /// The sequence that was found; 0 is none.
+        /// The sequence that was found; 0 if empty.
         found: u64,
         /// Slots that have to be published again.
         slots: u64,
     },
-    /// It is not ours.
+    /// The stream's end is not ours.
     Conflict(Conflict),
 }

@@ -1,15 +1,15 @@
-//! How many slots one message may have: found by trying, because a stream's `max_msg_size` is nowhere to be read.
+//! How many slots one message may have. Found by trial, because a stream's `max_msg_size` cannot be read.
 //!
-//! A message that is refused for its size is halved. The limit may be raised while the connection stands (a stream is
-//! updated, the server's configuration is reloaded), so a size that passes is doubled again after a while. Where the
-//! limit stays as it is, that costs one refused message and one read of the stream's end each time: at first one in
-//! [`PASSES`], and half as often after each try that failed, down to one in [`PASSES_MAX`]. Counted in messages and not
-//! in seconds, because the smaller they are, the more a size that is too small costs.
+//! A message that is refused for its size is halved. The limit may be raised during a connection (a stream is updated,
+//! the server's configuration is reloaded), so a size that passes is doubled again after a while. If the limit is
+//! unchanged, each attempt costs one refused message and one read of the stream's end: at first one in [`PASSES`]
+//! messages, and half as often after each failed attempt, down to one in [`PASSES_MAX`]. Counted in messages and not in
+//! seconds, because the smaller they are, the more too small a size costs.
 
-/// A size passed so often before it is doubled, and before a doubled one counts as found. From one slot to a batch of
+/// A size must pass this often before it is doubled, and before a doubled one is accepted. From one slot to a batch of
 /// 100 is seven steps: 112 messages, a second of samples.
 const PASSES: u32 = 16;
-/// … after many tries that failed: 0.1 % of the messages. For single slots that is 10 s of samples.
+/// The same after many failed attempts: 0.1 % of the messages. For single slots that is 10 s of samples.
 const PASSES_MAX: u32 = 1_024;
 
 /// The most slots of samples in one message, as far as the server's answers have shown.
@@ -18,41 +18,41 @@ pub(super) struct Size {
     max: u64,
     /// Messages with `max` slots that were stored in a row.
     passed: u32,
-    /// It is doubled after so many.
+    /// `passed` after which `max` is doubled.
     wanted: u32,
-    /// `max` comes from doubling.
-    is_try: bool,
+    /// `max` was just doubled and is not confirmed.
+    is_attempt: bool,
 }
 
 impl Size {
     /// No limit is known.
     pub(super) fn new() -> Self {
-        Self { max: u64::MAX, passed: 0, wanted: PASSES, is_try: false }
+        Self { max: u64::MAX, passed: 0, wanted: PASSES, is_attempt: false }
     }
 
     pub(super) fn max(&self) -> u64 {
         self.max
     }
 
-    /// A message with so many slots, more than one, was too large.
+    /// A message with this many slots, more than one, was too large.
     pub(super) fn refuse(&mut self, slots: u64) {
-        if self.is_try {
+        if self.is_attempt {
             self.wanted = self.wanted.saturating_mul(2).min(PASSES_MAX);
         }
-        (self.max, self.passed, self.is_try) = ((slots / 2).max(1), 0, false);
+        (self.max, self.passed, self.is_attempt) = ((slots / 2).max(1), 0, false);
     }
 
-    /// A message with so many slots was stored.
+    /// A message with this many slots was stored.
     pub(super) fn acknowledge(&mut self, slots: u64) {
         if slots != self.max {
             return;
         }
         self.passed += 1;
-        if self.is_try && self.passed == PASSES {
+        if self.is_attempt && self.passed == PASSES {
             self.wanted = PASSES;
         }
         if self.passed >= self.wanted {
-            (self.max, self.passed, self.is_try) = (self.max.saturating_mul(2), 0, true);
+            (self.max, self.passed, self.is_attempt) = (self.max.saturating_mul(2), 0, true);
         }
     }
 }
@@ -61,7 +61,7 @@ impl Size {
 mod tests {
     use super::*;
 
-    /// Sends `messages` messages to a server that takes `limit` slots; how many it refused.
+    /// Sends `messages` messages to a server that accepts `limit` slots; returns how many it refused.
     fn send(size: &mut Size, limit: u64, messages: u32) -> u32 {
         let mut refused = 0;
         for _ in 0..messages {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_limit_is_found_within_a_second_of_samples() {
+    fn raised_limit_is_found_within_a_second_of_samples() {
         let mut size = Size::new();
         assert_eq!(send(&mut size, 1, 7), 6);
         assert_eq!(size.max(), 1);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_stays_is_tried_less_and_less_often() {
+    fn constant_limit_is_tried_less_and_less_often() {
         let mut size = Size::new();
         send(&mut size, 30, 10);
         let refused = send(&mut size, 30, 100_000);
@@ -94,9 +94,9 @@ mod tests {
         assert!(send(&mut size, u64::MAX, PASSES_MAX + 2 * PASSES) == 0 && size.max() >= 100, "{size:?}");
     }
 
-    /// How large a message is depends on its readings: a size may pass a few times.
+    /// The bytes of a message depend on its readings: a size may pass sometimes.
     #[test]
-    fn a_size_that_passes_sometimes_is_tried_less_and_less_often() {
+    fn varying_size_is_tried_less_and_less_often() {
         let mut size = Size::new();
         size.refuse(100);
         let mut refused = 0;

@@ -1,10 +1,10 @@
-//! What people ask for: the JSON of COMMAND.
+//! Commands, approvals and resets of operators: the JSON of COMMAND.
 //!
 //! | subject | holds | written by |
 //! |---|---|---|
-//! | `boiler.{id}.command.{command}` | one [`Command`], once for ever | the operator whom it names in `by` |
+//! | `boiler.{id}.command.{command}` | one [`Command`], at most once | the operator in `by` |
 //! | `boiler.{id}.approval.{fault}.{operator}` | [`Approval`]s | this operator alone |
-//! | `boiler.{id}.reset.{fault}` | [`Reset`]s | the agent, behind the approvals that it rests on |
+//! | `boiler.{id}.reset.{fault}` | [`Reset`]s | the agent, after the approvals on which it is based |
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,35 +14,31 @@ use serde::{Deserialize, Serialize};
 use thermowell_wire::line::FaultKind;
 use thermowell_wire::{BoilerId, CommandId, Occurrence, OperatorName, Slot};
 
-/// What runs the burner harder than the law wants: an hour, and then somebody has to want it again.
+/// Longest command that runs the burner harder than the control law would: an hour, then it must be given again.
 const HEAT_LONGEST: Duration = Duration::from_secs(60 * 60);
-/// A week away. Whoever is away for longer changes the schedule.
+/// Longest set-back: a week of absence. For longer ones the schedule is changed.
 const SET_BACK_LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// `boiler.{id}.command.{command}`: what an operator asks for; it stands here because every rule allowed it.
+/// `boiler.{id}.command.{command}`: an operator's command that passed every rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Command {
-    /// Its name for ever, as in the subject.
+    /// The id in the subject, never reused.
     pub id: CommandId,
-    /// The boiler.
     pub boiler: BoilerId,
-    /// Who asks.
     pub by: OperatorName,
-    /// What is asked for.
     #[serde(flatten)]
     pub action: Action,
-    /// When it was accepted, Unix seconds; for people, never for order.
+    /// When it was accepted, Unix seconds; informational, not used for ordering.
     pub created_at: f64,
-    /// When it ends, Unix seconds; none of a release, which begins nothing.
+    /// When it ends, Unix seconds; null for a release, which takes effect at once.
     pub valid_until: Option<f64>,
-    /// What the rules were checked with; none of a release, which no rule can refuse.
+    /// The data on which the rules were checked; null for a release, which is never refused.
     pub based_on: Option<BasedOn>,
-    /// Of this layout.
     pub version: u8,
 }
 
-/// What is asked for. Append only.
+/// The requested action. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "kebab-case")]
@@ -52,24 +48,24 @@ pub enum Action {
         /// °C.
         flow: f64,
     },
-    /// Want the rooms cooler.
+    /// Lower the room temperature.
     SetBack {
         /// Room temperature, °C.
         room: f64,
     },
-    /// Heat with this flow temperature for the tap.
+    /// Heat with this flow temperature for hot water.
     HotWater {
         /// °C.
         flow: f64,
     },
-    /// Keep asking for what is asked for now.
+    /// Keep the current set-point.
     Hold,
-    /// End what stands, and go back to the control law.
+    /// End the active command and return to the control law.
     Release,
 }
 
 impl Action {
-    /// The word for it, as in the JSON and on the command line.
+    /// The name in JSON and on the command line.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -81,7 +77,7 @@ impl Action {
         }
     }
 
-    /// The temperature in it, °C.
+    /// The temperature of the action, °C.
     #[must_use]
     pub fn temperature(&self) -> Option<f64> {
         match self {
@@ -91,7 +87,7 @@ impl Action {
         }
     }
 
-    /// The longest that it may stand: for whoever allows it and for whoever acts on it.
+    /// The longest allowed duration, checked on acceptance and by the controller.
     #[must_use]
     pub fn longest(&self) -> Duration {
         match self {
@@ -101,15 +97,15 @@ impl Action {
     }
 }
 
-/// What the rules were checked with: where it was read, and what it said.
+/// The data on which the rules were checked: its sequences and its values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BasedOn {
-    /// Sequence in STATE. It lives in memory: after a restart of the server it begins anew.
+    /// Sequence in STATE. The stream is kept in memory: its sequences restart with the server.
     pub state: u64,
-    /// Sequence in STATUS, which lives in memory too.
+    /// Sequence in STATUS, which is kept in memory too.
     pub status: u64,
-    /// Sequence in COMMAND of the boiler's last command, behind which this one was published; 0 is none.
+    /// Sequence in COMMAND of the boiler's previous command; 0 without one.
     pub command: u64,
     /// The newest slot.
     pub slot: Slot,
@@ -121,55 +117,48 @@ pub struct BasedOn {
     pub coverage: f64,
 }
 
-/// `boiler.{id}.approval.{fault}.{operator}`: an operator approves of a reset. Whose it is stands in the subject,
-/// and when it was given is the time that the stream gave it: both are the server's word.
+/// `boiler.{id}.approval.{fault}.{operator}`: an operator approves a reset. The operator is that of the subject, and
+/// the time is that of the stream: both are checked or set by the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Approval {
-    /// The boiler.
     pub boiler: BoilerId,
     /// The occurrence of the fault.
     pub fault: Occurrence,
-    /// What the fault is.
     pub kind: FaultKind,
-    /// Who approves, as in the subject.
+    /// The approving operator, as in the subject.
     pub by: OperatorName,
-    /// When, Unix seconds; for people.
+    /// Unix seconds; informational.
     pub created_at: f64,
-    /// Of this layout.
     pub version: u8,
 }
 
-/// `boiler.{id}.reset.{fault}`: the lockout is reset, once for these approvals.
+/// `boiler.{id}.reset.{fault}`: the order to reset the lockout, once for these approvals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reset {
-    /// The boiler.
     pub boiler: BoilerId,
     /// The occurrence of the fault.
     pub fault: Occurrence,
-    /// What the fault is.
     pub kind: FaultKind,
-    /// Whose approvals it rests on, in their order in COMMAND; all of them stand before it.
+    /// The approvals on which it is based, in their order in COMMAND; all precede it.
     pub approvals: Vec<Approved>,
     /// The gateway that ordered it.
     pub instance: String,
-    /// When, Unix seconds; for people.
+    /// Unix seconds; informational.
     pub created_at: f64,
-    /// Until when it may be handed to the device, Unix seconds.
+    /// Until when it may be sent to the device, Unix seconds.
     pub valid_until: f64,
-    /// Of this layout.
     pub version: u8,
 }
 
-/// One approval that a [`Reset`] rests on.
+/// One approval on which a [`Reset`] is based.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Approved {
-    /// Who.
     pub by: OperatorName,
     /// Sequence in COMMAND.
     pub sequence: u64,
-    /// When the server took it, Unix seconds.
+    /// When the server stored it, Unix seconds.
     pub at: f64,
 }

@@ -1,4 +1,4 @@
-//! What happened: the JSON of `boiler.{id}.event.{kind}`.
+//! Events: the JSON of `boiler.{id}.event.{kind}`.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -11,25 +11,22 @@ use thermowell_wire::{BoilerId, Boot, CommandId, Occurrence, OperatorName, Slot}
 use super::{Action, Approved, Snapshot};
 use crate::plausible::Quantity;
 
-/// `boiler.{id}.event.{kind}`: something happened. The last token of the subject is the kind.
+/// `boiler.{id}.event.{kind}`. The last token of the subject is the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// The boiler.
     pub boiler: BoilerId,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub created_at: f64,
-    /// What.
     #[serde(flatten)]
     pub body: EventBody,
 }
 
-/// What happened. Append only.
+/// The body of an event. Append only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name")]
 pub enum EventBody {
-    /// A start of the firmware that the agent had not seen.
+    /// A boot of the firmware that is new to the stream.
     BootSeen {
-        /// It.
         boot: Boot,
         /// Serial number of the board.
         serial_number: String,
@@ -38,92 +35,79 @@ pub enum EventBody {
     },
     /// Slots that will never arrive.
     GapNamed {
-        /// In this boot.
+        /// The boot of the slots.
         boot: Boot,
-        /// The first.
         from: u64,
-        /// The slot behind the last.
+        /// The slot after the last missing one.
         to: u64,
-        /// Why, as in the snapshot's `missing`.
+        /// The reason, as in the snapshot's `missing`.
         reason: String,
     },
-    /// The device is not the one that this boiler is bound to, or speaks a newer protocol.
+    /// The device is not the one to which this boiler is bound, or has a newer protocol.
     DeviceRefused {
         /// Serial number of the board.
         serial_number: String,
-        /// Why, and what to do.
+        /// The cause, and what to do.
         reason: String,
     },
-    /// The end of the stream is not where the last acknowledgement left it.
+    /// The end of the stream is before the last acknowledged message.
     StreamWentBack {
         /// The sequence that was expected.
         expected: u64,
-        /// The sequence that was found; 0 is none.
+        /// The sequence that was found; 0 if empty.
         found: u64,
     },
-    /// The end of the stream is not ours: this boiler stands still until somebody looks.
+    /// The end of the stream is not ours: this boiler is stopped until an operator intervenes.
     Conflict {
         /// What was found there.
         found: String,
     },
-    /// A spill file could not be used, or not wholly: it lies aside.
-    SpillFilePutAside {
-        /// Where.
-        file: String,
-        /// Why.
-        reason: String,
-    },
+    /// A spill file could not be used completely and was moved aside.
+    SpillFilePutAside { file: String, reason: String },
     /// The stamps of this boiler jumped.
     ClockJumped {
         /// By how much, nanoseconds; positive is forward.
         by_ns: i64,
     },
-    /// The device's clock is beyond a crystal's tolerance.
+    /// The device's clock is outside a crystal's tolerance.
     ClockRate {
-        /// How fast it runs against this machine's, parts per million; positive is fast.
+        /// Its rate against this machine's clock, parts per million; positive is fast.
         ppm: i64,
-        /// Stamps follow it; else they jump every 10 s, and slots are lost as `clock`.
+        /// Whether stamps follow it; otherwise they jump every 10 s, and slots are lost as `clock`.
         followed: bool,
     },
     /// The device answered a request.
     Answered {
         /// The number of the request.
         n: u32,
-        /// What became of it.
         outcome: Outcome,
     },
-    /// A stored snapshot differs from its recomputation: the stored one stands.
-    SnapshotDiffers {
-        /// What was recomputed.
-        recomputed: Box<Snapshot>,
-    },
-    /// What the controller decided, with what it knew.
+    /// A stored snapshot differs from its recomputation. The stored one is kept.
+    SnapshotDiffers { recomputed: Box<Snapshot> },
+    /// A decision of the controller and its inputs.
     Decided(Decision),
-    /// An operator took the boiler out of SAMPLES: what is stored stays until its age ends it.
+    /// An operator retired the boiler: its stored messages remain until they expire.
     Retired {
-        /// The sequence of its last message there; 0 is none.
+        /// The sequence of its last message in SAMPLES; 0 without one.
         last: u64,
-        /// The gateway on which that was done.
+        /// The gateway on which this was done.
         gateway: String,
     },
-    /// An operator accepted another board in the place of the one whose history this is.
+    /// An operator accepted a replacement of the board.
     BoardAccepted {
-        /// Its serial number.
+        /// Serial number of the new board.
         serial_number: String,
-        /// [`thermowell_wire::device_id`] of the board before.
+        /// [`thermowell_wire::device_id`] of the replaced board.
         instead_of: u32,
-        /// The sequence of that board's last message in SAMPLES then.
+        /// The sequence of the replaced board's last message in SAMPLES.
         last: u64,
-        /// The gateway on which that was done.
+        /// The gateway on which this was done.
         gateway: String,
     },
-    /// An operator's command stands in COMMAND.
+    /// An operator's command was stored in COMMAND.
     CommandAccepted {
-        /// Its id.
         id: CommandId,
-        /// Who asked.
         by: OperatorName,
-        /// What is asked for.
         #[serde(flatten)]
         action: Action,
         /// When it ends, Unix seconds.
@@ -133,102 +117,81 @@ pub enum EventBody {
     },
     /// An operator's command was refused.
     CommandRefused {
-        /// Its id.
         id: CommandId,
-        /// Who asked.
         by: OperatorName,
-        /// What was asked for.
         #[serde(flatten)]
         action: Action,
-        /// Why, and what is allowed.
+        /// The cause, and what is allowed.
         reason: String,
     },
-    /// An operator approved of the reset of a fault.
+    /// An operator approved the reset of a fault.
     ResetApproved {
-        /// The occurrence.
         fault: Occurrence,
-        /// What it is.
         kind: FaultKind,
-        /// Who approved.
         by: OperatorName,
         /// The approval's sequence in COMMAND.
         sequence: u64,
     },
     /// An operator's approval of a reset was refused.
     ResetRefused {
-        /// The occurrence.
         fault: Occurrence,
-        /// Who wanted to approve.
+        /// The operator who tried to approve.
         by: OperatorName,
-        /// Why, and what is allowed.
+        /// The cause, and what is allowed.
         reason: String,
     },
-    /// Enough people approved: the reset stands in COMMAND.
+    /// Enough operators approved: the reset was stored in COMMAND.
     ResetOrdered {
-        /// The occurrence.
         fault: Occurrence,
-        /// What it is.
         kind: FaultKind,
-        /// Who approved, and when.
+        /// The approvals, in their order in COMMAND.
         approvals: Vec<Approved>,
         /// The reset's sequence in COMMAND.
         sequence: u64,
     },
     /// The device answered a reset.
     ResetAnswered {
-        /// The occurrence.
         fault: Occurrence,
         /// The number of the request.
         n: u32,
-        /// What became of it.
         outcome: Outcome,
     },
-    /// A reset was not handed to the device, or the device never answered it: it will not be tried again.
-    ResetDropped {
-        /// The occurrence.
-        fault: Occurrence,
-        /// Why.
-        reason: String,
-    },
-    /// The burner starts more than three times an hour for the rooms: it wears out.
+    /// A reset was not sent to the device, or not answered: it will not be retried.
+    ResetDropped { fault: Occurrence, reason: String },
+    /// The burner starts more than three times an hour for the rooms, which wears it out.
     BurnerCycles {
         /// Starts within the last hour, at least.
         starts: u32,
     },
-    /// The device reports a fault that it did not report before.
+    /// The device reports a new fault.
     FaultBegan(FaultReport),
-    /// The fault that it reports does not pass by itself any more.
+    /// The reported fault has become a lockout.
     FaultLockedOut(FaultReport),
-    /// It does not report the fault any more.
+    /// The device no longer reports the fault.
     FaultEnded(FaultReport),
-    /// A sensor reads what cannot be: its value is null in STATUS until it is sound.
+    /// A sensor became implausible: its value is null in STATUS until it is plausible again.
     SensorImplausible {
-        /// Which.
         quantity: Quantity,
-        /// What it reads, °C; of a pressure mbar.
+        /// The reading, °C or mbar.
         value: f64,
-        /// Why that is not believed, and what is allowed.
+        /// Why it is implausible, and what is allowed.
         reason: String,
     },
-    /// The sensor has been sound for a minute.
-    SensorSound {
-        /// Which.
-        quantity: Quantity,
-    },
+    /// The sensor has been plausible again for a minute.
+    SensorSound { quantity: Quantity },
 }
 
-/// What became of a set-point, release or reset: the device's answer.
+/// The device's answer to a set-point, release or reset.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Done, within the device's limits.
+    /// Accepted, within the device's limits.
     Accepted {
         /// The flow temperature that is held now, °C.
         flow: f64,
-        /// The lease that was given, in seconds.
+        /// The granted lease, in seconds.
         lease_s: u16,
     },
-    /// Not done.
     Refused(Refusal),
 }
 
@@ -241,23 +204,20 @@ impl From<line::Outcome> for Outcome {
     }
 }
 
-/// One occurrence of a fault, and what the device says beside it.
+/// One occurrence of a fault, with the state of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultReport {
-    /// The occurrence.
     pub fault: Occurrence,
-    /// What it is.
     pub kind: FaultKind,
-    /// It needs a reset; the others pass by themselves.
+    /// It needs a reset; other faults end with their cause.
     pub lockout: bool,
-    /// What the boiler is doing.
     pub state: BoilerState,
-    /// The slot that the device sampled next then: the place among the samples.
+    /// The slot that the device was to sample next: the position among the samples.
     pub slot: Slot,
 }
 
 impl FaultReport {
-    /// The fault as the device names it.
+    /// The fault as reported by the device.
     #[must_use]
     pub fn as_fault(&self) -> Fault {
         let Self { fault: Occurrence { boot, counter }, kind, lockout, .. } = *self;
@@ -268,13 +228,13 @@ impl FaultReport {
 /// One decision of the controller: inputs, rule, result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Why, as a stable word: `law`, `warming`, `coasting`, `fault`, `no_heat_wanted`, `hot_water`, …
+    /// The rule, as a stable word: `law`, `warming`, `coasting`, `fault`, `no_heat_wanted`, `hot_water`, …
     pub rule: String,
-    /// Heat, no heat, or nothing asked.
+    /// Heat, no heat, or null without a request.
     pub demand: Option<Demand>,
-    /// The flow temperature asked for, °C.
+    /// The requested flow temperature, °C.
     pub flow: Option<f64>,
-    /// T*: the wish before the hour's correction, °C.
+    /// T*: the target before the hour's correction, °C.
     pub wish: Option<f64>,
     /// The correction u, K.
     pub correction: f64,
@@ -290,11 +250,11 @@ pub struct Decision {
     pub room: Option<f64>,
     /// Outdoor temperature through the low-pass, °C.
     pub outdoor: Option<f64>,
-    /// What the room should have, °C.
+    /// Target of the room temperature, °C.
     pub target: f64,
-    /// The newest slot that it knew.
+    /// The newest slot known at the decision.
     pub based_on: Option<Slot>,
-    /// The operator's command that stood behind it.
+    /// The operator's command on which it is based.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandId>,
 }

@@ -1,4 +1,4 @@
-//! Whether somebody may approve of a reset now.
+//! The rules for an operator's approval of a reset.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,91 +11,74 @@ use crate::command::{self, fresh, names, reachable, show};
 use crate::published::{Approval, FreshnessLimits, Reset, Status};
 use crate::time::Utc;
 
-/// What an approval is decided on.
+/// The data on which an approval is decided.
 #[derive(Clone, Debug)]
 pub struct Approving<'a> {
-    /// The boiler.
     pub boiler: &'a BoilerId,
-    /// The fault that is meant.
+    /// The fault to reset.
     pub fault: Occurrence,
-    /// Who approves.
     pub by: &'a OperatorName,
-    /// Those who could.
+    /// The configured operators.
     pub operators: &'a [OperatorName],
-    /// Requests are sent to boilers at all.
+    /// Control is enabled.
     pub control: bool,
     /// The last status.
     pub status: Option<&'a Status>,
-    /// When it is too old.
+    /// The age limits of the status.
     pub freshness: FreshnessLimits,
     /// Each operator's newest approval of this fault.
     pub votes: &'a [Vote],
-    /// The reset, where it was ordered.
+    /// The reset, if it was already ordered.
     pub reset: Option<&'a Reset>,
 }
 
-/// Why not, and what is allowed.
+/// Why an approval is refused, and what is allowed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// As for a command: who, where, and what is known.
+    /// The rules shared with commands: boiler, operator, status.
     #[error(transparent)]
     Rule(command::Refusal),
-    /// Nothing is sent to the boiler.
+    /// Control is disabled.
     #[error("control is off, nothing is ever sent to a boiler; set enabled = true in [control]")]
     ControlOff,
-    /// Another fault stands, or none.
-    #[error("boiler {boiler} has no fault {fault}; {stands}")]
+    /// The boiler has another fault, or none.
+    #[error("boiler {boiler} has no fault {fault}; {actual}")]
     NoSuchFault {
-        /// The boiler.
         boiler: BoilerId,
-        /// What was meant.
+        /// The fault of the approval.
         fault: Occurrence,
-        /// What stands instead.
-        stands: String,
+        /// A description of the active fault.
+        actual: String,
     },
-    /// It passes by itself.
+    /// It ends without a reset.
     #[error("fault {fault} ({}) passes by itself; only a lockout is reset", kind.word())]
-    NoLockout {
-        /// The fault.
-        fault: Occurrence,
-        /// What it is.
-        kind: FaultKind,
-    },
-    /// Somebody has to look first.
-    #[error("fault {fault} ({}) is reset at the boiler alone, by somebody who has looked at it", kind.word())]
-    LocalOnly {
-        /// The fault.
-        fault: Occurrence,
-        /// What it is.
-        kind: FaultKind,
-    },
-    /// The same person, again.
-    #[error("{by} approved {} ago; it counts for 15 min, and somebody else must approve too: {others}", show(*age))]
+    NoLockout { fault: Occurrence, kind: FaultKind },
+    /// It must be inspected first.
+    #[error("fault {fault} ({}) can only be reset at the boiler, after an inspection", kind.word())]
+    LocalOnly { fault: Occurrence, kind: FaultKind },
+    /// The same operator has approved already.
+    #[error("{by} approved {} ago; it counts for 15 min, and another operator must approve too: {others}", show(*age))]
     Twice {
-        /// Who.
         by: OperatorName,
-        /// When.
+        /// Age of the first approval.
         age: core::time::Duration,
-        /// Who else could.
+        /// The other operators.
         others: String,
     },
-    /// It was ordered.
+    /// The reset was ordered already.
     #[error("the reset of fault {fault} was ordered already, and there is one for each fault; look at its events")]
-    Ordered {
-        /// The fault.
-        fault: Occurrence,
-    },
+    Ordered { fault: Occurrence },
 }
 
-/// The approval that may be published, or why there is none.
+/// The approval to publish.
 ///
 /// # Errors
-/// See [`Refusal`]: operating conditions.
+/// [`Refusal`]: an operating condition.
 pub fn approve(now: Utc, on: &Approving<'_>) -> Result<Approval, Refusal> {
     if !on.control {
         return Err(Refusal::ControlOff);
     }
-    let kind = standing(now, on)?.kind;
+    let kind = reported_lockout(now, on)?.kind;
     let fault = on.fault;
     if kind.is_local_only() {
         return Err(Refusal::LocalOnly { fault, kind });
@@ -118,8 +101,8 @@ pub fn approve(now: Utc, on: &Approving<'_>) -> Result<Approval, Refusal> {
     })
 }
 
-/// The lockout that is meant, as the device reports it now.
-fn standing(now: Utc, on: &Approving<'_>) -> Result<Fault, Refusal> {
+/// The lockout of the approval, as the device reports it now.
+fn reported_lockout(now: Utc, on: &Approving<'_>) -> Result<Fault, Refusal> {
     let nothing = || command::Refusal::Nothing { boiler: on.boiler.clone(), what: "status", by: "the agent" };
     let status = on.status.ok_or_else(nothing).map_err(Refusal::Rule)?;
     fresh(now, "status", status.created_at, &on.freshness).map_err(Refusal::Rule)?;
@@ -129,9 +112,9 @@ fn standing(now: Utc, on: &Approving<'_>) -> Result<Fault, Refusal> {
         Some(found) if Occurrence::from(found) == fault && found.lockout => Ok(found),
         Some(found) if Occurrence::from(found) == fault => Err(Refusal::NoLockout { fault, kind: found.kind }),
         Some(found) => {
-            let stands = alloc::format!("{} ({}) stands", Occurrence::from(found), found.kind.word());
-            Err(Refusal::NoSuchFault { boiler, fault, stands })
+            let actual = alloc::format!("its fault is {} ({})", Occurrence::from(found), found.kind.word());
+            Err(Refusal::NoSuchFault { boiler, fault, actual })
         }
-        None => Err(Refusal::NoSuchFault { boiler, fault, stands: "none stands".into() }),
+        None => Err(Refusal::NoSuchFault { boiler, fault, actual: "it has none".into() }),
     }
 }

@@ -9,22 +9,22 @@ use crate::aggregate::{Pane, Sum, coverage};
 use crate::published::{HeatingPart, Missing, SamplesRange, Snapshot, celsius, centi_mean};
 use crate::time::hour_text;
 
-/// Why slots are not in the average.
+/// Why slots are missing in the average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The device's ring no longer reached back so far.
+    /// The device's ring no longer held them.
     Ring,
     /// Between two starts of the firmware.
     Reboot,
-    /// The firmware did not get round to sampling.
+    /// The firmware missed the time of sampling.
     Missed,
-    /// Read, but the quality is not `ok`.
+    /// Read, but not with quality `ok`.
     Invalid,
-    /// Without a trustworthy place in time.
+    /// Without a trusted time.
     Clock,
-    /// The server would never take them, or they left the stream before they were read.
+    /// Refused by the server, or removed from the stream before they were read.
     Discarded,
-    /// Nobody knows.
+    /// Unknown cause: a bug.
     Unexplained,
 }
 
@@ -40,7 +40,7 @@ impl From<GapReason> for Reason {
 }
 
 /// Adds `slots` to the slots that are missing for `reason`.
-pub(super) fn name(missing: &mut Missing, reason: Reason, slots: u64) {
+pub(super) fn add_missing(missing: &mut Missing, reason: Reason, slots: u64) {
     *match reason {
         Reason::Ring => &mut missing.ring,
         Reason::Reboot => &mut missing.reboot,
@@ -73,11 +73,11 @@ pub struct Hour {
     simulated: bool,
 }
 
-/// What the hour itself does not know, for its snapshot.
-pub(super) struct Around<'a> {
+/// The context of an hour that its snapshot needs.
+pub(super) struct HourContext<'a> {
     pub(super) boiler: &'a BoilerId,
     pub(super) skipped_hours: u64,
-    /// Of the last message before it.
+    /// Whether the last message before it was simulated.
     pub(super) simulated: bool,
     /// The last slot before it.
     pub(super) last: Option<Slot>,
@@ -125,15 +125,15 @@ impl Hour {
         self.simulated |= head.simulated;
     }
 
-    pub(super) fn snapshot(&self, around: &Around<'_>) -> Snapshot {
+    pub(super) fn snapshot(&self, context: &HourContext<'_>) -> Snapshot {
         let any = self.valid.points > 0;
         let mean = |sum: Sum| centi_mean(sum.centi, sum.points).map(celsius);
-        let (first, last) = self.messages.unwrap_or((around.message, around.message));
+        let (first, last) = self.messages.unwrap_or((context.message, context.message));
         Snapshot {
             temperature: mean(self.valid),
             created_at: (self.hour + 1) * 3_600,
             temperature_points: self.valid.points,
-            boiler: around.boiler.clone(),
+            boiler: context.boiler.clone(),
             hour: hour_text(self.hour),
             minimum: any.then(|| celsius(i64::from(self.minimum))),
             maximum: any.then(|| celsius(i64::from(self.maximum))),
@@ -142,12 +142,12 @@ impl Hour {
             heating: HeatingPart { temperature: mean(self.heating), points: self.heating.points },
             slots: self.valid.points + self.missing.total(),
             missing: self.missing,
-            skipped_hours: around.skipped_hours,
+            skipped_hours: context.skipped_hours,
             sum_centi: self.valid.centi,
             first: self.first,
-            last: self.last.or(around.last).expect("the first hour of a history begins with a slot"),
+            last: self.last.or(context.last).expect("the first hour of a history begins with a slot"),
             samples: SamplesRange { replay: self.replay, first, last },
-            simulated: if self.messages.is_some() { self.simulated } else { around.simulated },
+            simulated: if self.messages.is_some() { self.simulated } else { context.simulated },
             clock: if self.untrusted { ClockQuality::Unsynced } else { ClockQuality::Synced },
             version: 1,
         }

@@ -6,9 +6,9 @@ use thermowell_wire::{CentiCelsius, Reading};
 use super::*;
 
 const PERIOD_NS: u32 = 10_000_000;
-const BORDER: i64 = 490_000;
+const HOUR: i64 = 490_000;
 
-/// A ledger that is fed by hand: 100 slots a second, one message after the other.
+/// A ledger and a generator of its messages: 100 slots a second.
 struct Bench {
     ledger: Ledger,
     next: Slot,
@@ -17,11 +17,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(before_border: u64) -> Self {
+    fn new(before_hour: u64) -> Self {
         Self {
             ledger: Ledger::new("b1".parse().unwrap()),
             next: Slot::new(Boot::new(1, 0), 0),
-            utc_ns: start_ns(BORDER) - length(before_border, PERIOD_NS),
+            utc_ns: start_ns(HOUR) - length(before_hour, PERIOD_NS),
             sequence: 1,
         }
     }
@@ -45,7 +45,7 @@ impl Bench {
         self.sequence += 1;
     }
 
-    /// One message of readings, one slot a piece.
+    /// One message of readings, counted slot by slot.
     fn read(&mut self, slots: u64) {
         let head = self.head(true, true);
         self.ledger.enter(&head);
@@ -59,10 +59,10 @@ impl Bench {
         self.pass(&head, slots);
     }
 
-    fn name(&mut self, slots: u64, reason: Reason, synced: bool) {
+    fn miss(&mut self, slots: u64, reason: Reason, synced: bool) {
         let head = self.head(synced, false);
         self.ledger.enter(&head);
-        self.ledger.name(Span { first: self.next, count: slots, utc_ns: self.utc_ns }, reason, &head);
+        self.ledger.record_missing(Span { first: self.next, count: slots, utc_ns: self.utc_ns }, reason, &head);
         self.pass(&head, slots);
     }
 
@@ -77,21 +77,21 @@ impl Bench {
 }
 
 #[test]
-fn an_hour_ends_with_its_last_slot() {
+fn hour_closes_with_a_slot_of_the_next_hour() {
     let mut bench = Bench::new(150);
     bench.read(150);
-    assert!(bench.closed().is_empty(), "no clock closes an hour");
+    assert!(bench.closed().is_empty(), "the clock does not close an hour");
     bench.read(1);
     let [hour] = bench.closed().try_into().unwrap();
-    assert_eq!((hour.slots, hour.last.seq, hour.created_at), (150, 149, BORDER * 3_600));
+    assert_eq!((hour.slots, hour.last.seq, hour.created_at), (150, 149, HOUR * 3_600));
     assert!(hour.partial && hour.hour == "2025-11-24T15:00:00Z");
 }
 
 #[test]
-fn a_gap_is_shared_between_the_hours_that_it_touches() {
+fn gap_is_split_at_hours() {
     let mut bench = Bench::new(150);
     bench.read(100);
-    bench.name(360_170, Reason::Ring, true);
+    bench.miss(360_170, Reason::Ring, true);
     bench.read(1);
     let hours = bench.closed();
     let ring: Vec<u64> = hours.iter().map(|hour| hour.missing.ring).collect();
@@ -102,12 +102,12 @@ fn a_gap_is_shared_between_the_hours_that_it_touches() {
 }
 
 #[test]
-fn the_time_between_two_boots_is_shared_likewise() {
+fn time_between_two_boots_is_split_at_hours() {
     let mut bench = Bench::new(150);
     bench.read(100);
-    // The new boot's slots 0 to 39 are gone as well, and named: they are no part of the reboot.
+    // The new boot's slots 0 to 39 are missing for their own reason: they do not count as reboot.
     bench.reboot(80);
-    bench.name(40, Reason::Ring, true);
+    bench.miss(40, Reason::Ring, true);
     bench.read(60);
     let [hour] = bench.closed().try_into().unwrap();
     assert_eq!((hour.missing.reboot, hour.slots, hour.last.seq), (50, 150, 99));
@@ -116,10 +116,10 @@ fn the_time_between_two_boots_is_shared_likewise() {
 }
 
 #[test]
-fn what_waited_for_a_clock_counts_in_the_hour_of_the_next_trusted_slot() {
+fn waiting_slots_count_in_the_hour_of_the_next_trusted_slot() {
     let mut bench = Bench::new(150);
     bench.read(100);
-    bench.name(70, Reason::Clock, false);
+    bench.miss(70, Reason::Clock, false);
     bench.read(10);
     let [hour] = bench.closed().try_into().unwrap();
     assert_eq!((hour.slots, hour.missing.clock, hour.clock), (100, 0, ClockQuality::Synced));
@@ -128,11 +128,11 @@ fn what_waited_for_a_clock_counts_in_the_hour_of_the_next_trusted_slot() {
 }
 
 #[test]
-fn a_boot_that_was_never_trusted_is_no_part_of_the_time_between() {
+fn untrusted_boot_does_not_count_as_reboot_time() {
     let mut bench = Bench::new(360_000);
     bench.read(10);
     bench.reboot(100);
-    bench.name(200, Reason::Clock, false);
+    bench.miss(200, Reason::Clock, false);
     bench.reboot(300);
     bench.read(10);
     let open = bench.ledger.open().unwrap();
@@ -140,7 +140,7 @@ fn a_boot_that_was_never_trusted_is_no_part_of_the_time_between() {
 }
 
 #[test]
-fn forty_eight_empty_hours_are_published_and_the_rest_is_counted() {
+fn empty_hours_above_48_are_only_counted() {
     let mut bench = Bench::new(100);
     bench.read(100);
     bench.reboot(60 * 360_000 + 5);
@@ -156,7 +156,7 @@ fn forty_eight_empty_hours_are_published_and_the_rest_is_counted() {
 }
 
 #[test]
-fn a_stored_last_slot_is_the_boundary_whatever_the_stamps_say() {
+fn stored_last_slot_is_the_boundary_despite_stamps() {
     let mut bench = Bench::new(150);
     bench.read(150);
     bench.read(1);
@@ -168,23 +168,24 @@ fn a_stored_last_slot_is_the_boundary_whatever_the_stamps_say() {
         let [hour] = again.closed().try_into().unwrap();
         assert_eq!((hour.slots, hour.last.seq), (150, 149), "{shift}");
         let open = again.ledger.open().unwrap();
-        assert_eq!((open.hour, open.valid.points), (BORDER, 10), "{shift}");
+        assert_eq!((open.hour, open.valid.points), (HOUR, 10), "{shift}");
     }
 }
 
-/// The readings before a stored hour say where the last ones were, for the count of empty hours; not years ahead.
+/// The readings before a stored hour give the hour of the last reading, which limits empty hours; a stamp years ahead
+/// does not.
 #[test]
-fn a_warm_up_stamped_years_ahead_publishes_no_more_empty_hours() {
+fn warm_up_stamped_years_ahead_adds_no_empty_hours() {
     let mut bench = Bench::new(200);
     bench.read(200);
-    bench.name(100, Reason::Ring, true);
+    bench.miss(100, Reason::Ring, true);
     bench.utc_ns += HOUR_NS;
     bench.read(1);
     let hours = bench.closed();
     let mut again = Bench { ledger: Ledger::recompute("b1".parse().unwrap(), &hours[1]), ..Bench::new(200) };
     again.utc_ns += 9_000 * HOUR_NS;
     again.read(200);
-    again.name(100, Reason::Ring, true);
+    again.miss(100, Reason::Ring, true);
     again.utc_ns += HOUR_NS;
     again.read(1);
     let hours = again.closed();
@@ -192,20 +193,20 @@ fn a_warm_up_stamped_years_ahead_publishes_no_more_empty_hours() {
 }
 
 #[test]
-fn behind_a_stored_hour_whose_messages_are_gone_everything_between_is_discarded() {
+fn slots_after_a_stored_hour_without_messages_are_discarded() {
     let mut bench = Bench::new(150);
     bench.read(150);
     bench.read(1);
     let [stored] = bench.closed().try_into().unwrap();
-    let mut again = Bench { ledger: Ledger::behind("b1".parse().unwrap(), &stored), ..Bench::new(0) };
+    let mut again = Bench { ledger: Ledger::after("b1".parse().unwrap(), &stored), ..Bench::new(0) };
     again.reboot(500);
     again.read(10);
     let open = again.ledger.open().unwrap();
-    assert_eq!((open.hour, open.missing.discarded, open.valid.points, open.partial), (BORDER, 500, 10, false));
+    assert_eq!((open.hour, open.missing.discarded, open.valid.points, open.partial), (HOUR, 500, 10, false));
 }
 
 #[test]
-fn the_time_between_two_boots_before_a_stored_hour_is_not_counted_again() {
+fn reboot_time_before_a_stored_hour_is_not_counted_twice() {
     let mut bench = Bench::new(500);
     bench.read(100);
     bench.reboot(300);
@@ -215,7 +216,7 @@ fn the_time_between_two_boots_before_a_stored_hour_is_not_counted_again() {
     bench.read(1);
     let hours = bench.closed();
     assert_eq!((hours[0].missing.reboot, hours[1].first.unwrap().seq), (300, 100));
-    // The new boot is stamped 4 s later now: part of the time between would lie in the stored hour.
+    // The new boot is stamped 4 s later now: part of the time between the boots would be in the stored hour.
     let mut again = Bench { ledger: Ledger::recompute("b1".parse().unwrap(), &hours[1]), ..Bench::new(500) };
     again.read(100);
     again.reboot(700);
@@ -229,14 +230,14 @@ fn the_time_between_two_boots_before_a_stored_hour_is_not_counted_again() {
 
 /// S4: each reason has its own number, and together with what is counted they are all slots of the hour.
 #[test]
-fn every_reason_is_named_and_the_hour_closes() {
+fn every_reason_is_counted_and_sums_to_the_hour() {
     let mut bench = Bench::new(1_000);
     bench.read(100);
-    bench.name(3, Reason::Ring, true);
-    bench.name(5, Reason::Missed, true);
-    bench.name(7, Reason::Clock, true);
-    bench.name(11, Reason::Discarded, true);
-    bench.name(13, Reason::Unexplained, true);
+    bench.miss(3, Reason::Ring, true);
+    bench.miss(5, Reason::Missed, true);
+    bench.miss(7, Reason::Clock, true);
+    bench.miss(11, Reason::Discarded, true);
+    bench.miss(13, Reason::Unexplained, true);
     let head = bench.head(true, true);
     let mut pane = Pane::EMPTY;
     for _ in 0..17 {

@@ -1,7 +1,7 @@
-//! When memory is written to disk: only while JetStream takes nothing, and at an end with a backlog.
+//! When records are written to disk: only while JetStream acknowledges nothing, and at shutdown with a backlog.
 //!
-//! Memory stays the working set; the file is its copy for the next start. So it never has to be read while the agent
-//! lives, and a lost file costs nothing that memory or the device's ring still has.
+//! Memory stays the working set; the file is a copy for the next start. So it is never read while the agent runs, and a
+//! lost file costs nothing that memory or the device's ring still holds.
 //!
 //! ```text
 //!          a record waits longer than `after`            nothing of the file is held any more
@@ -9,10 +9,10 @@
 //!                                                │  ▲ │
 //!                             its bound is reached│  │ │ a sync failed: never again on that file
 //!                                                ▼  │ ▼
-//!                                    a new file with all that memory holds takes its place
+//!                                    a new file with all records in memory replaces it
 //! ```
 //!
-//! Its bound is twice that of memory: what was let go of meanwhile lies in it until it is written anew, and with this
+//! Its bound is twice that of memory: records removed from memory stay in the file until it is rewritten, and with this
 //! bound each byte is written at most twice.
 
 use alloc::vec::Vec;
@@ -26,39 +26,40 @@ use crate::time::Monotonic;
 /// Durations of the spill file, on the flow axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// A record that waits longer for its acknowledgement is written. Well inside the device's ring.
+    /// A record that waits longer for its acknowledgement is written. Well below the time that the device's ring
+    /// covers.
     pub after: Duration,
-    /// Between two syncs while the file grows, and before another try where one failed.
+    /// Between two syncs while the file grows, and before a retry after a failure.
     pub every: Duration,
 }
 
-/// What is done to the spill file.
+/// An operation on the spill file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spill {
-    /// What follows goes to a new file, which takes the place of the old one, where there is one, with the next sync.
+    /// The following records go to a new file, which replaces the old one, if any, with the next sync.
     Begin,
     /// One record: a message of SAMPLES.
     Append(Vec<u8>),
-    /// What was appended is to outlive a power cut. At most one is under way.
+    /// The appended records must survive a power cut. At most one sync is under way.
     Sync,
-    /// The file is not needed any more.
+    /// The file is no longer needed.
     Remove,
 }
 
-/// The spill file of one boiler, as the agent sees it.
+/// The agent's view of one boiler's spill file.
 #[derive(Clone, Debug)]
 pub struct Spiller {
     timing: Timing,
     /// Bound of the file.
     limit: usize,
-    /// Bytes of its records; none where there is no file.
+    /// Bytes of its records; `None` without a file.
     bytes: Option<usize>,
     /// Something was appended since the last sync.
     dirty: bool,
     syncing: bool,
-    /// The next sync, or the next try after a failure.
+    /// When the next sync or retry is due.
     due: Monotonic,
-    /// How often a sync failed since one succeeded.
+    /// Failed syncs since the last success.
     failures: u32,
 }
 
@@ -87,14 +88,14 @@ impl Spiller {
         self.bytes.is_some()
     }
 
-    /// The last sync is done.
+    /// The last sync succeeded.
     pub fn synced(&mut self, now: Monotonic) {
         self.syncing = false;
         self.failures = 0;
         self.due = now.after(self.timing.every);
     }
 
-    /// The last sync failed: what the file holds is unknown, and asking again would hear that all is well.
+    /// The last sync failed: the file's content is unknown, and another `fsync` would report success.
     pub fn failed(&mut self, now: Monotonic, spool: &mut Spool) {
         spool.forget_spilled();
         (self.syncing, self.dirty, self.bytes) = (false, false, None);
@@ -102,7 +103,7 @@ impl Spiller {
         self.due = now.after(self.timing.every);
     }
 
-    /// What is to be done now. `leaving`: this is the last chance.
+    /// Emits the operations that are due. `leaving`: the agent shuts down.
     pub fn next(&mut self, now: Monotonic, leaving: bool, spool: &mut Spool, mut each: impl FnMut(Spill)) {
         let waiting = spool.pending_since().is_some_and(|since| now >= since.after(self.timing.after));
         if waiting || (leaving && spool.backlog() > 0) {
@@ -138,7 +139,7 @@ impl Spiller {
         (self.bytes, self.dirty) = (bytes, dirty);
     }
 
-    /// The latest time at which [`Spiller::next`] wants to be called.
+    /// The latest time at which [`Spiller::next`] must be called.
     #[must_use]
     pub fn wake_at(&self, spool: &Spool) -> Option<Monotonic> {
         let pending = spool.pending_since().map(|since| since.after(self.timing.after));

@@ -165,7 +165,7 @@ impl Boiler {
             match effect {
                 Effect::Event(kind, body) => self.reporter.event(&self.id, kind, clock.now().utc, *body),
                 Effect::Log(log) => crate::logs::aggregator(&self.id, &log),
-                Effect::BeginAnew => anew = true,
+                Effect::Restart => anew = true,
             }
         }
         if anew {

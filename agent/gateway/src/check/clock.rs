@@ -17,7 +17,7 @@ pub(super) fn check(clock: &Clock) -> Finding {
         return Finding::new(ID, Status::Warning, message).advise("remove clock.step_file: it is a fault for tests");
     }
     let utc = Utc(realtime_ns());
-    if !utc.is_believable() {
+    if !utc.is_plausible() {
         let message =
             format!("the clock shows {}: no hour is opened there, whoever vouches for it", hour_text(utc.hour()));
         return Finding::new(ID, Status::Error, message).advise("set the clock: run chrony or systemd-timesyncd");

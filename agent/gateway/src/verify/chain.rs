@@ -105,7 +105,7 @@ impl Chain {
             self.reopened = false;
             let differing = self.effects.drain(..).find_map(|effect| match effect {
                 Effect::Event(_, body) => recomputed(*body),
-                Effect::Log(_) | Effect::BeginAnew => None,
+                Effect::Log(_) | Effect::Restart => None,
             });
             self.closed.push_back(Closed::Reopened(differing));
         }

@@ -173,13 +173,13 @@ fn a_wrong_approval_is_told_what_is_allowed() {
     let refused = |(code, out, error): (Option<i32>, String, String), said: &str| {
         assert!(code == Some(1) && out.is_empty() && error.contains(said), "{code:?} {out} {error}");
     };
-    refused(approve("b1", fault, "anna"), "refused: boiler b1 has no fault 0000000300000007-7; none stands");
+    refused(approve("b1", fault, "anna"), "refused: boiler b1 has no fault 0000000300000007-7; it has none");
     desk.report(Fault { kind: FaultKind::Overheat, ..IGNITION });
-    refused(approve("b1", fault, "anna"), "is reset at the boiler alone, by somebody who has looked at it");
+    refused(approve("b1", fault, "anna"), "can only be reset at the boiler, after an inspection");
     desk.report(Fault { lockout: false, ..IGNITION });
     refused(approve("b1", fault, "anna"), "passes by itself; only a lockout is reset");
     desk.report(IGNITION);
-    let other = "refused: boiler b1 has no fault 0000000300000007-8; 0000000300000007-7 (ignition) stands";
+    let other = "refused: boiler b1 has no fault 0000000300000007-8; its fault is 0000000300000007-7 (ignition)";
     refused(approve("b1", "0000000300000007-8", "anna"), other);
     refused(approve("b2", fault, "anna"), "refused: there is no boiler b2 here; boilers are b1");
     refused(approve("b1", fault, "eve"), "refused: eve is no operator here; operators are anna, ben, carla");
@@ -192,12 +192,12 @@ fn a_wrong_approval_is_told_what_is_allowed() {
     let kept = desk.runtime.block_on(last_kept::<Event>(&desk.context, stream::EVENT, &subject)).unwrap();
     let event = kept.expect("an event").value;
     let EventBody::ResetRefused { by, reason, .. } = event.body else { panic!("{event:?}") };
-    assert!(by.as_str() == "anna" && reason.contains("0000000300000007-7 (ignition) stands"), "{by} {reason}");
+    assert!(by.as_str() == "anna" && reason.contains("its fault is 0000000300000007-7 (ignition)"), "{by} {reason}");
 
     let (code, out, _) = approve("b1", fault, "anna");
     assert_eq!(code, Some(0));
     assert_eq!(out, "approved: fault 0000000300000007-7 (ignition) of boiler b1, by anna; 1 of 2\n");
-    refused(approve("b1", fault, "anna"), "it counts for 15 min, and somebody else must approve too: ben, carla");
+    refused(approve("b1", fault, "anna"), "it counts for 15 min, and another operator must approve too: ben, carla");
     let (code, out, _) = desk.thermowell("reset status --boiler b1 --json");
     let status: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What is accepted here acts in the controller: the two have one idea of what people may ask for.
+//! Accepted commands take effect in the controller: both have the same rules.
 
 use super::*;
 use crate::control::{Curve, CurvePoint, Law, Period, Schedule};
@@ -6,7 +6,7 @@ use crate::controller::{Controller, Effect, Input, Settings};
 use crate::published::{Decision, EventBody};
 use crate::time::{Monotonic, Now};
 
-/// A controller with the limits of [`bench`], which knows what the bench knows.
+/// A controller with the limits, state and status of [`bench`].
 fn controller(bench: &Bench, now: Now) -> Controller {
     let curve =
         Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
@@ -28,7 +28,7 @@ fn controller(bench: &Bench, now: Now) -> Controller {
     controller
 }
 
-/// The reasons for which the controller refuses `command` at `now`, and what it decides then.
+/// The reasons with which the controller refuses `command` at `now`, and its decision.
 fn taken(bench: &Bench, command: &Command, now: Now) -> (std::vec::Vec<String>, Option<Decision>) {
     let mut controller = controller(bench, now);
     let mut effects = std::vec![];
@@ -63,11 +63,11 @@ fn lengths() -> impl Strategy<Value = Duration> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_048))]
     #[test]
-    fn whatever_is_accepted_acts_in_the_controller(
+    fn accepted_commands_take_effect_in_the_controller(
         action in actions(),
         length in lengths(),
         decided_ns in 0..SECOND_NS,
-        // Two hosts' clocks are not quite the same.
+        // The clocks of two hosts differ a little.
         later_ns in -3 * SECOND_NS..2 * SECOND_NS,
     ) {
         let bench = bench();
@@ -83,7 +83,7 @@ proptest! {
             Action::Boost { .. } => decided.rule == "boost",
             Action::HotWater { .. } => decided.rule == "tap",
             Action::Hold | Action::Release => decided.rule == "hold",
-            // The room of the bench has 20 °C: at most that is no reason to heat.
+            // The room of the bench has 20 °C: a target of at most that needs no heat.
             Action::SetBack { room } => {
                 ["set_back", "no_heat_wanted"].contains(&decided.rule.as_str()) && decided.target <= room
             }

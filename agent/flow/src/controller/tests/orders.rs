@@ -3,7 +3,7 @@
 use super::*;
 use crate::published::BasedOn;
 
-/// `minutes` from now on, accepted now.
+/// A command of `minutes` from now on, accepted now.
 fn command(bench: &Bench, id: &str, action: Action, minutes: f64) -> Command {
     let now = bench.now().utc.unix_seconds();
     let slot = bench.state.slot;
@@ -23,17 +23,17 @@ fn command(bench: &Bench, id: &str, action: Action, minutes: f64) -> Command {
 
 fn order(bench: &mut Bench, sequence: u64, action: Action, minutes: f64) -> Vec<Effect> {
     let command = command(bench, "x-1", action, minutes);
-    bench.tell(Input::Command(sequence, &command));
+    bench.input(Input::Command(sequence, &command));
     core::mem::take(&mut bench.effects)
 }
 
-fn flows(said: &[Effect]) -> Vec<f64> {
-    leases(said).iter().map(|lease| lease.flow).collect()
+fn flows(output: &[Effect]) -> Vec<f64> {
+    leases(output).iter().map(|lease| lease.flow).collect()
 }
 
-fn refusals(said: &[Effect]) -> Vec<String> {
+fn refusals(output: &[Effect]) -> Vec<String> {
     let mut reasons = vec![];
-    for effect in said {
+    for effect in output {
         if let Effect::Event(body) = effect
             && let EventBody::CommandRefused { reason, .. } = &**body
         {
@@ -44,26 +44,26 @@ fn refusals(said: &[Effect]) -> Vec<String> {
 }
 
 #[test]
-fn a_boost_goes_to_its_temperature_by_the_ramp_and_ends_by_itself() {
+fn boost_is_ramped_and_expires() {
     let mut bench = Bench::new();
     bench.seconds(5);
-    let said = order(&mut bench, 7, Action::Boost { flow: 52.0 }, 30.0);
-    assert_eq!(rules(&said), ["boost"]);
-    let said = bench.seconds(29 * 60);
-    let flows = flows(&said);
+    let output = order(&mut bench, 7, Action::Boost { flow: 52.0 }, 30.0);
+    assert_eq!(rules(&output), ["boost"]);
+    let output = bench.seconds(29 * 60);
+    let flows = flows(&output);
     assert!(flows.windows(2).all(|pair| (0.0..=0.51).contains(&(pair[1] - pair[0]))), "2 K a minute: {flows:?}");
     assert!((flows.last().unwrap() - 52.0).abs() < 1e-9);
-    let Some(Effect::Decision(decision)) = said.iter().find(|effect| matches!(effect, Effect::Decision(_))) else {
-        panic!("a boost is decided");
+    let Some(Effect::Decision(decision)) = output.iter().find(|effect| matches!(effect, Effect::Decision(_))) else {
+        panic!("no decision");
     };
     assert_eq!(decision.command.as_ref().unwrap().as_str(), "x-1");
-    let said = bench.seconds(90);
-    assert_eq!(rules(&said)[0], "law");
-    assert!(said.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })));
+    let output = bench.seconds(90);
+    assert_eq!(rules(&output)[0], "law");
+    assert!(output.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })));
 }
 
 #[test]
-fn a_boost_ends_though_nothing_is_said_and_the_calendar_stands_still() {
+fn boost_expires_without_messages_or_calendar() {
     let mut bench = Bench::new();
     bench.seconds(5);
     order(&mut bench, 7, Action::Boost { flow: 52.0 }, 1.0);
@@ -76,50 +76,50 @@ fn a_boost_ends_though_nothing_is_said_and_the_calendar_stands_still() {
 }
 
 #[test]
-fn the_newest_in_the_streams_order_wins_and_a_release_ends_it() {
+fn newest_command_wins_and_a_release_ends_it() {
     let mut bench = Bench::new();
     bench.seconds(5);
     order(&mut bench, 7, Action::Boost { flow: 60.0 }, 30.0);
     assert_eq!(order(&mut bench, 6, Action::Boost { flow: 30.0 }, 60.0), [], "an older one changes nothing");
-    assert_eq!(order(&mut bench, 7, Action::Release, 0.0), [], "the same one again neither");
+    assert_eq!(order(&mut bench, 7, Action::Release, 0.0), [], "nor does the same one again");
     assert_eq!(rules(&order(&mut bench, 8, Action::HotWater { flow: 58.0 }, 10.0)), ["tap"]);
     assert_eq!(rules(&order(&mut bench, 9, Action::Release, 0.0)), ["law"]);
-    // Whoever begins with an old message again finds the newest known.
+    // An old message that is delivered again changes nothing.
     assert_eq!(order(&mut bench, 8, Action::HotWater { flow: 58.0 }, 10.0), []);
 }
 
 #[test]
-fn a_hold_keeps_what_was_asked_and_a_boost_needs_no_weather() {
+fn hold_keeps_the_set_point_and_boost_needs_no_outdoor() {
     let mut bench = Bench::new();
     bench.seconds(5);
     order(&mut bench, 1, Action::Hold, 60.0);
     bench.device().room = Some(15.0);
-    let said = bench.seconds(30 * 60);
-    assert!(flows(&said).iter().all(|flow| (flow - 42.5).abs() < 1e-9), "15 K more would be wished");
+    let output = bench.seconds(30 * 60);
+    assert!(flows(&output).iter().all(|flow| (flow - 42.5).abs() < 1e-9), "the law would request 15 K more");
     let mut bench = Bench::new();
     bench.device().outdoor = None;
     bench.seconds(5);
     assert_eq!(leases(&order(&mut bench, 1, Action::Boost { flow: 50.0 }, 60.0)).len(), 1);
-    // Without anything asked there is nothing to hold.
+    // Without a request there is nothing to hold.
     assert_eq!(rules(&order(&mut bench, 2, Action::Release, 0.0)), ["no_outdoor"]);
     assert_eq!(leases(&order(&mut bench, 3, Action::Hold, 60.0)), Vec::<&Lease>::new());
 }
 
 #[test]
-fn a_set_back_moves_the_target_down_and_never_up() {
+fn set_back_lowers_the_target_and_never_raises_it() {
     for (room, target) in [(17.0, 17.0), (25.0, 20.0)] {
         let mut bench = Bench::new();
         bench.device().room = Some(17.2);
         bench.seconds(5);
         order(&mut bench, 1, Action::SetBack { room }, 60.0);
-        let said = bench.seconds(20 * 60);
-        assert_eq!(rules(&said).last().copied().unwrap_or("set_back"), "set_back");
+        let output = bench.seconds(20 * 60);
+        assert_eq!(rules(&output).last().copied().unwrap_or("set_back"), "set_back");
         assert!((bench.controller.target(&bench.now()) - target).abs() < 1e-9);
     }
 }
 
 #[test]
-fn a_set_back_of_three_days_acts_for_three_days() {
+fn set_back_of_three_days_lasts_three_days() {
     let mut bench = Bench::new();
     bench.device().room = Some(14.0);
     bench.seconds(5);
@@ -128,37 +128,37 @@ fn a_set_back_of_three_days_acts_for_three_days() {
     order(&mut bench, 1, Action::SetBack { room: 16.0 }, 60.0 * 72.0);
     for hour in 1..=hours {
         bench.at_s = begun + hour * 3_600 - 3;
-        let said = bench.seconds(2);
-        assert!(!said.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })), "after {hour} h");
+        let output = bench.seconds(2);
+        assert!(!output.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })), "after {hour} h");
         assert!((bench.controller.target(&bench.now()) - 16.0).abs() < 1e-9, "after {hour} h");
         let decided = bench.controller.decided.unwrap();
         assert_eq!(decided.rule, "set_back", "after {hour} h");
     }
-    let said = bench.second();
-    assert!(said.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })));
-    assert_eq!(rules(&said), ["law"]);
+    let output = bench.second();
+    assert!(output.contains(&Effect::Log(Log::OrderEnded { id: "x-1".parse().unwrap() })));
+    assert_eq!(rules(&output), ["law"]);
 }
 
 #[test]
-fn nothing_old_bad_or_unsound_is_asked_for_a_command() {
+fn command_asks_nothing_on_stale_data_or_lockout() {
     let mut bench = Bench::new();
     bench.seconds(5);
     order(&mut bench, 1, Action::Boost { flow: 60.0 }, 60.0);
-    let said = bench.silence(100);
-    assert_eq!(rules(&said), ["coasting", "fault"]);
-    assert!(leases(&said).iter().all(|lease| lease.lease_s == 0));
+    let output = bench.silence(100);
+    assert_eq!(rules(&output), ["coasting", "fault"]);
+    assert!(leases(&output).iter().all(|lease| lease.lease_s == 0));
     bench.device().state = BoilerState::Lockout;
     assert_eq!(leases(&bench.seconds(60)), Vec::<&Lease>::new());
 }
 
 #[test]
-fn what_may_not_act_is_refused_and_leaves_nothing_standing() {
+fn invalid_command_is_refused_and_ends_the_active_one() {
     let boost = |flow| Action::Boost { flow };
     for (action, minutes, reason) in [
         (boost(200.0), 30.0, "200 °C is outside 25 to 65 °C"),
         (boost(f64::NAN), 30.0, "NaN °C is outside 25 to 65 °C"),
         (boost(24.9), 30.0, "24.9 °C is outside 25 to 65 °C"),
-        (boost(50.0), -1.0, "it ended before it could act"),
+        (boost(50.0), -1.0, "it expired before it could take effect"),
         (boost(50.0), 61.0, "it has no end within 1 h"),
         (boost(50.0), f64::INFINITY, "it has no end within 1 h"),
         (Action::SetBack { room: 16.0 }, 7.0 * 24.0 * 60.0 + 1.0, "it has no end within 168 h"),
@@ -167,9 +167,9 @@ fn what_may_not_act_is_refused_and_leaves_nothing_standing() {
         let mut bench = Bench::new();
         bench.seconds(5);
         order(&mut bench, 1, boost(50.0), 30.0);
-        let said = order(&mut bench, 2, action, minutes);
-        assert_eq!(refusals(&said), [reason]);
-        assert_eq!(rules(&said), ["law"], "{action:?} ends what stood");
+        let output = order(&mut bench, 2, action, minutes);
+        assert_eq!(refusals(&output), [reason]);
+        assert_eq!(rules(&output), ["law"], "{action:?} ends the active command");
     }
     let mut bench = Bench::new();
     bench.seconds(5);
@@ -180,15 +180,15 @@ fn what_may_not_act_is_refused_and_leaves_nothing_standing() {
         Command { version: 2, ..boosted },
     ] {
         bench.controller.orders = Orders::default();
-        bench.tell(Input::Command(1, &unfit));
+        bench.input(Input::Command(1, &unfit));
         assert_eq!(refusals(&core::mem::take(&mut bench.effects)).len(), 1, "{unfit:?}");
     }
 }
 
 #[test]
-fn what_a_command_was_checked_with_is_checked_again() {
+fn data_of_a_command_are_checked_again() {
     let boot = Boot::new(3, 1);
-    // Slots are 10 ms: 5 s that a command may be ahead of its state, and 60 s behind.
+    // Slots are 10 ms: a command may be 5 s ahead of the state, and 60 s behind it.
     for (moved, reason) in [
         (0, None),
         (500, None),
@@ -202,40 +202,40 @@ fn what_a_command_was_checked_with_is_checked_again() {
         let mut boost = command(&bench, "x", Action::Boost { flow: 50.0 }, 30.0);
         let based_on = boost.based_on.as_mut().unwrap();
         based_on.slot.seq = based_on.slot.seq.checked_add_signed(moved).unwrap();
-        bench.tell(Input::Command(1, &boost));
-        let said = core::mem::take(&mut bench.effects);
-        let refused = refusals(&said);
+        bench.input(Input::Command(1, &boost));
+        let output = core::mem::take(&mut bench.effects);
+        let refused = refusals(&output);
         assert!(reason.map_or(refused.is_empty(), |reason| refused[0].starts_with(reason)), "{moved}: {refused:?}");
-        assert_eq!(rules(&said), if reason.is_none() { &["boost"][..] } else { &[] }, "{moved}");
+        assert_eq!(rules(&output), if reason.is_none() { &["boost"][..] } else { &[] }, "{moved}");
     }
     let mut bench = Bench::new();
     bench.seconds(5);
     let boost = command(&bench, "x", Action::Boost { flow: 50.0 }, 30.0);
     bench.state.slot = Slot::new(boot, 7);
     bench.second();
-    bench.tell(Input::Command(1, &boost));
+    bench.input(Input::Command(1, &boost));
     let refused = refusals(&core::mem::take(&mut bench.effects));
     assert!(refused[0].ends_with(" of the boiler, which is in boot 0000000300000001 now"), "{refused:?}");
-    // At the begin of a session it may have acted for long, and goes on.
-    bench.tell(Input::LastCommand(Some((2, &boost))));
+    // At the begin of a session it may have been in effect for long, and continues.
+    bench.input(Input::LastCommand(Some((2, &boost))));
     assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["boost"]);
 }
 
 #[test]
-fn a_session_begins_with_the_streams_last_command() {
+fn session_begins_with_the_last_command() {
     let mut bench = Bench::new();
     bench.seconds(5);
     let old = command(&bench, "old", Action::Boost { flow: 50.0 }, -5.0);
-    bench.tell(Input::LastCommand(Some((9, &old))));
-    assert_eq!(core::mem::take(&mut bench.effects), [], "one that has long ended is no news");
+    bench.input(Input::LastCommand(Some((9, &old))));
+    assert_eq!(core::mem::take(&mut bench.effects), [], "an expired one is not reported");
     let boosted = command(&bench, "x", Action::Boost { flow: 50.0 }, 30.0);
-    bench.tell(Input::LastCommand(Some((12, &boosted))));
+    bench.input(Input::LastCommand(Some((12, &boosted))));
     assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["boost"]);
-    // A power cut has taken the stream's last seconds: what is no more there orders nothing.
-    bench.tell(Input::LastCommand(Some((9, &old))));
+    // A power cut has taken the stream's last seconds: a lost command is no longer in effect.
+    bench.input(Input::LastCommand(Some((9, &old))));
     assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["law"]);
-    bench.tell(Input::LastCommand(Some((12, &boosted))));
+    bench.input(Input::LastCommand(Some((12, &boosted))));
     bench.effects.clear();
-    bench.tell(Input::LastCommand(None));
+    bench.input(Input::LastCommand(None));
     assert_eq!(rules(&core::mem::take(&mut bench.effects)), ["law"]);
 }

@@ -1,31 +1,31 @@
-//! A controller that starts where another one ended.
+//! A controller that continues after another one.
 
 use super::*;
 
-fn told(bench: &Bench, said: &[Effect]) -> Vec<Told> {
+fn past_decisions(bench: &Bench, output: &[Effect]) -> Vec<PastDecision> {
     let at = bench.now().utc.unix_seconds();
-    let mut told = vec![];
-    for effect in said {
+    let mut past_decisions = vec![];
+    for effect in output {
         if let Effect::Decision(decision) = effect {
-            told.push(Told { at, decision: (**decision).clone() });
+            past_decisions.push(PastDecision { at, decision: (**decision).clone() });
         }
     }
-    told
+    past_decisions
 }
 
-/// Two hours with a room that drifts and a draw within; every decision, when it was made.
-fn two_hours(bench: &mut Bench) -> Vec<Told> {
-    let mut heard = vec![];
+/// Two hours with a drifting room and a draw; returns every decision with its time.
+fn two_hours(bench: &mut Bench) -> Vec<PastDecision> {
+    let mut decisions = vec![];
     for second in 0..7_200_u32 {
         let drawn = (5_000..5_300).contains(&second);
         bench.device().hot_water = drawn;
         bench.state.heating = !(5_000..5_420).contains(&second);
         bench.device().room = Some(20.0 - f64::from(second) / 3_600.0);
         bench.state.heating_share = if second < 5_000 { f64::from(second.min(3_600)) / 3_600.0 } else { 0.88 };
-        let said = bench.second();
-        heard.extend(told(bench, &said));
+        let output = bench.second();
+        decisions.extend(past_decisions(bench, &output));
     }
-    heard
+    decisions
 }
 
 /// The same boiler, a new controller.
@@ -36,38 +36,38 @@ fn restarted(mut bench: Bench) -> Bench {
 }
 
 #[test]
-fn what_was_asked_is_rebuilt_from_the_decisions() {
+fn asked_mean_is_rebuilt_from_past_decisions() {
     let mut bench = Bench::new();
-    let heard = two_hours(&mut bench);
+    let decisions = two_hours(&mut bench);
     let known = bench.controller.known.unwrap();
     let asked = bench.controller.asked_mean(&known).unwrap();
     let mut bench = restarted(bench);
-    bench.tell(Input::Past(&heard));
+    bench.input(Input::Past(&decisions));
     bench.second();
     let known = bench.controller.known.unwrap();
     let rebuilt = bench.controller.asked_mean(&known).unwrap();
     assert!((57.0..60.0).contains(&asked) && (rebuilt - asked).abs() < 0.05, "{asked} {rebuilt}");
-    assert!(bench.controller.last_hour(&known).is_some(), "the correction goes on at once");
-    // Read again in another session, it changes nothing.
-    bench.tell(Input::Past(&heard[..1]));
+    assert!(bench.controller.last_hour(&known).is_some(), "the correction continues at once");
+    // Reading it again in another session changes nothing.
+    bench.input(Input::Past(&decisions[..1]));
     bench.second();
     assert!((bench.controller.asked_mean(&bench.controller.known.unwrap()).unwrap() - rebuilt).abs() < 0.1);
 }
 
 #[test]
-fn a_decision_stands_as_long_as_a_lease_where_the_boiler_was_left_alone() {
+fn last_decision_counts_for_a_lease_without_a_controller() {
     let mut bench = Bench::new();
-    let heard = two_hours(&mut bench);
+    let decisions = two_hours(&mut bench);
     let mut bench = restarted(bench);
     // Half an hour without a controller: the boiler is on its own control.
     bench.at_s += 1_800;
     bench.obeys_until_s = 0;
-    bench.tell(Input::Past(&heard));
+    bench.input(Input::Past(&decisions));
     bench.second();
     let known = bench.controller.known.unwrap();
-    assert_eq!(bench.controller.asked_mean(&known), None, "half of the hour is not nine tenths of it");
+    assert_eq!(bench.controller.asked_mean(&known), None, "less than nine tenths of the hour are known");
     let second = whole(bench.state.stamp);
-    let minutes = replay(&heard, second - 1, 60).valid().points / 60;
+    let minutes = replay(&decisions, second - 1, 60).valid().points / 60;
     assert!((15..=30).contains(&minutes), "{minutes} min");
 }
 
@@ -75,16 +75,17 @@ fn a_decision_stands_as_long_as_a_lease_where_the_boiler_was_left_alone() {
 fn seconds_without_heat_or_with_a_draw_do_not_count() {
     let decision = |at: i64, rule: &str, demand, flow| {
         let mut bench = Bench::new();
-        let said = bench.second();
-        let mut told = told(&bench, &said).pop().unwrap();
+        let output = bench.second();
+        let mut past_decisions = past_decisions(&bench, &output).pop().unwrap();
         #[expect(clippy::cast_precision_loss, reason = "seconds of these years are exact")]
         let stamp = at as f64;
-        told.at = stamp;
-        (told.decision.rule, told.decision.demand, told.decision.flow) = (String::from(rule), demand, flow);
-        told
+        past_decisions.at = stamp;
+        (past_decisions.decision.rule, past_decisions.decision.demand, past_decisions.decision.flow) =
+            (String::from(rule), demand, flow);
+        past_decisions
     };
     let heat = Some(Demand::Heat);
-    let heard = [
+    let decisions = [
         decision(1_000, "law", heat, Some(40.0)),
         decision(6_000, "hot_water", heat, Some(40.0)),
         decision(7_000, "law", heat, Some(50.0)),
@@ -92,39 +93,39 @@ fn seconds_without_heat_or_with_a_draw_do_not_count() {
         decision(8_000, "law", heat, Some(60.0)),
     ];
     // The hour of 4,401 to 8,000: 1,599 s of 40, 500 s of 50, one of 60.
-    let asked = replay(&heard, 8_000, 60).valid();
+    let asked = replay(&decisions, 8_000, 60).valid();
     assert_eq!((asked.points, asked.centi), (2_100, 1_599 * 4_000 + 500 * 5_000 + 6_000));
-    assert_eq!(replay(&heard, 8_200, 60).valid().points, 1_399 + 500 + 60, "the last one stands for a lease");
+    assert_eq!(replay(&decisions, 8_200, 60).valid().points, 1_399 + 500 + 60, "the last one lasts for a lease");
     assert_eq!(replay(&[], 8_000, 60).valid().points, 0);
     let wild = [decision(i64::MAX, "law", heat, Some(1e300)), decision(i64::MIN, "law", heat, Some(f64::NAN))];
     assert_eq!(replay(&wild, 8_000, i64::MAX).valid().points, 0);
 }
 
 #[test]
-fn the_ramp_begins_at_what_the_boiler_obeys_and_within_the_limits() {
+fn ramp_begins_at_the_active_set_point_within_limits() {
     for (obeyed, first) in [(50.0, 50.0), (90.0, 65.0)] {
         let mut bench = Bench::new();
         let demand = Demand::Heat;
         bench.device().setpoint = Some(AcceptedSetpoint { n: 9, demand, flow: obeyed, lease_left_s: 30.0 });
         bench.obeys_until_s = 30;
-        let said = bench.seconds(60);
-        let flows: Vec<f64> = leases(&said).iter().map(|lease| lease.flow).collect();
+        let output = bench.seconds(60);
+        let flows: Vec<f64> = leases(&output).iter().map(|lease| lease.flow).collect();
         assert!((flows[0] - first).abs() < 1e-9, "{flows:?}");
         assert!(flows.windows(2).all(|pair| (0.0..=0.51).contains(&(pair[0] - pair[1]))), "{flows:?}");
     }
 }
 
 #[test]
-fn whether_heat_was_wanted_outlives_a_restart() {
-    // 20.5 °C is where hysteresis decides: too warm to begin, not warm enough to end.
+fn heat_demand_hysteresis_survives_a_restart() {
+    // 20.5 °C is within the hysteresis: too warm to begin, not warm enough to end.
     for was_warm in [false, true] {
         let mut bench = Bench::new();
         bench.device().room = Some(if was_warm { 20.9 } else { 20.0 });
-        let said = bench.seconds(10);
-        let heard = told(&bench, &said);
+        let output = bench.seconds(10);
+        let decisions = past_decisions(&bench, &output);
         bench.device().room = Some(20.5);
         let mut bench = restarted(bench);
-        bench.tell(Input::Past(&heard));
+        bench.input(Input::Past(&decisions));
         assert_eq!(rules(&bench.second()).last(), Some(if was_warm { &"no_heat_wanted" } else { &"law" }));
     }
 }

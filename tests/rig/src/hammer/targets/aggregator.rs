@@ -58,7 +58,7 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
             match effect {
                 Effect::Event(kind, _) => trace.note(kind.token()),
                 Effect::Log(log) => trace.note_shape(&log),
-                Effect::BeginAnew => trace.note("begin anew"),
+                Effect::Restart => trace.note("begin anew"),
             }
         }
         if let Some(state) = aggregator.state() {
