@@ -1,7 +1,7 @@
-//! The raw configuration: what the files say, merged, where each value knows its place.
+//! The raw configuration: the merged files, as a tree of values with their places.
 //!
-//! The tree is our own and not a derived `Deserialize`, because a derived one forgets the places that the checks of
-//! ranges and relations need, stops at the first error, and cannot merge files.
+//! The tree is hand-written and not a derived `Deserialize`, because a derived one loses the places that the checks of
+//! ranges and relations report, stops at the first error, and cannot merge files.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::syntax::{self, Twice};
 
 /// The lists whose entries may come from several files.
 const APPENDED: [&str; 2] = ["boiler", "operator"];
-/// Values longer than this are shown shortened.
+/// Longer values are shortened in messages, in characters.
 const SHOWN: usize = 60;
 
 /// A table: a file's root, `[section]` or `{ inline }`.
@@ -32,7 +32,7 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
-/// A value, where it stands and how it is written.
+/// A value, its place and its source text.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) place: Place,
@@ -40,7 +40,7 @@ pub(super) struct Node {
     pub(super) value: Value,
 }
 
-/// What TOML knows. A date and time is taken as the text that it is written in.
+/// The types of TOML. A date and time is kept as text.
 #[derive(Debug)]
 pub(super) enum Value {
     Text(String),
@@ -52,12 +52,12 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Its kind, as people call it.
+    /// The type's name for messages.
     pub(super) fn what(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",
             Self::Integer(_) | Self::Float(_) => "a number",
-            Self::Boolean(_) => "a truth value",
+            Self::Boolean(_) => "a boolean",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
         }
@@ -65,7 +65,7 @@ impl Value {
 }
 
 impl Node {
-    /// It is written as a header, `[table]` or `[[table]]`, and not in place.
+    /// Whether it is written as a header, `[table]` or `[[table]]`, and not inline.
     pub(super) fn is_header(&self) -> bool {
         let first = self.text.trim_start_matches('[').chars().next();
         match self.value {
@@ -82,7 +82,7 @@ impl Table {
     }
 }
 
-/// A file's bytes as text. An editor that saves another encoding is named with the first place where it shows.
+/// A file's bytes as text. An error names the first place that is not UTF-8, and the likely encoding.
 pub(super) fn text(bytes: Vec<u8>, file: &str) -> Result<String, ConfigError> {
     let error = match String::from_utf8(bytes) {
         Ok(text) => return Ok(text),
@@ -100,19 +100,19 @@ pub(super) fn text(bytes: Vec<u8>, file: &str) -> Result<String, ConfigError> {
     Err(ConfigError::Refused(vec![Problem { place, kind: Kind::Syntax, message }]))
 }
 
-/// Reads one file's text. Problems go to the list; what could be read is returned all the same.
+/// Parses one file's text. Problems go to the list; the parts that could be parsed are returned in any case.
 pub(super) fn parse(text: &str, file: &str, problems: &mut Vec<Problem>) -> Table {
     let source = Source { text, file: Arc::from(file) };
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
         let place = source.place(span.clone());
-        let message = match (error.message(), syntax::cure(text, span.start, error.message())) {
+        let message = match (error.message(), syntax::hint(text, span.start, error.message())) {
             ("duplicate key", _) => source.duplicate(root.get_ref(), &span),
-            (_, Some(cure)) => format!("not TOML: {cure}"),
+            (_, Some(hint)) => format!("not TOML: {hint}"),
             (message, None) => format!("not TOML: {message}"),
         };
-        // One colon, one word without quotes: the parser may stumble over it twice.
+        // The parser may report one mistake, such as a colon or a missing quote, twice.
         if problems.last().is_none_or(|last| last.place.line != place.line || last.message != message) {
             problems.push(Problem { place, kind: Kind::Syntax, message });
         }
@@ -120,8 +120,8 @@ pub(super) fn parse(text: &str, file: &str, problems: &mut Vec<Problem>) -> Tabl
     source.table(root.get_ref(), 0..0)
 }
 
-/// Adds another file's table to the first: new keys join, tables merge, boilers and operators line up; all else is a
-/// problem.
+/// Merges another file's table into the first: new keys are added, tables merged, boilers and operators appended;
+/// anything else is a problem.
 pub(super) fn merge(into: &mut Table, from: Table, problems: &mut Vec<Problem>) {
     merge_below(into, from, "", problems);
 }
@@ -163,7 +163,7 @@ impl Source<'_> {
             let place = self.place(key.span());
             entries.push(Entry { key: key.get_ref().to_string(), place, node: self.node(value) });
         }
-        // The map is sorted by key; people read from the top.
+        // The map is sorted by key; report problems in the order of the file.
         entries.sort_by(|a, b| a.place.cmp(&b.place));
         Table { place: self.place(span), entries }
     }
@@ -176,7 +176,7 @@ impl Source<'_> {
             DeValue::Datetime(moment) => Value::Text(moment.to_string()),
             DeValue::Boolean(flag) => Value::Boolean(*flag),
             DeValue::Integer(integer) => {
-                // What does not fit into 64 bits is out of every range here, and so is the number at their end.
+                // A number beyond 64 bits is out of every range here, and so is i64::MAX.
                 Value::Integer(i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i64::MAX))
             }
             DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::INFINITY)),
@@ -196,7 +196,7 @@ impl Source<'_> {
     fn shown(&self, span: Range<usize>) -> String {
         let text = self.text.get(span).unwrap_or("");
         let line = text.lines().next().unwrap_or("");
-        // An address may hold a password, which has no place in a log.
+        // An address may contain a password, which must not be logged.
         if let Some((scheme, _)) = line.split_once("://").filter(|(_, rest)| rest.contains('@')) {
             return format!("{scheme}://…\"");
         }
@@ -206,10 +206,10 @@ impl Source<'_> {
         line.chars().take(SHOWN).chain("…".chars()).collect()
     }
 
-    /// What stands twice, and where it stands first.
+    /// The message for a key or table that is set twice.
     fn duplicate(&self, root: &DeTable<'_>, span: &Range<usize>) -> String {
-        let Twice { path, first, cure } = syntax::twice(self.text, root, span.start, &self.shown(span.clone()));
+        let Twice { path, first, hint } = syntax::twice(self.text, root, span.start, &self.shown(span.clone()));
         let first = first.map(|first| format!(", first at {}", self.place(first..first))).unwrap_or_default();
-        format!("{path}: set twice{first}{cure}")
+        format!("{path}: set twice{first}{hint}")
     }
 }

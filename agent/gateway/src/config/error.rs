@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where.
+//! The errors of a configuration and their places.
 
 use std::fmt;
 use std::io;
@@ -8,11 +8,9 @@ use std::sync::Arc;
 /// A place in a configuration file. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The file's name, as it was given.
+    /// The file's path, as given.
     pub file: Arc<str>,
-    /// The line.
     pub line: usize,
-    /// The column.
     pub column: usize,
 }
 
@@ -22,27 +20,25 @@ impl fmt::Display for Place {
     }
 }
 
-/// What sort of thing is wrong.
+/// The kind of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The text is no TOML, or a key is set twice.
+    /// The text is not TOML, or a key is set twice.
     Syntax,
     /// A key is unknown or missing.
     Key,
     /// A value has the wrong type or unit, or is out of range.
     Value,
-    /// Each value is fine, together they are not.
+    /// Each value is valid, but they are inconsistent.
     Relation,
 }
 
-/// One thing that is wrong. `Display` gives the line that a person sees: place, key, value, what is allowed.
+/// One problem. `Display` gives the line for the user: place, key, value, allowed values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
     pub place: Place,
-    /// What sort.
     pub kind: Kind,
-    /// Key, value and what is allowed.
+    /// Key, value and allowed values.
     pub message: String,
 }
 
@@ -58,37 +54,35 @@ pub enum ConfigError {
     /// A file or the folder `conf.d` cannot be read.
     #[error("cannot read the configuration {}", path.display())]
     Unreadable {
-        /// Which one.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// Everything that is wrong with it, by file and place: never empty.
+    /// All problems, by file and place: never empty.
     #[error("{}", lines(.0))]
     Refused(Vec<Problem>),
 }
 
 impl ConfigError {
-    /// What to do about a file that cannot be read; none where the problems themselves say what is allowed.
+    /// Advice for a file that cannot be read. Problems include their own advice.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let Self::Unreadable { path, source } = self else { return None };
         let path = path.display();
         let kind = source.kind();
         if kind == io::ErrorKind::NotFound {
-            return Some("name the configuration with --config, and remove links that lead nowhere".into());
+            return Some("set the path of the configuration with --config, and remove dangling links".into());
         }
         if kind == io::ErrorKind::PermissionDenied {
             return Some(format!("let this user read it, as in: chgrp thermowell {path} && chmod g+rX {path}"));
         }
         if kind == io::ErrorKind::NotADirectory {
-            return Some(format!("{path} is a file, or stands below one: move what is in its way"));
+            return Some(format!("{path} is a file, or below one: move that file away"));
         }
         if kind == io::ErrorKind::IsADirectory {
-            return Some(format!("{path} is a folder: name a file with --config, or move it away"));
+            return Some(format!("{path} is a folder: set a file with --config, or move the folder away"));
         }
-        Some("look at the disk, and at what the path leads to".into())
+        Some("check the disk and the path".into())
     }
 }
 

@@ -1,5 +1,5 @@
-//! The configuration: what the files say (raw, `document`) and what was checked ([`Config`]). A `Config` is proof:
-//! whoever holds one need not ask again.
+//! The configuration: raw files (`document`) and checked values ([`Config`]). A `Config` is proof that all values are
+//! valid and consistent; code that has one does not check again.
 //!
 //! ```text
 //! thermowell.toml ─┐
@@ -7,9 +7,9 @@
 //! conf.d/20-y.toml ┘
 //! ```
 //!
-//! Every problem names file, line, column, key, value and what is allowed, and one look shows all of them; relations
-//! are looked at once each value is fine. `config/thermowell.toml` is the documented sample: a test compares it with
-//! the keys and the defaults here.
+//! Every problem has file, line, column, key, value and allowed values, and all problems are reported at once;
+//! relations are checked once each value is valid. `config/thermowell.toml` is the documented sample: a test compares
+//! it with the keys and the defaults here.
 
 mod document;
 mod error;
@@ -35,63 +35,53 @@ pub use quantity::{show_bytes, show_duration};
 
 use section::{Findings, Section};
 
-/// Where the configuration is when nobody says otherwise.
+/// The default path of the configuration.
 pub const DEFAULT_PATH: &str = "/etc/thermowell/thermowell.toml";
 
-/// Readings that a device takes in a second: its period is 10 ms.
+/// Readings of a device per second: its period is 10 ms.
 pub const SAMPLES_PER_SECOND: u32 = 100;
-/// Bytes that one reading takes on the serial line, framed and alone.
+/// Bytes of a framed single reading on the serial line.
 pub const SAMPLE_LINE_BYTES: u32 = 20;
-/// What the device remembers whatever happens.
+/// The least that a device's ring holds.
 pub const RING: Duration = Duration::from_secs(120);
 
-/// Everything that was configured and checked.
+/// The checked configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The name of this gateway, by which its roles know their own messages again.
+    /// The name of this gateway, by which its roles recognise their own messages.
     pub gateway: String,
-    /// The server.
     pub nats: Nats,
-    /// The clock.
     pub clock: Clock,
-    /// The boilers, in the order of the files: at least one, ids and ports unique.
+    /// In the order of the files: at least one, ids and ports unique.
     pub boilers: Vec<Boiler>,
-    /// How samples are cut into batches.
     pub batch: Batch,
-    /// What is held while the server is away.
     pub spool: Spool,
-    /// How large the streams may grow.
     pub streams: Streams,
-    /// One JSON event per sample.
     pub feed: Feed,
-    /// The control loop.
     pub control: Control,
-    /// Who may command and approve, in the order of the files: each once.
+    /// In the order of the files, unique.
     pub operators: Vec<OperatorName>,
-    /// When commands are accepted.
     pub command: Command,
-    /// When a lockout is reset.
     pub reset: Reset,
-    /// The log.
     pub log: Log,
 }
 
-/// `[nats]`: the server and how to get in.
+/// `[nats]`: the server and the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nats {
     /// `nats://host:port` or `tls://host:port`, without user or password.
     pub url: String,
-    /// The folder with a key for each role, as `thermowell keys` makes it: each reads its own.
+    /// The folder of `thermowell keys`, with a key for each role.
     pub keys: Option<PathBuf>,
     /// A `.creds` file.
     pub credentials: Option<PathBuf>,
-    /// A file with the seed of an NKey, for every role.
+    /// A file with the seed of an NKey for all roles.
     pub nkey_file: Option<PathBuf>,
-    /// A user name; comes with `password_file`.
+    /// A user name; set together with `password_file`.
     pub user: Option<String>,
     /// A file with the user's password.
     pub password_file: Option<PathBuf>,
-    /// Encryption; present where `[nats.tls]` or a `tls://` address asks for it.
+    /// Set with `[nats.tls]` or a `tls://` address.
     pub tls: Option<Tls>,
     /// How often the server syncs its files, as configured there (`jetstream { sync_interval }`).
     pub sync_interval: Duration,
@@ -102,18 +92,18 @@ pub struct Nats {
 /// `[nats.tls]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificates that the server's is checked against; the system's where none.
+    /// CA certificates for the server's certificate; by default the system's.
     pub ca: Option<PathBuf>,
-    /// Our own certificate; comes with `key`.
+    /// The client certificate; set together with `key`.
     pub cert: Option<PathBuf>,
-    /// Its private key.
+    /// The private key of the client certificate.
     pub key: Option<PathBuf>,
-    /// The handshake comes before the server's greeting (`handshake_first`).
+    /// The TLS handshake comes before the server's greeting (`handshake_first`).
     pub first: bool,
 }
 
 impl Nats {
-    /// Where the server listens.
+    /// The server's host and port.
     #[must_use]
     pub fn address(&self) -> Address {
         tables::server_address(&self.url).expect("the url was checked when it was read")
@@ -125,7 +115,6 @@ impl Nats {
 pub struct Address {
     /// Name or address, an IPv6 address without brackets.
     pub host: String,
-    /// Port.
     pub port: u16,
 }
 
@@ -141,13 +130,13 @@ impl fmt::Display for Address {
 /// `[clock]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// How many times faster than real the world runs: 1, except on the rig.
+    /// How many times faster than real time the axis runs: 1, except on the rig.
     pub speed: u32,
-    /// The simulated calendar: present exactly when `speed` is not 1.
+    /// The simulated calendar: set if and only if `speed` is not 1.
     pub epoch: Option<Epoch>,
-    /// The machine's calendar counts as synchronised even where the kernel does not say so.
+    /// The machine's calendar counts as synchronised even if the kernel reports otherwise.
     pub assume_synced: bool,
-    /// What the rig adds to UTC, in nanoseconds: a fault. Never present on a gateway.
+    /// A file with an offset of UTC in nanoseconds, to inject a fault on the rig. Not for gateways.
     pub step_file: Option<PathBuf>,
 }
 
@@ -163,27 +152,23 @@ pub struct Epoch {
 /// `[[boiler]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boiler {
-    /// Its name.
     pub id: BoilerId,
-    /// Its serial port.
+    /// The path of its serial port.
     pub port: PathBuf,
-    /// The port's rate, in bits per second: samples fit.
+    /// The port's rate in bits per second, enough for the samples.
     pub baud: u32,
-    /// The only device that may speak for it; the first one seen where none.
+    /// The serial number of the only board that is accepted; by default the first one seen.
     pub serial_number: Option<String>,
-    /// What the port's DTR line is set to.
     pub dtr: Dtr,
 }
 
-/// What a port's DTR line is set to when it is opened.
+/// The level of a port's DTR line after opening it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dtr {
-    /// Not set: the system raises it when the port is opened first, and it stays.
+    /// Not changed: the system raises it when the port is first opened, and it stays raised.
     #[default]
     Keep,
-    /// Raised.
     On,
-    /// Lowered.
     Off,
 }
 
@@ -197,26 +182,22 @@ pub struct Batch {
 /// `[spool]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spool {
-    /// The most memory that one boiler's batches may take, in bytes.
+    /// The most memory for one boiler's batches, in bytes.
     pub memory: u64,
-    /// How long the server is away before memory is spilled to a file.
+    /// How long an outage lasts before memory is spilled to a file.
     pub spill_after: Duration,
-    /// The folder of that file.
+    /// The folder of the spill files.
     pub directory: PathBuf,
 }
 
-/// `[streams]`: `max_bytes` of the streams that live in files.
+/// `[streams]`: `max_bytes` of the streams in files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streams {
-    /// SAMPLES.
     pub samples: u64,
-    /// FEED, where the feed is on.
+    /// Used only if the feed is on.
     pub feed: u64,
-    /// SNAPSHOT.
     pub snapshot: u64,
-    /// EVENT.
     pub event: u64,
-    /// COMMAND.
     pub command: u64,
 }
 
@@ -230,30 +211,29 @@ pub struct Feed {
 /// `[control]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Control {
-    /// The controller asks boilers for set-points. Off: telemetry only, the agent never sends one.
+    /// The controller publishes set-points. Off: telemetry only, the agent never sends one.
     pub enabled: bool,
-    /// By which law.
     pub law: Law,
 }
 
-/// The control law's numbers.
+/// The parameters of the control law.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Law {
     /// The heating curve's two points, the colder outdoor temperature first.
     pub curve: [CurvePoint; 2],
-    /// The room temperature that is wanted from each time of day on, by time; before the first, the last holds.
+    /// The target room temperature from each time of day on, by time; before the first, the last applies.
     pub target: Vec<Target>,
     /// The schedule's offset from UTC, in minutes, east positive.
     pub utc_offset_minutes: i16,
     /// Flow kelvins for each kelvin that the room is too cold: 0 to 12.
     pub kp: f64,
-    /// The share of the hour's shortfall that is asked for on top: 0 to 1.
+    /// The share of the last hour's shortfall that is added to the set-point: 0 to 1.
     pub k: f64,
-    /// The lowest flow temperature that is asked for.
+    /// The lowest flow set-point.
     pub flow_min: CentiCelsius,
-    /// The highest flow temperature that is asked for.
+    /// The highest flow set-point.
     pub flow_max: CentiCelsius,
-    /// How long a set-point holds: at most 120 s, more than twice `renew`.
+    /// The expiry of a set-point: at most 120 s, more than twice `renew`.
     pub lease: Duration,
     /// How often it is renewed.
     pub renew: Duration,
@@ -262,48 +242,46 @@ pub struct Law {
 /// A point of the heating curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CurvePoint {
-    /// At this outdoor temperature …
     pub outdoor: CentiCelsius,
-    /// … the flow has this one.
     pub flow: CentiCelsius,
 }
 
 /// A step of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// From this minute of the day on …
+    /// The minute of the day from which it applies.
     pub from_minute: u16,
-    /// … the room is wanted this warm.
+    /// The target room temperature.
     pub room: CentiCelsius,
 }
 
 /// `[command]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// The coverage of the last hour, 0 to 1, below which its average says too little to accept a command.
+    /// The least coverage of the last hour, 0 to 1, at which commands are accepted.
     pub coverage: f64,
 }
 
 /// `[reset]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reset {
-    /// How many different operators must approve: 1 to 4, at most as many as there are.
+    /// How many different operators must approve: 1 to 4, at most the number of operators.
     pub approvals: u8,
 }
 
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
-    /// What is logged, by module and level.
+    /// Levels by module.
     pub filter: Targets,
 }
 
 impl Config {
-    /// Reads `path` and, by name, every `*.toml` in the folder `conf.d` beside it. Names that begin with a dot are left
-    /// out: editors and other systems put their own files there (`.#x.toml`, `._x.toml`).
+    /// Reads `path` and, in the order of their names, every `*.toml` in the folder `conf.d` next to it. Hidden files
+    /// are skipped: editors and other systems put their own files there (`.#x.toml`, `._x.toml`).
     ///
     /// # Errors
-    /// A file cannot be read, or something is wrong with what it says.
+    /// A file cannot be read, or its content is wrong.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let texts = files(path)?.into_iter().map(|path| match fs::read(&path) {
             Ok(bytes) => document::text(bytes, &path.display().to_string()).map(|text| (text, path)),
@@ -314,15 +292,15 @@ impl Config {
         Self::checked(texts.iter().map(|(text, file)| (text.as_str(), file.as_str())))
     }
 
-    /// Reads one text, which messages call `file`.
+    /// Parses one text, which messages call `file`.
     ///
     /// # Errors
-    /// Something is wrong with what it says.
+    /// The text is wrong.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
         Self::checked([(text, file)])
     }
 
-    /// Every configured boiler.
+    /// The ids of the boilers, in the order of the files.
     #[must_use]
     pub fn boiler_ids(&self) -> Vec<BoilerId> {
         self.boilers.iter().map(|boiler| boiler.id.clone()).collect()
@@ -333,7 +311,7 @@ impl Config {
         Self::read(texts, &findings).ok_or_else(|| ConfigError::Refused(findings.into_problems()))
     }
 
-    /// The configuration, or problems among the findings.
+    /// The configuration, or none with problems in `findings`.
     fn read<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>, findings: &Findings) -> Option<Self> {
         let mut problems = Vec::new();
         let mut tables = texts.into_iter().map(|(text, file)| document::parse(text, file, &mut problems));
@@ -342,7 +320,7 @@ impl Config {
         for table in more {
             document::merge(&mut root, table, &mut problems);
         }
-        // A text that is no TOML was read in part: what seems missing or unknown then may be noise.
+        // A text that is not TOML was parsed in part, so keys may falsely appear missing or unknown.
         if !problems.is_empty() {
             problems.into_iter().for_each(|problem| findings.push(&problem.place, problem.kind, problem.message));
             return None;
@@ -355,12 +333,12 @@ impl Config {
     }
 }
 
-/// What a filter of the log may be.
+/// The error message for an invalid log filter.
 pub const FILTER_EXPECTED: &str = "not a filter, such as \"info\", \"warn,thermowell=debug\" or \"off\"; \
                                    levels are off, error, warn, info, debug, trace";
 
-/// A filter of the log: levels and `module=level`, separated by commas. A word alone must be a level: as the name of a
-/// module, which it could be too, it would silence everything else.
+/// Parses a log filter: levels and `module=level`, separated by commas. A single word must be a level: taken as the
+/// name of a module, it would silence everything else.
 #[must_use]
 pub fn filter(text: &str) -> Option<Targets> {
     let is_level = |text: &str| text.parse::<LevelFilter>().is_ok();

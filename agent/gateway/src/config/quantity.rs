@@ -1,7 +1,7 @@
 //! Values with their units: `"5 s"`, `"64 MiB"`, `"21.5 °C"`.
 //!
-//! Numbers are read as decimals and scaled as integers: `"0.1 s"` is 100 ms to the nanosecond. Every complaint says
-//! what is allowed.
+//! Numbers are parsed as decimals and scaled as integers: `"0.1 s"` is exactly 100 ms. Every error message has the
+//! allowed values.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Node) -> Parsed<f64
         let allowed = format!("{} to {}", range.start(), range.end());
         let value = match node.value {
             Value::Float(number) => number,
-            // Beyond 32 bits it is out of every range here.
+            // An integer beyond 32 bits is out of every range here.
             Value::Integer(number) => i32::try_from(number).map_or(f64::INFINITY, f64::from),
             Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
                 let wrong = unquoted(node, "a number", |text| text.parse::<f64>().is_ok());
@@ -95,7 +95,7 @@ pub(super) fn boolean(node: &Node) -> Parsed<bool> {
     match node.value {
         Value::Boolean(flag) => Ok(flag),
         Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => {
-            let wrong = unquoted(node, "a truth value", |text| matches!(text, "true" | "false"));
+            let wrong = unquoted(node, "a boolean", |text| matches!(text, "true" | "false"));
             Err(format!("{wrong}; allowed are true and false"))
         }
     }
@@ -107,29 +107,29 @@ pub(super) fn text(node: &Node) -> Parsed<String> {
         Value::Text(text) if text.is_empty() => Err("empty".to_owned()),
         Value::Text(text) => Ok(text.clone()),
         Value::Integer(_) | Value::Float(_) => {
-            Err(format!("{}, and a text is wanted; write it in quotes, \"{}\"", node.value.what(), node.text))
+            Err(format!("{}, expected a text; write it in quotes, \"{}\"", node.value.what(), node.text))
         }
         Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
-            Err(format!("{}, and one text in quotes is wanted", node.value.what()))
+            Err(format!("{}, expected one text in quotes", node.value.what()))
         }
     }
 }
 
-/// A path from the root, such as `example`: the working directory of a service is not what anybody means.
+/// An absolute path, such as `example`: a service's working directory is never the intended base.
 pub(super) fn path(example: &'static str) -> impl Fn(&Node) -> Parsed<PathBuf> {
     move |node| {
         let path = PathBuf::from(text(node).map_err(|_| format!("not a path in quotes, such as \"{example}\""))?);
         if path.is_absolute() {
             return Ok(path);
         }
-        Err(format!("not a path from the root, which begins with /, such as \"{example}\""))
+        Err(format!("not an absolute path, such as \"{example}\""))
     }
 }
 
-/// What is wrong with a value of the wrong kind, and that the quotes are, where they are.
+/// The error for a value of the wrong type, with a hint if only the quotes are wrong.
 pub(super) fn unquoted(node: &Node, wanted: &str, is_fine: impl Fn(&str) -> bool) -> String {
     match &node.value {
-        Value::Text(text) if is_fine(text) => format!("a text, and {wanted} is wanted; write {text} without quotes"),
+        Value::Text(text) if is_fine(text) => format!("a text, expected {wanted}; write {text} without quotes"),
         Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
             format!("not {wanted}")
         }
@@ -151,7 +151,7 @@ fn out_of_range(allowed: &str) -> String {
     format!("out of range, allowed are {allowed}")
 }
 
-/// A kind of quantity: its units with their factors, their names, and its own.
+/// A kind of quantity: its units with their factors, the units' names, and the quantity's name.
 struct Kind {
     units: &'static [(&'static str, i128)],
     names: &'static str,
@@ -167,7 +167,7 @@ impl Kind {
         };
         let text = text.trim();
         if text.starts_with(['−', '–', '‐', '‑']) {
-            return Err(format!("a dash that is no minus sign; write -, as in \"-5\"; allowed are {allowed}"));
+            return Err(format!("a dash that is not a minus sign; write -, as in \"-5\"; allowed are {allowed}"));
         }
         let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+')).unwrap_or(text.len());
         let (digits, unit) = (&text[..end], text[end..].trim());
@@ -186,14 +186,14 @@ impl Kind {
         };
         let scaled = mantissa * factor;
         if scaled % scale != 0 {
-            return Err(format!("finer than can be kept; allowed are {allowed}"));
+            return Err(format!("too many decimals; allowed are {allowed}"));
         }
         Ok(scaled / scale)
     }
 }
 
-/// A decimal as its digits and the power of ten that they are divided by. Up to 18 digits, so that no product with a
-/// unit overflows.
+/// A decimal as its digits and the power of ten to divide them by. At most 18 digits, so that no product with a unit
+/// overflows.
 fn decimal(text: &str) -> Option<(i128, i128)> {
     let (sign, magnitude) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

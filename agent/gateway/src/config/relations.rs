@@ -1,4 +1,4 @@
-//! What must hold between values that are each fine.
+//! The relations between values that are each valid.
 
 use super::quantity::show_duration;
 use super::section::Findings;
@@ -23,15 +23,15 @@ fn nats(config: &Config, findings: &Findings) {
     ];
     let used: Vec<&str> = ways.iter().filter(|(_, used)| *used).map(|(key, _)| *key).collect();
     if let [first, second, ..] = used[..] {
-        findings.relation(&[second], &format!("one way to get in is enough, and {first} is another"));
+        findings.relation(&[second], &format!("only one login is allowed, and {first} is set too"));
     }
     if nats.user.is_some() != nats.password_file.is_some() {
-        findings.relation(&["nats.user", "nats.password_file"], "user and password_file come together");
+        findings.relation(&["nats.user", "nats.password_file"], "user and password_file must be set together");
     }
     if let Some(tls) = &nats.tls
         && tls.cert.is_some() != tls.key.is_some()
     {
-        findings.relation(&["nats.tls.cert", "nats.tls.key"], "cert and key come together");
+        findings.relation(&["nats.tls.cert", "nats.tls.key"], "cert and key must be set together");
     }
 }
 
@@ -47,12 +47,12 @@ fn clock(config: &Config, findings: &Findings) {
     }
 }
 
-/// What was acknowledged and then lost by the server must still be in the device's ring when it is missed.
+/// Samples that the server acknowledged and then lost must still be in the device's ring when the loss is detected.
 fn ring(config: &Config, findings: &Findings) {
     let reach = config.spool.spill_after + 3 * config.nats.sync_interval;
     if reach >= RING {
         let message = format!(
-            "spool.spill_after + 3 × nats.sync_interval must be less than the {} that the device remembers, and is {}",
+            "spool.spill_after + 3 × nats.sync_interval must be less than the {} of the device's ring, but is {}",
             show_duration(RING),
             show_duration(reach)
         );
@@ -72,26 +72,26 @@ fn control(config: &Config, findings: &Findings) {
     }
     if law.flow_min >= law.flow_max {
         let message =
-            format!("flow_min must be below flow_max, and {} °C is not below {} °C", law.flow_min, law.flow_max);
+            format!("flow_min must be below flow_max, but {} °C is not below {} °C", law.flow_min, law.flow_max);
         findings.relation(&["control.flow_min", "control.flow_max"], &message);
     }
     let [cold, warm] = law.curve;
     if cold.outdoor >= warm.outdoor || cold.flow < warm.flow {
-        let message = "the first point must be colder outdoors than the second, and its flow not cooler";
+        let message = "the first point must have the lower outdoor temperature, and no lower flow temperature";
         findings.relation(&["control.curve"], message);
     }
     if law.target.windows(2).any(|steps| steps[0].from_minute >= steps[1].from_minute) {
-        findings.relation(&["control.target"], "steps must be in the order of the day, each time once");
+        findings.relation(&["control.target"], "steps must be in ascending order, each time once");
     }
 }
 
-/// Where nobody is named, nobody may approve, and that is said to whoever tries.
+/// Without any operator, approvals are refused with that reason; this is not an error of the configuration.
 fn reset(config: &Config, findings: &Findings) {
     let (wanted, named) = (usize::from(config.reset.approvals), config.operators.len());
     if named > 0 && named < wanted {
         let message = format!(
-            "a reset wants the approval of {wanted} different operators, and there are only {named}: name another, \
-             or set approvals = 1 for an owner who is alone"
+            "a reset needs the approval of {wanted} different operators, but there are only {named}: add another, \
+             or set approvals = 1 for a single owner"
         );
         findings.relation(&["reset.approvals", "operator"], &message);
     }

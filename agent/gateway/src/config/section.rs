@@ -1,5 +1,5 @@
-//! Reading the raw tree: every key that the code asks for is known, every other is a problem, and so is every value
-//! that its parser refuses. Reading goes on after a problem, so that one look shows them all.
+//! Reads the raw tree: keys that the code requests are known, all others are problems, and so are values that their
+//! parser refuses. Reading continues after a problem, so that all are reported at once.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::document::{Node, Table, Value};
 use super::error::{Kind, Place, Problem};
 
-/// What a reading found out.
+/// Problems, and the keys that were read.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: RefCell<Vec<Problem>>,
@@ -16,7 +16,7 @@ pub(super) struct Findings {
     unknown: RefCell<Vec<Unknown>>,
 }
 
-/// A key that no table asked for: what it may have been meant for is known when all tables are read.
+/// A key that no table requested. Its hint needs all known keys, so it is made when all tables are read.
 #[derive(Debug)]
 struct Unknown {
     place: Place,
@@ -25,7 +25,7 @@ struct Unknown {
     known_here: Vec<&'static str>,
 }
 
-/// Where a key was set, and to what.
+/// The place and source text of a value.
 #[derive(Clone, Debug)]
 pub(super) struct Spot {
     pub(super) place: Place,
@@ -41,15 +41,14 @@ impl Findings {
         self.problems.borrow().is_empty() && self.unknown.borrow().is_empty()
     }
 
-    /// Two values that do not go together: reported at the first of `keys` that is set. The defaults do go together,
-    /// so one is.
+    /// Reports inconsistent values at the first of `keys` that is set. The defaults are consistent, so one is.
     pub(super) fn relation(&self, keys: &[&str], message: &str) {
         let spots = self.spots.borrow();
         let (key, spot) = keys
             .iter()
             .find_map(|key| spots.get(*key).map(|spot| (*key, spot.clone())))
             .expect("defaults keep every relation, so a broken one involves a key that is set");
-        // A table is known by its header.
+        // A table is shown by its header.
         let shown = if spot.text.starts_with("[[") { spot.text } else { format!("{key} = {}", spot.text) };
         self.push(&spot.place, Kind::Relation, format!("{shown}: {message}"));
     }
@@ -62,7 +61,7 @@ impl Findings {
         problems
     }
 
-    /// Every key that was asked for, with its path.
+    /// The paths of all requested keys.
     #[cfg(test)]
     pub(super) fn known(&self) -> BTreeSet<String> {
         self.known.borrow().clone()
@@ -70,21 +69,21 @@ impl Findings {
 }
 
 impl Unknown {
-    /// A key of the same name in another table is where most of them belong.
+    /// The hint is the most similar key of this table, else a table with a key of the same name.
     fn problem(self, known: &BTreeSet<String>) -> Problem {
         let Self { place, path, key, known_here } = self;
         let elsewhere = known.iter().find(|known| known.rsplit('.').next() == Some(key.as_str()) && **known != path);
         let hint = match (nearest(&key, &known_here), elsewhere.and_then(|known| known.rsplit_once('.'))) {
             (Some(near), _) => format!("did you mean \"{near}\"?"),
             (None, Some((table, _))) => format!("did you mean {key} in [{table}]?"),
-            (None, None) if elsewhere.is_some() => "it stands above the first [table]".to_owned(),
+            (None, None) if elsewhere.is_some() => "it belongs above the first [table]".to_owned(),
             (None, None) => format!("known here are {}", known_here.join(", ")),
         };
         Problem { place, kind: Kind::Key, message: format!("{path}: unknown key; {hint}") }
     }
 }
 
-/// One table while it is read. An absent table is an empty one.
+/// One table while it is read. A missing table counts as empty.
 pub(super) struct Section<'a> {
     path: String,
     place: Place,
@@ -109,8 +108,8 @@ impl<'a> Section<'a> {
         Self::read(Self { path, place, table, findings: self.findings, asked: RefCell::default() }, read)
     }
 
-    /// Reads the tables of the list `key`; none where it is absent. What is no table, or no list at all, is reported
-    /// and counts as an item that cannot be read.
+    /// Reads the tables of the list `key`; none if it is missing. An item that is not a table, or a value that is not a
+    /// list, is reported and counts as an unreadable item.
     pub(super) fn list<T>(&self, key: &'static str, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<Option<T>>> {
         let node = self.node(key)?;
         let path = self.path_of(key);
@@ -120,7 +119,7 @@ impl<'a> Section<'a> {
                     let message = format!("[{path}]: there may be several; write [[{path}]], in two brackets");
                     self.findings.push(&node.place, Kind::Value, message);
                 }
-                Value::Table(_) => self.refuse(node, &path, "a table, and a list of them is wanted; write [{ ... }]"),
+                Value::Table(_) => self.refuse(node, &path, "a table, expected a list of tables; write [{ ... }]"),
                 Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) => {
                     self.refuse(node, &path, "not a list of tables");
                 }
@@ -135,7 +134,7 @@ impl<'a> Section<'a> {
         Some(items.iter().map(read_item).collect())
     }
 
-    /// The value of `key` where it is set and its parser takes it.
+    /// The value of `key`, if it is set and its parser accepts it.
     pub(super) fn optional<T>(&self, key: &'static str, parse: impl Fn(&Node) -> Result<T, String>) -> Option<T> {
         let node = self.node(key)?;
         let path = self.path_of(key);
@@ -167,12 +166,12 @@ impl<'a> Section<'a> {
         self.findings.push(&self.place, Kind::Key, message);
     }
 
-    /// Reports what is wrong with a key that is set here.
+    /// Reports a problem with a key that is set here.
     pub(super) fn refuse_spot(&self, spot: &Spot, key: &str, kind: Kind, complaint: &str) {
         self.findings.push(&spot.place, kind, format!("{} = {}: {complaint}", self.path_of(key), spot.text));
     }
 
-    /// Where `key` is set here.
+    /// The place of `key`, if it is set here.
     pub(super) fn spot(&self, key: &str) -> Option<Spot> {
         let node = &self.table?.find(key)?.node;
         Some(Spot { place: node.place.clone(), text: node.text.clone() })
@@ -238,7 +237,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known word that is most like `word`, where one is like it at all: at most a third of its letters differ.
+/// The known word most similar to `word`, if at most a third of its letters differ.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let (distance, near) = known.iter().map(|known| (distance(word, known), *known)).min()?;
     let longest = word.chars().count().max(near.chars().count());
@@ -272,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_key_is_near() {
+    fn nearest_key_is_similar() {
         let known = ["sync_interval", "url", "user", "tls"];
         assert_eq!(nearest("sync_intervall", &known), Some("sync_interval"));
         assert_eq!(nearest("snyc_interval", &known), Some("sync_interval"));
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_distance_counts_edits() {
+    fn distance_counts_edits() {
         for (a, b, edits) in [("", "", 0), ("", "abc", 3), ("baud", "baud", 0), ("buad", "baud", 1), ("bad", "baud", 1)]
         {
             assert_eq!((distance(a, b), distance(b, a)), (edits, edits), "{a} {b}");

@@ -1,13 +1,13 @@
-//! What the parser complains about, in words for the person who wrote the file.
+//! Hints for syntax errors.
 //!
-//! The parser names the place well and the cause in its own terms. The mistakes that people make are few: a value
-//! without quotes, a decimal comma, `yes`, a colon for `=`, a table that stands twice. Each gets its cure here; what is
-//! left is shown as the parser puts it.
+//! The parser reports the exact place, but the cause in its own terms. A few mistakes are common: a value without
+//! quotes, a decimal comma, `yes`, a colon for `=`, a table that is set twice. Each of them gets a hint here; other
+//! errors are shown in the parser's words.
 
 use toml::de::{DeTable, DeValue};
 
-/// The cure for a complaint at `at`, a byte of `text`; none where the parser's words must do.
-pub(super) fn cure(text: &str, at: usize, complaint: &str) -> Option<String> {
+/// The hint for an error at byte `at` of `text`; none for an uncommon one.
+pub(super) fn hint(text: &str, at: usize, complaint: &str) -> Option<String> {
     let (before, rest) = text.split_at_checked(at)?;
     let rest = rest.lines().next().unwrap_or("");
     let line = before.rsplit('\n').next().unwrap_or("");
@@ -29,14 +29,14 @@ pub(super) fn cure(text: &str, at: usize, complaint: &str) -> Option<String> {
     if complaint.starts_with("unexpected key or value") && is_decimal_comma() {
         return Some("a decimal comma; write a decimal point, as in 0.5".to_owned());
     }
-    // A word that begins like true, false, nan or inf is taken for one of them.
+    // The parser takes a word that begins like true, false, nan or inf for one of them.
     let takes_for = ["string values must be quoted", "invalid boolean", "invalid float"];
     let is_value = takes_for.iter().any(|start| complaint.starts_with(start));
     if is_value && starts_with_any(&["yes", "no", "on", "off", "true", "false"]) {
-        return Some(format!("{word} is no truth value; write true or false, in lower case and without quotes"));
+        return Some(format!("{word} is not a boolean; write true or false, in lower case and without quotes"));
     }
     if is_value && word.is_empty() {
-        return Some("no value behind `=`; give it one, or put a # in front of the line".to_owned());
+        return Some("no value after `=`; add one, or comment the line out with #".to_owned());
     }
     if is_value && word.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '.' | '_' | '~')) {
         return Some(format!("a text without quotes; write \"{}\"", shortened(word)));
@@ -51,24 +51,23 @@ pub(super) fn cure(text: &str, at: usize, complaint: &str) -> Option<String> {
 }
 
 fn shortened(word: &str) -> String {
-    // An address may hold a password, which has no place in a log.
+    // An address may contain a password, which must not be logged.
     if word.contains('@') {
         return "...".to_owned();
     }
     if word.chars().count() <= 40 { word.to_owned() } else { word.chars().take(40).chain("…".chars()).collect() }
 }
 
-/// What stands twice. The parser keeps the first place to itself, so it is looked for in the text and in what was read.
+/// A key or table that is set twice. The parser does not report the first place, so it is searched in the text and in
+/// the parsed tree.
 pub(super) struct Twice {
-    /// As people write it.
     pub(super) path: String,
-    /// The byte at which the first one begins.
+    /// The first byte of its first occurrence.
     pub(super) first: Option<usize>,
-    /// What to do.
-    pub(super) cure: String,
+    pub(super) hint: String,
 }
 
-/// What the key at `at` sets for the second time.
+/// The key or table that is set a second time at `at`.
 pub(super) fn twice(text: &str, root: &DeTable<'_>, at: usize, key: &str) -> Twice {
     let begin = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
     let (above, line) = (text.get(..begin).unwrap_or(""), text.get(begin..).unwrap_or(""));
@@ -76,25 +75,25 @@ pub(super) fn twice(text: &str, root: &DeTable<'_>, at: usize, key: &str) -> Twi
     if let Some(header) = Header::of(line) {
         let (first, is_list) = first_of(above, &header.path).unzip();
         let path = &header.path;
-        let cure = match header.is_list || is_list == Some(true) {
+        let hint = match header.is_list || is_list == Some(true) {
             true => format!("; write [[{path}]], in two brackets, at both places"),
             false => "; put all of its keys below the first one".to_owned(),
         };
-        return Twice { path: header.shown(), first, cure };
+        return Twice { path: header.shown(), first, hint };
     }
     let key = key.trim_matches(['"', '\'']);
     let table = above.lines().rev().find_map(Header::of).unwrap_or_default().path;
     let path = match line.split_once('=') {
         Some((name, _)) if at < begin + name.len() => joined(&table, &segments(name)),
-        // Within { braces }.
+        // In an inline table.
         Some(_) | None => key.to_owned(),
     };
     let mut first = None;
     last_before(root, key, at, &mut first);
-    Twice { path, first, cure: String::new() }
+    Twice { path, first, hint: String::new() }
 }
 
-/// Where the table `path` is begun, and whether as one of several: at its own header, else at the first key in it.
+/// Where the table `path` begins, at its own header or else at its first key, and whether it is an item of a list.
 fn first_of(text: &str, path: &str) -> Option<(usize, bool)> {
     let (mut table, mut offset, mut first_key) = (String::new(), 0, None);
     for line in text.split_inclusive('\n') {
@@ -149,7 +148,7 @@ fn joined(path: &str, segments: &[&str]) -> String {
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
-/// The last key of that name in front of `before`: a table cannot be opened again.
+/// The last key of that name before byte `before`.
 fn last_before(table: &DeTable<'_>, key: &str, before: usize, found: &mut Option<usize>) {
     for (name, value) in table {
         let start = name.span().start;

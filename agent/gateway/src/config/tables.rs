@@ -22,7 +22,7 @@ const GIB: u64 = 1 << 30;
 
 /// The longest serial number that fits a `Hello`.
 const SERIAL_NUMBER_MAX: usize = 24;
-/// Rates that serial ports know.
+/// The supported rates of serial ports.
 const BAUDS: [u32; 6] = [38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
 
 const DEFAULT_CURVE: [CurvePoint; 2] = [
@@ -37,13 +37,13 @@ const DEFAULT_TARGET: [Target; 2] = [
 // 100 samples/s × 20 B × 10 bits are 20,000 bit/s; a device catches up at no more than 80 % of the line.
 const _: () = assert!(SAMPLES_PER_SECOND * SAMPLE_LINE_BYTES * 10 * 100 <= BAUDS[0] * 80);
 
-/// The root table. None only where a problem was reported.
+/// The root table. None only with a reported problem.
 pub(super) fn config(root: &Section<'_>) -> Option<Config> {
     let gateway = root.value("gateway", host_name(), name);
     let nats = root.section("nats", nats);
     let clock = root.section("clock", clock);
     let baud = root.section("serial", |serial| serial.value("baud", 115_200, baud));
-    // Everything is read before the first `?`: a key that nobody asked for counts as unknown.
+    // Read everything before the first `?`: a key that was not requested counts as unknown.
     let boilers = boilers(root, baud);
     let control = root.section("control", control);
     let operators = operators(root);
@@ -128,7 +128,6 @@ fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
     boilers.into_iter().flatten().collect()
 }
 
-/// Nobody, where nobody is named.
 fn operators(root: &Section<'_>) -> Vec<OperatorName> {
     let seen = RefCell::new(BTreeMap::new());
     let read = |section: &Section<'_>| {
@@ -163,7 +162,7 @@ fn spool(spool: &Section<'_>) -> Spool {
     }
 }
 
-/// The defaults fit, together with what is in memory, into the 4 GiB of `config/nats.conf`: the server reserves them.
+/// The defaults fit into the 4 GiB of `max_file_store` in `config/nats.conf`: the server reserves the sizes.
 fn streams(streams: &Section<'_>) -> Streams {
     let size = |key, default| streams.value(key, default, bytes(MIB..=1024 * GIB));
     Streams {
@@ -189,7 +188,7 @@ fn control(control: &Section<'_>) -> Option<Control> {
         lease: control.value("lease", secs(60), whole_seconds),
         renew: control.value("renew", secs(15), duration(secs(1)..=secs(60))),
     };
-    // Read in any case, so that every key is asked for; kept only where both lists are fine.
+    // Read in any case, so that every key is requested; returned only if both lists are valid.
     let is_fine = curve.is_some() && target.is_some();
     let law = law(curve.unwrap_or(DEFAULT_CURVE), target.unwrap_or_default());
     is_fine.then_some(Control { enabled, law })
@@ -205,7 +204,7 @@ fn curve(control: &Section<'_>) -> Option<[CurvePoint; 2]> {
     let points = points.into_iter().collect::<Option<Vec<_>>>()?;
     let curve = <[CurvePoint; 2]>::try_from(points).ok();
     if curve.is_none() {
-        complain(control, "curve", "wants two points, { outdoor = \"-10 °C\", flow = \"55 °C\" } and another");
+        complain(control, "curve", "needs two points, such as { outdoor = \"-10 °C\", flow = \"55 °C\" }");
     }
     curve
 }
@@ -219,12 +218,12 @@ fn target(control: &Section<'_>) -> Option<Vec<Target>> {
     let Some(steps) = steps else { return Some(DEFAULT_TARGET.to_vec()) };
     let steps = steps.into_iter().collect::<Option<Vec<_>>>()?;
     if steps.is_empty() {
-        complain(control, "target", "wants at least one step, such as { from = \"06:00\", room = \"21 °C\" }");
+        complain(control, "target", "needs at least one step, such as { from = \"06:00\", room = \"21 °C\" }");
     }
     Some(steps)
 }
 
-/// A lease travels in whole seconds.
+/// A lease is sent in whole seconds.
 fn whole_seconds(node: &Node) -> Result<Duration, String> {
     let lease = duration(secs(10)..=secs(120))(node)?;
     if lease.subsec_nanos() == 0 { Ok(lease) } else { Err("not in whole seconds".into()) }
@@ -236,7 +235,7 @@ fn complain(section: &Section<'_>, key: &'static str, complaint: &str) {
     }
 }
 
-/// Without the client's own lines about each try to connect: `nats::outage` has them, throttled.
+/// Without the client's own lines for each attempt to connect: `nats::outage` logs them, throttled.
 fn default_filter() -> Targets {
     "info,async_nats=warn,async_nats::connector=off".parse().expect("levels are a filter")
 }
@@ -252,7 +251,7 @@ fn host_name() -> String {
     if name.is_empty() { "thermowell".to_owned() } else { name }
 }
 
-/// A gateway's name travels in messages and logs.
+/// A gateway's name is part of messages and logs.
 const NAME_MAX: usize = 64;
 
 fn is_name_character(c: char) -> bool {
@@ -311,23 +310,23 @@ fn baud(node: &Node) -> Result<u32, String> {
 
 fn server_url(node: &Node) -> Result<String, String> {
     if matches!(node.value, Value::List(_)) {
-        return Err("a list, and [nats] takes one server: its only address in quotes".into());
+        return Err("a list, but [nats] takes one server: write its address in quotes".into());
     }
     let url = text(node)?;
     server_address(&url).map(|_| url.trim_end_matches('/').to_owned())
 }
 
-/// Where the server of a `nats://` or `tls://` address listens.
+/// The host and port of a `nats://` or `tls://` address.
 pub(super) fn server_address(url: &str) -> Result<Address, String> {
     if url.contains(',') {
-        return Err("several addresses, and [nats] takes one server: the one that this gateway uses".into());
+        return Err("several addresses, but [nats] takes one server: the one that this gateway uses".into());
     }
     let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
     let Some(rest) = rest else {
         return Err("not a server's address, such as \"nats://127.0.0.1:4222\" or \"tls://nats.example:4222\"".into());
     };
     if rest.contains('@') {
-        return Err("holds a user or a password; name them as user and password_file".into());
+        return Err("contains a user or a password; set user and password_file instead".into());
     }
     host_and_port(rest, 4222)
 }
@@ -338,24 +337,26 @@ fn http_address(node: &Node) -> Result<Address, String> {
     host_and_port(rest.ok_or("not an address of plain HTTP, such as \"http://127.0.0.1:8222\"")?, 80)
 }
 
-/// What stands behind `scheme://`: a slash at its end is harmless.
+/// The part after `scheme://`; a trailing slash is allowed.
 fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
     let text = text.trim_end_matches('/');
     if let Some((_, path)) = text.split_once('/') {
-        return Err(format!("an address ends with its port; take /{path} off"));
+        return Err(format!("an address ends with its port; remove /{path}"));
     }
     if text.contains(char::is_whitespace) {
         return Err("an address has no spaces".into());
     }
     if text.matches(':').count() > 1 && !text.starts_with('[') {
-        return Err("an IPv6 address stands in brackets, as in [::1]:4222".into());
+        return Err("an IPv6 address needs brackets, as in [::1]:4222".into());
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port != 0)),
         Some(_) | None => (text, Some(default_port)),
     };
     let Some(port) = port else {
-        return Err(format!("no port behind the colon, allowed are 1 to 65535, and {default_port} without a colon"));
+        return Err(format!(
+            "no port after the colon; allowed are 1 to 65535, and without a colon it is {default_port}"
+        ));
     };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
@@ -365,7 +366,7 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
         None => !host.is_empty() && host.chars().all(is_host),
     };
     if !fine {
-        return Err("no host, or one with characters that no host has; allowed are a-z, A-Z, 0-9, '-', '.', '_'".into());
+        return Err("no host, or one with invalid characters; allowed are a-z, A-Z, 0-9, '-', '.', '_'".into());
     }
     Ok(Address { host: bare.unwrap_or(host).to_owned(), port })
 }

@@ -7,7 +7,7 @@ use super::*;
 
 const ONE: &str = "[[boiler]]\nid = \"b1\"\nport = \"/dev/ttyUSB0\"\n";
 
-/// What a person sees.
+/// The error text.
 fn refusal(text: &str) -> String {
     match Config::parse(text, "t.toml") {
         Ok(_) => format!("accepted: {text}"),
@@ -25,11 +25,11 @@ const KEYS: &[(&str, &str)] = &[
 const TYPES: &[(&str, &str)] = &[
     ("batch = 7", "1:9: batch = 7: not a table; write { key = value }, or its keys below a header of their own"),
     ("batch.samples = \"many\"", "1:17: batch.samples = \"many\": not a whole number; allowed are 1 to 1000"),
-    ("feed.enabled = \"yes\"", "1:16: feed.enabled = \"yes\": not a truth value; allowed are true and false"),
-    ("gateway = 7", "1:11: gateway = 7: a number, and a text is wanted; write it in quotes, \"7\""),
+    ("feed.enabled = \"yes\"", "1:16: feed.enabled = \"yes\": not a boolean; allowed are true and false"),
+    ("gateway = 7", "1:11: gateway = 7: a number, expected a text; write it in quotes, \"7\""),
     (
         "control.kp = \"8\"",
-        "1:14: control.kp = \"8\": a text, and a number is wanted; write 8 without quotes; allowed are 0 to 12",
+        "1:14: control.kp = \"8\": a text, expected a number; write 8 without quotes; allowed are 0 to 12",
     ),
     ("control.curve = 3", "1:17: control.curve = 3: not a list of tables"),
 ];
@@ -82,7 +82,7 @@ const RANGES: &[(&str, &str)] = &[
     ),
     (
         "control.flow_max = \"60.005 °C\"",
-        "1:20: control.flow_max = \"60.005 °C\": finer than can be kept; allowed are 15 °C to 90 °C",
+        "1:20: control.flow_max = \"60.005 °C\": too many decimals; allowed are 15 °C to 90 °C",
     ),
     (
         "control.target = [{ from = \"24:00\", room = \"21 °C\" }]",
@@ -90,7 +90,7 @@ const RANGES: &[(&str, &str)] = &[
     ),
     (
         "control.target = []",
-        "1:18: control.target = []: wants at least one step, such as { from = \"06:00\", room = \"21 °C\" }",
+        "1:18: control.target = []: needs at least one step, such as { from = \"06:00\", room = \"21 °C\" }",
     ),
     (
         "control.utc_offset = \"1:00\"",
@@ -113,12 +113,12 @@ const RANGES: &[(&str, &str)] = &[
     ),
     (
         "nats.url = \"nats://a:0\"",
-        "1:12: nats.url = \"nats://a:0\": no port behind the colon, allowed are 1 to 65535, and 4222 without a colon",
+        "1:12: nats.url = \"nats://a:0\": no port after the colon; allowed are 1 to 65535, and without a colon it is \
+         4222",
     ),
     (
         "nats.credentials = \"b1.creds\"",
-        "1:20: nats.credentials = \"b1.creds\": not a path from the root, which begins with /, such as \
-         \"/etc/thermowell/agent.creds\"",
+        "1:20: nats.credentials = \"b1.creds\": not an absolute path, such as \"/etc/thermowell/agent.creds\"",
     ),
     ("reset.approvals = 0", "1:19: reset.approvals = 0: out of range, allowed are 1 to 4"),
     (
@@ -161,37 +161,37 @@ const RELATIONS: &[(&str, &str)] = &[
     (
         "nats.sync_interval = \"30 s\"",
         "1:22: nats.sync_interval = \"30 s\": spool.spill_after + 3 × nats.sync_interval must be less than the \
-         2 min that the device remembers, and is 2 min",
+         2 min of the device's ring, but is 2 min",
     ),
     (
         "control.flow_min = \"75 °C\"",
-        "1:20: control.flow_min = \"75 °C\": flow_min must be below flow_max, and 75.00 °C is not below 75.00 °C",
+        "1:20: control.flow_min = \"75 °C\": flow_min must be below flow_max, but 75.00 °C is not below 75.00 °C",
     ),
     (
         "operator = [{ name = \"anna\" }]",
-        "1:12: operator = [{ name = \"anna\" }]: a reset wants the approval of 2 different operators, and there \
-         are only 1: name another, or set approvals = 1 for an owner who is alone",
+        "1:12: operator = [{ name = \"anna\" }]: a reset needs the approval of 2 different operators, but there \
+         are only 1: add another, or set approvals = 1 for a single owner",
     ),
-    ("nats.user = \"agent\"", "1:13: nats.user = \"agent\": user and password_file come together"),
-    ("nats.tls.cert = \"/a.pem\"", "1:17: nats.tls.cert = \"/a.pem\": cert and key come together"),
+    ("nats.user = \"agent\"", "1:13: nats.user = \"agent\": user and password_file must be set together"),
+    ("nats.tls.cert = \"/a.pem\"", "1:17: nats.tls.cert = \"/a.pem\": cert and key must be set together"),
     (
         "nats.credentials = \"/a.creds\"\nnats.nkey_file = \"/a.nk\"",
-        "2:18: nats.nkey_file = \"/a.nk\": one way to get in is enough, and nats.credentials is another",
+        "2:18: nats.nkey_file = \"/a.nk\": only one login is allowed, and nats.credentials is set too",
     ),
     (
         "nats.keys = \"/keys\"\nnats.nkey_file = \"/a.nk\"",
-        "2:18: nats.nkey_file = \"/a.nk\": one way to get in is enough, and nats.keys is another",
+        "2:18: nats.nkey_file = \"/a.nk\": only one login is allowed, and nats.keys is set too",
     ),
 ];
 
 const SYNTAX: &[(&str, &str)] = &[
-    ("batch.samples = ", "1:17: not TOML: no value behind `=`; give it one, or put a # in front of the line"),
+    ("batch.samples = ", "1:17: not TOML: no value after `=`; add one, or comment the line out with #"),
     ("batch.samples = 1\nbatch.samples = 2", "2:7: batch.samples: set twice, first at t.toml:1:7"),
 ];
 
-/// Each wrong line stands in front of one good boiler, alone: its message must be the only one.
+/// Each wrong line is followed by one valid boiler: its message must be the only one.
 #[test]
-fn a_wrong_value_is_answered_with_its_place_and_what_is_allowed() {
+fn wrong_value_is_reported_with_place_and_allowed_values() {
     for (wrong, message) in [KEYS, TYPES, UNITS, RANGES, RELATIONS, SYNTAX].concat() {
         let expected = format!("t.toml:{message}");
         assert_eq!(refusal(&format!("{wrong}\n{ONE}")), expected, "for {wrong}");
@@ -199,7 +199,7 @@ fn a_wrong_value_is_answered_with_its_place_and_what_is_allowed() {
 }
 
 #[test]
-fn boilers_are_named_once_and_well() {
+fn boilers_have_valid_unique_ids_and_ports() {
     let table = [
         (
             "",
@@ -241,7 +241,7 @@ fn boilers_are_named_once_and_well() {
 }
 
 #[test]
-fn one_look_shows_every_problem_from_the_top() {
+fn all_problems_are_reported_in_file_order() {
     let text = format!("gatewy = \"g\"\n[batch]\nsamples = 0\n[log]\nfilter = 3\n{ONE}baud = 300\n");
     let lines: Vec<String> = refusal(&text).lines().map(|line| line.chars().take(22).collect()).collect();
     assert_eq!(
@@ -250,18 +250,18 @@ fn one_look_shows_every_problem_from_the_top() {
     );
 }
 
-/// A password in an address must not come back in a log.
+/// A password in an address must not be logged.
 #[test]
-fn a_password_is_not_repeated() {
+fn password_in_an_address_is_not_shown() {
     let message = refusal(&format!("nats.url = \"nats://me:hunter2@h:4222\"\n{ONE}"));
     assert_eq!(
         message,
-        "t.toml:1:12: nats.url = \"nats://…\": holds a user or a password; name them as user and password_file"
+        "t.toml:1:12: nats.url = \"nats://…\": contains a user or a password; set user and password_file instead"
     );
 }
 
 #[test]
-fn files_beside_it_are_merged_by_name() {
+fn files_in_conf_d_are_merged_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let main = folder.path().join("thermowell.toml");
     fs::create_dir(folder.path().join("conf.d")).unwrap();
@@ -293,7 +293,7 @@ fn files_beside_it_are_merged_by_name() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn unreadable_file_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent.toml");
     let error = Config::load(&absent).unwrap_err();
@@ -309,7 +309,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn units_are_read_exactly() {
+fn units_are_exact() {
     let text = "control.lease = \"1.5 min\"\ncontrol.flow_max = \"61.25C\"\nspool.memory = \"1.5 GiB\"\n";
     let config = Config::parse(&format!("{}{ONE}", text.replace("1.5 GiB", "0.5 GiB")), "t.toml").unwrap();
     assert_eq!(config.control.law.lease, Duration::from_secs(90));
@@ -334,7 +334,7 @@ fn times_of_day_and_offsets_have_one_form() {
 }
 
 #[test]
-fn addresses_are_read_with_their_ports() {
+fn addresses_parse_with_their_ports() {
     let server = |url: &str| Config::parse(&format!("nats.url = \"{url}\"\n{ONE}"), "t.toml").map(|c| c.nats.address());
     for (url, address) in [
         ("nats://h", "h:4222"),
@@ -350,7 +350,7 @@ fn addresses_are_read_with_their_ports() {
 }
 
 #[test]
-fn a_scaled_clock_has_its_epoch() {
+fn scaled_clock_needs_an_epoch() {
     let text = format!("clock = {{ speed = 60, epoch = {{ monotonic_ns = 123, utc = 2026-01-07T00:00:00Z }} }}\n{ONE}");
     let clock = Config::parse(&text, "t.toml").unwrap().clock;
     assert_eq!(clock.speed, 60);
@@ -358,7 +358,7 @@ fn a_scaled_clock_has_its_epoch() {
 }
 
 #[test]
-fn a_tls_address_asks_for_encryption() {
+fn tls_address_or_table_enables_tls() {
     let tls = |text: &str| Config::parse(&format!("{text}\n{ONE}"), "t.toml").unwrap().nats.tls;
     assert_eq!(tls(""), None);
     assert_eq!(tls("nats.url = \"tls://h\""), Some(Tls::default()));
@@ -371,35 +371,35 @@ mod sample {
 
     const SAMPLE: &str = include_str!("../../../../config/thermowell.toml");
 
-    /// The sample with its commented keys switched on: `# key = value` and `# [table]`, but no prose.
+    /// The sample with its commented keys enabled: `# key = value` and `# [table]`, but no prose.
     fn uncommented() -> String {
         let is_key = |text: &str| {
             let word = text.split([' ', '.']).next().unwrap_or("");
             let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             (is_word && text.contains(" = ") && text.split(" = ").next() == Some(word)) || text.starts_with('[')
         };
-        let switch_on = |line: &str| match line.strip_prefix("# ") {
+        let enable = |line: &str| match line.strip_prefix("# ") {
             Some(text) if is_key(text) => format!("{text}\n"),
             Some(_) | None => format!("{line}\n"),
         };
-        SAMPLE.lines().map(switch_on).collect()
+        SAMPLE.lines().map(enable).collect()
     }
 
     #[test]
-    fn the_sample_parses_and_its_documented_defaults_are_the_defaults() {
+    fn documented_defaults_are_the_defaults() {
         let sample = Config::parse(SAMPLE, "config/thermowell.toml").unwrap_or_else(|error| panic!("{error}"));
         let minimal = Config::parse(
             "[[boiler]]\nid = \"b1\"\nport = \"/dev/thermowell-b1\"\n[nats]\nmonitor = \"http://127.0.0.1:8222\"",
             "m.toml",
         );
-        assert_eq!(sample, minimal.unwrap(), "what the sample switches on is what every gateway needs");
+        assert_eq!(sample, minimal.unwrap(), "the sample enables only what every gateway needs");
         let defaults =
             Config::parse(&uncommented(), "config/thermowell.toml").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(defaults, sample);
     }
 
     #[test]
-    fn the_sample_names_every_key() {
+    fn sample_documents_every_key() {
         let findings = Findings::default();
         let text = format!("{}\n[clock.epoch]\n", uncommented());
         Config::read([(text.as_str(), "config/thermowell.toml")], &findings);

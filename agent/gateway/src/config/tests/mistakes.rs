@@ -1,14 +1,14 @@
-//! The mistakes that people make, and what they read then.
+//! Common mistakes and their error messages.
 
 use super::{ONE, refusal};
 use crate::config::{Config, ConfigError};
 
-/// Each stands in front of one good boiler; its message must be the only one.
+/// Each is followed by one valid boiler; its message must be the only one.
 const LINES: &[(&str, &str)] = &[
     ("boilers = 1", "1:1: boilers: unknown key; did you mean \"boiler\"?"),
     (
         "serial.baud = \"115200\"",
-        "1:15: serial.baud = \"115200\": a text, and a whole number is wanted; write 115200 without quotes; \
+        "1:15: serial.baud = \"115200\": a text, expected a whole number; write 115200 without quotes; \
          allowed are 38400, 57600, 115200, 230400, 460800, 921600",
     ),
     (
@@ -17,7 +17,7 @@ const LINES: &[(&str, &str)] = &[
     ),
     (
         "batch.samples = \"100\"",
-        "1:17: batch.samples = \"100\": a text, and a whole number is wanted; write 100 without quotes; \
+        "1:17: batch.samples = \"100\": a text, expected a whole number; write 100 without quotes; \
          allowed are 1 to 1000",
     ),
     (
@@ -26,16 +26,16 @@ const LINES: &[(&str, &str)] = &[
     ),
     (
         "feed.enabled = \"true\"",
-        "1:16: feed.enabled = \"true\": a text, and a truth value is wanted; write true without quotes; \
+        "1:16: feed.enabled = \"true\": a text, expected a boolean; write true without quotes; \
          allowed are true and false",
     ),
     (
         "feed.enabled = yes",
-        "1:16: not TOML: yes is no truth value; write true or false, in lower case and without quotes",
+        "1:16: not TOML: yes is not a boolean; write true or false, in lower case and without quotes",
     ),
     (
         "feed.enabled = True",
-        "1:16: not TOML: True is no truth value; write true or false, in lower case and without quotes",
+        "1:16: not TOML: True is not a boolean; write true or false, in lower case and without quotes",
     ),
     ("control.kp = 0,5", "1:15: not TOML: a decimal comma; write a decimal point, as in 0.5"),
     (
@@ -45,7 +45,7 @@ const LINES: &[(&str, &str)] = &[
     ),
     (
         "control.flow_max = \"−5 °C\"",
-        "1:20: control.flow_max = \"−5 °C\": a dash that is no minus sign; write -, as in \"-5\"; allowed are \
+        "1:20: control.flow_max = \"−5 °C\": a dash that is not a minus sign; write -, as in \"-5\"; allowed are \
          15 °C to 90 °C",
     ),
     ("batch.samples: 100", "1:16: not TOML: a colon; write `key = value`"),
@@ -58,29 +58,29 @@ const LINES: &[(&str, &str)] = &[
         "spool.directory = \"C:\\spool\"",
         "1:23: not TOML: a backslash begins an escape; write \\\\, or '...' in single quotes",
     ),
-    ("log.filter = [\"info\"]", "1:14: log.filter = [\"info\"]: a list, and one text in quotes is wanted"),
+    ("log.filter = [\"info\"]", "1:14: log.filter = [\"info\"]: a list, expected one text in quotes"),
     ("nats.url = nats://me:hunter2@h", "1:12: not TOML: a text without quotes; write \"...\""),
     (
         "nats.url = \"nats://a:4222,nats://b:4222\"",
-        "1:12: nats.url = \"nats://a:4222,nats://b:4222\": several addresses, and [nats] takes one server: \
+        "1:12: nats.url = \"nats://a:4222,nats://b:4222\": several addresses, but [nats] takes one server: \
          the one that this gateway uses",
     ),
     (
         "nats.url = [\"nats://a\"]",
-        "1:12: nats.url = [\"nats://a\"]: a list, and [nats] takes one server: its only address in quotes",
+        "1:12: nats.url = [\"nats://a\"]: a list, but [nats] takes one server: write its address in quotes",
     ),
     (
         "nats.url = \"nats://a:4222/x\"",
-        "1:12: nats.url = \"nats://a:4222/x\": an address ends with its port; take /x off",
+        "1:12: nats.url = \"nats://a:4222/x\": an address ends with its port; remove /x",
     ),
     ("nats.url = \"nats://a: 4222\"", "1:12: nats.url = \"nats://a: 4222\": an address has no spaces"),
     (
         "nats.url = \"nats://::1:4222\"",
-        "1:12: nats.url = \"nats://::1:4222\": an IPv6 address stands in brackets, as in [::1]:4222",
+        "1:12: nats.url = \"nats://::1:4222\": an IPv6 address needs brackets, as in [::1]:4222",
     ),
     (
         "nats.monitor = \"http://a:8222/varz\"",
-        "1:16: nats.monitor = \"http://a:8222/varz\": an address ends with its port; take /varz off",
+        "1:16: nats.monitor = \"http://a:8222/varz\": an address ends with its port; remove /varz",
     ),
     (
         "batch = [100]",
@@ -89,19 +89,19 @@ const LINES: &[(&str, &str)] = &[
     ("[[batch]]\nsamples = 100", "1:1: [[batch]]: there is only one; write [batch], in one bracket"),
     (
         "control.curve = { outdoor = \"1 °C\", flow = \"30 °C\" }",
-        "1:17: control.curve = { outdoor = \"1 °C\", flow = \"30 °C\" }: a table, and a list of them is \
-         wanted; write [{ ... }]",
+        "1:17: control.curve = { outdoor = \"1 °C\", flow = \"30 °C\" }: a table, expected a list of tables; \
+         write [{ ... }]",
     ),
     ("[log]\nmonitor = \"http://a\"", "2:1: log.monitor: unknown key; did you mean monitor in [nats]?"),
-    ("[log]\ngateway = \"cellar\"", "2:1: log.gateway: unknown key; it stands above the first [table]"),
+    ("[log]\ngateway = \"cellar\"", "2:1: log.gateway: unknown key; it belongs above the first [table]"),
     (
         "[[operator]]\nname = \"anna\"",
-        "1:1: [[operator]]: a reset wants the approval of 2 different operators, and there are only 1: name \
-         another, or set approvals = 1 for an owner who is alone",
+        "1:1: [[operator]]: a reset needs the approval of 2 different operators, but there are only 1: add \
+         another, or set approvals = 1 for a single owner",
     ),
 ];
 
-/// The places of what stands twice: both of them.
+/// Keys and tables that are set twice, with both places.
 const TWICE: &[(&str, &str)] = &[
     (
         "[batch]\nsamples = 1\n\n  [ batch ]\n",
@@ -128,14 +128,14 @@ const TWICE: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn each_mistake_has_its_cure() {
+fn common_mistakes_get_hints() {
     for (wrong, message) in LINES.iter().chain(TWICE) {
         assert_eq!(refusal(&format!("{wrong}\n{ONE}")), format!("t.toml:{message}"), "for {wrong}");
     }
 }
 
 #[test]
-fn a_path_from_nowhere_is_answered_with_a_path_of_its_kind() {
+fn relative_path_is_refused_with_an_example() {
     for (key, example) in [
         ("nats.keys", "/etc/thermowell/keys"),
         ("nats.credentials", "/etc/thermowell/agent.creds"),
@@ -147,30 +147,30 @@ fn a_path_from_nowhere_is_answered_with_a_path_of_its_kind() {
         ("spool.directory", "/var/lib/thermowell"),
         ("clock.step_file", "/run/thermowell-clock-step"),
     ] {
-        let expected = format!("{key} = \"x\": not a path from the root, which begins with /, such as \"{example}\"");
-        let said = refusal(&format!("{key} = \"x\"\n{ONE}"));
-        assert!(said.ends_with(&expected), "{said}");
+        let expected = format!("{key} = \"x\": not an absolute path, such as \"{example}\"");
+        let error = refusal(&format!("{key} = \"x\"\n{ONE}"));
+        assert!(error.ends_with(&expected), "{error}");
     }
-    let said = refusal("[[boiler]]\nid = \"b1\"\nport = \"ttyUSB0\"\n");
+    let error = refusal("[[boiler]]\nid = \"b1\"\nport = \"ttyUSB0\"\n");
     let empty = refusal("[[boiler]]\nid = \"b1\"\nport = \"\"\n");
     assert!(empty.ends_with("boiler.port = \"\": not a path in quotes, such as \"/dev/thermowell-b1\""), "{empty}");
-    assert!(said.starts_with("t.toml:3:8: ") && said.ends_with("such as \"/dev/thermowell-b1\""), "{said}");
+    assert!(error.starts_with("t.toml:3:8: ") && error.ends_with("such as \"/dev/thermowell-b1\""), "{error}");
 }
 
 #[test]
-fn one_boiler_in_one_bracket_is_named() {
+fn single_bracket_for_a_list_is_reported() {
     assert_eq!(
         refusal("[boiler]\nid = \"b1\"\nport = \"/dev/a\"\n"),
         "t.toml:1:1: [boiler]: there may be several; write [[boiler]], in two brackets"
     );
     assert_eq!(
         refusal(&format!("{ONE}gateway = \"cellar\"\n")),
-        "t.toml:4:1: boiler.gateway: unknown key; it stands above the first [table]"
+        "t.toml:4:1: boiler.gateway: unknown key; it belongs above the first [table]"
     );
 }
 
 #[test]
-fn another_encoding_is_named_with_its_place() {
+fn other_encoding_is_reported_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let (main, more) = (folder.path().join("t.toml"), folder.path().join("conf.d/a.toml"));
     std::fs::create_dir(folder.path().join("conf.d")).unwrap();
@@ -196,7 +196,7 @@ fn another_encoding_is_named_with_its_place() {
 }
 
 #[test]
-fn what_is_no_file_is_answered_with_what_to_do() {
+fn unusable_path_is_reported_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let main = folder.path().join("t.toml");
     let advice = || Config::load(&main).unwrap_err().advice().unwrap_or_default();
@@ -207,7 +207,7 @@ fn what_is_no_file_is_answered_with_what_to_do() {
 }
 
 #[test]
-fn a_table_here_and_a_value_in_another_file_are_named_as_such() {
+fn conflicting_types_in_two_files_are_reported() {
     let read = |second: &str| {
         let texts = [(ONE, "a.toml"), ("[nats]\n", "b.toml"), (second, "c.toml")];
         Config::checked(texts).unwrap_err().to_string()
@@ -219,9 +219,8 @@ fn a_table_here_and_a_value_in_another_file_are_named_as_such() {
     );
 }
 
-/// A trailing slash is harmless.
 #[test]
-fn an_address_may_end_with_a_slash() {
+fn address_may_end_with_a_slash() {
     let config = Config::parse(&format!("nats.url = \"nats://h:7/\"\n{ONE}"), "t.toml").unwrap();
     assert_eq!((config.nats.url.as_str(), config.nats.address().port), ("nats://h:7", 7));
 }
