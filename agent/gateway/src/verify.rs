@@ -1,17 +1,17 @@
-//! Recomputes hours from SAMPLES and compares them with the snapshots that were published, byte for byte.
+//! Recomputes hours from SAMPLES and compares them with the published snapshots, byte for byte.
 //!
-//! What recomputes is what computed: `flow::Aggregator`. It goes on from the stored snapshot of the hour before, so
-//! that each hour is closed anew as it was closed the first time. Where that hour's samples have left the stream, the
-//! stored hour is opened again within its own boundaries, as an aggregator does when it starts.
+//! It uses the code that computed them, `flow::Aggregator`. It continues from the stored snapshot of the previous hour,
+//! so that each hour is closed in the same way as the first time. If the previous hour's samples have left the stream,
+//! the stored hour is reopened within its own boundaries, as an aggregator does at its start.
 //!
-//! | verdict | means | fails |
+//! | verdict | meaning | fails |
 //! |---|---|---|
 //! | `equal` | the same bytes | – |
-//! | `moved` | the same numbers; the stream lost its end since, and was filled again by other messages | – |
+//! | `moved` | the same numbers; the stream has lost its tail since, and was refilled with other messages | – |
 //! | `different` | a field differs, the hour is stored twice, or nothing in SAMPLES closes it | yes |
-//! | `no_samples` | SAMPLES no longer holds where it begins | – |
-//! | `no_snapshot` | closed by SAMPLES and not stored | where a later hour is stored |
-//! | `open` | no slot of a later hour has come | – |
+//! | `no_samples` | SAMPLES no longer has the beginning of the hour | – |
+//! | `no_snapshot` | closed by SAMPLES and not stored | if a later hour is stored |
+//! | `open` | there is no slot of a later hour | – |
 //!
 //! It publishes nothing. A few messages of SAMPLES, one snapshot and the last `walk::KEPT_MAX` recomputed hours are in
 //! memory at a time.
@@ -39,21 +39,15 @@ pub use report::{Format, Line, Sum, Verdict, Writer};
 /// Why nothing could be compared, or not everything.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The server is away, or not one that we can use.
+    /// The server is down or unusable.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
-    /// A stream is not there or does not answer.
+    /// A stream is missing or the server does not answer.
     #[error("read the streams")]
     Request(#[source] RequestError),
-    /// SAMPLES and SNAPSHOT know nothing of what was asked for.
+    /// SAMPLES and SNAPSHOT have no data for the selection.
     #[error("neither SAMPLES nor SNAPSHOT holds {what}; configured boilers: {configured}")]
-    Nothing {
-        /// What was asked for.
-        what: String,
-        /// The ids in the configuration.
-        configured: String,
-    },
-    /// The report could not be written.
+    Nothing { what: String, configured: String },
     #[error("write the report")]
     Write(#[source] io::Error),
 }
@@ -61,16 +55,16 @@ pub enum VerifyError {
 /// What to compare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
-    /// One boiler; none is every boiler of the configuration.
+    /// None selects every boiler of the configuration.
     pub boiler: Option<BoilerId>,
-    /// The hours, counted from 1970; none is all that are stored.
+    /// Hours since 1970; none selects all.
     pub hours: Option<Range<i64>>,
 }
 
-/// Compares what `wish` asks for, and writes a line for each hour as soon as it is known.
+/// Compares the hours of `wish`, and writes each line as soon as it is known.
 ///
 /// # Errors
-/// See [`VerifyError`]. An hour that differs is none: [`Sum::agrees`] tells.
+/// See [`VerifyError`]. A difference is not an error: see [`Sum::agrees`].
 pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Writer<W>) -> Result<Sum, VerifyError> {
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(VerifyError::Server)?;
     let boilers = wish.boiler.clone().map_or_else(|| config.boiler_ids(), |boiler| vec![boiler]);
@@ -89,13 +83,13 @@ pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Wri
     Ok(sum)
 }
 
-/// The sequence of a subject's last message; 0 is none.
+/// The sequence of a subject's last message; 0 if there is none.
 async fn end(context: &Context, stream: &str, subject: &str) -> Result<u64, RequestError> {
     Ok(nats::last(context, stream, subject).await?.map_or(0, |message| message.sequence))
 }
 
-/// The ends of a boiler's snapshots and of its samples, in this order: every snapshot up to the first is of an hour
-/// that the samples up to the second close.
+/// The last sequences of a boiler's snapshots and of its samples, read in this order: every snapshot up to the first is
+/// of an hour that is closed by the samples up to the second.
 async fn ends(context: &Context, boiler: &BoilerId) -> Result<(u64, u64), RequestError> {
     let snapshots = end(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await?;
     Ok((snapshots, end(context, stream::SAMPLES, &subject::samples(boiler)).await?))

@@ -1,4 +1,4 @@
-//! Hours recomputed one after the other: `flow::Aggregator` fed from SAMPLES, up to where SAMPLES ended at the start.
+//! Recomputes consecutive hours: `flow::Aggregator` fed from SAMPLES, up to the last sequence at the start.
 
 use std::collections::VecDeque;
 
@@ -13,28 +13,28 @@ use super::samples::Samples;
 use crate::consume;
 use crate::nats::RequestError;
 
-/// An hour that SAMPLES closed.
+/// A recomputed hour.
 #[derive(Debug)]
 pub(super) enum Closed {
-    /// The stored hour that the chain began with, within its own boundaries: nothing, or what was recomputed instead.
+    /// The stored hour from which the chain started, within its own boundaries; the recomputed one if it differs.
     Reopened(Option<Box<Snapshot>>),
-    /// An hour behind it, as an aggregator would publish it.
+    /// A later hour, as an aggregator would publish it.
     Fresh(Box<Snapshot>),
 }
 
-/// A run of hours.
+/// Consecutive hours.
 pub(super) struct Chain {
     aggregator: Aggregator,
     samples: Samples,
     ended: bool,
-    /// The hour that it began with, until that is closed.
+    /// True until the stored hour from which it started is closed again.
     reopened: bool,
     effects: Vec<Effect>,
     closed: VecDeque<Closed>,
 }
 
 impl Chain {
-    /// Goes on from a stored hour; none where SAMPLES no longer holds the slot with which that begins.
+    /// Starts from a stored hour; none if SAMPLES no longer has its first slot.
     pub(super) async fn reopen(
         context: &Context,
         boiler: &BoilerId,
@@ -51,7 +51,7 @@ impl Chain {
         Self::read(context, boiler, aggregator, replay, end).await.map(Some)
     }
 
-    /// At the beginning of a history, which is the message at `first`.
+    /// Starts at the beginning of a history, the message at `first`.
     pub(super) async fn begin(
         context: &Context,
         boiler: &BoilerId,
@@ -75,7 +75,7 @@ impl Chain {
         Ok(Self { aggregator, samples, ended: false, reopened, effects, closed })
     }
 
-    /// The next hour that SAMPLES closes; none at its end.
+    /// The next closed hour; none at the end of SAMPLES.
     pub(super) async fn next(&mut self) -> Result<Option<Closed>, RequestError> {
         while self.closed.is_empty() && !self.ended {
             self.take().await?;
@@ -83,12 +83,12 @@ impl Chain {
         Ok(self.closed.pop_front())
     }
 
-    /// The hour that SAMPLES has not closed.
+    /// The hour that is still open.
     pub(super) fn open(&self) -> Option<Provisional> {
         self.aggregator.state().map(|state| state.provisional)
     }
 
-    /// Takes one message.
+    /// Processes one message.
     async fn take(&mut self) -> Result<(), RequestError> {
         match self.samples.next().await? {
             Some((sequence, payload)) => {
@@ -121,7 +121,7 @@ fn settings(boiler: &BoilerId) -> Settings {
     Settings { boiler: boiler.clone(), instance: "verify".to_owned() }
 }
 
-/// The only event of an aggregator.
+/// The snapshot of the aggregator's only event.
 fn recomputed(body: EventBody) -> Option<Box<Snapshot>> {
     if let EventBody::SnapshotDiffers { recomputed } = body { Some(recomputed) } else { None }
 }

@@ -1,4 +1,4 @@
-//! Where two snapshots differ, by field.
+//! Compares two snapshots by field.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use thermowell_flow::published::Snapshot;
 
 use crate::nats;
 
-/// A field that is not as it was recomputed.
+/// A field that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// Its place in the JSON: `missing.ring`.
+    /// Its path in the JSON, such as `missing.ring`.
     pub field: String,
-    /// As stored; none where it is not there.
+    /// None if the stored snapshot lacks the field.
     pub stored: Option<Value>,
-    /// As recomputed; none where it should not be there.
+    /// None if the recomputed snapshot lacks the field.
     pub recomputed: Option<Value>,
 }
 
-/// Nothing where `stored` is byte for byte what `recomputed` is published as.
+/// The differences; empty if `stored` is byte for byte the JSON of `recomputed`.
 pub(super) fn differences(stored: &[u8], recomputed: &Snapshot) -> Vec<Difference> {
     let ours = nats::json(recomputed);
     if stored == ours {
@@ -35,8 +35,8 @@ pub(super) fn differences(stored: &[u8], recomputed: &Snapshot) -> Vec<Differenc
     found
 }
 
-/// Whether the differences are those of a stream whose end was lost and filled again: the same hour in other messages,
-/// perhaps with other boundaries. What the reopened hour takes over from the stored one must not differ.
+/// Whether the differences can come from a stream whose tail was lost and refilled: the same hour in other messages,
+/// possibly with other boundaries. The fields that a reopened hour takes over from the stored one must not differ.
 pub(super) fn may_have_moved(differences: &[Difference]) -> bool {
     const TAKEN_OVER: [&str; 4] = ["bytes", "partial", "skipped_hours", "version"];
     !differences.iter().any(|difference| TAKEN_OVER.contains(&difference.field.as_str()))
@@ -78,12 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn equal_bytes_do_not_differ() {
+    fn equal_bytes_have_no_differences() {
         assert_eq!(differences(&nats::json(&snapshot()), &snapshot()), []);
     }
 
     #[test]
-    fn a_field_is_named_by_its_place() {
+    fn field_is_named_by_its_path() {
         let text = String::from_utf8(nats::json(&snapshot())).unwrap();
         assert_eq!(fields(&text.replace("52.13,", "52.14,")), ["temperature"]);
         assert_eq!(fields(&text.replace("\"ring\":2", "\"ring\":3")), ["missing.ring"]);
@@ -97,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_values_in_other_bytes_differ_too() {
+    fn same_values_in_other_bytes_differ() {
         let text = String::from_utf8(nats::json(&snapshot())).unwrap();
         assert_eq!(fields(&format!("{text} ")), ["bytes"]);
         assert_eq!(fields(&text.replace("\"slots\":12", "\"slots\": 12")), ["bytes"]);
     }
 
     #[test]
-    fn what_a_reopened_hour_takes_over_cannot_have_moved() {
+    fn taken_over_fields_cannot_have_moved() {
         let text = String::from_utf8(nats::json(&snapshot())).unwrap();
         for (from, to, moved) in [
             ("\"replay\":1", "\"replay\":7", true),

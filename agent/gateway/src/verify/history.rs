@@ -1,4 +1,4 @@
-//! The stored snapshots of one boiler, one after the other.
+//! Reads the stored snapshots of one boiler in order.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use thermowell_wire::subject::{self, stream};
 
 use crate::nats::{self, RequestError};
 
-/// Between two looks for an entry that is on its way.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between two polls for an expected entry.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A message of SNAPSHOT.
 #[derive(Clone, Debug)]
@@ -24,11 +24,11 @@ pub(super) struct Stored {
     pub(super) snapshot: Snapshot,
 }
 
-/// What stands in SNAPSHOT.
+/// A message of SNAPSHOT.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
     Snapshot(Box<Stored>),
-    /// No snapshot that this program can read.
+    /// This version cannot parse it.
     Unreadable {
         sequence: u64,
         why: String,
@@ -57,7 +57,7 @@ impl Entry {
     }
 }
 
-/// Reads the entries in the order in which they were stored. At the end it can be asked again.
+/// Reads the entries in stream order. At the end, it can be polled for new ones.
 pub(super) struct History {
     context: Context,
     subject: String,
@@ -70,7 +70,7 @@ impl History {
         Self { context: context.clone(), subject: subject::snapshot(boiler).to_string(), next: 1, ahead: None }
     }
 
-    /// The next entry, which stays the next one.
+    /// The next entry, without consuming it.
     pub(super) async fn peek(&mut self) -> Result<Option<&Entry>, RequestError> {
         if self.ahead.is_none() {
             self.ahead = self.read().await?;
@@ -78,15 +78,14 @@ impl History {
         Ok(self.ahead.as_ref())
     }
 
-    /// Comes back when there is a next entry.
+    /// Waits for a next entry.
     pub(super) async fn arrival(&mut self) -> Result<(), RequestError> {
         while self.peek().await?.is_none() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
         Ok(())
     }
 
-    /// The next entry.
     pub(super) async fn next(&mut self) -> Result<Option<Entry>, RequestError> {
         match self.ahead.take() {
             Some(entry) => Ok(Some(entry)),

@@ -1,4 +1,4 @@
-//! What a comparison says: a line for each hour, and the sum.
+//! The report: a line for each hour, and the totals.
 
 use std::fmt::Write as _;
 use std::io;
@@ -9,54 +9,44 @@ use thermowell_wire::BoilerId;
 
 use super::compare::Difference;
 
-/// Differences that a line for people names; the rest are counted.
+/// The most differences in a line of text; the rest are counted.
 const NAMED_MAX: usize = 6;
 
-/// What became of one hour.
+/// The result for one hour; see the table in `verify`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Stored as it is recomputed, byte for byte.
     Equal,
-    /// The same numbers from messages that were stored anew after the stream had lost its end.
     Moved,
-    /// Stored otherwise.
     Different,
-    /// SAMPLES no longer holds it.
     NoSamples,
-    /// Closed and not stored.
     NoSnapshot,
-    /// Not closed.
     Open,
 }
 
-/// One hour, or one message of SNAPSHOT that is none.
+/// One hour, or one malformed message of SNAPSHOT.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
-    /// The boiler.
     pub boiler: BoilerId,
-    /// The hour's beginning, RFC 3339; none for a message that is no snapshot.
+    /// The beginning of the hour, RFC 3339; none for a malformed message.
     pub hour: Option<String>,
-    /// What became of it.
     pub verdict: Verdict,
-    /// Its sequence in SNAPSHOT.
+    /// The sequence in SNAPSHOT.
     pub sequence: Option<u64>,
-    /// Slots in the hour, as recomputed, where that was done.
+    /// Slots in the recomputed hour.
     pub slots: Option<u64>,
-    /// Those in the mean.
+    /// Slots in the mean.
     pub counted: Option<u64>,
-    /// Those that are not, by reason.
+    /// Slots that are not in the mean, by reason.
     pub missing: Option<Missing>,
-    /// Where stored and recomputed differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
-    /// What else there is to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Something is wrong.
+    /// A missing snapshot before a stored one.
     #[serde(skip)]
     pub(super) fails: bool,
-    /// The hour has had a line.
+    /// The hour has an earlier line.
     #[serde(skip)]
     pub(super) repeats: bool,
 }
@@ -78,7 +68,7 @@ impl Line {
         }
     }
 
-    /// For people, with a line feed.
+    /// As text, with a line feed.
     fn text(&self) -> String {
         let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let hour = self.hour.as_deref().unwrap_or("-");
@@ -120,42 +110,33 @@ impl Verdict {
     fn words(self) -> &'static str {
         match self {
             Self::Equal => "equal",
-            Self::Moved => "equal in number, stored anew in SAMPLES since",
+            Self::Moved => "equal numbers, SAMPLES refilled since",
             Self::Different => "DIFFERENT",
-            Self::NoSamples => "no samples any more",
+            Self::NoSamples => "samples expired",
             Self::NoSnapshot => "no snapshot",
             Self::Open => "open",
         }
     }
 }
 
-/// What all lines come to.
+/// The totals of all lines: the number of lines by verdict, and the slots of the recomputed hours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
-    /// Lines that say so.
     pub equal: u64,
-    /// Lines that say so.
     pub moved: u64,
-    /// Lines that say so.
     pub different: u64,
-    /// Lines that say so.
     pub no_samples: u64,
-    /// Lines that say so.
     pub no_snapshot: u64,
-    /// Of these, those before a stored hour.
+    /// Of `no_snapshot`, the hours before a stored one.
     pub lost_snapshots: u64,
-    /// Lines that say so.
     pub open: u64,
-    /// Slots in all hours that were recomputed.
     pub slots: u64,
-    /// Those in the means.
     pub counted: u64,
-    /// Those that are not, by reason.
     pub missing: Missing,
 }
 
 impl Sum {
-    /// Everything that can be compared agrees, and no hour is left out.
+    /// Whether all compared hours agree and no snapshot is missing before a stored one.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.different == 0 && self.lost_snapshots == 0
@@ -190,8 +171,8 @@ impl Sum {
         let boilers = if boilers == 1 { "1 boiler".to_owned() } else { format!("{boilers} boilers") };
         let mut text = format!("\n{boilers}: {equal} equal, {different} DIFFERENT");
         for (count, word) in [
-            (moved, "stored anew since"),
-            (no_samples, "without samples any more"),
+            (moved, "with refilled samples"),
+            (no_samples, "with expired samples"),
             (no_snapshot, "without a snapshot"),
             (open, "open"),
         ] {
@@ -204,7 +185,7 @@ impl Sum {
         let verdict = match (self.agrees(), equal + moved) {
             (false, _) => "NOT everything agrees",
             (true, 0) => "nothing could be compared",
-            (true, _) => "all that can be compared agrees",
+            (true, _) => "everything that can be compared agrees",
         };
         writeln!(text, "\n{slots} slots = {counted} counted + {total} missing{by}\n{verdict}").expect(STRING);
         text
@@ -223,7 +204,7 @@ fn added(a: &Missing, b: &Missing) -> Missing {
     }
 }
 
-/// The reasons that occur, with their numbers.
+/// The reasons with slots, and their numbers.
 fn reasons(missing: &Missing) -> String {
     let all = [
         ("ring", missing.ring),
@@ -239,16 +220,16 @@ fn reasons(missing: &Missing) -> String {
     named.join(", ")
 }
 
-/// For whom the report is.
+/// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Columns.
     Text,
-    /// One JSON object per line, the last one being the sum.
+    /// One JSON object per line, the last one with the totals.
     Json,
 }
 
-/// Writes lines as they come.
+/// Writes each line at once.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
@@ -257,7 +238,6 @@ pub struct Writer<W> {
 }
 
 impl<W: io::Write> Writer<W> {
-    /// Nothing is written before the first line.
     #[must_use]
     pub fn new(out: W, format: Format) -> Self {
         Self { out, format, begun: false }
@@ -333,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn people_get_columns_and_a_sum() {
+    fn text_has_columns_and_totals() {
         let open = Line::new("b1".parse().unwrap(), Some("2026-01-07T04:00:00Z".to_owned()), Verdict::Open);
         let (text, sum) = written(&[line(Verdict::Equal), tampered(), open], Format::Text);
         let expected = "\
@@ -352,7 +332,7 @@ NOT everything agrees
     }
 
     #[test]
-    fn programs_get_a_line_each_and_the_sum_last() {
+    fn json_has_a_line_per_hour_and_totals_last() {
         let (text, _) = written(&[line(Verdict::Equal), tampered()], Format::Json);
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((lines.len(), &lines[0]["verdict"], &lines[0]["missing"]["ring"]), (3, &"equal".into(), &40.into()));
@@ -362,12 +342,12 @@ NOT everything agrees
     }
 
     #[test]
-    fn a_missing_snapshot_fails_only_before_a_stored_one() {
+    fn missing_snapshot_fails_only_before_a_stored_one() {
         let last = line(Verdict::NoSnapshot);
         assert!(written(&[line(Verdict::Equal), last.clone()], Format::Text).1.agrees());
         assert!(!written(&[Line { fails: true, ..last }, line(Verdict::Equal)], Format::Text).1.agrees());
         let (text, sum) = written(&[line(Verdict::NoSamples)], Format::Text);
         assert!(sum.agrees() && text.ends_with("nothing could be compared\n"), "{text}");
-        assert_eq!(sum.slots, 0, "what was not recomputed is not added up");
+        assert_eq!(sum.slots, 0, "hours that were not recomputed are not summed");
     }
 }

@@ -1,9 +1,8 @@
-//! The stored samples of one boiler, one message after the other, without a consumer: people have none (see
-//! `crate::nats::rights`).
+//! Reads the stored samples of one boiler in order, without a consumer: people have none (see `crate::nats::rights`).
 //!
-//! A message at a time would cost a round trip each. So several questions are on their way at once, for the boiler's
-//! first message from each of some neighbouring sequences on. Where one boiler fills the stream, each brings a message
-//! of its own; between those of other boilers many bring the same one, and fewer are asked.
+//! One request at a time would cost a round trip per message. So several requests are in flight, each for the boiler's
+//! first message from one of some consecutive sequences on. If one boiler fills the stream, each returns another
+//! message; with many boilers several return the same one, and the number of requests is reduced.
 
 use std::collections::VecDeque;
 
@@ -15,14 +14,14 @@ use thermowell_wire::subject::{self, stream};
 
 use crate::nats::{self, RequestError};
 
-/// The most questions at once, and so the most messages that are held. A hundredth of what the server lets wait.
+/// The most requests in flight, and so the most messages in memory. A hundredth of what the server queues.
 const AT_ONCE_MAX: u64 = 64;
 
-/// What stands in SAMPLES, up to where it ended at the start.
+/// The messages of SAMPLES up to its last sequence at the start.
 pub(super) struct Samples {
     context: Context,
     subject: String,
-    /// The sequence from which the next message is asked for.
+    /// The sequence from which the next message is requested.
     next: u64,
     end: u64,
     at_once: u64,
@@ -58,7 +57,7 @@ impl Samples {
                 self.ahead.push_back((message.sequence, message.payload));
             }
         }
-        // A round trip costs as much as some questions: more of them while one in four brings a message of its own.
+        // A round trip costs as much as a few requests: double their number while one in four returns a new message.
         let found = u64::try_from(self.ahead.len()).unwrap_or(AT_ONCE_MAX);
         self.at_once = if found * 4 >= self.at_once { self.at_once * 2 } else { found }.clamp(1, AT_ONCE_MAX);
         Ok(())

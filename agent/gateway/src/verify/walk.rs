@@ -1,4 +1,4 @@
-//! One boiler: its stored snapshots and its recomputed hours, side by side.
+//! Compares the stored snapshots and the recomputed hours of one boiler.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,10 +22,12 @@ use super::{VerifyError, ends};
 use crate::consume;
 use crate::nats::RequestError;
 
-/// Recomputed hours that are remembered for snapshots stored out of order: more than SAMPLES holds.
+/// Recomputed hours that are kept for snapshots stored out of order: more than SAMPLES holds.
 pub(super) const KEPT_MAX: usize = 128;
-/// An aggregator that is alive stores an hour that has just been closed within this time.
+/// A running aggregator stores a closed hour within this time.
 const JUST_CLOSED: Duration = Duration::from_secs(2);
+
+const NO_SUCH_HOUR: &str = "SAMPLES has no data of this hour";
 
 /// One boiler's comparison.
 pub(super) struct Walk<'a, W> {
@@ -35,12 +37,12 @@ pub(super) struct Walk<'a, W> {
     report: &'a mut Writer<W>,
     sum: &'a mut Sum,
     history: History,
-    /// The last snapshot and the last sample when it began.
+    /// The last sequences of snapshots and samples at the start.
     ends: (u64, u64),
     recomputed: BTreeMap<i64, Snapshot>,
-    /// The hours whose snapshot has been met.
+    /// The hours whose snapshot was read, with its sequence.
     met: BTreeMap<i64, u64>,
-    /// Nobody stores hours now.
+    /// No aggregator stores hours now.
     quiet: bool,
 }
 
@@ -64,7 +66,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
         };
         while let Some(closed) = chain.next().await.map_err(VerifyError::Request)? {
             match (closed, reopened.take()) {
-                // The hour before the first one that was asked for.
+                // The hour before the first selected one.
                 (Closed::Reopened(_), None) => {}
                 (Closed::Reopened(differing), Some(stored)) => self.within_boundaries(&stored, differing)?,
                 (Closed::Fresh(fresh), _) => {
@@ -78,15 +80,14 @@ impl<'a, W: io::Write> Walk<'a, W> {
             }
         }
         let open = chain.open();
-        if let Some(open) = open.as_ref().filter(|open| self.is_asked_for_text(&open.hour)) {
+        if let Some(open) = open.as_ref().filter(|open| self.is_selected_text(&open.hour)) {
             let line = Line { counted: Some(open.points), ..self.line(Some(open.hour.clone()), Verdict::Open) };
-            self.tell(line)?;
+            self.report(line)?;
         }
         self.rest(open.map(|open| open.hour)).await
     }
 
-    /// The chain that recomputes the first hour that SAMPLES still holds, and that hour where the chain can only
-    /// reopen it.
+    /// The chain that recomputes the first hour still in SAMPLES, and that hour if the chain can only reopen it.
     async fn start(&mut self) -> Result<Option<(Chain, Option<Stored>)>, VerifyError> {
         let mut before: Option<Stored> = None;
         loop {
@@ -109,7 +110,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
                     }
                     return Ok(Some((chain, is_reopened.then_some(stored))));
                 }
-                self.tell(self.account(&stored.snapshot, stored.sequence, Verdict::NoSamples))?;
+                self.report(self.account(&stored.snapshot, stored.sequence, Verdict::NoSamples))?;
                 self.met.insert(stored.hour, stored.sequence);
             }
             self.history.next().await.map_err(VerifyError::Request)?;
@@ -117,7 +118,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
         }
     }
 
-    /// A chain that closes the hour of `stored`; true where it begins with that hour.
+    /// A chain that closes the hour of `stored`; true if it starts with that hour.
     async fn start_at(&self, before: Option<&Stored>, stored: &Stored) -> Result<Option<(Chain, bool)>, RequestError> {
         let (context, end) = (self.context, self.ends.1);
         if let Some(before) = before.filter(|before| before.hour < stored.hour)
@@ -138,7 +139,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
         Ok(chain.map(|chain| (chain, true)))
     }
 
-    /// No snapshot is stored of the hours asked for: what does SAMPLES hold of them?
+    /// The chain if no snapshot of the selected hours is stored.
     async fn start_behind(&self, before: Option<Stored>) -> Result<Option<(Chain, Option<Stored>)>, VerifyError> {
         let end = self.ends.1;
         let chain = match before {
@@ -149,7 +150,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
         Ok(chain.map_err(VerifyError::Request)?.map(|chain| (chain, None)))
     }
 
-    /// A stored hour that the chain began with.
+    /// Compares the stored hour from which the chain started.
     fn within_boundaries(&mut self, stored: &Stored, differing: Option<Box<Snapshot>>) -> Result<(), VerifyError> {
         let ours = differing.map_or_else(|| stored.snapshot.clone(), |differing| *differing);
         let found = differences(&stored.bytes, &ours);
@@ -157,7 +158,8 @@ impl<'a, W: io::Write> Walk<'a, W> {
         self.judge(stored, found, None)
     }
 
-    /// An hour as it would be published. A chain that goes on from the stored one comes back where only that can.
+    /// Compares an hour as it would be published. Returns another chain, which starts from the stored hour, if only
+    /// that one can continue.
     async fn fresh(&mut self, fresh: Snapshot) -> Result<Option<Chain>, VerifyError> {
         let hour = hour_of(&fresh);
         self.recomputed.insert(hour, fresh.clone());
@@ -173,7 +175,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
                 let gap = matches!(self.history.peek().await.map_err(VerifyError::Request)?, Some(Entry::Snapshot(_)));
                 let note = gap.then(|| "a later hour has one".to_owned());
                 let line = self.account(&fresh, 0, Verdict::NoSnapshot);
-                self.tell(Line { sequence: None, fails: gap, note, ..line })?;
+                self.report(Line { sequence: None, fails: gap, note, ..line })?;
             }
             return Ok(None);
         };
@@ -191,7 +193,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
         Ok(None)
     }
 
-    /// The snapshot of `hour`, if it is the next one. An hour that has just been closed may be on its way.
+    /// The snapshot of `hour`, if it is the next one. Waits for one that is just being stored.
     async fn stored(&mut self, hour: i64) -> Result<Option<Stored>, VerifyError> {
         let is_done = self.quiet || self.met.contains_key(&hour);
         if self.history.peek().await.map_err(VerifyError::Request)?.is_none() && !is_done {
@@ -209,7 +211,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
         }
     }
 
-    /// Entries that are not of `hour` or a later one: of hours that SAMPLES does not close, stored again, or none.
+    /// Processes the entries before `hour`: hours that SAMPLES does not close, duplicates, and malformed messages.
     async fn catch_up(&mut self, hour: i64) -> Result<(), VerifyError> {
         loop {
             match self.history.peek().await.map_err(VerifyError::Request)? {
@@ -217,7 +219,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
                 Some(Entry::Snapshot(stored)) => {
                     let stored = stored.as_ref().clone();
                     self.history.next().await.map_err(VerifyError::Request)?;
-                    self.out_of_order(&stored, "nothing in SAMPLES makes such an hour")?;
+                    self.out_of_order(&stored, NO_SUCH_HOUR)?;
                 }
                 Some(Entry::Unreadable { .. }) => self.unreadable().await?,
                 None => return Ok(()),
@@ -225,7 +227,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
         }
     }
 
-    /// What is stored behind the last hour that SAMPLES closes.
+    /// Processes the entries after the last hour that SAMPLES closes.
     async fn rest(&mut self, open: Option<String>) -> Result<(), VerifyError> {
         while let Some(entry) = self.history.peek().await.map_err(VerifyError::Request)? {
             if entry.sequence() > self.ends.0 {
@@ -240,7 +242,7 @@ impl<'a, W: io::Write> Walk<'a, W> {
             let why = if open.as_ref() == Some(&stored.snapshot.hour) {
                 "in SAMPLES this hour is still open"
             } else {
-                "nothing in SAMPLES makes such an hour"
+                NO_SUCH_HOUR
             };
             self.out_of_order(&stored, why)?;
         }
@@ -256,23 +258,23 @@ impl<'a, W: io::Write> Walk<'a, W> {
             return self.judge(stored, found.unwrap_or_default(), None);
         }
         let line = self.account(&stored.snapshot, stored.sequence, Verdict::Different);
-        self.tell(Line { note: Some(why.to_owned()), ..line })
+        self.report(Line { note: Some(why.to_owned()), ..line })
     }
 
     async fn unreadable(&mut self) -> Result<(), VerifyError> {
         let entry = self.history.next().await.map_err(VerifyError::Request)?;
-        // Nobody knows which hour it should be: it is told where all hours are asked for.
+        // Its hour is unknown: it is reported only if all hours are selected.
         if self.hours != (i64::MIN..i64::MAX) {
             return Ok(());
         }
         if let Some(Entry::Unreadable { sequence, why }) = entry {
             let line = self.line(None, Verdict::Different);
-            self.tell(Line { sequence: Some(sequence), note: Some(format!("no snapshot: {why}")), ..line })?;
+            self.report(Line { sequence: Some(sequence), note: Some(format!("no snapshot: {why}")), ..line })?;
         }
         Ok(())
     }
 
-    /// Says what a comparison came to. A second snapshot of an hour differs from the promise, whatever is in it.
+    /// Reports a comparison. A second snapshot of an hour is always an error.
     fn judge(
         &mut self,
         stored: &Stored,
@@ -283,10 +285,10 @@ impl<'a, W: io::Write> Walk<'a, W> {
         self.met.entry(stored.hour).or_insert(stored.sequence);
         let plain = if differences.is_empty() { Verdict::Equal } else { Verdict::Different };
         let verdict = if again.is_some() { Verdict::Different } else { verdict.unwrap_or(plain) };
-        let note = again.map(|first| format!("stored again, it stood at sequence {first}"));
+        let note = again.map(|first| format!("stored twice, first at sequence {first}"));
         let ours = self.recomputed.get(&stored.hour).unwrap_or(&stored.snapshot);
         let line = self.account(ours, stored.sequence, verdict);
-        self.tell(Line { differences, note, repeats: again.is_some(), ..line })
+        self.report(Line { differences, note, repeats: again.is_some(), ..line })
     }
 
     fn line(&self, hour: Option<String>, verdict: Verdict) -> Line {
@@ -303,19 +305,19 @@ impl<'a, W: io::Write> Walk<'a, W> {
         }
     }
 
-    fn tell(&mut self, line: Line) -> Result<(), VerifyError> {
+    fn report(&mut self, line: Line) -> Result<(), VerifyError> {
         self.sum.add(&line);
         self.report.line(&line).map_err(VerifyError::Write)
     }
 
-    fn is_asked_for_text(&self, hour: &str) -> bool {
+    fn is_selected_text(&self, hour: &str) -> bool {
         // RFC 3339 in one time zone compares like time.
         let from = (self.hours.start > i64::MIN).then(|| hour_text(self.hours.start));
         let to = (self.hours.end < i64::MAX).then(|| hour_text(self.hours.end));
         from.is_none_or(|from| *hour >= *from) && to.is_none_or(|to| *hour < *to)
     }
 
-    /// The hours that were asked for are done.
+    /// Whether all selected hours are done.
     fn past_the_end(&self) -> bool {
         self.recomputed.last_key_value().is_some_and(|(hour, _)| hour + 1 >= self.hours.end)
     }
