@@ -1,7 +1,7 @@
-//! What an operator decides about a boiler as a whole: which ones there are, another board, another name, the end.
+//! `thermowell boiler`: list, rename and retire boilers, and accept a replacement board.
 //!
-//! A boiler's id is its subject, and its subject is its history: neither is ever changed. Subjects are only ever added
-//! to SAMPLES by roles; `retire` is the one place that takes one away.
+//! A boiler's id is its subject, and its subject is its history: neither is ever changed. Roles only add subjects to
+//! SAMPLES; `retire` alone removes one.
 
 mod accept;
 mod list;
@@ -23,111 +23,56 @@ pub use list::list;
 pub use rename::rename;
 pub use retire::retire;
 
-/// Why nothing was done.
+/// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum BoilerError {
-    /// The server is away, or not one that we can use.
+    /// The server is down or unusable.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
-    /// A stream is not there or does not answer.
-    #[error("ask the server")]
+    /// A stream is missing or the server does not answer.
+    #[error("query the server")]
     Request(#[source] RequestError),
-    /// No such boiler.
     #[error("SAMPLES has no boiler {id}; it has {known}")]
-    Unknown {
-        /// What was asked for.
-        id: BoilerId,
-        /// The ids in SAMPLES.
-        known: String,
-    },
-    /// It is still at work here.
+    Unknown { id: BoilerId, known: String },
+    /// It is still in use here.
+    #[error("boiler {id} is still in this configuration: remove its [[boiler]], restart the services, then retire it")]
+    Configured { id: BoilerId },
+    /// It is still in use elsewhere.
+    #[error("the last message of boiler {id} is {age_s} s old: an agent still runs with it, stop that first")]
+    Alive { id: BoilerId, age_s: u64 },
+    /// A stream needs at least one subject.
+    #[error("boiler {id} is the only one in {stream}: delete the stream instead, if its history may be deleted too")]
+    Last { id: BoilerId, stream: &'static str },
     #[error(
-        "boiler {id} is still in this configuration: take its [[boiler]] out, restart the services, and retire it then"
+        "nothing was done: this removes {id} from SAMPLES; its samples and snapshots stay until they expire; add --yes \
+         to do it"
     )]
-    Configured {
-        /// The boiler.
-        id: BoilerId,
-    },
-    /// It is still at work somewhere.
-    #[error("boiler {id} was written {age_s} s ago: an agent still runs with it, stop that first")]
-    Alive {
-        /// The boiler.
-        id: BoilerId,
-        /// The age of its last message.
-        age_s: u64,
-    },
-    /// A stream without subjects is no stream.
-    #[error("boiler {id} is the only one in {stream}: delete the stream instead, if its history is to go as well")]
-    Last {
-        /// The boiler.
-        id: BoilerId,
-        /// The stream.
-        stream: &'static str,
-    },
-    /// Nobody confirmed it.
+    Unconfirmed { id: BoilerId },
+    /// The configuration names another board.
     #[error(
-        "nothing was done: this takes {id} out of SAMPLES, and its samples and snapshots stay until their age ends \
-         them; add --yes to do it"
+        "the configuration binds boiler {id} to the board {bound}: set serial_number = \"{serial_number}\" there, \
+         restart the agent, then accept the board"
     )]
-    Unconfirmed {
-        /// The boiler.
-        id: BoilerId,
-    },
-    /// The configuration knows better.
-    #[error(
-        "the configuration binds boiler {id} to the board {bound}: write serial_number = \"{serial_number}\" there, \
-         restart the agent, and accept it then"
-    )]
-    Bound {
-        /// The boiler.
-        id: BoilerId,
-        /// The serial number in the configuration.
-        bound: String,
-        /// The one that was asked for.
-        serial_number: String,
-    },
-    /// Nothing to go on with.
-    #[error("boiler {id} has no samples: the first board that answers is taken as it is")]
-    NoHistory {
-        /// The boiler.
-        id: BoilerId,
-    },
-    /// The stream's end was not written by an agent.
-    #[error("message {sequence} of boiler {id} in SAMPLES is no batch: somebody else wrote it")]
-    Unreadable {
-        /// The boiler.
-        id: BoilerId,
-        /// Its last message.
-        sequence: u64,
-    },
+    Bound { id: BoilerId, bound: String, serial_number: String },
+    #[error("boiler {id} has no samples: the first board that answers is accepted without this command")]
+    NoHistory { id: BoilerId },
+    /// The last message is not from an agent.
+    #[error("message {sequence} of boiler {id} in SAMPLES is no batch: it has a foreign writer")]
+    Unreadable { id: BoilerId, sequence: u64 },
     /// There is nothing to accept.
-    #[error("the history of boiler {id} is of the board {serial_number} already")]
-    Own {
-        /// The boiler.
-        id: BoilerId,
-        /// The board.
-        serial_number: String,
-    },
-    /// Nobody confirmed another board.
+    #[error("the history of boiler {id} is already from the board {serial_number}")]
+    Own { id: BoilerId, serial_number: String },
     #[error(
-        "nothing was done: this lets the board {serial_number} go on with the history of {id}, behind the last slot of \
-         the board before, which is refused from its first message on; add --yes to do it"
+        "nothing was done: this lets the board {serial_number} continue the history of {id} after the last slot of the \
+         previous board, which is refused from then on; add --yes to do it"
     )]
-    UnconfirmedBoard {
-        /// The boiler.
-        id: BoilerId,
-        /// The board.
-        serial_number: String,
-    },
-    /// A name that has a history of its own.
-    #[error("there is a boiler {id} already, and two histories never become one: choose a name that has none")]
-    Taken {
-        /// The new name.
-        id: BoilerId,
-    },
+    UnconfirmedBoard { id: BoilerId, serial_number: String },
+    /// The new name has a history of its own.
+    #[error("boiler {id} exists already, and histories cannot be merged: choose an unused name")]
+    Taken { id: BoilerId },
 }
 
-/// The configuration of a stream of ours; none where there is no such stream.
+/// The configuration of one of our streams; none if it does not exist.
 async fn settings(context: &Context, name: &str) -> Result<Option<StreamConfig>, RequestError> {
     match context.get_stream(name).await {
         Ok(found) => Ok(Some(found.cached_info().config.clone())),
@@ -136,8 +81,8 @@ async fn settings(context: &Context, name: &str) -> Result<Option<StreamConfig>,
     }
 }
 
-/// The last message of `subject`. A stream that is not there has none: those in memory are gone after a restart of the
-/// server, until a role makes them again.
+/// The last message of `subject`. A missing stream has none: memory streams are gone after a restart of the server,
+/// until a role creates them again.
 async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
     match settings(context, stream).await? {
         Some(_) => nats::last(context, stream, subject).await,
@@ -145,7 +90,7 @@ async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<S
     }
 }
 
-/// The same, understood; a message that this version does not understand counts as absent.
+/// The same, parsed; a message that this version cannot parse counts as absent.
 pub(crate) async fn last_known<T: DeserializeOwned>(
     context: &Context,
     stream: &str,
@@ -155,7 +100,7 @@ pub(crate) async fn last_known<T: DeserializeOwned>(
     Ok(last.and_then(|message| serde_json::from_slice(&message.payload).ok()))
 }
 
-/// The boilers that SAMPLES has, in order.
+/// The boilers in SAMPLES, sorted.
 async fn in_samples(context: &Context) -> Result<Vec<BoilerId>, RequestError> {
     let found = settings(context, stream::SAMPLES).await?;
     let subjects = found.map(|found| found.subjects).unwrap_or_default();
@@ -164,7 +109,7 @@ async fn in_samples(context: &Context) -> Result<Vec<BoilerId>, RequestError> {
     Ok(ids)
 }
 
-/// Refuses a boiler that SAMPLES does not have.
+/// Refuses a boiler that is not in SAMPLES.
 async fn must_be_known(context: &Context, id: &BoilerId) -> Result<(), BoilerError> {
     let known = in_samples(context).await.map_err(BoilerError::Request)?;
     if known.contains(id) {

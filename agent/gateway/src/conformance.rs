@@ -1,7 +1,7 @@
-//! `thermowell conformance`: plays a made-up boiler on the server and reports what the controller under test did.
+//! `thermowell conformance`: simulates a boiler on the server and reports what the controller under test does.
 //!
-//! What is played and how it is judged is `flow`'s; here are the clock, the subjects and the printing. It listens to
-//! the set-point subject itself, not to LEASE: what was tried counts, also where the server refused it.
+//! The scenario and its checks are in `flow`; here are the clock, the subjects and the report. It subscribes to the
+//! set-point subject itself, not to LEASE: attempts that the server refuses count too.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,34 +23,28 @@ use crate::streams::{self, StreamError};
 /// Between two states, in the boiler's time.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Why nothing was played.
+/// Why there was no test.
 #[derive(Debug, thiserror::Error)]
 pub enum ConformanceError {
-    /// The server is away, or not one that we can use.
+    /// The server is down or unusable.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
     /// A stream cannot be used.
     #[error("prepare the streams")]
     Streams(#[source] StreamError),
     /// The server does not answer.
-    #[error("ask the server")]
+    #[error("query the server")]
     Request(#[source] RequestError),
-    /// A boiler with a history is not made up.
-    #[error("SAMPLES has samples of boiler {boiler}: choose an id that no boiler has, as {boiler}-conformance")]
-    Real {
-        /// What was asked for.
-        boiler: BoilerId,
-    },
+    /// A boiler with a history is real.
+    #[error("SAMPLES has samples of boiler {boiler}: choose an unused id, such as {boiler}-conformance")]
+    Real { boiler: BoilerId },
 }
 
-/// What was found.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The boiler that was played.
     pub boiler: BoilerId,
-    /// Nothing was breached.
+    /// No check failed.
     pub conforms: bool,
-    /// Check by check.
     pub checks: Vec<Finding>,
 }
 
@@ -58,34 +52,34 @@ impl Report {
     /// One JSON object.
     ///
     /// # Panics
-    /// Never: words and numbers encode.
+    /// Never: text and numbers encode.
     #[must_use]
     pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("words and numbers encode") + "\n"
+        serde_json::to_string(self).expect("text and numbers encode") + "\n"
     }
 
     /// A line for each check.
     ///
     /// # Panics
-    /// Never: a string takes everything.
+    /// Never: writing to a string does not fail.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for Finding { check, verdict, breaches, examples } in &self.checks {
-            let word = serde_json::to_string(check).expect("a word encodes");
+            let word = serde_json::to_string(check).expect("a name encodes");
             let result = match verdict {
                 Verdict::Passed => "ok".to_owned(),
                 Verdict::Failed => format!("FAILED {breaches} times: {}", examples.join("; ")),
                 Verdict::NotSeen => "not seen".to_owned(),
             };
-            writeln!(text, "{:<12} {result}", word.trim_matches('"')).expect("a string takes everything");
+            writeln!(text, "{:<12} {result}", word.trim_matches('"')).expect("writing to a string does not fail");
         }
         text += if self.conforms { "conforms\n" } else { "does not conform\n" };
         text
     }
 }
 
-/// Plays `boiler` to whoever controls it.
+/// Simulates `boiler` for the controller under test.
 ///
 /// # Errors
 /// See [`ConformanceError`].
@@ -109,14 +103,14 @@ pub async fn conformance(config: &Config, boiler: &BoilerId, frozen: bool) -> Re
 async fn play(kit: &mut Kit, client: &async_nats::Client, clock: &Clock, id: &BoilerId) -> Result<(), RequestError> {
     let failed = |what: &str, error: async_nats::Error| RequestError::new(format!("{what} boiler {id}"), error);
     let subscribed = client.subscribe(subject::setpoint(id).to_string()).await;
-    let mut setpoints = subscribed.map_err(|error| failed("hear the set-points of", error.into()))?;
+    let mut setpoints = subscribed.map_err(|error| failed("subscribe to the set-points of", error.into()))?;
     let mut due = clock.now().monotonic;
     loop {
         tokio::select! {
             biased;
             message = setpoints.next() => {
-                let Some(message) = message else { return Err(failed("hear", "the server ended it".into())) };
-                hear(kit, clock, &message);
+                let Some(message) = message else { return Err(failed("read from", "subscription ended".into())) };
+                receive(kit, clock, &message);
             }
             () = clock.sleep_until(Some(due)) => {
                 due = due.after(STEP);
@@ -130,14 +124,14 @@ async fn play(kit: &mut Kit, client: &async_nats::Client, clock: &Clock, id: &Bo
                         Effect::Status(status) => (subject::status(id), nats::json(&status)),
                     };
                     let sent = client.publish(subject.to_string(), json.into()).await;
-                    sent.map_err(|error| failed("play", error.into()))?;
+                    sent.map_err(|error| failed("simulate", error.into()))?;
                 }
             }
         }
     }
 }
 
-fn hear(kit: &mut Kit, clock: &Clock, message: &Message) {
+fn receive(kit: &mut Kit, clock: &Clock, message: &Message) {
     let lease = serde_json::from_slice::<Lease>(&message.payload).map_err(|error| error.to_string());
     let has_expectation =
         message.headers.as_ref().is_some_and(|headers| headers.get(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE).is_some());

@@ -1,13 +1,13 @@
-//! `thermowell keys`: one key for each user, and the permissions that the server gives them.
+//! `thermowell keys`: one key for each user, and the server's permissions for them.
 //!
 //! ```text
-//! FOLDER/agent.nk, aggregator.nk, …    seeds, for their owner alone; never overwritten unless asked for by name
+//! FOLDER/agent.nk, aggregator.nk, …    seeds, readable only by their owner; replaced only with --replace
 //! FOLDER/permissions.conf              public keys and rights: nats-server's configuration includes it
-//! FOLDER/others.conf                   yours, where you have users of your own: they are taken into the same list
+//! FOLDER/others.conf                   optional users of your own: they are copied into the same list
 //! ```
 //!
-//! Running it again is harmless: it makes what is missing, and writes the permissions anew. Files are synced and come
-//! into their place whole, so that a power cut leaves the old one or the new one.
+//! It is idempotent: it makes missing keys and rewrites the permissions. Files are synced and replaced atomically, so
+//! that a power cut leaves the old one or the new one.
 
 mod permissions;
 
@@ -23,101 +23,75 @@ use thermowell_wire::OperatorName;
 
 use crate::nats::User;
 
-/// Where keys go when the configuration names no folder.
+/// The folder of the keys, unless the configuration names one.
 pub const DEFAULT_FOLDER: &str = "/etc/thermowell/keys";
-/// What nats-server includes.
+/// The file that nats-server includes.
 pub const PERMISSIONS: &str = "permissions.conf";
-/// Users of somebody else, as nats-server writes them.
+/// Additional users, in nats-server's syntax.
 pub const OTHERS: &str = "others.conf";
 
-/// A seed is its owner's alone.
+/// A seed is readable only by its owner.
 const SEED_MODE: u32 = 0o600;
-/// Names are no secret.
+/// File names are no secret.
 const FOLDER_MODE: u32 = 0o755;
 /// Public keys and rights are no secret, and nats-server runs as another user.
 const PERMISSIONS_MODE: u32 = 0o644;
 
-/// Why there are no keys.
+/// Why the keys could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The folder cannot be made or read.
     #[error("make the folder of the keys, {path}; name another one with --out, or run this as its owner")]
     Folder {
-        /// It.
         path: PathBuf,
-        /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// A file cannot be read.
     #[error("read {path}")]
     Read {
-        /// It.
         path: PathBuf,
-        /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// A file cannot be written.
     #[error("write {path}; run this as the owner of the folder")]
     Write {
-        /// It.
         path: PathBuf,
-        /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// What should be a seed is none. It is not shown.
+    /// The file is no seed. Its content is not shown.
     #[error("{path} holds no seed of a user's nkey; move it away, or make a new key with --replace {user}")]
-    NoSeed {
-        /// The file.
-        path: PathBuf,
-        /// Whose it should be.
-        user: String,
-    },
+    NoSeed { path: PathBuf, user: String },
     /// Two users with one key would be one user.
     #[error("{first} and {second} have the same key; make a new one with --replace {second}")]
-    Same {
-        /// One.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// Nobody of that name.
+    Same { first: String, second: String },
     #[error("--replace {name}: there is no such user; there are {known}")]
-    Unknown {
-        /// As asked for.
-        name: String,
-        /// Those whom there are.
-        known: String,
-    },
+    Unknown { name: String, known: String },
 }
 
-/// What was done.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The folder of the keys.
     pub folder: PathBuf,
     /// The file for nats-server.
     pub permissions: PathBuf,
-    /// It is not as it was: the server must read it again.
+    /// The file has changed: the server must reload it.
     pub changed: bool,
-    /// Everybody, in the order of the file.
+    /// All users, in the order of the file.
     pub users: Vec<Key>,
-    /// Seeds of operators who are no longer in the configuration: they open nothing any more.
+    /// Seeds of operators who are no longer in the configuration: the server does not accept them any more.
     pub left: Vec<PathBuf>,
 }
 
 /// A user's key.
 #[derive(Debug, Serialize)]
 pub struct Key {
-    /// Whose.
     pub user: String,
-    /// What the server knows it by.
+    /// The public key.
     pub public: String,
-    /// Where its seed is.
+    /// The file with the seed.
     pub seed: PathBuf,
-    /// What was done about it.
     pub done: Done,
 }
 
@@ -125,18 +99,16 @@ pub struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Done {
-    /// It was there.
     Kept,
-    /// It was made.
     Made,
-    /// It was made anew; the old one opens nothing any more.
+    /// The server does not accept the old key any more.
     Replaced,
 }
 
-/// Makes what keys are missing in `folder`, new ones for those in `replace`, and the permissions.
+/// Makes the missing keys in `folder`, new ones for the users in `replace`, and the permissions.
 ///
 /// # Errors
-/// See [`KeysError`]; what was made until then stays, and the next run goes on from there.
+/// See [`KeysError`]; keys made until then are kept, and the next run continues from there.
 pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Result<Report, KeysError> {
     let users = users(operators);
     if let Some(name) = replace.iter().find(|name| users.iter().all(|user| user.to_string() != **name)) {
@@ -159,8 +131,8 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
     Ok(Report { folder: folder.to_owned(), permissions, changed, users: keys, left })
 }
 
-/// Whether the permissions in `folder` are those that [`make`] would write now: for these operators, as this version of
-/// the program understands them.
+/// Whether the permissions in `folder` are those that [`make`] would write now, for these operators and with this
+/// version of the program.
 ///
 /// # Errors
 /// A key cannot be read.
@@ -187,7 +159,8 @@ fn text<'a>(folder: &Path, publics: impl Iterator<Item = (&'a User, String)>) ->
     Ok(permissions::text(publics, &others))
 }
 
-/// Each file has a mode of its own; the folder is open, because nats-server runs as another user, whatever the umask.
+/// The folder is readable for all users whatever the umask, because nats-server runs as another user. Each file has a
+/// mode of its own.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -204,7 +177,7 @@ fn key(folder: &Path, user: &User, replace: bool) -> Result<Key, KeysError> {
         found => {
             let pair = KeyPair::new_user();
             let seed = pair.seed().expect("a pair that was just made has its seed");
-            // A link does not take the place of a seed that another run has made meanwhile.
+            // Unlike a rename, a hard link does not replace a seed that another run has made meanwhile.
             let place = if replace { fs::rename } else { place_new };
             write(&path, &format!("{seed}\n"), SEED_MODE, place)?;
             (pair, if found.is_some() { Done::Replaced } else { Done::Made })
@@ -228,7 +201,7 @@ fn distinct(keys: impl Iterator<Item = (String, String)>) -> Result<(), KeysErro
     Ok(())
 }
 
-/// Seeds in the folder that are nobody's.
+/// Seeds in the folder without a configured user.
 fn left_over(folder: &Path, users: &[User]) -> Result<Vec<PathBuf>, KeysError> {
     let unread = |source| KeysError::Folder { path: folder.to_owned(), source };
     let mut left = Vec::new();
@@ -250,24 +223,24 @@ fn read_if_there(path: &Path) -> Result<Option<String>, KeysError> {
     }
 }
 
-/// Writes beside `path`, syncs, and lets `place` bring it there whole.
+/// Writes `path`.new, syncs it, and moves it to `path` with `place`.
 fn write(path: &Path, text: &str, mode: u32, place: fn(PathBuf, PathBuf) -> io::Result<()>) -> Result<(), KeysError> {
     let failed = |source| KeysError::Write { path: path.to_owned(), source };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    // What a run before this one left half done. Opening it would keep its mode.
-    match fs::remove_file(&beside) {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    // Left by an interrupted run. Opening it would keep its mode.
+    match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => {}
     }
-    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).and_then(|mut file| {
-        // A umask may have taken from it what nats-server needs.
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new).and_then(|mut file| {
+        // The umask may have removed bits that nats-server needs.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.and_then(|()| place(beside, path.to_owned())).map_err(failed)?;
+    written.and_then(|()| place(new, path.to_owned())).map_err(failed)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
@@ -278,10 +251,10 @@ fn place_new(from: PathBuf, to: PathBuf) -> io::Result<()> {
 }
 
 impl Report {
-    /// The report for a program.
+    /// The report as JSON.
     ///
     /// # Panics
-    /// Never: names and paths of ours encode.
+    /// Never: names and paths encode.
     #[must_use]
     pub fn json(&self) -> String {
         let mut text = serde_json::to_string(self).expect("names and paths encode");
@@ -289,7 +262,7 @@ impl Report {
         text
     }
 
-    /// The report for people, and what is left for them to do. `configured` is the folder that `[nats] keys` names.
+    /// The report as text, with the remaining manual steps. `configured` is the folder in `[nats] keys`.
     #[must_use]
     pub fn text(&self, configured: Option<&Path>) -> String {
         let width = self.users.iter().map(|key| key.user.len()).max().unwrap_or(0);
@@ -303,14 +276,15 @@ impl Report {
             text += &format!("{:width$}  {done:<8}  {}\n", key.user, key.public);
         }
         for path in &self.left {
-            text += &format!("left: {} is nobody's any more and opens nothing; delete it\n", path.display());
+            text +=
+                &format!("left: {} has no user in the configuration and is not accepted; delete it\n", path.display());
         }
         let (permissions, folder) = (self.permissions.display(), self.folder.display());
         if !self.changed {
-            return text + &format!("\n{permissions} is as it was.\n");
+            return text + &format!("\n{permissions} is unchanged.\n");
         }
         let here = self.folder.file_name().unwrap_or_default().display();
-        text += &format!("\n{permissions} is new. What is left to do:\n");
+        text += &format!("\n{permissions} has changed. Remaining steps:\n");
         text += &format!("  nats.conf        include \"{here}/{PERMISSIONS}\", from the folder of nats.conf\n");
         if configured != Some(&self.folder) {
             text += &format!("  thermowell.toml  keys = \"{folder}\" in [nats]\n");

@@ -1,12 +1,12 @@
-//! The spill file on disk: `{boiler}.spill` in the spool's folder, and what becomes of one that cannot be used.
+//! The spill file on disk: `{boiler}.spill` in the spool's folder, and the handling of unusable ones.
 //!
-//! The layout is `wire::spill`. A file grows by whole syncs: what is appended waits in memory until then, so between
-//! two syncs nothing is written. A new file is written beside the old one and takes its name when it is synced. A file
-//! of another gateway or stream, of a newer version, or with damaged places is put aside under a name of its own
-//! (`{boiler}.spill.aside-1`), never replayed and never deleted; what is good in a damaged one is used.
+//! The layout is `wire::spill`. A file grows by whole syncs: appended records are buffered in memory until then, so
+//! between two syncs nothing is written. A new file is written under a temporary name, synced and renamed. A file of
+//! another gateway or stream, of a newer version, or with damaged places is put aside (`{boiler}.spill.aside-1`), never
+//! replayed and never deleted; the intact records of a damaged one are used.
 //!
-//! One agent at a time: who reads the file holds `{boiler}.spill.lock` until it ends. Another one would take the first
-//! one's half written record for a torn end, and cut it off.
+//! One agent at a time: it locks `{boiler}.spill.lock` from reading the file until it ends. A second agent would take a
+//! half-written record of the first for a torn end, and truncate it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -19,37 +19,27 @@ use thermowell_wire::spill::{
 use thermowell_wire::subject::stream;
 use thermowell_wire::{BoilerId, batch};
 
-/// The most files of one boiler that lie aside. More means that something is wrong for good: they are for a person.
+/// The most files of one boiler that are put aside. More mean a permanent problem that needs an operator.
 const ASIDE_MAX: u32 = 16;
-/// A spill file above this is not one of ours: the largest memory that can be configured, twice.
+/// The largest size of a valid spill file: twice the largest `spool.memory`.
 const FILE_MAX: u64 = 2 << 30;
 
-/// Why a spill file cannot be dealt with.
+/// Why a spill file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The system refused.
     #[error("{operation} {path}")]
     File {
-        /// What was tried.
         operation: &'static str,
-        /// On which file.
         path: PathBuf,
-        /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// Another agent has it.
-    #[error("use {path}: another agent has it")]
-    Held {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Nobody looked at those that were put aside before.
-    #[error("put {path} aside: {ASIDE_MAX} files lie there already; look at them, then move them away")]
-    Crowded {
-        /// The file.
-        path: PathBuf,
-    },
+    /// Another agent holds the lock.
+    #[error("use {path}: another agent has locked it")]
+    Held { path: PathBuf },
+    /// Too many files were put aside before.
+    #[error("put {path} aside: there are {ASIDE_MAX} such files already; inspect them, then move them away")]
+    Crowded { path: PathBuf },
 }
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
@@ -57,14 +47,14 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Spo
     move |source| SpoolError::File { operation, path, source }
 }
 
-/// What was found at the start.
+/// The content of the file at the start.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Messages of SAMPLES, in the order in which they were written.
+    /// Messages of SAMPLES, in the order of writing.
     pub messages: Vec<Vec<u8>>,
-    /// Bytes of a torn end: usual after a power cut, and within the last sync's reach.
+    /// Bytes of a torn end: usual after a power cut, and never synced.
     pub torn: usize,
-    /// A file that was put aside, and why.
+    /// The file that was put aside, and why.
     pub aside: Option<(PathBuf, String)>,
 }
 
@@ -76,12 +66,12 @@ pub struct SpillFile {
     header: Vec<u8>,
     appended: Vec<u8>,
     begun: bool,
-    /// Held from [`SpillFile::load`] on: without it the file is somebody else's.
+    /// Held from [`SpillFile::load`] on. Without it the file must not be touched.
     lock: Option<File>,
 }
 
 impl SpillFile {
-    /// The file of `boiler` in `directory`, which is made where it is not there.
+    /// The file of `boiler` in `directory`; [`SpillFile::load`] creates the folder.
     #[must_use]
     pub fn new(directory: &Path, gateway: &str, boiler: &BoilerId) -> Self {
         let mut header = vec![0; HEADER_MAX];
@@ -92,22 +82,21 @@ impl SpillFile {
         Self { path, lock_path, header, appended: Vec::new(), begun: false, lock: None }
     }
 
-    /// The files of `boiler` in `directory`: its spill file, and the one that its agent holds locked.
+    /// The files of `boiler` in `directory`: its spill file and its lock file.
     #[must_use]
     pub fn paths(directory: &Path, boiler: &BoilerId) -> [PathBuf; 2] {
         ["spill", "spill.lock"].map(|end| directory.join(format!("{boiler}.{end}")))
     }
 
-    /// Where it lies.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads what an earlier run left. What cannot be used is put aside, what is good is used.
+    /// Locks and reads the file of an earlier run. Intact records are used; an unusable or damaged file is put aside.
     ///
     /// # Errors
-    /// When the folder cannot be made, another agent has the file, or it can neither be read nor put aside.
+    /// The folder cannot be created, another agent has the lock, or the file can neither be read nor put aside.
     pub fn load(&mut self) -> Result<Found, SpoolError> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(folder).map_err(failed("make", folder))?;
@@ -117,7 +106,9 @@ impl SpillFile {
         match fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
             Err(error) => return Err(failed("read", &self.path)(error)),
-            Ok(metadata) if metadata.len() > FILE_MAX => return self.set_aside("it is larger than any of ours"),
+            Ok(metadata) if metadata.len() > FILE_MAX => {
+                return self.set_aside("it is larger than a spill file can be");
+            }
             Ok(_) => {}
         }
         let bytes = fs::read(&self.path).map_err(failed("read", &self.path))?;
@@ -126,14 +117,14 @@ impl SpillFile {
                 Some(reason) => self.set_aside(&reason),
                 None => self.take(&bytes, places),
             },
-            // The name is given when the first sync is done: an empty file was never one of ours.
+            // A new file gets its name after its first sync, so an empty file is not a spill file.
             Err(reason @ (Unreadable::Foreign | Unreadable::Version { .. } | Unreadable::Header)) => {
                 self.set_aside(&reason.to_string())
             }
         }
     }
 
-    /// The file that the boiler's agent holds locked.
+    /// The lock file.
     #[must_use]
     pub fn lock_path(&self) -> &Path {
         &self.lock_path
@@ -150,7 +141,7 @@ impl SpillFile {
         }
     }
 
-    /// Why a file is not for this agent.
+    /// Why a file belongs to another gateway, boiler or stream.
     fn foreign(&self, found: &Header<'_>) -> Option<String> {
         let (ours, _) = decode(&self.header).expect("encoded in `new`");
         [
@@ -209,20 +200,20 @@ impl SpillFile {
         Ok(found)
     }
 
-    /// Keeps the file as it is under a name of its own, whatever becomes of it under this one.
+    /// Keeps the present content under a second name, independent of later changes.
     ///
     /// # Errors
-    /// When the system refuses, or too many lie aside already.
+    /// The hard link fails, or too many files were put aside already.
     pub fn keep_aside(&self) -> Result<PathBuf, SpoolError> {
         let aside = self.free_name()?;
         fs::hard_link(&self.path, &aside).map_err(failed("put aside", &self.path))?;
         Ok(aside)
     }
 
-    /// Takes what the agent wants. A sync is returned, to be run where waiting does no harm.
+    /// Carries out an effect of the agent. A sync is returned, to be run on a thread that may block.
     ///
     /// # Errors
-    /// When the file cannot be removed.
+    /// The file cannot be removed.
     pub fn carry_out(&mut self, spill: Spill) -> Result<Option<Sync>, SpoolError> {
         match spill {
             Spill::Begin => {
@@ -244,7 +235,7 @@ impl SpillFile {
         Ok(None)
     }
 
-    /// A sync failed: what was appended since belongs to a file that is given up.
+    /// After a failed sync, drops the records appended since: that file is given up.
     pub fn give_up(&mut self) {
         self.appended.clear();
     }
@@ -256,7 +247,7 @@ fn append(bytes: &mut Vec<u8>, message: &[u8]) {
     encode_record(message, &mut bytes[at..]);
 }
 
-/// Bytes on their way to the disk.
+/// Bytes to be written and synced.
 #[derive(Debug)]
 pub struct Sync {
     path: PathBuf,
@@ -266,10 +257,10 @@ pub struct Sync {
 }
 
 impl Sync {
-    /// Writes and syncs; blocks as long as the disk does.
+    /// Writes and syncs; blocks.
     ///
     /// # Errors
-    /// When one of the steps fails: then nobody knows what the disk holds. When the file is another agent's.
+    /// One of the steps failed: then the content on the disk is unknown. Or another agent has the lock.
     pub fn run(self) -> Result<(), SpoolError> {
         if !self.held {
             return Err(SpoolError::Held { path: self.path });
@@ -283,7 +274,7 @@ impl Sync {
     }
 }
 
-/// Writes a new file beside `path`, which then takes its name.
+/// Writes `path`.new, syncs it and renames it to `path`.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), SpoolError> {
     let new = PathBuf::from(format!("{}.new", path.display()));
     let mut file = File::create(&new).map_err(failed("make", &new))?;
@@ -337,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_synced_is_found_at_the_next_start() {
+    fn synced_records_are_read_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = spill_file(&folder, "cellar");
         assert!(file.load().unwrap().messages.is_empty());
@@ -348,13 +339,13 @@ mod tests {
         assert_eq!(found.messages, [message(0), message(100), message(200)], "300 was not synced");
         assert!(found.aside.is_none() && found.torn == 0);
         write(&mut file, true, &[200]);
-        assert_eq!(file.load().unwrap().messages, [message(200)], "written anew");
+        assert_eq!(file.load().unwrap().messages, [message(200)], "replaced by a new file");
         file.carry_out(Spill::Remove).unwrap();
         assert!(names(&folder).is_empty());
     }
 
     #[test]
-    fn a_torn_end_is_cut_off_and_the_rest_used() {
+    fn torn_end_is_truncated_and_the_rest_used() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = spill_file(&folder, "cellar");
         write(&mut file, true, &[0, 100]);
@@ -364,11 +355,11 @@ mod tests {
         assert_eq!(found.messages, [message(0)]);
         assert!(found.torn > 0 && found.aside.is_none());
         write(&mut file, false, &[100]);
-        assert_eq!(file.load().unwrap().messages, [message(0), message(100)], "it goes on behind the good part");
+        assert_eq!(file.load().unwrap().messages, [message(0), message(100)], "it appends after the intact part");
     }
 
     #[test]
-    fn a_damaged_file_is_used_where_it_is_good_and_kept_whole_aside() {
+    fn intact_records_of_damaged_file_are_used_and_it_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = spill_file(&folder, "cellar");
         write(&mut file, true, &[0, 100, 200]);
@@ -386,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_put_aside_whole() {
+    fn foreign_file_is_put_aside_whole() {
         let folder = tempfile::tempdir().unwrap();
         write(&mut spill_file(&folder, "attic"), true, &[0]);
         let mut file = spill_file(&folder, "cellar");
@@ -402,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_aside_outlives_the_file() {
+    fn kept_copy_survives_changes_of_the_file() {
         for removed in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let mut file = spill_file(&folder, "cellar");
@@ -419,12 +410,12 @@ mod tests {
     }
 
     #[test]
-    fn a_second_agent_neither_reads_nor_writes_nor_removes_it() {
+    fn second_agent_cannot_read_write_or_remove_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut first = spill_file(&folder, "cellar");
         first.load().unwrap();
         write(&mut first, true, &[0]);
-        // A record is half written when the second one looks.
+        // A record is half-written when the second agent reads.
         let bytes = fs::read(first.path()).unwrap();
         fs::write(first.path(), &bytes[..bytes.len() - 5]).unwrap();
         let mut second = spill_file(&folder, "cellar");
@@ -437,11 +428,11 @@ mod tests {
         drop(first);
         second.load().unwrap();
         write(&mut second, true, &[100]);
-        assert_eq!(second.load().unwrap().messages, [message(100)], "once the first one has ended");
+        assert_eq!(second.load().unwrap().messages, [message(100)], "after the first agent has ended");
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn unusable_folder_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), b"").unwrap();
         let mut file = SpillFile::new(&folder.path().join("file/spool"), "cellar", &"b1".parse().unwrap());

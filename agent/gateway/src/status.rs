@@ -1,16 +1,18 @@
-//! `thermowell status`: what is known of each boiler now, on one screen.
+//! `thermowell status`: the state of each boiler, on one screen.
 //!
 //! It reads the last message of STATE, STATUS, LEASE and SNAPSHOT and judges their age by the same limits as the
-//! controller. A value is shown only while it holds: from [`Freshness::Fault`] on, current value, average and coverage
-//! are unknown, and the last reading is shown with its age. A STATUS comes every second: what it reports of the device
-//! is unknown when it is no longer fresh. A stamp that is ahead of this clock says nothing about age: a fault.
+//! controller. A value is shown only while it is valid: from [`Freshness::Fault`] on, current value, average and
+//! coverage are unknown, and the last reading is shown with its age. A STATUS is published every second: the device's
+//! state is unknown when the last one is no longer fresh. A stamp ahead of this clock has no meaningful age: a fault.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 use thermowell_flow::published::freshness;
-use thermowell_flow::published::{DeviceStatus, Freshness, FreshnessLimits, Lease, Link, Snapshot, State, Status};
+use thermowell_flow::published::{
+    DeviceStatus, Freshness, FreshnessLimits, Lease, Link, SlotQuality, Snapshot, State, Status,
+};
 use thermowell_wire::BoilerId;
 use thermowell_wire::line::{BoilerState, Demand};
 use thermowell_wire::subject::{self, stream};
@@ -23,44 +25,41 @@ use crate::nats::{Connection, NatsError, RequestError, User};
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    /// The server is away, or not one that we can use.
+    /// The server is down or unusable.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
-    /// A stream does not answer.
-    #[error("ask the server")]
+    /// A stream cannot be read.
+    #[error("query the server")]
     Request(#[source] RequestError),
 }
 
-/// What is known of every boiler of the configuration.
+/// The state of every boiler of the configuration.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// In the configuration's order.
     pub boilers: Vec<Boiler>,
 }
 
-/// What is known of one boiler: the last messages as they were published, and how old they are.
+/// The state of one boiler: the last messages as they were published, and their age.
 #[derive(Debug, Serialize)]
 pub struct Boiler {
-    /// As in the configuration.
     pub boiler: BoilerId,
     /// By the age of the newest sample; `null` without a STATE.
     pub freshness: Option<Freshness>,
-    /// Seconds of real time since the newest sample was taken, below 0 where its stamp is ahead of this clock; `null`
-    /// without a STATE.
+    /// Age of the newest sample in seconds of real time, negative if its stamp is ahead of this clock; `null` without a
+    /// STATE.
     pub age_s: Option<f64>,
-    /// Seconds of real time since the last STATUS was made; `null` without one.
+    /// Age of the last STATUS in seconds of real time; `null` without one.
     pub status_age_s: Option<f64>,
-    /// The last STATE.
     pub state: Option<State>,
-    /// The last STATUS.
     pub status: Option<Status>,
-    /// What the controller asks for; `null` when no lease stands.
+    /// The controller's set-point; `null` without a lease.
     pub lease: Option<Lease>,
     /// The last closed hour.
     pub snapshot: Option<Snapshot>,
 }
 
-/// The report in one word: the exit code of the command.
+/// The summary of a report: the exit code of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every boiler is fresh.
@@ -71,7 +70,7 @@ pub enum Verdict {
     Unknown,
 }
 
-/// Reads what is known of each boiler.
+/// Reads the state of each boiler.
 ///
 /// # Errors
 /// See [`StatusError`].
@@ -95,7 +94,6 @@ async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Bo
 }
 
 impl Report {
-    /// Whether everything is fresh.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if self.boilers.iter().all(|boiler| boiler.freshness.is_none()) {
@@ -114,14 +112,14 @@ impl Report {
         serde_json::to_string(self).expect("published types encode") + "\n"
     }
 
-    /// A block per boiler, for people.
+    /// A block of text per boiler.
     #[must_use]
     pub fn text(&self) -> String {
         self.boilers.iter().map(Boiler::text).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// By the age in real seconds.
+/// The freshness for an age in real seconds.
 pub(crate) fn judge(age_s: f64) -> Freshness {
     let limits = FreshnessLimits::at_speed(1);
     match Duration::try_from_secs_f64(age_s.max(0.0)) {
@@ -173,27 +171,27 @@ impl Boiler {
             == Some(true)
     }
 
-    /// STATE, while its values hold.
-    fn held(&self) -> Option<&State> {
+    /// STATE, while its values are valid.
+    fn valid_state(&self) -> Option<&State> {
         self.state.as_ref().filter(|_| self.freshness != Some(Freshness::Fault))
     }
 
     fn flow(&self) -> String {
         let Some(state) = &self.state else { return "unknown: no STATE yet".to_owned() };
         let age = self.age_s.map_or("unknown".to_owned(), duration);
-        match (self.held(), state.current) {
+        match (self.valid_state(), state.current) {
             (None, _) if self.age_s < Some(0.0) => format!("unknown: the newest sample is stamped {age} ahead of now"),
             (None, _) => format!("unknown: the newest sample is {age} old; last {}", celsius(state.current)),
             (Some(_), Some(_)) => {
                 let word = if self.freshness == Some(Freshness::Fresh) { "fresh" } else { "waiting" };
                 format!("{}, {word}, {age} old", celsius(state.current))
             }
-            (Some(_), None) => format!("unknown: the sensor reads {:?}, {age} old", state.quality).to_lowercase(),
+            (Some(_), None) => format!("unknown: the sensor reads {}, {age} old", word(&state.quality)),
         }
     }
 
     fn hour(&self) -> String {
-        let Some(state) = self.held() else { return "unknown".to_owned() };
+        let Some(state) = self.valid_state() else { return "unknown".to_owned() };
         let extremes = match (state.minimum, state.maximum) {
             (Some(minimum), Some(maximum)) => format!(", {minimum:.2} to {maximum:.2} °C"),
             (_, _) => String::new(),
@@ -202,8 +200,7 @@ impl Boiler {
     }
 
     fn setpoint(&self) -> String {
-        let asked =
-            self.lease.as_ref().map_or("nothing asked".to_owned(), |l| format!("asks {}", heat(l.demand, l.flow)));
+        let asked = self.lease.as_ref().map_or("no lease".to_owned(), |l| format!("asks {}", heat(l.demand, l.flow)));
         let obeyed = match self.device() {
             Err(why) => why,
             Ok(DeviceStatus { setpoint: None, own_flow, .. }) => format!("own control at {own_flow:.1} °C"),
@@ -227,14 +224,13 @@ impl Boiler {
                     BoilerState::Lockout => "locked out".to_owned(),
                 };
                 let hot_water = if device.hot_water { ", hot water" } else { "" };
-                let fault =
-                    device.fault.map_or(String::new(), |fault| format!(", fault {:?}", fault.kind).to_lowercase());
+                let fault = device.fault.map_or(String::new(), |fault| format!(", fault {}", fault.kind.word()));
                 format!("{state}{hot_water}{fault}")
             }
         }
     }
 
-    /// The device's last status, or why it is not known.
+    /// The device's last status, or why it is unknown.
     fn device(&self) -> Result<&DeviceStatus, String> {
         let Some(status) = &self.status else { return Err("unknown: no STATUS yet".to_owned()) };
         let age_s = self.status_age_s.unwrap_or(f64::INFINITY);
@@ -272,6 +268,11 @@ fn heat(demand: Demand, flow: f64) -> String {
         Demand::Heat => format!("{flow:.1} °C"),
         Demand::None => "no heat".to_owned(),
     }
+}
+
+/// The name of a quality in the published JSON.
+fn word(quality: &SlotQuality) -> String {
+    serde_json::to_string(quality).expect("a name encodes").trim_matches('"').to_owned()
 }
 
 /// 17.2 s, 7 min, 3 h.
@@ -315,19 +316,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_young_is_shown() {
-        let young = boiler(0.4, 0.2);
-        let text = young.text();
+    fn fresh_values_are_shown() {
+        let fresh = boiler(0.4, 0.2);
+        let text = fresh.text();
         for word in
             ["61.37 °C, fresh, 0.4 s old", "58.93 °C, 99.1 % known", "obeys 55.0 °C, lease 43 s", "firing at 60 %"]
         {
             assert!(text.contains(word), "{text}");
         }
-        assert_eq!(Report { boilers: vec![young] }.verdict(), Verdict::Fresh);
+        assert_eq!(Report { boilers: vec![fresh] }.verdict(), Verdict::Fresh);
     }
 
     #[test]
-    fn what_is_old_is_unknown() {
+    fn old_values_are_unknown() {
         for (state, status, word) in [(0.4, 5.1, "the last STATUS is 5.1 s old"), (0.4, 7_300.0, "is 2 h old")] {
             let text = boiler(state, status).text();
             assert!(text.contains(word) && !text.contains("firing") && !text.contains("obeys"), "{text}");
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_ahead_of_the_clock_is_a_fault() {
+    fn stamp_ahead_of_the_clock_is_a_fault() {
         assert_eq!(boiler(-4.0, 0.2).freshness, Some(Freshness::Fresh));
         let ahead = boiler(-3_600.0, 0.2);
         assert_eq!(ahead.freshness, Some(Freshness::Fault));
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_message_nothing_is_known() {
+    fn boiler_without_messages_is_unknown() {
         let nothing = Boiler::of("b1".parse().unwrap(), |_| 0.0, None, None, None, None);
         assert!(nothing.text().contains("unknown: no STATE yet"), "{}", nothing.text());
         assert_eq!(Report { boilers: vec![nothing] }.verdict(), Verdict::Unknown);

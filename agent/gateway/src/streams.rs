@@ -1,16 +1,16 @@
 //! The streams: created or verified at each connect, from one table.
 //!
-//! A stream of ours carries our mark in its metadata. One of the same name without it belongs to somebody else and is
-//! never touched: that is an error which names the stream. Subjects are only ever added.
+//! Thermowell's streams have a mark in their metadata. A stream of the same name without it is foreign and never
+//! touched: that is an error which names the stream. Subjects are only added.
 //!
-//! Any role makes what is missing; what stands is changed by the role that owns it (`nats::rights`), so that two never
-//! change the same stream from what each of them read before.
+//! Any role creates missing streams; existing ones are updated only by the role that owns them (`nats::rights`), so
+//! that two roles never update the same stream from stale reads.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream, wildcard};
@@ -18,9 +18,9 @@ use thermowell_wire::subject::{self, stream, wildcard};
 use crate::config;
 use crate::nats::{User, rights};
 
-/// The key in a stream's metadata that makes it ours.
+/// The key in a stream's metadata that marks it as Thermowell's.
 const MARK: &str = "thermowell";
-/// Its value: raised when a stream's meaning changes.
+/// Its value, to be raised when a stream's meaning changes.
 const MARK_VERSION: &str = "1";
 /// Clicks of one operator on the same thing within this time are one click.
 pub(crate) const CLICKS: Duration = Duration::from_secs(5);
@@ -28,68 +28,46 @@ pub(crate) const CLICKS: Duration = Duration::from_secs(5);
 /// Why a stream is not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// Somebody else made a stream of this name.
+    /// A foreign stream has this name.
     #[error(
         "stream {name} exists and is not Thermowell's (no `{MARK}` in its metadata); \
          rename it, or give Thermowell a NATS account of its own"
     )]
-    Foreign {
-        /// The stream.
-        name: String,
-    },
-    /// Ours, but changed in a way that no update can mend.
+    Foreign { name: String },
+    /// A setting of our stream was changed that no update can restore.
     #[error("stream {name} has {what} {found}, expected {expected}; it was changed by hand")]
-    Changed {
-        /// The stream.
-        name: String,
-        /// The setting.
-        what: &'static str,
-        /// As it is.
-        found: String,
-        /// As it must be.
-        expected: String,
-    },
-    /// A subject of ours is caught by a stream of somebody else.
+    Changed { name: String, what: &'static str, found: String, expected: String },
+    /// A foreign stream has one of our subjects.
     #[error("a subject of stream {name} ({subjects}) is taken by another stream")]
-    Overlap {
-        /// The stream.
-        name: String,
-        /// What it needs.
-        subjects: String,
-    },
-    /// The server's storage is too small by its own configuration: worth another try, for the limit can be raised.
+    Overlap { name: String, subjects: String },
+    /// The server's configured storage limit is too low. Worth a retry, since the limit can be raised.
     #[error(
         "stream {name} does not fit into the server's storage; it reserves {size}: raise {limit}, or the limit of the \
          account, in the server's configuration{or}; `thermowell check` shows the sum"
     )]
     NoRoom {
-        /// The stream.
         name: String,
-        /// What it reserves.
+        /// The size that it reserves.
         size: String,
-        /// The server's limit.
+        /// The server's setting.
         limit: &'static str,
-        /// What else helps.
+        /// An alternative remedy.
         or: String,
-        /// What the client said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The server did not answer, or said no: worth another try.
+    /// The server did not answer, or refused. Worth a retry.
     #[error("{operation} stream {name}")]
     Request {
-        /// What was tried.
         operation: &'static str,
-        /// The stream.
         name: String,
-        /// What the client said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl StreamError {
-    /// Waiting does not mend it.
+    /// Whether retrying does not help.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         match self {
@@ -130,26 +108,22 @@ pub fn table(config: &config::Config) -> Vec<Config> {
     table
 }
 
-/// What the server sets aside for streams, in bytes.
+/// Storage that the server reserves for streams, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
-    /// For those in files.
     pub disk: u64,
-    /// For those in memory.
     pub memory: u64,
 }
 
-/// The most that there is, where there is a limit.
+/// Storage limits in bytes; none is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// In files.
     pub disk: Option<u64>,
-    /// In memory.
     pub memory: Option<u64>,
 }
 
 impl Room {
-    /// For all of these.
+    /// The sum over the streams of `table`.
     #[must_use]
     pub fn of(table: &[Config]) -> Self {
         let sum = |storage: StorageType| {
@@ -159,8 +133,7 @@ impl Room {
         Self { disk: sum(StorageType::File), memory: sum(StorageType::Memory) }
     }
 
-    /// The most that our account may take, where it has limits, and what its streams have of that; none where the
-    /// server does not say.
+    /// The limits of our account and what its streams reserve; none if the server does not answer.
     pub async fn account(context: &Context) -> Option<(Limits, Self)> {
         let account = context.query_account().await.ok()?;
         let limit = |limit: Option<i64>| limit.and_then(|limit| u64::try_from(limit).ok());
@@ -168,7 +141,7 @@ impl Room {
         Some((limits, Self { disk: account.reserved_storage, memory: account.reserved_memory }))
     }
 
-    /// For those of this table that stand already; none where the server does not say.
+    /// The sum over the streams of `table` that exist already; none if the server does not answer.
     pub async fn taken(context: &Context, table: &[Config]) -> Option<Self> {
         let mut found = Vec::new();
         for wanted in table {
@@ -182,8 +155,8 @@ impl Room {
     }
 }
 
-/// COMMAND: what was asked is asked once, so nothing may leave it early. Full, it refuses what is new; nobody purges it
-/// or deletes from it; within [`CLICKS`] the same click counts once.
+/// COMMAND: each command counts once, so no message may leave the stream early. When full, it refuses new messages;
+/// purge and delete are denied; within [`CLICKS`] repeated clicks count once.
 fn command(max_bytes: u64) -> Config {
     let subjects = [wildcard::COMMAND, wildcard::APPROVAL, wildcard::RESET].map(str::to_owned).to_vec();
     Config {
@@ -196,10 +169,10 @@ fn command(max_bytes: u64) -> Config {
     }
 }
 
-/// Creates what is not there, verifies what is, and changes what is `user`'s to change.
+/// Creates missing streams, verifies existing ones, and updates those that `user` owns.
 ///
 /// # Errors
-/// The first stream that is not usable.
+/// The first unusable stream.
 pub async fn ensure(context: &Context, table: &[Config], user: &User) -> Result<(), StreamError> {
     for wanted in table {
         ensure_one(context, wanted, user).await?;
@@ -219,7 +192,7 @@ async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(
         return Ok(());
     }
     if !rights::changes(user, &name) {
-        // Limits are its owner's business; what matters here is that it takes what is published.
+        // The owner updates the limits; other roles only need their subjects.
         let missing = wanted.subjects.iter().find(|subject| !found.subjects.contains(subject));
         return missing.map_or(Ok(()), |subject| {
             Err(request("use", &name, format!("it does not take {subject} yet; the role that writes it adds that")))
@@ -233,11 +206,11 @@ async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(
         if wanted.subjects.iter().any(|subject| !found.subjects.contains(subject)) {
             return Err(error);
         }
-        // It works with the room that it has: samples must not wait for a wish.
-        tracing::warn!(error = crate::logs::chain(&error), "stream stays as it is");
+        // The present limits suffice for operation: do not stop the samples for this.
+        tracing::warn!(error = crate::logs::chain(&error), "stream not updated");
         return Ok(());
     }
-    // Two updates from stale reads erase each other: what counts is what stands there now.
+    // Concurrent updates from stale reads overwrite each other: read back the result.
     let now = context.get_stream(&name).await.map_err(|error| request("read", &name, error))?;
     let complete = wanted.subjects.iter().all(|subject| now.cached_info().config.subjects.contains(subject));
     if !complete {
@@ -258,7 +231,7 @@ async fn create(context: &Context, wanted: &Config) -> Result<(), StreamError> {
             Err(StreamError::Overlap { name: name.clone(), subjects: wanted.subjects.join(", ") })
         }
         Err(error) if is_full(&error) => Err(no_room(wanted, error)),
-        // Another role was faster with a configuration of its own: the next round verifies what it made.
+        // Another role may have created it meanwhile: the retry verifies that stream.
         Err(error) => Err(request("create", name, error)),
     }
 }
@@ -270,7 +243,7 @@ fn is_overlap(error: &CreateStreamError) -> bool {
     )
 }
 
-/// What the server may give to streams, or to our account, is given (10047, 10028 in memory, 10002).
+/// Whether the storage limit of the server or of our account is reached (10047, 10028 in memory, 10002).
 fn is_full(error: &CreateStreamError) -> bool {
     let full = [
         ErrorCode::STORAGE_RESOURCES_EXCEEDED,
@@ -297,18 +270,18 @@ pub(crate) fn is_absent(error: &async_nats::jetstream::context::GetStreamError) 
     )
 }
 
-/// What the stream should become: ours in limits, the union in subjects.
+/// The updated configuration: our limits, the union of the subjects.
 fn merge(found: &Config, wanted: &Config) -> Result<Config, StreamError> {
     let name = wanted.name.clone();
     if found.metadata.get(MARK).map(String::as_str) != Some(MARK_VERSION) {
         return Err(StreamError::Foreign { name });
     }
     if found.storage != wanted.storage {
-        let (found, expected) = (format!("{:?}", found.storage), format!("{:?}", wanted.storage));
+        let (found, expected) = (storage_word(found.storage), storage_word(wanted.storage));
         return Err(StreamError::Changed { name, what: "storage", found, expected });
     }
     if found.retention != wanted.retention {
-        let (found, expected) = (format!("{:?}", found.retention), format!("{:?}", wanted.retention));
+        let (found, expected) = (retention_word(found.retention), retention_word(wanted.retention));
         return Err(StreamError::Changed { name, what: "retention", found, expected });
     }
     let mut merged = found.clone();
@@ -318,7 +291,7 @@ fn merge(found: &Config, wanted: &Config) -> Result<Config, StreamError> {
     merged.discard = wanted.discard;
     merged.deny_delete = wanted.deny_delete;
     merged.deny_purge = wanted.deny_purge;
-    // Where nothing is wanted the server's own default stands.
+    // 0 keeps the server's default.
     if !wanted.duplicate_window.is_zero() {
         merged.duplicate_window = wanted.duplicate_window;
     }
@@ -330,6 +303,23 @@ fn merge(found: &Config, wanted: &Config) -> Result<Config, StreamError> {
         }
     }
     Ok(merged)
+}
+
+fn storage_word(storage: StorageType) -> String {
+    match storage {
+        StorageType::File => "file",
+        StorageType::Memory => "memory",
+    }
+    .to_owned()
+}
+
+fn retention_word(retention: RetentionPolicy) -> String {
+    match retention {
+        RetentionPolicy::Limits => "limits",
+        RetentionPolicy::Interest => "interest",
+        RetentionPolicy::WorkQueue => "workqueue",
+    }
+    .to_owned()
 }
 
 fn is_same(a: &Config, b: &Config) -> bool {
@@ -357,7 +347,7 @@ fn file(name: &str, subjects: Vec<String>, max_bytes: u64) -> Config {
     base(name, subjects, max_bytes, StorageType::File)
 }
 
-/// Memory streams hold one message per subject: 16 MiB is room for 10,000 boilers.
+/// Memory streams hold one message per subject: 16 MiB are enough for 10,000 boilers.
 fn memory(name: &str, subject: &str) -> Config {
     base(name, vec![subject.to_owned()], 16 << 20, StorageType::Memory)
 }
@@ -369,7 +359,7 @@ fn base(name: &str, subjects: Vec<String>, max_bytes: u64, storage: StorageType)
         storage,
         max_bytes: i64::try_from(max_bytes).unwrap_or(i64::MAX),
         discard: DiscardPolicy::Old,
-        // The server's word for no limit: 0 would come back as this, and look like another wish at each connect.
+        // No limit. The server would change 0 to this, and the configurations would differ at each connect.
         max_messages_per_subject: -1,
         allow_direct: true,
         metadata: HashMap::from([(MARK.to_owned(), MARK_VERSION.to_owned())]),

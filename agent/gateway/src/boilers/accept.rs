@@ -1,7 +1,8 @@
-//! Another board in the place of the one whose history this is: said, checked, confirmed.
+//! Accepts a replacement board, which then continues the boiler's history.
 //!
-//! The event is all there is: the agent reads it beside the stream's end, and goes on behind that with the first slot
-//! of the new board. From its first message on the history is the new board's, and the event is not needed any more.
+//! The acceptance is only an event: the agent reads it together with the stream's last message, and continues after
+//! that with the first slot of the new board. From its first message on the history belongs to the new board, and the
+//! event is not needed any more.
 
 use thermowell_flow::published::{Event, EventBody};
 use thermowell_wire::batch::decode;
@@ -13,10 +14,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{self, Connection, User};
 
-/// Lets the board `serial_number` go on with the history of `id`, once that is `confirmed`, and says what was done.
+/// Lets the board `serial_number` continue the history of `id`, if `confirmed`. Returns a text for the user.
 ///
 /// # Errors
-/// See [`BoilerError`]; nothing was done then.
+/// See [`BoilerError`]; then nothing was done.
 pub async fn accept(
     config: &Config,
     id: &BoilerId,
@@ -44,11 +45,11 @@ pub async fn accept(
     }
     let (gateway, serial_number) = (config.gateway.clone(), serial_number.to_owned());
     let text = format!(
-        "board {serial_number} is accepted as boiler {id}: its history goes on behind message {} of the board before.\n\
-         An agent that refuses it takes it within seconds; one that has stopped takes it when it is started again.\n",
+        "board {serial_number} is accepted as boiler {id}: its history continues after message {} of the previous \
+         board.\nA running agent accepts it within seconds; a stopped one when it is started again.\n",
         last.sequence
     );
-    // By its checksum: a serial number may hold what no header may.
+    // By its checksum: a serial number may have characters that a header must not have.
     let mark = format!("accepted-{id}-{:08x}-{}", device_id(&serial_number), last.sequence);
     let body = EventBody::BoardAccepted { serial_number, instead_of, last: last.sequence, gateway };
     let created_at = Clock::new(&config.clock).now().utc.unix_seconds();

@@ -1,4 +1,4 @@
-//! Which boilers there are, and how they stand.
+//! Lists the boilers and their states.
 
 use async_nats::jetstream::Context;
 use serde::Serialize;
@@ -14,23 +14,22 @@ use crate::config::Config;
 use crate::nats::{Connection, RequestError, User};
 use crate::status::judge;
 
-/// One boiler.
 #[derive(Debug, Serialize)]
 struct Row {
     boiler: BoilerId,
     /// It is in this gateway's configuration.
     configured: bool,
-    /// SAMPLES takes what it sends.
+    /// SAMPLES has its subject.
     in_samples: bool,
-    /// Of its board, as it says, else as configured.
+    /// As reported by its board, else as configured.
     serial_number: Option<String>,
     /// The stamp of the last slot in SAMPLES, RFC 3339.
     last_slot: Option<String>,
-    /// The last hour that is stored.
+    /// The hour of the last stored snapshot.
     last_snapshot: Option<String>,
-    /// Of the serial line; `null` where no agent has reported for a minute.
+    /// Of the serial line; `null` if no agent has reported for a minute.
     link: Option<Link>,
-    /// Of the last hour, °C; `null` where the newest sample is older than a minute.
+    /// Of the last hour, °C; `null` if the newest sample is older than a minute.
     average: Option<f64>,
 }
 
@@ -68,12 +67,12 @@ async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool
     let tail = last(context, stream::SAMPLES, &subject::samples(id)).await?;
     let end_ns = tail.and_then(|tail| decode(&tail.payload).ok().map(|packed| packed.end_utc_ns()));
     let snapshot: Option<Snapshot> = last_known(context, stream::SNAPSHOT, &subject::snapshot(id)).await?;
-    let told = status.as_ref().and_then(|status| Some(status.device.as_ref()?.serial_number.clone()));
+    let reported = status.as_ref().and_then(|status| Some(status.device.as_ref()?.serial_number.clone()));
     Ok(Row {
         boiler: id.clone(),
         configured: configured.is_some(),
         in_samples,
-        serial_number: told.or_else(|| configured.and_then(|boiler| boiler.serial_number.clone())),
+        serial_number: reported.or_else(|| configured.and_then(|boiler| boiler.serial_number.clone())),
         last_slot: end_ns.map(second_text),
         last_snapshot: snapshot.map(|snapshot| snapshot.hour),
         link: status.filter(|status| holds(status.created_at)).map(|status| status.link),
@@ -105,16 +104,16 @@ fn line([boiler, serial, slot, snapshot, average, state]: [&str; 6]) -> String {
 fn standing(row: &Row) -> &'static str {
     match (row.configured, row.in_samples, row.link) {
         (false, ..) => "not in this configuration",
-        (true, false, _) => "never written",
+        (true, false, _) => "no samples yet",
         (true, true, None) => "no agent reports",
         (true, true, Some(Link::Up)) => "up",
-        (true, true, Some(Link::Down)) => "port away",
+        (true, true, Some(Link::Down)) => "port not open",
         (true, true, Some(Link::Silent)) => "silent",
         (true, true, Some(Link::Refused)) => "refused",
     }
 }
 
-/// RFC 3339, the second that holds the moment.
+/// RFC 3339, rounded down to the second.
 fn second_text(utc_ns: i64) -> String {
     let seconds = utc_ns.rem_euclid(HOUR_NS) / SECOND_NS;
     let hour = hour_text(Utc(utc_ns).hour());

@@ -1,4 +1,4 @@
-//! Another name for a boiler: nothing to do for us but to say what to do, and to check it.
+//! Renames a boiler. The steps are manual; this lists them and checks which are done.
 
 use thermowell_wire::BoilerId;
 
@@ -6,7 +6,7 @@ use super::{BoilerError, in_samples, is_configured, must_be_known};
 use crate::config::Config;
 use crate::nats::{Connection, User};
 
-/// Says what is done and what is left to do until boiler `old` goes on as `new`.
+/// The steps, done or to do, until boiler `old` runs as `new`.
 ///
 /// # Errors
 /// See [`BoilerError`]: there is no `old`, or `new` has a history.
@@ -17,23 +17,20 @@ pub async fn rename(config: &Config, old: &BoilerId, new: &BoilerId) -> Result<S
     if has_new && (has_old || old == new) {
         return Err(BoilerError::Taken { id: new.clone() });
     }
-    let stands = in_samples(context).await.map_err(BoilerError::Request)?.contains(new);
-    if stands && !has_new {
+    let exists = in_samples(context).await.map_err(BoilerError::Request)?.contains(new);
+    if exists && !has_new {
         return Err(BoilerError::Taken { id: new.clone() });
     }
-    if !(has_new && stands) {
+    if !(has_new && exists) {
         must_be_known(context, old).await?;
     }
     let retired = !in_samples(context).await.map_err(BoilerError::Request)?.contains(old);
     let steps = [
-        (
-            has_new,
-            format!("in [[boiler]], write id = \"{new}\" instead of id = \"{old}\", and leave the port as it is"),
-        ),
-        (has_new && stands, "restart the services: systemctl restart 'thermowell-*'".to_owned()),
+        (has_new, format!("in [[boiler]], write id = \"{new}\" instead of id = \"{old}\", and keep the port")),
+        (has_new && exists, "restart the services: systemctl restart 'thermowell-*'".to_owned()),
         (retired, format!("thermowell boiler retire {old} --yes")),
     ];
-    let mut text = format!("History stays under {old}: the id is the subject. {new} begins a history of its own.\n");
+    let mut text = format!("The history stays under {old}: the id is the subject. {new} begins a new history.\n");
     for (done, step) in steps {
         text += if done { "  done   " } else { "  to do  " };
         text += &step;

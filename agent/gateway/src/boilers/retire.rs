@@ -1,4 +1,4 @@
-//! The end of a boiler: its subject leaves SAMPLES and FEED, and its history ages.
+//! Retires a boiler: removes its subject from SAMPLES and FEED; its history expires.
 
 use async_nats::jetstream::Context;
 use thermowell_flow::published::{Event, EventBody};
@@ -10,13 +10,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{self, Connection, RequestError, User};
 
-/// A boiler that was written less long ago is alive: three batches at the longest that one may be silent, and more.
+/// A boiler whose last message is younger than this counts as alive: more than three times the longest interval between
+/// two batches.
 const ALIVE_S: u64 = 10;
 
-/// Takes `id` out of SAMPLES and FEED, once that is `confirmed`, and says what was done.
+/// Removes `id` from SAMPLES and FEED, if `confirmed`. Returns a text for the user.
 ///
 /// # Errors
-/// See [`BoilerError`]; nothing was done then, but for [`BoilerError::Request`], behind which it can be repeated.
+/// See [`BoilerError`]; then nothing was done, except with [`BoilerError::Request`], after which it can be repeated.
 pub async fn retire(config: &Config, id: &BoilerId, confirmed: bool) -> Result<String, BoilerError> {
     let connection = Connection::reach(&config.nats, User::Installer).await.map_err(BoilerError::Server)?;
     let context = connection.context();
@@ -34,18 +35,18 @@ pub async fn retire(config: &Config, id: &BoilerId, confirmed: bool) -> Result<S
     if !confirmed {
         return Err(BoilerError::Unconfirmed { id: id.clone() });
     }
-    // The event first: what was begun and not finished is known, and can be repeated.
+    // The event first, so that an unfinished run leaves a trace. It can be repeated.
     let last = last.map_or(0, |(sequence, _)| sequence);
     let body = EventBody::Retired { last, gateway: config.gateway.clone() };
     let created_at = Clock::new(&config.clock).now().utc.unix_seconds();
     let event = Event { boiler: id.clone(), created_at, body };
     let mark = format!("retired-{id}-{last}");
     nats::announce(context, EventKind::Boiler, &mark, &event).await.map_err(BoilerError::Request)?;
-    take_out(context, stream::FEED, &feed).await.map_err(BoilerError::Request)?;
-    take_out(context, stream::SAMPLES, &samples).await.map_err(BoilerError::Request)?;
+    remove_subject(context, stream::FEED, &feed).await.map_err(BoilerError::Request)?;
+    remove_subject(context, stream::SAMPLES, &samples).await.map_err(BoilerError::Request)?;
     Ok(format!(
-        "boiler {id} is retired: SAMPLES takes nothing from it any more.\n\
-         What is stored stays: samples for 3 days, snapshots and events for as long as their streams hold them.\n"
+        "boiler {id} is retired: SAMPLES no longer accepts its samples.\n\
+         Stored data stays: samples for 3 days, snapshots and events until their streams drop them.\n"
     ))
 }
 
@@ -62,17 +63,17 @@ async fn must_not_be_last(
     }
 }
 
-async fn take_out(context: &Context, name: &str, subject: &str) -> Result<(), RequestError> {
+async fn remove_subject(context: &Context, name: &str, subject: &str) -> Result<(), RequestError> {
     let Some(mut found) = settings(context, name).await? else { return Ok(()) };
     if !found.subjects.iter().any(|other| other == subject) {
         return Ok(());
     }
     found.subjects.retain(|other| other != subject);
-    let operation = || format!("take {subject} out of stream {name}");
+    let operation = || format!("remove {subject} from stream {name}");
     context.update_stream(found).await.map_err(|error| RequestError::new(operation(), error))?;
-    // A role that updated the stream from an older read would bring it back.
-    let stands = settings(context, name).await?.is_some_and(|now| now.subjects.iter().any(|other| other == subject));
-    if stands {
+    // A role that updated the stream from an older read would restore the subject.
+    let exists = settings(context, name).await?.is_some_and(|now| now.subjects.iter().any(|other| other == subject));
+    if exists {
         return Err(RequestError::new(operation(), "another gateway changed the stream at the same time"));
     }
     Ok(())

@@ -1,17 +1,17 @@
-//! The permissions as nats-server reads them. The rights are decided in `nats::rights`; this is their spelling.
+//! Renders the permissions in nats-server's syntax. The rights themselves are in `nats::rights`.
 
 use crate::nats::User;
 use crate::nats::rights::{self, Account};
 
 const HEAD: &str = "\
-# Written by `thermowell keys`, which writes it anew each time: change nothing here. Users of your own belong into
-# others.conf beside it, `{ user: ... }` or `{ nkey: ... }` each, as nats-server writes them; then run it again.
+# Written by `thermowell keys`, which overwrites it: do not edit. Put users of your own into others.conf in the same
+# folder, `{ user: ... }` or `{ nkey: ... }` each, in nats-server's syntax; then run it again.
 #
-# Keys are public ones. Who has no key here is not let in, and everybody may do what is written here and no more.
+# These are public keys. Clients without one of them are rejected, and each user may do only what is listed here.
 accounts {
 ";
 
-/// The file, with the text of `others` in the list of the plant's users.
+/// The file; the text of `others` goes into the list of PLANT's users.
 pub(super) fn text<'a>(users: impl Iterator<Item = (&'a User, String)>, others: &str) -> String {
     let users: Vec<_> = users.collect();
     let mut text = HEAD.to_owned();
@@ -34,7 +34,7 @@ pub(super) fn text<'a>(users: impl Iterator<Item = (&'a User, String)>, others: 
     text + "}\n"
 }
 
-/// What one account gives and the other takes.
+/// The exports of PLANT, or the imports of PEOPLE.
 fn shared(account: Account) -> String {
     let (messages, services) = (rights::EXPORTED_MESSAGES, rights::exported_services());
     let (plant, people) = (Account::Plant.name(), Account::People.name());

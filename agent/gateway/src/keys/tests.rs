@@ -1,4 +1,4 @@
-//! Keys in a temporary folder: made once, kept, replaced, refused.
+//! Keys in a temporary folder: made, kept, replaced, refused.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn refusal(folder: &Path, replace: &[&str]) -> String {
 }
 
 #[test]
-fn each_user_gets_a_key_that_is_kept() {
+fn each_user_gets_a_key_once() {
     let folder = tempfile::tempdir().unwrap();
     let first = make(folder.path(), &operators(&["anna"]), &[]).unwrap();
     assert!(first.changed && first.users.len() == 7 && first.users.iter().all(|key| key.done == Done::Made));
@@ -31,8 +31,8 @@ fn each_user_gets_a_key_that_is_kept() {
     assert!(!are_current(folder.path(), &operators(&["anna"])).unwrap());
     assert!(second.changed);
     assert_eq!(second.users.iter().filter(|key| key.done == Done::Made).count(), 1, "ben's");
-    let said = second.text(Some(folder.path()));
-    assert!(said.contains("reload") && !said.contains("keys = ") && !said.contains("try-restart"), "{said}");
+    let text = second.text(Some(folder.path()));
+    assert!(text.contains("reload") && !text.contains("keys = ") && !text.contains("try-restart"), "{text}");
     for (before, after) in first.users.iter().zip(&second.users) {
         assert_eq!((&before.user, &before.public), (&after.user, &after.public));
     }
@@ -42,7 +42,7 @@ fn each_user_gets_a_key_that_is_kept() {
     assert!(fourth.changed);
     assert_eq!(fourth.left, [folder.path().join("operator-anna.nk")]);
     assert!(!fs::read_to_string(&fourth.permissions).unwrap().contains(&first.users[6].public));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 9, "eight seeds, the permissions, nothing half done");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 9, "eight seeds, the permissions, no temporary file");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn one_key_for_two_users_is_not_current() {
 }
 
 #[test]
-fn only_who_is_named_gets_another_key() {
+fn replace_makes_a_new_key_for_the_named_user_only() {
     let folder = tempfile::tempdir().unwrap();
     let before = make(folder.path(), &[], &[]).unwrap();
     let after = make(folder.path(), &[], &["reader".to_owned()]).unwrap();
@@ -71,48 +71,48 @@ fn only_who_is_named_gets_another_key() {
 }
 
 #[test]
-fn nothing_secret_is_said() {
+fn reports_contain_no_seed() {
     let folder = tempfile::tempdir().unwrap();
     let report = make(folder.path(), &operators(&["anna"]), &[]).unwrap();
     let permissions = fs::read_to_string(&report.permissions).unwrap();
     for key in &report.users {
         let seed = fs::read_to_string(&key.seed).unwrap();
-        for said in [report.json(), report.text(None), permissions.clone(), format!("{report:?}")] {
-            assert!(said.contains(&key.public) && !said.contains(seed.trim()), "{}", key.user);
+        for text in [report.json(), report.text(None), permissions.clone(), format!("{report:?}")] {
+            assert!(text.contains(&key.public) && !text.contains(seed.trim()), "{}", key.user);
         }
     }
 }
 
 #[test]
-fn what_is_no_seed_is_named_and_stays() {
+fn invalid_seed_is_reported_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), &operators(&["anna"]), &[]).unwrap();
     let agent = folder.path().join("agent.nk");
     let account = KeyPair::new_account().seed().unwrap();
     for wrong in ["", "not a seed", account.as_str()] {
         fs::write(&agent, wrong).unwrap();
-        let said = refusal(folder.path(), &[]);
-        assert!(said.contains("agent.nk holds no seed of a user's nkey") && said.contains("--replace agent"), "{said}");
-        assert!(wrong.is_empty() || !said.contains(wrong), "{said}");
+        let text = refusal(folder.path(), &[]);
+        assert!(text.contains("agent.nk holds no seed of a user's nkey") && text.contains("--replace agent"), "{text}");
+        assert!(wrong.is_empty() || !text.contains(wrong), "{text}");
         assert_eq!(fs::read_to_string(&agent).unwrap(), wrong);
     }
     fs::copy(folder.path().join("reader.nk"), &agent).unwrap();
     assert!(refusal(folder.path(), &[]).starts_with("agent and reader have the same key"));
-    let said = refusal(folder.path(), &["anna"]);
-    assert!(said.contains("--replace anna: there is no such user") && said.ends_with("operator-anna"), "{said}");
+    let text = refusal(folder.path(), &["anna"]);
+    assert!(text.contains("--replace anna: there is no such user") && text.ends_with("operator-anna"), "{text}");
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named() {
+fn unusable_folder_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let said = refusal(&file.join("keys"), &[]);
-    assert!(said.starts_with("make the folder of the keys, ") && said.contains("--out"), "{said}");
+    let text = refusal(&file.join("keys"), &[]);
+    assert!(text.starts_with("make the folder of the keys, ") && text.contains("--out"), "{text}");
 }
 
 #[test]
-fn users_of_your_own_are_in_the_account_of_the_roles() {
+fn users_of_others_conf_are_in_the_account_of_the_roles() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(OTHERS), "{ user: ha, password: \"$2a$11$x\" }\n").unwrap();
     let report = make(folder.path(), &[], &[]).unwrap();

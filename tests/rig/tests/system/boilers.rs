@@ -42,7 +42,7 @@ fn a_boiler_is_retired_only_when_nobody_writes_it_and_its_history_stays() {
     let config = house.folder().join("thermowell.toml");
     refused(&config, &["retire", "b7", "--yes"], "SAMPLES has no boiler b7; it has b1, b2");
     refused(&config, &["retire", "b2", "--yes"], "b2 is still in this configuration");
-    refused(&config, &["rename", "b2", "b1"], "there is a boiler b1 already");
+    refused(&config, &["rename", "b2", "b1"], "boiler b1 exists already");
     let (code, steps, _) = boiler(&config, &["rename", "b2", "cellar"]);
     assert_eq!((code, steps.matches("to do").count()), (Some(0), 3), "{steps}");
 
@@ -119,7 +119,7 @@ fn a_replaced_board_is_refused_until_it_is_accepted_and_then_goes_on_from_its_fi
         event["reason"].as_str()?.contains("thermowell boiler accept b1 NEW-7 --yes").then_some(())
     });
     let config = house.folder().join("thermowell.toml");
-    refused(&config, &["accept", "b1", "SIM-b1", "--yes"], "the history of boiler b1 is of the board SIM-b1 already");
+    refused(&config, &["accept", "b1", "SIM-b1", "--yes"], "the history of boiler b1 is already from the board SIM-b1");
     refused(&config, &["accept", "b2", "NEW-7", "--yes"], "SAMPLES has no boiler b2; it has b1");
     refused(&config, &["accept", "b1", "NEW-7"], "add --yes to do it");
     let bound = house.folder().join("bound.toml");
