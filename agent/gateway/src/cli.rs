@@ -2,11 +2,11 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | done, or stopped as asked |
-//! | 1 | failed; another start may help |
+//! | 0 | done, or stopped as requested |
+//! | 1 | failed; a restart may help |
 //! | 2 | the command line is wrong |
-//! | 3 | nothing is known now (`status`, `reset status`) |
-//! | 78 | the configuration is wrong; another start would only repeat it |
+//! | 3 | no current data (`status`, `reset status`) |
+//! | 78 | the configuration is wrong; a restart does not help |
 
 mod ask;
 mod boilers;
@@ -37,12 +37,11 @@ use crate::shutdown::Shutdown;
 use crate::verify::{self, Format, Wish};
 use crate::{check, conformance, logs};
 
-/// Names the configuration where `--config` does not.
+/// The path of the configuration, unless `--config` is given.
 pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
 /// Overrides `[log] filter`.
 const LOG_VARIABLE: &str = "THERMOWELL_LOG";
 
-/// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Success,
@@ -64,8 +63,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Boiler temperatures, from the serial line into NATS: measured every 10 ms, averaged over the hour, and used to ask
-/// the boiler for a better set-point.
+/// Boiler telemetry and control: reads the temperature every 10 ms from the serial line, publishes samples and hourly
+/// averages to NATS, and controls the boiler's set-point
 #[derive(Debug, Parser)]
 #[command(name = "thermowell", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -75,32 +74,32 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  thermowell check                   is everything in place?
+  thermowell check                   check configuration, ports, server and clock
   thermowell run                     all roles in one process, with /etc/thermowell/thermowell.toml
   thermowell run agent               one role, as the service units do
   thermowell run --config my.toml    with another configuration
-  thermowell status                  each boiler on one screen
-  thermowell verify                  do the published hours agree with the samples?
-  thermowell keys                    a key for each role, and the server's permissions for them
+  thermowell status                  the state of each boiler
+  thermowell verify                  compare the published hours with the samples
+  thermowell keys                    make a key for each role, and the server's permissions
   thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
 
 Environment:
-  THERMOWELL_CONFIG=my.toml          names the configuration where --config does not
+  THERMOWELL_CONFIG=my.toml          the configuration, unless --config is given
   THERMOWELL_LOG=debug               overrides `filter` in [log]
 
 Exit codes: 0 fine, 1 failure, 2 wrong command line, 78 wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run roles until SIGTERM, SIGINT or SIGHUP
+    /// Run one or all roles until SIGTERM, SIGINT or SIGHUP
     #[command(after_help = RUN_EXAMPLES)]
     Run {
-        /// The role to run; without it all three, the controller only where [control] is enabled
+        /// The role to run; by default all, the controller only if [control] is enabled
         role: Option<Role>,
         #[command(flatten)]
         source: Source,
     },
-    /// Check configuration, ports, server and clock, and say what to do
+    /// Check configuration, ports, server and clock, and suggest corrections
     #[command(after_help = CHECK_EXAMPLES)]
     Check {
         #[command(flatten)]
@@ -109,27 +108,27 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show each boiler: temperature, hour, set-point, burner, and how old they are
+    /// Show temperature, hourly average, set-point and burner of each boiler, and their age
     #[command(after_help = status::EXAMPLES)]
-    Status(status::Asked),
+    Status(status::StatusArgs),
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verification),
-    /// Play a made-up boiler to a controller under test, and report what it did
+    /// Test a controller against a simulated boiler
     #[command(after_help = CONFORMANCE_EXAMPLES)]
     Conformance(Conformance),
-    /// Which boilers there are; another board or another name for one; the end of one
+    /// List, rename or retire boilers, or accept a replaced board
     #[command(subcommand, after_help = boilers::EXAMPLES)]
-    Boiler(boilers::Asked),
+    Boiler(boilers::BoilerCommand),
     /// Make a key for each role and operator, and the server's permissions for them
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Keys),
-    /// Ask a boiler for something, within the rules, and hear the answer
+    /// Give a boiler a command, such as a boost
     #[command(subcommand, name = "command", after_help = ask::EXAMPLES)]
-    Ask(ask::Asked),
-    /// How the reset of a lockout stands, and who approves of it
+    Ask(ask::AskCommand),
+    /// Show or approve a lockout reset
     #[command(subcommand, after_help = reset::EXAMPLES)]
-    Reset(reset::Asked),
+    Reset(reset::ResetCommand),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -143,7 +142,7 @@ Examples:
   thermowell check
   thermowell check --config my.toml --json | jq '.checks[] | select(.status == \"error\")'
 
-Exit codes: 0 no error (look at warnings and unknowns), 1 an error, 78 the configuration is wrong";
+Exit codes: 0 no error (but check warnings and unknowns), 1 an error, 78 the configuration is wrong";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -151,15 +150,15 @@ Examples:
   thermowell verify --boiler b1 --hour 2026-01-07T02:00:00Z
   thermowell verify --from 2026-01-07T00:00:00Z --to 2026-01-08T00:00:00Z --json | jq 'select(.differences)'
 
-It publishes nothing. SAMPLES holds three days: of older hours it says that there are no samples any more.
+It publishes nothing. SAMPLES holds three days; older hours are reported as having no samples.
 
-Exit codes: 0 all that can be compared agrees, 1 something differs or cannot be read, 78 the configuration is wrong";
+Exit codes: 0 everything that can be compared agrees, 1 a difference or a read error, 78 the configuration is wrong";
 
 #[derive(Debug, Args)]
 struct Verification {
     #[command(flatten)]
     source: Source,
-    /// The boiler; without it every boiler of the configuration
+    /// The boiler; by default every boiler of the configuration
     #[arg(long, value_name = "ID")]
     boiler: Option<BoilerId>,
     /// The beginning of one hour, UTC
@@ -171,7 +170,7 @@ struct Verification {
     /// The end of the last hour, UTC
     #[arg(long, value_name = "TIME", value_parser = full_hour)]
     to: Option<i64>,
-    /// Print one JSON object per hour, and the sum as the last one
+    /// Print one JSON object per hour, then one with the totals
     #[arg(long)]
     json: bool,
 }
@@ -187,11 +186,11 @@ fn full_hour(text: &str) -> Result<i64, String> {
 const CONFORMANCE_EXAMPLES: &str = "\
 Examples:
   thermowell conformance --boiler toy-1                    three minutes
-  thermowell conformance --boiler toy-1 --frozen --json    four minutes, with the same state again and again
+  thermowell conformance --boiler toy-1 --frozen --json    four minutes, with frozen states
 
-Run it against a server of its own, with nothing but the controller under test. That server must run without users (no
-permissions.conf): this writes STATE and STATUS, which no key of a person may. The limits of the flow temperature are
-those of [control]. Any controller that reads boiler.ID.state and publishes boiler.ID.setpoint can be tested.
+Use a separate server with nothing but the controller under test. It must run without users (no permissions.conf): this
+command publishes STATE and STATUS, which no key for people allows. The limits of the flow temperature are those of
+[control]. Any controller that reads boiler.ID.state and publishes boiler.ID.setpoint can be tested.
 
 Exit codes: 0 it conforms, 1 it does not or cannot be tested, 78 the configuration is wrong";
 
@@ -202,7 +201,7 @@ struct Conformance {
     /// The id of a boiler that does not exist, which the controller under test controls
     #[arg(long, value_name = "ID")]
     boiler: BoilerId,
-    /// Play frozen states too
+    /// Test with repeated, frozen states too
     #[arg(long)]
     frozen: bool,
     /// Print one JSON object
@@ -212,21 +211,21 @@ struct Conformance {
 
 #[derive(Debug, Args)]
 struct Source {
-    /// The configuration [default: THERMOWELL_CONFIG, else /etc/thermowell/thermowell.toml]; files in the folder
-    /// conf.d beside it are read too
+    /// The configuration [default: THERMOWELL_CONFIG, else /etc/thermowell/thermowell.toml]; *.toml files in conf.d of
+    /// the same folder are read too
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl Source {
-    /// An empty variable names nothing.
+    /// An empty variable counts as unset.
     fn path(&self) -> PathBuf {
         let named = || env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         self.config.clone().or_else(named).unwrap_or_else(|| config::DEFAULT_PATH.into())
     }
 }
 
-/// Runs the command that `args` ask for; the first is the program's name. Never exits by itself.
+/// Runs the command in `args`, whose first is the program's name. Does not exit the process.
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     dispatch(args).into()
@@ -235,23 +234,23 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments = match Arguments::try_parse_from(args) {
         Ok(arguments) => arguments,
-        Err(error) => return answer(&error),
+        Err(error) => return print_clap(&error),
     };
     match arguments.command {
         Command::Run { role, source } => run(&source, role),
         Command::Check { source, json } => check(&source, json),
-        Command::Status(asked) => status::run(&asked),
-        Command::Verify(verification) => verify(&verification),
-        Command::Conformance(asked) => conformance(&asked),
-        Command::Boiler(asked) => boilers::run(&asked),
-        Command::Keys(asked) => keys::run(&asked),
-        Command::Ask(asked) => ask::run(&asked),
-        Command::Reset(asked) => reset::run(&asked),
+        Command::Status(args) => status::run(&args),
+        Command::Verify(args) => verify(&args),
+        Command::Conformance(args) => conformance(&args),
+        Command::Boiler(command) => boilers::run(&command),
+        Command::Keys(args) => keys::run(&args),
+        Command::Ask(command) => ask::run(&command),
+        Command::Reset(command) => reset::run(&command),
     }
 }
 
-/// Help and version are answers too, and go to stdout.
-fn answer(error: &clap::Error) -> Exit {
+/// Prints a usage error to stderr; help and version, which clap reports as errors too, to stdout.
+fn print_clap(error: &clap::Error) -> Exit {
     let printed = error.print();
     match (error.use_stderr(), printed) {
         (true, _) => Exit::Usage,
@@ -266,14 +265,14 @@ fn run(source: &Source, role: Option<Role>) -> Exit {
         Err(error) => return refuse(&error),
     };
     let Some(filter) = log_filter(&config) else {
-        complain(&format!("{LOG_VARIABLE}: {}", config::FILTER_EXPECTED));
+        print_error(&format!("{LOG_VARIABLE}: {}", config::FILTER_EXPECTED));
         return Exit::Configuration;
     };
     start_log(filter);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "no runtime");
+            tracing::error!(%error, "cannot start the async runtime");
             return Exit::Failure;
         }
     };
@@ -284,7 +283,7 @@ async fn run_roles(config: &Config, role: Option<Role>) -> Exit {
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(error) => {
-            tracing::error!(error = logs::chain(&error), "no signals");
+            tracing::error!(error = logs::chain(&error), "cannot handle signals");
             return Exit::Failure;
         }
     };
@@ -308,8 +307,7 @@ async fn run_roles(config: &Config, role: Option<Role>) -> Exit {
     }
 }
 
-/// A role that the configuration does not want and a key that is not there are a matter of configuration: another start
-/// would only repeat them.
+/// A role that the configuration does not enable and a missing key are configuration errors: a restart does not help.
 fn exit_of(error: &RunError) -> Exit {
     let is_configuration = match error {
         RunError::Controller(ControllerError::Off) => true,
@@ -321,7 +319,7 @@ fn exit_of(error: &RunError) -> Exit {
     if is_configuration { Exit::Configuration } else { Exit::Failure }
 }
 
-/// The log's filter; none where the environment names one that is none.
+/// The log filter; none if the one in the environment is invalid.
 fn log_filter(config: &Config) -> Option<Targets> {
     match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
         Some(text) => text.to_str().and_then(config::filter),
@@ -329,9 +327,9 @@ fn log_filter(config: &Config) -> Option<Targets> {
     }
 }
 
-/// Fields on stderr. The journal stamps each line itself; without it, the line carries its time.
+/// Logs to stderr. The journal stamps each line itself; without it, each line starts with its time.
 fn start_log(filter: Targets) {
-    // A line that cannot be written is lost: a terminal that has closed must not end the drain with a panic.
+    // A line that cannot be written is dropped: a closed terminal must not end the drain with a panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = if env::var_os("JOURNAL_STREAM").is_some() {
@@ -340,7 +338,7 @@ fn start_log(filter: Targets) {
         registry.with(lines).try_init()
     };
     if let Err(error) = started {
-        tracing::debug!(%error, "the log was started before");
+        tracing::debug!(%error, "logging is already set up");
     }
 }
 
@@ -360,42 +358,42 @@ fn check(source: &Source, json: bool) -> Exit {
     }
 }
 
-fn verify(asked: &Verification) -> Exit {
-    let hours = match (asked.hour, asked.from, asked.to) {
+fn verify(args: &Verification) -> Exit {
+    let hours = match (args.hour, args.from, args.to) {
         (Some(hour), ..) => Some(hour..hour + 1),
         (None, None, None) => None,
         (None, from, to) => Some(from.unwrap_or(i64::MIN)..to.unwrap_or(i64::MAX)),
     };
     if hours.as_ref().is_some_and(std::ops::Range::is_empty) {
-        complain("--to: expected a later hour than --from");
+        print_error("--to: expected a later hour than --from");
         return Exit::Usage;
     }
-    let wish = Wish { boiler: asked.boiler.clone(), hours };
-    let format = if asked.json { Format::Json } else { Format::Text };
+    let wish = Wish { boiler: args.boiler.clone(), hours };
+    let format = if args.json { Format::Json } else { Format::Text };
     let mut report = verify::Writer::new(io::stdout().lock(), format);
-    let outcome = command(&asked.source, async |config| verify::verify(config, &wish, &mut report).await);
+    let outcome = command(&args.source, async |config| verify::verify(config, &wish, &mut report).await);
     outcome.map_or_else(|exit| exit, |sum| if sum.agrees() { Exit::Success } else { Exit::Failure })
 }
 
-fn conformance(asked: &Conformance) -> Exit {
-    let play = async |config: &Config| conformance::conformance(config, &asked.boiler, asked.frozen).await;
-    let report = match command(&asked.source, play) {
+fn conformance(args: &Conformance) -> Exit {
+    let play = async |config: &Config| conformance::conformance(config, &args.boiler, args.frozen).await;
+    let report = match command(&args.source, play) {
         Ok(report) => report,
         Err(exit) => return exit,
     };
-    let text = if asked.json { report.json() } else { report.text() };
+    let text = if args.json { report.json() } else { report.text() };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) if report.conforms => Exit::Success,
         Ok(()) | Err(_) => Exit::Failure,
     }
 }
 
-/// What a command has to say, on stdout.
-fn said(done: Result<String, Exit>) -> Exit {
+/// Prints the text of a successful command.
+fn print_result(done: Result<String, Exit>) -> Exit {
     done.map_or_else(|exit| exit, |text| print(&text))
 }
 
-/// An answer, on stdout.
+/// Prints to stdout.
 fn print(text: &str) -> Exit {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => Exit::Success,
@@ -403,36 +401,36 @@ fn print(text: &str) -> Exit {
     }
 }
 
-/// Loads the configuration and does one thing; complains where either fails.
+/// Loads the configuration and runs one command; prints the error if either fails.
 fn command<T, E: std::error::Error + 'static>(
     source: &Source,
     run: impl AsyncFnOnce(&Config) -> Result<T, E>,
 ) -> Result<T, Exit> {
     let config = Config::load(&source.path()).map_err(|error| refuse(&error))?;
     runtime()?.block_on(run(&config)).map_err(|error| {
-        complain(&logs::chain(&error));
+        print_error(&logs::chain(&error));
         Exit::Failure
     })
 }
 
 fn runtime() -> Result<Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        complain(&format!("no runtime: {error}"));
+        print_error(&format!("cannot start the async runtime: {error}"));
         Exit::Failure
     })
 }
 
 fn refuse(error: &ConfigError) -> Exit {
-    complain(&logs::chain(error));
+    print_error(&logs::chain(error));
     if let Some(advice) = error.advice() {
-        complain(&format!("-> {advice}"));
+        print_error(&format!("-> {advice}"));
     }
-    complain("thermowell: nothing was started, the configuration is wrong");
+    print_error("thermowell: not started, the configuration is wrong");
     Exit::Configuration
 }
 
-/// For the time before there is a log. A stderr that is gone cannot be complained about.
-fn complain(line: &str) {
+/// Prints to stderr, for the time before logging starts. An error of that write cannot be reported anywhere.
+fn print_error(line: &str) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
@@ -445,13 +443,13 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn clap_definitions_are_consistent() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn wrong_usage_is_2_and_help_is_0() {
+    fn usage_errors_exit_2_and_help_0() {
         assert_eq!(exit(&[]), Exit::Usage);
         assert_eq!(exit(&["run", "boiler"]), Exit::Usage);
         assert_eq!(exit(&["run", "agent", "--confg", "x"]), Exit::Usage);
@@ -460,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_configuration_is_78() {
+    fn wrong_configuration_exits_78() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.toml");
         let path = file.to_str().unwrap();
@@ -475,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_full_and_in_order() {
+    fn verify_takes_full_hours_in_order() {
         assert_eq!(full_hour("1970-01-02T01:00:00Z"), Ok(25));
         for wrong in ["2026-01-07T02:30:00Z", "2026-01-07", "2026-01-07T02:00:00.5Z", "yesterday"] {
             assert!(full_hour(wrong).unwrap_err().contains("2026-01-07T02:00:00Z"), "{wrong}");
@@ -488,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn boilers_are_named() {
+    fn boiler_commands_need_valid_ids() {
         for wrong in [&["boiler"][..], &["boiler", "retire"], &["boiler", "rename", "b1"], &["boiler", "retire", "B1"]]
         {
             assert_eq!(exit(wrong), Exit::Usage, "{wrong:?}");
@@ -496,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn the_arguments_of_the_service_units_are_understood() {
+    fn arguments_of_the_service_units_parse() {
         for role in ["agent", "aggregator", "controller"] {
             let line = ["thermowell", "run", role, "--config", "/etc/thermowell/thermowell.toml"];
             let arguments = Arguments::try_parse_from(line).unwrap();

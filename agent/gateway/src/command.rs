@@ -1,19 +1,20 @@
-//! Commands into COMMAND: read, decide, publish under a condition, and decide anew where somebody was faster.
+//! Publishes commands to COMMAND: read, decide, publish under a condition, and decide again after a conflict.
 //!
-//! A publish carries one condition on sequences, and two things must hold: nothing was decided about this boiler since
-//! it was looked at, and this id was never used. Both rest on the one condition that the boiler's commands still end
-//! where they ended *before* anything else was read: whoever stored the same id since has moved that end. So the order
-//! of the reads is the proof, and it is in one place, `Desk::attempt`.
+//! A publish can carry one condition on sequences, and two things must hold: no command was stored for this boiler
+//! since the decision was made, and this id was never used. Read the last sequence of the boiler's commands first. The
+//! publish is conditional on it, so anything read afterwards still holds when the publish succeeds: a command stored
+//! meanwhile, with the same id or another, changes that sequence. The order of the reads is in one place,
+//! `Submission::attempt`.
 //!
-//! | what may go wrong | what holds |
+//! | case | result |
 //! |---|---|
-//! | two decide at the same time | one is refused by the server, looks again, and decides on what the other did |
-//! | the acknowledgement is lost | the command's own subject is read back: it is there, or it is tried again |
+//! | two commands at the same time | the server refuses one, which reads again and decides with the other in place |
+//! | the acknowledgement is lost | the command's own subject is read back: the command is there, or it is retried |
 //! | the same id again, even a year later | the command's own subject is not empty: the same answer, or a refusal |
-//! | an impatient clicker | the same wish of the same person within 5 s is the same command |
-//! | a click that arrives behind a release | the server knows its message id: it begins nothing |
-//! | a release | carries no message id, so that nothing swallows it, and nothing is read for it that could be missing |
-//! | a last command that cannot be read: junk, a newer version's, or a copy | counts as none; its sequence is the end |
+//! | repeated clicks | the same command of the same person within 5 s is one command |
+//! | a click delivered after a release | the server knows its message id: it starts nothing |
+//! | a release | has no message id, so it is never deduplicated, and needs no reads that could fail |
+//! | an unreadable last command: junk, a newer version's, or a copy | counts as none; its sequence is still the last |
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishError;
@@ -29,64 +30,58 @@ use crate::config::Config;
 use crate::nats::{self, Connection, Doubt, Kept, NatsError, RequestError, User};
 use crate::streams::CLICKS;
 
-/// Times that somebody else may be faster. Each time something was accepted for this boiler, which ends most of what
-/// could be asked: this many is a loop.
+/// The most conflicts with other commands. Each of them was accepted for this boiler, which rules out most further
+/// commands: this many is a loop.
 const CONFLICTS_MAX: u32 = 64;
-/// Times that the server may not answer: six seconds of an impatient person.
+/// The most attempts without an answer: a person waits six seconds.
 const SILENT_MAX: u32 = 3;
-/// Rooms are not wanted colder than this: pipes freeze.
+/// The lowest room temperature: pipes freeze.
 const ROOM_MIN: CentiCelsius = CentiCelsius(5_00);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The server is away, or not one that we can use.
+    /// The server is down or unusable.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
-    /// A stream is not there or does not answer.
-    #[error("ask the server")]
+    /// A stream is missing or the server does not answer.
+    #[error("query the server")]
     Request(#[source] RequestError),
-    /// The server took nothing and did not say why.
-    #[error("publish command {id}; ask again with --id {id}, and it counts once")]
+    /// The server acknowledged nothing and gave no reason.
+    #[error("publish command {id}; repeat it with --id {id}, and it counts once")]
     Unanswered {
-        /// The command.
         id: String,
-        /// What the client said last.
         #[source]
         source: PublishError,
     },
-    /// Others are always faster.
-    #[error("publish command {id}: others were faster {CONFLICTS_MAX} times; ask again")]
-    Crowded {
-        /// The command.
-        id: String,
-    },
+    /// Each attempt conflicted with another command.
+    #[error("publish command {id}: {CONFLICTS_MAX} conflicts with other commands; repeat it")]
+    Crowded { id: String },
 }
 
-/// What the caller is told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// It stands in COMMAND.
+    /// Stored in COMMAND.
     Accepted(Accepted),
     /// It breaks a rule.
     Refused(Refusal),
 }
 
-/// A command that stands in COMMAND.
+/// A command that is stored in COMMAND.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accepted {
-    /// It.
     pub command: Command,
     /// Its sequence there.
     pub sequence: u64,
-    /// It stood there before: the same id, or the same click.
+    /// It was stored before: the same id, or the same click.
     pub again: bool,
 }
 
-/// Asks for something; `clicked` where the id was made up for this call, so that the same wish is the same command.
+/// Publishes a command. `clicked` if the id was generated for this call: then the same command of the same person
+/// within 5 s counts once.
 ///
 /// # Errors
-/// See [`CommandError`]: there is no answer, and asking again with the same id is safe.
+/// See [`CommandError`]: there is no answer, and a retry with the same id is safe.
 pub async fn ask(config: &Config, ask: &Ask, clicked: bool) -> Result<Answer, CommandError> {
     if let Err(refusal) = flow::admit(&ask.boiler, &ask.by, &config.boiler_ids(), &config.operators) {
         return Ok(Answer::Refused(refusal));
@@ -94,9 +89,9 @@ pub async fn ask(config: &Config, ask: &Ask, clicked: bool) -> Result<Answer, Co
     let user = User::Operator(ask.by.to_string());
     let connection = Connection::reach(&config.nats, user).await.map_err(CommandError::Server)?;
     let clock = Clock::new(&config.clock);
-    let desk = Desk { context: connection.context(), ask, clicked, clock, limits: limits(config) };
-    let answer = desk.settle().await?;
-    desk.announce(&answer).await;
+    let submission = Submission { context: connection.context(), ask, clicked, clock, limits: limits(config) };
+    let answer = submission.run().await?;
+    submission.announce(&answer).await;
     Ok(answer)
 }
 
@@ -112,7 +107,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-struct Desk<'a> {
+struct Submission<'a> {
     context: &'a Context,
     ask: &'a Ask,
     clicked: bool,
@@ -120,12 +115,12 @@ struct Desk<'a> {
     limits: Limits,
 }
 
-impl Desk<'_> {
-    async fn settle(&self) -> Result<Answer, CommandError> {
+impl Submission<'_> {
+    async fn run(&self) -> Result<Answer, CommandError> {
         let (mut conflicts, mut silent) = (0, 0);
         loop {
             let id = self.ask.id.to_string();
-            // What we may have stored ourselves, without hearing of it, is no repetition.
+            // After a lost acknowledgement, our own stored command is no repetition.
             match self.attempt(silent > 0).await? {
                 Ok(answer) => return Ok(answer),
                 Err(Doubt::Conflict) if conflicts == CONFLICTS_MAX => return Err(CommandError::Crowded { id }),
@@ -138,8 +133,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Reads, decides, publishes, once. The boiler's last command is read before all else: the condition of the publish
-    /// makes everything that was read later still true.
+    /// Reads, decides, publishes, once. The boiler's last command is read first: the publish is conditional on its
+    /// sequence, so anything read afterwards still holds when the publish succeeds.
     async fn attempt(&self, tried: bool) -> Result<Result<Answer, Doubt>, CommandError> {
         let (boiler, ask) = (&self.ask.boiler, self.ask);
         let (end, last) = self.last_command(&subject::commands(boiler)).await?;
@@ -155,7 +150,7 @@ impl Desk<'_> {
         {
             return Ok(Ok(accepted(stored, true)));
         }
-        // A release rests on nothing that is known.
+        // A release does not depend on the state.
         let (state, status) = if ask.action == Action::Release {
             (None, None)
         } else {
@@ -189,8 +184,8 @@ impl Desk<'_> {
         }
     }
 
-    /// By what the server knows the same click again. A release is never swallowed, and an id of the caller's own says
-    /// better what is the same.
+    /// The message id by which the server deduplicates clicks. None for a release, which must never be dropped, and for
+    /// a caller's own id, which identifies the command better.
     fn click(&self) -> Option<String> {
         let Ask { boiler, by, action, length, .. } = self.ask;
         if !self.clicked || *action == Action::Release {
@@ -200,7 +195,7 @@ impl Desk<'_> {
         Some(format!("{boiler}:{by}:{}:{degrees}{}s", action.word(), length.as_secs_f64()))
     }
 
-    /// What stands under the id that was asked for.
+    /// The answer for an id that is already stored.
     fn known_id(&self, stored: &Kept<Command>, again: bool) -> Answer {
         if self.ask.is(&stored.value) {
             return accepted(stored, again);
@@ -209,7 +204,7 @@ impl Desk<'_> {
         Answer::Refused(Refusal::IdTaken { id: self.ask.id.clone(), other })
     }
 
-    /// The command that the server took the click for.
+    /// The stored command of which the server took this one for a duplicate.
     async fn same_click(&self, sequence: u64) -> Result<Answer, CommandError> {
         let message = nats::at(self.context, stream::COMMAND, sequence).await.map_err(CommandError::Request)?;
         let gone = || RequestError::new(format!("read message {sequence} of COMMAND"), "there is none");
@@ -217,20 +212,20 @@ impl Desk<'_> {
         Ok(accepted(&kept, true))
     }
 
-    /// Where these subjects end, and the command that stands there. What nobody can read, and what the server copied,
-    /// is no command: it must not keep anybody from a release.
+    /// The last sequence of these subjects and the command there. A malformed or copied message counts as no command:
+    /// it must not block a release.
     async fn last_command(&self, subjects: &str) -> Result<(u64, Option<Kept<Command>>), CommandError> {
         let found = nats::last(self.context, stream::COMMAND, subjects).await.map_err(CommandError::Request)?;
         let Some(message) = found else { return Ok((0, None)) };
         let (sequence, boiler) = (message.sequence, &self.ask.boiler);
         if nats::is_stored_copy(&message) {
-            tracing::warn!(%boiler, sequence, "a command that nobody gave counts as none");
+            tracing::warn!(%boiler, sequence, "ignoring command copied by the server");
             return Ok((sequence, None));
         }
         match Kept::read(&message) {
             Ok(kept) => Ok((sequence, Some(kept))),
             Err(error) => {
-                tracing::warn!(%boiler, sequence, error = crate::logs::chain(&error), "a command that counts as none");
+                tracing::warn!(%boiler, sequence, error = crate::logs::chain(&error), "ignoring malformed command");
                 Ok((sequence, None))
             }
         }
@@ -240,7 +235,7 @@ impl Desk<'_> {
         nats::last_kept(self.context, stream, subject).await.map_err(CommandError::Request)
     }
 
-    /// Says what was decided. What stands is in COMMAND, so an event that is not taken costs a line in the log.
+    /// Publishes the decision as an event. The command itself is in COMMAND, so a lost event is only logged.
     async fn announce(&self, answer: &Answer) {
         let Ask { id, boiler, by, action, .. } = self.ask;
         let (body, mark) = match answer {
@@ -259,12 +254,12 @@ impl Desk<'_> {
         let event = Event { boiler: boiler.clone(), created_at: self.clock.now().utc.unix_seconds(), body };
         let mark = format!("{boiler}-{id}-{mark}");
         if let Err(error) = nats::announce(self.context, EventKind::Command, &mark, &event).await {
-            tracing::warn!(%boiler, %id, error = crate::logs::chain(&error), "the event was not taken");
+            tracing::warn!(%boiler, %id, error = crate::logs::chain(&error), "the event was not stored");
         }
     }
 }
 
-/// With it, a sequence is expected of the last message of these subjects instead of the message's own.
+/// With this header, the expected last sequence is that of these subjects instead of the message's own subject.
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 fn accepted(kept: &Kept<Command>, again: bool) -> Answer {

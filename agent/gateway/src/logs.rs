@@ -1,4 +1,4 @@
-//! What the log has of errors, decisions and events, and which of repeated lines.
+//! The log lines of errors, decisions and events, and the throttling of repeated lines.
 
 mod sentence;
 
@@ -27,8 +27,8 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Which of repeated lines go to the log: the 1st, 2nd, 4th, 8th … of each cause. Counting begins again after
-/// [`Throttle::end`], and for a cause that did not occur for a minute: what comes once a week is logged each time.
+/// Throttles repeated lines: the 1st, 2nd, 4th, 8th … of each cause is logged. The count restarts after
+/// [`Throttle::end`], and for a cause that did not occur for a minute: a weekly failure is logged each time.
 #[derive(Clone, Debug)]
 pub struct Throttle<C> {
     counts: Vec<Count<C>>,
@@ -44,9 +44,9 @@ struct Count<C> {
     last_ns: u64,
 }
 
-/// Causes that are counted apart. Further ones count as the last of them.
+/// The most causes that are counted separately. Further ones count as the last of them.
 const CAUSES_MAX: usize = 8;
-/// Without a failure for this long, the next one is another one: what fails is tried again every few seconds at least.
+/// Without a failure for this long, the next one starts a new count: failures are retried every few seconds at least.
 const CALM_NS: u64 = 60_000_000_000;
 
 impl<C> Default for Throttle<C> {
@@ -56,7 +56,7 @@ impl<C> Default for Throttle<C> {
 }
 
 impl<C: PartialEq> Throttle<C> {
-    /// Counts one more. How many there were, of all causes, where its line goes to the log.
+    /// Counts a failure. Returns the count over all causes if its line is to be logged.
     pub fn admits(&mut self, cause: C) -> Option<u32> {
         self.admits_at(cause, boottime_ns())
     }
@@ -76,14 +76,14 @@ impl<C: PartialEq> Throttle<C> {
         known.count.is_power_of_two().then_some(self.total)
     }
 
-    /// It is over: counts from zero. Returns how many there were.
+    /// Resets the count. Returns how many failures there were.
     pub fn end(&mut self) -> u32 {
         self.counts.clear();
         std::mem::take(&mut self.total)
     }
 }
 
-/// How long something took since `since_ns` of CLOCK_BOOTTIME, for people: `250 ms`, `20.4 s`, `3 min 20 s`.
+/// The time since `since_ns` of CLOCK_BOOTTIME as text: `250 ms`, `20.4 s`, `3 min 20 s`.
 #[must_use]
 pub fn elapsed(since_ns: u64) -> String {
     span(boottime_ns().saturating_sub(since_ns) / 1_000_000)
@@ -98,7 +98,7 @@ fn span(ms: u64) -> String {
     }
 }
 
-/// A line that the agent's decisions ask for.
+/// Logs a decision of the agent.
 pub fn agent(boiler: &BoilerId, log: &agent::Log) {
     match log.level() {
         agent::Level::Info => tracing::info!(%boiler, "{log}"),
@@ -106,7 +106,7 @@ pub fn agent(boiler: &BoilerId, log: &agent::Log) {
     }
 }
 
-/// A line that the aggregator's decisions ask for.
+/// Logs a decision of the aggregator.
 pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log) {
     let line = sentence::aggregator(log);
     match log {
@@ -121,7 +121,7 @@ pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log) {
     }
 }
 
-/// A line that the controller's decisions ask for.
+/// Logs a decision of the controller.
 pub fn controller(boiler: &BoilerId, log: &controller::Log) {
     let line = sentence::controller(log);
     match log {
@@ -139,7 +139,7 @@ pub fn controller(boiler: &BoilerId, log: &controller::Log) {
     }
 }
 
-/// An event, on its way to EVENT.
+/// Logs an event that is published to EVENT.
 pub fn event(boiler: &BoilerId, kind: EventKind, body: &EventBody) {
     tracing::info!(%boiler, event = kind.token(), "{}", sentence::event(body));
 }
@@ -149,13 +149,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_throttle_admits_powers_of_two_of_each_cause() {
+    fn throttle_admits_powers_of_two_per_cause() {
         let mut throttle = Throttle::default();
         let admitted =
             |throttle: &mut Throttle<u32>, cause, times| (0..times).filter_map(|_| throttle.admits(cause)).count();
         assert_eq!(admitted(&mut throttle, 1, 100), 7);
-        assert_eq!(admitted(&mut throttle, 2, 1), 1, "another cause is news");
-        assert_eq!(admitted(&mut throttle, 1, 28), 1, "the one before goes on where it was");
+        assert_eq!(admitted(&mut throttle, 2, 1), 1, "a new cause is logged");
+        assert_eq!(admitted(&mut throttle, 1, 28), 1, "the count of the first cause continues");
         assert_eq!(throttle.end(), 129);
         assert_eq!(admitted(&mut throttle, 1, 1), 1);
         let many: usize = (10..1_000).map(|cause| admitted(&mut throttle, cause, 1)).sum();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_once_a_week_is_logged_each_time() {
+    fn weekly_failure_is_logged_each_time() {
         let (mut throttle, second) = (Throttle::default(), 1_000_000_000);
         let week = 7 * 86_400 * second;
         for n in 1..10 {
@@ -173,11 +173,15 @@ mod tests {
         }
         let often = (0..100).filter_map(|n| throttle.admits_at("often", 20 * week + n * second)).count();
         assert_eq!(often, 7);
-        assert_eq!(throttle.admits_at("consumer", 20 * week + 100 * second), Some(101), "it did not occur for long");
+        assert_eq!(
+            throttle.admits_at("consumer", 20 * week + 100 * second),
+            Some(101),
+            "it did not occur for a minute"
+        );
     }
 
     #[test]
-    fn a_span_is_shown_in_two_units_at_most() {
+    fn span_has_at_most_two_units() {
         let shown = [999, 20_449, 200_000, 7_260_000].map(span);
         assert_eq!(shown, ["999 ms", "20.4 s", "3 min 20 s", "2 h 1 min"]);
     }

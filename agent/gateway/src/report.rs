@@ -1,17 +1,18 @@
-//! What a role says about itself: statuses and events, beside the flow of samples and never in its way.
+//! Statuses and events of a role, published apart from the samples so that they never delay them.
 //!
-//! A report is taken at once, whether the server is there or not, and waits in one place:
+//! Reporting never waits for the server. Reports wait in one queue:
 //!
-//! | what | is held | when there is no room |
+//! | what | held | when there is no room |
 //! |---|---|---|
-//! | a status | the newest of each boiler | it is overtaken by the next one |
-//! | an event | until the server has it, in order, `EVENTS_MAX` of them | the oldest goes, is counted and warned of |
+//! | a status | the newest of each boiler | replaced by the next one |
+//! | an event | until the server has stored it, in order, up to `EVENTS_MAX` | the oldest is dropped, counted, logged |
 //!
-//! The oldest and not the newest, so that the last word in EVENT on a boiler is true: an agent that starts goes on from
-//! there. What goes can be had from elsewhere: boots and gaps are in SAMPLES, a fault that stands is in STATUS.
+//! The oldest is dropped and not the newest, so that the last event of a boiler in EVENT is true: an agent continues
+//! from it after a restart. What is dropped can be found elsewhere: boots and gaps are in SAMPLES, a present fault is
+//! in STATUS.
 //!
-//! An event is retried under one message id. It is stored twice only where the server stored it, the acknowledgement
-//! was lost, and the next try comes after the server's window for duplicates, which is two minutes.
+//! An event is retried under one message id. It is stored twice only if the server stored it, the acknowledgement was
+//! lost, and the next retry comes after the server's deduplication window of two minutes.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -28,7 +29,7 @@ use tokio::sync::{Notify, watch};
 use crate::logs::{self, Throttle, chain};
 use crate::nats::{self, Phase, RETRY, json};
 
-/// Events that wait for the server, of a few hundred bytes each: 2 MiB. A boiler at a threshold tells a change of its
+/// The most events in the queue, of a few hundred bytes each: 2 MiB. A boiler at a threshold reports a change of its
 /// fault every five seconds at most, so this is five hours of one, or half an hour of ten; others make a handful in an
 /// outage.
 const EVENTS_MAX: usize = 4_096;
@@ -36,22 +37,22 @@ const EVENTS_MAX: usize = 4_096;
 #[derive(Clone, Debug)]
 struct Report {
     subject: String,
-    /// An event's message id; a status has none.
+    /// The message id of an event; none for a status.
     event: Option<String>,
     json: Vec<u8>,
 }
 
-/// What became of a try to publish.
+/// The outcome of a publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Sent {
     Stored,
-    /// It will not be let in however often it is tried.
+    /// Not permitted; retrying does not help.
     Forbidden,
-    /// No acknowledgement, for this reason.
+    /// Not acknowledged, with the cause.
     Unknown(String),
 }
 
-/// Takes reports without waiting.
+/// Queues reports without waiting.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     outbox: Arc<Outbox>,
@@ -59,7 +60,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Starts the task that publishes what the reporter is given. It ends with the session's keeper.
+    /// Starts the task that publishes the queued reports. It ends with the session.
     #[must_use]
     pub fn start(context: jetstream::Context, ready: watch::Receiver<Phase>) -> Self {
         Self::start_with(ready, move |report| publish(context.clone(), report))
@@ -74,19 +75,17 @@ impl Reporter {
         Self { outbox, run: crate::clock::boottime_ns() }
     }
 
-    /// Publishes a boiler's status.
     pub fn status(&self, status: &Status) {
         let subject = subject::status(&status.boiler).to_string();
-        self.outbox.give(Report { subject, event: None, json: json(status) });
+        self.outbox.push(Report { subject, event: None, json: json(status) });
     }
 
-    /// Publishes an event.
     pub fn event(&self, boiler: &BoilerId, kind: EventKind, at: Utc, body: EventBody) {
         let event = Event { boiler: boiler.clone(), created_at: at.unix_seconds(), body };
         let subject = subject::event(boiler, kind).to_string();
         logs::event(boiler, kind, &event.body);
         let id = format!("{:x}-{:x}-{subject}", self.run, crate::clock::boottime_ns());
-        self.outbox.give(Report { subject, event: Some(id), json: json(&event) });
+        self.outbox.push(Report { subject, event: Some(id), json: json(&event) });
     }
 }
 
@@ -98,7 +97,7 @@ where
     while ready.wait_for(|phase| *phase != Phase::Down).await.is_ok() {
         let Some(report) = outbox.held().next() else {
             tokio::select! {
-                () = outbox.news.notified() => continue,
+                () = outbox.pushed.notified() => continue,
                 changed = ready.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
@@ -107,13 +106,13 @@ where
         };
         match send(report.clone()).await {
             Sent::Stored => drop(failures.end()),
-            // Held, it would hold up all that comes after it.
+            // Kept, it would block all later reports.
             Sent::Forbidden if report.event.is_some() => {
-                tracing::error!(subject = report.subject, "an event was dropped, because the server forbids it");
+                tracing::error!(subject = report.subject, "event dropped: the server forbids its subject");
             }
             Sent::Forbidden => {}
             Sent::Unknown(cause) => {
-                // The end of a session is logged where it is noticed.
+                // The end of a session is logged where it is detected.
                 if *ready.borrow() != Phase::Down
                     && let Some(tries) = failures.admits(cause.clone())
                 {
@@ -121,7 +120,7 @@ where
                         subject = report.subject,
                         tries,
                         cause,
-                        "an event or a status is not stored, trying again"
+                        "an event or status was not stored, retrying"
                     );
                 }
                 outbox.held().put_back(report);
@@ -131,17 +130,17 @@ where
     }
 }
 
-/// What waits for the server, and the word that there is some.
+/// The queue and its wake-up.
 #[derive(Debug, Default)]
 struct Outbox {
     held: Mutex<Held>,
-    news: Notify,
+    pushed: Notify,
 }
 
 impl Outbox {
-    fn give(&self, report: Report) {
-        self.held().take(report);
-        self.news.notify_one();
+    fn push(&self, report: Report) {
+        self.held().push(report);
+        self.pushed.notify_one();
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -151,16 +150,16 @@ impl Outbox {
 
 #[derive(Debug, Default)]
 struct Held {
-    /// In the order in which they go out; of each boiler one status at most.
+    /// In the order of publishing; at most one status per boiler.
     reports: VecDeque<Report>,
     events: usize,
-    /// Events that were dropped since the process began, and how many of them the log has summed up.
+    /// Events that were dropped since the process began, and how many of them were logged after an outage.
     dropped: u64,
-    summed_up: u64,
+    logged: u64,
 }
 
 impl Held {
-    fn take(&mut self, report: Report) {
+    fn push(&mut self, report: Report) {
         if report.event.is_none() {
             self.reports.retain(|other| !is_same_status(other, &report));
         }
@@ -173,14 +172,14 @@ impl Held {
         let report = self.reports.pop_front();
         if report.as_ref().is_some_and(|report| report.event.is_some()) {
             self.events -= 1;
-        } else if self.events == 0 && self.dropped > self.summed_up {
-            tracing::warn!(dropped = self.dropped - self.summed_up, "events were dropped while the server was away");
-            self.summed_up = self.dropped;
+        } else if self.events == 0 && self.dropped > self.logged {
+            tracing::warn!(dropped = self.dropped - self.logged, "events were dropped while the server was down");
+            self.logged = self.dropped;
         }
         report
     }
 
-    /// Takes one back that [`Held::next`] gave. What came meanwhile is newer.
+    /// Puts a report of [`Held::next`] back to the front; a status only if no newer one of its boiler has come.
     fn put_back(&mut self, report: Report) {
         if report.event.is_none() && self.reports.iter().any(|newer| is_same_status(newer, &report)) {
             return;
@@ -197,9 +196,9 @@ impl Held {
             self.reports.remove(oldest);
             self.events -= 1;
             self.dropped += 1;
-            // The first one is logged at once; an outage of days is a dozen lines.
+            // Powers of two: the first drop is logged at once, and an outage of days makes a dozen lines.
             if self.dropped.is_power_of_two() {
-                tracing::warn!(dropped = self.dropped, held = EVENTS_MAX, "the oldest events are dropped");
+                tracing::warn!(dropped = self.dropped, held = EVENTS_MAX, "dropping the oldest events");
             }
         }
     }
@@ -234,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    /// A test that fails ends. What is right takes no time.
+    /// The bound for a test that fails; a test that passes does not wait.
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn boiler(id: &str) -> BoilerId {
@@ -254,7 +253,7 @@ mod tests {
         }
     }
 
-    /// A server that is away, and what it is given in the end.
+    /// A server that is down at first, and the reports that it stores later.
     struct Bench {
         reporter: Reporter,
         phase: watch::Sender<Phase>,
@@ -277,7 +276,7 @@ mod tests {
             self.reporter.event(&boiler(id), EventKind::Fault, Utc(0), body);
         }
 
-        /// Everything up to one last event, which is not part of it.
+        /// All stored reports up to a final marker event.
         async fn all(&mut self) -> (Vec<u32>, Vec<Status>) {
             self.event("last", 0);
             let (mut events, mut statuses) = (vec![], vec![]);
@@ -298,14 +297,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outage_leaves_every_event_once_and_the_newest_status() {
+    async fn outage_keeps_every_event_once_and_the_newest_status() {
         let mut bench = Bench::new();
         for n in 0..2_000 {
             bench.reporter.status(&status("b1", n));
             bench.reporter.status(&status("b2", n));
             if n % 20 == 0 {
                 bench.event(if n % 40 == 0 { "b1" } else { "b2" }, n / 20);
-                // As in a role: the task runs in between, and finds nobody to give it to.
+                // As in a role, the task runs in between; the server is down.
                 tokio::task::yield_now().await;
             }
         }
@@ -316,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_bound_the_oldest_events_go_and_are_counted() {
+    async fn full_queue_drops_and_counts_the_oldest_events() {
         let mut bench = Bench::new();
         bench.reporter.status(&status("b1", 7));
         let max = u32::try_from(EVENTS_MAX).unwrap();
@@ -326,33 +325,33 @@ mod tests {
         assert_eq!(bench.reporter.outbox.held().dropped, 10);
         bench.phase.send_replace(Phase::Up(1));
         let (events, statuses) = bench.all().await;
-        // The event that ends the test takes a place too.
+        // The marker event takes a place too.
         assert_eq!(events, (11..max + 10).collect::<Vec<_>>());
-        assert_eq!(statuses, [status("b1", 7)], "a status takes no event's place, and the other way round");
+        assert_eq!(statuses, [status("b1", 7)], "statuses and events have separate limits");
         let held = bench.reporter.outbox.held();
         assert_eq!((held.dropped, held.events), (11, 0));
     }
 
     #[test]
-    fn what_comes_back_goes_before_what_is_newer_and_a_status_not_at_all() {
+    fn put_back_event_goes_first_and_stale_status_is_dropped() {
         let event = |n: usize| Report { subject: "e".to_owned(), event: Some(n.to_string()), json: vec![] };
         let status = |json: &[u8]| Report { subject: "s".to_owned(), event: None, json: json.to_vec() };
         let mut held = Held::default();
-        held.take(event(0));
-        held.take(status(b"old"));
+        held.push(event(0));
+        held.push(status(b"old"));
         let (first, old) = (held.next().unwrap(), held.next().unwrap());
-        held.take(event(1));
-        held.take(status(b"new"));
+        held.push(event(1));
+        held.push(status(b"new"));
         held.put_back(old);
         held.put_back(first);
         let order: Vec<_> = std::iter::from_fn(|| held.next()).map(|report| (report.event, report.json)).collect();
         let id = |n: u8| Some(n.to_string());
         assert_eq!(order, [(id(0), vec![]), (id(1), vec![]), (None, b"new".to_vec())]);
 
-        // The place of one that was under way was taken meanwhile: it is the oldest, and goes.
-        (0..=EVENTS_MAX).for_each(|n| held.take(event(n)));
+        // The queue has filled while an event was in flight: put back, it is the oldest, and is dropped.
+        (0..=EVENTS_MAX).for_each(|n| held.push(event(n)));
         let oldest = held.next().unwrap();
-        held.take(event(EVENTS_MAX + 1));
+        held.push(event(EVENTS_MAX + 1));
         held.put_back(oldest);
         assert_eq!((held.dropped, held.events), (2, EVENTS_MAX));
     }

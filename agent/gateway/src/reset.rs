@@ -1,8 +1,8 @@
-//! Resets of lockouts: what people approve of, and what the agent orders and hands to its device.
+//! Resets of lockouts: approvals by operators, the order by the agent, and its delivery to the device.
 //!
-//! The agent remembers nothing across a restart: what stands in COMMAND about the fault that the device reports is read
-//! again whenever something is stored there, the server is back, or another fault stands. A consumer only says *that*
-//! something was stored; what was, is read.
+//! The agent keeps no state across a restart: it reads the messages of COMMAND about the device's present fault again
+//! whenever one is stored, the server is back, or the device reports another fault. The consumer is only a
+//! notification that something was stored; the messages are then read one by one.
 
 mod people;
 
@@ -29,41 +29,41 @@ use crate::report::Reporter;
 
 pub use people::{Answer, Report, ResetError, approve, status};
 
-/// How long an order may be handed over: as long as a lease.
+/// How long an order may be sent to the device: as long as a lease.
 const VALID: Duration = Duration::from_secs(60);
-/// Between two tries to hand it over, or to ask the server.
+/// Between two attempts to send it, or to query the server.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What the device reports about faults.
+/// The device's reports about faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
-    /// The newest fault that stands.
+    /// The newest present fault.
     pub fault: Option<Fault>,
-    /// What it answered last to a reset, and of which fault.
+    /// Its last answer to a reset, with the fault that was reset.
     pub answered: Option<(Occurrence, Outcome)>,
 }
 
-/// What a boiler's resets are made of, on the agent's side.
+/// The channels of a boiler's reset task.
 #[derive(Debug)]
 pub struct Station {
-    /// What the device reports.
     pub seen: watch::Receiver<Seen>,
-    /// Something was stored about this boiler.
+    /// Wakes when an approval or a reset of this boiler was stored.
     pub changed: Arc<Notify>,
-    /// To the device.
+    /// Orders for the device.
     pub orders: mpsc::Sender<Reset>,
 }
 
-/// Tells each boiler's resets when something of theirs was stored, session after session. Ends with the process.
+/// Notifies each boiler's reset task when an approval or a reset was stored, in every session. Runs until the process
+/// ends.
 pub async fn follow(context: Context, ready: watch::Receiver<Phase>, boilers: HashMap<BoilerId, Arc<Notify>>) {
-    nats::in_each_session(ready, "reading approvals", || tell(&context, &boilers)).await;
+    nats::in_each_session(ready, "reading approvals", || notify(&context, &boilers)).await;
 }
 
-async fn tell(context: &Context, boilers: &HashMap<BoilerId, Arc<Notify>>) -> Result<Infallible, RequestError> {
+async fn notify(context: &Context, boilers: &HashMap<BoilerId, Arc<Notify>>) -> Result<Infallible, RequestError> {
     let subjects = |boiler| [subject::all_approvals(boiler).to_string(), subject::resets(boiler).to_string()];
     let subjects = boilers.keys().flat_map(subjects).collect();
     let mut messages = nats::follow(context, stream::COMMAND, subjects, DeliverPolicy::New).await?;
-    // What was stored before the consumer was there is nobody's news.
+    // The consumer does not deliver earlier messages.
     boilers.values().for_each(|changed| changed.notify_one());
     loop {
         let message = messages.next().await?;
@@ -73,7 +73,7 @@ async fn tell(context: &Context, boilers: &HashMap<BoilerId, Arc<Notify>>) -> Re
     }
 }
 
-/// Orders one boiler's resets and hands them over. Ends with the process.
+/// Orders one boiler's resets and sends them to the device. Runs until the process ends.
 pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, reporter: Reporter, mut station: Station) {
     let clock = Clock::new(&config.clock);
     let mut desk = Desk::new(Settings {
@@ -84,7 +84,7 @@ pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, repor
         again: clock.transport(AGAIN),
     });
     let (operators, approvals) = (config.operators.clone(), config.reset.approvals);
-    let hands = Hands { boiler, operators, approvals, context, reporter, orders: station.orders };
+    let executor = Executor { boiler, operators, approvals, context, reporter, orders: station.orders };
     loop {
         let mut inputs = Vec::from([tokio::select! {
             changed = station.seen.changed() => {
@@ -101,13 +101,13 @@ pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, repor
             let mut effects = Vec::new();
             desk.step(clock.now(), input, &mut effects);
             for effect in effects {
-                inputs.extend(hands.carry_out(effect, &clock).await);
+                inputs.extend(executor.carry_out(effect, &clock).await);
             }
         }
     }
 }
 
-struct Hands {
+struct Executor {
     boiler: BoilerId,
     operators: Vec<OperatorName>,
     approvals: u8,
@@ -116,14 +116,14 @@ struct Hands {
     orders: mpsc::Sender<Reset>,
 }
 
-impl Hands {
-    /// Does it; what comes of it is the next input.
+impl Executor {
+    /// Carries out an effect; its outcome is the next input.
     async fn carry_out(&self, effect: Effect, clock: &Clock) -> Option<Input> {
         match effect {
             Effect::Read(fault) => Some(self.read(fault).await),
             Effect::Order { reset, end, last } => Some(self.order(&reset, end, last).await),
             Effect::Hand(reset) => {
-                // A full channel means that the boiler is busy; it is handed over again in a moment.
+                // A full channel means that the boiler's task is busy; the order is sent again after AGAIN.
                 drop(self.orders.try_send(*reset));
                 None
             }
@@ -138,19 +138,19 @@ impl Hands {
         match read(&self.context, &self.boiler, fault, &self.operators).await {
             Ok(found) => {
                 if found.reset.is_some() && found.order(self.approvals).is_none() {
-                    tracing::warn!(boiler = %self.boiler, %fault, "a reset that too few people are behind was ignored");
+                    tracing::warn!(boiler = %self.boiler, %fault, "ignoring reset with too few approvals");
                 }
                 Input::Found(Box::new(found))
             }
             Err(error) => {
-                tracing::debug!(boiler = %self.boiler, error = crate::logs::chain(&error), "approvals not read");
+                tracing::debug!(boiler = %self.boiler, error = crate::logs::chain(&error), "approvals not readable");
                 Input::Unanswered
             }
         }
     }
 
-    /// Two conditions, each checked by the server: no order stands on the reset's subject, so that it happens once; and
-    /// nothing was stored since its approvals were read, so that it stands behind them, also where the server has lost
+    /// Two conditions, each checked by the server: the reset's subject has no order yet, so that it happens once; and
+    /// nothing was stored since its approvals were read, so that it is stored after them, even if the server has lost
     /// its last seconds meanwhile.
     async fn order(&self, reset: &Reset, end: u64, last: u64) -> Input {
         let subject = subject::reset(&self.boiler, reset.fault);
@@ -159,51 +159,52 @@ impl Hands {
             Ok(stored) => Input::Stored(stored.sequence),
             Err(Doubt::Conflict) => Input::Overtaken,
             Err(Doubt::Unknown(error)) => {
-                tracing::debug!(boiler = %self.boiler, error = crate::logs::chain(&error), "order without an answer");
+                tracing::debug!(boiler = %self.boiler, error = crate::logs::chain(&error), "order not acknowledged");
                 Input::Unanswered
             }
         }
     }
 }
 
-/// What stands in COMMAND about one fault. Only configured operators are looked at.
+/// Reads the messages of COMMAND about one fault. Only configured operators count.
 ///
 /// # Errors
-/// The server does not say.
+/// The server does not answer.
 async fn read(
     context: &Context,
     boiler: &BoilerId,
     fault: Occurrence,
     operators: &[OperatorName],
 ) -> Result<Found, RequestError> {
-    // Before all else: what is ordered on this is refused when anything was stored since.
+    // Read the stream's last sequence first. The order is conditional on it, so the server refuses the order if
+    // anything was stored since.
     let last = nats::stream_state(context, stream::COMMAND).await?.last_sequence;
-    let stands = nats::last(context, stream::COMMAND, &subject::reset(boiler, fault)).await?;
+    let stored = nats::last(context, stream::COMMAND, &subject::reset(boiler, fault)).await?;
     let mut votes = Vec::new();
     for operator in operators {
         let subject = subject::approval(boiler, fault, operator);
         let Some(message) = nats::last(context, stream::COMMAND, &subject).await? else { continue };
-        let Some(kept) = given::<Approval>(boiler, &message) else { continue };
+        let Some(kept) = authored::<Approval>(boiler, &message) else { continue };
         votes.push(Vote { approved: approved(operator, &kept), age: kept.age() });
     }
-    let end = stands.as_ref().map_or(0, |message| message.sequence);
-    let reset = match stands.as_ref().and_then(|message| given::<Reset>(boiler, message)) {
+    let end = stored.as_ref().map_or(0, |message| message.sequence);
+    let reset = match stored.as_ref().and_then(|message| authored::<Reset>(boiler, message)) {
         Some(kept) => Some(ordered(context, boiler, kept, operators).await?),
         None => None,
     };
     Ok(Found { fault, last, votes, end, reset })
 }
 
-/// What somebody wrote there himself, understood. What the server copied, and what is unreadable, is nobody's.
-fn given<T: DeserializeOwned>(boiler: &BoilerId, message: &StreamMessage) -> Option<Kept<T>> {
+/// The parsed message; none for one that is malformed or was copied by the server.
+fn authored<T: DeserializeOwned>(boiler: &BoilerId, message: &StreamMessage) -> Option<Kept<T>> {
     let subject = message.subject.as_str();
     if nats::is_stored_copy(message) {
-        tracing::warn!(%boiler, subject, "a message that nobody gave was ignored");
+        tracing::warn!(%boiler, subject, "ignoring message copied by the server");
         return None;
     }
     let kept = Kept::read(message);
     if let Err(error) = &kept {
-        tracing::warn!(%boiler, subject, error = crate::logs::chain(error), "a message that is none was ignored");
+        tracing::warn!(%boiler, subject, error = crate::logs::chain(error), "ignoring malformed message");
     }
     kept.ok()
 }
@@ -212,24 +213,24 @@ fn approved(by: &OperatorName, kept: &Kept<Approval>) -> Approved {
     Approved { by: by.clone(), sequence: kept.sequence, at: kept.at.unix_seconds() }
 }
 
-/// The order, with what stands behind it: each approval is read where the order says that it is.
+/// The order with its approvals, each read at the sequence that the order names.
 async fn ordered(
     context: &Context,
     boiler: &BoilerId,
     order: Kept<Reset>,
     operators: &[OperatorName],
 ) -> Result<Ordered, RequestError> {
-    let mut behind = Vec::new();
+    let mut votes = Vec::new();
     for operator in operators {
         let Some(named) = order.value.approvals.iter().find(|named| named.by == *operator) else { continue };
         let Some(message) = nats::at(context, stream::COMMAND, named.sequence).await? else { continue };
         if message.subject.as_str() != subject::approval(boiler, order.value.fault, operator).as_str() {
             continue;
         }
-        let Some(kept) = given::<Approval>(boiler, &message) else { continue };
-        // A calendar that went back makes nothing old.
+        let Some(kept) = authored::<Approval>(boiler, &message) else { continue };
+        // If the calendar was set back, the age is 0.
         let age = Duration::from_nanos(u64::try_from(order.at.0 - kept.at.0).unwrap_or(0));
-        behind.push(Vote { approved: approved(operator, &kept), age });
+        votes.push(Vote { approved: approved(operator, &kept), age });
     }
-    Ok(Ordered { sequence: order.sequence, reset: order.value, behind })
+    Ok(Ordered { sequence: order.sequence, reset: order.value, behind: votes })
 }

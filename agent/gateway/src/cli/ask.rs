@@ -1,4 +1,4 @@
-//! `thermowell command`: what somebody asks a boiler for, and the answer.
+//! `thermowell command`: an operator's command for a boiler, and the answer.
 
 use std::process;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use thermowell_flow::command::{Ask, Refusal};
 use thermowell_flow::published::{Action, Approval, Command, Reset};
 use thermowell_wire::{BoilerId, CommandId, OperatorName};
 
-use super::{Exit, Source, complain, print};
+use super::{Exit, Source, print, print_error};
 use crate::clock;
 use crate::command::{self, Accepted, Answer};
 
@@ -22,15 +22,14 @@ Examples:
   thermowell command release --boiler b1 --by ben
   thermowell command boost --boiler b1 --flow 65 --for 1h --by anna --id 2026-01-07-party --json
 
-A command is accepted only if the boiler's newest state allows it; the answer says what is allowed. One command stands
-at a time, until its end or a release. Without --id, the same wish of the same person within 5 s is one command; with
-one, the same id is one command for ever: after a lost answer, ask again with it.
+A command is accepted only if the boiler's newest state allows it; a refusal names what is allowed. One command is
+active at a time, until it expires or is released. Without --id, the same command of the same person within 5 s is one
+command; with --id, the same id always is: after a lost answer, repeat the command with it.
 
 Exit codes: 0 accepted, 1 refused or no answer, 2 wrong command line, 78 the configuration is wrong";
 
-/// What is asked for.
 #[derive(Debug, Subcommand)]
-pub(super) enum Asked {
+pub(super) enum AskCommand {
     /// Heat with this flow temperature, for at most an hour
     Boost {
         /// Flow temperature, °C
@@ -41,7 +40,7 @@ pub(super) enum Asked {
         #[command(flatten)]
         who: Who,
     },
-    /// Want the rooms cooler, for at most a week
+    /// Lower the target room temperature, for at most a week
     SetBack {
         /// Room temperature, °C
         #[arg(long, value_name = "CELSIUS", value_parser = celsius, allow_hyphen_values = true)]
@@ -51,7 +50,7 @@ pub(super) enum Asked {
         #[command(flatten)]
         who: Who,
     },
-    /// Heat with this flow temperature for the tap, for at most an hour
+    /// Heat with this flow temperature for hot water, for at most an hour
     HotWater {
         /// Flow temperature, °C
         #[arg(long, value_name = "CELSIUS", value_parser = celsius, allow_hyphen_values = true)]
@@ -61,25 +60,25 @@ pub(super) enum Asked {
         #[command(flatten)]
         who: Who,
     },
-    /// Keep asking for what is asked for now, for at most an hour
+    /// Keep the present set-point, for at most an hour
     Hold {
         #[command(flatten)]
         length: Length,
         #[command(flatten)]
         who: Who,
     },
-    /// End what stands; never refused
+    /// End the active command; never refused
     Release {
         #[command(flatten)]
         who: Who,
     },
-    /// Print the JSON schemas of what stands in COMMAND: commands, approvals, resets
+    /// Print the JSON schemas of the messages in COMMAND: commands, approvals, resets
     Schema,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Length {
-    /// For how long, such as 30m or 1h30m
+    /// Duration, such as 30m or 1h30m
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     length: Duration,
 }
@@ -89,10 +88,10 @@ pub(super) struct Who {
     /// The boiler
     #[arg(long, value_name = "ID")]
     boiler: BoilerId,
-    /// Who asks: an [[operator]] of the configuration
+    /// The person's name: an [[operator]] of the configuration
     #[arg(long, value_name = "NAME")]
     by: OperatorName,
-    /// The command's name for ever: asking again with it is safe
+    /// A unique name for the command, which makes repeating it safe
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     id: Option<CommandId>,
     /// Print the answer as JSON
@@ -114,17 +113,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(length).ok().filter(|length| !length.is_zero()).ok_or_else(expected)
 }
 
-/// Asks, and prints the answer.
-pub(super) fn run(asked: &Asked) -> Exit {
-    let (action, length, who) = match asked {
-        Asked::Boost { flow, length, who } => (Action::Boost { flow: *flow }, length.length, who),
-        Asked::SetBack { room, length, who } => (Action::SetBack { room: *room }, length.length, who),
-        Asked::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, length.length, who),
-        Asked::Hold { length, who } => (Action::Hold, length.length, who),
-        Asked::Release { who } => (Action::Release, Duration::ZERO, who),
-        Asked::Schema => return print(&format!("{:#}\n", schemas())),
+pub(super) fn run(command: &AskCommand) -> Exit {
+    let (action, length, who) = match command {
+        AskCommand::Boost { flow, length, who } => (Action::Boost { flow: *flow }, length.length, who),
+        AskCommand::SetBack { room, length, who } => (Action::SetBack { room: *room }, length.length, who),
+        AskCommand::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, length.length, who),
+        AskCommand::Hold { length, who } => (Action::Hold, length.length, who),
+        AskCommand::Release { who } => (Action::Release, Duration::ZERO, who),
+        AskCommand::Schema => return print(&format!("{:#}\n", schemas())),
     };
-    let id = who.id.clone().unwrap_or_else(made_up);
+    let id = who.id.clone().unwrap_or_else(generated_id);
     let ask = Ask { id, boiler: who.boiler.clone(), by: who.by.clone(), action, length };
     let clicked = who.id.is_none();
     let answer = match super::command(&who.source, async |config| command::ask(config, &ask, clicked).await) {
@@ -135,23 +133,23 @@ pub(super) fn run(asked: &Asked) -> Exit {
         Answer::Accepted(_) => Exit::Success,
         Answer::Refused(_) => Exit::Failure,
     };
-    let said = match &answer {
+    let printed = match &answer {
         answer if who.json => print(&format!("{}\n", in_json(&ask, answer))),
         Answer::Accepted(accepted) => print(&format!("{}\n", in_words(accepted))),
         Answer::Refused(refusal) => {
-            complain(&format!("refused: {refusal}"));
+            print_error(&format!("refused: {refusal}"));
             Exit::Success
         }
     };
-    if said == Exit::Success { exit } else { said }
+    if printed == Exit::Success { exit } else { printed }
 }
 
 fn schemas() -> Value {
     json!({"command": schema_for!(Command), "approval": schema_for!(Approval), "reset": schema_for!(Reset)})
 }
 
-/// An id that nobody else makes up: this moment, and this process.
-fn made_up() -> CommandId {
+/// A unique id, from the time and the process id.
+fn generated_id() -> CommandId {
     let text = format!("{:x}-{:x}", clock::realtime_ns(), process::id());
     text.parse().expect("at most 25 hexadecimal digits and a dash")
 }
@@ -165,8 +163,8 @@ fn in_words(accepted: &Accepted) -> String {
     format!("{verb}: {}{degrees} for boiler {boiler}{until}, by {by}; id {id}, number {sequence}", action.word())
 }
 
-/// Unix seconds as people read them; none of what is no time.
-#[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and jiff refuses what is no time")]
+/// Unix seconds as a date and time; none if they are out of range.
+#[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and jiff refuses times out of range")]
 pub(super) fn moment(unix_seconds: f64) -> Option<Timestamp> {
     Timestamp::from_second(unix_seconds.round() as i64).ok()
 }
@@ -193,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_read_as_people_write_them_and_nothing_runs_backwards() {
+    fn durations_parse_in_usual_forms_and_must_be_positive() {
         for (text, seconds) in [("30m", 1_800), ("1h30m", 5_400), ("90 s", 90), ("45 min", 2_700), ("3d", 259_200)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
@@ -203,16 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn temperatures_are_numbers() {
+    fn temperatures_must_be_numbers() {
         assert_eq!((celsius("65"), celsius("-62.5")), (Ok(65.0), Ok(-62.5)));
         for wrong in ["", "NaN", "inf", "65 °C", "hot"] {
             assert!(celsius(wrong).unwrap_err().contains("62.5"), "{wrong}");
         }
     }
 
-    /// What is printed has the properties of the schema, and no other.
     #[test]
-    fn the_schema_is_that_of_what_is_printed() {
+    fn schemas_have_the_properties_of_the_messages() {
         let approval = Approval {
             boiler: "b1".parse().unwrap(),
             fault: "00000003deadbeef-7".parse().unwrap(),
@@ -231,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn made_up_ids_differ() {
-        assert_ne!(made_up(), made_up());
+    fn generated_ids_differ() {
+        assert_ne!(generated_id(), generated_id());
     }
 }

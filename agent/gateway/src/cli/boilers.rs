@@ -3,33 +3,33 @@
 use clap::Subcommand;
 use thermowell_wire::BoilerId;
 
-use super::{Exit, Source, command, said};
+use super::{Exit, Source, command, print_result};
 use crate::boilers;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Asked {
-    /// Ids, serial numbers, last slots and snapshots, and how they stand
+pub(super) enum BoilerCommand {
+    /// List ids, serial numbers, last slots and snapshots, and states
     List {
         #[command(flatten)]
         source: Source,
-        /// Print one JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Say what to do until a boiler goes on under another id, and check it
+    /// Show the steps to rename a boiler, and which of them are done
     Rename {
-        /// Its id
+        /// The present id
         old: BoilerId,
-        /// The new one
+        /// The new id
         new: BoilerId,
         #[command(flatten)]
         source: Source,
     },
-    /// Let another board go on with a boiler's history, where its board was replaced
+    /// Let a replacement board continue a boiler's history
     Accept {
         /// The boiler
         id: BoilerId,
-        /// Serial number of the new board, as the agent says when it refuses it
+        /// Serial number of the new board, as the agent logs it when it refuses the board
         serial_number: String,
         #[command(flatten)]
         source: Source,
@@ -37,9 +37,9 @@ pub(super) enum Asked {
         #[arg(long)]
         yes: bool,
     },
-    /// Take a boiler out of SAMPLES; its history stays until its age ends it
+    /// Remove a boiler from SAMPLES; its history stays until it expires
     Retire {
-        /// Its id
+        /// The boiler
         id: BoilerId,
         #[command(flatten)]
         source: Source,
@@ -52,20 +52,24 @@ pub(super) enum Asked {
 pub(super) const EXAMPLES: &str = "\
 Examples:
   thermowell boiler list
-  thermowell boiler rename b1 cellar        what to do, and what of it is done
+  thermowell boiler rename b1 cellar        shows the steps, and which are done
   thermowell boiler accept b1 TW-0042 --yes
   thermowell boiler retire b1 --yes
 
 Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 
-pub(super) fn run(asked: &Asked) -> Exit {
-    let done = match asked {
-        Asked::List { source, json } => command(source, async |config| boilers::list(config, *json).await),
-        Asked::Rename { old, new, source } => command(source, async |config| boilers::rename(config, old, new).await),
-        Asked::Accept { id, serial_number, source, yes } => {
+pub(super) fn run(action: &BoilerCommand) -> Exit {
+    let done = match action {
+        BoilerCommand::List { source, json } => command(source, async |config| boilers::list(config, *json).await),
+        BoilerCommand::Rename { old, new, source } => {
+            command(source, async |config| boilers::rename(config, old, new).await)
+        }
+        BoilerCommand::Accept { id, serial_number, source, yes } => {
             command(source, async |config| boilers::accept(config, id, serial_number, *yes).await)
         }
-        Asked::Retire { id, source, yes } => command(source, async |config| boilers::retire(config, id, *yes).await),
+        BoilerCommand::Retire { id, source, yes } => {
+            command(source, async |config| boilers::retire(config, id, *yes).await)
+        }
     };
-    said(done)
+    print_result(done)
 }

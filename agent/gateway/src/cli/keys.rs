@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Source, command, said};
+use super::{Exit, Source, command, print_result};
 use crate::keys::{self, KeysError};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  thermowell keys                             make what is missing, as after another [[operator]]
+  thermowell keys                             make missing keys, for example for a new [[operator]]
   thermowell keys --out /etc/thermowell/keys
-  thermowell keys --replace operator-anna     a key that was lost or seen
+  thermowell keys --replace operator-anna     replace a lost or disclosed key
 
-It writes one seed for each user (agent.nk, ...), readable by its owner alone, and permissions.conf:
-who may do what, and no more. The configuration of nats-server includes that file. Seeds that are
-there are kept, and never shown. Users of your own belong into others.conf in the same folder.
+It writes one seed for each user (agent.nk, ...), readable only by its owner, and permissions.conf
+with the least rights that each user needs. The configuration of nats-server includes that file.
+Existing seeds are kept and never printed. Put users of your own into others.conf in the same folder.
 
 Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 
@@ -23,10 +23,10 @@ Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 pub(super) struct Keys {
     #[command(flatten)]
     source: Source,
-    /// The folder; without it `keys` in [nats], else /etc/thermowell/keys
+    /// The folder of the keys [default: `keys` in [nats], else /etc/thermowell/keys]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Make this user's key anew, such as agent or operator-anna; the old one opens nothing any more
+    /// Replace this user's key, such as agent or operator-anna; the old one becomes invalid
     #[arg(long, value_name = "USER")]
     replace: Vec<String>,
     /// Print the result as JSON
@@ -34,11 +34,11 @@ pub(super) struct Keys {
     json: bool,
 }
 
-pub(super) fn run(asked: &Keys) -> Exit {
-    said(command(&asked.source, async |config| {
+pub(super) fn run(args: &Keys) -> Exit {
+    print_result(command(&args.source, async |config| {
         let configured = config.nats.keys.as_deref();
-        let folder = asked.out.as_deref().or(configured).unwrap_or(keys::DEFAULT_FOLDER.as_ref());
-        let report = keys::make(folder, &config.operators, &asked.replace)?;
-        Ok::<_, KeysError>(if asked.json { report.json() } else { report.text(configured) })
+        let folder = args.out.as_deref().or(configured).unwrap_or(keys::DEFAULT_FOLDER.as_ref());
+        let report = keys::make(folder, &config.operators, &args.replace)?;
+        Ok::<_, KeysError>(if args.json { report.json() } else { report.text(configured) })
     }))
 }

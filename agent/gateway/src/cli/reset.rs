@@ -1,4 +1,4 @@
-//! `thermowell reset`: how the reset of a lockout stands, and who approves of it.
+//! `thermowell reset`: shows or approves the reset of a lockout.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use thermowell_flow::published::{Approval, Freshness};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 
 use super::ask::moment;
-use super::{Exit, Source, command, complain, print};
+use super::{Exit, Source, command, print, print_error};
 use crate::reset::{self, Answer, Report};
 use crate::status::{duration, judge};
 
@@ -18,26 +18,25 @@ Examples:
   thermowell reset approve --boiler b1 --fault 00000003deadbeef-7 --by anna
 
 A lockout is reset when enough different people have approved within 15 minutes ([reset] approvals). The agent then
-orders it once and hands it to the boiler, which decides: it allows five resets in 15 minutes. An overheated boiler, one
-whose sensors disagree and one without water are reset at the boiler alone.
+orders it once and sends it to the boiler, which decides: it allows five resets in 15 minutes. A lockout for
+overheating, disagreeing sensors or low water can only be reset at the boiler.
 
 Exit codes: 0 done, 1 refused or no answer, 2 wrong command line, 3 the boiler does not report now, 78 the
 configuration is wrong";
 
-/// What is asked.
 #[derive(Debug, Subcommand)]
-pub(super) enum Asked {
-    /// Which fault stands, who has approved, who could
+pub(super) enum ResetCommand {
+    /// Show the present fault, its approvals, and who else can approve
     Status {
         #[command(flatten)]
         at: Place,
     },
-    /// Approve of the reset of one fault
+    /// Approve the reset of one fault
     Approve {
-        /// The fault, as `status` names it
+        /// The fault, as `status` shows it
         #[arg(long, value_name = "FAULT")]
         fault: Occurrence,
-        /// Who approves: an [[operator]] of the configuration
+        /// The person's name: an [[operator]] of the configuration
         #[arg(long, value_name = "NAME")]
         by: OperatorName,
         #[command(flatten)]
@@ -57,10 +56,9 @@ pub(super) struct Place {
     source: Source,
 }
 
-/// Asks, and prints the answer.
-pub(super) fn run(asked: &Asked) -> Exit {
-    match asked {
-        Asked::Status { at } => {
+pub(super) fn run(action: &ResetCommand) -> Exit {
+    match action {
+        ResetCommand::Status { at } => {
             let report = command(&at.source, async |config| reset::status(config, &at.boiler).await);
             let report = match report {
                 Ok(report) => report,
@@ -69,14 +67,14 @@ pub(super) fn run(asked: &Asked) -> Exit {
             let printed = print(&if at.json { in_json(&report) } else { in_words(&report) });
             if printed == Exit::Success && !is_known(&report) { Exit::Unknown } else { printed }
         }
-        Asked::Approve { fault, by, at } => {
+        ResetCommand::Approve { fault, by, at } => {
             let answer = command(&at.source, async |config| reset::approve(config, &at.boiler, *fault, by).await);
-            answer.map_or_else(|exit| exit, |answer| say(&answer, at.json))
+            answer.map_or_else(|exit| exit, |answer| print_answer(&answer, at.json))
         }
     }
 }
 
-fn say(answer: &Answer, json: bool) -> Exit {
+fn print_answer(answer: &Answer, json: bool) -> Exit {
     match answer {
         Answer::Approved { approval, sequence, stand, needed } => {
             let text = if json {
@@ -95,11 +93,11 @@ fn say(answer: &Answer, json: bool) -> Exit {
             print(&format!("{text}\n"))
         }
         Answer::Refused(refusal) if json => {
-            let said = print(&format!("{}\n", json!({"approved": false, "reason": refusal.to_string()})));
-            if said == Exit::Success { Exit::Failure } else { said }
+            let printed = print(&format!("{}\n", json!({"approved": false, "reason": refusal.to_string()})));
+            if printed == Exit::Success { Exit::Failure } else { printed }
         }
         Answer::Refused(refusal) => {
-            complain(&format!("refused: {refusal}"));
+            print_error(&format!("refused: {refusal}"));
             Exit::Failure
         }
     }
@@ -129,9 +127,9 @@ fn last_reported(report: &Report) -> String {
         return format!("boiler {boiler} reports no fault\n");
     };
     let what = match (fault.lockout, *remote) {
-        (false, _) => "it passes by itself",
-        (true, true) => "a lockout, which can be reset from here",
-        (true, false) => "a lockout, which is reset at the boiler alone",
+        (false, _) => "it clears by itself",
+        (true, true) => "a lockout that can be reset remotely",
+        (true, false) => "a lockout that can only be reset at the boiler",
     };
     let mut text = format!("boiler {boiler} reports fault {occurrence} ({}): {what}\n", fault.kind.word());
     for approved in approvals {
@@ -143,7 +141,8 @@ fn last_reported(report: &Report) -> String {
         let at = moment(reset.created_at).map(|at| at.to_string()).unwrap_or_default();
         let _always_fits = writeln!(text, "ordered by gateway {} at {at}; there is no second one", reset.instance);
     } else if *remote {
-        let _always_fits = writeln!(text, "{} of {needed} approvals; others who could: {others}", approvals.len());
+        let _always_fits =
+            writeln!(text, "{} of {needed} approvals; others who can approve: {others}", approvals.len());
     }
     text
 }

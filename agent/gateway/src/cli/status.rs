@@ -11,11 +11,11 @@ Examples:
 The JSON has one entry per boiler: boiler, freshness (fresh, coasting, fault or null), age_s, and the last messages as
 they were published: state, status, lease, snapshot, each null where it is absent.
 
-Exit codes: 0 every boiler is fresh, 1 one is not or the server does not answer, 3 nothing is known, 78 the
+Exit codes: 0 every boiler is fresh, 1 one is not or the server does not answer, 3 no state of any boiler, 78 the
 configuration is wrong";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Asked {
+pub(super) struct StatusArgs {
     #[command(flatten)]
     source: Source,
     /// Print one JSON object
@@ -23,12 +23,12 @@ pub(super) struct Asked {
     json: bool,
 }
 
-pub(super) fn run(asked: &Asked) -> Exit {
-    let report = match command(&asked.source, async |config| status::status(config).await) {
+pub(super) fn run(args: &StatusArgs) -> Exit {
+    let report = match command(&args.source, async |config| status::status(config).await) {
         Ok(report) => report,
         Err(exit) => return exit,
     };
-    let text = if asked.json { report.json() } else { report.text() };
+    let text = if args.json { report.json() } else { report.text() };
     match (print(&text), report.verdict()) {
         (Exit::Success, Verdict::Fresh) => Exit::Success,
         (Exit::Success, Verdict::Unknown) => Exit::Unknown,

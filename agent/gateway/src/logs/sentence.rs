@@ -1,4 +1,4 @@
-//! Decisions and events as sentences of the log: lower case, in the words of the README and of the published JSON.
+//! Log sentences for decisions and events: lower case, in the terms of the README and of the published JSON.
 
 use thermowell_flow::published::{Action, Decision, EventBody, FaultReport, Outcome};
 use thermowell_flow::time::hour_text;
@@ -9,19 +9,19 @@ use thermowell_wire::line::{Demand, Fault, Refusal};
 pub(super) fn aggregator(log: &aggregator::Log) -> String {
     use aggregator::Log;
     match log {
-        Log::Malformed { sequence, cause } => format!("message {sequence} of SAMPLES is not used: {cause}"),
+        Log::Malformed { sequence, cause } => format!("ignoring message {sequence} of SAMPLES: {cause}"),
         Log::Seen { sequence, slots } => {
-            format!("message {sequence} of SAMPLES has {slots} slots that were seen before")
+            format!("message {sequence} of SAMPLES has {slots} duplicate slots")
         }
         Log::Discarded { first, slots } => format!("{slots} slots from {first} on left SAMPLES before they were read"),
         Log::Unexplained { first, slots } => {
-            format!("{slots} slots from {first} on are missing without a reason: an error in this program")
+            format!("{slots} slots from {first} on are missing without a reason: a bug in this program")
         }
         Log::SteppedBack { first, slots } => {
             format!("stamps went back at {first}: {slots} slots are not in the average")
         }
         Log::SnapshotDiffers { hour } => {
-            format!("the stored snapshot of {} differs from its recomputation, and stays", hour_text(*hour))
+            format!("the stored snapshot of {} differs from its recomputation and is kept", hour_text(*hour))
         }
         Log::AnotherIsAhead { hour } => {
             format!("another aggregator has stored a later snapshot than that of {}", hour_text(*hour))
@@ -37,20 +37,20 @@ pub(super) fn controller(log: &controller::Log) -> String {
     match log {
         Log::Rule { rule } => format!("rule {rule} decides"),
         Log::RoomMissing => "the room temperature is missing or old: its term is 0".to_owned(),
-        Log::RoomFrozen => "the room temperature did not move through 12 h of heating: its term is 0".to_owned(),
-        Log::RoomBack => "the room temperature is back".to_owned(),
+        Log::RoomFrozen => "the room temperature is frozen for 12 h of heating: its term is 0".to_owned(),
+        Log::RoomBack => "the room temperature is available again".to_owned(),
         Log::OutdoorMissing { mean } => {
-            format!("the outdoor temperature is old: {mean:.1} °C, the mean of the day before, stands for it")
+            format!("the outdoor temperature is old: using the mean of the last 24 h, {mean:.1} °C")
         }
         Log::Lockout { fault: Some(Fault { boot, counter, kind, .. }) } => {
             let occurrence = Occurrence { boot: *boot, counter: *counter };
             format!("the boiler is locked out: {}, fault {occurrence}", kind.word())
         }
         Log::Lockout { fault: None } => "the boiler is locked out".to_owned(),
-        Log::Refused => "the boiler does not do what it is asked".to_owned(),
+        Log::Refused => "the boiler refuses the set-points".to_owned(),
         Log::Cycling => "the burner starts more than three times an hour".to_owned(),
-        Log::Ordered { id } => format!("command {id} acts"),
-        Log::Unfit { id, why } => format!("command {id} does not act: {why}"),
+        Log::Ordered { id } => format!("command {id} takes effect"),
+        Log::Unfit { id, why } => format!("command {id} has no effect: {why}"),
         Log::OrderEnded { id } => format!("command {id} has ended"),
     }
 }
@@ -58,19 +58,19 @@ pub(super) fn controller(log: &controller::Log) -> String {
 pub(super) fn event(body: &EventBody) -> String {
     match body {
         EventBody::BootSeen { boot, serial_number, firmware } => {
-            format!("boot {boot} of board {serial_number} seen, firmware {firmware}")
+            format!("new boot {boot} of board {serial_number}, firmware {firmware}")
         }
         EventBody::GapNamed { boot, from, to, reason } => {
-            format!("gap of {} slots named, {boot}/{from} to {to}: {reason}", to.saturating_sub(*from))
+            format!("gap of {} slots, {boot}/{from} to {to}: {reason}", to.saturating_sub(*from))
         }
         EventBody::DeviceRefused { serial_number, reason } => format!("board {serial_number} refused: {reason}"),
         EventBody::StreamWentBack { expected, found } => format!("the stream went back from {expected} to {found}"),
-        EventBody::Conflict { found } => format!("the stream's end is not ours: {found}"),
+        EventBody::Conflict { found } => format!("the stream's last message is not ours: {found}"),
         EventBody::SpillFilePutAside { file, reason } => format!("spill file put aside as {file}: {reason}"),
         EventBody::ClockJumped { by_ns } => format!("stamps jumped by {} ms", by_ns / 1_000_000),
         EventBody::ClockRate { ppm, followed: true } => format!("the device's clock is {ppm} ppm fast: followed"),
         EventBody::ClockRate { ppm, followed: false } => format!("the device's clock is {ppm} ppm fast: not followed"),
-        EventBody::Answered { n, outcome } => format!("request {n} {}", answer(outcome)),
+        EventBody::Answered { n, outcome } => format!("set-point request {n} {}", answer(outcome)),
         EventBody::SnapshotDiffers { recomputed } => {
             format!("the stored snapshot of {} differs from its recomputation", recomputed.hour)
         }
@@ -101,7 +101,7 @@ pub(super) fn event(body: &EventBody) -> String {
         EventBody::SensorImplausible { quantity, reason, .. } => {
             format!("{} sensor dropped: {reason}", quantity.word())
         }
-        EventBody::SensorSound { quantity } => format!("{} sensor is sound again", quantity.word()),
+        EventBody::SensorSound { quantity } => format!("{} sensor is plausible again", quantity.word()),
     }
 }
 
@@ -111,7 +111,7 @@ fn decided(decision: &Decision) -> String {
         (Some(Demand::Heat), Some(flow)) => format!("decided by rule {rule}: heat with {flow:.1} °C"),
         (Some(Demand::Heat), None) => format!("decided by rule {rule}: heat"),
         (Some(Demand::None), _) => format!("decided by rule {rule}: no heat"),
-        (None, _) => format!("decided by rule {rule}: nothing is asked"),
+        (None, _) => format!("decided by rule {rule}: no set-point"),
     }
 }
 
@@ -133,7 +133,7 @@ fn answer(outcome: &Outcome) -> String {
     }
 }
 
-/// As in JSON.
+/// The name in the published JSON.
 fn refused(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Boot => "boot",
@@ -157,14 +157,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_quotes_what_the_log_has() {
+    fn documents_quote_log_lines_verbatim() {
         let page = |name: &str| {
             let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
             std::fs::read_to_string(format!("{root}/{name}")).unwrap()
         };
         for (name, quoted, log) in [
             (
-                "README.md",
+                "deploy/OPERATING.md",
                 "the device's clock is 20000 ppm fast",
                 agent::Log::ClockRate(Rate { ppm: 20_000, followed: true }),
             ),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_lower_case_and_boots_are_16_digits() {
+    fn lines_are_lower_case_and_boots_have_16_digits() {
         let boot = Boot::new(7, 0xab);
         let (first, fault) = (Slot::new(boot, 5), Occurrence { boot, counter: 3 });
         let kind = FaultKind::FlameLoss;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_the_word_of_its_json() {
+    fn answer_uses_the_word_of_its_json() {
         for refusal in [
             Refusal::Boot,
             Refusal::Order,
@@ -208,6 +208,9 @@ mod tests {
             assert_eq!(serde_json::to_value(refusal).unwrap(), refused(refusal));
         }
         let accepted = Outcome::Accepted { flow: 55.0, lease_s: 60 };
-        assert_eq!(event(&EventBody::Answered { n: 4, outcome: accepted }), "request 4 accepted: 55.0 °C for 60 s");
+        assert_eq!(
+            event(&EventBody::Answered { n: 4, outcome: accepted }),
+            "set-point request 4 accepted: 55.0 °C for 60 s"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What people see of a reset, and how they approve of it.
+//! The operators' side of a reset: show its status, approve it.
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishError;
@@ -16,72 +16,65 @@ use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::nats::{self, Connection, Doubt, NatsError, RequestError, User};
 
-/// Times that the same person may be approving elsewhere, or the server may not answer.
+/// Attempts after a conflict with another approval of the same person, or without an answer.
 const TRIES: u32 = 3;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ResetError {
-    /// The server is away, or not one that we can use.
+    /// The server is down or unusable.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
-    /// A stream is not there or does not answer.
-    #[error("ask the server")]
+    /// A stream is missing or the server does not answer.
+    #[error("query the server")]
     Request(#[source] RequestError),
-    /// No such boiler.
     #[error(transparent)]
     Unknown(command::Refusal),
-    /// The server took nothing and did not say why.
+    /// The server acknowledged nothing and gave no reason.
     #[error("publish the approval; approve again, it counts once")]
     Unanswered {
-        /// What the client said last; none where others were faster.
+        /// None if all attempts ended in conflicts.
         #[source]
         source: Option<PublishError>,
     },
 }
 
-/// What the caller is told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The approval stands in COMMAND.
+    /// The approval is stored in COMMAND.
     Approved {
-        /// It.
         approval: Approval,
         /// Its sequence there.
         sequence: u64,
-        /// How many of different people stand now, this one included.
+        /// Valid approvals by different people, this one included.
         stand: usize,
-        /// How many are needed.
         needed: u8,
     },
     /// It breaks a rule.
     Refused(Refusal),
 }
 
-/// How the reset of a boiler stands.
+/// The status of a boiler's reset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// The boiler.
     pub boiler: BoilerId,
-    /// Seconds of real time since the boiler's last STATUS was made; `null` without one. The fault is as old.
+    /// Age of the boiler's last STATUS in seconds of real time, and so of the fault; `null` without one.
     pub status_age_s: Option<f64>,
-    /// The fault that it reports.
     pub fault: Option<Fault>,
-    /// Its name, as `approve` takes it.
+    /// The fault's name, as `approve` takes it.
     pub occurrence: Option<Occurrence>,
-    /// It is a lockout that can be reset from afar.
+    /// It is a lockout that can be reset remotely.
     pub remote: bool,
-    /// The approvals that count now.
+    /// The valid approvals.
     pub approvals: Vec<Approved>,
-    /// How many are needed.
     pub needed: u8,
-    /// Who else could approve.
+    /// Operators who have not approved.
     pub missing: Vec<OperatorName>,
-    /// The reset, where it was ordered.
+    /// The reset, if it was ordered.
     pub reset: Option<Reset>,
 }
 
-/// How the reset of `boiler` stands.
+/// The status of the reset of `boiler`.
 ///
 /// # Errors
 /// See [`ResetError`].
@@ -116,10 +109,10 @@ pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetE
     })
 }
 
-/// Approves of the reset of `fault`, as `by`.
+/// Approves the reset of `fault`, as `by`.
 ///
 /// # Errors
-/// See [`ResetError`]: there is no answer, and approving again is safe.
+/// See [`ResetError`]: there is no answer, and a retry is safe.
 pub async fn approve(
     config: &Config,
     boiler: &BoilerId,
@@ -137,7 +130,7 @@ pub async fn approve(
     for _ in 0..TRIES {
         let last = nats::last(context, stream::COMMAND, &own).await.map_err(ResetError::Request)?;
         let found = read(context, boiler, fault, &config.operators).await.map_err(ResetError::Request)?;
-        // What we stored ourselves without hearing of it is no second approval.
+        // After a lost acknowledgement, our own stored approval is no second one.
         if let (Some(sent), Some(last)) = (&sent, &last)
             && last.payload == nats::json(sent)
         {
@@ -159,7 +152,7 @@ pub async fn approve(
             Ok(approval) => approval,
             Err(refusal) => return Ok(refused(context, &clock, &approving, refusal).await),
         };
-        // The same person at two places at the same time is one person.
+        // The condition makes two approvals of the same person at the same time count once.
         let expected = last.map_or(0, |last| last.sequence);
         let message = PublishMessage::build().expected_last_subject_sequence(expected);
         match nats::publish_if(context, &own, message, &approval).await {
@@ -172,7 +165,7 @@ pub async fn approve(
     Err(ResetError::Unanswered { source: silent })
 }
 
-/// Says that somebody was not let approve.
+/// Publishes the refusal of an approval as an event.
 async fn refused(context: &Context, clock: &Clock, approving: &Approving<'_>, refusal: Refusal) -> Answer {
     let Approving { boiler, fault, by, .. } = *approving;
     let body = EventBody::ResetRefused { fault, by: by.clone(), reason: refusal.to_string() };
@@ -182,7 +175,7 @@ async fn refused(context: &Context, clock: &Clock, approving: &Approving<'_>, re
     Answer::Refused(refusal)
 }
 
-/// Says that an approval stands.
+/// Publishes an approval as an event.
 async fn announced(context: &Context, config: &Config, approval: &Approval, sequence: u64, found: &Found) -> Answer {
     let Approval { boiler, fault, kind, by, created_at, .. } = approval.clone();
     let body = EventBody::ResetApproved { fault, kind, by: by.clone(), sequence };
@@ -192,10 +185,10 @@ async fn announced(context: &Context, config: &Config, approval: &Approval, sequ
     Answer::Approved { approval: approval.clone(), sequence, stand: others + 1, needed: config.reset.approvals }
 }
 
-/// The answer is the caller's and an approval is in COMMAND: an event that is not taken costs a line in the log.
+/// The caller gets the answer and the approval is in COMMAND, so a lost event is only logged.
 async fn announce(context: &Context, mark: &str, event: &Event) {
     if let Err(error) = nats::announce(context, EventKind::Approval, mark, event).await {
-        tracing::warn!(boiler = %event.boiler, error = crate::logs::chain(&error), "the event was not taken");
+        tracing::warn!(boiler = %event.boiler, error = crate::logs::chain(&error), "the event was not stored");
     }
 }
 
