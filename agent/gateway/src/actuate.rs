@@ -1,7 +1,7 @@
-//! Reads the controller's leases in the order in which the stream took them.
+//! Reads the controller's leases in stream order.
 //!
-//! It begins with what is new: after a reconnect the next renewal counts, not an old wish. What the server copied there
-//! for somebody is nobody's wish.
+//! It starts with new messages: after a reconnect the next renewal counts, not an old lease. Messages that the server
+//! copied onto the subject (see `nats::is_copy`) have no author and are ignored.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::nats::{self, Phase, RequestError};
 
-/// Hands each boiler's new leases to its channel, session after session. Ends with the process.
+/// Sends each boiler's new leases to its channel, in every session. Runs until the process ends.
 pub async fn follow(context: Context, ready: watch::Receiver<Phase>, boilers: HashMap<BoilerId, mpsc::Sender<Lease>>) {
     nats::in_each_session(ready, "reading leases", || read(&context, &boilers)).await;
 }
@@ -29,13 +29,13 @@ async fn read(context: &Context, boilers: &HashMap<BoilerId, mpsc::Sender<Lease>
             continue;
         };
         if nats::is_copy(message.headers.as_ref()) {
-            tracing::warn!(subject = %message.subject, "a lease that no controller published was ignored");
+            tracing::warn!(subject = %message.subject, "ignoring lease copied by the server");
             continue;
         }
         match serde_json::from_slice::<Lease>(&message.payload) {
-            // A full channel means that the boiler is busy; the next renewal comes in seconds.
+            // A full channel means that the boiler's task is busy; the next renewal follows in seconds.
             Ok(lease) => drop(channel.try_send(lease)),
-            Err(error) => tracing::warn!(subject = %message.subject, %error, "a lease that is none was ignored"),
+            Err(error) => tracing::warn!(subject = %message.subject, %error, "ignoring malformed lease"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The agent: one task per boiler between its serial port and SAMPLES.
 //!
-//! The task is a boring loop: it hands what happened to `flow::Agent` and carries out what that decides. Nothing
-//! here knows a sequence number.
+//! The task is a plain loop: it passes events to `flow::Agent` and carries out the effects that it returns. Sequence
+//! numbers are handled by `flow` alone.
 
 mod boiler;
 
@@ -24,9 +24,9 @@ use crate::{actuate, streams};
 
 use boiler::{Boiler, Inbox};
 
-/// Leases that wait for a boiler's task. The controller renews every few seconds: one would do.
+/// Capacity of the lease channel of a boiler's task. The controller renews every few seconds: one would do.
 const LEASES: usize = 4;
-/// Resets that wait for it. One is handed over again every few seconds.
+/// Capacity of the reset channel. A pending reset is sent again every few seconds.
 const RESETS: usize = 1;
 
 /// Why the agent stopped working.
@@ -35,23 +35,22 @@ pub enum AgentError {
     /// The connection cannot be configured.
     #[error("connect")]
     Connect(#[source] NatsError),
-    /// Server or streams are not ours to use.
+    /// The server or a stream is unusable.
     #[error("keep a session")]
     Session(#[source] SessionError),
-    /// Every boiler's delivery stands still until somebody looks.
+    /// Delivery has stopped for every boiler until an operator intervenes. Names the last one that stopped.
     #[error("boiler {boiler} stopped: {reason}")]
     Stopped {
-        /// The last one that stopped.
         boiler: BoilerId,
         /// Why, and what to do.
         reason: String,
     },
 }
 
-/// Runs the agent until `shutdown` is requested and what is held has been handed over, within a grace period.
+/// Runs the agent until `shutdown` is requested and its backlog is published, within a grace period.
 ///
 /// # Errors
-/// See [`AgentError`]: all of them need somebody to look. A boiler that stops leaves the others running.
+/// See [`AgentError`]: all of them need an operator. A boiler that stops leaves the others running.
 pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> {
     let connection = Connection::open(&config.nats, User::Agent).await.map_err(AgentError::Connect)?;
     let session = Arc::new(Session::new(connection, streams::table(config)));
@@ -61,27 +60,27 @@ pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> 
     let ports = Ports::of(&config.boilers);
 
     let mut boilers = JoinSet::new();
-    let (mut leases, mut news) = (HashMap::new(), HashMap::new());
-    let (mut servants, shared) = (JoinSet::new(), Arc::new(config.clone()));
+    let (mut leases, mut changes) = (HashMap::new(), HashMap::new());
+    let (mut background_tasks, shared) = (JoinSet::new(), Arc::new(config.clone()));
     for boiler in &config.boilers {
         let (lease_sender, lease_receiver) = mpsc::channel(LEASES);
         let (reset_sender, reset_receiver) = mpsc::channel(RESETS);
         let (seen_sender, seen) = watch::channel(reset::Seen::default());
         let changed = Arc::new(Notify::new());
         leases.insert(boiler.id.clone(), lease_sender);
-        news.insert(boiler.id.clone(), changed.clone());
+        changes.insert(boiler.id.clone(), changed.clone());
         let inbox = Inbox { leases: lease_receiver, resets: reset_receiver, seen: seen_sender };
         let task = Boiler::new(config, boiler, &session, &reporter, &clock, &ports, inbox);
         boilers.spawn(task.run(shutdown.clone()));
         let station = Station { seen, changed, orders: reset_sender };
         if config.control.enabled {
             let (id, context) = (boiler.id.clone(), context.clone());
-            servants.spawn(reset::keep(shared.clone(), id, context, reporter.clone(), station));
+            background_tasks.spawn(reset::keep(shared.clone(), id, context, reporter.clone(), station));
         }
     }
     if config.control.enabled {
-        servants.spawn(actuate::follow(context.clone(), session.ready(), leases));
-        servants.spawn(reset::follow(context, session.ready(), news));
+        background_tasks.spawn(actuate::follow(context.clone(), session.ready(), leases));
+        background_tasks.spawn(reset::follow(context, session.ready(), changes));
     }
     tokio::select! {
         outcome = all(&mut boilers) => outcome,
@@ -89,8 +88,8 @@ pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> 
     }
 }
 
-/// Waits for every boiler's task. What cannot work at all ends the role at once; stopped boilers only when no other is
-/// left.
+/// Waits for every boiler's task. A fatal error ends the role at once; stopped boilers end it only when no other boiler
+/// is left.
 async fn all(boilers: &mut JoinSet<Result<(), AgentError>>) -> Result<(), AgentError> {
     let mut stopped = None;
     let mut finished = 0;

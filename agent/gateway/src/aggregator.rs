@@ -1,9 +1,10 @@
 //! The aggregator: reads SAMPLES, publishes STATE after each batch and one SNAPSHOT per closed hour.
 //!
-//! No STATE is published while it is behind: values of an hour ago would look like news, and cost more than the sums.
+//! While it lags behind the stream it publishes no STATE: values of an hour ago would look current, and publishing them
+//! would cost more than the sums.
 //!
-//! It keeps nothing on disk. Each session begins at each boiler's last snapshot and replays from there, so a restart, a
-//! rollback, a wiped stream and a failover to another machine are one path.
+//! It keeps nothing on disk. Each session starts from each boiler's last snapshot and replays SAMPLES from there, so a
+//! restart, a rollback, a wiped stream and a failover to another machine take the same path.
 
 mod boiler;
 mod feeder;
@@ -32,10 +33,10 @@ use crate::streams;
 
 use boiler::{Boiler, Outcome};
 
-/// How long a shutdown waits for the answers that the server owes.
+/// How long a shutdown waits for outstanding acknowledgements.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A publish under way, and whose it is.
+/// A publish in flight; its output names the boiler.
 type Pending = Pin<Box<dyn Future<Output = (BoilerId, Outcome)> + Send>>;
 
 /// Why the aggregator stopped working.
@@ -44,7 +45,7 @@ pub enum AggregatorError {
     /// The connection cannot be configured.
     #[error("connect")]
     Connect(#[source] NatsError),
-    /// Server or streams are not ours to use.
+    /// The server or a stream is unusable.
     #[error("keep a session")]
     Session(#[source] SessionError),
 }
@@ -52,16 +53,16 @@ pub enum AggregatorError {
 /// Runs the aggregator until `shutdown` is requested.
 ///
 /// # Errors
-/// See [`AggregatorError`]: all of them need somebody to look.
+/// See [`AggregatorError`]: all of them need an operator.
 pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), AggregatorError> {
     let connection = Connection::open(&config.nats, User::Aggregator).await.map_err(AggregatorError::Connect)?;
     let session = Session::new(connection, streams::table(config));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
     let boilers = config.boiler_ids();
-    let mut servants = JoinSet::new();
+    let mut background_tasks = JoinSet::new();
     if config.feed.enabled {
-        servants.spawn(feeder::run(context.clone(), session.ready(), boilers.clone()));
+        background_tasks.spawn(feeder::run(context.clone(), session.ready(), boilers.clone()));
     }
     let aggregator =
         Aggregator { context, reporter, boilers, instance: config.gateway.clone(), clock: Clock::new(&config.clock) };
@@ -81,7 +82,7 @@ struct Aggregator {
 }
 
 impl Aggregator {
-    /// One session after the other, until shutdown.
+    /// Runs one session after another, until shutdown.
     async fn sessions(&self, session: &Session, mut shutdown: Shutdown) {
         let mut ready = session.ready();
         let mut failures = Throttle::default();
@@ -97,7 +98,7 @@ impl Aggregator {
                     Err(error) => {
                         let error = logs::chain(&error);
                         if let Some(tries) = failures.admits(error.clone()) {
-                            tracing::warn!(tries, error, "session ended, beginning another");
+                            tracing::warn!(tries, error, "session failed, restarting it");
                         }
                         tokio::time::sleep(RETRY).await;
                     }
@@ -110,7 +111,7 @@ impl Aggregator {
         }
     }
 
-    /// One session: begin at the last snapshots, replay, follow.
+    /// One session: start from the last snapshots, replay, follow.
     async fn work(&self, mut shutdown: Shutdown) -> Result<(), RequestError> {
         rival::stand_by(&self.context, &self.boilers, &self.instance).await?;
         let first = consume::first_sequence(&self.context).await?;
@@ -122,7 +123,7 @@ impl Aggregator {
         let from = boilers.values().map(Boiler::replay_from).min().flatten();
         let mut messages = consume::samples(&self.context, &self.boilers, from).await?;
         let lag_max = lag_max(boilers.len());
-        let mut is_behind = false;
+        let mut is_lagging = false;
         let mut pending: FuturesUnordered<Pending> = FuturesUnordered::new();
         tracing::info!(boilers = boilers.len(), from, "aggregating");
         loop {
@@ -133,15 +134,15 @@ impl Aggregator {
                         observe(&mut boilers, message, &self.clock)?;
                     }
                     let remaining = chunk.last().map(nats::remaining).transpose()?;
-                    is_behind = remaining.is_some_and(|remaining| remaining > lag_max);
+                    is_lagging = remaining.is_some_and(|remaining| remaining > lag_max);
                     for boiler in boilers.values_mut() {
-                        pending.extend(boiler.publish(is_behind));
+                        pending.extend(boiler.publish(is_lagging));
                     }
                 }
                 Some((id, outcome)) = pending.next() => {
                     if let Some(boiler) = boilers.get_mut(&id) {
                         boiler.published(outcome, &self.clock)?;
-                        pending.extend(boiler.publish(is_behind));
+                        pending.extend(boiler.publish(is_lagging));
                     }
                 }
                 () = shutdown.requested() => break,
@@ -150,14 +151,14 @@ impl Aggregator {
         while let Some((id, outcome)) = pending.next().await {
             if let Some(boiler) = boilers.get_mut(&id) {
                 boiler.published(outcome, &self.clock)?;
-                pending.extend(boiler.publish(is_behind));
+                pending.extend(boiler.publish(is_lagging));
             }
         }
         Ok(())
     }
 }
 
-/// Messages that may remain without the aggregator being behind: what it takes at once, or two of each boiler.
+/// The most undelivered messages without a lag: one chunk, or two messages of each boiler.
 fn lag_max(boilers: usize) -> u64 {
     u64::try_from(boilers.saturating_mul(2).max(MESSAGES_MAX)).unwrap_or(u64::MAX)
 }

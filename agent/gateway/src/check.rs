@@ -1,24 +1,24 @@
-//! The doctor: is everything in place, and if not, what to do.
+//! `thermowell check`: checks the installation and suggests corrections.
 //!
-//! | id | asks |
+//! | id | checks |
 //! |---|---|
-//! | `config.parse` | can the configuration be read, is each value fine? |
-//! | `config.relations` | do the values go together? |
-//! | `port.present`, `port.distinct` | for each boiler: is the port there, and no other boiler's under another name? |
-//! | `port.access`, `port.free` | may this user open it, and does no other process use it? |
-//! | `spool.folder` | may the agent write its spill files? |
-//! | `streams.samples` | how long SAMPLES lasts within its bounds, for these boilers |
-//! | `nats.reachable`, `nats.version`, `nats.jetstream` | what the server says when it is called |
-//! | `nats.login` | does it let us in? |
-//! | `nats.max-payload` | does it take messages as long as ours? |
-//! | `nats.storage` | do the streams fit into what it may give to streams? |
-//! | `nats.permissions` | does it forbid set-points to everybody but the controller? |
-//! | `nats.keys` | is permissions.conf what `thermowell keys` would write now? Only where keys are the way in |
-//! | `nats.health` | does it say that it is well? |
-//! | `nats.sync-interval` | does it sync as often as the configuration believes? |
-//! | `clock.synced` | can the calendar be trusted? |
+//! | `config.parse` | the configuration can be read, and each value is valid |
+//! | `config.relations` | the values are consistent |
+//! | `port.present`, `port.distinct` | each boiler's port exists, and is not another boiler's under another name |
+//! | `port.access`, `port.free` | this user may open it, and no other process uses it |
+//! | `spool.folder` | the agent may write its spill files |
+//! | `streams.samples` | how long the size of SAMPLES lasts, for these boilers |
+//! | `nats.reachable`, `nats.version`, `nats.jetstream` | the server's greeting |
+//! | `nats.login` | the server accepts the login |
+//! | `nats.max-payload` | the server accepts our largest messages |
+//! | `nats.storage` | the streams fit into the server's storage limits |
+//! | `nats.permissions` | only the controller may publish set-points |
+//! | `nats.keys` | permissions.conf is what `thermowell keys` would write now (only with keys) |
+//! | `nats.health` | the server's health probe |
+//! | `nats.sync-interval` | the server syncs as often as configured here |
+//! | `clock.synced` | the calendar is synchronised |
 //!
-//! Ids are stable. What was not looked at is *unknown*, never ok: an answer that nobody gave is no answer.
+//! Ids are stable. A check that could not be made is *unknown*, never ok.
 
 mod authority;
 mod clock;
@@ -35,17 +35,16 @@ use serde::Serialize;
 use crate::config::{Config, ConfigError, Kind};
 use crate::logs;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// As it should be.
     Ok,
-    /// Works, but somebody should look.
+    /// Works, but needs attention.
     Warning,
     /// Does not work.
     Error,
-    /// Could not be looked at.
+    /// Could not be checked.
     Unknown,
 }
 
@@ -60,17 +59,14 @@ impl Status {
     }
 }
 
-/// One check's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The check's stable id.
     pub id: &'static str,
-    /// What it is about where there are several: a boiler.
+    /// The boiler, for checks that are made per boiler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// How it stands.
     pub status: Status,
-    /// What was seen.
     pub message: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,10 +87,10 @@ impl Finding {
     }
 }
 
-/// What all checks come to.
+/// The overall result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// No error. There may be warnings, and answers that nobody could give.
+    /// No error. There may be warnings and unknowns.
     Fine,
     /// At least one error.
     Failed,
@@ -102,15 +98,15 @@ pub enum Verdict {
     Configuration,
 }
 
-/// Every check's answer, in the order of the table above.
+/// All findings, in the order of the table above.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// No check found an error.
+    /// No finding is an error.
     ok: bool,
     checks: Vec<Finding>,
 }
 
-/// Checks the configuration at `path` and everything that it names.
+/// Checks the configuration at `path` and everything that it refers to.
 pub async fn check(path: &Path) -> Report {
     let config = match Config::load(path) {
         Ok(config) => config,
@@ -122,7 +118,7 @@ pub async fn check(path: &Path) -> Report {
     };
     let mut checks = vec![
         Finding::new("config.parse", Status::Ok, format!("{}: {boilers}", path.display())),
-        Finding::new("config.relations", Status::Ok, "all values go together"),
+        Finding::new("config.relations", Status::Ok, "the values are consistent"),
     ];
     checks.extend(port::check(&config.boilers));
     checks.push(spool::check(&config));
@@ -148,9 +144,9 @@ fn refused(error: &ConfigError) -> Vec<Finding> {
         })),
     }
     if checks.iter().all(|check| check.id == "config.relations") {
-        checks.insert(0, Finding::new("config.parse", Status::Ok, "each value is fine"));
+        checks.insert(0, Finding::new("config.parse", Status::Ok, "each value is valid"));
     } else if checks.iter().all(|check| check.id == "config.parse") {
-        let message = "not looked at before each value is fine";
+        let message = "not checked: correct the values first";
         checks.push(Finding::new("config.relations", Status::Unknown, message));
     }
     checks
@@ -161,7 +157,7 @@ impl Report {
         Self { ok: checks.iter().all(|check| check.status != Status::Error), checks }
     }
 
-    /// What all checks come to.
+    /// The overall result.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let is_configuration = |check: &Finding| check.status == Status::Error && check.id.starts_with("config.");
@@ -172,7 +168,7 @@ impl Report {
         }
     }
 
-    /// The report for a program, on one line for each run.
+    /// The report as one JSON object on one line.
     ///
     /// # Panics
     /// Never: the report is text and booleans.
@@ -183,7 +179,7 @@ impl Report {
         text
     }
 
-    /// The report for people: a line for each check, what to do below it, and the sum.
+    /// The report as text: a line per check, the advice below it, and the totals.
     ///
     /// # Panics
     /// Never: writing to a string does not fail.
@@ -228,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_value_leaves_relations_unknown() {
+    async fn invalid_value_leaves_relations_unknown() {
         let report = check_text("batch.samples = 0").await;
         assert_eq!(statuses(&report, "config.parse"), [Status::Error; 2], "the value, and the missing boiler");
         assert_eq!(statuses(&report, "config.relations"), [Status::Unknown]);
@@ -236,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_relation_is_its_own_check() {
+    async fn broken_relation_fails_its_own_check() {
         let boiler = "[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"";
         let report = check_text(&format!("control.renew = \"40 s\"\n{boiler}")).await;
         assert_eq!(statuses(&report, "config.parse"), [Status::Ok]);
@@ -245,8 +241,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_absent_is_an_error_and_what_nobody_can_say_is_unknown() {
-        // Port 9 of this machine: nobody discards here.
+    async fn missing_things_are_errors_and_unchecked_ones_unknown() {
+        // Port 9 of this machine (discard) is closed.
         let text = "nats.url = \"nats://127.0.0.1:9\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/absent\"";
         let report = check_text(text).await;
         assert_eq!(statuses(&report, "port.present"), [Status::Error]);
@@ -272,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_lines_up() {
+    fn text_is_aligned() {
         let report = Report::new(vec![
             Finding::new("config.parse", Status::Ok, "fine"),
             Finding::new("port.present", Status::Error, "gone").about("b1").advise("plug it in"),

@@ -1,15 +1,15 @@
-//! The only reader of clocks.
+//! The only module that reads clocks.
 //!
 //! [`Clock`] maps CLOCK_BOOTTIME to the monotonic axis of `flow` and to UTC. On a gateway both are the machine's own.
-//! The rig runs the world faster: then one real nanosecond is `speed` nanoseconds of the axis, and UTC is simulated,
-//! counted from an epoch that every process of the run was given.
+//! The rig runs simulated time faster: then one real nanosecond is `speed` nanoseconds of the axis, and UTC is
+//! simulated, counted from an epoch that every process of the run gets.
 //!
-//! A calendar that steps is a fault that must be tested, and the machine's own belongs to others: `clock.step_file`
-//! names a file with nanoseconds that are added to UTC, read anew at each reading. Such a clock is not real: a device
-//! that is not simulated is refused, as with a scaled one.
+//! Steps of the calendar must be tested, and tests must not set the machine's clock: `clock.step_file` names a file
+//! with nanoseconds that are added to UTC, read again at each reading. Such a clock is not real: a device that is not
+//! simulated is refused, as with a scaled one.
 //!
-//! Durations that stand for the transport (acknowledgements, freshness, back-off) are real: [`Clock::transport`]
-//! stretches them onto the axis, once, where rooms are built.
+//! Durations of the transport (acknowledgements, freshness, back-off) are real: [`Clock::transport`] scales them to the
+//! axis, once, when the roles are set up.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,16 +21,14 @@ use thermowell_wire::batch::ClockQuality;
 
 use crate::config;
 
-/// A scaled axis begins at this many real seconds before its epoch, so that processes that start early have a time.
+/// A scaled axis begins this many real nanoseconds before its epoch, so that it is not negative in early processes.
 const BEFORE_EPOCH_NS: i128 = 3_600 * 1_000_000_000;
 
-/// The two clocks are read within this, or read again: a process that is interrupted between them would stamp late by
-/// as long as it did not run, and see its calendar step.
+/// Both clocks are read within this time, or read again: a process that is preempted between the two reads would stamp
+/// late by that time, and see its calendar step.
 const TOGETHER_NS: u64 = 20_000;
-/// So often at most; then the best pair has to do.
+/// The most attempts; then the best pair is used.
 const READ_MAX: u32 = 20;
-
-/// This process's view of time.
 #[derive(Clone, Debug)]
 pub struct Clock {
     speed: u32,
@@ -40,20 +38,19 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock that the configuration asks for.
     #[must_use]
     pub fn new(config: &config::Clock) -> Self {
         let config::Clock { speed, epoch, assume_synced, step_file } = config.clone();
         Self { speed, epoch, assume_synced, step_file }
     }
 
-    /// Whether it is the machine's own time. Only simulated boilers accept another one.
+    /// Whether it is the machine's own time. With any other clock only simulated boilers are accepted.
     #[must_use]
     pub fn is_real(&self) -> bool {
         self.speed == 1 && self.step_file.is_none()
     }
 
-    /// How many times faster than real the world runs.
+    /// How many times faster than real time the axis runs.
     #[must_use]
     pub fn speed(&self) -> u32 {
         self.speed
@@ -86,25 +83,25 @@ impl Clock {
         }
     }
 
-    /// What the rig wants UTC to be off by: nothing where it says nothing.
+    /// The offset in the step file; 0 without one.
     fn step_ns(&self) -> i64 {
         let text = self.step_file.as_deref().and_then(|path| fs::read_to_string(path).ok());
         text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// How long ago a published time was, in real seconds; below 0 where it is ahead of this clock.
+    /// The age of a published time in real seconds; negative if it is ahead of this clock.
     #[must_use]
     pub fn age_s(&self, unix_seconds: f64) -> f64 {
         (self.now().utc.unix_seconds() - unix_seconds) / f64::from(self.speed)
     }
 
-    /// A real duration as the axis sees it.
+    /// A real duration on the axis.
     #[must_use]
     pub fn transport(&self, real: Duration) -> Duration {
         real.saturating_mul(self.speed)
     }
 
-    /// Waits until the axis reaches `at`; for ever without one.
+    /// Waits until the axis reaches `at`; forever without one.
     pub async fn sleep_until(&self, at: Option<Monotonic>) {
         match at {
             Some(at) => tokio::time::sleep(at.since(self.now().monotonic) / self.speed.max(1)).await,
@@ -113,11 +110,11 @@ impl Clock {
     }
 
     fn host_quality(&self) -> ClockQuality {
-        if self.assume_synced || kernel_says_synchronised() { ClockQuality::Synced } else { ClockQuality::Unsynced }
+        if self.assume_synced || kernel_reports_synchronised() { ClockQuality::Synced } else { ClockQuality::Unsynced }
     }
 }
 
-/// One moment on two clocks: the first reading within which nothing came between.
+/// The same moment on both clocks: the first pair of readings within [`TOGETHER_NS`], else the best.
 fn together(monotonic: impl Fn() -> u64, calendar: impl Fn() -> i64) -> (u64, i64) {
     let read = || {
         let before = monotonic();
@@ -138,7 +135,7 @@ fn together(monotonic: impl Fn() -> u64, calendar: impl Fn() -> i64) -> (u64, i6
     (best.1, best.2)
 }
 
-/// Real Unix time in nanoseconds, whatever the speed: for comparing with what servers stamp.
+/// Real Unix time in nanoseconds, whatever the speed: for comparison with the server's time stamps.
 #[must_use]
 pub fn realtime_ns() -> i64 {
     let now = clock_gettime(ClockId::Realtime);
@@ -153,10 +150,10 @@ pub fn boottime_ns() -> u64 {
     u64::try_from(ns).unwrap_or(0)
 }
 
-/// What `adjtimex` says: no safe crate has it.
+/// Whether the kernel reports a synchronised clock (`adjtimex`; no safe crate has that call).
 #[must_use]
 #[expect(unsafe_code, reason = "the one system call that tells whether a time source disciplines the clock")]
-pub fn kernel_says_synchronised() -> bool {
+pub fn kernel_reports_synchronised() -> bool {
     // SAFETY: `timex` is plain numbers for which zero is valid, and `modes == 0` makes the call read only.
     let state = unsafe {
         let mut timex: libc::timex = std::mem::zeroed();
@@ -170,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scaled_axis_and_its_calendar_run_together() {
+    fn scaled_axis_and_calendar_advance_together() {
         let epoch = config::Epoch { monotonic_ns: boottime_ns(), utc_ns: 1_767_744_000_000_000_000 };
         let clock = Clock { speed: 60, epoch: Some(epoch), assume_synced: false, step_file: None };
         let first = clock.now();
@@ -183,7 +180,7 @@ mod tests {
 
     /// Two interruptions of 300 ms, each between the two clocks; then none.
     #[test]
-    fn an_interruption_between_the_clocks_is_no_step_of_the_calendar() {
+    fn preemption_between_the_reads_is_no_calendar_step() {
         use std::cell::Cell;
         let (now, left) = (Cell::new(5_000_000_000_u64), Cell::new(2));
         let tick = |by: u64| now.replace(now.get() + by);
@@ -198,22 +195,22 @@ mod tests {
         let (boottime, realtime) = together(monotonic, calendar);
         let apart = realtime - i64::try_from(boottime).unwrap() - 1_000;
         assert!(apart.abs() <= 50, "{apart}");
-        assert!(now.get() < 5_700_000_000, "the first good pair is taken");
+        assert!(now.get() < 5_700_000_000, "the first good pair is used");
     }
 
     #[test]
-    fn transport_durations_are_stretched_once() {
+    fn transport_durations_are_scaled_once() {
         let clock = Clock { speed: 60, epoch: None, assume_synced: true, step_file: None };
         assert_eq!(clock.transport(Duration::from_secs(2)), Duration::from_secs(120));
     }
 
     #[test]
-    fn a_step_moves_the_calendar_alone_and_is_not_taken_for_real() {
+    fn step_moves_the_calendar_only_and_clock_is_not_real() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("step");
         let real = Clock { speed: 1, epoch: None, assume_synced: true, step_file: None };
         let stepped = Clock { step_file: Some(path.clone()), ..real.clone() };
-        assert!(real.is_real() && !stepped.is_real(), "also before anything is in the file");
+        assert!(real.is_real() && !stepped.is_real(), "even with an empty file");
         let off = |stepped: &Clock| {
             let (real, stepped) = (real.now(), stepped.now());
             let went_on = i64::try_from(stepped.monotonic.since(real.monotonic).as_nanos()).unwrap();

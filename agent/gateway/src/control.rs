@@ -1,6 +1,6 @@
-//! What the controller says and hears beside states: the lease in the stream, published behind the one that was read
-//! before it, so that no other controller asks unseen; operators' commands; and what was decided and answered before
-//! and since.
+//! The controller's access to the streams, apart from STATE and STATUS: the leases, each published under the condition
+//! that the last one is the one read before, so that a second controller is detected; operators' commands; and the
+//! events with past and new decisions and answers.
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ use thermowell_wire::subject::{self, EventKind, stream};
 use crate::clock::Clock;
 use crate::nats::{self, Messages, RequestError, Stored};
 
-/// How far back in EVENT the last hour is looked for, for each boiler. One in which everything goes wrong makes a few
-/// hundred events an hour; one in which nothing does makes twenty.
+/// How many events of EVENT are searched for the last hour, for each boiler. A boiler with many faults makes a few
+/// hundred events an hour, one without makes twenty.
 const LOOK_BACK: u64 = 4_096;
 
-/// What became of a lease.
+/// The outcome of a publish of a lease.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// It stands; the next one goes behind this sequence.
-    Stands(u64),
-    /// Another controller asks for this boiler.
+pub enum Published {
+    /// Stored; the next lease expects this sequence.
+    Stored(u64),
+    /// Another controller has a lease on this boiler.
     Another(Standing),
 }
 
-/// What stands in LEASE for `boiler`, and its age on the axis of `clock`. What nobody asked for has no author, and is
-/// as a release: it is written over.
+/// The last message of LEASE for `boiler`, with its age on the axis of `clock`. A message that no controller published
+/// has no author and counts as a release: it is replaced.
 ///
 /// # Errors
-/// The server does not say.
+/// The server does not answer.
 pub async fn standing(context: &Context, boiler: &BoilerId, clock: &Clock) -> Result<Option<Standing>, RequestError> {
     let Some(message) = nats::last(context, stream::LEASE, &subject::setpoint(boiler)).await? else {
         return Ok(None);
@@ -43,54 +43,54 @@ pub async fn standing(context: &Context, boiler: &BoilerId, clock: &Clock) -> Re
     Ok(Some(Standing { sequence: message.sequence, instance, is_release, age }))
 }
 
-/// Publishes `lease` behind `expected`; where that is unknown or wrong, reads back who asked last.
+/// Publishes `lease` if the last one has the sequence `expected`; if that is unknown or wrong, reads back the last one
+/// and its author first.
 ///
-/// LEASE lives in memory: after a restart of the server it is empty, and the first lease expects nothing.
+/// LEASE is a memory stream: after a restart of the server it is empty, and the first lease expects nothing.
 ///
 /// # Errors
-/// The server does not say. The device's lease runs out by itself.
-pub async fn ask(
+/// The server does not answer. The device's lease expires by itself.
+pub async fn publish(
     context: &Context,
     clock: &Clock,
     author: &Author,
     boiler: &BoilerId,
     expected: Option<u64>,
     lease: &Lease,
-) -> Result<Asked, RequestError> {
+) -> Result<Published, RequestError> {
     let subject = subject::setpoint(boiler);
     if let Some(expected) = expected
         && let Stored::Yes(sequence) = nats::compare_and_set(context, &subject, expected, lease).await
     {
-        return Ok(Asked::Stands(sequence));
+        return Ok(Published::Stored(sequence));
     }
     let expected = match standing(context, boiler, clock).await? {
         None => 0,
-        Some(standing) if author.is_anothers(&standing) => return Ok(Asked::Another(standing)),
+        Some(standing) if author.is_anothers(&standing) => return Ok(Published::Another(standing)),
         Some(standing) => standing.sequence,
     };
     match nats::compare_and_set(context, &subject, expected, lease).await {
-        Stored::Yes(sequence) => Ok(Asked::Stands(sequence)),
+        Stored::Yes(sequence) => Ok(Published::Stored(sequence)),
         Stored::Conflict | Stored::Unknown => Err(RequestError::new(
-            format!("ask for boiler {boiler}"),
-            "the lease was not taken; trying at the next renewal",
+            format!("publish a lease of boiler {boiler}"),
+            "it was not stored; retrying at the next renewal",
         )),
     }
 }
 
-/// Commands of `boilers` from now on.
+/// New commands for `boilers`.
 ///
 /// # Errors
-/// The consumer cannot be made.
+/// The consumer cannot be created.
 pub async fn commands(context: &Context, boilers: &[BoilerId]) -> Result<Messages, RequestError> {
     let subjects = boilers.iter().map(|boiler| subject::commands(boiler).to_string()).collect();
     nats::follow(context, stream::COMMAND, subjects, DeliverPolicy::New).await
 }
 
-/// The command of `boiler` that COMMAND ends with, and its sequence. One that nobody understands, or
-/// gave, is none.
+/// The last command for `boiler` and its sequence. A malformed or copied message counts as none.
 ///
 /// # Errors
-/// The server does not say.
+/// The server does not answer.
 pub async fn last_command(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, Command)>, RequestError> {
     let last = nats::last(context, stream::COMMAND, &subject::commands(boiler)).await?;
     Ok(last.filter(|last| !nats::is_stored_copy(last)).and_then(|message| {
@@ -99,10 +99,10 @@ pub async fn last_command(context: &Context, boiler: &BoilerId) -> Result<Option
     }))
 }
 
-/// Decisions about `boilers` and their answers, those of the last hour first, and then what comes.
+/// Decisions about `boilers` and their answers: those of the last hour first, then new ones.
 ///
 /// # Errors
-/// The server does not say, or the consumer cannot be made.
+/// The server does not answer, or the consumer cannot be created.
 pub async fn events(context: &Context, boilers: &[BoilerId]) -> Result<Messages, RequestError> {
     let last = nats::stream_state(context, stream::EVENT).await?.last_sequence;
     let back = LOOK_BACK.saturating_mul(u64::try_from(boilers.len()).unwrap_or(u64::MAX));

@@ -1,12 +1,13 @@
 //! The controller: reads STATE and STATUS, compares the current temperature with the last hour's average, and asks each
 //! boiler for a set-point, as a lease.
 //!
-//! It is the only author of set-points. A second one stands by, says so, and takes over when the first one has stopped
-//! renewing its leases: while the boiler still obeys them. When none is left, the leases end. One that stops leaves its
-//! leases as they are, so that an upgrade does not send the boiler to its own control and back.
+//! It is the only author of set-points. A second controller stands by, logs that, and takes over when the first has
+//! stopped renewing its leases, while the boiler still obeys them. Without any controller the leases expire. A
+//! controller that stops does not release its leases, so that an upgrade does not send the boiler to its own control
+//! and back.
 //!
-//! A process is an instance of its own also where two run with one configuration. To take over is to begin another
-//! session with a controller that knows nothing yet, as a process does that has just started.
+//! Each process is an instance of its own, even if two run with the same configuration. A takeover starts a new session
+//! with an empty controller, like a process that has just started.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,7 +25,7 @@ use thermowell_wire::subject::{self, EventKind, stream, wildcard};
 
 use crate::clock::{self, Clock};
 use crate::config::{self, Config};
-use crate::control::{self, Asked};
+use crate::control::{self, Published};
 use crate::logs::{self, Throttle};
 use crate::nats::{self, Connection, Messages, NatsError, Phase, RETRY, RequestError, User};
 use crate::report::Reporter;
@@ -32,11 +33,11 @@ use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
 use crate::streams;
 
-/// The past may take so long to read; then control begins without it.
+/// How long reading the last hour's events may take; then control starts without them.
 const LOOK_BACK: Duration = Duration::from_secs(2);
 
-/// Looks at another's lease within one renewal: taking over is late by a tenth of one at most.
-const LOOKS: u32 = 10;
+/// Polls of another controller's lease per renewal period: a takeover is late by a tenth of that period at most.
+const POLLS: u32 = 10;
 
 /// Why the controller stopped working.
 #[derive(Debug, thiserror::Error)]
@@ -44,18 +45,18 @@ pub enum ControllerError {
     /// The connection cannot be configured.
     #[error("connect")]
     Connect(#[source] NatsError),
-    /// Server or streams are not ours to use.
+    /// The server or a stream is unusable.
     #[error("keep a session")]
     Session(#[source] SessionError),
-    /// The configuration does not want it.
+    /// The configuration does not enable it.
     #[error("the controller is off: set `enabled = true` in [control] to let it ask the boilers for set-points")]
     Off,
 }
 
-/// Runs the controller until `shutdown` is requested. The leases that it leaves end by themselves.
+/// Runs the controller until `shutdown` is requested. The leases that it leaves expire.
 ///
 /// # Errors
-/// See [`ControllerError`]: all of them need somebody to look.
+/// See [`ControllerError`]: all of them need an operator.
 pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), ControllerError> {
     if !config.control.enabled {
         return Err(ControllerError::Off);
@@ -73,8 +74,8 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Controll
         (id, Boiler::new(flow::Settings { boiler, instance, law, freshness }))
     });
     let boilers = boilers.collect();
-    let look = law.renew / LOOKS;
-    let mut controller = Controller { context, reporter, clock, boilers, look };
+    let poll = law.renew / POLLS;
+    let mut controller = Controller { context, reporter, clock, boilers, poll };
     tokio::select! {
         never = controller.sessions(&session) => match never {},
         error = session.keep() => Err(ControllerError::Session(error)),
@@ -87,8 +88,8 @@ struct Controller {
     reporter: Reporter,
     clock: Clock,
     boilers: BTreeMap<BoilerId, Boiler>,
-    /// Between two looks at the leases of another.
-    look: Duration,
+    /// Between two polls of another controller's leases.
+    poll: Duration,
 }
 
 struct Boiler {
@@ -105,7 +106,7 @@ impl Boiler {
         Self { settings, controller, author, expected: None }
     }
 
-    /// Asks nothing from now on. Whoever takes over again begins with what the streams say then.
+    /// Stops publishing set-points. A later takeover starts from the streams.
     fn stand_by(&mut self) {
         self.controller = flow::Controller::new(self.settings.clone());
         self.expected = None;
@@ -117,7 +118,7 @@ impl Boiler {
 }
 
 impl Controller {
-    /// One session after the other.
+    /// Runs one session after another.
     async fn sessions(&mut self, session: &Session) -> Infallible {
         let mut ready = session.ready();
         let mut failures = Throttle::default();
@@ -133,7 +134,7 @@ impl Controller {
                     Err(error) => {
                         let error = logs::chain(&error);
                         if let Some(tries) = failures.admits(error.clone()) {
-                            tracing::warn!(tries, error, "session ended, beginning another");
+                            tracing::warn!(tries, error, "session failed, restarting it");
                         }
                         tokio::time::sleep(RETRY).await;
                     }
@@ -152,25 +153,25 @@ impl Controller {
         let mut statuses = subscribe(client, wildcard::STATUS).await?;
         let mut commands = control::commands(&self.context, &ids).await?;
         let mut events = control::events(&self.context, &ids).await?;
-        self.look(&ids).await?;
-        self.look_back(&mut events).await?;
-        self.catch_up(&ids).await?;
-        let mut look_at = self.clock.now().monotonic.after(self.look);
+        self.poll_authors(&ids).await?;
+        self.read_past(&mut events).await?;
+        self.read_last(&ids).await?;
+        let mut poll_at = self.clock.now().monotonic.after(self.poll);
         loop {
             let wake = self.boilers.values().filter_map(|boiler| boiler.controller.wake_at()).min();
             tokio::select! {
                 message = states.next() => match message {
-                    Some(message) => self.take_heard(&message).await?,
+                    Some(message) => self.take_published(&message).await?,
                     None => return Ok(()),
                 },
                 message = statuses.next() => match message {
-                    Some(message) => self.take_heard(&message).await?,
+                    Some(message) => self.take_published(&message).await?,
                     None => return Ok(()),
                 },
                 message = commands.next() => {
                     let message = message?;
                     if nats::is_copy(message.headers.as_ref()) {
-                        tracing::warn!(subject = %message.subject, "a command that nobody gave was ignored");
+                        tracing::warn!(subject = %message.subject, "ignoring command copied by the server");
                         continue;
                     }
                     self.take_command(&message.subject, nats::sequence(&message)?, &message.payload).await?;
@@ -180,19 +181,19 @@ impl Controller {
                     self.take_answer(&message.subject, &message.payload).await?;
                 }
                 () = self.clock.sleep_until(wake) => self.wake(wake).await?,
-                () = self.clock.sleep_until(Some(look_at)), if self.stands_by() => {
-                    if self.look(&ids).await? {
+                () = self.clock.sleep_until(Some(poll_at)), if self.stands_by() => {
+                    if self.poll_authors(&ids).await? {
                         return Ok(());
                     }
-                    look_at = self.clock.now().monotonic.after(self.look);
+                    poll_at = self.clock.now().monotonic.after(self.poll);
                 }
             }
         }
     }
 
-    async fn take_heard(&mut self, message: &async_nats::Message) -> Result<(), RequestError> {
+    async fn take_published(&mut self, message: &async_nats::Message) -> Result<(), RequestError> {
         if nats::is_copy(message.headers.as_ref()) {
-            tracing::warn!(subject = %message.subject, "a message that its author did not publish was ignored");
+            tracing::warn!(subject = %message.subject, "ignoring message copied by the server");
             return Ok(());
         }
         self.take(&message.subject, &message.payload).await
@@ -202,8 +203,9 @@ impl Controller {
         self.boilers.values().any(|boiler| !boiler.is_author())
     }
 
-    /// Looks at who asks for each boiler. Returns whether this program takes over one for which it stood by.
-    async fn look(&mut self, ids: &[BoilerId]) -> Result<bool, RequestError> {
+    /// Reads the author of each boiler's lease. Returns whether this instance takes over a boiler for which it stood
+    /// by.
+    async fn poll_authors(&mut self, ids: &[BoilerId]) -> Result<bool, RequestError> {
         let mut takes_over = false;
         for id in ids {
             let standing = control::standing(&self.context, id, &self.clock).await?;
@@ -212,7 +214,7 @@ impl Controller {
             boiler.author.look(self.clock.now().monotonic, standing.as_ref());
             match (before, boiler.author.other()) {
                 (Some(before), None) => {
-                    tracing::info!(boiler = %id, another = before, "another controller asks no more, taking over");
+                    tracing::info!(boiler = %id, another = before, "another controller has stopped, taking over");
                     takes_over = true;
                 }
                 (before, Some(another)) if before.as_deref() != Some(another) => {
@@ -225,9 +227,9 @@ impl Controller {
         Ok(takes_over)
     }
 
-    /// What was decided and answered before this session, as far as the server gives it soon: control does not wait
-    /// for the past.
-    async fn look_back(&mut self, events: &mut Messages) -> Result<(), RequestError> {
+    /// Reads the decisions and answers from before this session. Control starts without them if the server takes longer
+    /// than [`LOOK_BACK`].
+    async fn read_past(&mut self, events: &mut Messages) -> Result<(), RequestError> {
         let pending = events.pending();
         let mut past: BTreeMap<BoilerId, Vec<PastDecision>> = BTreeMap::new();
         let mut answers: Vec<(BoilerId, Outcome)> = Vec::new();
@@ -245,7 +247,7 @@ impl Controller {
         };
         match tokio::time::timeout(LOOK_BACK, read).await {
             Ok(read) => read?,
-            Err(_) => tracing::warn!(pending, "the last hour's events did not come in time; going on without"),
+            Err(_) => tracing::warn!(pending, "reading the last hour's events timed out, starting without them"),
         }
         for (id, told) in past {
             self.step(&id, Input::Past(&told)).await?;
@@ -256,8 +258,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Reads what stood before this session.
-    async fn catch_up(&mut self, ids: &[BoilerId]) -> Result<(), RequestError> {
+    /// Reads the last command, status and state.
+    async fn read_last(&mut self, ids: &[BoilerId]) -> Result<(), RequestError> {
         for id in ids {
             let last = control::last_command(&self.context, id).await?;
             let last = last.as_ref().map(|(sequence, command)| (*sequence, command));
@@ -283,7 +285,7 @@ impl Controller {
             Ok(Parsed::State(state)) => self.step(&id, Input::State(&state)).await,
             Ok(Parsed::Status(status)) => self.step(&id, Input::Status(&status)).await,
             Err(error) => {
-                tracing::warn!(subject, %error, "a message that is none was ignored");
+                tracing::warn!(subject, %error, "ignoring malformed message");
                 Ok(())
             }
         }
@@ -294,7 +296,7 @@ impl Controller {
         match serde_json::from_slice::<Command>(payload) {
             Ok(command) => self.step(&id, Input::Command(sequence, &command)).await,
             Err(error) => {
-                tracing::warn!(subject, %error, "a command that is none was ignored");
+                tracing::warn!(subject, %error, "ignoring malformed command");
                 Ok(())
             }
         }
@@ -309,7 +311,7 @@ impl Controller {
         }
     }
 
-    /// The boiler of ours that a subject is about.
+    /// The configured boiler of a subject.
     fn own(&self, subject: &str) -> Option<BoilerId> {
         subject::boiler_of(subject).filter(|id| self.boilers.contains_key(id))
     }
@@ -335,7 +337,7 @@ impl Controller {
         }
         for effect in effects {
             match effect {
-                Effect::Lease(lease) => self.ask(id, &lease).await?,
+                Effect::Lease(lease) => self.publish(id, &lease).await?,
                 Effect::Decision(decision) => {
                     self.reporter.event(id, EventKind::Decision, now.utc, EventBody::Decided(*decision));
                 }
@@ -346,11 +348,11 @@ impl Controller {
         Ok(())
     }
 
-    async fn ask(&mut self, id: &BoilerId, lease: &Lease) -> Result<(), RequestError> {
+    async fn publish(&mut self, id: &BoilerId, lease: &Lease) -> Result<(), RequestError> {
         let Some(boiler) = self.boilers.get_mut(id) else { return Ok(()) };
-        match control::ask(&self.context, &self.clock, &boiler.author, id, boiler.expected, lease).await {
-            Ok(Asked::Stands(sequence)) => boiler.expected = Some(sequence),
-            Ok(Asked::Another(standing)) => {
+        match control::publish(&self.context, &self.clock, &boiler.author, id, boiler.expected, lease).await {
+            Ok(Published::Stored(sequence)) => boiler.expected = Some(sequence),
+            Ok(Published::Another(standing)) => {
                 let another = standing.instance.as_str();
                 tracing::warn!(boiler = %id, another, "another controller asks for set-points, standing by");
                 boiler.author.met(self.clock.now().monotonic, &standing);
@@ -358,19 +360,19 @@ impl Controller {
             }
             Err(error) => {
                 boiler.expected = None;
-                tracing::warn!(boiler = %id, error = logs::chain(&error), "set-point not asked");
+                tracing::warn!(boiler = %id, error = logs::chain(&error), "set-point not published");
             }
         }
         Ok(())
     }
 }
 
-/// Names this process among all that ever ran with this configuration.
+/// A name for this process, unique among all that ever ran with this configuration.
 fn instance(gateway: &str) -> String {
     format!("{gateway}-{}-{:x}", std::process::id(), clock::boottime_ns())
 }
 
-/// The law with its numbers in the units that it computes in.
+/// The configured law in the units of `flow`.
 fn law(law: &config::Law) -> Law {
     let point = |point: config::CurvePoint| CurvePoint { outdoor: point.outdoor.celsius(), flow: point.flow.celsius() };
     let period =
@@ -391,7 +393,7 @@ fn law(law: &config::Law) -> Law {
     }
 }
 
-/// An event, and the boiler that its subject names; one that nobody understands (of a later version) is none.
+/// An event and the boiler of its subject; none for one that cannot be parsed (of a later version).
 fn event_of(subject: &str, payload: &[u8]) -> Option<(BoilerId, Event)> {
     Some((subject::boiler_of(subject)?, serde_json::from_slice(payload).ok()?))
 }

@@ -1,7 +1,7 @@
-//! The feed in the stream: the events of some SAMPLES messages as one atomic batch, all of them once or none.
+//! Publishes the feed: the events of some SAMPLES messages as one atomic batch, all or nothing.
 //!
-//! The first event carries the condition that the subject still ends where we think. So a retry, a crash between two
-//! events or a second writer leaves neither a hole nor a double.
+//! The first event carries the condition that the subject's last sequence is the expected one. So a retry, a crash
+//! between two events or a second writer leaves neither a gap nor a duplicate.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
@@ -32,19 +32,19 @@ struct Refusal {
 /// The boiler's last event in the feed and its sequence.
 ///
 /// # Errors
-/// The server does not say, or the event is not of a version that this program knows.
+/// The server does not answer, or this version cannot parse the event.
 pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, FeedEvent)>, RequestError> {
     let Some(message) = nats::last(context, stream::FEED, &subject::feed(boiler)).await? else { return Ok(None) };
     let event = serde_json::from_slice(&message.payload)
-        .map_err(|error| RequestError::new(format!("understand the last feed event of {boiler}"), error))?;
+        .map_err(|error| RequestError::new(format!("parse the last feed event of {boiler}"), error))?;
     Ok(Some((message.sequence, event)))
 }
 
-/// Publishes `events`, at most [`EVENTS_MAX`], behind sequence `expected` (0: the subject is empty) and returns the
-/// sequence of the last one.
+/// Publishes `events`, at most [`EVENTS_MAX`], if the subject's last sequence is `expected` (0: the subject is empty).
+/// Returns the sequence of the last event.
 ///
 /// # Errors
-/// The server refused the batch or did not answer. Only reading the subject's end tells what happened.
+/// The server refused the batch or did not answer. Read back the subject's last message to learn the outcome.
 pub async fn publish(
     context: &Context,
     boiler: &BoilerId,
@@ -55,7 +55,7 @@ pub async fn publish(
     let client = context.client();
     let subject = subject::feed(boiler).to_string();
     let Some((last, body)) = events.split_last() else { return Ok(expected) };
-    // Unique, also against a batch that a killed aggregator left unfinished.
+    // Differs from the id of a batch that a killed aggregator left unfinished.
     let id = client.new_inbox().replace("_INBOX.", "");
     for (index, event) in body.iter().enumerate() {
         let headers = headers(&id, index + 1, expected);

@@ -1,13 +1,13 @@
-//! Every effect of Thermowell: the roles, their shells around the decisions of `flow`, and the command line.
+//! All I/O of Thermowell: the roles, which carry out the decisions of `flow`, and the command line.
 //!
-//! | role | its rooms here |
+//! | role | its modules here |
 //! |---|---|
 //! | [`agent`] | [`serial`], [`publish`], [`actuate`], [`reset`] |
 //! | [`aggregator`] | [`consume`], [`snapshot`], [`feed`] |
 //! | [`controller`] | [`control`] |
 //! | people, through [`cli`] | [`command`], [`reset`] |
 //!
-//! Rooms never import each other: what more than one needs is in [`nats`]. Only [`clock`] reads clocks.
+//! These modules never import each other: code that several of them need is in [`nats`]. Only [`clock`] reads clocks.
 
 pub mod actuate;
 pub mod agent;

@@ -1,6 +1,7 @@
-//! One batch to JetStream, and the end of a boiler's subject: the two calls that delivery is made of.
+//! The two requests of delivery: publish one batch to JetStream, read the last message of a boiler's subject.
 //!
-//! Outcomes are values. A time-out is *unknown*: the batch may be stored, and only the subject's end tells.
+//! Outcomes are values. After a time-out the outcome is *unknown*: the batch may be stored. Read the last message to
+//! learn it.
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
@@ -17,53 +18,47 @@ use crate::nats::{self, ACK_TIMEOUT};
 /// "Message size exceeds maximum allowed" of the stream.
 const TOO_LARGE: u64 = 10_054;
 
-/// What became of a batch.
+/// The outcome of a publish of a batch.
 #[derive(Debug)]
 pub enum Published {
     /// Stored under this sequence.
     Stored(u64),
-    /// Not stored, or nobody knows.
+    /// Not stored, or unknown.
     Refused(Refused),
-    /// No stream takes this subject: it must be added again.
+    /// No stream has this subject: it must be added again.
     NoStream,
-    /// The server answers with an error that may pass, such as full storage (10047): not stored.
+    /// Not stored: a transient error of the server, such as full storage (10047).
     Declined(String),
 }
 
-/// What stands at the end of a boiler's subject.
+/// The last message of a boiler's subject.
 #[derive(Debug)]
 pub enum Tail {
-    /// This message.
     Found {
-        /// Its sequence in the stream.
         sequence: u64,
-        /// Its bytes.
         payload: Bytes,
     },
-    /// Nothing.
     Empty,
-    /// The server did not say.
+    /// The server did not answer.
     Unknown,
-    /// The stream is not there.
+    /// The stream does not exist.
     NoStream,
 }
 
-/// What EVENT says last of a boiler's faults.
+/// The last event about a fault of a boiler.
 #[derive(Debug)]
 pub enum LastFault {
-    /// This.
     Found(Box<EventBody>),
-    /// Nothing.
     Nothing,
-    /// The server did not say.
+    /// The server did not answer.
     Unknown,
 }
 
-/// Publishes one batch under the condition that the subject still ends at `expected` (0: is empty).
+/// Publishes one batch if the subject's last sequence is `expected` (0: the subject is empty).
 pub async fn publish(context: Context, subject: String, expected: u64, payload: Vec<u8>) -> Published {
     let message = PublishMessage::build().expected_last_subject_sequence(expected).payload(payload.into());
     let acknowledged = async {
-        // The future is polled at once: its time-out starts with the first poll.
+        // Poll the acknowledgement at once: its time-out starts with the first poll.
         context.send_publish(subject, message).await?.await
     };
     match tokio::time::timeout(ACK_TIMEOUT, acknowledged).await {
@@ -77,7 +72,7 @@ fn refusal(error: &PublishError) -> Published {
     match error.kind() {
         PublishErrorKind::WrongLastSequence => Published::Refused(Refused::WrongSequence),
         PublishErrorKind::StreamNotFound => Published::NoStream,
-        // The client knows the server's `max_payload` and does not even send what is larger.
+        // The client knows the server's `max_payload` and does not send larger messages.
         PublishErrorKind::MaxPayloadExceeded => Published::Refused(Refused::TooLarge),
         PublishErrorKind::Other if error_code(error) == Some(TOO_LARGE) => Published::Refused(Refused::TooLarge),
         PublishErrorKind::WrongLastMessageId
@@ -86,7 +81,7 @@ fn refusal(error: &PublishError) -> Published {
         | PublishErrorKind::MaxAckPending
         | PublishErrorKind::Other => {
             let cause = crate::logs::chain(error);
-            tracing::debug!(error = cause, "publish without an answer");
+            tracing::debug!(error = cause, "publish not acknowledged");
             match error_code(error) {
                 Some(_) => Published::Declined(cause),
                 None => Published::Refused(Refused::Unknown),
@@ -100,9 +95,9 @@ fn error_code(error: &PublishError) -> Option<u64> {
     source.downcast_ref::<jetstream::Error>().map(|cause| cause.error_code().0)
 }
 
-/// The board that an operator has accepted for `boiler`: [`device_id`](thermowell_wire::device_id) of the one before,
-/// and its own serial number. None where nobody has, or where nobody could be asked: then a foreign board stays
-/// refused, and this is asked again.
+/// The board that an operator has accepted for `boiler`: the [`device_id`](thermowell_wire::device_id) of its
+/// predecessor, and its own serial number. None if there is none or the server did not answer: then a foreign board
+/// stays refused, and the next read of the tail asks again.
 pub async fn accepted_board(context: Context, boiler: BoilerId) -> Option<(u32, String)> {
     let subject = subject::event(&boiler, EventKind::Boiler).to_string();
     let last = tokio::time::timeout(ACK_TIMEOUT, nats::last(&context, stream::EVENT, &subject)).await;
@@ -111,14 +106,14 @@ pub async fn accepted_board(context: Context, boiler: BoilerId) -> Option<(u32, 
     Some((instead_of, serial_number))
 }
 
-/// Reads the last event about a fault of `boiler`. What stands there and is no event says nothing of a fault.
+/// Reads the last event about a fault of `boiler`. A malformed message counts as no event.
 pub async fn last_fault(context: Context, boiler: BoilerId) -> LastFault {
     let subject = subject::event(&boiler, EventKind::Fault).to_string();
     match tokio::time::timeout(ACK_TIMEOUT, nats::last(&context, stream::EVENT, &subject)).await {
         Ok(Ok(Some(message))) => match serde_json::from_slice::<Event>(&message.payload) {
             Ok(event) => LastFault::Found(Box::new(event.body)),
             Err(error) => {
-                tracing::warn!(subject, %error, "an event that is none was ignored");
+                tracing::warn!(subject, %error, "ignoring malformed event");
                 LastFault::Nothing
             }
         },

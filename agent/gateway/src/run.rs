@@ -1,12 +1,11 @@
-//! Roles in one process: started together, stopped in the order in which data flow.
+//! Roles in one process: started together, stopped in the direction of the data flow.
 //!
 //! ```text
 //!            request ─▶ agent ends, or its grace is over ─▶ aggregator … ─▶ controller …
 //! ```
 //!
-//! Each role stays polled while the ones before it drain: what the agent hands over last, the aggregator still sees.
-//! A role that ends by itself takes the others down with it, in the same order, because whoever restarts the process
-//! restarts all of them.
+//! Each role stays polled while its predecessors drain, so the aggregator still receives the agent's last batches.
+//! A role that ends by itself stops the others, in the same order: a restart of the process restarts all of them.
 
 use std::time::Duration;
 
@@ -16,33 +15,27 @@ use tokio::time::timeout;
 
 use crate::agent::{self, AgentError};
 use crate::aggregator::{self, AggregatorError};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::controller::{self, ControllerError};
 use crate::shutdown::{Shutdown, Trigger};
 
-/// What the agent may take to hand over what it holds; the boilers remember the rest.
+/// How long the agent may take to publish its backlog; the rest is still in the boilers' rings.
 const AGENT_GRACE: Duration = Duration::from_secs(5);
-/// What the others may take: the stream remembers everything for them.
+/// How long the others may take to stop: their state is in the streams.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Why a process with roles ended before it was asked to.
+/// Why the process ended before a shutdown was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The agent failed.
     #[error("agent")]
     Agent(#[source] AgentError),
-    /// The aggregator failed.
     #[error("aggregator")]
     Aggregator(#[source] AggregatorError),
-    /// The controller failed.
     #[error("controller")]
     Controller(#[source] ControllerError),
     /// A role ended without an error and without a request.
-    #[error("{role} ended although nobody asked it to")]
-    Ended {
-        /// Which one.
-        role: &'static str,
-    },
+    #[error("{role} ended without a request to stop")]
+    Ended { role: &'static str },
 }
 
 /// A role to run.
@@ -56,7 +49,7 @@ pub enum Role {
     Controller,
 }
 
-/// Runs one role, or all that the configuration wants, until `shutdown` is requested and they have drained, or until
+/// Runs one role, or all that the configuration enables, until `shutdown` is requested and they have drained, or until
 /// one of them ends by itself.
 ///
 /// # Errors
@@ -102,16 +95,17 @@ impl Running {
         Self { role, grace, trigger, task: tokio::spawn(run(shutdown)) }
     }
 
-    /// Asks the role to stop and waits for it, within its grace.
+    /// Requests the role to stop and waits for it, at most for its grace period.
     async fn stop(mut self) -> Result<(), RunError> {
         self.trigger.request();
         match timeout(self.grace, &mut self.task).await {
             Ok(ended) => {
                 tracing::info!(role = self.role, "stopped");
-                ended.expect("a role neither panics nor is aborted before its grace is over")
+                ended.expect("a role neither panics nor is aborted within its grace period")
             }
             Err(_) => {
-                tracing::warn!(role = self.role, grace = ?self.grace, "did not stop in time; abandoned");
+                let grace = config::show_duration(self.grace);
+                tracing::warn!(role = self.role, grace, "did not stop within the grace period, aborting");
                 self.task.abort();
                 Ok(())
             }
@@ -147,7 +141,7 @@ mod tests {
 
     type Record = Arc<Mutex<Vec<String>>>;
 
-    fn obedient(name: &'static str, record: &Record) -> Running {
+    fn cooperative(name: &'static str, record: &Record) -> Running {
         let record = record.clone();
         Running::start(name, Duration::from_secs(60), |mut shutdown| async move {
             shutdown.requested().await;
@@ -161,11 +155,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn roles_drain_one_after_the_other() {
+    async fn roles_drain_one_after_another() {
         let record = Record::default();
         let (trigger, shutdown) = Shutdown::manual();
         trigger.request();
-        let roles = ["agent", "aggregator", "controller"].map(|name| obedient(name, &record)).into_iter().collect();
+        let roles = ["agent", "aggregator", "controller"].map(|name| cooperative(name, &record)).into_iter().collect();
         supervise(roles, shutdown).await.unwrap();
         let order =
             ["agent", "aggregator", "controller"].map(|name| [format!("{name} asked"), format!("{name} drained")]);
@@ -173,37 +167,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_role_that_never_stops_is_abandoned() {
+    async fn role_that_does_not_stop_is_aborted() {
         let record = Record::default();
         let (trigger, shutdown) = Shutdown::manual();
         trigger.request();
         let (alive, gone) = oneshot::channel::<()>();
-        let stubborn = Running::start("agent", Duration::ZERO, |_| async move {
+        let hanging = Running::start("agent", Duration::ZERO, |_| async move {
             let _alive = alive;
             std::future::pending().await
         });
-        supervise(vec![stubborn, obedient("aggregator", &record)], shutdown).await.unwrap();
+        supervise(vec![hanging, cooperative("aggregator", &record)], shutdown).await.unwrap();
         assert_eq!(*record.lock().unwrap(), ["aggregator asked", "aggregator drained"]);
-        timeout(Duration::from_secs(10), gone).await.expect("what is abandoned is dropped").unwrap_err();
+        timeout(Duration::from_secs(10), gone).await.expect("an aborted role is dropped").unwrap_err();
     }
 
     #[tokio::test]
-    async fn a_role_that_ends_takes_the_others_down_in_order() {
+    async fn role_that_fails_stops_the_others_in_order() {
         let record = Record::default();
         let (_trigger, shutdown) = Shutdown::manual();
         let failing =
             Running::start("aggregator", GRACE, |_| async { Err(RunError::Controller(ControllerError::Off)) });
-        let roles = vec![obedient("agent", &record), failing, obedient("controller", &record)];
+        let roles = vec![cooperative("agent", &record), failing, cooperative("controller", &record)];
         let error = supervise(roles, shutdown).await.unwrap_err();
         assert!(matches!(error, RunError::Controller(ControllerError::Off)), "{error:?}");
         assert_eq!(*record.lock().unwrap(), ["agent asked", "agent drained", "controller asked", "controller drained"]);
     }
 
     #[tokio::test]
-    async fn an_end_that_nobody_asked_for_is_an_error() {
+    async fn role_that_ends_unrequested_is_an_error() {
         let (_trigger, shutdown) = Shutdown::manual();
         let leaving = Running::start("agent", GRACE, |_| async { Ok(()) });
         let error = supervise(vec![leaving], shutdown).await.unwrap_err();
-        assert_eq!(error.to_string(), "agent ended although nobody asked it to");
+        assert_eq!(error.to_string(), "agent ended without a request to stop");
     }
 }

@@ -1,11 +1,11 @@
-//! The serial port: opened, read, written, closed. What the bytes mean is `flow`'s business.
+//! The serial port: open, read, write, close. The protocol is in `flow`.
 //!
 //! | what | how |
 //! |---|---|
-//! | one agent per port | TIOCEXCL and an exclusive flock; a port that another process has is waited for |
-//! | one boiler per port | before each try the devices of all boilers are compared, see [`Ports`] |
-//! | unplugged | `Ok(0)` from a pty or an adapter, or an error; the port is waited for |
-//! | DTR | closing the port leaves it as it is, because a board that is wired for auto-reset restarts at each edge |
+//! | one agent per port | TIOCEXCL and an exclusive flock; retried while another process has the port open |
+//! | one boiler per port | before each attempt the devices of all boilers are compared, see [`Ports`] |
+//! | unplugged | `Ok(0)` from a pty or an adapter, or an error; then the port is reopened |
+//! | DTR | unchanged when the port is closed, because a board that is wired for auto-reset restarts at each edge |
 
 mod device;
 #[cfg(test)]
@@ -24,44 +24,31 @@ use crate::config::{Boiler, Dtr};
 
 pub use device::{Obstacle, Ports, Twin, holder};
 
-/// Bytes that may wait for the port. The gateway's messages have at most 40 bytes and a device answers each within
-/// milliseconds: more than this means that nobody reads.
+/// The most bytes in the output buffer. The gateway's messages have at most 40 bytes and a device answers each within
+/// milliseconds: more than this means that the device does not read.
 const OUTGOING_MAX: usize = 4_096;
 
-/// Why a port did not open. Each may pass, and is worth another try.
+/// Why a port did not open. All of these are worth a retry.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is not there (yet), not accessible, or no serial port.
+    /// It does not exist (yet), is not accessible, or is no serial port.
     #[error("open serial port {path}")]
     Open {
-        /// The port.
         path: PathBuf,
-        /// What the system reports.
         #[source]
         source: io::Error,
     },
-    /// Another process has it. [`holder`] finds out which one.
+    /// Another process has it open. [`holder`] finds out which one.
     #[error("serial port {path} is in use")]
-    InUse {
-        /// The port.
-        path: PathBuf,
-    },
-    /// It is the port of another boiler of this configuration, under another name.
+    InUse { path: PathBuf },
+    /// Another boiler of this configuration has the same port, under another name.
     #[error(
         "boilers {boiler} and {} have the same serial port, as {path} and as {}; correct `port` of one of them",
         twin.boiler, twin.port.display()
     )]
-    Shared {
-        /// The boiler that waits.
-        boiler: BoilerId,
-        /// Its port.
-        path: PathBuf,
-        /// The other boiler.
-        twin: Box<Twin>,
-    },
+    Shared { boiler: BoilerId, path: PathBuf, twin: Box<Twin> },
 }
 
-/// An open serial port.
 #[derive(Debug)]
 pub struct Port {
     stream: SerialStream,
@@ -70,8 +57,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens the port of `boiler` exclusively, discards what waited in it, and asks the adapter for low latency where
-    /// it can. `ports` are those of the whole configuration.
+    /// Opens the port of `boiler` exclusively, discards old input, and sets the adapter's latency to the minimum if
+    /// possible. `ports` are those of the whole configuration.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -87,7 +74,7 @@ impl Port {
             return Err(shared(twin));
         }
         let in_use = || twin.clone().map_or_else(|| OpenError::InUse { path: path.to_owned() }, shared);
-        // Open until the port itself is: a first opening raises DTR, and a last closing could drop it.
+        // Keep this open until the port itself is: the first open raises DTR, and the last close could drop it.
         let probe = device::open(path).map_err(|obstacle| match obstacle {
             Obstacle::InUse => in_use(),
             Obstacle::System(source) => failed(source),
@@ -99,35 +86,35 @@ impl Port {
         flock(&probe, FlockOperation::Unlock).map_err(|error| failed(error.into()))?;
         let name = path.to_string_lossy();
         let mut stream = tokio_serial::new(name.as_ref(), boiler.baud).open_native_async().map_err(|source| {
-            // Another process was faster.
+            // Another process has opened it meanwhile.
             if is_busy(&source) { in_use() } else { failed(source.into()) }
         })?;
         drop(probe);
         if let Err(error) = stream.clear(ClearBuffer::Input) {
-            tracing::debug!(port = %name, %error, "old input was not flushed");
+            tracing::debug!(port = %name, %error, "could not flush old input");
         }
         set_dtr(&mut stream, boiler);
         lower_latency(path);
         Ok(Self { stream, outgoing: Vec::with_capacity(512), dropped: 0 })
     }
 
-    /// Takes a frame for the device. One that finds no room is dropped and counted: every request of the protocol is
-    /// repeated by its sender.
+    /// Queues a frame for the device. Without room it is dropped and counted: every request of the protocol is repeated
+    /// by its sender.
     pub fn send(&mut self, frame: &[u8]) {
         if self.outgoing.len() + frame.len() > OUTGOING_MAX {
             self.dropped += 1;
             if self.dropped.is_power_of_two() {
-                tracing::warn!(dropped = self.dropped, "the serial port does not take what is written");
+                tracing::warn!(dropped = self.dropped, "frames dropped: the serial port accepts no output");
             }
         } else {
             self.outgoing.extend_from_slice(frame);
         }
     }
 
-    /// Waits for bytes from the device while it writes what waits for it. 0 bytes mean unplugged.
+    /// Reads bytes from the device while writing queued frames. 0 bytes mean unplugged.
     ///
     /// # Errors
-    /// What the system says; the port is of no use afterwards.
+    /// The read or write failed; the port is unusable afterwards.
     pub async fn exchange(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.outgoing.is_empty() {
@@ -145,13 +132,13 @@ impl Port {
     }
 }
 
-/// Looks whether an agent could have the port of `boiler` now. An opening raises DTR: a port that another process is
-/// known to have is not opened, and with `dtr = "off"` the line is lowered again, so that the board does not stand
-/// still until the agent opens the port.
+/// Checks whether an agent could open the port of `boiler` now. Opening raises DTR, so a port that another process has
+/// open is not touched, and with `dtr = "off"` the line is lowered again: else the board would not run until the agent
+/// opens the port.
 ///
 /// # Errors
 /// See [`Obstacle`].
-pub fn look(boiler: &Boiler) -> Result<(), Obstacle> {
+pub fn check(boiler: &Boiler) -> Result<(), Obstacle> {
     if device::is_of_another_kind(&boiler.port) {
         return Err(Obstacle::NoTerminal);
     }
@@ -185,7 +172,7 @@ fn is_busy(error: &tokio_serial::Error) -> bool {
     }
 }
 
-/// Best effort: a pty has no such line.
+/// Best effort: a pty has no DTR.
 fn set_dtr(port: &mut dyn SerialPort, boiler: &Boiler) {
     let level = match boiler.dtr {
         Dtr::Keep => return,
@@ -193,11 +180,11 @@ fn set_dtr(port: &mut dyn SerialPort, boiler: &Boiler) {
         Dtr::Off => false,
     };
     if let Err(error) = port.write_data_terminal_ready(level) {
-        tracing::info!(boiler = %boiler.id, port = %boiler.port.display(), %error, "DTR is not set: the port has none");
+        tracing::info!(boiler = %boiler.id, port = %boiler.port.display(), %error, "could not set DTR");
     }
 }
 
-/// FTDI adapters collect bytes for 16 ms by default; where the driver has the knob, 1 ms. Best effort.
+/// FTDI adapters collect bytes for 16 ms by default; sets 1 ms if the driver has that setting. Best effort.
 fn lower_latency(path: &Path) {
     let Ok(target) = fs::canonicalize(path) else { return };
     let Some(name) = target.file_name() else { return };
@@ -205,7 +192,7 @@ fn lower_latency(path: &Path) {
     if knob.exists()
         && let Err(error) = fs::write(&knob, "1")
     {
-        tracing::info!(knob = %knob.display(), %error, "the adapter keeps its latency; stamps may be off by 16 ms");
+        tracing::info!(knob = %knob.display(), %error, "adapter latency not lowered; stamps may be off by 16 ms");
     }
 }
 
@@ -225,13 +212,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_opened_port_keeps_dtr_when_it_is_closed() {
+    async fn open_port_keeps_dtr_when_closed() {
         let (master, port) = pty();
         let mut settings = tcgetattr(&master).unwrap();
         settings.control_modes.insert(ControlModes::HUPCL);
         tcsetattr(&master, OptionalActions::Now, &settings).unwrap();
         let boiler = boiler("b1", &port);
-        // A pty has no DTR: that it cannot be lowered is no reason not to open it.
+        // A pty has no DTR: it opens although the line cannot be lowered.
         let opened = Port::open(&boiler, &Ports::of(std::slice::from_ref(&boiler))).unwrap();
         let settings = tcgetattr(&master).unwrap();
         assert!(!settings.control_modes.contains(ControlModes::HUPCL));
@@ -239,32 +226,32 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_a_port_leaves_its_settings() {
+    fn check_leaves_the_settings_of_the_port() {
         let (master, port) = pty();
         let mut settings = tcgetattr(&master).unwrap();
         settings.control_modes.insert(ControlModes::HUPCL);
         tcsetattr(&master, OptionalActions::Now, &settings).unwrap();
         for dtr in [Dtr::Keep, Dtr::On, Dtr::Off] {
-            look(&Boiler { dtr, ..boiler("b1", &port) }).unwrap();
+            check(&Boiler { dtr, ..boiler("b1", &port) }).unwrap();
             assert!(tcgetattr(&master).unwrap().control_modes.contains(ControlModes::HUPCL), "{dtr:?}");
         }
     }
 
-    /// It has no lock, as a terminal program; an agent's TIOCEXCL does not stop root.
+    /// The other process has no lock, like a terminal program; an agent's TIOCEXCL does not stop root.
     #[test]
-    fn a_port_that_another_process_has_open_is_not_opened() {
+    fn port_that_another_process_has_open_is_in_use() {
         let (_master, port) = pty();
         let open = fs::OpenOptions::new().read(true).write(true).open(&port).unwrap();
         let mut other = Command::new("cat").stdin(open).stdout(Stdio::null()).spawn().unwrap();
-        let found = look(&boiler("b1", &port));
+        let found = check(&boiler("b1", &port));
         other.kill().unwrap();
         other.wait().unwrap();
         assert!(matches!(found, Err(Obstacle::InUse)), "{found:?}");
-        look(&boiler("b1", &port)).unwrap();
+        check(&boiler("b1", &port)).unwrap();
     }
 
     #[tokio::test]
-    async fn a_locked_port_is_in_use_until_it_is_free() {
+    async fn locked_port_is_in_use_until_unlocked() {
         let (_master, port) = pty();
         let boiler = boiler("b1", &port);
         let ports = Ports::of(std::slice::from_ref(&boiler));
@@ -277,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_two_boilers_with_one_device_the_first_has_it() {
+    async fn shared_device_goes_to_the_first_boiler() {
         let (_master, port) = pty();
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("by-id");
@@ -291,14 +278,14 @@ mod tests {
         }
         let _open = Port::open(&first, &ports).unwrap();
         assert!(matches!(Port::open(&second, &ports), Err(OpenError::Shared { .. })));
-        // A name that leads to the device only now: the port is in use, and not by another process.
+        // With the port open, the conflict is reported as shared, not as in use by another process.
         assert!(matches!(Port::open(&first, &ports), Err(OpenError::Shared { .. })));
     }
 
     #[test]
-    fn what_is_no_serial_port_is_named() {
+    fn other_device_is_no_serial_port() {
         let boiler = boiler("b1", Path::new("/dev/null"));
         let error = Port::open(&boiler, &Ports::of(std::slice::from_ref(&boiler))).unwrap_err();
-        assert_eq!(crate::logs::chain(&error), "open serial port /dev/null: it is no serial port");
+        assert_eq!(crate::logs::chain(&error), "open serial port /dev/null: not a serial port");
     }
 }

@@ -1,4 +1,4 @@
-//! What the service manager is told: ready, alive, stopping. Nothing where nobody listens.
+//! Notifications to the service manager: ready, watchdog, stopping. Does nothing without one.
 
 use std::io;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 
-/// The watchdog's feeder; it ends when this is dropped.
+/// The task that feeds the watchdog; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Watchdog {
     feeder: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
-    /// Feeds the watchdog that the service manager set up, if it did, at half its time: the proof that this process's
-    /// one thread still turns.
+    /// Feeds the service manager's watchdog, if it set one up, at half its time-out: proof that this process's only
+    /// thread still runs tasks.
     #[must_use]
     pub fn feed() -> Self {
         let feeder = sd_notify::watchdog_enabled().map(|limit| tokio::spawn(feed_every(limit / 2)));
@@ -37,18 +37,18 @@ async fn feed_every(pause: Duration) {
     }
 }
 
-/// The roles run.
+/// Notifies that the roles run.
 pub fn ready() {
     report(sd_notify::notify(&[NotifyState::Ready]), "ready");
 }
 
-/// The roles drain.
+/// Notifies that the roles drain.
 pub fn stopping() {
     report(sd_notify::notify(&[NotifyState::Stopping]), "stopping");
 }
 
-fn report(told: io::Result<()>, what: &'static str) {
-    if let Err(error) = told {
-        tracing::warn!(what, %error, "the service manager was not told");
+fn report(sent: io::Result<()>, what: &'static str) {
+    if let Err(error) = sent {
+        tracing::warn!(what, %error, "could not notify the service manager");
     }
 }

@@ -1,7 +1,7 @@
-//! A session: the time between two disconnects in which the server is known good and every stream stands.
+//! A session: the time between two disconnects in which the server is verified and every stream exists.
 //!
-//! Roles work only inside a session. Each new one starts from what the server says, never from memory: after a crash
-//! of the server its streams may have lost their tails, or may be gone.
+//! Roles work only inside a session. Each new one starts from what is stored on the server, never from memory: after a
+//! crash of the server its streams may have lost their tails, or may be gone.
 
 use std::pin::Pin;
 
@@ -13,21 +13,21 @@ use crate::logs::{Throttle, chain};
 use crate::nats::{Connection, NatsError, Phase, RETRY};
 use crate::streams::{self, StreamError};
 
-/// Why no session can be had, whatever the waiting.
+/// Why there can be no session; retrying does not help.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The server is not one that we can use.
+    /// The server is unusable.
     #[error("use the NATS server")]
     Server(#[source] NatsError),
-    /// A stream is not one that we can use.
+    /// A stream is unusable.
     #[error("prepare the streams")]
     Stream(#[source] StreamError),
-    /// The client ended for good: another start begins anew.
+    /// The client has stopped for good; a restart creates a new one.
     #[error("the NATS client gave up, because the server refused us; look at [nats] and at the server's users")]
     Refused,
 }
 
-/// Tells when a session begins and ends, and can be told that a stream is missing.
+/// Publishes the begin and end of sessions, and accepts reports of missing streams.
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
@@ -37,34 +37,33 @@ pub struct Session {
 }
 
 impl Session {
-    /// A keeper of the streams in `table`; nothing happens until [`Session::keep`] runs.
+    /// A session that needs the streams in `table`; it starts with [`Session::keep`].
     #[must_use]
     pub fn new(connection: Connection, table: Vec<StreamConfig>) -> Self {
         Self { connection, table, ready: watch::channel(Phase::Down).0, missing: Notify::new() }
     }
 
-    /// `Up` while server and streams are good.
+    /// `Up` while server and streams are usable.
     #[must_use]
     pub fn ready(&self) -> watch::Receiver<Phase> {
         self.ready.subscribe()
     }
 
-    /// The connection that the session lives on.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Somebody met a stream or a subject that is not there: end the session and begin another.
+    /// Reports that a stream or a subject is missing: ends the session and begins another.
     pub fn stream_is_missing(&self) {
         self.missing.notify_one();
     }
 
-    /// Keeps sessions until only an operator can help: returns a server or a stream that is not ours to use.
+    /// Keeps sessions until only an operator can help; returns the error of the unusable server or stream.
     pub async fn keep(&self) -> SessionError {
         let mut phase = self.connection.phase();
         let mut failures = Throttle::default();
-        // The streams are not looked at before: a stream that goes missing again and again is no reason to ask faster.
+        // The earliest next check of the streams: one that goes missing repeatedly must not be checked faster.
         let mut due = retry();
         let mut current = *phase.borrow_and_update();
         let mut is_due = true;
@@ -113,7 +112,7 @@ impl Session {
             Err(error) => {
                 let error = chain(&error);
                 if let Some(tries) = failures.admits(error.clone()) {
-                    tracing::warn!(tries, error, "streams are not ready, trying again");
+                    tracing::warn!(tries, error, "streams are not ready, retrying");
                 }
                 Ok(())
             }

@@ -1,10 +1,10 @@
-//! The end of a role, asked for from outside: a signal in the binary, a trigger in tests and between roles.
+//! Shutdown requests: by a signal in the binary, by a trigger in tests and between roles.
 //!
-//! A request is a level, not an edge: whoever looks late still sees it, and it is never taken back.
+//! A request is a level, not an edge: a late receiver still sees it, and it is never withdrawn.
 //!
-//! SIGHUP is a request too. A terminal that closes sends it, and a role that lived on would hold the ports without a
-//! sign of it. Under systemd it is the old way to ask for another look at the configuration: the unit starts the role
-//! again, with the configuration as it is then. Where it was ignored at the start (`nohup`), it stays ignored.
+//! SIGHUP is a request too. A terminal that closes sends it, and a role that kept running would hold the ports without
+//! being visible. Under systemd it is the old way to request a reload: the unit restarts the role, which reads the
+//! configuration again. If it was ignored at the start (`nohup`), it stays ignored.
 
 use std::fs;
 use std::io;
@@ -12,19 +12,19 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// A handle that tells when to stop. Clones see the same request.
+/// The receiver of a shutdown request. Clones see the same request.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     requests: watch::Receiver<bool>,
 }
 
-/// The other end of a [`Shutdown`]: asks for it. Dropping it asks too, so that nobody waits for ever.
+/// The sender of a shutdown request. Dropping it counts as a request too, so that no receiver waits forever.
 #[derive(Clone, Debug)]
 pub struct Trigger {
     requests: watch::Sender<bool>,
 }
 
-/// The signals of the process cannot be listened to.
+/// A signal handler cannot be installed.
 #[derive(Debug, thiserror::Error)]
 #[error("listen for {signal}")]
 pub struct SignalsUnavailable {
@@ -36,7 +36,7 @@ pub struct SignalsUnavailable {
 impl Shutdown {
     /// A shutdown that is requested by SIGTERM, SIGINT or SIGHUP.
     ///
-    /// Further signals change nothing: it is the caller that bounds the drain.
+    /// Further signals change nothing: the caller bounds the drain.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
@@ -64,27 +64,26 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// A shutdown that the trigger requests: for tests, and for the order in which one process stops its roles.
+    /// A shutdown that is requested by the trigger: for tests, and to stop the roles of one process in order.
     #[must_use]
     pub fn manual() -> (Trigger, Self) {
         let (sender, receiver) = watch::channel(false);
         (Trigger { requests: sender }, Self { requests: receiver })
     }
 
-    /// Returns once the shutdown is requested, at once where it was requested before. Safe to cancel and to ask again.
+    /// Waits until the shutdown is requested. Safe to cancel and to call again.
     pub async fn requested(&mut self) {
-        // An error means that every trigger is gone, which is a request too.
+        // An error means that every trigger is dropped, which is a request too.
         drop(self.requests.wait_for(|requested| *requested).await);
     }
 
-    /// Whether the shutdown is requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         *self.requests.borrow() || self.requests.has_changed().is_err()
     }
 }
 
-/// Whether the process ignores this signal, as the kernel shows it: a mask in hexadecimal, signal 1 in its lowest bit.
+/// Whether the process ignores this signal, from /proc: a mask in hexadecimal with signal 1 in its lowest bit.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -100,7 +99,7 @@ async fn or_never(signal: &mut Option<Signal>) {
 }
 
 impl Trigger {
-    /// Requests the shutdown. Doing it again changes nothing.
+    /// Requests the shutdown. Idempotent.
     pub fn request(&self) {
         self.requests.send_replace(true);
     }
@@ -111,7 +110,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_request_is_seen_by_every_clone_early_and_late() {
+    async fn every_clone_sees_a_request_early_or_late() {
         let (trigger, mut early) = Shutdown::manual();
         assert!(!early.is_requested());
         let waiting = tokio::spawn({
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_trigger_is_a_request() {
+    async fn dropped_trigger_is_a_request() {
         let (trigger, mut shutdown) = Shutdown::manual();
         drop(trigger);
         assert!(shutdown.is_requested());

@@ -1,4 +1,4 @@
-//! Snapshots in the stream: published by compare-and-set, at most one per boiler and hour, whoever else tries.
+//! Publishes snapshots by compare-and-set: at most one per boiler and hour, also with several writers.
 
 use async_nats::jetstream::Context;
 use thermowell_flow::published::Snapshot;
@@ -7,19 +7,20 @@ use thermowell_wire::subject::{self, stream};
 
 use crate::nats::{self, RequestError, Stored};
 
-/// What stands where a snapshot should go.
+/// The outcome of a publish of a snapshot.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It, under this sequence.
+    /// Stored under this sequence.
     Stored(u64),
-    /// Another one under its sequence, or none.
+    /// Not stored, or not acknowledged: the boiler's last snapshot and its sequence, if there is one.
     Conflict(Option<Box<(u64, Snapshot)>>),
 }
 
-/// Publishes `snapshot` behind sequence `expected`, and reads back whenever that is in doubt.
+/// Publishes `snapshot` if the boiler's last one has the sequence `expected`; reads back the last one if it was not
+/// acknowledged.
 ///
 /// # Errors
-/// The server does not say what stands there.
+/// The last snapshot cannot be read back.
 pub async fn store(
     context: &Context,
     boiler: &BoilerId,
@@ -35,14 +36,13 @@ pub async fn store(
 /// The boiler's last snapshot and its sequence.
 ///
 /// # Errors
-/// The server does not say, or what stands there is no snapshot of a version that this program knows.
+/// The server does not answer, or this version cannot parse the message.
 pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<Box<(u64, Snapshot)>>, RequestError> {
     let Some(message) = nats::last(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await? else {
         return Ok(None);
     };
     let sequence = message.sequence;
-    let snapshot = serde_json::from_slice(&message.payload).map_err(|error| {
-        RequestError::new(format!("understand the snapshot of {boiler} at sequence {sequence}"), error)
-    })?;
+    let snapshot = serde_json::from_slice(&message.payload)
+        .map_err(|error| RequestError::new(format!("parse the snapshot of {boiler} at sequence {sequence}"), error))?;
     Ok(Some(Box::new((sequence, snapshot))))
 }

@@ -31,16 +31,16 @@ use crate::spool::{SpillFile, SpoolError};
 
 use port::Waiting;
 
-/// How long a shutdown waits for the last batches: a few round trips, and well below systemd's patience.
+/// How long a shutdown waits for the last batches: a few round trips, and well below systemd's stop timeout.
 const GRACE: Duration = Duration::from_secs(3);
-/// Publishes in a row that nobody answers, before the server is asked how it feels; then every so many again.
+/// Unacknowledged publishes in a row before the server's health is probed for the first time.
 const SILENCE: u32 = 3;
-/// A backlog that the log has when it is handed on: 5 s of samples.
+/// The smallest backlog, in slots, whose delivery is logged: 5 s of samples.
 const BACKLOG: u64 = 500;
 /// One read from a port: at most 16 long frames, a third of a second of a busy 115,200 baud line.
 const READ: usize = 4_096;
 
-/// What the server owes an answer for: at most one publish, one read of the tail, one of the last fault.
+/// A response of the server. At most one publish, one read of the tail and one of the last fault are in flight.
 enum Answer {
     Published(Published),
     /// The end of the subject, and the board that an operator accepted.
@@ -48,12 +48,12 @@ enum Answer {
     Fault(LastFault),
 }
 
-/// A sync of the spill file on its way.
+/// A sync of the spill file in progress.
 type Syncing = Pin<Box<dyn Future<Output = Result<(), SpoolError>> + Send>>;
 type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// What happened, as the select sees it.
-enum Happening {
+/// An event of the task's select loop.
+enum LoopEvent {
     Read(io::Result<usize>),
     Answer(Answer),
     Synced(Result<(), SpoolError>),
@@ -66,7 +66,7 @@ enum Happening {
     GraceIsOver,
 }
 
-/// What others ask of a boiler's task, and what it tells them of its device.
+/// The channels between a boiler's task and the other tasks of the agent.
 pub(super) struct Inbox {
     pub(super) leases: mpsc::Receiver<Lease>,
     pub(super) resets: mpsc::Receiver<Reset>,
@@ -77,7 +77,7 @@ pub(super) struct Boiler {
     agent: flow::Agent,
     config: config::Boiler,
     nats: config::Nats,
-    /// Publishes in a row that were not answered.
+    /// Publishes in a row without an acknowledgement.
     unanswered: u32,
     session: Arc<Session>,
     context: Context,
@@ -92,14 +92,14 @@ pub(super) struct Boiler {
     reading_tail: Option<Pending>,
     reading_fault: Option<Pending>,
     spill_file: SpillFile,
-    /// The spill file that was found lies aside, because memory had no room for all of it.
+    /// The spill file found at the start is kept aside, because memory had no room for all of it.
     kept_aside: bool,
     syncing: Option<Syncing>,
     effects: Vec<Effect>,
-    /// Batches that the server answered with an error, since it last took one.
+    /// Batches that the server answered with an error, since it last stored one.
     declined: Throttle<String>,
-    /// Slots that waited when the server came back, and when that was.
-    handing_on: Option<(u64, u64)>,
+    /// The backlog in slots when the connection came back, and the time of that.
+    draining: Option<(u64, u64)>,
     stopped: Option<String>,
     grace: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -147,17 +147,17 @@ impl Boiler {
             syncing: None,
             effects: Vec::with_capacity(16),
             declined: Throttle::default(),
-            handing_on: None,
+            draining: None,
             stopped: None,
             grace: None,
         }
     }
 
-    /// Works until shutdown, and then until what is held is handed over or the grace period ends.
+    /// Runs until shutdown, and then until the backlog is published or the grace period ends.
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<(), AgentError> {
         let mut ready = self.session.ready();
         let mut buffer = vec![0; READ];
-        if !self.take_up(&mut shutdown).await {
+        if !self.acquire(&mut shutdown).await {
             return Ok(());
         }
         let phase = *ready.borrow_and_update();
@@ -168,22 +168,22 @@ impl Boiler {
                 return Err(AgentError::Stopped { boiler: self.config.id, reason });
             }
             if self.grace.is_some() && self.agent.is_drained() {
-                return self.leave().await;
+                return self.finish().await;
             }
             match self.next(&mut shutdown, &mut ready, &mut buffer).await {
-                Happening::Read(read) => self.read(read, &buffer),
-                Happening::Answer(answer) => self.answered(&answer),
-                Happening::Synced(synced) => self.synced(synced),
-                Happening::Phase(phase) => self.phase(phase),
-                Happening::Lease(lease) => self.step(Input::Setpoint(&lease)),
-                Happening::Reset(reset) => self.step(Input::Reset(&reset)),
-                Happening::Reopen => self.open(),
-                Happening::Wake => self.step(Input::Wake),
-                Happening::Shutdown => {
+                LoopEvent::Read(read) => self.read(read, &buffer),
+                LoopEvent::Answer(answer) => self.answered(&answer),
+                LoopEvent::Synced(synced) => self.synced(synced),
+                LoopEvent::Phase(phase) => self.phase(phase),
+                LoopEvent::Lease(lease) => self.step(Input::Setpoint(&lease)),
+                LoopEvent::Reset(reset) => self.step(Input::Reset(&reset)),
+                LoopEvent::Reopen => self.open(),
+                LoopEvent::Wake => self.step(Input::Wake),
+                LoopEvent::Shutdown => {
                     self.grace = Some(Box::pin(tokio::time::sleep(GRACE)));
                     self.step(Input::Flush);
                 }
-                Happening::GraceIsOver => return self.leave().await,
+                LoopEvent::GraceIsOver => return self.finish().await,
             }
         }
     }
@@ -193,43 +193,43 @@ impl Boiler {
         shutdown: &mut Shutdown,
         ready: &mut watch::Receiver<Phase>,
         buffer: &mut [u8],
-    ) -> Happening {
+    ) -> LoopEvent {
         let Self {
             agent, clock, inbox, port, waiting, publishing, reading_tail, reading_fault, syncing, grace, ..
         } = self;
         let ending = grace.is_some();
         tokio::select! {
-            () = shutdown.requested(), if !ending => Happening::Shutdown,
-            () = or_never(grace) => Happening::GraceIsOver,
+            () = shutdown.requested(), if !ending => LoopEvent::Shutdown,
+            () = or_never(grace) => LoopEvent::GraceIsOver,
             answer = or_never(publishing) => {
                 *publishing = None;
-                Happening::Answer(answer)
+                LoopEvent::Answer(answer)
             }
             answer = or_never(reading_tail) => {
                 *reading_tail = None;
-                Happening::Answer(answer)
+                LoopEvent::Answer(answer)
             }
             answer = or_never(reading_fault) => {
                 *reading_fault = None;
-                Happening::Answer(answer)
+                LoopEvent::Answer(answer)
             }
             synced = or_never(syncing) => {
                 *syncing = None;
-                Happening::Synced(synced)
+                LoopEvent::Synced(synced)
             }
-            Ok(()) = ready.changed() => Happening::Phase(*ready.borrow_and_update()),
-            Some(lease) = inbox.leases.recv() => Happening::Lease(lease),
-            Some(reset) = inbox.resets.recv() => Happening::Reset(reset),
-            read = read_or_never(port, buffer), if !ending => Happening::Read(read),
+            Ok(()) = ready.changed() => LoopEvent::Phase(*ready.borrow_and_update()),
+            Some(lease) = inbox.leases.recv() => LoopEvent::Lease(lease),
+            Some(reset) = inbox.resets.recv() => LoopEvent::Reset(reset),
+            read = read_or_never(port, buffer), if !ending => LoopEvent::Read(read),
             () = or_never(&mut waiting.due), if !ending => {
                 waiting.due = None;
-                Happening::Reopen
+                LoopEvent::Reopen
             }
-            () = clock.sleep_until(agent.wake_at()) => Happening::Wake,
+            () = clock.sleep_until(agent.wake_at()) => LoopEvent::Wake,
         }
     }
 
-    /// Tells the agent what happened and carries out what it decides.
+    /// Passes an event to the agent and carries out its effects.
     fn step(&mut self, input: Input<'_>) {
         let now = self.clock.now();
         self.agent.step(now, input, &mut self.effects);
@@ -266,7 +266,7 @@ impl Boiler {
             }
             Effect::Spill(spill) => self.spill(spill),
             Effect::Status(status) => {
-                self.show_fault(&status);
+                self.report_fault(&status);
                 self.reporter.status(&status);
             }
             Effect::Event(kind, body) => {
@@ -280,8 +280,8 @@ impl Boiler {
         }
     }
 
-    /// Tells whoever resets lockouts which one stands. A device that is silent has said nothing new.
-    fn show_fault(&self, status: &Status) {
+    /// Passes the device's current fault to the reset task. A silent device reports nothing new.
+    fn report_fault(&self, status: &Status) {
         let Some(device) = &status.device else { return };
         self.inbox.seen.send_if_modified(|seen| {
             let before = core::mem::replace(&mut seen.fault, device.fault);
@@ -290,60 +290,60 @@ impl Boiler {
     }
 
     fn phase(&mut self, phase: Phase) {
-        // Whatever is under way belongs to the session that has ended: its outcome is unknown, and the agent asks the
-        // stream itself when the next one begins.
+        // Requests in flight belong to the session that has ended: their outcome is unknown, and the agent reads it
+        // back from the stream when the next session begins.
         self.publishing = None;
         self.reading_tail = None;
         self.reading_fault = None;
         self.step(Input::Disconnected);
         if phase != Phase::Down {
             let slots = self.agent.backlog();
-            self.handing_on = (slots >= BACKLOG).then(|| (slots, boottime_ns()));
+            self.draining = (slots >= BACKLOG).then(|| (slots, boottime_ns()));
             self.step(Input::Connected);
         }
     }
 
-    /// The end of an outage: its backlog is in the stream.
-    fn handed_on(&mut self) {
+    /// Logs the end of an outage: its backlog is in the stream.
+    fn log_drained(&mut self) {
         if self.agent.backlog() < BACKLOG / 2
-            && let Some((slots, since_ns)) = self.handing_on.take()
+            && let Some((slots, since_ns)) = self.draining.take()
         {
             let took = elapsed(since_ns);
-            tracing::info!(boiler = %self.config.id, slots, took, "what waited for the server is handed on");
+            tracing::info!(boiler = %self.config.id, slots, took, "backlog published");
         }
     }
 
-    /// A server that takes nothing and does not say so: its monitor may know why.
-    fn wonder(&mut self, answer: &Answer) {
+    /// When publishes time out without an error, asks the server's monitor for the cause.
+    fn probe_health(&mut self, answer: &Answer) {
         match answer {
             Answer::Published(Published::Refused(flow::Refused::Unknown)) => self.unanswered += 1,
             Answer::Published(_) => self.unanswered = 0,
             Answer::Tail(..) | Answer::Fault(_) => {}
         }
-        // Ten times as rare as it begins: a time-out takes 2 s, so this is a line a minute.
+        // After the first probe only every 30th time-out: at 2 s each this is a line a minute.
         if self.unanswered != SILENCE && (self.unanswered == 0 || !self.unanswered.is_multiple_of(10 * SILENCE)) {
             return;
         }
         let (boiler, slots, monitor) = (self.config.id.clone(), self.agent.backlog(), self.nats.monitor.clone());
         tokio::spawn(async move {
             let cause = match monitor {
-                Some(monitor) => monitor::complaint(&monitor).await,
-                None => Err("only the server's monitor could tell: name it as monitor in [nats]".to_owned()),
+                Some(monitor) => monitor::health_error(&monitor).await,
+                None => Err("the cause needs the server's monitor: set monitor in [nats]".to_owned()),
             };
             match cause {
                 Ok(Some(cause)) => tracing::error!(%boiler, slots, cause, advice = monitor::ADVICE, "server frozen"),
-                Ok(None) => tracing::warn!(%boiler, slots, "the server takes nothing, and says that it is well"),
-                Err(unknown) => tracing::warn!(%boiler, slots, unknown, "the server takes nothing"),
+                Ok(None) => tracing::warn!(%boiler, slots, "publishes time out, but the server reports healthy"),
+                Err(unknown) => tracing::warn!(%boiler, slots, unknown, "publishes time out"),
             }
         });
     }
 
     fn answered(&mut self, answer: &Answer) {
-        self.wonder(answer);
+        self.probe_health(answer);
         if let Answer::Published(Published::Stored(_)) = answer
             && let times @ 1.. = self.declined.end()
         {
-            tracing::info!(boiler = %self.config.id, times, "the server takes batches again");
+            tracing::info!(boiler = %self.config.id, times, "the server stores batches again");
         }
         match answer {
             Answer::Published(Published::Stored(sequence)) => self.step(Input::Acknowledged { sequence: *sequence }),
@@ -355,7 +355,7 @@ impl Boiler {
             Answer::Published(Published::Declined(cause)) => {
                 if let Some(times) = self.declined.admits(cause.clone()) {
                     let (boiler, slots) = (&self.config.id, self.agent.backlog());
-                    tracing::warn!(%boiler, times, slots, cause, "the server does not take a batch, trying again");
+                    tracing::warn!(%boiler, times, slots, cause, "the server refused a batch, retrying");
                 }
                 self.step(Input::Refused(flow::Refused::Unknown));
             }
@@ -363,16 +363,16 @@ impl Boiler {
                 if let Some((instead_of, serial_number)) = accepted {
                     self.step(Input::Accepted { instead_of: *instead_of, serial_number });
                 }
-                self.told(tail);
+                self.tail_read(tail);
             }
             Answer::Fault(LastFault::Found(body)) => self.step(Input::LastFault(Some(body))),
             Answer::Fault(LastFault::Nothing) => self.step(Input::LastFault(None)),
             Answer::Fault(LastFault::Unknown) => self.step(Input::LastFaultUnknown),
         }
-        self.handed_on();
+        self.log_drained();
     }
 
-    fn told(&mut self, tail: &Tail) {
+    fn tail_read(&mut self, tail: &Tail) {
         match tail {
             Tail::Found { sequence, payload } => self.step(Input::Tail(Some((*sequence, payload)))),
             Tail::Empty => self.step(Input::Tail(None)),
@@ -385,7 +385,7 @@ impl Boiler {
     }
 }
 
-/// Waits for a future that may not be there.
+/// Waits for the future, or forever without one.
 async fn or_never<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,

@@ -1,4 +1,4 @@
-//! One boiler in the aggregator: `flow::Aggregator` and its two publishes, each one at a time.
+//! One boiler in the aggregator: `flow::Aggregator`, and at most one publish of STATE and one of SNAPSHOT in flight.
 
 use async_nats::jetstream::Context;
 use thermowell_flow::aggregator::{self as flow, Effect};
@@ -13,11 +13,9 @@ use crate::nats::RequestError;
 use crate::report::Reporter;
 use crate::snapshot;
 
-/// What the server said to one of the two publishes.
+/// The outcome of a publish.
 pub(super) enum Outcome {
-    /// What stands as STATE now, as far as it is known.
     State(Put),
-    /// What stands where the snapshot should go, if the server said.
     Snapshot(Box<Result<snapshot::Outcome, RequestError>>),
 }
 
@@ -28,16 +26,16 @@ pub(super) struct Boiler {
     context: Context,
     reporter: Reporter,
     effects: Vec<Effect>,
-    /// There is news that STATE does not tell yet.
+    /// The state has changed since the last publish of STATE.
     dirty: bool,
     publishing_state: bool,
-    /// The sequence of the STATE that stands; none where that has to be read first.
+    /// The sequence of the stored STATE; none if it has to be read first.
     state_at: Option<u64>,
     publishing_snapshot: bool,
 }
 
 impl Boiler {
-    /// A boiler at its last snapshot.
+    /// Starts from the boiler's last snapshot.
     pub(super) async fn begin(
         context: &Context,
         reporter: &Reporter,
@@ -67,14 +65,14 @@ impl Boiler {
         })
     }
 
-    /// The sequence in SAMPLES from which this boiler wants to read; none is the beginning.
+    /// The sequence in SAMPLES from which this boiler reads; none is the beginning of the stream.
     pub(super) fn replay_from(&self) -> Option<u64> {
         self.replay_from
     }
 
-    /// Takes one message of SAMPLES.
+    /// Processes one message of SAMPLES.
     pub(super) fn observe(&mut self, sequence: u64, payload: &[u8], clock: &Clock) -> Result<(), RequestError> {
-        // One consumer serves every boiler and begins where the earliest wants to.
+        // One consumer serves every boiler and starts at the lowest of their sequences.
         if self.replay_from.is_some_and(|from| sequence < from) {
             return Ok(());
         }
@@ -83,11 +81,11 @@ impl Boiler {
         self.carry_out(clock)
     }
 
-    /// The publishes that are due now: no STATE while the aggregator is behind.
-    pub(super) fn publish(&mut self, is_behind: bool) -> Vec<Pending> {
+    /// The publishes that are due now: no STATE while the aggregator lags.
+    pub(super) fn publish(&mut self, is_lagging: bool) -> Vec<Pending> {
         let mut due = Vec::new();
         if self.dirty
-            && !is_behind
+            && !is_lagging
             && !self.publishing_state
             && let Some(state) = self.aggregator.state()
         {
@@ -112,7 +110,7 @@ impl Boiler {
         due
     }
 
-    /// Takes the server's answer.
+    /// Processes the outcome of a publish.
     pub(super) fn published(&mut self, outcome: Outcome, clock: &Clock) -> Result<(), RequestError> {
         match outcome {
             Outcome::State(put) => {
@@ -136,15 +134,15 @@ impl Boiler {
     fn state_is(&mut self, put: Put) -> Result<(), RequestError> {
         self.state_at = match put {
             Put::Stored(sequence) => Some(sequence),
-            Put::Behind(sequence) => {
+            Put::Retry(sequence) => {
                 self.dirty = true;
                 Some(sequence)
             }
-            // The next one comes with the next batch.
+            // The next STATE follows with the next batch.
             Put::Unknown => None,
             Put::Yield(rival) => {
-                let why = format!("aggregator {rival} works too, and its name comes first");
-                return Err(RequestError::new(format!("go on with boiler {}", self.id), why));
+                let why = format!("aggregator {rival} is active too and takes precedence by its name");
+                return Err(RequestError::new(format!("continue boiler {}", self.id), why));
             }
         };
         Ok(())
@@ -160,17 +158,17 @@ impl Boiler {
     }
 
     fn carry_out(&mut self, clock: &Clock) -> Result<(), RequestError> {
-        let mut anew = false;
+        let mut restart = false;
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Event(kind, body) => self.reporter.event(&self.id, kind, clock.now().utc, *body),
                 Effect::Log(log) => crate::logs::aggregator(&self.id, &log),
-                Effect::Restart => anew = true,
+                Effect::Restart => restart = true,
             }
         }
-        if anew {
-            let why = "the stored snapshot is not the one that this session went on from";
-            return Err(RequestError::new(format!("go on with boiler {}", self.id), why));
+        if restart {
+            let why = "the stored snapshot is not the one that this session started from";
+            return Err(RequestError::new(format!("continue boiler {}", self.id), why));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! The optional feed: each sample of SAMPLES once more, as one JSON event for programs that expect it.
+//! The optional feed: one JSON event per sample, for programs that expect that form.
 //!
-//! It is a view: nothing of ours reads it, and it has a consumer of its own, so that a slow feed never holds up the
-//! average. Each session begins at the last event of each boiler, which names the SAMPLES message that it comes from.
+//! The feed is a derived view: Thermowell itself never reads it. It has its own consumer, so that a slow feed does not
+//! delay the average. Each session starts from the last event of each boiler, which names its SAMPLES message.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,25 +18,25 @@ use tokio::sync::watch;
 use crate::nats::{self, Phase, RequestError};
 use crate::{consume, feed};
 
-/// SAMPLES messages that are taken at once where the feed is behind: an atomic batch costs the server tens of
-/// milliseconds whatever its size, so few large ones catch up where many small ones do not.
+/// SAMPLES messages that are processed at once when the feed lags: an atomic batch costs the server tens of
+/// milliseconds whatever its size, so a few large ones catch up where many small ones do not.
 const CHUNK: usize = 50;
-/// Atomic batches under way. The server allows 50 a stream.
+/// Atomic batches in flight. The server allows 50 per stream.
 const AT_ONCE: usize = 16;
 
-/// Feeds until the process ends.
+/// Publishes the feed until the process ends.
 pub(super) async fn run(context: Context, ready: watch::Receiver<Phase>, boilers: Vec<BoilerId>) {
     nats::in_each_session(ready, "feeding", || follow(&context, &boilers)).await;
 }
 
 type Publish<'a> = Pin<Box<dyn Future<Output = Result<(), RequestError>> + Send + 'a>>;
 
-/// One boiler's part of the feed.
+/// The state of one boiler's feed.
 struct Lane {
     feed: Feed,
     /// The sequence of the last event in the stream.
     expected: u64,
-    /// What is not there yet.
+    /// Not yet published.
     events: Vec<FeedEvent>,
 }
 
@@ -72,7 +72,7 @@ async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<Infallible, R
 }
 
 impl Lane {
-    /// Publishes what has gathered, one atomic batch behind the other.
+    /// Publishes the collected events, one atomic batch after another.
     async fn publish(&mut self, context: &Context, boiler: &BoilerId) -> Result<(), RequestError> {
         for events in self.events.chunks(feed::EVENTS_MAX) {
             self.expected = feed::publish(context, boiler, self.expected, events).await?;
@@ -82,8 +82,8 @@ impl Lane {
     }
 }
 
-/// Where to begin: at the message that the last event came from; at the beginning, where SAMPLES has another one there
-/// or none, because it began anew.
+/// The sequence to start from: that of the message from which the last event was made. None, the beginning of the
+/// stream, if SAMPLES has no message of this boiler there, because the stream was created again.
 async fn start(context: &Context, boiler: &BoilerId, feed: &Feed) -> Result<Option<u64>, RequestError> {
     let Some(from) = feed.replay_from() else { return Ok(None) };
     let found = consume::message(context, from, &subject::samples(boiler)).await?;

@@ -1,19 +1,19 @@
-//! Another aggregator on the same boilers: of two that live, one works.
+//! Split-brain protection: of two live aggregators for the same boilers, one is active.
 //!
-//! Each STATE carries who published it, and each goes out under the condition that the boiler's STATE is still the
-//! one that this aggregator knows. So whoever works beside another meets it at its next publish, however the two came
-//! to work at the same time: a server that came back with an empty STATE, a process that hung while the other took
-//! over, a network that was cut.
+//! Each STATE names its publisher, and each is published under the condition that the boiler's last STATE is still the
+//! one that this aggregator knows. So two active aggregators detect each other at their next publish, whatever made
+//! both active: a server that came back with an empty STATE, a process that hung while the other took over, a network
+//! partition.
 //!
-//! | where | another one that is alive | what happens |
+//! | when | other live aggregator | what happens |
 //! |---|---|---|
-//! | a session begins | any | it works already: we stand by |
-//! | a publish is refused | its name comes before ours | we stop, and stand by |
-//! | | its name comes behind ours | it meets us at its next publish: we publish behind it |
+//! | a session begins | any | it is active already: we stand by |
+//! | a publish is refused | its name sorts before ours | we stop, and stand by |
+//! | | its name sorts after ours | we publish after it; its own next publish is refused, and it stops |
 //!
-//! The one whose name comes first never stops for the other, so one goes on; the other stops at its second publish. It
-//! takes over when STATE is [`ALIVE`] old. Two with one name take each other for themselves, and both work: a name is a
-//! gateway's, and a gateway runs one aggregator.
+//! The aggregator whose name sorts first never stops for the other, so one of them stays active; the other stops at its
+//! second publish. It takes over when STATE is [`ALIVE`] old. Two aggregators with the same name are not told apart,
+//! and both stay active: a name belongs to one gateway, and a gateway runs one aggregator.
 
 use std::time::Duration;
 
@@ -25,23 +25,23 @@ use thermowell_wire::subject::{self, stream};
 
 use crate::nats::{self, RETRY, RequestError, Stored};
 
-/// Another aggregator whose state is younger than this is alive: we stand by.
+/// The publisher of a state younger than this counts as alive.
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// What became of a STATE.
+/// The outcome of a publish of STATE.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Put {
-    /// It is there, under this sequence.
+    /// Stored under this sequence.
     Stored(u64),
-    /// It is not: this stands there, and the next one may go behind it.
-    Behind(u64),
-    /// It is not: this aggregator is alive and goes on.
+    /// Refused: the last STATE has this sequence, and the next publish may follow it.
+    Retry(u64),
+    /// Refused: this live aggregator takes precedence.
     Yield(String),
-    /// Nobody knows. The next one reads what is there.
+    /// No acknowledgement. The next publish reads the last STATE first.
     Unknown,
 }
 
-/// Publishes a boiler's STATE behind `expected`; where nothing is known of it, only looks.
+/// Publishes a boiler's STATE if its last one has the sequence `expected`; without `expected`, only reads the last one.
 pub(super) async fn put(context: &Context, boiler: &BoilerId, expected: Option<u64>, state: &State) -> Put {
     let subject = subject::state(boiler).to_string();
     if let Some(expected) = expected {
@@ -52,13 +52,13 @@ pub(super) async fn put(context: &Context, boiler: &BoilerId, expected: Option<u
         }
     }
     match nats::last(context, stream::STATE, &subject).await {
-        Ok(None) => Put::Behind(0),
+        Ok(None) => Put::Retry(0),
         Ok(Some(last)) => match alive(&last, &state.instance) {
-            Some(rival) if goes_on(&rival, &state.instance) => Put::Yield(rival),
-            Some(_) | None => Put::Behind(last.sequence),
+            Some(rival) if takes_precedence(&rival, &state.instance) => Put::Yield(rival),
+            Some(_) | None => Put::Retry(last.sequence),
         },
         Err(error) => {
-            tracing::debug!(%boiler, error = crate::logs::chain(&error), "state is not known");
+            tracing::debug!(%boiler, error = crate::logs::chain(&error), "the last state could not be read");
             Put::Unknown
         }
     }
@@ -66,11 +66,11 @@ pub(super) async fn put(context: &Context, boiler: &BoilerId, expected: Option<u
 
 /// Waits while another instance keeps the STATE of any boiler fresh.
 pub(super) async fn stand_by(context: &Context, boilers: &[BoilerId], own: &str) -> Result<(), RequestError> {
-    let mut said = false;
+    let mut logged = false;
     while let Some(rival) = any_alive(context, boilers, own).await? {
-        if !said {
-            tracing::warn!(rival, "another aggregator is alive, standing by");
-            said = true;
+        if !logged {
+            tracing::warn!(rival, "another aggregator is active, standing by");
+            logged = true;
         }
         tokio::time::sleep(RETRY).await;
     }
@@ -87,19 +87,19 @@ async fn any_alive(context: &Context, boilers: &[BoilerId], own: &str) -> Result
     Ok(None)
 }
 
-/// Who published this STATE, if that is another one and not long ago.
+/// The publisher of this STATE, if it is another instance and alive.
 fn alive(last: &StreamMessage, own: &str) -> Option<String> {
-    another(&last.payload, nats::age_ns(last), own)
+    live_publisher(&last.payload, nats::age_ns(last), own)
 }
 
-fn another(payload: &[u8], age_ns: i64, own: &str) -> Option<String> {
+fn live_publisher(payload: &[u8], age_ns: i64, own: &str) -> Option<String> {
     let is_fresh = age_ns < i64::try_from(ALIVE.as_nanos()).unwrap_or(i64::MAX);
     let state = serde_json::from_slice::<State>(payload).ok()?;
     (is_fresh && state.instance != own).then_some(state.instance)
 }
 
-/// Of two that work at the same time.
-fn goes_on(rival: &str, own: &str) -> bool {
+/// Whether `rival` stays active when both are.
+fn takes_precedence(rival: &str, own: &str) -> bool {
     rival < own
 }
 
@@ -108,10 +108,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_different_ones_exactly_one_goes_on() {
+    fn exactly_one_of_two_instances_takes_precedence() {
         for (a, b) in [("attic", "cellar"), ("g1", "g10"), ("", "g")] {
-            assert!(goes_on(a, b) && !goes_on(b, a), "{a:?} and {b:?}");
+            assert!(takes_precedence(a, b) && !takes_precedence(b, a), "{a:?} and {b:?}");
         }
-        assert!(!goes_on("g1", "g1"), "nobody stops for himself");
+        assert!(!takes_precedence("g1", "g1"), "an instance does not yield to itself");
     }
 }

@@ -1,9 +1,9 @@
-//! Can the calendar be trusted?
+//! Checks that the calendar is synchronised.
 
 use thermowell_flow::time::{Utc, hour_text};
 
 use super::{Finding, Status};
-use crate::clock::{kernel_says_synchronised, realtime_ns};
+use crate::clock::{kernel_reports_synchronised, realtime_ns};
 use crate::config::Clock;
 
 const ID: &str = "clock.synced";
@@ -19,17 +19,17 @@ pub(super) fn check(clock: &Clock) -> Finding {
     let utc = Utc(realtime_ns());
     if !utc.is_plausible() {
         let message =
-            format!("the clock shows {}: no hour is opened there, whoever vouches for it", hour_text(utc.hour()));
+            format!("the clock shows {}, which is implausible: no hour is averaged with it", hour_text(utc.hour()));
         return Finding::new(ID, Status::Error, message).advise("set the clock: run chrony or systemd-timesyncd");
     }
-    if kernel_says_synchronised() {
-        return Finding::new(ID, Status::Ok, "the kernel says that a time source disciplines the clock");
+    if kernel_reports_synchronised() {
+        return Finding::new(ID, Status::Ok, "the kernel reports a synchronised clock");
     }
     if clock.assume_synced {
-        let message = "not synchronised, as far as the kernel knows; clock.assume_synced takes it as synchronised";
-        return Finding::new(ID, Status::Warning, message).advise("run chrony or systemd-timesyncd where you can");
+        let message = "the kernel reports no synchronisation; clock.assume_synced overrides it";
+        return Finding::new(ID, Status::Warning, message).advise("run chrony or systemd-timesyncd if possible");
     }
-    let message = "no time source disciplines the clock: samples would feed the rolling average, but no hour";
-    let advice = "run chrony or systemd-timesyncd, or set assume_synced in [clock] where somebody else sets this clock";
+    let message = "the clock is not synchronised: samples count in the rolling average, but in no hour";
+    let advice = "run chrony or systemd-timesyncd, or set assume_synced in [clock] if the clock is set by other means";
     Finding::new(ID, Status::Error, message).advise(advice)
 }

@@ -1,5 +1,5 @@
-//! Is there room? The server's limits against what the streams reserve and the messages measure, and the bounds of
-//! SAMPLES against what the boilers write.
+//! Compares the server's limits with the streams' sizes and our largest messages, and the size of SAMPLES with the
+//! boilers' data rate.
 
 use serde::Deserialize;
 use thermowell_wire::batch::encoded_max;
@@ -12,18 +12,18 @@ use crate::streams::{self, Room};
 
 /// Room for the headers of a publish: conditions, ids.
 const HEADERS: u64 = 256;
-/// No state, status, snapshot or event of ours is longer.
+/// An upper limit for our states, statuses, snapshots and events.
 const JSON: u64 = 2_048;
-/// What a boiler writes into SAMPLES in a second, from `config/thermowell.toml`: 16 MiB a day in batches of 100 are
-/// 194 bytes, and single samples cost 15 times as much. So a second costs this …
+/// The data rate of a boiler in SAMPLES, from `config/thermowell.toml`: 16 MiB a day in batches of 100 are 194 bytes a
+/// second, and single samples cost 15 times as much. This gives the bytes per second …
 const PER_SECOND: u64 = 167;
-/// … and each of its messages this.
+/// … and per message.
 const PER_MESSAGE: u64 = 27;
 const HOUR: u64 = 3_600;
-/// What SAMPLES keeps where its bounds let it.
+/// What SAMPLES keeps if its size allows it, in seconds.
 const KEPT: u64 = 72 * HOUR;
 
-/// How long SAMPLES lasts within its bounds, for these boilers.
+/// How long the size of SAMPLES lasts, for these boilers.
 pub(super) fn samples(config: &Config) -> Finding {
     let make = |status, message: String| Finding::new("streams.samples", status, message);
     let boilers = u64::try_from(config.boilers.len()).unwrap_or(u64::MAX);
@@ -31,20 +31,20 @@ pub(super) fn samples(config: &Config) -> Finding {
     let per_second = (PER_SECOND + messages * PER_MESSAGE) * boilers;
     let (bound, lasts) = (config.streams.samples, config.streams.samples / per_second);
     let has = match boilers {
-        1 => format!("{} are", show_bytes(bound)),
-        many => format!("{} for {many} boilers are", show_bytes(bound)),
+        1 => format!("{} hold", show_bytes(bound)),
+        many => format!("{} for {many} boilers hold", show_bytes(bound)),
     };
     let wanted = |seconds: u64| show_bytes((per_second * seconds).next_multiple_of(64 << 20));
     let raise = |seconds| format!("set samples = \"{}\" or more in [streams]", wanted(seconds));
     if lasts < HOUR {
-        let message = format!("{has} about {} of samples: an hour cannot be read again", minutes(lasts));
+        let message = format!("{has} about {} of samples: too few to recompute an hour", minutes(lasts));
         return make(Status::Error, message).advise(raise(KEPT));
     }
     if lasts < KEPT {
         let message = format!("{has} about {} of samples; SAMPLES keeps up to 72 h", hours(lasts));
         return make(Status::Warning, message).advise(raise(KEPT));
     }
-    make(Status::Ok, format!("{has} room for 72 h of samples"))
+    make(Status::Ok, format!("{has} 72 h of samples"))
 }
 
 fn minutes(seconds: u64) -> String {
@@ -55,27 +55,29 @@ fn hours(seconds: u64) -> String {
     format!("{} h", seconds / HOUR)
 }
 
-/// Whether the server takes the largest messages that we have for it; none where it does not say.
+/// Whether the server accepts our largest messages. `max_payload` is its limit, none if unknown.
 pub(super) fn max_payload(config: &Config, max_payload: Option<u64>) -> Finding {
     let make = |status, message: String| Finding::new("nats.max-payload", status, message);
-    let Some(limit) = max_payload else { return make(Status::Unknown, "the server does not say".to_owned()) };
+    let Some(limit) = max_payload else {
+        return make(Status::Unknown, "the server does not report its limit".to_owned());
+    };
     let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let table = streams::table(config);
     let settings = table.iter().map(|stream| bytes(serde_json::to_vec(stream).unwrap_or_default().len()));
     let needed = settings.max().unwrap_or(0).max(JSON) + HEADERS;
     let batch = bytes(encoded_max(usize::from(config.batch.samples))) + HEADERS;
     if limit < needed {
-        let message = format!("the server takes messages of {limit} bytes, our own have up to {needed}");
+        let message = format!("the server accepts messages of {limit} bytes, ours have up to {needed}");
         return make(Status::Error, message).advise("raise max_payload in nats.conf; the server's default is 1MB");
     }
     if limit < batch {
         let message = format!(
-            "the server takes messages of {limit} bytes, a batch of {} samples may have {batch}: it is cut smaller",
+            "the server accepts messages of {limit} bytes, a batch of {} samples may have {batch}: it is cut smaller",
             config.batch.samples
         );
         return make(Status::Warning, message).advise("raise max_payload in nats.conf, or lower samples in [batch]");
     }
-    make(Status::Ok, format!("the server takes messages of {limit} bytes"))
+    make(Status::Ok, format!("the server accepts messages of {limit} bytes"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,7 +112,7 @@ enum Whose {
     Account,
 }
 
-/// Whether the streams of this configuration fit into what the server may give to streams, and our account may take.
+/// Whether the streams of this configuration fit into the limits of the server and of our account.
 pub(super) async fn storage(config: &Config, connection: Option<&Connection>) -> Finding {
     let table = streams::table(config);
     let wanted = Room::of(&table);
@@ -118,7 +120,7 @@ pub(super) async fn storage(config: &Config, connection: Option<&Connection>) ->
         Some(connection) => Room::taken(connection.context(), &table).await,
         None => None,
     };
-    // The inspector's key does not let it ask for the account, and a server with keys of ours has no limits there.
+    // The inspector's key does not permit this request, and a server with our keys has no limits per account.
     if let (Some(connection), None) = (connection, &config.nats.keys)
         && let Some((limits, all)) = Room::account(connection.context()).await
     {
@@ -134,7 +136,7 @@ pub(super) async fn storage(config: &Config, connection: Option<&Connection>) ->
     }
 }
 
-/// What others reserve is known only where our own streams could be read.
+/// What foreign streams reserve; 0 if our own streams could not be read.
 fn others(all: Room, ours: Option<Room>) -> Room {
     ours.map_or_else(Room::default, |ours| Room {
         disk: all.disk.saturating_sub(ours.disk),
@@ -147,16 +149,16 @@ async fn of_server(config: &Config) -> Result<(Bounds, Room), Finding> {
     let unknown =
         |message: String, advice: &str| Err(Finding::new("nats.storage", Status::Unknown, message).advise(advice));
     let Some(address) = &config.nats.monitor else {
-        let advice = "name the server's monitor as monitor in [nats], such as \"http://127.0.0.1:8222\"";
-        return unknown("only the server's monitor knows".to_owned(), advice);
+        let advice = "set monitor in [nats] to the server's monitor, such as \"http://127.0.0.1:8222\"";
+        return unknown("this needs the server's monitor".to_owned(), advice);
     };
-    let advice = "look at `http` in nats.conf and at monitor in [nats]";
+    let advice = "compare `http` in nats.conf with monitor in [nats]";
     let found = match monitor::get(address, "/varz").await {
         Ok(body) => serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream),
         Err(error) => return unknown(format!("the monitor at {address}: {}", logs::chain(&error)), advice),
     };
     let Some(JetStream { config: Some(bounds), stats }) = found else {
-        return unknown(format!("the monitor at {address} does not say"), advice);
+        return unknown(format!("the monitor at {address} does not report it"), advice);
     };
     let all = stats.unwrap_or_default();
     Ok((bounds, Room { disk: all.reserved_storage, memory: all.reserved_memory }))
@@ -177,9 +179,9 @@ fn judge(whose: Whose, bounds: &Bounds, wanted: Room, others: Room) -> Finding {
         ("in memory", bounds.max_memory, wanted.memory, others.memory, "max_memory_store", ""),
     ] {
         let Some(limit) = limit else { continue };
-        let besides = match others {
+        let plus = match others {
             0 => String::new(),
-            others => format!(", besides {} of other streams", show_bytes(others)),
+            others => format!(", plus {} of other streams", show_bytes(others)),
         };
         let (asked, has) = (show_bytes(wanted), show_bytes(limit));
         if wanted + others <= limit {
@@ -194,11 +196,11 @@ fn judge(whose: Whose, bounds: &Bounds, wanted: Room, others: Room) -> Finding {
             }
             Whose::Account => ("the account's limit", format!("give the account {room} or more {what}{instead}")),
         };
-        let message = format!("the streams need {asked} {what}{besides}, and {name} is {has}");
+        let message = format!("the streams need {asked} {what}{plus}, and {name} is {has}");
         return make(Status::Error, message).advise(advice);
     }
     if fits.is_empty() {
-        return make(Status::Unknown, "the monitor does not say".to_owned());
+        return make(Status::Unknown, "the monitor does not report it".to_owned());
     }
     make(Status::Ok, format!("the streams reserve {}", fits.join(" and ")))
 }
@@ -229,21 +231,21 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_samples_are_shown_as_time() {
+    fn size_of_samples_is_shown_as_time() {
         assert_eq!(samples(&config("")).status, Status::Ok);
         assert_eq!(samples(&of_boilers(21, "")).status, Status::Ok, "as config/thermowell.toml has it");
         let many = samples(&of_boilers(64, ""));
         assert_eq!(many.status, Status::Warning);
-        assert_eq!(many.message, "1 GiB for 64 boilers are about 24 h of samples; SAMPLES keeps up to 72 h");
+        assert_eq!(many.message, "1 GiB for 64 boilers hold about 24 h of samples; SAMPLES keeps up to 72 h");
         assert_eq!(many.advice.as_deref(), Some("set samples = \"3 GiB\" or more in [streams]"));
         let short = samples(&of_boilers(2, "streams.samples = \"1 MiB\""));
         assert_eq!(short.status, Status::Error);
-        assert_eq!(short.message, "1 MiB for 2 boilers are about 45 min of samples: an hour cannot be read again");
+        assert_eq!(short.message, "1 MiB for 2 boilers hold about 45 min of samples: too few to recompute an hour");
         assert_eq!(samples(&config("batch.samples = 1\nstreams.samples = \"8 MiB\"")).status, Status::Error);
     }
 
     #[test]
-    fn a_message_limit_is_compared_with_our_messages() {
+    fn max_payload_is_compared_with_our_messages() {
         let status = |text: &str, limit| max_payload(&config(text), limit).status;
         assert_eq!(status("", Some(1 << 20)), Status::Ok);
         assert_eq!(status("batch.samples = 1000", Some(1 << 20)), Status::Ok);
@@ -257,9 +259,9 @@ mod tests {
         assert_eq!(max_payload(&many, Some(4_096)).status, Status::Error);
     }
 
-    /// As long as names and numbers can be. Only a path or a reason of the system has no bound of ours.
+    /// With the longest names and numbers. Only paths and error texts of the system have no limit.
     #[test]
-    fn no_json_is_longer_than_its_allowance() {
+    fn longest_json_fits_its_allowance() {
         let length = |json: Vec<u8>| u64::try_from(json.len()).unwrap();
         let event = |body| Event { boiler: boiler(), created_at: LONG, body };
         let published = [
@@ -270,10 +272,10 @@ mod tests {
             ("decision", length(json(&event(EventBody::Decided(decision()))))),
         ];
         assert!(published.iter().all(|(_, length)| *length <= JSON), "{published:?}");
-        assert!(published.iter().any(|(_, length)| *length > JSON / 4), "far too much: {published:?}");
+        assert!(published.iter().any(|(_, length)| *length > JSON / 4), "the allowance is too large: {published:?}");
     }
 
-    /// 18 characters, as many as a number has that is rounded nowhere.
+    /// 18 characters, the longest form of an unrounded number.
     const LONG: f64 = -1_234.567_890_123_45;
     const CELSIUS: Option<f64> = Some(LONG);
 
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_streams_fit_or_the_limit_is_named() {
+    fn streams_fit_or_the_limit_is_named() {
         let table = |text: &str| Room::of(&streams::table(&config(text)));
         let bounds = |storage: u64| Bounds { max_storage: Some(storage << 20), max_memory: Some(64 << 20) };
         let none = Room::default();
@@ -412,7 +414,7 @@ mod tests {
         let others = Room { disk: 3 << 30, memory: 0 };
         let crowded = judge(Whose::Server, &bounds(4_096), table(""), others);
         assert_eq!(crowded.status, Status::Error);
-        assert!(crowded.message.contains("besides 3 GiB of other streams"), "{}", crowded.message);
+        assert!(crowded.message.contains("plus 3 GiB of other streams"), "{}", crowded.message);
         let memory = Bounds { max_storage: Some(4 << 30), max_memory: Some(16 << 20) };
         assert!(judge(Whose::Server, &memory, table(""), none).message.ends_with("max_memory_store is 16 MiB"));
         let account = Bounds { max_storage: Some(1 << 30), max_memory: None };

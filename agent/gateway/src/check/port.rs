@@ -1,4 +1,4 @@
-//! Is a boiler's port there, may we use it, does no other process, and no other boiler?
+//! Checks each boiler's port: it exists, is accessible, and is not used by another process or boiler.
 
 use std::fs;
 use std::io;
@@ -23,25 +23,25 @@ pub(super) fn check(boilers: &[Boiler]) -> Vec<Finding> {
 fn look(boiler: &Boiler) -> [Finding; 3] {
     let port = boiler.port.as_path();
     let name = port.display();
-    let unseen = |id| Finding::new(id, Status::Unknown, "not looked at");
+    let unseen = |id| Finding::new(id, Status::Unknown, "not checked");
     match fs::metadata(port) {
         Ok(file) if file.file_type().is_char_device() => {}
         Ok(_) => {
             let advice = "name the adapter's device, such as /dev/serial/by-id/…";
-            let present = Finding::new("port.present", Status::Error, format!("{name} is no serial port"));
+            let present = Finding::new("port.present", Status::Error, format!("{name} is not a serial port"));
             return [present.advise(advice), unseen("port.access"), unseen("port.free")];
         }
         Err(error) => {
-            let advice = "plug the adapter in, and look for its name with `ls -l /dev/serial/by-id`";
+            let advice = "plug in the adapter, and find its name with `ls -l /dev/serial/by-id`";
             let present = Finding::new("port.present", Status::Error, format!("{name}: {error}"));
             return [present.advise(advice), unseen("port.access"), unseen("port.free")];
         }
     }
-    let present = Finding::new("port.present", Status::Ok, format!("{name} is there"));
+    let present = Finding::new("port.present", Status::Ok, format!("{name} exists"));
     if let Err(error) = access(port, Access::READ_OK | Access::WRITE_OK) {
         let reason = io::Error::from(error);
         let reachable = Finding::new("port.access", Status::Error, format!("{name}: {reason}")).advise(
-            "run this as the agent's user, and put that user into the port's group: usermod -aG dialout thermowell",
+            "run this as the agent's user, and add that user to the port's group: usermod -aG dialout thermowell",
         );
         return [present, reachable, unseen("port.free")];
     }
@@ -54,28 +54,28 @@ fn distinct(boiler: &Boiler, ports: &Ports) -> Finding {
     match ports.twin(&boiler.id) {
         Some(twin) => {
             let (other, port) = (&twin.boiler, twin.port.display());
-            let message = format!("{name} is the port of boiler {other} too, as {port}");
+            let message = format!("{name} is also the port of boiler {other}, as {port}");
             Finding::new("port.distinct", Status::Error, message)
                 .advise(format!("correct `port` of {} or of {other}: one boiler per port", boiler.id))
         }
         None if boiler.port.exists() => Finding::new("port.distinct", Status::Ok, "no other boiler has this device"),
-        None => Finding::new("port.distinct", Status::Unknown, "not looked at"),
+        None => Finding::new("port.distinct", Status::Unknown, "not checked"),
     }
 }
 
 fn free(boiler: &Boiler) -> Finding {
     let unknown = |error| Finding::new("port.free", Status::Unknown, format!("cannot be opened: {error}"));
-    match serial::look(boiler) {
+    match serial::check(boiler) {
         Ok(()) => Finding::new("port.free", Status::Ok, "no other process uses it"),
         Err(Obstacle::InUse) => {
             Finding::new("port.free", Status::Warning, format!("in use by {}", holder(&boiler.port))).advise(
-                "fine where that is this gateway's agent; stop any other process. The agent waits for the port. For \
+                "fine if that is this gateway's agent; stop any other process. The agent waits for the port. For \
                  ModemManager, see deploy/70-thermowell.rules",
             )
         }
         Err(Obstacle::NoTerminal) => {
             let advice = "name the adapter's device, such as /dev/serial/by-id/…";
-            Finding::new("port.free", Status::Error, "a device, but no serial port").advise(advice)
+            Finding::new("port.free", Status::Error, "a device, but not a serial port").advise(advice)
         }
         Err(Obstacle::System(error)) => unknown(logs::chain(&error)),
     }
@@ -103,20 +103,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_port() {
+    fn file_is_not_a_port() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let [present, reachable, free] = look(&boiler("b1", file.path()));
         assert_eq!([present.status, reachable.status, free.status], [Status::Error, Status::Unknown, Status::Unknown]);
     }
 
     #[test]
-    fn a_device_that_is_no_terminal_is_no_port() {
+    fn other_device_is_not_a_port() {
         let statuses = look(&boiler("b1", Path::new("/dev/null"))).map(|finding| finding.status);
         assert_eq!(statuses, [Status::Ok, Status::Ok, Status::Error]);
     }
 
     #[test]
-    fn a_locked_port_is_in_use() {
+    fn locked_port_is_in_use() {
         let (_master, port) = pty();
         let boiler = boiler("b1", &port);
         assert_eq!(look(&boiler).map(|finding| finding.status), [Status::Ok; 3]);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn two_names_of_one_device_are_found_and_both_boilers_named() {
+    fn two_paths_of_one_device_are_an_error_for_both_boilers() {
         let (_master, port) = pty();
         let (_other_master, other) = pty();
         let folder = tempfile::tempdir().unwrap();
@@ -142,7 +142,7 @@ mod tests {
             distinct.iter().map(|finding| finding.status).collect::<Vec<_>>(),
             [Status::Error, Status::Ok, Status::Error, Status::Unknown]
         );
-        let message = format!("{} is the port of boiler b3 too, as {}", port.display(), link.display());
+        let message = format!("{} is also the port of boiler b3, as {}", port.display(), link.display());
         assert_eq!((distinct[0].subject.as_deref(), &distinct[0].message), (Some("b1"), &message));
         let advice = "correct `port` of b3 or of b1: one boiler per port";
         assert_eq!((distinct[2].subject.as_deref(), distinct[2].advice.as_deref()), (Some("b3"), Some(advice)));

@@ -1,4 +1,4 @@
-//! Is the server there, new enough, with JetStream, does it let us in, and does it sync as the configuration believes?
+//! Checks the server: reachable, version, JetStream, login, health and sync interval.
 
 use std::io;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::logs;
 use crate::nats::probe::{self, Answer};
 use crate::nats::{Connection, Phase, SERVER_MIN, User, monitor};
 
-/// For each of greeting and login.
+/// Time-out for each of greeting and login.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A greeting has about 500 bytes.
 const GREETING_MAX: u64 = 64 * 1024;
 
-/// What a server says of itself before anybody logs in.
+/// The server's INFO message, sent before the login.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Greeting {
     version: String,
@@ -34,9 +34,9 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
         Ok(greeting) => greeting,
         Err(error) => {
             let message = format!("{}: {error}", nats.url);
-            let advice = "start it (systemctl start thermowell-nats), or name another server as url in [nats]";
+            let advice = "start it (systemctl start thermowell-nats), or set url in [nats] to another server";
             let mut findings = vec![Finding::new("nats.reachable", Status::Error, message).advise(advice)];
-            let unseen = |id| Finding::new(id, Status::Unknown, "not looked at: no server");
+            let unseen = |id| Finding::new(id, Status::Unknown, "not checked: no server");
             let ids = ["nats.version", "nats.jetstream", "nats.login", "nats.max-payload", "nats.permissions"];
             findings.extend(ids.map(unseen));
             findings.push(limits::storage(config, None).await);
@@ -47,7 +47,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let (greeting, connection, login) = match login(nats).await {
         Ok(connection) => {
             let greeting = greeting.unwrap_or_else(|| of_connection(&connection));
-            (Some(greeting), Some(connection), Finding::new("nats.login", Status::Ok, "we are let in"))
+            (Some(greeting), Some(connection), Finding::new("nats.login", Status::Ok, "the server accepts the login"))
         }
         Err(login) => (greeting, None, login),
     };
@@ -56,7 +56,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     match greeting {
         Some(greeting) => findings.extend([version(&greeting.version), jetstream(greeting.jetstream)]),
         None => {
-            let unseen = |id| Finding::new(id, Status::Unknown, "the server says it after the login only");
+            let unseen = |id| Finding::new(id, Status::Unknown, "the server reports it only after the login");
             findings.extend(["nats.version", "nats.jetstream"].map(unseen));
         }
     }
@@ -70,7 +70,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// The server's greeting; none where it encrypts first.
+/// The server's greeting; none if the TLS handshake comes first.
 async fn greeting(nats: &Nats) -> io::Result<Option<Greeting>> {
     let Address { host, port } = nats.address();
     let exchange = async {
@@ -81,7 +81,7 @@ async fn greeting(nats: &Nats) -> io::Result<Option<Greeting>> {
         let mut line = String::new();
         BufReader::new(stream.take(GREETING_MAX)).read_line(&mut line).await?;
         let greeting = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str(json).ok());
-        greeting.map(Some).ok_or_else(|| io::Error::other("what answers there is no NATS server"))
+        greeting.map(Some).ok_or_else(|| io::Error::other("the answer is not from a NATS server"))
     };
     timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
@@ -94,7 +94,7 @@ fn of_connection(connection: &Connection) -> Greeting {
 
 async fn login(nats: &Nats) -> Result<Connection, Finding> {
     let refused = |message: String| Finding::new("nats.login", Status::Error, message);
-    // A file of no use is named with what to do.
+    // The error of an unusable file includes advice.
     let connection = Connection::open(nats, User::Inspector).await.map_err(|error| refused(logs::chain(&error)))?;
     let mut phase = connection.phase();
     let up = timeout(PATIENCE, phase.wait_for(|phase| matches!(phase, Phase::Up(_)))).await.is_ok_and(|up| up.is_ok());
@@ -104,16 +104,16 @@ async fn login(nats: &Nats) -> Result<Connection, Finding> {
     let has_secret = nats.credentials.is_some() || nats.nkey_file.is_some() || nats.user.is_some();
     let user = nats.keys.is_some().then_some(&User::Inspector);
     let message = match user {
-        None if has_secret => format!("not let in within {}", show_duration(PATIENCE)),
+        None if has_secret => format!("no login within {}", show_duration(PATIENCE)),
         user => match (probe::may_publish(nats, user, authority::SUBJECT).await, user) {
-            (Ok(Answer::Shut), Some(_)) => "the server does not know the inspector's key".to_owned(),
-            (Ok(Answer::Shut), None) => "the server wants a key or a password".to_owned(),
+            (Ok(Answer::Rejected), Some(_)) => "the server rejects the inspector's key".to_owned(),
+            (Ok(Answer::Rejected), None) => "the server requires a key or a password".to_owned(),
             (Ok(Answer::Forbidden | Answer::Allowed | Answer::Unknown) | Err(_), _) => {
-                format!("not let in within {}", show_duration(PATIENCE))
+                format!("no login within {}", show_duration(PATIENCE))
             }
         },
     };
-    let advice = "look at keys, credentials, nkey_file, user and [nats.tls], and at the server's log";
+    let advice = "check keys, credentials, nkey_file, user and [nats.tls], and the server's log";
     Err(refused(message).advise(advice))
 }
 
@@ -123,11 +123,11 @@ fn version(found: &str) -> Finding {
         Some(version) if version >= SERVER_MIN => Finding::new("nats.version", Status::Ok, found),
         Some(_) => Finding::new("nats.version", Status::Error, format!("{found} is too old"))
             .advise(format!("install nats-server {major}.{minor}.{patch} or later")),
-        None => Finding::new("nats.version", Status::Unknown, format!("{found} is no version")),
+        None => Finding::new("nats.version", Status::Unknown, format!("{found} is not a version")),
     }
 }
 
-/// The three numbers of a version. What follows a hyphen (`2.15.1-rc.2`) makes it no older here.
+/// The three numbers of a version. A suffix after a hyphen (`2.15.1-rc.2`) is ignored.
 fn parse_version(text: &str) -> Option<(i64, i64, i64)> {
     let release = text.split(['-', '+']).next()?;
     let mut numbers = release.split('.').map(|number| number.parse::<i64>().ok());
@@ -166,50 +166,47 @@ async fn sync_interval(nats: &Nats) -> Finding {
     let unknown =
         |message: String, advice: &str| Finding::new("nats.sync-interval", Status::Unknown, message).advise(advice);
     let Some(address) = &nats.monitor else {
-        let advice = "name the server's monitor as monitor in [nats], such as \"http://127.0.0.1:8222\"";
-        return unknown("only the server's monitor knows".to_owned(), advice);
+        let advice = "set monitor in [nats] to the server's monitor, such as \"http://127.0.0.1:8222\"";
+        return unknown("this needs the server's monitor".to_owned(), advice);
     };
-    let advice = "look at `http` in nats.conf and at monitor in [nats]";
+    let advice = "compare `http` in nats.conf with monitor in [nats]";
     match monitor::get(address, "/varz").await {
         Ok(body) => match serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream?.config) {
             Some(config) => judge_sync(&config, nats.sync_interval),
-            None => unknown(format!("the monitor at {address} does not say"), advice),
+            None => unknown(format!("the monitor at {address} does not report it"), advice),
         },
         Err(error) => unknown(format!("the monitor at {address}: {}", logs::chain(&error)), advice),
     }
 }
 
-/// Whether the server can write: the one place that names a full disk.
+/// The server's health probe: the only check that detects a full disk.
 async fn health(nats: &Nats) -> Option<Finding> {
     let found = |status, message: String| Some(Finding::new("nats.health", status, message));
-    match monitor::complaint(nats.monitor.as_ref()?).await {
-        Ok(None) => found(Status::Ok, "the server says that it is well".to_owned()),
-        Ok(Some(complaint)) => found(Status::Error, complaint).map(|finding| finding.advise(monitor::ADVICE)),
+    match monitor::health_error(nats.monitor.as_ref()?).await {
+        Ok(None) => found(Status::Ok, "the server reports healthy".to_owned()),
+        Ok(Some(error)) => found(Status::Error, error).map(|finding| finding.advise(monitor::ADVICE)),
         Err(error) => found(Status::Unknown, error),
     }
 }
 
-/// A server that syncs less often than believed can lose more than the boilers still remember.
-fn judge_sync(server: &VarzConfig, believed: Duration) -> Finding {
+/// A server that syncs less often than configured here can lose more than the boilers' rings still hold.
+fn judge_sync(server: &VarzConfig, assumed: Duration) -> Finding {
     let found = |status, message: String| Finding::new("nats.sync-interval", status, message);
-    let configured = show_duration(believed);
+    let configured = show_duration(assumed);
     if server.sync_always {
-        return found(
-            Status::Warning,
-            "the server syncs each message: four times the wear, and nothing gained".to_owned(),
-        )
-        .advise(format!("set sync_interval: \"{}\" in nats.conf", configured.replace(' ', "")));
+        return found(Status::Warning, "the server syncs each message: four times the wear without benefit".to_owned())
+            .advise(format!("set sync_interval: \"{}\" in nats.conf", configured.replace(' ', "")));
     }
     let Some(interval) = server.sync_interval.map(Duration::from_nanos) else {
-        return found(Status::Unknown, "the monitor does not say".to_owned());
+        return found(Status::Unknown, "the monitor does not report it".to_owned());
     };
     let actual = show_duration(interval);
-    if interval == believed {
+    if interval == assumed {
         return found(Status::Ok, format!("the server syncs every {actual}"));
     }
-    let message = format!("the server syncs every {actual}, [nats] sync_interval says {configured}");
+    let message = format!("the server syncs every {actual}, but sync_interval in [nats] is {configured}");
     let advice = format!("set sync_interval: \"{}\" in nats.conf, on a line of its own", configured.replace(' ', ""));
-    let status = if interval > believed { Status::Error } else { Status::Warning };
+    let status = if interval > assumed { Status::Error } else { Status::Warning };
     found(status, message).advise(advice)
 }
 
@@ -225,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_syncs_as_believed_or_says_how() {
+    fn sync_interval_is_compared_with_the_configuration() {
         assert_eq!(sync(r#"{"sync_interval":10000000000}"#), Status::Ok);
         assert_eq!(sync(r#"{"sync_interval":120000000000}"#), Status::Error);
         assert_eq!(sync(r#"{"sync_interval":1000000000}"#), Status::Warning);
@@ -234,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_compare_by_number() {
+    fn versions_compare_numerically() {
         for (found, status) in [
             ("2.15.1", Status::Ok),
             ("2.15.1-rc.2", Status::Ok),
@@ -262,17 +259,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_greeting_names_the_version() {
+    async fn greeting_has_the_version() {
         let greeting = greeted_by("INFO {\"version\":\"2.15.1\",\"jetstream\":true,\"max_payload\":1024}\r\n").await;
         let expected = Greeting { version: "2.15.1".to_owned(), jetstream: true, max_payload: Some(1_024) };
         assert_eq!(greeting.unwrap(), Some(expected));
     }
 
     #[tokio::test]
-    async fn another_program_is_no_server() {
+    async fn other_program_is_not_a_server() {
         for line in ["HTTP/1.0 400 Bad Request\r\n", "INFO nonsense\r\n", "INFO {}", ""] {
             let error = greeted_by(line).await.unwrap_err();
-            assert_eq!(error.to_string(), "what answers there is no NATS server", "{line:?}");
+            assert_eq!(error.to_string(), "the answer is not from a NATS server", "{line:?}");
         }
     }
 }

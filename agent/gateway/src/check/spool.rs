@@ -1,4 +1,4 @@
-//! May the agent write its spill files? One `run` as root leaves files that the service's user may not write.
+//! Checks that the agent may write its spill files. A `run` as root leaves files that the service's user cannot write.
 
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ fn look(folder: &Path, boilers: &[BoilerId], me: u32) -> Finding {
     let error = |message: String, advice: String| Finding::new(ID, Status::Error, message).advise(advice);
     let owner = match fs::metadata(folder) {
         Ok(found) if found.is_dir() => found.uid(),
-        Ok(_) => return error(format!("{name} is no folder"), "name a folder as directory in [spool]".to_owned()),
+        Ok(_) => return error(format!("{name} is not a folder"), "set directory in [spool] to a folder".to_owned()),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return absent(folder, &my_name),
         Err(cause) => return error(format!("{name}: {cause}"), "let this user read the folders above it".to_owned()),
     };
@@ -40,7 +40,7 @@ fn look(folder: &Path, boilers: &[BoilerId], me: u32) -> Finding {
         let message = format!("{my_name} may not write {closed}: an agent that ran as another user left it");
         return error(message, format!("as root: chown {my_name}: {closed}"));
     }
-    // Root may write everything; the agent's unit runs as the folder's owner.
+    // Root can write everything, but the agent's unit runs as the folder's owner.
     let foreign = |file: &&PathBuf| fs::metadata(file).is_ok_and(|found| found.uid() != owner);
     if let Some(foreign) = all(&files, foreign).filter(|_| me == 0 && owner != 0) {
         let owner = user(owner);
@@ -50,24 +50,24 @@ fn look(folder: &Path, boilers: &[BoilerId], me: u32) -> Finding {
     Finding::new(ID, Status::Ok, format!("{my_name} may write in {name}"))
 }
 
-/// The agent makes the folder itself, where it may.
+/// The agent creates the folder itself, if it may.
 fn absent(folder: &Path, my_name: &str) -> Finding {
     let name = folder.display();
     let above = folder.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
     if access(above, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
-        return Finding::new(ID, Status::Ok, format!("{name} is not there yet; the agent makes it"));
+        return Finding::new(ID, Status::Ok, format!("{name} does not exist yet; the agent creates it"));
     }
-    let message = format!("{name} is not there, and {my_name} may not make it in {}", above.display());
+    let message = format!("{name} does not exist, and {my_name} may not create it in {}", above.display());
     Finding::new(ID, Status::Error, message).advise(format!("as root: install -d -o {my_name} -m 0750 {name}"))
 }
 
-/// Those of the files for which `is` holds, as on a command line.
+/// The files for which `is` holds, separated by spaces.
 fn all(files: &[PathBuf], is: impl Fn(&&PathBuf) -> bool) -> Option<String> {
     let found: Vec<String> = files.iter().filter(is).map(|file| file.display().to_string()).collect();
     (!found.is_empty()).then(|| found.join(" "))
 }
 
-/// The user's name; its number where this machine has none for it.
+/// The user's name, or its number without an entry in /etc/passwd.
 fn user(uid: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {
@@ -93,18 +93,18 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_ours_is_fine_and_one_to_be_made_too() {
+    fn own_folder_and_one_to_create_are_ok() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("b1.spill"), "").unwrap();
         assert_eq!(look(folder.path(), &boilers(), me()).status, Status::Ok);
         assert_eq!(look(&folder.path().join("a/b"), &boilers(), me()).status, Status::Ok);
         let file = look(&folder.path().join("b1.spill"), &boilers(), me());
-        assert!(file.status == Status::Error && file.message.ends_with("is no folder"), "{file:?}");
+        assert!(file.status == Status::Error && file.message.ends_with("is not a folder"), "{file:?}");
     }
 
-    /// Root may write anywhere, so each user can only see one half of this.
+    /// Root can write anywhere, so each user tests only one half of this.
     #[test]
-    fn files_of_another_user_are_named_with_what_to_type() {
+    fn files_of_another_user_are_an_error_with_a_command() {
         let folder = tempfile::tempdir().unwrap();
         let (spill, lock) = (folder.path().join("b1.spill"), folder.path().join("b1.spill.lock"));
         fs::write(&spill, "").unwrap();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_another_user_is_named_with_its_owner() {
+    fn folder_of_another_user_is_an_error_with_its_owner() {
         if me() == 0 {
             return;
         }
@@ -132,11 +132,11 @@ mod tests {
         assert!(found.message.starts_with("/usr belongs to root, and "), "{found:?}");
         assert!(found.advice.unwrap().ends_with(": /usr"));
         let found = look(Path::new("/usr/spool"), &boilers(), me());
-        assert!(found.message.contains("may not make it in /usr"), "{found:?}");
+        assert!(found.message.contains("may not create it in /usr"), "{found:?}");
     }
 
     #[test]
-    fn users_have_names() {
+    fn user_is_shown_by_name_or_number() {
         assert_eq!(user(0), "root");
         assert_eq!(user(4_000_000_000), "4000000000");
     }

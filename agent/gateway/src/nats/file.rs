@@ -1,7 +1,7 @@
-//! The files that `[nats]` names: seeds, credentials, passwords, certificates.
+//! The files named in `[nats]`: seeds, credentials, passwords, certificates.
 //!
-//! They are read before anything else, because a role whose key is missing or damaged never gets in: another start
-//! would only repeat it. What is in them is never shown.
+//! They are read first, because a role whose key is missing or damaged can never log in, and a restart does not help.
+//! Their content is never shown.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use nkeys::{KeyPair, KeyPairType};
 use super::User;
 use crate::config;
 
-/// What a file must hold, and the key in the configuration that names it.
+/// The required content of a file, by the configuration key that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     /// This user's seed, in the folder of the keys.
@@ -23,13 +23,12 @@ pub(super) enum Holds {
     Nkey,
     /// A user's JWT and its seed.
     Credentials,
-    /// A password.
     Password,
-    /// Certificates that the server's is checked against.
+    /// CA certificates for the server's certificate.
     Authority,
-    /// Our own certificate.
+    /// The client certificate.
     Certificate,
-    /// Its private key.
+    /// The private key of the client certificate.
     CertificateKey,
 }
 
@@ -46,7 +45,7 @@ impl Holds {
         }
     }
 
-    /// What a damaged file lacks.
+    /// The error for a file with other content.
     fn lacks(&self) -> &'static str {
         match self {
             Self::RoleKey(_) | Self::Nkey => "holds no seed of a user's nkey, which begins with SU",
@@ -73,21 +72,21 @@ impl Holds {
 
     fn advice(&self, fault: &Fault) -> String {
         match (self, fault) {
-            (Self::RoleKey(_), Fault::Missing) => "make it with `thermowell keys`, or name another folder".to_owned(),
+            (Self::RoleKey(_), Fault::Missing) => "make it with `thermowell keys`, or set another folder".to_owned(),
             (Self::RoleKey(user), Fault::Damaged) => {
-                format!("make another one with `thermowell keys --replace {user}`, then reload the server")
+                format!("replace it with `thermowell keys --replace {user}`, then reload the server")
             }
-            (Self::RoleKey(user), Fault::Forbidden) => format!(
-                "run this as a user who may, or let systemd hand the key over: LoadCredential={user}.nk:... in the unit"
-            ),
-            (_, Fault::Missing | Fault::Damaged) => "put the right file there, or name another one".to_owned(),
-            (_, Fault::Forbidden) => "run this as a user who may, or change owner and mode of the file".to_owned(),
-            (_, Fault::Other(_)) => "name a file that can be read".to_owned(),
+            (Self::RoleKey(user), Fault::Forbidden) => {
+                format!("run this as a user who may read it, or use systemd: LoadCredential={user}.nk:... in the unit")
+            }
+            (_, Fault::Missing | Fault::Damaged) => "put the right file there, or set another path".to_owned(),
+            (_, Fault::Forbidden) => "run this as a user who may read it, or change its owner or mode".to_owned(),
+            (_, Fault::Other(_)) => "set the path of a readable file".to_owned(),
         }
     }
 }
 
-/// Why a file is of no use.
+/// Why a file is unusable.
 #[derive(Debug)]
 enum Fault {
     Missing,
@@ -96,7 +95,7 @@ enum Fault {
     Other(io::Error),
 }
 
-/// A file that `[nats]` names and that is of no use.
+/// A file in `[nats]` is unusable.
 #[derive(Debug)]
 pub struct FileError {
     holds: Holds,
@@ -105,14 +104,14 @@ pub struct FileError {
 }
 
 impl FileError {
-    /// It is not there, or another user's.
+    /// It is missing or not readable.
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
         matches!(self.fault, Fault::Missing | Fault::Forbidden)
     }
 
-    /// Only another file, or another name for it, helps. Other errors of the system pass: a disk that fails to read, a
-    /// process or a machine with too many files open, a server of files that is away.
+    /// Whether only another file or path helps. Other I/O errors are transient: a read error of the disk, too many open
+    /// files, a file server that is down.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match &self.fault {
@@ -128,7 +127,7 @@ impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ", self.holds.key(), self.path.display())?;
         match &self.fault {
-            Fault::Missing => f.write_str("is not there")?,
+            Fault::Missing => f.write_str("does not exist")?,
             Fault::Forbidden => f.write_str("is not readable for this user")?,
             Fault::Damaged => f.write_str(self.holds.lacks())?,
             Fault::Other(error) => write!(f, "cannot be read ({error})")?,
@@ -137,7 +136,7 @@ impl fmt::Display for FileError {
     }
 }
 
-/// What is in the file, trimmed.
+/// The content of the file, trimmed.
 pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError> {
     let fault = match tokio::fs::read(path).await {
         Ok(bytes) if holds.is_in(&bytes) => return Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
@@ -149,13 +148,13 @@ pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError>
     Err(FileError { holds, path: path.to_owned(), fault })
 }
 
-/// The key whose seed is in this file.
+/// The key pair of the seed in the file.
 pub(super) async fn read_key(path: &Path, holds: Holds) -> Result<KeyPair, FileError> {
     let seed = read(path, holds).await?;
-    Ok(pair(&seed).expect("only a user's seed is read"))
+    Ok(pair(&seed).expect("`read` accepts only a user's seed"))
 }
 
-/// Looks at the files of `[nats.tls]`: the client would look at each attempt, and say nothing.
+/// Checks the files of `[nats.tls]`: the client would read them at each attempt without reporting errors.
 pub(super) async fn check_tls(tls: &config::Tls) -> Result<(), FileError> {
     let files = [(&tls.ca, Holds::Authority), (&tls.cert, Holds::Certificate), (&tls.key, Holds::CertificateKey)];
     for (path, holds) in files {
@@ -179,45 +178,49 @@ mod tests {
     use super::super::NatsError;
     use super::*;
 
-    async fn said(path: &Path, holds: Holds) -> String {
+    async fn outcome(path: &Path, holds: Holds) -> String {
         match read(path, holds).await {
-            Ok(_) => "taken".to_owned(),
+            Ok(_) => "ok".to_owned(),
             Err(error) => error.to_string(),
         }
     }
 
     #[tokio::test]
-    async fn a_file_of_no_use_is_named_with_its_key_and_what_to_do() {
+    async fn unusable_file_is_reported_with_its_key_and_advice() {
         let folder = tempfile::tempdir().unwrap();
         let (absent, wrong) = (folder.path().join("absent"), folder.path().join("wrong"));
         fs::write(&wrong, "hunter2\n").unwrap();
         let agent = Holds::RoleKey(User::Agent);
         let (absent_name, wrong_name) = (absent.display(), wrong.display());
         for (path, holds, expected) in [
-            (&absent, agent.clone(), format!("nats.keys: {absent_name} is not there; make it with `thermowell keys`")),
+            (
+                &absent,
+                agent.clone(),
+                format!("nats.keys: {absent_name} does not exist; make it with `thermowell keys`"),
+            ),
             (&wrong, agent.clone(), format!("nats.keys: {wrong_name} holds no seed of a user's nkey")),
-            (&absent, Holds::Nkey, format!("nats.nkey_file: {absent_name} is not there; put")),
+            (&absent, Holds::Nkey, format!("nats.nkey_file: {absent_name} does not exist; put")),
             (&wrong, Holds::Nkey, format!("nats.nkey_file: {wrong_name} holds no seed")),
-            (&absent, Holds::Credentials, format!("nats.credentials: {absent_name} is not there; put")),
+            (&absent, Holds::Credentials, format!("nats.credentials: {absent_name} does not exist; put")),
             (&wrong, Holds::Credentials, format!("nats.credentials: {wrong_name} holds no user's JWT")),
-            (&absent, Holds::Password, format!("nats.password_file: {absent_name} is not there")),
-            (&wrong, Holds::Password, "taken".to_owned()),
+            (&absent, Holds::Password, format!("nats.password_file: {absent_name} does not exist")),
+            (&wrong, Holds::Password, "ok".to_owned()),
             (&wrong, Holds::Authority, format!("nats.tls.ca: {wrong_name} holds no certificate")),
             (&wrong, Holds::Certificate, format!("nats.tls.cert: {wrong_name} holds no certificate")),
             (&wrong, Holds::CertificateKey, format!("nats.tls.key: {wrong_name} holds no private key")),
         ] {
-            let said = said(path, holds).await;
-            assert!(said.starts_with(&expected) && !said.contains("hunter2"), "{said}");
+            let error = outcome(path, holds).await;
+            assert!(error.starts_with(&expected) && !error.contains("hunter2"), "{error}");
         }
         assert!(
-            said(&wrong, agent.clone()).await.ends_with("`thermowell keys --replace agent`, then reload the server")
+            outcome(&wrong, agent.clone()).await.ends_with("`thermowell keys --replace agent`, then reload the server")
         );
-        let directory = said(folder.path(), agent).await;
+        let directory = outcome(folder.path(), agent).await;
         assert!(directory.contains("cannot be read (Is a directory"), "{directory}");
     }
 
     #[tokio::test]
-    async fn an_error_that_passes_is_no_configuration() {
+    async fn transient_error_is_not_a_configuration_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "hunter2").unwrap();
@@ -233,19 +236,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_file_and_another_kind_of_key_are_damaged() {
+    async fn empty_file_and_other_kinds_of_keys_are_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         let account = KeyPair::new_account().seed().unwrap();
         for text in ["", "\n", account.as_str()] {
             fs::write(&file, text).unwrap();
-            assert!(said(&file, Holds::Nkey).await.contains("holds no seed of a user's nkey"), "{text:?}");
+            assert!(outcome(&file, Holds::Nkey).await.contains("holds no seed of a user's nkey"), "{text:?}");
         }
         fs::write(&file, " \n").unwrap();
-        assert!(said(&file, Holds::Password).await.contains("is empty"));
+        assert!(outcome(&file, Holds::Password).await.contains("is empty"));
         fs::write(&file, [0xff, 0xfe]).unwrap();
-        assert!(said(&file, Holds::Credentials).await.contains("holds no user's JWT"));
+        assert!(outcome(&file, Holds::Credentials).await.contains("holds no user's JWT"));
         fs::write(&file, format!("{}\n", KeyPair::new_user().seed().unwrap())).unwrap();
-        assert_eq!(said(&file, Holds::Nkey).await, "taken");
+        assert_eq!(outcome(&file, Holds::Nkey).await, "ok");
     }
 }

@@ -1,9 +1,9 @@
-//! Reading a stream as it grows, session after session.
+//! Follows a stream: stored messages, then new ones, in every session.
 //!
-//! The consumer is ephemeral, in memory, asked by pulls, and made anew for each session. A plain subscription would
-//! also deliver what JetStream refused. Never a file-backed durable: after 3 of 465 power cuts its name was unusable
-//! for ever. Never an ordered one: it was blind for 17 s after a server crash. Where to begin is the reader's
-//! knowledge, not the server's.
+//! The consumer is an ephemeral pull consumer in memory, created again for each session. A plain subscription would
+//! also deliver messages that JetStream refused. Not a file-backed durable consumer: after 3 of 465 power cuts its name
+//! stayed unusable. Not an ordered consumer: it delivered nothing for 17 s after a server crash. The reader keeps its
+//! position itself, not the server.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -17,28 +17,28 @@ use tokio::sync::watch;
 use super::{Phase, RETRY, RequestError};
 use crate::logs::{self, Throttle};
 
-/// The most messages asked for at once: 434,000 a second at a peak of 4.9 MB were measured with it.
+/// The most messages per pull request: 434,000 messages a second at a peak of 4.9 MB were measured with it.
 pub const MESSAGES_MAX: usize = 500;
-/// A server that says nothing for two of these is gone.
+/// A server that is silent for two of these counts as gone.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long the server keeps a request for messages that do not come: what a dead reader asked for is soon forgotten.
-/// Two heartbeats are the least that the server takes.
+/// Expiry of a pull request, so that the server soon drops those of a dead reader. The server requires at least two
+/// heartbeats.
 const EXPIRES: Duration = Duration::from_secs(4);
-/// The server removes a consumer that nobody asks for so long. Many times [`EXPIRES`], because a reader that lives must
-/// not lose its own; not longer, because each session leaves one behind.
+/// The server removes a consumer without pull requests after this time. Many times [`EXPIRES`], so that a live reader
+/// keeps its consumer; not longer, because each session leaves one.
 const INACTIVE: Duration = Duration::from_secs(30);
 
-/// Messages of a stream, in its order: those that are stored, then those that come.
+/// Messages of a stream in its order: stored ones, then new ones.
 pub struct Messages {
     stream: Stream,
     pending: u64,
     operation: String,
 }
 
-/// Reads what `stream` has of `subjects`, beginning with `from`.
+/// Reads the messages of `subjects` in `stream`, starting with `from`.
 ///
 /// # Errors
-/// The consumer cannot be made.
+/// The consumer cannot be created.
 pub async fn follow(
     context: &Context,
     stream: &str,
@@ -48,10 +48,10 @@ pub async fn follow(
     messages(context, stream, subjects, from, 1).await
 }
 
-/// The same for a reader of what is stored, which waits for nothing new and can give a busy server ten times as long.
+/// Like [`follow`], with ten times the time-outs: for readers of stored messages only, which can wait for a busy server.
 ///
 /// # Errors
-/// The consumer cannot be made.
+/// The consumer cannot be created.
 pub async fn read_stored(
     context: &Context,
     stream: &str,
@@ -77,7 +77,7 @@ async fn messages(
         ..Config::default()
     };
     let consumer = context.create_consumer_on_stream(config, stream).await;
-    let consumer = consumer.map_err(|error| RequestError::new(format!("make a consumer of {stream}"), error))?;
+    let consumer = consumer.map_err(|error| RequestError::new(format!("create a consumer of {stream}"), error))?;
     let pending = consumer.cached_info().num_pending;
     let operation = format!("read {stream}");
     let pulls = consumer.stream().max_messages_per_batch(MESSAGES_MAX);
@@ -89,13 +89,13 @@ async fn messages(
 }
 
 impl Messages {
-    /// How many were stored when the consumer was made.
+    /// How many messages were stored when the consumer was created.
     #[must_use]
     pub fn pending(&self) -> u64 {
         self.pending
     }
 
-    /// The next one. Waiting can be given up: nothing is lost by that.
+    /// The next message. Cancel safe.
     ///
     /// # Errors
     /// The server ended the consumer, or is gone.
@@ -106,15 +106,15 @@ impl Messages {
         }
     }
 
-    /// Those that are there, one at least and `most` at most. Waiting can be given up: nothing is lost by that.
+    /// The available messages, at least one and at most `most`. Cancel safe.
     ///
     /// # Errors
     /// The server ended the consumer, or is gone.
     pub async fn chunk(&mut self, most: usize) -> Result<Vec<Message>, RequestError> {
         let chunk = (&mut self.stream).ready_chunks(most).next().await;
         let chunk = chunk.ok_or_else(|| self.ended())?;
-        let understood = chunk.into_iter().collect::<Result<Vec<_>, _>>();
-        understood.map_err(|error| RequestError::new(self.operation.as_str(), error))
+        let messages = chunk.into_iter().collect::<Result<Vec<_>, _>>();
+        messages.map_err(|error| RequestError::new(self.operation.as_str(), error))
     }
 
     fn ended(&self) -> RequestError {
@@ -125,23 +125,23 @@ impl Messages {
 /// The sequence of a message in the stream that it was read from.
 ///
 /// # Errors
-/// It does not say.
+/// The message has no JetStream metadata.
 pub fn sequence(message: &Message) -> Result<u64, RequestError> {
     let info = message.info().map_err(|error| RequestError::new("read the sequence of a message", error))?;
     Ok(info.stream_sequence)
 }
 
-/// How many messages the server still has for the reader of this one.
+/// The number of messages after this one that the consumer has yet to deliver.
 ///
 /// # Errors
-/// It does not say.
+/// The message has no JetStream metadata.
 pub fn remaining(message: &Message) -> Result<u64, RequestError> {
     let info = message.info().map_err(|error| RequestError::new("read how many messages remain", error))?;
     Ok(info.pending)
 }
 
-/// Does `work` in each session, and again in the same one where it fails; the log calls it `what`. Ends with the
-/// process.
+/// Runs `work` in each session, and retries it in the same session when it fails; the log calls it `what`. Runs until
+/// the process ends.
 pub async fn in_each_session<W>(mut ready: watch::Receiver<Phase>, what: &str, work: impl Fn() -> W)
 where
     W: Future<Output = Result<Infallible, RequestError>>,
@@ -152,7 +152,7 @@ where
             Err(error) = work() => {
                 let error = logs::chain(&error);
                 if let Some(tries) = failures.admits(error.clone()) {
-                    tracing::warn!(tries, error, "{what}, trying again");
+                    tracing::warn!(tries, error, "{what} failed, retrying");
                 }
                 tokio::time::sleep(RETRY).await;
             }
@@ -175,7 +175,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    /// Says that the work ended, whatever ended it.
+    /// Reports the end of the work when dropped.
     struct Alive(mpsc::UnboundedSender<&'static str>);
 
     impl Drop for Alive {
@@ -184,43 +184,43 @@ mod tests {
         }
     }
 
-    async fn hear(heard: &mut mpsc::UnboundedReceiver<&'static str>) -> &'static str {
-        timeout(LIMIT, heard.recv()).await.unwrap_or(Some("nothing happens")).unwrap_or("it is over")
+    async fn next(events: &mut mpsc::UnboundedReceiver<&'static str>) -> &'static str {
+        timeout(LIMIT, events.recv()).await.unwrap_or(Some("timed out")).unwrap_or("closed")
     }
 
     #[tokio::test]
-    async fn work_is_done_in_each_session_and_again_where_it_fails() {
+    async fn work_runs_in_each_session_and_is_retried_on_failure() {
         let (phase, ready) = watch::channel(Phase::Down);
-        let (said, mut heard) = mpsc::unbounded_channel();
+        let (sender, mut events) = mpsc::unbounded_channel();
         let (fail, fails) = watch::channel(false);
         let worker = tokio::spawn(async move {
             let work = || async {
-                said.send("begins").unwrap();
-                let _alive = Alive(said.clone());
+                sender.send("begins").unwrap();
+                let _alive = Alive(sender.clone());
                 fails.clone().wait_for(|fail| *fail).await.unwrap();
                 Err(RequestError::new("work", "it fails"))
             };
             in_each_session(ready, "working", work).await;
         });
-        // The worker's turn.
+        // Let the worker run.
         tokio::task::yield_now().await;
-        assert!(heard.try_recv().is_err(), "there is no session");
+        assert!(events.try_recv().is_err(), "there is no session");
         phase.send_replace(Phase::Up(1));
-        assert_eq!(hear(&mut heard).await, "begins");
+        assert_eq!(next(&mut events).await, "begins");
         phase.send_replace(Phase::Down);
-        assert_eq!(hear(&mut heard).await, "ends");
+        assert_eq!(next(&mut events).await, "ends");
         phase.send_replace(Phase::Up(2));
-        assert_eq!(hear(&mut heard).await, "begins");
+        assert_eq!(next(&mut events).await, "begins");
         phase.send_replace(Phase::Up(3));
-        assert_eq!(hear(&mut heard).await, "ends", "another session: what was read in the last one may be gone");
-        assert_eq!(hear(&mut heard).await, "begins");
+        assert_eq!(next(&mut events).await, "ends", "a new session: messages read in the last one may be gone");
+        assert_eq!(next(&mut events).await, "begins");
         fail.send_replace(true);
-        assert_eq!(hear(&mut heard).await, "ends");
+        assert_eq!(next(&mut events).await, "ends");
         fail.send_replace(false);
-        assert_eq!(hear(&mut heard).await, "begins", "the session is the same");
+        assert_eq!(next(&mut events).await, "begins", "the session is the same");
         drop(phase);
         timeout(LIMIT, worker).await.expect("it ends with the process").unwrap();
-        assert_eq!(hear(&mut heard).await, "ends");
-        assert_eq!(hear(&mut heard).await, "it is over");
+        assert_eq!(next(&mut events).await, "ends");
+        assert_eq!(next(&mut events).await, "closed");
     }
 }

@@ -1,39 +1,37 @@
-//! What the server forbids us.
+//! Permission violations reported by the server.
 //!
-//! A violation of permissions is not an answer: the server drops the message and says so on the connection, out of
-//! band. A JetStream publish without permission just times out. So violations are kept, for whoever has to say why
-//! something did not work.
+//! A violation is not a response: the server drops the message and reports it on the connection, out of band. A
+//! JetStream publish without permission just times out. So violations are recorded, to explain such time-outs.
 //!
-//! A violation explains only what was tried before it: permissions change while a connection stands, at a reload of the
-//! server, and what was forbidden once may be allowed by now. So whoever asks names the [`Mark`] at which he began.
+//! A violation explains only requests made before it: a reload of the server changes permissions while a connection is
+//! open, and what was forbidden may be allowed later. So a caller takes a [`Mark`] before its request.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// Different violations that are said once each: more than the subjects that a role has by mistake.
-const SAID_MAX: usize = 64;
+/// The most different violations that are logged, once each: more than a misconfigured role has subjects.
+const LOGGED_MAX: usize = 64;
 /// Subjects whose newest violation is kept.
 const KEPT_MAX: usize = 64;
 
-/// Something that the server did not let us do.
+/// A permission violation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server forbids {user} to {what} {subject}; its permissions come from `thermowell keys`")]
 pub struct Forbidden {
-    /// Who we are, as in [`super::User`].
+    /// Our [`super::User`].
     pub user: String,
     /// `publish to` or `subscribe to`.
     pub what: &'static str,
-    /// The subject.
     pub subject: String,
 }
 
-/// A moment among the violations of this process.
+/// A position in the sequence of this process's violations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(u64);
 
-/// The newest violation of each subject, numbered in the order in which the server told them.
+/// The newest violation of each subject, numbered in the order of arrival.
 #[derive(Debug)]
 struct Violations {
     count: u64,
@@ -57,13 +55,13 @@ impl Violations {
     }
 }
 
-/// Now: before whatever may be forbidden.
+/// The present position, to be taken before a request that may be forbidden.
 #[must_use]
 pub fn mark() -> Mark {
     Mark(violations().count)
 }
 
-/// What the server forbade this process to do with `subject` since `mark`: the cause of a time-out.
+/// The newest violation of `subject` since `mark`: the cause of a time-out.
 #[must_use]
 pub fn forbidden_since(mark: Mark, subject: &str) -> Option<Forbidden> {
     let violations = violations();
@@ -72,36 +70,36 @@ pub fn forbidden_since(mark: Mark, subject: &str) -> Option<Forbidden> {
     Some(newest.clone())
 }
 
-/// Keeps what was forbidden on one connection, and says each once.
+/// Records the violations of one connection, and logs each once.
 #[derive(Debug)]
 pub(super) struct Record {
     user: String,
-    said: Vec<Forbidden>,
+    logged: Vec<Forbidden>,
     sender: watch::Sender<Option<Forbidden>>,
 }
 
 impl Record {
     pub(super) fn new(user: String) -> (Self, watch::Receiver<Option<Forbidden>>) {
         let (sender, receiver) = watch::channel(None);
-        (Self { user, said: Vec::new(), sender }, receiver)
+        (Self { user, logged: Vec::new(), sender }, receiver)
     }
 
-    /// Takes what the server said; false where it is no violation of permissions.
+    /// Records an error message of the server; false if it is no permission violation.
     pub(super) fn take(&mut self, text: &str) -> bool {
         let Some((what, subject)) = parse(text) else { return false };
         let forbidden = Forbidden { user: self.user.clone(), what, subject: subject.to_owned() };
-        if !self.said.contains(&forbidden) && self.said.len() < SAID_MAX {
+        if !self.logged.contains(&forbidden) && self.logged.len() < LOGGED_MAX {
             tracing::error!(user = forbidden.user, subject, "the server forbids us to {what} this subject");
-            self.said.push(forbidden.clone());
+            self.logged.push(forbidden.clone());
         }
         violations().take(forbidden.clone());
         self.sender.send_replace(Some(forbidden));
         true
     }
 
-    /// A new connection may have other permissions: what is still forbidden is said again.
+    /// A new connection may have other permissions: violations are logged again.
     pub(super) fn begin(&mut self) {
-        self.said.clear();
+        self.logged.clear();
         self.sender.send_replace(None);
     }
 }
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_violation_names_the_subject() {
+    fn violation_has_its_subject() {
         assert_eq!(parse("Permissions Violation for Publish to \"a.b\""), Some(("publish to", "a.b")));
         let queue = "Permissions Violation for Subscription to \"a.>\" using queue \"q\"";
         assert_eq!(parse(queue), Some(("subscribe to", "a.>")));
@@ -131,27 +129,27 @@ mod tests {
     }
 
     #[test]
-    fn each_is_said_once_a_connection_and_all_are_kept() {
+    fn violation_is_logged_once_per_connection() {
         let (mut record, receiver) = Record::new("agent".to_owned());
         for _ in 0..3 {
             assert!(record.take("Permissions Violation for Publish to \"a\""));
         }
-        assert_eq!(record.said.len(), 1);
+        assert_eq!(record.logged.len(), 1);
         assert_eq!(receiver.borrow().as_ref().map(|forbidden| forbidden.subject.clone()), Some("a".to_owned()));
         record.begin();
-        assert!(record.said.is_empty());
+        assert!(record.logged.is_empty());
         assert_eq!(*receiver.borrow(), None, "the new connection may have other permissions");
     }
 
-    /// Forbidden, then mended by a reload: a later time-out on the same subject has another cause.
+    /// Forbidden, then permitted by a reload: a later time-out on the same subject has another cause.
     #[test]
-    fn a_violation_explains_only_what_was_tried_before_it() {
+    fn violation_explains_only_earlier_requests() {
         let (mut record, _receiver) = Record::new("agent".to_owned());
         let before = mark();
         assert!(record.take("Permissions Violation for Publish to \"mended.a\""));
         assert!(record.take("Permissions Violation for Publish to \"mended.b\""));
         let found = forbidden_since(before, "mended.a").map(|forbidden| forbidden.subject);
-        assert_eq!(found.as_deref(), Some("mended.a"), "also behind another one");
+        assert_eq!(found.as_deref(), Some("mended.a"), "even after another violation");
         let mended = mark();
         assert_eq!(forbidden_since(mended, "mended.a"), None);
         assert!(record.take("Permissions Violation for Publish to \"mended.a\""));
@@ -159,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn of_many_subjects_the_newest_violations_are_kept() {
+    fn newest_violations_of_many_subjects_are_kept() {
         let mut violations = Violations { count: 0, kept: VecDeque::new() };
         let forbidden =
             |n: usize| Forbidden { user: "agent".to_owned(), what: "publish to", subject: format!("many.{n}") };
         (0..KEPT_MAX + 2).for_each(|n| violations.take(forbidden(n)));
         violations.take(forbidden(2));
         assert_eq!(violations.kept.len(), KEPT_MAX);
-        assert_eq!(violations.kept.front().map(|(n, _)| *n), Some(4), "0 and 1 went, 2 is the newest");
+        assert_eq!(violations.kept.front().map(|(n, _)| *n), Some(4), "0 and 1 were dropped, 2 is the newest");
         assert_eq!(violations.kept.back().map(|(_, newest)| newest.clone()), Some(forbidden(2)));
     }
 }

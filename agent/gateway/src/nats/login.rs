@@ -1,8 +1,8 @@
-//! How a connection gets in: address, key, encryption.
+//! The login of a connection: address, key, encryption.
 //!
-//! The client gives up for ever when the server refuses it once, for example while keys are being exchanged. An agent
-//! must not: it holds samples. So where an nkey is the way in, each attempt begins with a look whether the server knows
-//! the key, and while it does not, the attempt ends by its own time-out and is made again.
+//! The client gives up for good when the server rejects its login once, for example while keys are being replaced. An
+//! agent must not give up: it holds samples. So with an nkey, each attempt first checks with a separate connection
+//! whether the server accepts the key; while it does not, the attempt ends by its own time-out and is repeated.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,10 @@ use super::{ACK_TIMEOUT, NatsError, PING, RECONNECT_MAX, User};
 use crate::config;
 use crate::logs::Throttle;
 
-/// For one attempt, the look whether we are known included.
+/// Time-out of one attempt, including the check of the key.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The options of a connection that is kept for ever.
+/// The options of a connection that reconnects without limit.
 pub(super) async fn options(config: &config::Nats, user: &User) -> Result<ConnectOptions, NatsError> {
     if let Some(tls) = &config.tls {
         file::check_tls(tls).await.map_err(NatsError::File)?;
@@ -27,7 +27,7 @@ pub(super) async fn options(config: &config::Nats, user: &User) -> Result<Connec
     let options = match seed_file(config, user) {
         Some((path, holds)) => {
             let (config, user) = (config.clone(), user.clone());
-            by_key(Arc::new(Way { config, user, path, holds, failures: Mutex::default() })).await?
+            by_key(Arc::new(KeyLogin { config, user, path, holds, failures: Mutex::default() })).await?
         }
         None => with_secrets(ConnectOptions::new(), config).await?,
     };
@@ -37,32 +37,32 @@ pub(super) async fn options(config: &config::Nats, user: &User) -> Result<Connec
     }))
 }
 
-/// The file with the seed of the key that lets us in, where a key is the way.
+/// The file with the seed, if the login uses a key.
 fn seed_file(config: &config::Nats, user: &User) -> Option<(PathBuf, Holds)> {
     let of_role = config.keys.as_ref().map(|folder| (user.seed_file(folder), Holds::RoleKey(user.clone())));
     of_role.or_else(|| config.nkey_file.clone().map(|path| (path, Holds::Nkey)))
 }
 
-struct Way {
+struct KeyLogin {
     config: config::Nats,
     user: User,
     path: PathBuf,
     holds: Holds,
-    /// Attempts in a row without a key that the server knows: what limits the log.
+    /// Throttles the log of attempts without an accepted key.
     failures: Mutex<Throttle<&'static str>>,
 }
 
-/// The seed is read at each attempt: keys that were exchanged under a running process are used.
-async fn by_key(way: Arc<Way>) -> Result<ConnectOptions, NatsError> {
-    // What is wrong from the beginning is said at once.
-    read_key(&way.path, way.holds.clone()).await.map_err(NatsError::File)?;
+/// The seed is read at each attempt, so that keys replaced while the process runs are used.
+async fn by_key(login: Arc<KeyLogin>) -> Result<ConnectOptions, NatsError> {
+    // Fail at once if the key is unusable at the start.
+    read_key(&login.path, login.holds.clone()).await.map_err(NatsError::File)?;
     Ok(ConnectOptions::with_auth_callback(move |nonce| {
-        let way = way.clone();
-        // A task of its own, because the client wants a future that is `Sync`.
-        let known = tokio::spawn(async move { way.known().await });
+        let login = login.clone();
+        // A separate task, because the client needs a future that is `Sync`.
+        let accepted = tokio::spawn(async move { login.accepted_key().await });
         async move {
-            let Some(pair) = known.await.map_err(AuthError::new)? else {
-                // Until the attempt times out: an error here would be the end of the client.
+            let Some(pair) = accepted.await.map_err(AuthError::new)? else {
+                // Wait for the attempt's time-out: after an error here the client would give up.
                 return std::future::pending().await;
             };
             let signature = pair.sign(&nonce).map_err(AuthError::new)?;
@@ -73,14 +73,14 @@ async fn by_key(way: Arc<Way>) -> Result<ConnectOptions, NatsError> {
     }))
 }
 
-impl Way {
-    /// Our key, if the server lets it in now.
-    async fn known(&self) -> Option<KeyPair> {
+impl KeyLogin {
+    /// Our key, if the server accepts it now.
+    async fn accepted_key(&self) -> Option<KeyPair> {
         let pair = match read_key(&self.path, self.holds.clone()).await {
             Ok(pair) => pair,
             Err(error) => {
                 if let Some(tries) = self.failures().admits("no key") {
-                    tracing::error!(tries, %error, "no key to get into NATS with, trying again");
+                    tracing::error!(tries, %error, "no key for the login to NATS, retrying");
                 }
                 return None;
             }
@@ -90,12 +90,12 @@ impl Way {
             Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => {
                 if let Some(tries) = self.failures().admits("unknown key") {
                     let (user, file) = (self.user.to_string(), self.path.display());
-                    let line = "the server does not know our key (permissions.conf?), trying again";
+                    let line = "the server rejects our key (permissions.conf?), retrying";
                     tracing::error!(user, %file, tries, "{line}");
                 }
                 None
             }
-            // Let in; or something else is wrong, which the attempt itself will meet and name.
+            // Accepted, or another error, which the attempt itself will report.
             Ok(_) | Err(_) => {
                 self.failures().end();
                 Some(pair)
@@ -135,7 +135,7 @@ pub(super) fn transport(options: ConnectOptions, config: &config::Nats, user: &U
 async fn with_secrets(mut options: ConnectOptions, config: &config::Nats) -> Result<ConnectOptions, NatsError> {
     if let Some(path) = &config.credentials {
         let text = file::read(path, Holds::Credentials).await.map_err(NatsError::File)?;
-        options = options.credentials(&text).expect("only credentials are read");
+        options = options.credentials(&text).expect("`read` accepts only valid credentials");
     }
     if let (Some(user), Some(path)) = (&config.user, &config.password_file) {
         let password = file::read(path, Holds::Password).await.map_err(NatsError::File)?;

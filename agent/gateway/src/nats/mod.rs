@@ -1,7 +1,7 @@
-//! The connection to NATS: made once per process, kept by the client, watched by the roles.
+//! The connection to NATS: opened once per role, kept alive by the client, watched by the role.
 //!
-//! A role never waits for the server to start working: the client connects in the background and tells, through
-//! [`Connection::phase`], when the server is there, and which connection it is.
+//! A role starts without waiting for the server: the client connects in the background and publishes, through
+//! [`Connection::phase`], whether the server is connected, and the number of the connection.
 
 mod copy;
 mod file;
@@ -38,79 +38,66 @@ pub use user::User;
 use forbidden::Record;
 use outage::Outage;
 
-/// The oldest server whose behaviour the delivery rule was tested against.
+/// The oldest server version against which the delivery rule was tested.
 pub const SERVER_MIN: (i64, i64, i64) = (2, 15, 1);
 
-/// A dead peer is noticed after two of these; the client's default would need minutes.
+/// A dead peer is detected after two of these; the client's default would need minutes.
 const PING: Duration = Duration::from_secs(5);
-/// How long a publish waits for its acknowledgement. After it the outcome is *unknown*.
+/// Time-out of an acknowledgement. After it the outcome is *unknown*.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the server may take to let a command in. Roles wait for ever.
+/// Time-out of the login of a command. Roles wait forever.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The longest pause between two attempts to connect: a server that comes back is used within this time.
 const RECONNECT_MAX: Duration = Duration::from_millis(500);
-/// The pause before the server is asked again for what it did not give. Short beside all that waits for it: a device's
-/// ring of 120 s, a lease of 60 s, a rival that counts as alive for 5 s. Long beside a round trip: a server that
-/// refuses at once would otherwise be asked as fast as the machine can.
+/// The pause before a failed request is retried. Short compared with everything that depends on it: a device's ring of
+/// 120 s, a lease of 60 s, a rival that counts as alive for 5 s. Long compared with a round trip: otherwise a server
+/// that refuses at once would be queried in a busy loop.
 pub const RETRY: Duration = Duration::from_millis(500);
-/// Publishes in flight over one connection: one per boiler and stream, for 500 boilers.
+/// The most publishes in flight over one connection: one per boiler and stream, for 500 boilers.
 const IN_FLIGHT_MAX: usize = 4_096;
 
-/// Whether the server is there.
+/// Whether the server is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Not connected.
     Down,
-    /// Connected; the number rises with each connection.
+    /// Connected; the number increases with each connection.
     Up(u64),
 }
 
-/// What is wrong with the server or the way to it.
+/// Why the server is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
-    /// A file that lets us in is missing, not readable or damaged.
+    /// A file for the login is missing, not readable or damaged.
     #[error(transparent)]
     File(FileError),
-    /// The address is wrong.
+    /// The address is invalid.
     #[error("connect to NATS at {url}")]
     Connect {
-        /// As configured.
         url: String,
-        /// What the client said.
         #[source]
         source: async_nats::ConnectError,
     },
-    /// Nobody answers, or nobody lets us in.
+    /// No answer, or no login.
     #[error(
-        "no NATS server lets us in at {url} within {}; start it (systemctl start thermowell-nats), \
-         name another one as url in [nats], or ask `thermowell check` what is wrong",
+        "no NATS server accepts the login at {url} within {}; start it (systemctl start thermowell-nats), \
+         set another url in [nats], or run `thermowell check`",
         config::show_duration(PATIENCE)
     )]
-    Away {
-        /// As configured.
-        url: String,
-    },
+    Away { url: String },
     /// The server is older than the delivery rule needs.
     #[error(
         "the NATS server at {url} is version {found}, Thermowell needs {}.{}.{} or later",
         SERVER_MIN.0, SERVER_MIN.1, SERVER_MIN.2
     )]
-    TooOld {
-        /// As configured.
-        url: String,
-        /// What it says it is.
-        found: String,
-    },
+    TooOld { url: String, found: String },
     /// The server runs without JetStream.
     #[error("the NATS server at {url} has no JetStream; add a `jetstream` block to its configuration")]
-    NoJetStream {
-        /// As configured.
-        url: String,
-    },
+    NoJetStream { url: String },
 }
 
 impl NatsError {
-    /// Only another configuration, or another file that it names, helps: not another start.
+    /// Whether only a change of the configuration or of its files helps, not a restart.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
@@ -136,7 +123,7 @@ impl Connection {
     /// Starts connecting in the background as `user`.
     ///
     /// # Errors
-    /// Only what no waiting can mend: unreadable credentials, a malformed address.
+    /// Only errors for which retrying does not help: unreadable credentials, an invalid address.
     pub async fn open(config: &config::Nats, user: User) -> Result<Self, NatsError> {
         let (sender, phase) = watch::channel(Phase::Down);
         let (record, forbidden) = Record::new(user.to_string());
@@ -144,7 +131,7 @@ impl Connection {
         let outage = Arc::new(Outage::new(&config.url));
         let tries = outage.clone();
         let options = login::options(config, &user).await?;
-        // The events have the kind of an error only; its cause is in the list of servers that is handed in here.
+        // The client's events have only the kind of an error; its cause is in the list of servers passed here.
         let options = options.reconnect_to_server_callback(move |servers, _| {
             tries.tried(&servers);
             std::future::ready(None)
@@ -165,7 +152,7 @@ impl Connection {
         Ok(Self { client, context, phase, forbidden, user, url: config.url.clone() })
     }
 
-    /// A connection for a command: the server is there, has let us in, and is one that we can use.
+    /// A connection for a command: connected, logged in, and the server is usable.
     ///
     /// # Errors
     /// See [`NatsError`].
@@ -180,40 +167,37 @@ impl Connection {
         Ok(connection)
     }
 
-    /// The core client.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// JetStream.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Whether the server is there; changes wake the receiver.
+    /// Whether the server is connected; changes wake the receiver.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
     }
 
-    /// What the server forbade last on this connection; changes wake the receiver.
+    /// The last permission violation on this connection; changes wake the receiver.
     #[must_use]
     pub fn forbidden(&self) -> watch::Receiver<Option<Forbidden>> {
         self.forbidden.clone()
     }
 
-    /// Who we are.
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
     }
 
-    /// Checks the server behind the present connection.
+    /// Checks the server of the present connection.
     ///
     /// # Errors
-    /// [`NatsError::TooOld`] and [`NatsError::NoJetStream`], which only an operator can mend.
+    /// [`NatsError::TooOld`] and [`NatsError::NoJetStream`], which only an operator can correct.
     pub fn verify_server(&self) -> Result<(), NatsError> {
         let server = self.client.server_info();
         let (major, minor, patch) = SERVER_MIN;

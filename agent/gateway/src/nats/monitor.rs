@@ -1,4 +1,4 @@
-//! What the server's monitor says, and as much of HTTP as that needs: one GET, one answer, bounded in time and size.
+//! Requests to the server's HTTP monitor, with a minimal HTTP client: one GET, one response, limited in time and size.
 
 use std::io;
 use std::time::Duration;
@@ -8,56 +8,57 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::Address;
+use crate::config::{Address, show_duration};
 use crate::logs;
 
 /// `/varz` has about 8 KiB.
 const ANSWER_MAX: u64 = 256 * 1024;
-/// For name, connection and answer together.
+/// Time-out for name resolution, connection and response together.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Why there is no answer.
+/// Why there is no valid response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    #[error("no answer within {PATIENCE:?}")]
+    #[error("no response within {}", show_duration(PATIENCE))]
     TimedOut,
     #[error("no connection")]
     Exchange(#[source] io::Error),
-    #[error("the answer is no HTTP")]
+    #[error("the response is not HTTP")]
     Malformed,
-    #[error("the answer has more than {ANSWER_MAX} bytes")]
+    #[error("the response has more than {ANSWER_MAX} bytes")]
     TooLong,
-    #[error("the answer is cut short")]
+    #[error("the response is truncated")]
     CutShort,
-    #[error("it says {0}")]
+    #[error("it responds with status {0}")]
     Refused(u16),
 }
 
-/// What to do about a server that complains.
+/// What to do about an unhealthy server.
 pub(crate) const ADVICE: &str =
-    "make room on the disk of nats-server, then restart it: its streams stay frozen until then";
+    "free space on the disk of nats-server, then restart it: its streams stay frozen until then";
 
-/// How a server feels.
+/// The response of `/healthz`.
 #[derive(Debug, Deserialize)]
 struct Health {
     status: String,
     error: Option<String>,
 }
 
-/// What is wrong with the server, in its own words; nothing where it feels well.
+/// The server's health probe: its error text, or none if it is healthy.
 ///
-/// A server on a full disk answers publishes with silence alone, and its streams stay frozen until it is restarted,
-/// even after space is freed. This is the one place that names the cause.
-pub(crate) async fn complaint(address: &Address) -> Result<Option<String>, String> {
+/// A server with a full disk does not answer publishes, and its streams stay frozen until it is restarted, even after
+/// space is freed. Only this probe reports the cause.
+pub(crate) async fn health_error(address: &Address) -> Result<Option<String>, String> {
     let (_, body) = exchange(address, "/healthz").await.map_err(|error| logs::chain(&error))?;
-    let health: Health = serde_json::from_slice(&body).map_err(|_| "it does not say how it feels".to_owned())?;
+    let health: Health =
+        serde_json::from_slice(&body).map_err(|_| "the health probe has no valid response".to_owned())?;
     if health.status == "ok" {
         return Ok(None);
     }
     Ok(Some(health.error.unwrap_or(health.status)))
 }
 
-/// The body that `path` has at `address`.
+/// The body of `path` at `address`.
 pub(crate) async fn get(address: &Address, path: &str) -> Result<Vec<u8>, HttpError> {
     match exchange(address, path).await? {
         (200, body) => Ok(body),
@@ -81,7 +82,7 @@ async fn exchange(address: &Address, path: &str) -> Result<(u16, Vec<u8>), HttpE
     parse(&answer)
 }
 
-/// Status and body of a whole answer. An answer in chunks is none to a request of HTTP/1.0.
+/// Status and body of a complete response. A chunked response to an HTTP/1.0 request is malformed.
 fn parse(answer: &[u8]) -> Result<(u16, Vec<u8>), HttpError> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or(HttpError::Malformed)?;
     let head = std::str::from_utf8(&answer[..end]).map_err(|_| HttpError::Malformed)?;
@@ -117,26 +118,26 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_a_body_of_the_length_that_it_says() {
+    fn body_has_the_length_of_the_header() {
         assert_eq!(outcome(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}"), "200 {}");
         assert_eq!(outcome(b"HTTP/1.0 200 OK\r\ncontent-length:1\r\n\r\n{}"), "200 {");
         assert_eq!(outcome(b"HTTP/1.1 200 OK\r\n\r\n{}"), "200 {}");
-        assert_eq!(outcome(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n{}"), "the answer is cut short");
+        assert_eq!(outcome(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n{}"), "the response is truncated");
         assert_eq!(outcome(b"HTTP/1.0 404 Not Found\r\n\r\n"), "404 ");
     }
 
     #[test]
-    fn what_is_no_http_is_refused() {
+    fn other_protocols_are_malformed() {
         for answer in [&b""[..], b"INFO {}\r\n", b"\r\n\r\n", b"SSH-2.0 200 OK\r\n\r\n", b"HTTP/1.0 \xff\r\n\r\n"] {
-            assert_eq!(outcome(answer), "the answer is no HTTP", "{answer:?}");
+            assert_eq!(outcome(answer), "the response is not HTTP", "{answer:?}");
         }
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
-        assert_eq!(outcome(chunked), "the answer is no HTTP");
-        assert_eq!(outcome(b"HTTP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n"), "the answer is no HTTP");
+        assert_eq!(outcome(chunked), "the response is not HTTP");
+        assert_eq!(outcome(b"HTTP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n"), "the response is not HTTP");
     }
 
     #[tokio::test]
-    async fn a_frozen_server_is_heard_and_a_well_one_too() {
+    async fn health_probe_tells_frozen_from_healthy_servers() {
         for (answer, expected) in [
             (
                 r#"HTTP/1.0 200 OK
@@ -150,7 +151,7 @@ mod tests {
 {"status":"unavailable","error":"write error: no space left"}"#,
                 Ok(Some("write error: no space left".to_owned())),
             ),
-            ("HTTP/1.0 404 Not Found\n\n", Err("it does not say how it feels".to_owned())),
+            ("HTTP/1.0 404 Not Found\n\n", Err("the health probe has no valid response".to_owned())),
         ] {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = Address { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
@@ -161,7 +162,7 @@ mod tests {
                 assert!(stream.read(&mut request).await.unwrap() > 0);
                 stream.write_all(answer.as_bytes()).await.unwrap();
             });
-            assert_eq!(complaint(&address).await, expected);
+            assert_eq!(health_error(&address).await, expected);
             server.await.unwrap();
         }
     }

@@ -1,5 +1,5 @@
-//! What the log has of a server that is away: that it is gone, the tries 1, 2, 4, 8 … of each cause to reach it, and
-//! that it is back, after how long.
+//! The log of an outage of the server: the disconnect, attempts 1, 2, 4, 8 … of each cause, and the reconnect with the
+//! duration.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use async_nats::Server;
 use crate::clock::boottime_ns;
 use crate::logs::{self, Throttle};
 
-/// The way to the server, as the log has it.
+/// The log state of one connection.
 #[derive(Debug)]
 pub(super) struct Outage {
     url: String,
@@ -18,10 +18,10 @@ pub(super) struct Outage {
 
 #[derive(Debug)]
 struct State {
-    /// The server is away since then; from the start of the process on.
+    /// Since when there is no connection, CLOCK_BOOTTIME; at first the start of the process.
     since_ns: Option<u64>,
     tries: Throttle<String>,
-    /// What else the client reports while it is connected.
+    /// Other errors that the client reports while it is connected.
     reports: Throttle<String>,
 }
 
@@ -35,13 +35,13 @@ impl Outage {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection has ended.
+    /// The connection has ended.
     pub(super) fn begin(&self) {
         self.state().since_ns = Some(boottime_ns());
-        tracing::warn!(url = self.url, "disconnected from NATS, trying again; what is published is held");
+        tracing::warn!(url = self.url, "disconnected from NATS, reconnecting; publishes are queued");
     }
 
-    /// Before each try to connect: what came of the last one, of each address.
+    /// Called before each attempt to connect, with the error of the last attempt for each address.
     pub(super) fn tried(&self, servers: &[Server]) {
         let causes: HashSet<&str> = servers.iter().filter_map(|server| server.last_error.as_deref()).collect();
         for cause in causes {
@@ -52,11 +52,11 @@ impl Outage {
     fn failed(&self, cause: &str) {
         let mut state = self.state();
         if let Some(tries) = state.tries.admits(cause.to_owned()) {
-            tracing::warn!(url = self.url, tries, cause, "no connection to NATS, trying again");
+            tracing::warn!(url = self.url, tries, cause, "no connection to NATS, retrying");
         }
     }
 
-    /// A connection stands.
+    /// A connection is established.
     pub(super) fn end(&self, connection: u64) {
         let mut state = self.state();
         let tries = state.tries.end() + 1;
@@ -65,8 +65,8 @@ impl Outage {
         tracing::info!(connection, url = self.url, away, tries, "connected to NATS");
     }
 
-    /// What the client reports apart from the state of the connection. While it is away, that is each failed try once
-    /// more, without its cause.
+    /// Other errors that the client reports. Without a connection these only repeat failed attempts without their
+    /// cause, and are not logged.
     pub(super) fn report(&self, text: String) {
         let mut state = self.state();
         if state.since_ns.is_none()

@@ -1,7 +1,7 @@
-//! May somebody publish to a subject? The server is asked, not its configuration: what counts is what it does.
+//! Probes whether a user may publish to a subject. This tests the running server, not its configuration.
 //!
-//! The question is a publish that no stream stores, because it expects a stream that there is not, on a subject that no
-//! boiler can have. Where it is forbidden, nobody hears anything of it.
+//! The probe is a publish that no stream stores, because it expects a stream that does not exist, on a subject that no
+//! boiler can have. If it is forbidden, no subscriber receives it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,21 @@ use super::login::transport;
 use super::{NatsError, User};
 use crate::config;
 
-/// For the login, and for the answer.
+/// Time-out for each of login and answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the server says to it.
+/// The server's answer to the probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Who asks is not let in.
-    Shut,
-    /// It is forbidden.
+    /// The login is rejected.
+    Rejected,
     Forbidden,
-    /// It is allowed.
     Allowed,
-    /// Nobody knows: no server, or no answer.
+    /// No server, or no answer.
     Unknown,
 }
 
-/// Asks as `user`, whose key is in the folder of the keys; as nobody, with neither key nor name, where there is none.
+/// Probes as `user`, with the key in the folder of the keys; without a user, with neither key nor name.
 ///
 /// # Errors
 /// The key cannot be read.
@@ -50,16 +48,16 @@ pub(crate) async fn may_publish(
         (Some(_) | None, _) => transport(ConnectOptions::new(), config, &User::Inspector),
     };
     let forbidden = Arc::new(Notify::new());
-    let told = forbidden.clone();
+    let violation = forbidden.clone();
     let options = options.event_callback(move |event| {
         if matches!(&event, Event::ServerError(ServerError::Other(text)) if text.contains("Permissions Violation")) {
-            told.notify_one();
+            violation.notify_one();
         }
         std::future::ready(())
     });
     let client = match timeout(PATIENCE, options.connect(&config.url)).await {
         Ok(Ok(client)) => client,
-        Ok(Err(error)) if error.kind() == ConnectErrorKind::AuthorizationViolation => return Ok(Answer::Shut),
+        Ok(Err(error)) if error.kind() == ConnectErrorKind::AuthorizationViolation => return Ok(Answer::Rejected),
         Ok(Err(_)) | Err(_) => return Ok(Answer::Unknown),
     };
     let mut headers = HeaderMap::new();
@@ -69,7 +67,7 @@ pub(crate) async fn may_publish(
         biased;
         () = forbidden.notified() => Answer::Forbidden,
         answer = timeout(PATIENCE, question) => match answer {
-            // A stream refuses it, or there is no stream: it was let through to where that is decided.
+            // Refused by a stream, or there is no stream: so it passed the permissions.
             Ok(Ok(_)) => Answer::Allowed,
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Answer::Allowed,
             Ok(Err(_)) | Err(_) => Answer::Unknown,

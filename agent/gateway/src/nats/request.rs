@@ -1,7 +1,6 @@
-//! The requests that more than one room makes: a message of a stream, where a stream ends, and a publish under a
-//! condition.
+//! Requests that several modules make: read a message of a stream, read a stream's state, publish under a condition.
 //!
-//! Messages are asked for in the server's JSON, which everybody may do: see `super::rights`.
+//! Messages are read in the server's JSON form, which every user may do: see `super::rights`.
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
@@ -12,7 +11,7 @@ use serde::Serialize;
 use thermowell_flow::published::Event;
 use thermowell_wire::subject::{self, EventKind};
 
-/// The server did not give what was asked for. Worth another try, in a new session.
+/// A request failed. Worth a retry in a new session.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}")]
 pub struct RequestError {
@@ -28,40 +27,40 @@ impl RequestError {
     }
 }
 
-/// What became of a publish under a condition.
+/// The outcome of a publish under a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// Stored under this sequence.
     Yes(u64),
-    /// Something else stands there already.
+    /// The condition does not hold: not stored.
     Conflict,
-    /// Nobody knows; only reading back tells.
+    /// Not acknowledged: read back to learn the outcome.
     Unknown,
 }
 
 /// Why a publish under a condition was not acknowledged.
 #[derive(Debug)]
 pub enum Doubt {
-    /// The condition does not hold: it is not stored.
+    /// The condition does not hold: not stored.
     Conflict,
-    /// Nobody knows; only reading back tells.
+    /// Read back to learn the outcome.
     Unknown(PublishError),
 }
 
-/// Publishes `value` as JSON under the condition that `subject` still ends at `expected` (0: is empty).
+/// Publishes `value` as JSON if the last sequence of `subject` is `expected` (0: the subject is empty).
 pub async fn compare_and_set<T: Serialize>(context: &Context, subject: &str, expected: u64, value: &T) -> Stored {
     let message = PublishMessage::build().expected_last_subject_sequence(expected);
     match publish_if(context, subject, message, value).await {
         Ok(acknowledgement) => Stored::Yes(acknowledgement.sequence),
         Err(Doubt::Conflict) => Stored::Conflict,
         Err(Doubt::Unknown(error)) => {
-            tracing::debug!(subject, error = crate::logs::chain(&error), "publish without an answer");
+            tracing::debug!(subject, error = crate::logs::chain(&error), "publish not acknowledged");
             Stored::Unknown
         }
     }
 }
 
-/// Publishes `value` as JSON with the conditions that `message` carries in its headers.
+/// Publishes `value` as JSON with the conditions in the headers of `message`.
 ///
 /// # Errors
 /// See [`Doubt`].
@@ -86,16 +85,16 @@ pub async fn publish_if<T: Serialize>(
     })
 }
 
-/// A replicated stream refuses with a code of its own what meets another publish under the same condition on its way.
+/// A replicated stream has a separate error code for a publish that conflicts with another one in flight.
 fn is_conflict_of_replicas(error: &PublishError) -> bool {
     let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
     cause.is_some_and(|cause| cause.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
 }
 
-/// Publishes an event, once: `id` makes it the same one within the server's window for duplicates.
+/// Publishes an event, once: the server deduplicates it by `id` within its window.
 ///
 /// # Errors
-/// The server does not say that it has it.
+/// The publish was not acknowledged.
 pub async fn announce(context: &Context, kind: EventKind, id: &str, event: &Event) -> Result<(), RequestError> {
     let subject = subject::event(&event.boiler, kind);
     let failed = |error: PublishError| RequestError::new(format!("publish {subject}"), error);
@@ -109,10 +108,10 @@ pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("published types have string keys and finite numbers")
 }
 
-/// Where `stream` begins and ends now.
+/// The state of `stream`, with its first and last sequence.
 ///
 /// # Errors
-/// The server does not say, or the stream is not there.
+/// The server does not answer, or the stream does not exist.
 pub async fn stream_state(context: &Context, stream: &str) -> Result<State, RequestError> {
     match context.get_stream(stream).await {
         Ok(found) => Ok(found.cached_info().state.clone()),
@@ -123,7 +122,7 @@ pub async fn stream_state(context: &Context, stream: &str) -> Result<State, Requ
 /// The last message of `subject` in `stream`, if there is one.
 ///
 /// # Errors
-/// The server does not say, or the stream is not there.
+/// The server does not answer, or the stream does not exist.
 pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
     let failed = |error: async_nats::Error| RequestError::new(format!("read the last message of {subject}"), error);
     let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
@@ -133,10 +132,10 @@ pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Opti
 /// The message of `stream` at `sequence`, if there is one.
 ///
 /// # Errors
-/// The server does not say, or the stream is not there.
+/// The server does not answer, or the stream does not exist.
 pub async fn at(context: &Context, stream: &str, sequence: u64) -> Result<Option<StreamMessage>, RequestError> {
     let failed = |error: async_nats::Error| RequestError::new(format!("read message {sequence} of {stream}"), error);
-    // The server takes 0 for a question without a sequence, and refuses it.
+    // The server reads 0 as a request without a sequence, and refuses it.
     if sequence == 0 {
         return Ok(None);
     }
@@ -144,10 +143,10 @@ pub async fn at(context: &Context, stream: &str, sequence: u64) -> Result<Option
     if_any(found.get_raw_message(sequence).await).map_err(|error| failed(error.into()))
 }
 
-/// The first message of `subject` in `stream` at `sequence` or behind it, if there is one.
+/// The first message of `subject` in `stream` at `sequence` or later, if there is one.
 ///
 /// # Errors
-/// The server does not say, or the stream is not there.
+/// The server does not answer, or the stream does not exist.
 pub async fn first_from(
     context: &Context,
     stream: &str,
@@ -160,7 +159,7 @@ pub async fn first_from(
     if_any(stream.get_first_raw_message_by_subject(subject, sequence).await).map_err(|error| failed(error.into()))
 }
 
-/// That there is none is an answer.
+/// No message is a valid answer, not an error.
 fn if_any(answer: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMessage>, RawMessageError> {
     match answer {
         Ok(message) => Ok(Some(message)),

@@ -1,38 +1,35 @@
-//! Who somebody is to the server: one user per role and per person, each with a key of its own.
+//! The users of the NATS server: one per role and per operator, each with a key of its own.
 
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where systemd puts what a unit loads with `LoadCredential=`.
+/// Set by systemd to the folder of the credentials of `LoadCredential=`.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// A user of the NATS server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum User {
-    /// The agent.
     Agent,
-    /// The aggregator.
     Aggregator,
-    /// The controller.
     Controller,
-    /// A person who asks for something, by name.
+    /// A person, by name, who gives commands and approves resets.
     Operator(String),
-    /// A program that hears what is published from now on, and says nothing.
+    /// A program that receives published messages and publishes nothing.
     Reader,
-    /// Looks at what is stored: `check`, `verify`, `boiler list`. It writes nothing of its own, but may have answers of
-    /// the server put on any subject, as everybody may who asks it (see [`super::rights`]).
+    /// Reads stored messages: `check`, `verify`, `boiler list`. It publishes nothing of its own, but like every user
+    /// with requests can direct the server's responses to any subject (see [`super::rights`]).
     Inspector,
-    /// Makes, changes and ends streams. Needs a human.
+    /// Creates, changes and deletes streams. Used by a person.
     Installer,
 }
 
 impl User {
-    /// The users that do not depend on who works here, in the order in which they are written.
+    /// The users that do not depend on the configuration, in the order of permissions.conf.
     pub const ROLES: [Self; 6] =
         [Self::Agent, Self::Aggregator, Self::Controller, Self::Reader, Self::Inspector, Self::Installer];
 
-    /// The file with the seed, among the keys in `folder`; where systemd handed this process a copy of its own, that.
+    /// The file with the seed: systemd's copy for this process if there is one, else that in `folder`.
     #[must_use]
     pub fn seed_file(&self, folder: &Path) -> PathBuf {
         let name = self.seed_file_name();
@@ -46,14 +43,14 @@ impl User {
         format!("{self}.nk")
     }
 
-    /// What the subjects of answers begin with. Nobody hears another's answers.
+    /// The prefix of reply subjects. A user may subscribe only to its own.
     #[must_use]
     pub fn inbox(&self) -> String {
         format!("_INBOX_{self}")
     }
 }
 
-/// As in file names and subjects of answers: an operator's name cannot be taken for a role's.
+/// As in file names and reply subjects. The prefix of an operator's name prevents confusion with a role.
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_taken_for_another() {
+    fn operator_named_like_a_role_is_distinct() {
         let anna = User::Operator("anna".to_owned());
         assert_eq!(anna.seed_file_name(), "operator-anna.nk");
         assert_eq!(anna.inbox(), "_INBOX_operator-anna");

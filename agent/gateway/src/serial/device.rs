@@ -1,4 +1,4 @@
-//! The device behind a port's name: whether it is a serial port, which process has it, which other boiler has it.
+//! The device of a port's path: whether it is a serial port, which process and which other boiler use it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,21 +13,20 @@ use thermowell_wire::BoilerId;
 
 use crate::config::Boiler;
 
-/// Why a device cannot be had now.
+/// Why a device cannot be opened now.
 #[derive(Debug, thiserror::Error)]
 pub enum Obstacle {
-    /// Another process has it open exclusively, or has locked it.
+    /// Another process has opened it exclusively, or locked it.
     #[error("in use by another process")]
     InUse,
-    /// It is a device of another kind.
-    #[error("it is no serial port")]
+    #[error("not a serial port")]
     NoTerminal,
-    /// The system does not open or lock it.
+    /// open(2) or flock(2) failed.
     #[error("cannot be opened")]
     System(#[source] io::Error),
 }
 
-/// Opens a port with the lock of an agent. The system raises DTR and RTS at that. Not one byte is read or written.
+/// Opens and locks a port as an agent does. This raises DTR and RTS. No byte is read or written.
 ///
 /// # Errors
 /// See [`Obstacle`].
@@ -52,14 +51,14 @@ pub(super) fn open(path: &Path) -> Result<File, Obstacle> {
     Ok(file)
 }
 
-/// Whether the system lists the device, and not as a terminal: known without opening it.
+/// Whether sysfs lists the device, and not as a terminal. Does not open it.
 pub(super) fn is_of_another_kind(path: &Path) -> bool {
     let Some(device) = device(path) else { return false };
     let subsystem = fs::read_link(format!("/sys/dev/char/{}:{}/subsystem", major(device), minor(device)));
     subsystem.is_ok_and(|subsystem| subsystem.file_name().is_some_and(|name| name != "tty"))
 }
 
-/// Clears HUPCL: from then on a process that closes the port leaves DTR and RTS as they are.
+/// Clears HUPCL: from then on closing the port leaves DTR and RTS as they are.
 pub(super) fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
     let mut settings = tcgetattr(file)?;
     if settings.control_modes.contains(ControlModes::HUPCL) {
@@ -69,14 +68,14 @@ pub(super) fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The process that has `path` open, for people. The search reads a link for each open file of the machine:
-/// milliseconds, and more on a busy one. Not for a thread that must go on.
+/// The process that has `path` open, as text. The search reads a link for each open file of the machine: milliseconds,
+/// more on a busy one. Do not call it on a thread that must not block.
 #[must_use]
 pub fn holder(path: &Path) -> String {
     find_holder(path).unwrap_or_else(|| "a process that this user may not see".to_owned())
 }
 
-/// Another process that has `path` open, by a search through /proc; those of other users show only to root.
+/// Another process that has `path` open, from /proc; those of other users are visible only to root.
 pub(super) fn find_holder(path: &Path) -> Option<String> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
@@ -95,26 +94,26 @@ pub(super) fn find_holder(path: &Path) -> Option<String> {
     None
 }
 
-/// The ports of a configuration. Two names may lead to one device (`/dev/ttyUSB0` and a link in /dev/serial/by-id), and
-/// which one does changes with each plug: so devices are compared, at each start and before each try to open one.
+/// The ports of a configuration. Two paths may lead to one device (`/dev/ttyUSB0` and a link in /dev/serial/by-id), and
+/// this can change whenever an adapter is plugged in: so devices are compared at each start and before each attempt to
+/// open one.
 ///
-/// The boiler that comes first in the configuration has the port: it is the same one after each start.
+/// The boiler that comes first in the configuration gets the port: the same one after each start.
 #[derive(Clone, Debug)]
 pub struct Ports(Arc<[(BoilerId, PathBuf)]>);
 
 /// Another boiler with the same device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Twin {
-    /// The other boiler.
     pub boiler: BoilerId,
-    /// The port as the other boiler's configuration has it.
+    /// The port's path in the other boiler's configuration.
     pub port: PathBuf,
     /// It comes first in the configuration.
     pub is_earlier: bool,
 }
 
 impl Ports {
-    /// Those of all boilers of a configuration, in its order.
+    /// The ports of all boilers of a configuration, in its order.
     #[must_use]
     pub fn of(boilers: &[Boiler]) -> Self {
         Self(boilers.iter().map(|boiler| (boiler.id.clone(), boiler.port.clone())).collect())
@@ -133,7 +132,7 @@ impl Ports {
     }
 }
 
-/// The number of a character device; none where there is no such device.
+/// The number of a character device; none if there is no such device.
 fn device(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().filter(|file| file.file_type().is_char_device()).map(|file| file.rdev())
 }

@@ -1,11 +1,11 @@
-//! A port for tests.
+//! A pseudo-terminal as a port for tests.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// A port without an adapter: its far end, and its name.
+/// The master end, and the path of the other end.
 pub(crate) fn pty() -> (OwnedFd, PathBuf) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();

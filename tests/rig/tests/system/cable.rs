@@ -203,7 +203,7 @@ fn two_boilers_on_one_device_are_named_and_the_first_goes_on() {
     let output = Command::new(super::DEMO).args(["thermowell", "check", "--config"]).arg(&config).output().unwrap();
     let report = String::from_utf8(output.stdout).unwrap();
     for (one, other) in [("b1", "b2"), ("b2", "b1")] {
-        let words = ["error", "port.distinct", one, &format!("is the port of boiler {other} too")];
+        let words = ["error", "port.distinct", one, &format!("is also the port of boiler {other}")];
         assert!(report.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?} in:\n{report}");
     }
     house.processes.agent.keep_down().unwrap();

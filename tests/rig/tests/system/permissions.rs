@@ -434,7 +434,7 @@ fn check_sees_who_may_ask_for_heat() {
         (status.as_str(), said.as_str()),
         (
             "ok",
-            "set-points are forbidden to whoever has no key, agent, aggregator, reader, inspector, installer, \
+            "set-points are forbidden to clients without a key, agent, aggregator, reader, inspector, installer, \
              operator-anna, operator-ben"
         )
     );
@@ -442,7 +442,7 @@ fn check_sees_who_may_ask_for_heat() {
     assert!(status == "warning" && said.contains("all roles are one user"), "{said}");
     make(&server.keys, &[], &["agent".to_owned()]).unwrap();
     let (status, said) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
-    assert!(status == "error" && said == "the server does not know the keys of agent", "{said}");
+    assert!(status == "error" && said == "the server rejects the keys of agent", "{said}");
 
     let options = BrokerOptions::in_folder(folder.join("open"));
     let open = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
@@ -453,7 +453,7 @@ fn check_sees_who_may_ask_for_heat() {
         (format!("{url}\nkeys = \"{keys}\""), true, "error"),
     ] {
         let (status, said) = checked(folder, &nats, control);
-        assert!(status == expected && said.contains("may be published by whoever has no key"), "{status}: {said}");
+        assert!(status == expected && said.contains("may be published by clients without a key"), "{status}: {said}");
     }
 }
 
@@ -489,7 +489,7 @@ fn a_lease_that_the_server_was_made_to_send_is_not_obeyed() {
             anybody.flush().await.unwrap();
         });
         let said = house::log(house.processes.agent.log());
-        said.contains("a lease that no controller published was ignored").then_some(())
+        said.contains("ignoring lease copied by the server").then_some(())
     });
     let answers = house.last_json::<Published>(stream::EVENT, &subject::event(&boiler, EventKind::Answer));
     let asked = answers.map(|event| format!("{:?}", event.body)).unwrap_or_default();

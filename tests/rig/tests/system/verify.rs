@@ -148,5 +148,5 @@ fn what_cannot_be_verified_is_said() {
     let output = Command::new(super::DEMO).args(["thermowell", "verify", "--config"]).arg(&config).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("no NATS server lets us in at nats://127.0.0.1:9"), "{said}");
+    assert!(said.contains("no NATS server accepts the login at nats://127.0.0.1:9"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! The port in the boiler's task: opened, read, lost, and waited for with a back-off.
+//! The serial port in the boiler's task: open, read, lose, reopen with back-off.
 //!
 //! ```text
 //!            ┌──────────── due ────────────┐
@@ -8,9 +8,9 @@
 //!          opens ── bytes ─▶ pause = 20 ms │
 //!            └───── lost ──────────────────┘
 //! ```
-//! The next try has a deadline. What else happens meanwhile, such as a lease or a status, does not move it.
+//! The next attempt has a deadline. Other events meanwhile, such as a lease or a status, do not move it.
 //!
-//! A port that opens and is lost again without one byte counts as a failed try, in the pause and in the log.
+//! A port that opens and is lost again without one byte counts as a failed attempt, in the pause and in the log.
 
 use std::io;
 use std::mem::{Discriminant, discriminant};
@@ -28,38 +28,38 @@ use crate::serial::{OpenError, Port, holder};
 /// The first and the longest pause between two attempts to open a port.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// The wait for a port.
+/// Back-off and log throttling of a port.
 pub(super) struct Waiting {
-    /// The next try. None while the port is open.
+    /// The next attempt. None while the port is open.
     pub(super) due: Option<Pin<Box<Sleep>>>,
     pause: Duration,
     failures: Throttle<Discriminant<OpenError>>,
-    /// The port opened so often since it last gave a byte.
+    /// How often the port opened since its last byte.
     silent_opens: u32,
-    /// The port is missing since then.
+    /// Since when the port is missing, CLOCK_BOOTTIME.
     since_ns: u64,
 }
 
 impl Waiting {
-    /// For a port that was not tried yet.
+    /// The first attempt is due at once.
     pub(super) fn new() -> Self {
         let due = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
         Self { due, pause: Duration::ZERO, failures: Throttle::default(), silent_opens: 0, since_ns: boottime_ns() }
     }
 
-    fn again(&mut self) {
+    fn back_off(&mut self) {
         self.pause = (self.pause * 2).clamp(REOPEN.0, REOPEN.1);
         self.due = Some(Box::pin(tokio::time::sleep(self.pause)));
     }
 
-    /// Takes a failed try. How many there were, where the log has it: the first of each cause, the second, the fourth
-    /// and so on.
+    /// Records a failed attempt. Returns the number of attempts if this one is to be logged: the first of each cause,
+    /// the second, the fourth and so on.
     fn failed(&mut self, error: &OpenError) -> Option<u32> {
-        self.again();
+        self.back_off();
         self.failures.admits(discriminant(error))
     }
 
-    /// The port is open, at this try; none where the log does not have it.
+    /// Records that the port opened. Returns the number of attempts if this is to be logged.
     fn opened(&mut self) -> Option<u32> {
         self.due = None;
         self.silent_opens = self.silent_opens.saturating_add(1);
@@ -67,13 +67,13 @@ impl Waiting {
         self.silent_opens.is_power_of_two().then_some(tries)
     }
 
-    fn heard(&mut self) {
+    fn received(&mut self) {
         (self.pause, self.silent_opens) = (Duration::ZERO, 0);
     }
 
-    /// The port is gone; whether the log has it.
+    /// Records that the port is gone. Returns whether this is to be logged.
     fn lost(&mut self) -> bool {
-        self.again();
+        self.back_off();
         self.since_ns = boottime_ns();
         self.silent_opens == 0 || self.silent_opens.is_power_of_two()
     }
@@ -84,7 +84,7 @@ impl Boiler {
         let cause = match read {
             Ok(0) => "unplugged".to_owned(),
             Ok(count) => {
-                self.waiting.heard();
+                self.waiting.received();
                 return self.step(Input::Bytes(&buffer[..count]));
             }
             Err(error) => error.to_string(),
@@ -95,14 +95,14 @@ impl Boiler {
         }
     }
 
-    /// Whether the log has it.
+    /// Returns whether this is to be logged.
     pub(super) fn close(&mut self) -> bool {
         if self.port.take().is_none() {
             return false;
         }
-        let is_news = self.waiting.lost();
+        let is_logged = self.waiting.lost();
         self.step(Input::PortClosed);
-        is_news
+        is_logged
     }
 
     pub(super) fn open(&mut self) {
@@ -117,18 +117,18 @@ impl Boiler {
             }
             Err(error) => {
                 if let Some(tries) = self.waiting.failed(&error) {
-                    self.complain(tries, &error);
+                    self.warn(tries, &error);
                 }
             }
         }
     }
 
-    fn complain(&self, tries: u32, error: &OpenError) {
+    fn warn(&self, tries: u32, error: &OpenError) {
         let (boiler, reason) = (self.config.id.clone(), chain(error));
         match error {
             OpenError::InUse { path } => {
                 let path = path.clone();
-                // The search takes its time, and this is the thread of all boilers.
+                // The search through /proc takes milliseconds, and this thread serves all boilers.
                 tokio::task::spawn_blocking(move || {
                     let error = format!("{reason} by {}", holder(&path));
                     tracing::warn!(%boiler, tries, error, "serial port not open, waiting for it");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn other_wake_ups_do_not_put_off_the_next_try() {
+    async fn other_events_do_not_delay_the_next_attempt() {
         let mut waiting = Waiting::new();
         for _ in 0..10 {
             waiting.failed(&absent());
@@ -170,13 +170,13 @@ mod tests {
                 () = or_never(&mut waiting.due) => break,
                 () = tokio::time::sleep(Duration::from_millis(300)) => wakes += 1,
             }
-            assert!(wakes < 10, "the try is put off");
+            assert!(wakes < 10, "the attempt is delayed");
         }
         assert_eq!(wakes, 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_open_port_has_no_next_try_until_it_is_lost() {
+    async fn open_port_has_no_attempt_due_until_it_is_lost() {
         let mut waiting = Waiting::new();
         or_never(&mut waiting.due).await;
         waiting.opened();
@@ -190,23 +190,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_tries_are_logged_by_powers_of_two_for_each_cause() {
+    async fn failures_are_logged_by_powers_of_two_per_cause() {
         let mut waiting = Waiting::new();
         let logged = (1..=100).filter_map(|_| waiting.failed(&absent())).count();
         assert_eq!(logged, 7);
-        assert_eq!(waiting.failed(&in_use()), Some(101), "another cause is news");
-        assert_eq!(waiting.failed(&absent()), None, "the one before goes on where it was");
-        assert_eq!(waiting.opened(), Some(103), "and so is the end");
+        assert_eq!(waiting.failed(&in_use()), Some(101), "a new cause is logged");
+        assert_eq!(waiting.failed(&absent()), None, "the count of the first cause continues");
+        assert_eq!(waiting.opened(), Some(103), "success is logged");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_port_that_flaps_without_a_byte_is_throttled() {
+    async fn flapping_port_without_a_byte_is_throttled() {
         let mut waiting = Waiting::new();
         let logged = (1..=100).filter(|_| waiting.opened().is_some() | waiting.lost()).count();
         assert_eq!(logged, 7);
         assert_eq!(waiting.pause, REOPEN.1);
-        waiting.heard();
-        assert!(waiting.lost(), "a port that was heard is news");
+        waiting.received();
+        assert!(waiting.lost(), "the loss is logged after a byte");
         assert_eq!(waiting.pause, REOPEN.0);
         assert_eq!(waiting.opened(), Some(1));
     }

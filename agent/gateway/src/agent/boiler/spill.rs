@@ -1,4 +1,4 @@
-//! The spill file in the boiler's task: read once, written while the server takes nothing, left at the end.
+//! The spill file in the boiler's task: read once at the start, written during an outage and at the end.
 
 use thermowell_flow::agent::Input;
 use thermowell_flow::published::EventBody;
@@ -15,10 +15,10 @@ use crate::shutdown::Shutdown;
 use crate::spool::{Found, SpoolError};
 
 impl Boiler {
-    /// Takes up what an earlier run left in the spill file, and with it the boiler: another agent that has the file
-    /// works for this boiler, reports its status and holds its samples. Until that one ends, this one stands by, and
-    /// does nothing for this boiler. False where it was asked to stop meanwhile.
-    pub(super) async fn take_up(&mut self, shutdown: &mut Shutdown) -> bool {
+    /// Locks and reads the spill file. The lock is also the lock on the boiler: another agent that holds it serves this
+    /// boiler, reports its status and holds its samples. Until that one ends, this agent stands by for this boiler.
+    /// False if a shutdown was requested meanwhile.
+    pub(super) async fn acquire(&mut self, shutdown: &mut Shutdown) -> bool {
         let mut failures = Throttle::default();
         let found = loop {
             match self.spill_file.load() {
@@ -35,8 +35,8 @@ impl Boiler {
             }
         };
         if let tries @ 1.. = failures.end() {
-            tracing::info!(boiler = %self.config.id, tries, "the other agent has ended, this one takes over");
-            // Leases and resets of that time were for the other one.
+            tracing::info!(boiler = %self.config.id, tries, "the other agent has ended, taking over");
+            // Leases and resets received meanwhile were for the other agent.
             while self.inbox.leases.try_recv().is_ok() || self.inbox.resets.try_recv().is_ok() {}
         }
         self.load(found);
@@ -49,11 +49,11 @@ impl Boiler {
         tokio::task::spawn_blocking(move || {
             let (agent, holder) = (holder(&lock), holder(&port));
             let error = format!("serial port {} is in use by {holder}; one agent per port", port.display());
-            tracing::warn!(%boiler, tries, agent, error, "another agent works for this boiler, standing by");
+            tracing::warn!(%boiler, tries, agent, error, "another agent serves this boiler, standing by");
         });
     }
 
-    /// Without a usable folder the agent works all the same: it holds less through an outage, and logs that.
+    /// Without a usable folder the agent still runs: it can hold less through an outage, and logs that.
     fn load(&mut self, found: Result<Found, SpoolError>) {
         let boiler = self.config.id.clone();
         let file = self.spill_file.path().display().to_string();
@@ -71,7 +71,7 @@ impl Boiler {
             self.reporter.event(&boiler, EventKind::Delivery, self.clock.now().utc, body);
         }
         if found.torn > 0 {
-            tracing::warn!(%boiler, file, bytes = found.torn, "torn end of the spill file cut off");
+            tracing::warn!(%boiler, file, bytes = found.torn, "torn end of the spill file truncated");
         }
         for message in &found.messages {
             self.step(Input::Spilled(message));
@@ -81,12 +81,12 @@ impl Boiler {
             tracing::info!(%boiler, file, records, slots, "spill file read");
         }
         if let Some(Unrestored { records, slots, .. }) = self.agent.unrestored() {
-            tracing::warn!(%boiler, file, records, slots, "spool.memory has no room for the oldest of the spill file");
+            tracing::warn!(%boiler, file, records, slots, "spool.memory has no room for the file's oldest records");
         }
     }
 
-    /// What does not fit into memory was acknowledged before the file was written, unless memory was larger then. Where
-    /// the stream does not reach beyond it, the file is all that holds it, and stays.
+    /// Records that do not fit into memory were acknowledged before the file was written, unless `spool.memory` was
+    /// larger then. If the stream does not reach beyond them, the file is their only copy and is kept.
     fn keep_unrestored(&mut self) -> Result<(), SpoolError> {
         let Some(Unrestored { records, slots, .. }) = self.agent.unrestored() else { return Ok(()) };
         if self.kept_aside {
@@ -94,8 +94,8 @@ impl Boiler {
         }
         let aside = self.spill_file.keep_aside()?;
         let reason = format!(
-            "spool.memory has no room for its {records} oldest record(s) with {slots} slots, and SAMPLES is not known \
-             to have them"
+            "spool.memory has no room for its {records} oldest record(s) with {slots} slots, and they may not be in \
+             SAMPLES"
         );
         let (boiler, file) = (&self.config.id, aside.display().to_string());
         tracing::warn!(%boiler, file, reason, "spill file put aside");
@@ -111,7 +111,7 @@ impl Boiler {
             && let Err(error) = self.keep_unrestored()
         {
             let error = crate::logs::chain(&error);
-            tracing::error!(boiler = %self.config.id, error, "what memory had no room for is not kept aside");
+            tracing::error!(boiler = %self.config.id, error, "records without room in memory could not be kept");
             if is_end {
                 return;
             }
@@ -124,7 +124,7 @@ impl Boiler {
             }
             Err(error) => {
                 let error = crate::logs::chain(&error);
-                tracing::warn!(boiler = %self.config.id, error, "the spill file stays");
+                tracing::warn!(boiler = %self.config.id, error, "the spill file could not be removed");
             }
         }
     }
@@ -141,8 +141,8 @@ impl Boiler {
         }
     }
 
-    /// The end: what the server did not take goes to the spill file.
-    pub(super) async fn leave(mut self) -> Result<(), AgentError> {
+    /// At shutdown, writes the backlog to the spill file.
+    pub(super) async fn finish(mut self) -> Result<(), AgentError> {
         if self.agent.backlog() == 0 {
             return Ok(());
         }
@@ -157,11 +157,12 @@ impl Boiler {
         };
         let (boiler, slots) = (&self.config.id, self.agent.backlog());
         match synced {
-            Ok(()) if self.agent.spill_bytes() > 0 => tracing::info!(%boiler, slots, "left in the spill file"),
-            Ok(()) => tracing::warn!(%boiler, slots, "left to the device's ring"),
+            Ok(()) if self.agent.spill_bytes() > 0 => tracing::info!(%boiler, slots, "backlog saved to the spill file"),
+            Ok(()) => tracing::warn!(%boiler, slots, "backlog left in the device's ring"),
             Err(error) => {
                 let error = crate::logs::chain(&error);
-                tracing::error!(%boiler, slots, error, "left to the device's ring: the spill file cannot be written");
+                let line = "backlog left in the device's ring: the spill file cannot be written";
+                tracing::error!(%boiler, slots, error, "{line}");
             }
         }
         Ok(())
