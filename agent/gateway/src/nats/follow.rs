@@ -48,7 +48,7 @@ pub async fn follow(
     messages(context, stream, subjects, from, 1).await
 }
 
-/// Like [`follow`], with ten times the time-outs: for readers of stored messages only, which can wait for a busy server.
+/// Like [`follow`], with ten times the time-outs: for readers of stored messages, which can wait for a busy server.
 ///
 /// # Errors
 /// The consumer cannot be created.
