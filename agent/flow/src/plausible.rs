@@ -471,7 +471,7 @@ mod tests {
             "0.00 °C is outside of what is plausible: 17.00 °C to 23.00 °C are allowed after 20.00 °C"
         );
         let (accepted, reported) = read(&mut sensor, 5 + 8 * 3_600, [1_950; 70]);
-        assert_eq!(accepted[0], Some(1_950), "a accepted accepted is used at once");
+        assert_eq!(accepted[0], Some(1_950), "a plausible reading is used at once");
         assert_eq!(reported, [Change::Ended(Quantity::Room)]);
     }
 

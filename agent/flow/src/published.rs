@@ -160,7 +160,7 @@ pub struct State {
     pub maximum: Option<f64>,
     /// The hour that is open, or that has ended without a sample of the next one.
     pub provisional: Provisional,
-    /// The last published hour, RFC 3339.
+    /// The last hour that this instance published or found published, RFC 3339.
     pub last_hour: Option<String>,
     /// Whether the clock of the stamp was synchronised.
     pub clock: ClockQuality,

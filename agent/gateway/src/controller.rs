@@ -214,7 +214,7 @@ impl Controller {
             boiler.author.look(self.clock.now().monotonic, standing.as_ref());
             match (before, boiler.author.other()) {
                 (Some(before), None) => {
-                    tracing::info!(boiler = %id, another = before, "another controller has stopped, taking over");
+                    tracing::info!(boiler = %id, another = before, "another controller no longer renews, taking over");
                     takes_over = true;
                 }
                 (before, Some(another)) if before.as_deref() != Some(another) => {

@@ -173,7 +173,10 @@ impl Held {
         if report.as_ref().is_some_and(|report| report.event.is_some()) {
             self.events -= 1;
         } else if self.events == 0 && self.dropped > self.logged {
-            tracing::warn!(dropped = self.dropped - self.logged, "events were dropped while the server was down");
+            tracing::warn!(
+                dropped = self.dropped - self.logged,
+                "events were dropped while the server was unreachable"
+            );
             self.logged = self.dropped;
         }
         report

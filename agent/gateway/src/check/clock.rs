@@ -18,8 +18,10 @@ pub(super) fn check(clock: &Clock) -> Finding {
     }
     let utc = Utc(realtime_ns());
     if !utc.is_plausible() {
-        let message =
-            format!("the clock shows {}, which is implausible: no hour is averaged with it", hour_text(utc.hour()));
+        let message = format!(
+            "the clock shows {}, which is implausible: no hour is averaged with it, even with assume_synced",
+            hour_text(utc.hour())
+        );
         return Finding::new(ID, Status::Error, message).advise("set the clock: run chrony or systemd-timesyncd");
     }
     if kernel_reports_synchronised() {

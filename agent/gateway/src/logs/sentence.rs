@@ -47,7 +47,7 @@ pub(super) fn controller(log: &controller::Log) -> String {
             format!("the boiler is locked out: {}, fault {occurrence}", kind.word())
         }
         Log::Lockout { fault: None } => "the boiler is locked out".to_owned(),
-        Log::Refused => "the boiler refuses the set-points".to_owned(),
+        Log::Refused => "the boiler refuses or ignores the set-points".to_owned(),
         Log::Cycling => "the burner starts more than three times an hour".to_owned(),
         Log::Ordered { id } => format!("command {id} takes effect"),
         Log::Unfit { id, why } => format!("command {id} has no effect: {why}"),

@@ -72,7 +72,7 @@ async fn messages(
         deliver_policy: from,
         ack_policy: AckPolicy::None,
         memory_storage: true,
-        inactive_threshold: INACTIVE,
+        inactive_threshold: INACTIVE * patience,
         filter_subjects: subjects,
         ..Config::default()
     };

@@ -38,7 +38,7 @@ impl Outage {
     /// The connection has ended.
     pub(super) fn begin(&self) {
         self.state().since_ns = Some(boottime_ns());
-        tracing::warn!(url = self.url, "disconnected from NATS, reconnecting; publishes are queued");
+        tracing::warn!(url = self.url, "disconnected from NATS, reconnecting; samples and events are held");
     }
 
     /// Called before each attempt to connect, with the error of the last attempt for each address.

@@ -112,7 +112,7 @@ impl Verdict {
             Self::Equal => "equal",
             Self::Moved => "equal numbers, SAMPLES refilled since",
             Self::Different => "DIFFERENT",
-            Self::NoSamples => "samples expired",
+            Self::NoSamples => "samples gone",
             Self::NoSnapshot => "no snapshot",
             Self::Open => "open",
         }
@@ -172,7 +172,7 @@ impl Sum {
         let mut text = format!("\n{boilers}: {equal} equal, {different} DIFFERENT");
         for (count, word) in [
             (moved, "with refilled samples"),
-            (no_samples, "with expired samples"),
+            (no_samples, "whose samples are gone"),
             (no_snapshot, "without a snapshot"),
             (open, "open"),
         ] {

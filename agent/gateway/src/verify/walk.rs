@@ -27,7 +27,7 @@ pub(super) const KEPT_MAX: usize = 128;
 /// A running aggregator stores a closed hour within this time.
 const JUST_CLOSED: Duration = Duration::from_secs(2);
 
-const NO_SUCH_HOUR: &str = "SAMPLES has no data of this hour";
+const NO_SUCH_HOUR: &str = "SAMPLES closes no such hour";
 
 /// One boiler's comparison.
 pub(super) struct Walk<'a, W> {

@@ -26,13 +26,13 @@ pub const BATCH_V1: u8 = 0x01;
 pub const GAP_V1: u8 = 0x81;
 /// The most samples in a batch: ten seconds at 100 Hz, well below NATS's payload limit.
 pub const COUNT_MAX: usize = 1_000;
-/// Upper bound of a batch with `count` samples: the header and the frame of reference take at most 60 bytes, a
+/// Upper bound of a version 1 batch with `count` samples: the header and the frame of reference take at most 60 bytes, a
 /// temperature two, a run of marks three.
 #[must_use]
 pub const fn encoded_max(count: usize) -> usize {
     64 + 5 * count
 }
-/// Upper bound of a gap.
+/// Upper bound of a version 1 gap.
 pub const GAP_ENCODED_MAX: usize = 72;
 
 /// Whether the gateway's clock was synchronised at the time of stamping.

@@ -304,7 +304,7 @@ fn width_is_the_smallest_that_holds_the_span() {
 }
 
 #[test]
-fn the_largest_batch_and_the_largest_gap_stay_within_their_bounds() {
+fn largest_batch_and_gap_stay_within_their_bounds() {
     let largest = BatchHeader {
         device: u32::MAX,
         boot: Boot(u64::MAX),

@@ -44,8 +44,8 @@ pub(super) fn close(
     let Processes { broker, simulator, agent, aggregator, controller } = processes;
     stop_in_order([controller, agent], STOP).map_err(CutsError::Process)?;
     let client = hands.wait_for(books::connect(broker)).map_err(CutsError::nats("connect"))?;
-    let nothing_died = || Ok(());
-    let settled = hands.wait_for(audit::settle(&client, boilers, bench.feed, SETTLE, nothing_died))?;
+    let no_tending = || Ok(());
+    let settled = hands.wait_for(audit::settle(&client, boilers, bench.feed, SETTLE, no_tending))?;
     stop_in_order([aggregator, simulator], STOP).map_err(CutsError::Process)?;
     let ledger = hands.wait_for(audit::audit(&client, boilers, plan, bench.feed, settled)).map_err(CutsError::Audit)?;
     let verified = verify(bench, plan)?;

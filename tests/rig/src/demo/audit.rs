@@ -85,7 +85,7 @@ async fn problems_after(client: &Client, boilers: &[BoilerId], with_feed: bool, 
                 Err(error) => thermowell::logs::chain(&error),
             };
             if watch.left_of(limit).is_none() {
-                problems.push(format!("boiler {id}: {behind} within {} s", limit.as_secs()));
+                problems.push(format!("boiler {id}: {behind} ({} s)", limit.as_secs()));
                 break;
             }
             tokio::time::sleep(LOOK).await;

@@ -128,7 +128,7 @@ impl Boiler {
         match error {
             OpenError::InUse { path } => {
                 let path = path.clone();
-                // The search through /proc takes milliseconds, and this thread serves all boilers.
+                // The search through /proc is slow, and this thread serves all boilers.
                 tokio::task::spawn_blocking(move || {
                     let error = format!("{reason} by {}", holder(&path));
                     tracing::warn!(%boiler, tries, error, "serial port not open, waiting for it");
