@@ -320,6 +320,12 @@ impl Link {
         }
     }
 
+    /// Whether a ping is unanswered.
+    #[must_use]
+    pub fn awaits_pong(&self) -> bool {
+        !self.pinged.is_empty()
+    }
+
     /// When the ping of this pong was sent, if it was sent since the port was opened. Each ping is answered once.
     pub fn answered(&mut self, nonce: u32) -> Option<Monotonic> {
         self.ping_at?;

@@ -9,7 +9,8 @@ use thermowell_wire::subject::{self, stream, wildcard};
 use crate::nats::{self, Messages, RequestError};
 
 /// The most filter subjects of a consumer. The server compares each message with each of them: 40 µs per message with
-/// 156 subjects, 2 µs with one wildcard. With the wildcard the messages of boilers that are not configured here come too.
+/// 156 subjects, 2 µs with one wildcard. With the wildcard the messages of boilers that are not configured here come
+/// too.
 const FILTERS_MAX: usize = 8;
 
 /// The first sequence that SAMPLES still holds.

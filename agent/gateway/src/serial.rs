@@ -7,6 +7,7 @@
 //! | unplugged | `Ok(0)` from a pty or an adapter, or an error; then the port is reopened |
 //! | DTR | unchanged when the port is closed, because a board that is wired for auto-reset restarts at each edge |
 
+mod bytes;
 mod device;
 #[cfg(test)]
 pub(crate) mod pty;
@@ -17,10 +18,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use thermowell_wire::BoilerId;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_serial::{ClearBuffer, SerialPort, SerialPortBuilderExt as _, SerialStream};
+use tokio_serial::{ClearBuffer, SerialPort};
 
 use crate::config::{Boiler, Dtr};
+
+use bytes::Bytes;
 
 pub use device::{Obstacle, Ports, Twin, holder};
 
@@ -51,7 +53,9 @@ pub enum OpenError {
 
 #[derive(Debug)]
 pub struct Port {
-    stream: SerialStream,
+    bytes: Bytes,
+    /// Keeps the port exclusive.
+    _port: Box<dyn SerialPort>,
     outgoing: Vec<u8>,
     dropped: u64,
 }
@@ -74,7 +78,7 @@ impl Port {
             return Err(shared(twin));
         }
         let in_use = || twin.clone().map_or_else(|| OpenError::InUse { path: path.to_owned() }, shared);
-        // Keep this open until the port itself is: the first open raises DTR, and the last close could drop it.
+        // Kept open, for reading and writing: a first open raises DTR, and a last close could drop it.
         let probe = device::open(path).map_err(|obstacle| match obstacle {
             Obstacle::InUse => in_use(),
             Obstacle::System(source) => failed(source),
@@ -85,17 +89,16 @@ impl Port {
         }
         flock(&probe, FlockOperation::Unlock).map_err(|error| failed(error.into()))?;
         let name = path.to_string_lossy();
-        let mut stream = tokio_serial::new(name.as_ref(), boiler.baud).open_native_async().map_err(|source| {
+        let mut port = tokio_serial::new(name.as_ref(), boiler.baud).open().map_err(|source| {
             // Another process has opened it meanwhile.
             if is_busy(&source) { in_use() } else { failed(source.into()) }
         })?;
-        drop(probe);
-        if let Err(error) = stream.clear(ClearBuffer::Input) {
+        if let Err(error) = port.clear(ClearBuffer::Input) {
             tracing::debug!(port = %name, %error, "could not flush old input");
         }
-        set_dtr(&mut stream, boiler);
+        set_dtr(port.as_mut(), boiler);
         lower_latency(path);
-        Ok(Self { stream, outgoing: Vec::with_capacity(512), dropped: 0 })
+        Ok(Self { bytes: Bytes::new(probe), _port: port, outgoing: Vec::with_capacity(512), dropped: 0 })
     }
 
     /// Queues a frame for the device. Without room it is dropped and counted: every request of the protocol is repeated
@@ -116,19 +119,16 @@ impl Port {
     /// # Errors
     /// The read or write failed; the port is unusable afterwards.
     pub async fn exchange(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.outgoing.is_empty() {
-                return self.stream.read(buffer).await;
-            }
-            let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
-            tokio::select! {
-                read = reader.read(buffer) => return read,
-                written = writer.write(&self.outgoing) => {
-                    let written = written?;
-                    self.outgoing.drain(..written);
-                }
-            }
+        self.bytes.exchange(buffer, &mut self.outgoing).await
+    }
+
+    /// Lets the bytes wait in the kernel until the next exchange, unless something has to be written. Whether it does.
+    pub fn rest(&mut self) -> bool {
+        let rests = self.outgoing.is_empty();
+        if rests {
+            self.bytes.rest();
         }
+        rests
     }
 }
 

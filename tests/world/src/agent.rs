@@ -119,6 +119,12 @@ impl World {
         Some(if self.bug == Some(Bug::StepLeaks) { self.now + SECOND } else { at })
     }
 
+    /// Until then the agent lets bytes wait at the port.
+    pub(crate) fn agent_reads_at(&self) -> u64 {
+        let at = self.agent.agent.as_ref().and_then(Agent::read_at);
+        at.filter(|_| self.bug != Some(Bug::StepLeaks)).map_or(0, |at| at.0)
+    }
+
     pub(crate) fn wake_agent(&mut self) {
         if self.agent_wakes().is_some_and(|at| at <= self.now) || self.bug == Some(Bug::StepLeaks) {
             self.feed_agent(Input::Wake);

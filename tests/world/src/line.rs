@@ -26,9 +26,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn next(&self) -> Option<u64> {
-        let heads = [self.to_gateway.front(), self.to_device.front()];
-        heads.into_iter().flatten().map(|(at, _)| *at).min()
+    /// The next arrival at either end; the agent reads nothing before `reads_at`.
+    pub(crate) fn next(&self, reads_at: u64) -> Option<u64> {
+        let to_gateway = self.to_gateway.front().map(|(at, _)| reads_at.max(*at));
+        let to_device = self.to_device.front().map(|(at, _)| *at);
+        [to_gateway, to_device].into_iter().flatten().min()
     }
 
     /// Loses the bytes in transit.
@@ -100,7 +102,7 @@ impl World {
                 self.boiler_at = self.now;
             }
         }
-        while self.line.to_gateway.front().is_some_and(|(at, _)| *at <= self.now) {
+        while self.line.to_gateway.front().is_some_and(|(at, _)| self.agent_reads_at().max(*at) <= self.now) {
             let Some((_, bytes)) = self.line.to_gateway.pop_front() else { break };
             if self.stage.is_fast() {
                 self.feed_agent(Input::Bytes(&bytes));

@@ -281,7 +281,7 @@ impl World {
             Some(self.boiler_at),
             Some(self.fault_at),
             self.agent_wakes().filter(|_| awake),
-            self.line.next().filter(|_| awake),
+            self.line.next(self.agent_reads_at()).filter(|_| awake),
             self.agent.next().filter(|_| awake),
             self.aggregator.next().filter(|_| awake && self.broker.up),
             agent,

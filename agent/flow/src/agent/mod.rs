@@ -77,6 +77,8 @@ pub struct Agent {
     needs_resync: bool,
     /// The spool is full: the device is not read.
     full: bool,
+    /// When bytes arrived last; `None` after a write.
+    arrived: Option<Monotonic>,
     newest: Option<Slot>,
     announced: Option<Boot>,
     faults: Faults,
@@ -147,6 +149,7 @@ impl Agent {
             accepted_board: None,
             needs_resync: false,
             full: false,
+            arrived: None,
             newest: None,
             announced: None,
             faults: Faults::default(),
@@ -174,7 +177,10 @@ impl Agent {
                 self.link.open(now.monotonic, &mut self.out);
             }
             Input::PortClosed => self.link.close(),
-            Input::Bytes(bytes) => self.read(now, bytes, effects),
+            Input::Bytes(bytes) => {
+                self.arrived = Some(now.monotonic);
+                self.read(now, bytes, effects);
+            }
             Input::Connected => self.publisher.connect(now.monotonic),
             Input::Disconnected => {
                 self.publisher.disconnect(now.monotonic);
@@ -283,6 +289,9 @@ impl Agent {
         self.report_rate(effects);
         self.report_faults(now, effects);
         self.report(now, effects);
+        if !self.out.is_empty() {
+            self.arrived = None;
+        }
         for message in self.out.drain(..) {
             self.counters.identifies += u64::from(matches!(message, ToDevice::Identify));
             self.counters.resumes += u64::from(matches!(message, ToDevice::Resume { .. }));

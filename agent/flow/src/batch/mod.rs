@@ -240,6 +240,12 @@ impl Cutter {
         u64::try_from(self.readings.len()).expect("at most COUNT_MAX")
     }
 
+    /// Slots from `next` until the batch is cut.
+    #[must_use]
+    pub fn room(&self, next: u64) -> u64 {
+        self.size - next % self.size
+    }
+
     /// Whether no batch is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {

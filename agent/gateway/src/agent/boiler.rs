@@ -198,6 +198,9 @@ impl Boiler {
             agent, clock, inbox, port, waiting, publishing, reading_tail, reading_fault, syncing, grace, ..
         } = self;
         let ending = grace.is_some();
+        let rests_until = agent.read_at().filter(|at| *at > clock.now().monotonic);
+        let rests_until = rests_until.filter(|_| port.as_mut().is_some_and(Port::rest));
+        let wake_at = [agent.wake_at(), rests_until].into_iter().flatten().min();
         tokio::select! {
             () = shutdown.requested(), if !ending => LoopEvent::Shutdown,
             () = or_never(grace) => LoopEvent::GraceIsOver,
@@ -220,12 +223,12 @@ impl Boiler {
             Ok(()) = ready.changed() => LoopEvent::Phase(*ready.borrow_and_update()),
             Some(lease) = inbox.leases.recv() => LoopEvent::Lease(lease),
             Some(reset) = inbox.resets.recv() => LoopEvent::Reset(reset),
-            read = read_or_never(port, buffer), if !ending => LoopEvent::Read(read),
+            read = read_or_never(port, buffer), if !ending && rests_until.is_none() => LoopEvent::Read(read),
             () = or_never(&mut waiting.due), if !ending => {
                 waiting.due = None;
                 LoopEvent::Reopen
             }
-            () = clock.sleep_until(agent.wake_at()) => LoopEvent::Wake,
+            () = clock.sleep_until(wake_at) => LoopEvent::Wake,
         }
     }
 

@@ -13,8 +13,9 @@
 //!
 //! The aggregator whose name sorts first never stops for the other, so one of them stays active; the other stops at its
 //! second publish. It takes over when STATE is [`ALIVE`] old. One that lags publishes no STATE and so does not count as
-//! alive: both may catch up, and detect each other at their first STATE. Snapshots are published under a condition too. Two aggregators with the same name are not told apart,
-//! and both stay active: a name belongs to one gateway, and a gateway runs one aggregator.
+//! alive: both may catch up, and detect each other at their first STATE. Snapshots are published under a condition too.
+//! Two aggregators with the same name are not told apart, and both stay active: a name belongs to one gateway, and a
+//! gateway runs one aggregator.
 
 use std::time::Duration;
 

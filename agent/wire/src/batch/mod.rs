@@ -26,8 +26,8 @@ pub const BATCH_V1: u8 = 0x01;
 pub const GAP_V1: u8 = 0x81;
 /// The most samples in a batch: ten seconds at 100 Hz, well below NATS's payload limit.
 pub const COUNT_MAX: usize = 1_000;
-/// Upper bound of a version 1 batch with `count` samples: the header and the frame of reference take at most 60 bytes, a
-/// temperature two, a run of marks three.
+/// Upper bound of a version 1 batch with `count` samples: the header and the frame of reference take at most 60 bytes,
+/// a temperature two, a run of marks three.
 #[must_use]
 pub const fn encoded_max(count: usize) -> usize {
     64 + 5 * count

@@ -234,9 +234,11 @@ impl Bench {
             self.to_host.iter_mut().for_each(|(at, _)| *at = (*at).max(self.stall.1));
             self.stall = (next, next + STALL);
         }
-        while self.to_host.front().is_some_and(|(at, _)| *at <= self.now) {
-            let Some((at, bytes)) = self.to_host.pop_front() else { break };
-            self.feed(at, Input::Bytes(&bytes));
+        loop {
+            // The agent lets bytes wait at the port.
+            let reads_at = self.agent.as_ref().and_then(Agent::read_at).map_or(0, |at| at.0.saturating_sub(START));
+            let Some((at, bytes)) = self.to_host.pop_front_if(|(at, _)| reads_at.max(*at) <= self.now) else { break };
+            self.feed(reads_at.max(at), Input::Bytes(&bytes));
         }
         let wakes = self.agent.as_ref().and_then(Agent::wake_at);
         if wakes.is_some_and(|at| at.0 <= START + self.now) {

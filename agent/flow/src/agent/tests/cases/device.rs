@@ -2,6 +2,37 @@
 
 use super::*;
 
+/// The last two slots of a batch, a pong and a backlog are read as they come; all else may wait.
+#[test]
+fn bytes_wait_until_their_batch_is_almost_full() {
+    let mut bench = Bench::running(settings(), 0, None);
+    // The first pings follow each other quickly.
+    for _ in 0..10 {
+        bench.pong();
+    }
+    let wait_ms = |bench: &Bench| bench.agent.read_at().map(|at| (at.0 - bench.now.monotonic.0) / MS);
+    bench.samples(0, 10);
+    assert_eq!(wait_ms(&bench), Some(250));
+    bench.samples(10, 80);
+    assert_eq!(wait_ms(&bench), Some(80));
+    bench.samples(90, 8);
+    assert_eq!(wait_ms(&bench), None, "two slots are left");
+    bench.samples(98, 2);
+    assert_eq!(wait_ms(&bench), Some(250), "the next batch");
+
+    bench.pass(600);
+    assert_eq!(wait_ms(&bench), None, "a ping is on its way");
+    bench.samples(100, 10);
+    assert_eq!(wait_ms(&bench), None, "and unanswered");
+    bench.pong();
+    assert_eq!(wait_ms(&bench), Some(250));
+
+    bench.say(&ToGateway::Status(status(10_000)));
+    assert_eq!(wait_ms(&bench), None, "a backlog");
+    bench.tell(Input::PortClosed);
+    assert_eq!(wait_ms(&bench), None);
+}
+
 #[test]
 fn a_reboot_under_the_same_tag_is_noticed() {
     let mut bench = Bench::running(settings(), 0, None);
