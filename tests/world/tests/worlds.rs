@@ -31,11 +31,11 @@ fn seed_near(bug: Bug) -> u64 {
         | Bug::SamplesFeedOffset
         | Bug::NoDedup => 0,
         Bug::NoExpectation => 2,
-        Bug::DedupBySeq => 13,
-        Bug::SnapshotBlind => 48,
+        Bug::DedupBySeq => 8,
+        Bug::SnapshotBlind => 47,
         Bug::StepLeaks => 22,
-        Bug::LeaseUnbound => 8,
-        Bug::GapAnywhere => 59,
+        Bug::LeaseUnbound => 83,
+        Bug::GapAnywhere => 64,
         Bug::SpillUnread => 12,
     }
 }

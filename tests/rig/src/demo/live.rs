@@ -133,19 +133,20 @@ impl View<'_> {
         let slots: u64 = snapshots().map(|snapshot| snapshot.slots).sum();
         let counted: u64 = snapshots().map(|snapshot| snapshot.temperature_points).sum();
         let missing = snapshots().map(|snapshot| snapshot.missing.total()).sum::<u64>();
+        // First, because a narrow terminal cuts the end of the line.
         let closes = if slots == counted + missing { "the sum closes" } else { "the sum does NOT close" };
         let mut reasons = reasons(snapshots().map(|snapshot| &snapshot.missing));
         if !reasons.is_empty() {
             reasons = format!(" ({reasons})");
         }
         let [slots, counted, missing] = [slots, counted, missing].map(grouped);
-        format!("closed hours: {hours}; {slots} slots = {counted} counted + {missing} missing{reasons}: {closes}")
+        format!("closed hours: {hours}, {closes}: {slots} slots = {counted} counted + {missing} missing{reasons}")
     }
 
     fn restarted(&self) -> Option<String> {
         let restarts = self.restarts.iter().filter(|(_, n)| *n > 0);
-        let restarts: Vec<String> = restarts.map(|(name, n)| format!("{name} ×{n}")).collect();
-        if restarts.is_empty() { None } else { Some(format!("restarted: {}", restarts.join(", "))) }
+        let restarts: Vec<String> = restarts.map(|(name, n)| format!("{name} {n}")).collect();
+        if restarts.is_empty() { None } else { Some(format!("restarts: {}", restarts.join(", "))) }
     }
 }
 
@@ -367,6 +368,6 @@ mod tests {
 
     #[test]
     fn restarts_of_every_process_are_named() {
-        assert!(frame(1, None).contains(&"restarted: agent ×1, nats-server ×2".to_owned()));
+        assert!(frame(1, None).contains(&"restarts: agent 1, nats-server 2".to_owned()));
     }
 }
