@@ -37,6 +37,9 @@ const GRACE: Duration = Duration::from_secs(3);
 const SILENCE: u32 = 3;
 /// The smallest backlog, in slots, whose delivery is logged: 5 s of samples.
 const BACKLOG: u64 = 500;
+/// A shorter rest of the port, in real time, is not worth its timers. So a world that runs 50 times as fast or more is
+/// read as its bytes come.
+const REST_MIN: Duration = Duration::from_millis(5);
 /// One read from a port: at most 16 long frames, a third of a second of a busy 115,200 baud line.
 const READ: usize = 4_096;
 
@@ -198,7 +201,8 @@ impl Boiler {
             agent, clock, inbox, port, waiting, publishing, reading_tail, reading_fault, syncing, grace, ..
         } = self;
         let ending = grace.is_some();
-        let rests_until = agent.read_at().filter(|at| *at > clock.now().monotonic);
+        let rested = clock.now().monotonic.after(REST_MIN.saturating_mul(clock.speed()));
+        let rests_until = agent.read_at().filter(|at| *at > rested);
         let rests_until = rests_until.filter(|_| port.as_mut().is_some_and(Port::rest));
         let wake_at = [agent.wake_at(), rests_until].into_iter().flatten().min();
         tokio::select! {
