@@ -271,7 +271,7 @@ impl Cutter {
                 (self.first, self.origin) = (Slot::new(first.boot, at), origin);
             }
             assert!(self.first.boot == first.boot && self.end() == at, "readings continue the open batch");
-            let room = usize::try_from(self.size - at % self.size).expect("at most COUNT_MAX");
+            let room = usize::try_from(self.room(at)).expect("at most COUNT_MAX");
             let (take, rest) = readings.split_at(room.min(readings.len()));
             self.readings.extend_from_slice(take);
             at = self.end();

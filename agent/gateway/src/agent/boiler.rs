@@ -201,8 +201,8 @@ impl Boiler {
             agent, clock, inbox, port, waiting, publishing, reading_tail, reading_fault, syncing, grace, ..
         } = self;
         let ending = grace.is_some();
-        let rested = clock.now().monotonic.after(REST_MIN.saturating_mul(clock.speed()));
-        let rests_until = agent.read_at().filter(|at| *at > rested);
+        let rest_min = REST_MIN.saturating_mul(clock.speed());
+        let rests_until = agent.read_at().filter(|at| *at > clock.now().monotonic.after(rest_min));
         let rests_until = rests_until.filter(|_| port.as_mut().is_some_and(Port::rest));
         let wake_at = [agent.wake_at(), rests_until].into_iter().flatten().min();
         tokio::select! {

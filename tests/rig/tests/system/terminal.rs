@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -120,29 +120,30 @@ fn watch(master: OwnedFd) -> Receiver<Vec<u8>> {
     receiver
 }
 
+/// The folder in /proc and the command line of each process that names `text` there.
+fn processes_naming(text: &str) -> Vec<(PathBuf, String)> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        Some((entry.path(), String::from_utf8_lossy(&line).replace('\0', " ")))
+    });
+    processes.filter(|(_, line)| line.contains(text)).collect()
+}
+
 /// The command lines that name `folder`.
 fn processes_with(folder: &Path) -> Vec<String> {
-    let name = folder.to_str().unwrap();
-    let lines = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        line.contains(name).then_some(line)
-    });
-    lines.collect()
+    processes_naming(folder.to_str().unwrap()).into_iter().map(|(_, line)| line).collect()
 }
 
 /// The process that `parent` started with `name` in its command line.
 fn child_of(parent: &Child, name: &str) -> Pid {
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
-        let status = fs::read_to_string(entry.path().join("status")).ok()?;
-        let line = String::from_utf8_lossy(&fs::read(entry.path().join("cmdline")).ok()?).into_owned();
-        let is_its_own = status.lines().any(|line| line == format!("PPid:\t{}", parent.id()));
-        (is_its_own && line.contains(name)).then(|| Pid::from_raw(pid)).flatten()
-    });
-    let pids: Vec<_> = pids.collect();
-    assert_eq!(pids.len(), 1, "{name}: {pids:?}");
-    pids[0]
+    let its_parent = format!("PPid:\t{}\n", parent.id());
+    let is_its_own =
+        |folder: &PathBuf| fs::read_to_string(folder.join("status")).is_ok_and(|it| it.contains(&its_parent));
+    let folders: Vec<PathBuf> =
+        processes_naming(name).into_iter().map(|(folder, _)| folder).filter(is_its_own).collect();
+    assert_eq!(folders.len(), 1, "{name}: {folders:?}");
+    let pid = folders[0].file_name().unwrap().to_str().unwrap();
+    Pid::from_raw(pid.parse().unwrap()).unwrap()
 }
 
 #[test]
