@@ -81,7 +81,8 @@ impl Terminal {
                 self.seen += &String::from_utf8_lossy(&bytes);
             }
         };
-        while let Ok(bytes) = self.screen.recv_timeout(Duration::from_millis(200)) {
+        // The rest, until the terminal is closed: its last user has ended.
+        while let Ok(bytes) = self.screen.recv_timeout(PATIENCE) {
             self.seen += &String::from_utf8_lossy(&bytes);
         }
         let left: Vec<_> = fs::read_dir(self.temporary.path()).unwrap().collect();
