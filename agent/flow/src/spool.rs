@@ -193,6 +193,11 @@ impl Spool {
             .or_else(|| self.entries.range(position..).next().map(|(_, entry)| &entry.record))
     }
 
+    /// The records that begin at `first` or later.
+    pub fn from(&self, first: Slot) -> impl Iterator<Item = &Record> {
+        self.entries.range(first..).map(|(_, entry)| &entry.record)
+    }
+
     /// The stream's end is `position`: records up to it are acknowledged, the others are not. Returns how many slots
     /// of acknowledged records have to be published again.
     pub fn settle(&mut self, position: Option<Slot>, connected: Duration) -> u64 {
@@ -213,13 +218,13 @@ impl Spool {
         back
     }
 
-    /// The record that begins at `first` is in the stream.
-    pub fn acknowledge(&mut self, first: Slot, connected: Duration) {
-        if let Some(entry) = self.entries.get_mut(&first)
-            && entry.acknowledged.is_none()
-        {
-            entry.acknowledged = Some(connected);
-            self.backlog -= entry.record.slots();
+    /// The records from the one that begins at `first` up to `end` are in the stream.
+    pub fn acknowledge(&mut self, first: Slot, end: Slot, connected: Duration) {
+        for entry in self.entries.range_mut(first..end).map(|(_, entry)| entry) {
+            if entry.record.end() <= end && entry.acknowledged.is_none() {
+                entry.acknowledged = Some(connected);
+                self.backlog -= entry.record.slots();
+            }
         }
     }
 
@@ -396,7 +401,7 @@ mod tests {
         let mut spool = Spool::new(1 << 20);
         for first in [0, 100, 200] {
             spool.insert(Monotonic(0), record(1, first, first + 100));
-            spool.acknowledge(Slot::new(Boot(1), first), Duration::from_secs(1));
+            spool.acknowledge(Slot::new(Boot(1), first), Slot::new(Boot(1), first + 100), Duration::from_secs(1));
         }
         assert_eq!(spool.backlog(), 0);
         assert_eq!(spool.settle(Some(Slot::new(Boot(1), 150)), Duration::from_secs(2)), 200);

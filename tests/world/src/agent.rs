@@ -107,6 +107,7 @@ fn settings(id: &thermowell_wire::BoilerId, batch: u16, spool_bytes: usize) -> S
         batch,
         control: true,
         simulated_only: false,
+        catch_up: 1_000,
         spool_bytes,
         timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(5)),
     }

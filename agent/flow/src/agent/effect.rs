@@ -30,6 +30,8 @@ pub struct Settings {
     pub serial_number: Option<String>,
     /// Samples per batch, 1 to 1,000.
     pub batch: u16,
+    /// Most samples in one message while batches wait, 1 to 1,000. With 1, none are joined.
+    pub catch_up: u16,
     /// Whether set-points may be sent.
     pub control: bool,
     /// The clock is not real: a device that is not simulated is refused.

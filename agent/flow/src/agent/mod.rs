@@ -143,7 +143,7 @@ impl Agent {
             spool: Spool::new(settings.spool_bytes),
             spiller: Spiller::new(timing.spill, settings.spool_bytes),
             leaving: false,
-            publisher: Publisher::new(timing.publish),
+            publisher: Publisher::new(timing.publish, settings.catch_up),
             actuator: Actuator::new(settings.control, timing.based_on),
             accepted: Monotonic::default(),
             accepted_board: None,
@@ -469,7 +469,7 @@ impl Agent {
         self.spool.insert(now.monotonic, record);
         if self.publisher.end().is_some_and(|stored| end <= stored) {
             // It was open when the stream's end was read and is stored already: no acknowledgement will follow.
-            self.spool.acknowledge(first, self.publisher.connected_time(now.monotonic));
+            self.spool.acknowledge(first, end, self.publisher.connected_time(now.monotonic));
         }
     }
 

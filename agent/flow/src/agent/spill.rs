@@ -16,7 +16,7 @@ impl Agent {
     pub(super) fn restore(&mut self, now: Now, message: &[u8]) {
         self.spiller.found(message.len());
         let Ok(packed) = decode(message) else { return };
-        let record = Record::from_message(&packed, message);
+        let record = Record::from_message(&packed);
         if record.end > BOOT_NS_MAX / u64::from(record.origin.period_ns) {
             self.counters.implausible += 1;
             return;

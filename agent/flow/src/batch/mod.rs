@@ -17,12 +17,16 @@ use core::ops::Range;
 use core::time::Duration;
 
 use thermowell_wire::batch::{
-    BatchHeader, COUNT_MAX, ClockQuality, GAP_ENCODED_MAX, Gap, Packed, decode, encode_batch, encode_gap, encoded_max,
+    BatchHeader, Body as PackedBody, COUNT_MAX, ClockQuality, GAP_ENCODED_MAX, Gap, Packed, decode_body, encode_batch,
+    encode_body, encode_gap, encode_packed, encoded_max,
 };
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Reading, Slot};
 
 use crate::time::Monotonic;
+
+/// Most bytes of a batch's header, with its layout byte.
+const HEAD_MAX: usize = 64;
 
 /// The properties of a device that its records need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +70,7 @@ pub struct Record {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// A packed batch whose header has no stamp yet.
+    /// The body of a packed batch: its header is written when it is published.
     Samples(Box<[u8]>),
     Gap(GapReason),
 }
@@ -84,22 +88,27 @@ impl Record {
     /// If there are no readings or too many.
     #[must_use]
     pub fn samples(first: Slot, readings: &[Reading], origin: Origin, scratch: &mut Vec<u8>) -> Self {
-        let header = header(first, readings.len(), 0, ClockQuality::Unsynced, origin);
         scratch.resize(encoded_max(COUNT_MAX), 0);
-        let packed = encode_batch(&header, readings, scratch).expect("1 to COUNT_MAX readings, and room for them");
-        let end = first.seq + u64::from(header.count);
+        let packed = encode_body(readings, scratch).expect("1 to COUNT_MAX readings, and room for them");
+        let end = first.seq + u64::try_from(readings.len()).expect("at most COUNT_MAX");
         Self { first, end, origin, stamp: Stamp::Waiting, body: Body::Samples(Box::from(&*packed)) }
     }
 
     /// Rebuilds a record from its message in the stream or the spill file.
     #[must_use]
-    pub fn from_message(message: &Packed<'_>, bytes: &[u8]) -> Self {
+    pub fn from_message(message: &Packed<'_>) -> Self {
         let (first, end) = (message.first(), message.end().seq);
         match message {
             Packed::Batch(batch) => {
                 let BatchHeader { device, period_ns, simulated, first_utc_ns: utc_ns, clock, .. } = batch.header;
                 let origin = Origin { device, period_ns, simulated };
-                Self { first, end, origin, stamp: Stamp::Stamped { utc_ns, clock }, body: Body::Samples(bytes.into()) }
+                Self {
+                    first,
+                    end,
+                    origin,
+                    stamp: Stamp::Stamped { utc_ns, clock },
+                    body: Body::Samples(batch.body.bytes().into()),
+                }
             }
             Packed::Gap(gap) => {
                 let origin = Origin { device: gap.device, period_ns: gap.period_ns, simulated: gap.simulated };
@@ -130,10 +139,15 @@ impl Record {
 
     /// The readings of the slots `part` from the record's `packed` samples.
     fn readings(&self, packed: &[u8], part: Range<u64>) -> Vec<Reading> {
-        let Ok(Packed::Batch(batch)) = decode(packed) else { unreachable!("packed by Record::samples") };
         let skip = usize::try_from(part.start - self.first.seq).expect("less than COUNT_MAX");
         let take = usize::try_from(part.end - part.start).expect("at most COUNT_MAX");
-        batch.readings().skip(skip).take(take).collect()
+        self.body(packed).readings().skip(skip).take(take).collect()
+    }
+
+    /// Its `packed` samples.
+    fn body<'a>(&self, packed: &'a [u8]) -> PackedBody<'a> {
+        let count = u16::try_from(self.slots()).expect("at most COUNT_MAX");
+        decode_body(count, packed).expect("packed by Record::samples, or checked by the decoder")
     }
 
     /// The slot after the last one.
@@ -184,15 +198,42 @@ impl Record {
                 encode_gap(&gap, &mut out).expect("its end does not overflow, and GAP_ENCODED_MAX is enough").to_vec()
             }
             Body::Samples(packed) => {
-                let readings = self.readings(packed, from..to);
-                let header = header(Slot::new(boot, from), readings.len(), utc_ns, clock, self.origin);
-                let mut out = vec![0; encoded_max(readings.len())];
-                let len = encode_batch(&header, &readings, &mut out).expect("no more than were packed before").len();
+                let first = Slot::new(boot, from);
+                if (from, to) != (self.first.seq, self.end) {
+                    return pack(first, &self.readings(packed, from..to), utc_ns, clock, self.origin);
+                }
+                let body = self.body(packed);
+                let count = usize::try_from(self.slots()).expect("at most COUNT_MAX");
+                let header = header(first, count, utc_ns, clock, self.origin);
+                let mut out = vec![0; HEAD_MAX + packed.len()];
+                let len = encode_packed(&header, &body, &mut out).expect("a header takes at most HEAD_MAX").len();
                 out.truncate(len);
                 out
             }
         }
     }
+
+    /// The readings of its slots from `from` on, none for a gap.
+    #[must_use]
+    pub fn readings_from(&self, from: u64) -> Vec<Reading> {
+        match &self.body {
+            Body::Samples(packed) => self.readings(packed, from..self.end),
+            Body::Gap(_) => Vec::new(),
+        }
+    }
+}
+
+/// A message of `readings`, the first one at `utc_ns`.
+///
+/// # Panics
+/// As [`Record::message`], and if there are no readings or too many.
+#[must_use]
+pub fn pack(first: Slot, readings: &[Reading], utc_ns: i64, clock: ClockQuality, origin: Origin) -> Vec<u8> {
+    let header = header(first, readings.len(), utc_ns, clock, origin);
+    let mut out = vec![0; encoded_max(readings.len())];
+    let len = encode_batch(&header, readings, &mut out).expect("1 to COUNT_MAX readings, and an end in range").len();
+    out.truncate(len);
+    out
 }
 
 fn header(first: Slot, count: usize, first_utc_ns: i64, clock: ClockQuality, origin: Origin) -> BatchHeader {

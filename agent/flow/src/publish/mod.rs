@@ -22,6 +22,7 @@
 //! until the limit is raised.
 
 mod absence;
+mod join;
 mod outcome;
 mod size;
 
@@ -37,9 +38,10 @@ use thermowell_wire::{Boot, Slot};
 pub use outcome::{Conflict, Gap, Live, Next, Refused, TailOutcome};
 
 use absence::{gap_before, origin};
+use join::join;
 use size::Size;
 
-use crate::batch::{Body, Record, Stamp};
+use crate::batch::{Body, Origin, Record, Stamp, pack};
 use crate::spool::Spool;
 use crate::time::Monotonic;
 
@@ -83,10 +85,8 @@ enum Position {
 
 #[derive(Clone, Debug)]
 struct InFlight {
-    /// The first slot of the record from which it was made.
+    /// The first slot of the first record from which it was made.
     record: Slot,
-    /// It holds the record's last slot.
-    completes: bool,
     slots: u64,
     end: Slot,
     end_utc_ns: i64,
@@ -114,6 +114,8 @@ pub struct Publisher {
     device: Option<u32>,
     end_utc_ns: Option<i64>,
     in_flight: Option<InFlight>,
+    /// Most slots in a message that joins waiting records.
+    catch_up: u64,
     size: Size,
     /// The high-water mark of acknowledgements, to detect a rollback.
     reached: Option<(u64, Slot)>,
@@ -124,9 +126,9 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A disconnected publisher.
+    /// A disconnected publisher. Waiting records are joined to messages of at most `catch_up` samples.
     #[must_use]
-    pub fn new(timing: Timing) -> Self {
+    pub fn new(timing: Timing, catch_up: u16) -> Self {
         Self {
             timing,
             connected: false,
@@ -142,6 +144,7 @@ impl Publisher {
             device: None,
             end_utc_ns: None,
             in_flight: None,
+            catch_up: u64::from(catch_up),
             size: Size::new(),
             reached: None,
             conflicts: VecDeque::new(),
@@ -335,9 +338,7 @@ impl Publisher {
         if sent.gap.is_none() {
             self.size.acknowledge(sent.slots);
         }
-        if sent.completes {
-            spool.acknowledge(sent.record, self.connected_time(now));
-        }
+        spool.acknowledge(sent.record, sent.end, self.connected_time(now));
         self.refusals = 0;
         if self.position != Position::Unknown {
             (self.sequence, self.end_utc_ns, self.position) = (sequence, Some(sent.end_utc_ns), Position::At(sent.end));
@@ -433,38 +434,45 @@ impl Publisher {
                 spool.remove(first);
                 continue;
             }
-            return self.publish(now, want, record.clone());
+            return self.publish(now, want, record, spool);
         }
     }
 
-    fn publish(&mut self, now: Monotonic, from: Slot, record: Record) -> Next {
+    /// Publishes the slots from `from` on: those of `record`, and while several records wait, of those that follow it.
+    fn publish(&mut self, now: Monotonic, from: Slot, record: &Record, spool: &Spool) -> Next {
         let (Some(utc_ns), Stamp::Stamped { clock, .. }) = (record.utc_ns(from.seq), record.stamp) else {
             return Next::Wait;
         };
-        let (end, gap) = match record.body {
-            Body::Gap(reason) => (record.end, Some(Gap { first: from, end: record.end, reason })),
-            Body::Samples(_) => (record.end.min(from.seq.saturating_add(self.size.max())), None),
+        let gap = match record.body {
+            Body::Gap(reason) => Some(Gap { first: from, end: record.end, reason }),
+            Body::Samples(_) => None,
         };
-        let (slots, period_ns) = (end - from.seq, record.origin.period_ns);
-        let length_ns = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns));
+        let end = if gap.is_some() { record.end } else { record.end.min(from.seq.saturating_add(self.size.max())) };
+        let period_ns = record.origin.period_ns;
+        let lasts_ns = length_ns(end - from.seq, period_ns);
         let moved_ns = self.end_utc_ns.filter(|end| self.is_overlap(end.saturating_sub(utc_ns), period_ns));
         // Restored records may have any stamp: do not move if the end would overflow.
-        let moved_ns = moved_ns.filter(|moved| moved.checked_add(length_ns).is_some());
+        let moved_ns = moved_ns.filter(|moved| moved.checked_add(lasts_ns).is_some());
         let first_utc_ns = moved_ns.unwrap_or(utc_ns);
+        let slots_max = self.size.max().min(self.catch_up);
+        let joined = if end == record.end { join(spool, record, from, first_utc_ns, slots_max) } else { None };
+        let (end, end_utc_ns, payload) = match joined {
+            Some(joined) => {
+                let origin = Origin { period_ns: joined.period_ns, ..record.origin };
+                let payload = pack(from, &joined.readings, first_utc_ns, clock, origin);
+                (joined.end, first_utc_ns.saturating_add(length_ns(joined.end - from.seq, joined.period_ns)), payload)
+            }
+            None => (end, first_utc_ns.saturating_add(lasts_ns), record.message(from.seq..end, first_utc_ns, clock)),
+        };
         self.in_flight = Some(InFlight {
             record: record.first,
-            completes: end == record.end,
-            slots,
+            slots: end - from.seq,
             end: Slot::new(from.boot, end),
-            end_utc_ns: first_utc_ns.saturating_add(length_ns),
+            end_utc_ns,
             deadline: now.after(self.timing.answer),
             gap,
         });
-        Next::Publish {
-            expected: self.sequence,
-            payload: record.message(from.seq..end, first_utc_ns, clock),
-            moved: moved_ns.map(|utc_ns| (from, utc_ns)),
-        }
+        Next::Publish { expected: self.sequence, payload, moved: moved_ns.map(|utc_ns| (from, utc_ns)) }
     }
 
     /// Whether a message that begins `ns` before the stored end is moved up to it. Less than half a period is
@@ -485,6 +493,11 @@ impl Publisher {
         }
         Some(self.asked.map_or(self.retry_at, |at| at.after(self.timing.answer).max(self.retry_at)))
     }
+}
+
+/// How long `slots` last, in nanoseconds.
+fn length_ns(slots: u64, period_ns: u32) -> i64 {
+    i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns))
 }
 
 /// A description of the stream's end, if it is later than the device can have sampled.

@@ -13,6 +13,7 @@ use async_nats::jetstream::Context;
 use thermowell_flow::agent::{self as flow, Effect, Input};
 use thermowell_flow::batch::stamp::byte_at;
 use thermowell_flow::published::{EventBody, Lease, Reset, Status};
+use thermowell_wire::batch::COUNT_MAX;
 use thermowell_wire::subject;
 use tokio::sync::{mpsc, watch};
 
@@ -125,6 +126,7 @@ impl Boiler {
             batch: config.batch.samples,
             control: config.control.enabled,
             simulated_only: !clock.is_real(),
+            catch_up: u16::try_from(COUNT_MAX).unwrap_or(u16::MAX),
             spool_bytes: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),
             timing,
         });

@@ -188,17 +188,39 @@ impl Packed<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     pub header: BatchHeader,
-    base: i16,
-    width: u32,
-    bits: &'a [u8],
-    runs: &'a [u8],
+    pub body: Body<'a>,
 }
 
 impl<'a> Batch<'a> {
     /// The samples in order.
     #[must_use]
     pub fn readings(&self) -> Readings<'a> {
-        Readings::new(self.header.count, self.base, self.width, self.bits, self.runs)
+        self.body.readings()
+    }
+}
+
+/// The packed samples of a batch, without its header. Its bytes have been checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    bytes: &'a [u8],
+    count: u16,
+    base: i16,
+    width: u32,
+    bits: &'a [u8],
+    runs: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    /// The samples in order.
+    #[must_use]
+    pub fn readings(&self) -> Readings<'a> {
+        Readings::new(self.count, self.base, self.width, self.bits, self.runs)
+    }
+
+    /// What [`encode_body`] has packed.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 }
 
@@ -250,11 +272,24 @@ pub fn encode_batch<'a>(
     if !header.is_in_range() {
         return Err(PackError::Range);
     }
-    let mut at = encode_head(BATCH_V1, header, out)?;
+    let head = encode_head(BATCH_V1, header, out)?;
+    let end = head + encode_body(readings, space(out, head)?)?.len();
+    Ok(&mut out[..end])
+}
+
+/// Packs the samples of a batch into `out` without their header, and returns their bytes: a header that is known later
+/// is put before them by [`encode_packed`].
+///
+/// # Errors
+/// See [`PackError`].
+pub fn encode_body<'a>(readings: &[Reading], out: &'a mut [u8]) -> Result<&'a mut [u8], PackError> {
+    if readings.is_empty() || readings.len() > COUNT_MAX {
+        return Err(PackError::Count);
+    }
     let base = readings.iter().map(|r| r.temperature.0).min().unwrap_or(0);
     let top = readings.iter().map(|r| r.temperature.0).max().unwrap_or(0);
     let width = u16::BITS - above(top, base).leading_zeros();
-    at += postcard::to_slice(&base, space(out, at)?).map_err(|_| PackError::Space)?.len();
+    let mut at = postcard::to_slice(&base, &mut *out).map_err(|_| PackError::Space)?.len();
     *space(out, at)?.first_mut().ok_or(PackError::Space)? = width.to_le_bytes()[0];
     at += 1;
     at += pack_bits(readings, base, width, space(out, at)?)?;
@@ -263,6 +298,23 @@ pub fn encode_batch<'a>(
         at += postcard::to_slice(&(run[0].marks, length), space(out, at)?).map_err(|_| PackError::Space)?.len();
     }
     Ok(&mut out[..at])
+}
+
+/// Packs a batch whose samples are packed already, and returns its bytes.
+///
+/// # Errors
+/// See [`PackError`].
+pub fn encode_packed<'a>(header: &BatchHeader, body: &Body<'_>, out: &'a mut [u8]) -> Result<&'a mut [u8], PackError> {
+    if header.count != body.count {
+        return Err(PackError::Count);
+    }
+    if !header.is_in_range() {
+        return Err(PackError::Range);
+    }
+    let head = encode_head(BATCH_V1, header, out)?;
+    let end = head + body.bytes.len();
+    out.get_mut(head..end).ok_or(PackError::Space)?.copy_from_slice(body.bytes);
+    Ok(&mut out[..end])
 }
 
 /// Packs a gap into `out` and returns its bytes.
@@ -292,22 +344,29 @@ pub fn decode(bytes: &[u8]) -> Result<Packed<'_>, Malformed> {
 
 fn decode_batch(bytes: &[u8]) -> Result<Batch<'_>, Malformed> {
     let (header, rest) = postcard::take_from_bytes::<BatchHeader>(bytes).map_err(|_| Malformed::Header)?;
-    let count = usize::from(header.count);
     if !header.is_in_range() {
         return Err(Malformed::Range);
     }
-    let (base, rest) = postcard::take_from_bytes::<i16>(rest).map_err(|_| Malformed::Body)?;
+    Ok(Batch { header, body: decode_body(header.count, rest)? })
+}
+
+/// Checks the packed samples of a batch of `count`, see [`encode_body`].
+///
+/// # Errors
+/// If the bytes are not `count` packed samples. Never panics.
+pub fn decode_body(count: u16, bytes: &[u8]) -> Result<Body<'_>, Malformed> {
+    let (base, rest) = postcard::take_from_bytes::<i16>(bytes).map_err(|_| Malformed::Body)?;
     let (&width, rest) = rest.split_first().ok_or(Malformed::Body)?;
     if u32::from(width) > u16::BITS {
         return Err(Malformed::Range);
     }
-    let packed = (count * usize::from(width)).div_ceil(8);
+    let packed = (usize::from(count) * usize::from(width)).div_ceil(8);
     if rest.len() < packed {
         return Err(Malformed::Body);
     }
     let (bits, runs) = rest.split_at(packed);
-    check_runs(runs, count)?;
-    Ok(Batch { header, base, width: u32::from(width), bits, runs })
+    check_runs(runs, usize::from(count))?;
+    Ok(Body { bytes, count, base, width: u32::from(width), bits, runs })
 }
 
 fn decode_gap(bytes: &[u8]) -> Result<Gap, Malformed> {

@@ -166,6 +166,7 @@ impl Bench {
             batch: 100,
             control: false,
             simulated_only: false,
+            catch_up: 1_000,
             spool_bytes: 1 << 20,
             timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(30)),
         }));

@@ -43,6 +43,7 @@ fn settings() -> Settings {
         batch: 100,
         control: true,
         simulated_only: false,
+        catch_up: 1,
         spool_bytes: 1 << 20,
         timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(30)),
     }

@@ -100,6 +100,7 @@ fn settings(batch: u16) -> Settings {
         batch,
         control: true,
         simulated_only: false,
+        catch_up: 1,
         spool_bytes: 1 << 20,
         timing: Timing::at_speed(1, Duration::from_nanos(SYNC), Duration::from_secs(1)),
     }

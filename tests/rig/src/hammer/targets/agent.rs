@@ -79,6 +79,7 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
         batch: 10,
         control: true,
         simulated_only: false,
+        catch_up: 1_000,
         spool_bytes: SPOOL,
         timing: Timing::at_speed(1, Duration::from_secs(10), Duration::from_secs(5)),
     };

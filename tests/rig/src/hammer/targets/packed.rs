@@ -81,7 +81,7 @@ fn judge_gap(gap: &Gap, trace: &mut Trace) -> Result<(), Complaint> {
 
 /// The agent takes up what it finds in a spill file or at the end of the stream, whole or in part.
 fn judge_record(packed: &Packed<'_>, input: &[u8]) -> Result<(), Complaint> {
-    let record = Record::from_message(packed, input);
+    let record = Record::from_message(packed);
     let Stamp::Stamped { utc_ns, clock } = record.stamp else {
         return Err(Complaint("what was published has a stamp".to_owned()));
     };
