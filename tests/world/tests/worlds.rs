@@ -29,13 +29,13 @@ fn seed_near(bug: Bug) -> u64 {
         | Bug::ResumeTooFar
         | Bug::WindowOff
         | Bug::SamplesFeedOffset
+        | Bug::StepLeaks
         | Bug::NoDedup => 0,
-        Bug::NoExpectation => 2,
-        Bug::DedupBySeq => 8,
-        Bug::SnapshotBlind => 47,
-        Bug::StepLeaks => 22,
-        Bug::LeaseUnbound => 83,
-        Bug::GapAnywhere => 64,
+        Bug::NoExpectation => 26,
+        Bug::DedupBySeq => 13,
+        Bug::SnapshotBlind => 72,
+        Bug::LeaseUnbound => 123,
+        Bug::GapAnywhere => 22,
         Bug::SpillUnread => 12,
     }
 }
