@@ -111,7 +111,7 @@ pub fn hour_text(hour: i64) -> String {
 pub struct DeviceTime(pub u64);
 
 /// One reading of this machine's clocks, taken together: what every `step` gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     pub monotonic: Monotonic,
     pub utc: Utc,

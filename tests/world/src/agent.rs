@@ -197,7 +197,6 @@ impl World {
     fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Write(frame) => self.write(&frame),
-            Effect::ClosePort => {}
             Effect::Status(status) if self.broker.up && self.stage.watched => self.broker.status.publish(*status),
             Effect::Status(_) => {}
             Effect::ReadTail => self.read_tail(),

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem::{Discriminant, discriminant};
 use core::time::Duration;
 
 use thermowell_wire::line::Rejection;
@@ -16,6 +17,7 @@ use crate::plausible::{Implausible, Quantity};
 use crate::publish::Refused;
 use crate::published;
 use crate::spool::spill::{self, Spill};
+use crate::time::{Monotonic, Now};
 use crate::{decode, publish, serial};
 
 /// A frame for the device. The longest message to a device takes 29 bytes.
@@ -157,8 +159,6 @@ pub enum Input<'a> {
 pub enum Effect {
     /// To the serial port.
     Write(Frame),
-    /// Close the serial port and open it again.
-    ClosePort,
     /// Read the subject's last message. At most one is under way.
     ReadTail,
     /// Read the last event about a fault. At most one is under way.
@@ -402,4 +402,37 @@ pub struct Counters {
     pub requests: u64,
     /// Leases and resets not sent.
     pub declined: u64,
+}
+
+/// What the parts of an agent request, log and count in a step.
+#[derive(Debug)]
+pub(super) struct Out {
+    pub(super) now: Now,
+    pub(super) effects: Vec<Effect>,
+    pub(super) counters: Counters,
+    /// When a line of each kind was logged last.
+    logged: Vec<(Discriminant<Log>, Monotonic)>,
+    log_every: Duration,
+}
+
+impl Out {
+    pub(super) fn new(log_every: Duration) -> Self {
+        let counters = Counters::default();
+        Self { now: Now::default(), effects: Vec::new(), counters, logged: Vec::new(), log_every }
+    }
+
+    /// Logs, unless a line of the same kind was logged recently.
+    pub(super) fn log(&mut self, log: Log) {
+        let (kind, now) = (discriminant(&log), self.now.monotonic);
+        match self.logged.iter_mut().find(|(logged, _)| *logged == kind) {
+            Some((_, at)) if now.since(*at) < self.log_every => return,
+            Some((_, at)) => *at = now,
+            None => self.logged.push((kind, now)),
+        }
+        self.effects.push(Effect::Log(log));
+    }
+
+    pub(super) fn event(&mut self, kind: EventKind, body: published::EventBody) {
+        self.effects.push(Effect::Event(kind, Box::new(body)));
+    }
 }

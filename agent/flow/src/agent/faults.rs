@@ -15,7 +15,6 @@
 //! A device reports one fault at a time, so a change to another fault is the end of the first and the begin of the
 //! second. A fault without lockout may continue while a lockout hides it: it is published again when it reappears.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -26,7 +25,7 @@ use thermowell_wire::{Occurrence, Slot};
 
 use super::{Agent, Effect};
 use crate::published::{EventBody, FaultReport};
-use crate::time::{Monotonic, Now};
+use crate::time::Monotonic;
 
 /// Reports that wait until the last published fault is known. More than a boiler makes during a start; if a server is
 /// away for long, the oldest are dropped, and the current fault is published all the same.
@@ -180,28 +179,30 @@ fn changes(published: Option<Fault>, report: &Report) -> Vec<EventBody> {
 
 impl Agent {
     /// Takes the device's report of its fault, and publishes changes.
-    pub(super) fn observe_fault(&mut self, now: Now, report: Report, effects: &mut Vec<Effect>) {
+    pub(super) fn observe_fault(&mut self, report: Report) {
         self.faults.observe(report);
-        self.report_faults(now, effects);
+        self.report_faults();
     }
 
     /// Requests the last published fault, if unknown.
-    pub(super) fn read_fault(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let due = self.faults.read_at().is_some_and(|at| at <= now.monotonic);
-        if due && self.publisher.is_connected() {
+    pub(super) fn read_fault(&mut self) {
+        let due = self.faults.read_at().is_some_and(|at| at <= self.out.now.monotonic);
+        if due && self.delivery.is_connected() {
             self.faults.published = Published::Asked;
-            effects.push(Effect::ReadFault);
+            self.out.effects.push(Effect::ReadFault);
         }
     }
 
     /// Publishes the waiting reports, after the event of the boot that reports them.
-    pub(super) fn report_faults(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.faults.refill(now.monotonic);
-        if self.link.session().is_none_or(|session| self.announced != Some(session.boot())) {
+    pub(super) fn report_faults(&mut self) {
+        self.faults.refill(self.out.now.monotonic);
+        if self.reader.link.session().is_none_or(|session| self.announced != Some(session.boot())) {
             return;
         }
-        let events = self.faults.events().into_iter();
-        self.counters.faults_untold = self.faults.omitted;
-        effects.extend(events.map(|body| Effect::Event(EventKind::Fault, Box::new(body))));
+        let events = self.faults.events();
+        self.out.counters.faults_untold = self.faults.omitted;
+        for body in events {
+            self.out.event(EventKind::Fault, body);
+        }
     }
 }

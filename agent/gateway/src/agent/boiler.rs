@@ -256,7 +256,6 @@ impl Boiler {
                     port.send(&frame);
                 }
             }
-            Effect::ClosePort => drop(self.close()),
             Effect::ReadTail => {
                 let accepted = publish::accepted_board(self.context.clone(), self.config.id.clone());
                 let tail = publish::tail(self.context.clone(), self.subject.clone());

@@ -279,7 +279,7 @@ impl Bench {
                 let jumped = matches!(*body, thermowell_flow::published::EventBody::ClockJumped { .. });
                 self.jumps += u64::from(jumped);
             }
-            Effect::ReadFault | Effect::ClosePort | Effect::Spill(_) => {}
+            Effect::ReadFault | Effect::Spill(_) => {}
             Effect::Status(_) | Effect::Stop { .. } | Effect::Log(_) => {}
         }
     }

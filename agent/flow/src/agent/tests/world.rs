@@ -319,7 +319,6 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Write(frame) => self.send_to_device(frame.to_vec()),
-            Effect::ClosePort => {}
             Effect::ReadTail => {
                 assert!(!core::mem::replace(&mut self.reading_tail, true), "one tail at a time");
                 assert!(self.connected, "the server is asked only when it is there");

@@ -209,7 +209,7 @@ impl Bench {
                     trace.note(kind.token());
                     trace.note_shape(&body);
                 }
-                Effect::Stop { .. } | Effect::ClosePort => trace.note_shape(&effect),
+                Effect::Stop { .. } => trace.note_shape(&effect),
                 Effect::Log(log) => trace.note_shape(&std::mem::discriminant(&log)),
             }
         }
