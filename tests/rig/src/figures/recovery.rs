@@ -93,8 +93,10 @@ fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
     let late = |_| FiguresError::Late { what: "a batch after the server's return", limit: PATIENCE };
     let first = first.map_err(late)?.and_then(|message| Some(batch::decode(&message.payload).ok()?.end()));
     let watch = Stopwatch::start();
+    let mut messages = 0_u64;
     let search = async {
         while let Some(message) = samples.next().await {
+            messages += 1;
             let end = batch::decode(&message.payload).ok().map(|packed| packed.end().seq);
             if let Some(end) = end.filter(|end| live(stand, *end)) {
                 return Some(end);
@@ -109,8 +111,8 @@ fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
     };
     let samples = last.saturating_sub(first.seq);
     let how = format!(
-        "nats-server killed for {} s at speed {SPEED}: {samples} samples in {:.0} ms, in order, \
-         each batch acknowledged before the next",
+        "nats-server killed for {} s at speed {SPEED}: {samples} samples in {:.0} ms and {messages} messages, \
+         in order, each acknowledged before the next",
         AWAY.as_secs(),
         millis(took)
     );

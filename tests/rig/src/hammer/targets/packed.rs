@@ -38,7 +38,7 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
         Packed::Batch(batch) => judge_batch(batch, &mut trace)?,
         Packed::Gap(gap) => judge_gap(gap, &mut trace)?,
     }
-    judge_record(&packed, input)?;
+    judge_record(&packed)?;
     // Otherwise a message that is cut off, or has something behind it, would be another good one.
     must(decode(&input[..input.len() - 1]).is_err(), "nothing is accepted that is cut off")?;
     must(decode(&[input, &[1]].concat()).is_err(), "nothing is accepted with something behind it")?;
@@ -80,7 +80,7 @@ fn judge_gap(gap: &Gap, trace: &mut Trace) -> Result<(), Complaint> {
 }
 
 /// The agent takes up what it finds in a spill file or at the end of the stream, whole or in part.
-fn judge_record(packed: &Packed<'_>, input: &[u8]) -> Result<(), Complaint> {
+fn judge_record(packed: &Packed<'_>) -> Result<(), Complaint> {
     let record = Record::from_message(packed);
     let Stamp::Stamped { utc_ns, clock } = record.stamp else {
         return Err(Complaint("what was published has a stamp".to_owned()));
