@@ -15,7 +15,8 @@ use thermowell_wire::{BoilerId, Quality};
 
 use crate::bench::Bench;
 use crate::plant::STEP_US;
-use crate::scenario::{FaultName, Must, Scenario, When, quantity};
+use crate::quantity;
+use crate::scenario::{FaultName, Must, Scenario, When};
 
 /// An assertion that fails.
 #[derive(Clone, Debug, PartialEq)]

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use thermowell_wire::{CentiCelsius, Quality};
 
 use crate::{
-    scenario::{quantity, window_us},
+    quantity::{self, window_us},
     weather::normal,
 };
 
@@ -67,6 +67,14 @@ pub struct Outage {
     pub at: Duration,
     #[serde(rename = "for", deserialize_with = "quantity::span")]
     pub length: Duration,
+}
+
+impl Outage {
+    /// Begin and end in µs since the start, the end excluded.
+    #[must_use]
+    pub fn window_us(&self) -> (u64, u64) {
+        window_us(self.at, self.length)
+    }
 }
 
 /// A sensor stuck at a temperature.

@@ -14,7 +14,7 @@ use rand_chacha::{
 };
 use serde::Deserialize;
 
-use crate::scenario::quantity;
+use crate::quantity;
 
 /// The weather of a scenario.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

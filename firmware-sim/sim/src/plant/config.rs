@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{HotWaterConfig, TroubleConfig};
-use crate::{scenario::quantity, weather::WeatherConfig};
+use crate::{quantity, weather::WeatherConfig};
 
 /// All parameters of a plant except its seed.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -33,7 +33,7 @@ use self::{
     trouble::{Trouble, Troubles},
 };
 use crate::{
-    scenario::quantity,
+    quantity,
     weather::{Sky, Weather},
 };
 

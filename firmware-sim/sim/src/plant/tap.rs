@@ -8,10 +8,7 @@ use rand_chacha::{
 };
 use serde::Deserialize;
 
-use crate::scenario::{
-    quantity::{self, micros},
-    window_us,
-};
+use crate::quantity::{self, micros, window_us};
 
 /// Hot water in a scenario.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Diverter;
-use crate::scenario::{quantity, window_us};
+use crate::quantity::{self, window_us};
 
 /// All faults of a plant.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -51,7 +51,7 @@ use self::notes::Notes;
 use self::schedule::{SHORTEST_US, Schedule};
 use self::series::{Row, Series};
 use self::stamp::{DAY_US, Stamp};
-use crate::{scenario::quantity::micros, sensor::judge};
+use crate::{quantity::micros, sensor::judge};
 
 /// A temperature and its quality.
 pub type Reading = (CentiCelsius, Quality);

@@ -70,7 +70,7 @@ impl Schedule {
         }
         let mut schedule = Self { usual_us, ..Self::default() };
         if let Some(row) = options.row {
-            schedule.in_rows(rows, crate::scenario::quantity::micros(row), gaps);
+            schedule.in_rows(rows, crate::quantity::micros(row), gaps);
             return Ok(schedule);
         }
         let step = |what| ReplayError::Step { name: name.to_owned(), rows: series.rows.len(), what };
@@ -141,7 +141,7 @@ impl Schedule {
     pub(super) fn about(&self, options: &Options) -> String {
         let usual = self.usual_us.map_or("no usual step".to_owned(), |us| format!("usual step {}", words(us)));
         let row = match options.row {
-            Some(row) => format!("each row lasts {}", words(crate::scenario::quantity::micros(row))),
+            Some(row) => format!("each row lasts {}", words(crate::quantity::micros(row))),
             None => "each row lasts until the next one".to_owned(),
         };
         let gaps = match (self.gaps, self.longest) {

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use thermowell_device::{Config, Panel};
 use thermowell_wire::CentiCelsius;
 
-use super::{BoilerScenario, quantity, window_us};
+use super::BoilerScenario;
+use crate::quantity::{self, window_us};
 
 /// A manual setting at the panel, for a limited time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,6 @@
 
 mod hardware;
 mod must;
-pub(crate) mod quantity;
 
 use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf, time::Duration};
 
@@ -26,6 +25,7 @@ pub use self::must::{FaultName, Must, When};
 pub use crate::sensor::Outage;
 use crate::{
     plant::{HeatingConfig, HotWaterConfig, HouseConfig, PlantConfig, TroubleConfig},
+    quantity::{self, window_us},
     sensor::SensorConfig,
     weather::WeatherConfig,
 };
@@ -383,20 +383,6 @@ impl LineTable {
         faults.sort_by_key(|fault| fault.from_us);
         faults
     }
-}
-
-impl Outage {
-    /// Begin and end in µs since the start, the end excluded.
-    #[must_use]
-    pub fn window_us(&self) -> (u64, u64) {
-        window_us(self.at, self.length)
-    }
-}
-
-/// Begin and end of a time in µs, the end excluded.
-pub(crate) fn window_us(at: Duration, length: Duration) -> (u64, u64) {
-    let from_us = quantity::micros(at);
-    (from_us, from_us.saturating_add(quantity::micros(length)))
 }
 
 fn refuse_overlap(name: &str, boiler: &str, device: &DeviceTable) -> Result<(), ScenarioError> {

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use thermowell_wire::Quality;
 use thermowell_wire::line::{BoilerState, FaultKind};
 
-use super::quantity;
+use crate::quantity;
 
 /// One assertion.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

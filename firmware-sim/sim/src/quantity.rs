@@ -65,6 +65,12 @@ pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Begin and end of a time in µs, the end excluded.
+pub(crate) fn window_us(at: Duration, length: Duration) -> (u64, u64) {
+    let from_us = micros(at);
+    (from_us, from_us.saturating_add(micros(length)))
+}
+
 fn parse(text: &str) -> Result<Duration, String> {
     let length: SignedDuration =
         text.trim().parse().map_err(|_| format!("`{text}` is not a time such as \"45 s\" or \"1h30m\""))?;
