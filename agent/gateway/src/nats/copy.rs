@@ -8,7 +8,7 @@
 //! that acts on a boiler may use such a message. What a *consumer* delivers has no such headers: sent to one of our
 //! subjects, it cannot be told from an original. Only users with a consumer of COMMAND could do that with messages that
 //! act on a boiler: the agent and the controller, which are trusted. A reset order is valid only with the approvals
-//! that it names, whoever wrote it.
+//! that it names, no matter who wrote it.
 
 use async_nats::HeaderMap;
 use async_nats::header::{NATS_SEQUENCE, NATS_STREAM, NATS_SUBJECT};

@@ -2,52 +2,46 @@
 
 use std::process::Command;
 
-use crate::source::{Finding, Source, Tree};
+use crate::source::{Rule, Source, breach};
 
-const ACCEPTED: &str = "every file in config/ is accepted by those who read it";
+type Reader = fn(&Source) -> Result<(), String>;
 
-pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    let files = tree.sources.iter().filter(|source| source.path.starts_with("config/"));
-    files.filter_map(|source| refusal(source).map(|what| source.finding(0, ACCEPTED, what))).collect()
-}
+/// A file, or a folder with its `/`, and the reader of it.
+const READERS: [(&str, Reader); 4] = [
+    ("config/nats.conf", |source| nats(&source.text)),
+    ("config/thermowell.toml", |source| {
+        thermowell::config::Config::parse(&source.text, &source.path).map(drop).map_err(|error| error.to_string())
+    }),
+    ("config/scenarios/", |source| {
+        firmware_sim::scenario::Scenario::parse(&source.path, &source.text).map(drop).map_err(|error| error.to_string())
+    }),
+    ("config/winter.toml", |source| {
+        rig::winter::plan::Parameters::parse(&source.text).map(drop).map_err(|error| error.to_string())
+    }),
+];
 
-/// Why the reader of this file would refuse it.
-fn refusal(source: &Source) -> Option<String> {
-    let (path, text) = (source.path.as_str(), source.text.as_str());
-    if path == "config/nats.conf" {
-        nats_refusal(text)
-    } else if path == "config/thermowell.toml" {
-        thermowell::config::Config::parse(text, path).err().map(|error| error.to_string())
-    } else if path.starts_with("config/scenarios/") && path.ends_with(".toml") {
-        firmware_sim::scenario::Scenario::parse(path, text).err().map(|error| error.to_string())
-    } else if path == "config/winter.toml" {
-        rig::winter::plan::Parameters::parse(text).err().map(|error| error.to_string())
-    } else {
-        Some("nobody reads this file: say in tidy who does".to_owned())
-    }
-}
+pub(crate) const RULES: &[Rule] = &[Rule {
+    name: "every file in config/ is accepted by its reader",
+    breaches: |source| match READERS.iter().find(|(path, _)| source.path.starts_with(path)) {
+        Some((_, read)) => read(source).err().map(|what| (0, what)).into_iter().collect(),
+        None => breach(source.path.starts_with("config/"), "name its reader in tidy"),
+    },
+    samples: &[
+        ("config/nats.conf", "jetstream { sink_interval: \"10s\" }", 1),
+        ("config/thermowell.toml", "[bioler]\n", 1),
+        ("config/scenarios/a.toml", "sead = 1\n", 1),
+        ("config/winter.toml", "winters = 1\n", 1),
+        ("config/notes.txt", "", 1),
+    ],
+}];
 
-fn nats_refusal(text: &str) -> Option<String> {
+fn nats(text: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("nats.conf");
     std::fs::write(&path, text).expect("a temporary file can be written");
-    let server = match rig::nats::locate(&mut |_| {}) {
-        Ok(server) => server,
-        Err(error) => return Some(format!("{error}: {:?}", std::error::Error::source(&error))),
-    };
+    let server =
+        rig::nats::locate(&mut |_| {}).map_err(|error| format!("{error}: {:?}", std::error::Error::source(&error)))?;
     let check = Command::new(server.path()).arg("-t").arg("-c").arg(&path).output();
     let check = check.expect("a server that was asked for its version can be started");
-    (!check.status.success()).then(|| String::from_utf8_lossy(&check.stderr).into_owned())
-}
-
-#[test]
-fn files_that_nobody_accepts_are_found() {
-    for (path, text) in [
-        ("config/nats.conf", "jetstream { sink_interval: \"10s\" }"),
-        ("config/thermowell.toml", "[bioler]\n"),
-        ("config/scenarios/a.toml", "sead = 1\n"),
-        ("config/notes.txt", ""),
-    ] {
-        assert!(refusal(&Source::new(path, text)).is_some(), "{path}");
-    }
+    if check.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&check.stderr).into_owned()) }
 }

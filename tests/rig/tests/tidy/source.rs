@@ -1,238 +1,130 @@
-//! The tree as tidy sees it: paths, text, and Rust code without comments and strings.
+//! The tree as tidy sees it: rules, files, and the tokens of Rust code.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
-/// One breach of a rule.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
-    pub(crate) path: String,
-    /// From 1; 0 stands for the whole file.
-    pub(crate) line: usize,
-    pub(crate) rule: &'static str,
-    pub(crate) what: String,
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use syn::spanned::Spanned as _;
+
+/// What is wrong in a file, and in which line: from 1; 0 stands for the whole file.
+pub(crate) type Breaches = Vec<(usize, String)>;
+
+/// One rule, looked at file by file.
+pub(crate) struct Rule {
+    pub(crate) name: &'static str,
+    pub(crate) breaches: fn(&Source) -> Breaches,
+    /// Path, text, and how often it breaks the rule.
+    pub(crate) samples: &'static [(&'static str, &'static str, usize)],
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, line, rule, what } = self;
-        match line {
-            0 => write!(f, "{path}: {rule}: {what}"),
-            line => write!(f, "{path}:{line}: {rule}: {what}"),
-        }
+impl Rule {
+    pub(crate) fn findings(&self, source: &Source) -> Vec<String> {
+        let breaches = (self.breaches)(source).into_iter();
+        breaches.map(|(line, what)| format!("{}:{line}: {}: {what}", source.path, self.name)).collect()
     }
 }
 
-/// A text file of the tree.
-#[derive(Debug)]
+/// One breach of the whole file, if it is broken.
+pub(crate) fn breach(is_broken: bool, what: impl Into<String>) -> Breaches {
+    if is_broken { vec![(0, what.into())] } else { Vec::new() }
+}
+
+/// A file of the tree. Of Rust code also what the compiler reads: no comments, and strings as single tokens.
 pub(crate) struct Source {
     /// From the root, with `/`.
     pub(crate) path: String,
     pub(crate) text: String,
+    /// Line and text of each token; brackets and `::` are tokens of their own.
+    pub(crate) tokens: Vec<(usize, String)>,
+    /// How many lines stand before the test module at the end: all without one.
+    pub(crate) lines_before_tests: usize,
 }
 
 impl Source {
-    pub(crate) fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned() }
+    pub(crate) fn new(path: &str, text: String) -> Self {
+        let lines_before_tests = text.lines().count();
+        let mut source = Self { path: path.to_owned(), text, tokens: Vec::new(), lines_before_tests };
+        if source.is_rust() {
+            source.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        source
     }
 
-    pub(crate) fn finding(&self, line: usize, rule: &'static str, what: impl Into<String>) -> Finding {
-        Finding { path: self.path.clone(), line, rule, what: what.into() }
+    fn parse(&mut self) -> syn::Result<()> {
+        flatten(self.text.parse()?, &mut self.tokens);
+        let is_cfg_test = |a: &syn::Attribute| {
+            a.path().is_ident("cfg") && a.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
+        };
+        for item in syn::parse_file(&self.text)?.items {
+            if let syn::Item::Mod(module) = item
+                && module.content.is_some()
+                && module.attrs.iter().any(is_cfg_test)
+            {
+                self.lines_before_tests = self.lines_before_tests.min(module.span().start().line - 1);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    /// The text of a Rust file with comments, strings and characters blanked out; lines stay where they are.
-    pub(crate) fn code(&self) -> String {
-        blank(&self.text)
+    /// Whether the line belongs to a test module: in a file of its own below `src`, or at the file's end.
+    pub(crate) fn is_test(&self, line: usize) -> bool {
+        let inner = self.path.rsplit_once("/src/").map_or(String::new(), |(_, inner)| format!("/{inner}"));
+        inner.ends_with("/tests.rs") || inner.contains("/tests/") || line > self.lines_before_tests
     }
 
-    /// How many lines stand before the tests at the end. All of them when there are none.
-    pub(crate) fn lines_before_tests(&self) -> usize {
-        let code = self.code();
-        let lines: Vec<_> = code.lines().map(str::trim).collect();
-        let opens_tests = |at: usize| {
-            let following = lines[at + 1..].iter().find(|line| !line.is_empty() && !line.starts_with("#["));
-            lines[at] == "#[cfg(test)]" && following.is_some_and(|line| line.starts_with("mod ") && line.ends_with('{'))
-        };
-        (0..lines.len()).find(|at| opens_tests(*at)).unwrap_or(lines.len())
-    }
-
-    /// A test module in a file of its own, below `src`.
-    pub(crate) fn is_test_module(&self) -> bool {
-        self.path.rsplit_once("/src/").is_some_and(|(_, inner)| {
-            let inner = format!("/{inner}");
-            inner.ends_with("/tests.rs") || inner.contains("/tests/")
-        })
+    /// Where these tokens follow each other: the index of the first.
+    pub(crate) fn places_of(&self, tokens: &[&str]) -> impl Iterator<Item = usize> {
+        let all = self.tokens.windows(tokens.len()).enumerate();
+        all.filter(move |(_, found)| found.iter().zip(tokens).all(|((_, a), b)| a == b)).map(|(at, _)| at)
     }
 }
 
-/// Every text file of the project.
-#[derive(Debug)]
-pub(crate) struct Tree {
-    pub(crate) root: PathBuf,
-    pub(crate) top_level: Vec<String>,
-    pub(crate) sources: Vec<Source>,
-}
-
-impl Tree {
-    /// Reads the tree that this test belongs to.
-    pub(crate) fn read() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut tree = Self { top_level: names_in(&root), root, sources: Vec::new() };
-        for name in tree.top_level.clone() {
-            // Build products and the history are not the project's text.
-            if name != "target" && name != ".git" {
-                tree.add(&name);
+fn flatten(stream: TokenStream, out: &mut Vec<(usize, String)>) {
+    for token in stream {
+        let line = token.span().start().line;
+        match token {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
+                };
+                out.push((line, open.to_owned()));
+                flatten(group.stream(), out);
+                out.push((group.span_close().start().line, close.to_owned()));
+            }
+            TokenTree::Punct(colon) if colon.as_char() == ':' && out.last().is_some_and(|(_, last)| last == ":") => {
+                out.last_mut().expect("it has just been read").1.push(':');
+            }
+            token @ (TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_)) => {
+                out.push((line, token.to_string()))
             }
         }
-        assert!(tree.sources.len() > 20, "tidy looks at the wrong folder: {}", tree.root.display());
-        tree
     }
+}
 
-    fn add(&mut self, path: &str) {
-        let full = self.root.join(path);
-        if full.is_dir() {
-            for name in names_in(&full) {
-                if name != "proptest-regressions" {
-                    self.add(&format!("{path}/{name}"));
-                }
-            }
-        } else if let Ok(text) = std::fs::read_to_string(&full) {
-            self.sources.push(Source { path: path.to_owned(), text });
+/// Every file of the tree that this test belongs to, without build products and history.
+pub(crate) fn tree() -> Vec<Source> {
+    let mut sources = Vec::new();
+    add(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), "", &mut sources);
+    sources
+}
+
+fn add(folder: &Path, prefix: &str, sources: &mut Vec<Source>) {
+    for entry in fs::read_dir(folder).expect("the tree can be read") {
+        let entry = entry.expect("the tree can be read");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let (full, path) = (entry.path(), format!("{prefix}{name}"));
+        let is_ours = !["target", ".git", "proptest-regressions"].contains(&name.as_str());
+        if is_ours && full.is_dir() {
+            add(&full, &format!("{path}/"), sources);
+        } else if is_ours {
+            sources.push(Source::new(&path, fs::read_to_string(&full).unwrap_or_default()));
         }
-    }
-
-    pub(crate) fn rust(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter().filter(|source| source.is_rust())
-    }
-
-    pub(crate) fn find(&self, path: &str) -> Option<&Source> {
-        self.sources.iter().find(|source| source.path == path)
-    }
-}
-
-fn names_in(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).expect("the tree can be read");
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.expect("the tree can be read").file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
-/// Blanks comments, strings and characters out of Rust code.
-fn blank(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(next) = rest.chars().next() {
-        let before = out.chars().next_back();
-        let taken = opaque_length(rest, before);
-        if taken == 0 {
-            out.push(next);
-            rest = &rest[next.len_utf8()..];
-        } else {
-            let (opaque, behind) = rest.split_at(taken);
-            out.extend(opaque.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-            rest = behind;
-        }
-    }
-    out
-}
-
-/// The length of the comment or literal at the start of `rest`; 0 when there is none.
-fn opaque_length(rest: &str, before: Option<char>) -> usize {
-    let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let up_to = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-    if rest.starts_with("//") {
-        return rest.find('\n').unwrap_or(rest.len());
-    }
-    if rest.starts_with("/*") {
-        return block_comment_length(rest);
-    }
-    let prefix = if in_word { "" } else { ["br", "cr", "r"].into_iter().find(|p| rest.starts_with(p)).unwrap_or("") };
-    if !prefix.is_empty() {
-        let hashes = rest[prefix.len()..].chars().take_while(|c| *c == '#').count();
-        let open = prefix.len() + hashes;
-        if rest[open..].starts_with('"') {
-            return up_to(&format!("\"{}", "#".repeat(hashes)), open + 1);
-        }
-    }
-    if rest.starts_with('"') {
-        return quoted_length(rest, '"');
-    }
-    // A character, not a lifetime: closed behind one character, or behind an escape.
-    let mut inside = rest.chars().skip(1);
-    let closed = inside.next().is_some_and(|c| c == '\\' || inside.next() == Some('\''));
-    if rest.starts_with('\'') && closed { quoted_length(rest, '\'') } else { 0 }
-}
-
-fn quoted_length(rest: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        if c == quote && !escaped {
-            return at + 1;
-        }
-        escaped = c == '\\' && !escaped;
-    }
-    rest.len()
-}
-
-fn block_comment_length(rest: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while at < rest.len() {
-        if rest[at..].starts_with("/*") {
-            depth += 1;
-            at += 2;
-        } else if rest[at..].starts_with("*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return at;
-            }
-        } else {
-            at += rest[at..].chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    rest.len()
-}
-
-#[test]
-fn comments_strings_and_characters_are_blanked() {
-    let cases = [
-        ("a // b\nc", "a     \nc"),
-        ("a /* b /* c */ d */ e", "a                   e"),
-        ("x(\"y \\\" // z\") w", "x(           ) w"),
-        ("x(r#\"y \" z\"#) w", "x(          ) w"),
-        ("f('\\'', '\"', b'/') // g", "f(    ,    , b   )     "),
-        ("fn f<'a>(x: &'a str) {}", "fn f<'a>(x: &'a str) {}"),
-        ("for (a, b) in car {}", "for (a, b) in car {}"),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(blank(text), expected);
-    }
-}
-
-#[test]
-fn the_tests_at_the_end_are_found_and_nothing_else() {
-    let at_end = "a\nb\n#[cfg(test)]\nmod tests {\n}\n";
-    assert_eq!(Source::new("a.rs", at_end).lines_before_tests(), 2);
-    let with_attribute = "a\n#[cfg(test)]\n#[path = \"x\"]\nmod tests {\n}\n";
-    assert_eq!(Source::new("a.rs", with_attribute).lines_before_tests(), 1);
-    let in_front = "#[cfg(test)]\nmod tests;\nb\nc\n";
-    assert_eq!(Source::new("a.rs", in_front).lines_before_tests(), 4);
-}
-
-#[test]
-fn test_modules_are_told_from_code() {
-    for (path, expected) in [
-        ("agent/wire/src/batch/tests.rs", true),
-        ("agent/wire/src/batch/tests/golden.rs", true),
-        ("tests/world/src/broker.rs", false),
-        ("agent/wire/src/batch.rs", false),
-    ] {
-        assert_eq!(Source::new(path, "").is_test_module(), expected, "{path}");
     }
 }

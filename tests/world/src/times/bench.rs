@@ -75,7 +75,7 @@ pub struct Case {
     /// Label of its row.
     pub name: &'static str,
     pub crystal: Crystal,
-    /// The adapter's latency timer; 0 is none.
+    /// The adapter's latency timer; 0 without one.
     pub timer_ns: u64,
     /// The host stalls now and then.
     pub stalls: bool,
