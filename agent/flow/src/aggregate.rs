@@ -1,8 +1,8 @@
 //! The rolling hour: 3,600 panes of one second, with exact integer sums.
 //!
 //! A pane is half open, `[s, s + 1)`; the window ends with the newest slot's second, so it covers the seconds `newest −
-//! 3,599 ..= newest` ([`covers`], the only place of this arithmetic). Sums are centi-degrees in `i64`: a replay equals
-//! the live run to the last bit, where a naive `f32` sum is 34 mK wrong within the hour.
+//! 3,599 ..= newest`. Sums are centi-degrees in `i64`: a replay equals the live run to the last bit, where a naive
+//! `f32` sum is 34 mK wrong within the hour.
 //!
 //! A pane takes 24 bytes, the window 86 KB. Readings are added as panes that the caller has summed ([`Pane::add`] in a
 //! tight loop), so a sample costs a few nanoseconds and no allocation; the extremes are computed when the window is
@@ -22,12 +22,6 @@ pub const WINDOW_S: i64 = 3_600;
 pub const DRAW_S: i64 = 120;
 
 const PANES: usize = 3_600;
-
-/// Whether the window that ends with the second `newest` holds `second`.
-#[must_use]
-pub fn covers(newest: i64, second: i64) -> bool {
-    second <= newest && newest - second < WINDOW_S
-}
 
 /// The part of an hour that `points` readings cover, `period_ns` apart: five decimals, half away from zero, at most 1.
 #[must_use]

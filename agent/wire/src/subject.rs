@@ -183,19 +183,6 @@ pub fn boiler_of(subject: &str) -> Option<BoilerId> {
     subject.strip_prefix("boiler.")?.split('.').next()?.parse().ok()
 }
 
-/// The boiler, the fault and the operator of an approval's subject; `None` if it is not an approval.
-///
-/// The server has checked the operator in the subject against the user's permissions; a name in the payload proves
-/// nothing.
-#[must_use]
-pub fn approver_of(subject: &str) -> Option<(BoilerId, Occurrence, OperatorName)> {
-    let mut tokens = subject.strip_prefix("boiler.")?.split('.');
-    let boiler = tokens.next()?.parse().ok()?;
-    tokens.next().filter(|token| *token == "approval")?;
-    let approver = (boiler, tokens.next()?.parse().ok()?, tokens.next()?.parse().ok()?);
-    tokens.next().is_none().then_some(approver)
-}
-
 /// Subjects of all boilers: stream bindings, and what users may publish and subscribe to.
 pub mod wildcard {
     /// Everything that is published.
@@ -256,21 +243,6 @@ mod tests {
         assert_eq!(reset(&b1, fault), "boiler.b1.reset.00000003deadbeef-7");
         assert_eq!(events(EventKind::Decision), "boiler.*.event.decision");
         assert_eq!(approvals_of(&anna), "boiler.*.approval.*.anna");
-        assert_eq!(approver_of(&approval(&b1, fault, &anna)), Some((b1, fault, anna)));
-    }
-
-    #[test]
-    fn approver_of_refuses_other_subjects() {
-        for subject in [
-            "boiler.b1.reset.00000003deadbeef-7",
-            "boiler.b1.approval.00000003deadbeef-7",
-            "boiler.b1.approval.00000003deadbeef-7.anna.x",
-            "boiler.b1.approval.00000003deadbeef-7.Anna",
-            "boiler.b1.approval.3-7.anna",
-            "boiler.b1.refusal.00000003deadbeef-7.anna",
-        ] {
-            assert_eq!(approver_of(subject), None, "{subject}");
-        }
     }
 
     #[test]

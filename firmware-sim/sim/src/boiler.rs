@@ -97,12 +97,6 @@ impl Boiler {
         }
     }
 
-    /// Whether the device is on.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.device().is_some()
-    }
-
     /// Advances to `now_ns`. `utc` gives the UTC of a simulated time.
     pub fn advance(&mut self, now_ns: u64, utc: impl Fn(u64) -> i64) {
         while let Some(fault) = self.faults.pop_if(|fault| fault.from_us.saturating_mul(1_000) <= now_ns) {

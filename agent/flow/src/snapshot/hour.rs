@@ -18,8 +18,6 @@ pub enum Reason {
     Reboot,
     /// The firmware missed the time of sampling.
     Missed,
-    /// Read, but not with quality `ok`.
-    Invalid,
     /// Without a trusted time.
     Clock,
     /// Refused by the server, or removed from the stream before they were read.
@@ -45,7 +43,6 @@ pub(super) fn add_missing(missing: &mut Missing, reason: Reason, slots: u64) {
         Reason::Ring => &mut missing.ring,
         Reason::Reboot => &mut missing.reboot,
         Reason::Missed => &mut missing.missed,
-        Reason::Invalid => &mut missing.invalid,
         Reason::Clock => &mut missing.clock,
         Reason::Discarded => &mut missing.discarded,
         Reason::Unexplained => &mut missing.unexplained,

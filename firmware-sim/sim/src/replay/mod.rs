@@ -249,12 +249,6 @@ impl Replay {
         Ok(Self { spans: schedule.spans.into(), end_us: schedule.end_us, summary, notes: notes.into_lines() })
     }
 
-    /// The content of `slot`, one of `period_us` each, where the series begins at slot 0.
-    #[must_use]
-    pub fn value_at(&self, slot: u64, period_us: u64) -> Played {
-        self.at(slot.saturating_mul(period_us))
-    }
-
     /// The content at `t_us` after the beginning of the series.
     #[must_use]
     pub fn at(&self, t_us: u64) -> Played {

@@ -96,7 +96,7 @@ impl Boiler {
     }
 
     /// Returns whether this is to be logged.
-    pub(super) fn close(&mut self) -> bool {
+    fn close(&mut self) -> bool {
         if self.port.take().is_none() {
             return false;
         }

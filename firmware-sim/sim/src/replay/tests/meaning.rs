@@ -35,7 +35,7 @@ fn lost_row_is_silence_only_if_configured() {
 fn row_lasts_until_the_next_one() {
     let text = "t;v\n2024-01-01 10:00;20\n2024-01-01 10:05;21\n2024-01-01 10:10;22\n2024-01-01 10:30;23\n";
     let replay = read(text.as_bytes(), &["--column", "v"]).unwrap();
-    let at = |second: u64| replay.value_at(second * 100, 10_000);
+    let at = |second: u64| replay.at(second * 1_000_000);
     let played = |centi| Played::Reading(CentiCelsius(centi), Quality::Ok);
     assert_eq!((at(0), at(299), at(300), at(899)), (played(2_000), played(2_000), played(2_100), played(2_200)));
     assert_eq!((at(900), at(1_799), at(1_800)), (Played::Silent, Played::Silent, played(2_300)));
