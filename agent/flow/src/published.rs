@@ -8,6 +8,8 @@ mod command;
 mod event;
 
 use alloc::string::String;
+use core::fmt;
+use core::ops::AddAssign;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -324,9 +326,48 @@ pub struct Missing {
 }
 
 impl Missing {
+    /// The slots of each reason, by its name in JSON.
+    #[must_use]
+    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
+        let Self { ring, reboot, missed, invalid, clock, discarded, unexplained } = *self;
+        [
+            ("ring", ring),
+            ("reboot", reboot),
+            ("missed", missed),
+            ("invalid", invalid),
+            ("clock", clock),
+            ("discarded", discarded),
+            ("unexplained", unexplained),
+        ]
+    }
+
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.ring + self.reboot + self.missed + self.invalid + self.clock + self.discarded + self.unexplained
+        self.by_reason().iter().map(|(_, slots)| slots).sum()
+    }
+}
+
+impl AddAssign for Missing {
+    fn add_assign(&mut self, other: Self) {
+        let Self { ring, reboot, missed, invalid, clock, discarded, unexplained } = other;
+        self.ring += ring;
+        self.reboot += reboot;
+        self.missed += missed;
+        self.invalid += invalid;
+        self.clock += clock;
+        self.discarded += discarded;
+        self.unexplained += unexplained;
+    }
+}
+
+/// The reasons with slots: `ring 12, reboot 300`.
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with_slots = self.by_reason().into_iter().filter(|(_, slots)| *slots > 0);
+        with_slots.enumerate().try_for_each(|(at, (reason, slots))| {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{reason} {slots}")
+        })
     }
 }
 

@@ -368,7 +368,7 @@ impl Ledger {
             Some(_) | None => self.reach(span, head.period_ns).0,
         };
         let open = self.place(hour, head);
-        open.missing = sum(&open.missing, &waiting.missing);
+        open.missing += waiting.missing;
         open.untrusted = true;
         open.extend(waiting.first, waiting.last, head);
         self.last = Some(waiting.last);
@@ -473,16 +473,4 @@ fn slots_until(end_ns: i64, from_ns: i64, period_ns: u32) -> u64 {
     }
     let left = u64::try_from(end_ns.saturating_sub(from_ns)).unwrap_or(0);
     left.div_ceil(u64::from(period_ns)).max(1)
-}
-
-fn sum(a: &Missing, b: &Missing) -> Missing {
-    Missing {
-        ring: a.ring + b.ring,
-        reboot: a.reboot + b.reboot,
-        missed: a.missed + b.missed,
-        invalid: a.invalid + b.invalid,
-        clock: a.clock + b.clock,
-        discarded: a.discarded + b.discarded,
-        unexplained: a.unexplained + b.unexplained,
-    }
 }

@@ -105,7 +105,7 @@ impl World {
         for stored in &self.broker.snapshots.messages {
             let snapshot = snapshot(stored);
             hours.counted += snapshot.temperature_points;
-            add(&mut hours.missing, &snapshot.missing);
+            hours.missing += snapshot.missing;
             slots += snapshot.slots;
             last = Some(snapshot.last);
         }
@@ -179,17 +179,6 @@ fn off_slots(before: &BootRecord, after: &BootRecord) -> u64 {
     let period_ns = i64::from(before.period_us) * 1_000;
     let off_ns = after.utc_ns - before.utc_of(before.slots.len() as u64);
     u64::try_from((off_ns + period_ns / 2).div_euclid(period_ns)).unwrap_or(0)
-}
-
-fn add(sum: &mut Missing, missing: &Missing) {
-    let Missing { ring, reboot, missed, invalid, clock, discarded, unexplained } = missing;
-    sum.ring += ring;
-    sum.reboot += reboot;
-    sum.missed += missed;
-    sum.invalid += invalid;
-    sum.clock += clock;
-    sum.discarded += discarded;
-    sum.unexplained += unexplained;
 }
 
 /// The gaps reported on EVENT, by reason.

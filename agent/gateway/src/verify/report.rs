@@ -76,7 +76,7 @@ impl Line {
         let missing = match &self.missing {
             None => "-".to_owned(),
             Some(missing) if missing.total() == 0 => "0".to_owned(),
-            Some(missing) => format!("{} ({})", missing.total(), reasons(missing)),
+            Some(missing) => format!("{} ({missing})", missing.total()),
         };
         let mut text = format!(
             "{:<6} {hour:<20} {slots:>9} {counted:>9}  {missing:<12} {}",
@@ -162,7 +162,7 @@ impl Sum {
         {
             self.slots += slots;
             self.counted += counted;
-            self.missing = added(&self.missing, missing);
+            self.missing += *missing;
         }
     }
 
@@ -181,7 +181,7 @@ impl Sum {
             }
         }
         let total = self.missing.total();
-        let by = if total == 0 { String::new() } else { format!(" ({})", reasons(&self.missing)) };
+        let by = if total == 0 { String::new() } else { format!(" ({})", self.missing) };
         let verdict = match (self.agrees(), equal + moved) {
             (false, _) => "NOT everything agrees",
             (true, 0) => "nothing could be compared",
@@ -190,34 +190,6 @@ impl Sum {
         writeln!(text, "\n{slots} slots = {counted} counted + {total} missing{by}\n{verdict}").expect(STRING);
         text
     }
-}
-
-fn added(a: &Missing, b: &Missing) -> Missing {
-    Missing {
-        ring: a.ring + b.ring,
-        reboot: a.reboot + b.reboot,
-        missed: a.missed + b.missed,
-        invalid: a.invalid + b.invalid,
-        clock: a.clock + b.clock,
-        discarded: a.discarded + b.discarded,
-        unexplained: a.unexplained + b.unexplained,
-    }
-}
-
-/// The reasons with slots, and their numbers.
-fn reasons(missing: &Missing) -> String {
-    let all = [
-        ("ring", missing.ring),
-        ("reboot", missing.reboot),
-        ("missed", missing.missed),
-        ("invalid", missing.invalid),
-        ("clock", missing.clock),
-        ("discarded", missing.discarded),
-        ("unexplained", missing.unexplained),
-    ];
-    let named: Vec<String> =
-        all.iter().filter(|(_, slots)| *slots > 0).map(|(reason, slots)| format!("{reason} {slots}")).collect();
-    named.join(", ")
 }
 
 /// The format of the report.

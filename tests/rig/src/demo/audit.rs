@@ -16,7 +16,6 @@ use thermowell_wire::batch;
 use thermowell_wire::subject::{self, stream};
 
 use super::ledger::{self, AverageReport, BoilerReport, Ledger};
-use super::live::reasons;
 use super::samples::{SamplesBook, SamplesReader};
 use super::setup::Plan;
 use crate::clock::Stopwatch;
@@ -316,7 +315,7 @@ pub fn print(ledger: &Ledger) -> io::Result<()> {
             if hour.partial { " first" } else { "" },
         )?;
         if missing.total() > 0 {
-            writeln!(out, "       missing: {}", reasons([&missing].into_iter()))?;
+            writeln!(out, "       missing: {missing}")?;
         }
     }
     for boiler in &ledger.boilers {

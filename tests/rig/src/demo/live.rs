@@ -132,13 +132,12 @@ impl View<'_> {
         }
         let slots: u64 = snapshots().map(|snapshot| snapshot.slots).sum();
         let counted: u64 = snapshots().map(|snapshot| snapshot.temperature_points).sum();
-        let missing = snapshots().map(|snapshot| snapshot.missing.total()).sum::<u64>();
+        let mut missing = Missing::default();
+        snapshots().for_each(|snapshot| missing += snapshot.missing);
+        let reasons = if missing == Missing::default() { String::new() } else { format!(" ({missing})") };
+        let missing = missing.total();
         // First, because a narrow terminal cuts the end of the line.
         let closes = if slots == counted + missing { "the sum closes" } else { "the sum does NOT close" };
-        let mut reasons = reasons(snapshots().map(|snapshot| &snapshot.missing));
-        if !reasons.is_empty() {
-            reasons = format!(" ({reasons})");
-        }
         let [slots, counted, missing] = [slots, counted, missing].map(grouped);
         format!("closed hours: {hours}, {closes}: {slots} slots = {counted} counted + {missing} missing{reasons}")
     }
@@ -186,21 +185,6 @@ pub(crate) fn in_order(boilers: &Boilers) -> impl Iterator<Item = (&BoilerId, &L
     let mut all: Vec<_> = boilers.iter().collect();
     all.sort_by_key(|(id, _)| (id.as_str().len(), *id));
     all.into_iter()
-}
-
-/// `ring 12, reboot 300`: the reasons with slots, added up.
-pub(super) fn reasons<'a>(all: impl Iterator<Item = &'a Missing>) -> String {
-    let mut sums =
-        [("ring", 0), ("reboot", 0), ("missed", 0), ("invalid", 0), ("clock", 0), ("discarded", 0), ("unexplained", 0)];
-    for missing in all {
-        let Missing { ring, reboot, missed, invalid, clock, discarded, unexplained } = *missing;
-        for (sum, slots) in sums.iter_mut().zip([ring, reboot, missed, invalid, clock, discarded, unexplained]) {
-            sum.1 += slots;
-        }
-    }
-    let named: Vec<String> =
-        sums.iter().filter(|(_, slots)| *slots > 0).map(|(reason, slots)| format!("{reason} {slots}")).collect();
-    named.join(", ")
 }
 
 fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
