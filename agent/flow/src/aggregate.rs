@@ -13,6 +13,8 @@ use alloc::vec;
 
 use thermowell_wire::{CentiCelsius, Reading};
 
+use crate::time::HOUR_NS;
+
 #[cfg(test)]
 mod tests;
 
@@ -27,9 +29,9 @@ const PANES: usize = 3_600;
 #[must_use]
 pub fn coverage(points: u64, period_ns: u32) -> f64 {
     const DECIMALS: u128 = 100_000;
-    const HOUR_NS: u128 = 3_600_000_000_000;
+    let hour_ns = u128::from(HOUR_NS.unsigned_abs());
     let part = u128::from(points) * u128::from(period_ns) * DECIMALS;
-    let rounded = ((part + HOUR_NS / 2) / HOUR_NS).min(DECIMALS);
+    let rounded = ((part + hour_ns / 2) / hour_ns).min(DECIMALS);
     f64::from(u32::try_from(rounded).expect("at most 100,000")) / 100_000.0
 }
 

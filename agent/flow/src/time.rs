@@ -16,11 +16,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use thermowell_wire::batch::ClockQuality;
-
-/// Nanoseconds in a second, for the integer arithmetic of stamps.
-pub const SECOND_NS: i64 = 1_000_000_000;
-/// Nanoseconds in an hour.
-pub const HOUR_NS: i64 = 3_600 * SECOND_NS;
+pub use thermowell_wire::units::{HOUR_NS, SECOND_NS};
 
 /// Nanoseconds of a clock that never goes back and does not stop in suspend (CLOCK_BOOTTIME).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,13 +16,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use thermowell_flow::time::{Monotonic, Now, Utc};
+use thermowell_flow::time::{HOUR_NS, Monotonic, Now, Utc};
 use thermowell_wire::batch::ClockQuality;
 
 use crate::config;
 
 /// A scaled axis begins this many real nanoseconds before its epoch, so that it is not negative in early processes.
-const BEFORE_EPOCH_NS: i128 = 3_600 * 1_000_000_000;
+const BEFORE_EPOCH_NS: i128 = HOUR_NS as i128;
 
 /// Both clocks are read within this time, or read again: a process that is preempted between the two reads would stamp
 /// late by that time, and see its calendar step.

@@ -5,6 +5,15 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Nanoseconds, the unit of stamps.
+pub const SECOND_NS: i64 = 1_000_000_000;
+pub const HOUR_NS: i64 = 3_600 * SECOND_NS;
+/// Microseconds, the unit of device clocks.
+pub const SECOND_US: u64 = 1_000_000;
+pub const MINUTE_US: u64 = 60 * SECOND_US;
+pub const HOUR_US: u64 = 60 * MINUTE_US;
+pub const DAY_US: u64 = 24 * HOUR_US;
+
 /// A temperature in hundredths of a degree Celsius: −327.68 … 327.67 °C.
 ///
 /// The resolution of a good boiler NTC is about 0.05 K, so a hundredth loses nothing, and sums stay exact integers.

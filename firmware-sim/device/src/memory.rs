@@ -17,8 +17,8 @@
 
 use thermowell_wire::Boot;
 use thermowell_wire::line::{Fault, FaultKind, Refusal};
+use thermowell_wire::units::MINUTE_US;
 
-const MINUTE_US: u64 = 60_000_000;
 /// Most resets …
 const RESETS_MAX: usize = 5;
 /// … within this many minutes.

@@ -182,11 +182,10 @@ impl Board for BenchBoard {
 #[cfg(test)]
 mod tests {
     use thermowell_wire::line::Refusal;
+    use thermowell_wire::units::HOUR_US;
 
     use super::*;
     use crate::scenario::Scenario;
-
-    const HOUR_US: u64 = 3_600_000_000;
 
     fn bench(text: &str) -> Bench {
         Bench::new(&Scenario::parse("test", text).unwrap().boiler(&"b1".parse().unwrap()))

@@ -9,9 +9,9 @@
 use std::time::SystemTime;
 
 use rustix::time::{ClockId, clock_gettime};
+use thermowell_wire::units::{self, HOUR_NS};
 
-const SECOND_NS: u64 = 1_000_000_000;
-const HOUR_NS: i64 = 3_600 * 1_000_000_000;
+const SECOND_NS: u64 = units::SECOND_NS.unsigned_abs();
 
 /// Converts real time to simulated time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,8 @@ use rand_chacha::{
 };
 use serde::Deserialize;
 
+use thermowell_wire::units::MINUTE_US;
+
 use crate::quantity;
 
 /// The weather of a scenario.
@@ -59,7 +61,6 @@ pub struct Sky {
     pub wind_m_s: f64,
 }
 
-const MINUTE_US: u64 = 60_000_000;
 const DAY_S: f64 = 86_400.0;
 /// Correlation time of the wander and of the clouds, in minutes.
 const WANDER_MINUTES: f64 = 360.0;

@@ -1,13 +1,13 @@
 //! Timed faults, and the recovery from them.
 
 use thermowell_flow::agent::Input;
+use thermowell_wire::units::{HOUR_NS, SECOND_NS};
 
 use crate::plan::{Kind, SECOND};
 use crate::world::{START, World};
 
 /// The most that a crashed server loses.
 const SYNC: u64 = 10 * SECOND;
-const HOUR: i64 = 3_600_000_000_000;
 
 impl World {
     pub(crate) fn break_something(&mut self) {
@@ -86,7 +86,7 @@ impl World {
 
     fn step_clock(&mut self) {
         self.count(Kind::ClockStep);
-        let steps = [SECOND_NS, -SECOND_NS, 300_000_000, -HOUR / 60, HOUR / 30];
+        let steps = [SECOND_NS, -SECOND_NS, 300_000_000, -HOUR_NS / 60, HOUR_NS / 30];
         let by = steps[self.random.index(steps.len())];
         let offset = self.offsets.last().map_or(0, |(_, offset)| *offset) + by;
         self.note(&format!("the wall clock steps by {} ms", by / 1_000_000));
@@ -149,5 +149,3 @@ impl World {
         }
     }
 }
-
-const SECOND_NS: i64 = 1_000_000_000;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use thermowell_flow::published::Snapshot;
 use thermowell_wire::batch::{Packed, decode};
 use thermowell_wire::line::GapReason;
+use thermowell_wire::units::{HOUR_NS, SECOND_NS};
 use thermowell_wire::{Reading, Slot};
 
 use crate::aggregator::{begin, first_utc_ns, json, snapshot};
@@ -23,8 +24,6 @@ use crate::broker::{Broker, Stored};
 use crate::plan::Kind;
 use crate::world::{START, World};
 
-const SECOND_NS: i64 = 1_000_000_000;
-const HOUR_NS: i64 = 3_600 * SECOND_NS;
 /// Largest error of a stamp: 300 ms of a stalled line at the start, and drift.
 const STAMP_OFF_NS: i64 = 400_000_000;
 

@@ -32,7 +32,7 @@ use core::time::Duration;
 
 use crate::control::LowPass;
 use crate::published::{celsius, centi_mean};
-use crate::time::Monotonic;
+use crate::time::{HOUR_NS, Monotonic};
 
 /// Maximum age of a room temperature.
 const ROOM_AGE_MAX: Duration = Duration::from_secs(30 * 60);
@@ -56,7 +56,6 @@ const HOURS: usize = 24;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Minimum of hours for the mean of a day.
 const DAY_HOURS_MIN: usize = 12;
-const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// The state of the room temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -208,7 +207,7 @@ impl Outdoor {
 }
 
 fn hour(at: Monotonic) -> u64 {
-    at.0 / HOUR_NS
+    at.0 / HOUR_NS.unsigned_abs()
 }
 
 fn place(hour: u64) -> usize {

@@ -11,12 +11,12 @@ use std::vec;
 use std::vec::Vec;
 
 use thermowell_wire::line::{FrameReader, Hello, Pong, Samples, ToDevice, ToGateway, encode};
+use thermowell_wire::units::SECOND_US;
 use thermowell_wire::{Boot, CentiCelsius, Quality, Reading};
 
 use crate::{Actuators, Board, Config, Device, Inputs, Measured};
 
 const BOOT: Boot = Boot(0x0000_0007_1234_5678);
-const SECOND_US: u64 = 1_000_000;
 
 /// A device with distinct readings per slot, and slots that can be missed.
 struct Bench {

@@ -1,12 +1,11 @@
 //! Control of burner and pump.
 
 use thermowell_wire::line::{BoilerState, Demand, FaultKind, Setpoint, ToDevice};
+use thermowell_wire::units::MINUTE_US;
 use thermowell_wire::{CentiCelsius, Quality};
 
 use super::{BOOT, Bench, SECOND_US};
 use crate::{Actuators, Config, Diverter};
-
-const MINUTE_US: u64 = 60 * SECOND_US;
 
 fn at(flow: i16) -> Bench {
     let mut bench = Bench::resumed(1_000);

@@ -7,6 +7,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use serde::Deserialize;
+use thermowell_wire::units::DAY_US;
 
 use crate::quantity::{self, micros, window_us};
 
@@ -67,7 +68,6 @@ struct Draw {
     kg_per_s: f64,
 }
 
-const DAY_US: u64 = 86_400_000_000;
 const SHORTEST_S: f64 = 20.0;
 const SMALLEST_L_MIN: f64 = 3.0;
 /// Share of the day's draws, first hour, last hour: mornings and evenings, and a few at any time.

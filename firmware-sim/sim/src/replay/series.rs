@@ -1,6 +1,7 @@
 //! The rows of a file in the order of time, with their instants. Rows that cannot be parsed are reported.
 
 use jiff::civil::Weekday;
+use thermowell_wire::units;
 
 use super::decimal::Decimal;
 use super::notes::Notes;
@@ -11,7 +12,7 @@ use super::times::{self, TimeColumns};
 use super::unit::{self, Heading, Unit};
 use super::{DecimalSign, Options, Reading, ReplayError, cut, is_missing, reading, thousands, unit_column};
 
-const HOUR_US: i64 = 3_600_000_000;
+const HOUR_US: i64 = units::HOUR_US.cast_signed();
 /// Clocks are put back in these hours of the night.
 const NIGHT_HOURS: i64 = 4;
 /// One in so many rows may share its time with another row; with more the file is refused.

@@ -13,12 +13,14 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
+use thermowell_wire::units;
 
 use super::ReplayError;
 use super::decimal::Decimal;
 
-const SECOND_US: i64 = 1_000_000;
-pub(super) const DAY_US: i64 = 86_400 * SECOND_US;
+// Signed: wall clocks and offsets from UTC go both ways.
+const SECOND_US: i64 = units::SECOND_US.cast_signed();
+pub(super) const DAY_US: i64 = units::DAY_US.cast_signed();
 
 /// Order of the parts of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

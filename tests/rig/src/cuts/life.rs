@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use thermowell_wire::subject::stream;
+use thermowell_wire::units::HOUR_NS;
 use thermowell_wire::{BoilerId, Slot};
 
 use super::books::{self, FILED, Look, Walk};
@@ -176,7 +177,6 @@ impl Life<'_> {
 
     /// Until the hour ends, in real time.
     fn to_the_hour(&self) -> Duration {
-        const HOUR_NS: i64 = 3_600_000_000_000;
         let left = HOUR_NS - self.plan.utc_ns().rem_euclid(HOUR_NS);
         Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)) / self.life.speed
     }

@@ -11,12 +11,11 @@ use std::ops::Range;
 use firmware_sim::account::{AccountError, Boiler, BootRecord, Summary};
 use serde::Serialize;
 use thermowell_flow::published::{Missing, Snapshot};
+use thermowell_wire::units::HOUR_NS;
 use thermowell_wire::{Boot, Slot};
 
 use super::samples::SamplesBook;
 
-/// Nanoseconds in an hour.
-const HOUR_NS: i64 = 3_600_000_000_000;
 /// What transport may add to a stamp, in real nanoseconds: the tolerance of hour borders, times the speed.
 pub const TRANSPORT_NS: i64 = 5_000_000;
 

@@ -25,6 +25,7 @@ use thermowell::logs::chain;
 use thermowell::verify::{self, Format, Sum, Wish, Writer};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::wildcard;
+use thermowell_wire::units::HOUR_NS;
 
 pub use self::access::PRODUCT;
 use self::audit::AuditError;
@@ -46,8 +47,6 @@ const TICK: Duration = Duration::from_millis(250);
 const SETTLE: Duration = Duration::from_secs(30);
 /// How long each process may take to stop.
 const STOP: Duration = Duration::from_secs(10);
-/// Nanoseconds in an hour.
-const HOUR_NS: i64 = 3_600_000_000_000;
 /// Exit code of a run that was interrupted before it had a ledger, as shells have it for Ctrl-C.
 const INTERRUPTED: u8 = 130;
 /// Exit code for a file that cannot be used, as of the programs that the demo starts.

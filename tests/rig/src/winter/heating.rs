@@ -17,14 +17,13 @@ use thermowell_flow::aggregate::{Pane, View, WINDOW_S, Window};
 use thermowell_flow::control::Law;
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
 use thermowell_flow::published::{self, AcceptedSetpoint, DeviceStatus, Link, Provisional, SlotQuality, State, Status};
-use thermowell_flow::time::{Monotonic, Now, Utc};
+use thermowell_flow::time::{Monotonic, Now, SECOND_NS, Utc};
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{Demand, Outcome};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Reading, Slot};
 
 /// Simulated seconds between two states.
 const STATE_S: i64 = 5;
-const SECOND_NS: i64 = 1_000_000_000;
 /// 2026-01-05 00:00 UTC, a Monday at a full hour.
 const EPOCH_S: i64 = 1_767_571_200;
 

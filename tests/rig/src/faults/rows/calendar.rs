@@ -3,12 +3,12 @@
 //! Stamps are what suffers; no sample is lost, twice or out of order because of them. The account knows the true time
 //! alone, so hours and averages are not held against it here: `tests/world` does that with clocks that step.
 
+use thermowell_wire::units::SECOND_NS;
+
 use super::Row;
 use crate::demo::setup::SIMULATED_START_NS;
 use crate::faults::report::{Lost, Predicted};
 use crate::faults::stage::{Setting, Stage, put};
-
-const SECOND_NS: i64 = 1_000_000_000;
 
 pub(super) fn rows() -> Vec<Row> {
     let steps: [(&str, &str, i64); 5] = [
