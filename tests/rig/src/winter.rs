@@ -13,8 +13,8 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::Parser;
-use firmware_sim::scenario::ScenarioError;
 
 use crate::cli;
 
@@ -56,17 +56,6 @@ enum Part {
     Step,
 }
 
-/// Why nothing can be played.
-#[derive(Debug, thiserror::Error)]
-pub enum WinterError {
-    /// The committed parameters.
-    #[error("read config/winter.toml")]
-    Parameters(#[source] toml::de::Error),
-    /// The simulator does not take the house.
-    #[error("build the house")]
-    House(#[source] ScenarioError),
-}
-
 /// Plays with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main(WORD, args, |options: &Options| {
@@ -76,20 +65,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-fn play(options: &Options) -> Result<report::Report, WinterError> {
-    let parameters = plan::Parameters::committed().map_err(WinterError::Parameters)?;
+fn play(options: &Options) -> Result<report::Report> {
+    let parameters = plan::Parameters::committed().context("read config/winter.toml")?;
     let wants = |part| options.only.is_empty() || options.only.contains(&part);
     let stage = trial::Stage { parameters, days: options.days, seeds: options.seeds.clone() };
     Ok(report::Report {
         days: options.days,
         seeds: options.seeds.clone(),
-        climates: if wants(Part::Table) { stage.climates().map_err(WinterError::House)? } else { Vec::new() },
-        lazy: if wants(Part::Lazy) { stage.lazy().map_err(WinterError::House)? } else { Vec::new() },
-        sensitivity: if wants(Part::Sensitivity) {
-            stage.sensitivity().map_err(WinterError::House)?
-        } else {
-            Vec::new()
-        },
-        step: if wants(Part::Step) { Some(stage.step().map_err(WinterError::House)?) } else { None },
+        climates: if wants(Part::Table) { stage.climates()? } else { Vec::new() },
+        lazy: if wants(Part::Lazy) { stage.lazy()? } else { Vec::new() },
+        sensitivity: if wants(Part::Sensitivity) { stage.sensitivity()? } else { Vec::new() },
+        step: if wants(Part::Step) { Some(stage.step()?) } else { None },
     })
 }

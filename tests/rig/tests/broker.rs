@@ -2,15 +2,9 @@
 
 use std::process::Command;
 
-use rig::nats::{Broker, BrokerOptions, NatsServer, SAMPLE_CONFIG, locate};
+use rig::house::server;
+use rig::nats::{Broker, BrokerOptions, SAMPLE_CONFIG};
 use rig::process::Programs;
-
-fn server() -> NatsServer {
-    // The test harness shows what is said here when the test fails.
-    let mut said = String::new();
-    let found = locate(&mut |line| said = format!("{said}{line}\n"));
-    found.unwrap_or_else(|error| panic!("{said}{error}: {:?}", std::error::Error::source(&error)))
-}
 
 fn programs() -> Programs {
     Programs::at(env!("CARGO_BIN_EXE_demo"))

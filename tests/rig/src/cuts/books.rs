@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Result;
 use async_nats::Client;
 use async_nats::jetstream;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use thermowell_wire::batch::{self, Packed};
 use thermowell_wire::subject::{self, stream};
 use thermowell_wire::{BoilerId, Slot};
 
-use crate::demo::audit::{AuditError, each};
+use crate::demo::audit::each;
 use crate::nats::Broker;
 
 /// A server on this machine answers within milliseconds, on a busy machine within a second.
@@ -31,8 +32,8 @@ pub(super) struct Look {
 /// A connection of its own, which ends with its owner.
 ///
 /// # Errors
-/// Nobody listens, or it does not answer.
-pub(super) async fn connect(broker: &Broker) -> Result<Client, async_nats::Error> {
+/// The server does not answer.
+pub(super) async fn connect(broker: &Broker) -> Result<Client> {
     let options = broker.options().connection_timeout(ANSWER).request_timeout(Some(ANSWER));
     Ok(options.connect(broker.url()).await?)
 }
@@ -41,7 +42,7 @@ pub(super) async fn connect(broker: &Broker) -> Result<Client, async_nats::Error
 ///
 /// # Errors
 /// The server does not answer.
-pub(super) async fn look(broker: &Broker, boilers: &[BoilerId]) -> Result<Look, async_nats::Error> {
+pub(super) async fn look(broker: &Broker, boilers: &[BoilerId]) -> Result<Look> {
     let context = jetstream::new(connect(broker).await?);
     let mut look = Look::default();
     for name in FILED {
@@ -70,7 +71,7 @@ pub(super) struct Walk {
     pub(super) messages: u64,
     /// Slots with a reading.
     pub(super) slots: u64,
-    /// Slots that are not there and that nobody named.
+    /// Slots that are not there and not named.
     pub(super) lost: u64,
     /// Slots that are there again.
     pub(super) twice: u64,
@@ -129,7 +130,7 @@ impl Walk {
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) async fn walk(client: &Client, boiler: &BoilerId) -> Result<Walk, AuditError> {
+pub(super) async fn walk(client: &Client, boiler: &BoilerId) -> Result<Walk> {
     let (mut walk, mut next) = (Walk::default(), None);
     each(client, stream::SAMPLES, &subject::samples(boiler), |_, payload| walk.take(&mut next, payload)).await?;
     Ok(walk)
@@ -139,7 +140,7 @@ pub(super) async fn walk(client: &Client, boiler: &BoilerId) -> Result<Walk, Aud
 ///
 /// # Errors
 /// They cannot be read.
-pub(super) async fn hours(client: &Client, boiler: &BoilerId) -> Result<(usize, Vec<String>), AuditError> {
+pub(super) async fn hours(client: &Client, boiler: &BoilerId) -> Result<(usize, Vec<String>)> {
     let mut snapshots = Vec::new();
     each(client, stream::SNAPSHOT, &subject::snapshot(boiler), |sequence, payload| {
         snapshots.push((sequence, serde_json::from_slice::<Snapshot>(payload)));

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::disk::{DiskError, beginning};
+use super::disk::beginning;
 
 /// Between two records.
 const PACE: Duration = Duration::from_millis(20);
@@ -66,7 +67,7 @@ impl Verdict {
         self.written.synced - self.survived.synced.min(self.written.synced)
     }
 
-    /// Records that nobody synced and that are gone.
+    /// Records that were not synced and that are gone.
     #[must_use]
     pub(super) fn unsynced_lost(&self) -> usize {
         self.written.unsynced - self.survived.unsynced.min(self.written.unsynced)
@@ -86,17 +87,13 @@ impl Control {
     ///
     /// # Errors
     /// The files cannot be made.
-    pub(super) fn start(folder: &Path, syncs: bool) -> Result<Self, DiskError> {
+    pub(super) fn start(folder: &Path, syncs: bool) -> Result<Self> {
         let files = ["control.synced", "control.unsynced"].map(|name| folder.join(name));
-        let failed = |operation, path: &Path| {
-            let path = path.to_owned();
-            move |source| DiskError::File { operation, path, source }
-        };
-        let make = |path: &Path| File::create(path).map_err(failed("make", path));
+        let make = |path: &Path| File::create(path).with_context(|| format!("make {}", path.display()));
         let (synced, unsynced) = (make(&files[0])?, make(&files[1])?);
         if syncs {
             let folder_synced = File::open(folder).and_then(|folder| folder.sync_all());
-            synced.sync_all().and(folder_synced).map_err(failed("sync", folder))?;
+            synced.sync_all().and(folder_synced).with_context(|| format!("sync {}", folder.display()))?;
         }
         let shared = Arc::new(Shared { syncs, ..Shared::default() });
         let thread = thread::spawn({
@@ -117,9 +114,8 @@ impl Control {
     ///
     /// # Errors
     /// A write or a sync failed.
-    pub(super) fn stop(mut self) -> Result<[PathBuf; 2], DiskError> {
-        let ended = self.end();
-        ended.map_err(|source| DiskError::File { operation: "write", path: self.files[0].clone(), source })?;
+    pub(super) fn stop(mut self) -> Result<[PathBuf; 2]> {
+        self.end().with_context(|| format!("write {}", self.files[0].display()))?;
         Ok(self.files.clone())
     }
 
@@ -131,7 +127,7 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // Whoever wants to know asks `stop`.
+        // `stop` returns what failed.
         self.end().ok();
     }
 }
@@ -162,26 +158,26 @@ fn record(number: usize) -> [u8; RECORD] {
 ///
 /// # Errors
 /// The files are there and cannot be read.
-pub(super) fn check(files: &[PathBuf; 2], written: Written) -> Result<Verdict, DiskError> {
+pub(super) fn check(files: &[PathBuf; 2], written: Written) -> Result<Verdict> {
     let survived = |path: &Path, written: usize| {
         let bytes = beginning(path, written * RECORD)?;
         let good = bytes.chunks_exact(RECORD).enumerate().take_while(|(number, found)| **found == record(*number));
-        Ok(good.count())
+        anyhow::Ok(good.count())
     };
     let survived =
         Written { synced: survived(&files[0], written.synced)?, unsynced: survived(&files[1], written.unsynced)? };
     Ok(Verdict { written, survived })
 }
 
-/// Removes the files, so that the next records are nobody's rest.
+/// Removes the files, so that none of their records count with the next ones.
 ///
 /// # Errors
 /// They are there and cannot be removed.
-pub(super) fn forget(files: &[PathBuf; 2]) -> Result<(), DiskError> {
+pub(super) fn forget(files: &[PathBuf; 2]) -> Result<()> {
     for path in files {
         match fs::remove_file(path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(DiskError::File { operation: "remove", path: path.clone(), source });
+                return Err(source).with_context(|| format!("remove {}", path.display()));
             }
             Ok(()) | Err(_) => {}
         }

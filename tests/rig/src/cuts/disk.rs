@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{ioctl_ficlone, syncfs};
 
 use crate::clock::Stopwatch;
@@ -43,59 +44,15 @@ const TOOLS: [(&str, &str); 6] = [
     ("mkfs.ext4", "-V"),
 ];
 
-/// Why the disk does not do.
-#[derive(Debug, thiserror::Error)]
-pub enum DiskError {
-    /// A program cannot be started.
-    #[error("start {program}")]
-    Start {
-        /// Which.
-        program: &'static str,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// A program says no.
-    #[error("{program}: {said}")]
-    Refused {
-        /// Which.
-        program: &'static str,
-        /// What it printed.
-        said: String,
-    },
-    /// A file or folder cannot be used.
-    #[error("{operation} {path}")]
-    File {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The loop device would keep writes in memory: then a copy proves nothing.
-    #[error("{device} does not do direct I/O")]
-    Buffered {
-        /// The device.
-        device: String,
-    },
-}
-
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
-    let path = path.to_owned();
-    move |source| DiskError::File { operation, path, source }
-}
-
 /// Runs a program and returns what it prints.
-fn tool<S: AsRef<OsStr>>(program: &'static str, args: impl IntoIterator<Item = S>) -> Result<String, DiskError> {
+fn tool<S: AsRef<OsStr>>(program: &'static str, args: impl IntoIterator<Item = S>) -> Result<String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output();
-    let output = output.map_err(|source| DiskError::Start { program, source })?;
+    let output = output.with_context(|| format!("start {program}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    Err(DiskError::Refused { program, said: text(&output.stderr) })
+    bail!("{program}: {}", text(&output.stderr))
 }
 
 /// Why this machine cannot do it at all; nothing where it may.
@@ -112,7 +69,7 @@ pub(super) fn missing() -> Option<String> {
         return Some(format!("there is no {program}"));
     }
     let allowed = tool("unshare", ["--mount", "--propagation", "private", "true"]);
-    allowed.err().map(|error| format!("no mount namespace of its own: {}", thermowell::logs::chain(&error)))
+    allowed.err().map(|error| format!("no mount namespace of its own: {}", thermowell::logs::chain(error.as_ref())))
 }
 
 /// The XFS that holds the images. Dropping it unmounts it.
@@ -125,11 +82,13 @@ impl Outer {
     /// Makes it in `folder`.
     ///
     /// # Errors
-    /// See [`DiskError`].
-    pub(super) fn make(folder: &Path) -> Result<Self, DiskError> {
+    /// A program or a file of this machine refuses.
+    pub(super) fn make(folder: &Path) -> Result<Self> {
         let (file, mount) = (folder.join("outer.xfs"), folder.join("outer"));
-        File::create(&file).and_then(|file| file.set_len(OUTER_BYTES)).map_err(failed("make", &file))?;
-        fs::create_dir(&mount).map_err(failed("make", &mount))?;
+        File::create(&file)
+            .and_then(|file| file.set_len(OUTER_BYTES))
+            .with_context(|| format!("make {}", file.display()))?;
+        fs::create_dir(&mount).with_context(|| format!("make {}", mount.display()))?;
         tool("mkfs.xfs", ["-q".as_ref(), "-m".as_ref(), "reflink=1".as_ref(), file.as_os_str()])?;
         tool(
             "mount",
@@ -137,14 +96,14 @@ impl Outer {
         )?;
         let outer = Self { mount };
         // The loop device holds it from now on; nothing is left of it when that goes.
-        fs::remove_file(&file).map_err(failed("remove", &file))?;
+        fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
         Ok(outer)
     }
 }
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        // Nobody is left to be told; the namespace goes with this process.
+        // What stays mounted goes with the namespace of this process.
         unmount(&self.mount).ok();
     }
 }
@@ -163,13 +122,15 @@ impl Disk {
     /// An empty disk at `mount`; `label` is its own among those of one run.
     ///
     /// # Errors
-    /// See [`DiskError`].
-    pub(super) fn make(outer: &Outer, label: &str, mount: &Path) -> Result<Self, DiskError> {
-        fs::create_dir(mount).map_err(failed("make", mount))?;
+    /// A program or a file of this machine refuses.
+    pub(super) fn make(outer: &Outer, label: &str, mount: &Path) -> Result<Self> {
+        fs::create_dir(mount).with_context(|| format!("make {}", mount.display()))?;
         let images = outer.mount.clone();
         let disk = Self { images, mount: mount.to_owned(), label: label.to_owned(), number: 0, copied: false };
         let image = disk.image(0);
-        File::create(&image).and_then(|file| file.set_len(IMAGE_BYTES)).map_err(failed("make", &image))?;
+        File::create(&image)
+            .and_then(|file| file.set_len(IMAGE_BYTES))
+            .with_context(|| format!("make {}", image.display()))?;
         // Few inodes, and nothing left to initialise in the background: what is written later is the gateway's.
         let options = ["-q", "-F", "-N", "8192", "-J", "size=64", "-E", "lazy_itable_init=0,nodiscard"];
         tool("mkfs.ext4", options.iter().map(OsStr::new).chain([image.as_os_str()]))?;
@@ -186,21 +147,21 @@ impl Disk {
     /// Hands everything to the disk: what an installer does before it reports success.
     ///
     /// # Errors
-    /// See [`DiskError`].
-    pub(super) fn sync(&self) -> Result<(), DiskError> {
-        let folder = File::open(&self.mount).map_err(failed("open", &self.mount))?;
-        syncfs(&folder).map_err(|error| failed("sync", &self.mount)(error.into()))
+    /// A program or a file of this machine refuses.
+    pub(super) fn sync(&self) -> Result<()> {
+        let folder = File::open(&self.mount).with_context(|| format!("open {}", self.mount.display()))?;
+        syncfs(&folder).with_context(|| format!("sync {}", self.mount.display()))
     }
 
-    /// The cut: takes what the disk holds at this moment. Whatever runs goes on with a disk that nobody will see again.
+    /// The cut: takes what the disk holds at this moment. What runs goes on with a disk that is never read again.
     ///
     /// # Errors
-    /// See [`DiskError`].
-    pub(super) fn cut(&mut self) -> Result<(), DiskError> {
+    /// A program or a file of this machine refuses.
+    pub(super) fn cut(&mut self) -> Result<()> {
         let (from, to) = (self.image(self.number), self.image(self.number + 1));
-        let source = File::open(&from).map_err(failed("open", &from))?;
-        let copy = File::create(&to).map_err(failed("make", &to))?;
-        ioctl_ficlone(&copy, &source).map_err(|error| failed("copy", &from)(error.into()))?;
+        let source = File::open(&from).with_context(|| format!("open {}", from.display()))?;
+        let copy = File::create(&to).with_context(|| format!("make {}", to.display()))?;
+        ioctl_ficlone(&copy, &source).with_context(|| format!("copy {}", from.display()))?;
         self.copied = true;
         Ok(())
     }
@@ -209,25 +170,25 @@ impl Disk {
     /// open there any more.
     ///
     /// # Errors
-    /// See [`DiskError`].
+    /// A program or a file of this machine refuses.
     ///
     /// # Panics
     /// Without a cut.
-    pub(super) fn power_up(&mut self) -> Result<(), DiskError> {
+    pub(super) fn power_up(&mut self) -> Result<()> {
         assert!(self.copied, "the power was cut");
         unmount(&self.mount)?;
         let old = self.image(self.number);
         self.number += 1;
         self.copied = false;
         self.attach()?;
-        fs::remove_file(&old).map_err(failed("remove", &old))
+        fs::remove_file(&old).with_context(|| format!("remove {}", old.display()))
     }
 
     fn image(&self, number: u32) -> PathBuf {
         self.images.join(format!("{}-{number}.img", self.label))
     }
 
-    fn attach(&self) -> Result<(), DiskError> {
+    fn attach(&self) -> Result<()> {
         let image = self.image(self.number);
         let options = ["--direct-io=on", "--show", "--find"].map(OsStr::new);
         let device = tool("losetup", options.into_iter().chain([image.as_os_str()]))?;
@@ -251,14 +212,16 @@ impl Drop for Disk {
     }
 }
 
-fn check_direct(device: &str) -> Result<(), DiskError> {
+fn check_direct(device: &str) -> Result<()> {
     let name = device.rsplit('/').next().unwrap_or(device);
     let path = PathBuf::from(format!("/sys/block/{name}/loop/dio"));
-    let direct = fs::read_to_string(&path).map_err(failed("read", &path))?;
-    if direct.trim() == "1" { Ok(()) } else { Err(DiskError::Buffered { device: device.to_owned() }) }
+    let direct = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    // The loop device would keep writes in memory: then a copy proves nothing.
+    ensure!(direct.trim() == "1", "{device} does not do direct I/O");
+    Ok(())
 }
 
-fn unmount(mount: &Path) -> Result<(), DiskError> {
+fn unmount(mount: &Path) -> Result<()> {
     let watch = Stopwatch::start();
     loop {
         match tool("umount", [mount]) {
@@ -273,17 +236,17 @@ fn unmount(mount: &Path) -> Result<(), DiskError> {
 ///
 /// # Errors
 /// It is there and cannot be read.
-pub(super) fn beginning(path: &Path, len: usize) -> Result<Vec<u8>, DiskError> {
+pub(super) fn beginning(path: &Path, len: usize) -> Result<Vec<u8>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("open", path)(error)),
+        Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
     };
     let mut bytes = vec![0; len];
     let mut held = 0;
     while held < len {
         let at = u64::try_from(held).unwrap_or(u64::MAX);
-        match file.read_at(&mut bytes[held..], at).map_err(failed("read", path))? {
+        match file.read_at(&mut bytes[held..], at).with_context(|| format!("read {}", path.display()))? {
             0 => break,
             more => held += more,
         }

@@ -6,9 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use thermowell_wire::BoilerId;
 
-use super::CutsError;
 use crate::ears::Ears;
 
 /// The simulator answers between two steps of its world.
@@ -23,16 +23,16 @@ impl Hands {
     ///
     /// # Errors
     /// The system has no more files.
-    pub(super) fn new() -> Result<Self, CutsError> {
-        Ears::open().map(Self).map_err(CutsError::Runtime)
+    pub(super) fn new() -> Result<Self> {
+        Ears::open().map(Self)
     }
 
     /// Lets time pass.
     ///
     /// # Errors
-    /// Somebody wants it to end.
-    pub(super) fn pass(&mut self, length: Duration) -> Result<(), CutsError> {
-        self.0.pass(length).map_err(|_| CutsError::Interrupted)
+    /// A signal interrupts the run.
+    pub(super) fn pass(&mut self, length: Duration) -> Result<()> {
+        self.0.pass(length)
     }
 
     /// Runs what needs NATS.
@@ -45,7 +45,7 @@ impl Hands {
 ///
 /// # Errors
 /// It says something else.
-pub(super) fn next_slot(console: &Path, boiler: &BoilerId) -> Result<Option<u64>, CutsError> {
+pub(super) fn next_slot(console: &Path, boiler: &BoilerId) -> Result<Option<u64>> {
     if !console.exists() {
         return Ok(None);
     }
@@ -55,12 +55,12 @@ pub(super) fn next_slot(console: &Path, boiler: &BoilerId) -> Result<Option<u64>
         writeln!(stream, "status {boiler}")?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
-        Ok(answer)
+        Ok::<_, std::io::Error>(answer)
     };
-    let answer = ask().map_err(CutsError::Console)?;
+    let answer = ask().context("ask the simulator")?;
     if answer.trim() == "ok off" {
         return Ok(None);
     }
     let next = answer.split_whitespace().find_map(|word| word.strip_prefix("next=")?.parse().ok());
-    next.map(Some).ok_or_else(|| CutsError::Console(std::io::Error::other(answer)))
+    next.map(Some).with_context(|| format!("ask the simulator: {answer}"))
 }

@@ -13,18 +13,19 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use thermowell_wire::subject::stream;
 use thermowell_wire::units::HOUR_NS;
 use thermowell_wire::{BoilerId, Slot};
 
+use super::Bench;
 use super::books::{self, FILED, Look, Walk};
 use super::control::{self, Control};
 use super::disk::{Disk, Outer};
 use super::hands::{Hands, next_slot};
 use super::moment::{Chance, Kind, LifePlan, Moment, RING_S};
 use super::report::{Cut, Life as LifeReport};
-use super::{Bench, CutsError, file};
 use crate::clock::Stopwatch;
 use crate::demo::setup::{self, Plan, Processes};
 use crate::demo::{self, audit};
@@ -62,7 +63,7 @@ pub(super) struct Life<'a> {
     server: Stopwatch,
     /// Where SAMPLES ended when it was last seen behind a cut: all before it is on the disk.
     durable: BTreeMap<BoilerId, u64>,
-    /// Processes that ended by themselves, and what else nobody expects.
+    /// Processes that ended by themselves, and what else is not expected.
     findings: Vec<String>,
 }
 
@@ -76,21 +77,21 @@ pub(super) fn live(
     outer: &Outer,
     life: LifePlan,
     each: &mut dyn FnMut(&Cut),
-) -> Result<LifeReport, CutsError> {
+) -> Result<LifeReport> {
     let folder = bench.folder.join(format!("life-{}", life.number));
-    setup::prepare(&folder).map_err(CutsError::Setup)?;
-    let disk = Disk::make(outer, &format!("life-{}", life.number), &folder.join("disk")).map_err(CutsError::Disk)?;
+    setup::prepare(&folder).context("set up")?;
+    let disk = Disk::make(outer, &format!("life-{}", life.number), &folder.join("disk"))?;
     for (name, link) in [("store", "nats/store"), ("spool", "spool")] {
         let target = disk.mount().join(name);
-        fs::create_dir(&target).map_err(file("make", &target))?;
+        fs::create_dir(&target).with_context(|| format!("make {}", target.display()))?;
         let link = folder.join(link);
-        symlink(&target, &link).map_err(file("link", &link))?;
+        symlink(&target, &link).with_context(|| format!("link {}", link.display()))?;
     }
-    disk.sync().map_err(CutsError::Disk)?;
+    disk.sync()?;
     let mut chance = Chance::new(bench.seed, &life);
-    let control = Some(Control::start(disk.mount(), chance.coin()).map_err(CutsError::Disk)?);
+    let control = Some(Control::start(disk.mount(), chance.coin())?);
     let started = Processes::start(&options(bench, &life, &folder)?, &folder, &bench.server, &bench.programs);
-    let (processes, plan) = started.map_err(CutsError::Setup)?;
+    let (processes, plan) = started.context("set up")?;
     let mut alive = Life {
         bench,
         hands,
@@ -111,10 +112,10 @@ pub(super) fn live(
 }
 
 /// What the demo is told to start.
-fn options(bench: &Bench, life: &LifePlan, folder: &Path) -> Result<demo::Options, CutsError> {
+fn options(bench: &Bench, life: &LifePlan, folder: &Path) -> Result<demo::Options> {
     // Nothing goes wrong but the power.
     let quiet = folder.join("quiet.toml");
-    fs::write(&quiet, "").map_err(file("write", &quiet))?;
+    fs::write(&quiet, "").with_context(|| format!("write {}", quiet.display()))?;
     let (boilers, speed) = (bench.boilers.to_string(), life.speed.to_string());
     let seed = (bench.seed + u64::from(life.number)).to_string();
     let words = ["demo", "--boilers", &boilers, "--speed", &speed, "--seed", &seed, "--spill-after", SPILL_AFTER];
@@ -131,7 +132,7 @@ fn options(bench: &Bench, life: &LifePlan, folder: &Path) -> Result<demo::Option
 }
 
 impl Life<'_> {
-    fn cuts(&mut self, each: &mut dyn FnMut(&Cut)) -> Result<Vec<Cut>, CutsError> {
+    fn cuts(&mut self, each: &mut dyn FnMut(&Cut)) -> Result<Vec<Cut>> {
         let mut cuts: Vec<Cut> = Vec::new();
         let mut moment = self.chance.first();
         for number in 1..=self.life.cuts {
@@ -153,7 +154,7 @@ impl Life<'_> {
 
     /// Another moment where the drawn one would be beyond the promise, or an hour ends soon. The last cut of a life
     /// never comes while everything starts: there would be nothing to read before the end.
-    fn instead(&mut self, drawn: Moment, last: bool) -> Result<Moment, CutsError> {
+    fn instead(&mut self, drawn: Moment, last: bool) -> Result<Moment> {
         let per_second = RATE * f64::from(self.life.speed);
         let mut unsynced = 0.0_f64;
         for id in self.boilers.clone() {
@@ -182,37 +183,37 @@ impl Life<'_> {
     }
 
     /// Lets happen what the cut interrupts, cuts, and kills what has lost its power.
-    fn cut(&mut self, number: u32, moment: Moment) -> Result<(Cut, Option<Look>), CutsError> {
+    fn cut(&mut self, number: u32, moment: Moment) -> Result<(Cut, Option<Look>)> {
         let (before, server_ran) = self.lead_up(moment)?;
         let places = self.places()?;
         let written = self.control.as_ref().map(Control::written).unwrap_or_default();
         let watch = Stopwatch::start();
-        self.disk.cut().map_err(CutsError::Disk)?;
+        self.disk.cut()?;
         let copied = watch.elapsed();
         let Processes { broker, simulator: _, agent, aggregator, controller } = &mut self.processes;
         for role in [agent, aggregator, controller, broker.process()] {
-            role.keep_down().map_err(CutsError::Process)?;
+            role.keep_down()?;
         }
         let files = match self.control.take() {
-            Some(control) => Some(control.stop().map_err(CutsError::Disk)?),
+            Some(control) => Some(control.stop()?),
             None => None,
         };
-        self.disk.power_up().map_err(CutsError::Disk)?;
+        self.disk.power_up()?;
         let mut cut = Cut::new(self.life.number, number, moment);
         cut.copied_ms = copied.as_secs_f64() * 1e3;
         cut.places = places;
         cut.server_ran_s = server_ran.as_secs_f64();
         if let Some(files) = files {
-            cut.control = control::check(&files, written).map_err(CutsError::Disk)?;
-            control::forget(&files).map_err(CutsError::Disk)?;
+            cut.control = control::check(&files, written)?;
+            control::forget(&files)?;
         }
         let syncs = self.chance.coin();
-        self.control = Some(Control::start(self.disk.mount(), syncs).map_err(CutsError::Disk)?);
+        self.control = Some(Control::start(self.disk.mount(), syncs)?);
         Ok((cut, before))
     }
 
     /// Returns what the streams held before anything was broken, where the server can tell, and how long that ran.
-    fn lead_up(&mut self, moment: Moment) -> Result<(Option<Look>, Duration), CutsError> {
+    fn lead_up(&mut self, moment: Moment) -> Result<(Option<Look>, Duration)> {
         match moment.kind {
             Kind::Creation | Kind::Start => {
                 self.go_on(moment.after)?;
@@ -230,47 +231,47 @@ impl Life<'_> {
         match moment.kind {
             Kind::Creation | Kind::Start | Kind::Load | Kind::Hour => {}
             Kind::Server => {
-                self.processes.broker.kill().map_err(CutsError::Broker)?;
-                self.processes.broker.process().bring_up().map_err(CutsError::Process)?;
+                self.processes.broker.kill()?;
+                self.processes.broker.process().bring_up()?;
                 self.go_on(moment.after)?;
             }
             Kind::Outage => {
-                self.processes.broker.kill().map_err(CutsError::Broker)?;
+                self.processes.broker.kill()?;
                 self.go_on(moment.after)?;
             }
         }
         Ok(before)
     }
 
-    /// Everything at once, and nobody waits for it.
-    fn start_all(&mut self) -> Result<(), CutsError> {
-        self.processes.broker.process().bring_up().map_err(CutsError::Process)?;
+    /// Everything at once, without a wait.
+    fn start_all(&mut self) -> Result<()> {
+        self.processes.broker.process().bring_up()?;
         self.server = Stopwatch::start();
         self.start_roles()?;
         Ok(())
     }
 
-    fn start_roles(&mut self) -> Result<(), CutsError> {
+    fn start_roles(&mut self) -> Result<()> {
         let Processes { broker: _, simulator: _, agent, aggregator, controller } = &mut self.processes;
         for role in [agent, aggregator, controller] {
-            role.bring_up().map_err(CutsError::Process)?;
+            role.bring_up()?;
         }
         Ok(())
     }
 
     /// The server first, to see what the cut took from it; or the agent, which finds its spill file and no server.
     /// Returns the moment of the first start.
-    fn start_and_look(&mut self, cut: &mut Cut, before: Option<&Look>) -> Result<Stopwatch, CutsError> {
+    fn start_and_look(&mut self, cut: &mut Cut, before: Option<&Look>) -> Result<Stopwatch> {
         let watch = Stopwatch::start();
         cut.spilled = self.spilled()?;
         if cut.kind == Kind::Outage && self.chance.coin() {
             self.start_roles()?;
             let early = self.chance.before();
             self.go_on(early)?;
-            self.processes.broker.restart().map_err(CutsError::Broker)?;
+            self.processes.broker.restart()?;
             self.server = Stopwatch::start();
         } else {
-            self.processes.broker.restart().map_err(CutsError::Broker)?;
+            self.processes.broker.restart()?;
             self.server = Stopwatch::start();
             cut.ready_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
             let behind = self.look()?;
@@ -301,20 +302,20 @@ impl Life<'_> {
     }
 
     /// Bytes of spill files.
-    fn spilled(&self) -> Result<u64, CutsError> {
+    fn spilled(&self) -> Result<u64> {
         let folder = self.plan.spool();
         let mut bytes = 0;
-        for entry in fs::read_dir(&folder).map_err(file("read", &folder))? {
-            let entry = entry.map_err(file("read", &folder))?;
+        for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
+            let entry = entry.with_context(|| format!("read {}", folder.display()))?;
             if entry.path().extension().is_some_and(|extension| extension == "spill") {
-                bytes += entry.metadata().map_err(file("read", &folder))?.len();
+                bytes += entry.metadata().with_context(|| format!("read {}", folder.display()))?.len();
             }
         }
         Ok(bytes)
     }
 
     /// Until all that was sampled before the cut is in SAMPLES; then reads all of it.
-    fn catch_up(&mut self, cut: &mut Cut, watch: Stopwatch) -> Result<(), CutsError> {
+    fn catch_up(&mut self, cut: &mut Cut, watch: Stopwatch) -> Result<()> {
         let wanted = cut.places.clone();
         self.until("SAMPLES has what was sampled before the cut", |life| {
             let look = life.look().ok()?;
@@ -324,14 +325,14 @@ impl Life<'_> {
         cut.caught_up_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
         let mut walked = Walk::default();
         let broker = &self.processes.broker;
-        let client = self.hands.wait_for(books::connect(broker)).map_err(CutsError::nats("connect"))?;
+        let client = self.hands.wait_for(books::connect(broker)).context("connect")?;
         for id in &self.boilers {
-            let walk = self.hands.wait_for(books::walk(&client, id)).map_err(CutsError::Audit)?;
+            let walk = self.hands.wait_for(books::walk(&client, id))?;
             if !walk.is_whole() {
                 cut.findings.push(format!("{id}: {walk:?}"));
             }
             walked.add(&walk);
-            let (_, problems) = self.hands.wait_for(books::hours(&client, id)).map_err(CutsError::Audit)?;
+            let (_, problems) = self.hands.wait_for(books::hours(&client, id))?;
             cut.findings.extend(problems);
         }
         cut.walk = Some(walked);
@@ -339,18 +340,18 @@ impl Life<'_> {
     }
 
     /// Stops in flow order, reads the books, and lets `thermowell verify` do the same.
-    fn close(mut self, cuts: Vec<Cut>) -> Result<LifeReport, CutsError> {
+    fn close(mut self, cuts: Vec<Cut>) -> Result<LifeReport> {
         super::close::close(self.bench, self.hands, &mut self.processes, &self.plan, &self.boilers)
             .map(|closed| LifeReport::new(self.life, self.plan.elapsed(), cuts, closed))
     }
 
-    fn look(&mut self) -> Result<Look, CutsError> {
+    fn look(&mut self) -> Result<Look> {
         let broker = &self.processes.broker;
-        self.hands.wait_for(books::look(broker, &self.boilers)).map_err(CutsError::nats("look at the streams"))
+        self.hands.wait_for(books::look(broker, &self.boilers)).context("look at the streams")
     }
 
     /// The next slot of each device. A device that has not booted has nothing to lose.
-    fn places(&self) -> Result<BTreeMap<BoilerId, u64>, CutsError> {
+    fn places(&self) -> Result<BTreeMap<BoilerId, u64>> {
         let mut places = BTreeMap::new();
         for id in &self.boilers {
             places.insert(id.clone(), next_slot(&self.plan.console(), id)?.unwrap_or(0));
@@ -358,7 +359,7 @@ impl Life<'_> {
         Ok(places)
     }
 
-    fn go_on(&mut self, length: Duration) -> Result<(), CutsError> {
+    fn go_on(&mut self, length: Duration) -> Result<()> {
         let watch = Stopwatch::start();
         while let Some(left) = watch.left_of(length) {
             self.tend()?;
@@ -367,7 +368,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    fn until<T>(&mut self, what: &'static str, mut look: impl FnMut(&mut Self) -> Option<T>) -> Result<T, CutsError> {
+    fn until<T>(&mut self, what: &'static str, mut look: impl FnMut(&mut Self) -> Option<T>) -> Result<T> {
         let watch = Stopwatch::start();
         loop {
             self.tend()?;
@@ -375,17 +376,17 @@ impl Life<'_> {
                 return Ok(found);
             }
             if watch.left_of(PATIENCE).is_none() {
-                return Err(CutsError::Late { what, limit: PATIENCE, logs: self.logs() });
+                bail!("not within {} s: {what}\n{}", PATIENCE.as_secs(), self.logs());
             }
             self.hands.pass(LOOK)?;
         }
     }
 
     /// Nothing ends by itself; what does is written down and started again.
-    fn tend(&mut self) -> Result<(), CutsError> {
+    fn tend(&mut self) -> Result<()> {
         let now = self.stopwatch.elapsed();
         for role in self.processes.all() {
-            let status = match role.tend(now).map_err(CutsError::Process)? {
+            let status = match role.tend(now)? {
                 Some(Change::Died { status, .. } | Change::GaveUp { status }) => status,
                 Some(Change::Restarted { .. }) | None => continue,
             };

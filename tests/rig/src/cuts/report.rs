@@ -36,7 +36,7 @@ pub(super) struct Cut {
     pub(super) server_ran_s: f64,
     /// What the copy took.
     pub(super) copied_ms: f64,
-    /// Until nats-server accepted clients again; none where nobody waited for it.
+    /// Until nats-server accepted clients again; none where it was not waited for.
     pub(super) ready_ms: Option<f64>,
     /// From the first start until SAMPLES had all that was sampled before the cut.
     pub(super) caught_up_ms: Option<f64>,
@@ -112,7 +112,7 @@ pub(super) struct Life {
     pub(super) cuts: Vec<Cut>,
     /// Readings in SAMPLES at its end, and what the ledger says about them.
     pub(super) samples: u64,
-    /// Slots that nobody named.
+    /// Slots that are not there and not named.
     pub(super) lost: u64,
     /// Slots that were stored more than once.
     pub(super) twice: u64,

@@ -5,11 +5,12 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
-use firmware_sim::account::{Account, AccountError, Boiler};
-use thermowell::nats::{RequestError, read_stored, sequence};
+use firmware_sim::account::{Account, Boiler};
+use thermowell::nats::{read_stored, sequence};
 use thermowell_flow::published::{FeedEvent, Snapshot, State};
 use thermowell_wire::BoilerId;
 use thermowell_wire::batch;
@@ -22,29 +23,10 @@ use crate::clock::Stopwatch;
 
 /// Seconds of the rolling window.
 const WINDOW_S: i64 = 3_600;
+/// What failed when the simulator's account cannot be read.
+const ACCOUNT: &str = "the simulator's account";
 /// Between two looks at what has arrived.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Why the books cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The streams.
-    #[error("{operation}")]
-    Nats {
-        /// What was tried.
-        operation: String,
-        /// What the client said.
-        #[source]
-        source: async_nats::Error,
-    },
-    /// The simulator's account.
-    #[error("the simulator's account")]
-    Account(#[source] AccountError),
-}
-
-fn nats(operation: impl Into<String>) -> impl FnOnce(async_nats::Error) -> AuditError {
-    move |source| AuditError::Nats { operation: operation.into(), source }
-}
 
 /// Waits until the aggregator has published a state of each boiler's last message in SAMPLES (and the feed, where it
 /// runs, its last sample). What does not arrive in time is a problem by name. Calls `tend` meanwhile: a role that died
@@ -52,13 +34,13 @@ fn nats(operation: impl Into<String>) -> impl FnOnce(async_nats::Error) -> Audit
 ///
 /// # Errors
 /// Those of `tend`.
-pub async fn settle<E>(
+pub async fn settle(
     client: &Client,
     boilers: &[BoilerId],
     with_feed: bool,
     limit: Duration,
-    mut tend: impl FnMut() -> Result<(), E>,
-) -> Result<Vec<String>, E> {
+    mut tend: impl FnMut() -> Result<()>,
+) -> Result<Vec<String>> {
     let failed = async {
         loop {
             if let Err(error) = tend() {
@@ -81,7 +63,7 @@ async fn problems_after(client: &Client, boilers: &[BoilerId], with_feed: bool, 
             let behind = match what_is_behind(client, id, with_feed).await {
                 Ok(None) => break,
                 Ok(Some(behind)) => behind,
-                Err(error) => thermowell::logs::chain(&error),
+                Err(error) => thermowell::logs::chain(error.as_ref()),
             };
             if watch.left_of(limit).is_none() {
                 problems.push(format!("boiler {id}: {behind} ({} s)", limit.as_secs()));
@@ -93,7 +75,7 @@ async fn problems_after(client: &Client, boilers: &[BoilerId], with_feed: bool, 
     problems
 }
 
-async fn what_is_behind(client: &Client, id: &BoilerId, with_feed: bool) -> Result<Option<String>, AuditError> {
+async fn what_is_behind(client: &Client, id: &BoilerId, with_feed: bool) -> Result<Option<String>> {
     let Some(tail) = last(client, stream::SAMPLES, &subject::samples(id)).await? else {
         return Ok(Some("no sample arrived".to_owned()));
     };
@@ -123,8 +105,8 @@ pub async fn audit(
     plan: &Plan,
     with_feed: bool,
     mut general: Vec<String>,
-) -> Result<Ledger, AuditError> {
-    let account = Account::open(&plan.account()).map_err(AuditError::Account)?;
+) -> Result<Ledger> {
+    let account = Account::open(&plan.account()).context(ACCOUNT)?;
     let mut reports = Vec::new();
     for id in boilers {
         let mut problems = std::mem::take(&mut general);
@@ -136,8 +118,7 @@ pub async fn audit(
         };
         let samples = samples_book(client, record, plan, &mut problems).await?;
         let snapshots = snapshots(client, id, &mut problems).await?;
-        let hours =
-            ledger::hours(record, &samples, &snapshots, plan.speed, &mut problems).map_err(AuditError::Account)?;
+        let hours = ledger::hours(record, &samples, &snapshots, plan.speed, &mut problems).context(ACCOUNT)?;
         let average = average(client, id, &samples, &mut problems).await?;
         if with_feed {
             feed(client, record, &samples, &mut problems).await?;
@@ -153,7 +134,7 @@ async fn samples_book(
     account: &Boiler,
     plan: &Plan,
     problems: &mut Vec<String>,
-) -> Result<SamplesBook, AuditError> {
+) -> Result<SamplesBook> {
     let mut reader = SamplesReader::new(account, plan.speed);
     let mut failure = None;
     each(client, stream::SAMPLES, &subject::samples(&account.id), |sequence, payload| {
@@ -163,12 +144,12 @@ async fn samples_book(
     })
     .await?;
     match failure {
-        Some(error) => Err(AuditError::Account(error)),
+        Some(error) => Err(error).context(ACCOUNT),
         None => Ok(reader.finish(problems)),
     }
 }
 
-async fn snapshots(client: &Client, id: &BoilerId, problems: &mut Vec<String>) -> Result<Vec<Snapshot>, AuditError> {
+async fn snapshots(client: &Client, id: &BoilerId, problems: &mut Vec<String>) -> Result<Vec<Snapshot>> {
     let mut snapshots = Vec::new();
     each(client, stream::SNAPSHOT, &subject::snapshot(id), |sequence, payload| {
         match serde_json::from_slice::<Snapshot>(payload) {
@@ -186,7 +167,7 @@ async fn average(
     id: &BoilerId,
     book: &SamplesBook,
     problems: &mut Vec<String>,
-) -> Result<Option<AverageReport>, AuditError> {
+) -> Result<Option<AverageReport>> {
     let Some(json) = last(client, stream::STATE, &subject::state(id)).await? else { return Ok(None) };
     let state: State = match serde_json::from_slice(&json) {
         Ok(state) => state,
@@ -210,12 +191,7 @@ async fn average(
 }
 
 /// Each sample once, in order, with its value.
-async fn feed(
-    client: &Client,
-    account: &Boiler,
-    book: &SamplesBook,
-    problems: &mut Vec<String>,
-) -> Result<(), AuditError> {
+async fn feed(client: &Client, account: &Boiler, book: &SamplesBook, problems: &mut Vec<String>) -> Result<()> {
     let (mut events, mut wrong, mut newest) = (0u64, 0u64, None);
     let mut sampled = None;
     each(client, stream::FEED, &subject::feed(&account.id), |_, payload| {
@@ -247,27 +223,22 @@ async fn feed(
 }
 
 /// Calls `take` with every message that `subject` has now, in order.
-pub(crate) async fn each(
-    client: &Client,
-    stream: &str,
-    subject: &str,
-    mut take: impl FnMut(u64, &[u8]),
-) -> Result<(), AuditError> {
-    let failed = |error: RequestError| nats(format!("read {subject}"))(error.into());
+pub(crate) async fn each(client: &Client, stream: &str, subject: &str, mut take: impl FnMut(u64, &[u8])) -> Result<()> {
+    let read = || format!("read {subject}");
     let context = jetstream::new(client.clone());
     let messages = read_stored(&context, stream, vec![subject.to_owned()], DeliverPolicy::All).await;
-    let mut messages = messages.map_err(failed)?;
+    let mut messages = messages.with_context(read)?;
     for _ in 0..messages.pending() {
-        let message = messages.next().await.map_err(failed)?;
-        take(sequence(&message).map_err(failed)?, &message.payload);
+        let message = messages.next().await.with_context(read)?;
+        take(sequence(&message).with_context(read)?, &message.payload);
     }
     Ok(())
 }
 
-async fn last(client: &Client, stream: &str, subject: &str) -> Result<Option<Vec<u8>>, AuditError> {
+async fn last(client: &Client, stream: &str, subject: &str) -> Result<Option<Vec<u8>>> {
     let context = jetstream::new(client.clone());
     let message = thermowell::nats::last(&context, stream, subject).await;
-    let message = message.map_err(|error| nats(format!("read {subject}"))(error.into()))?;
+    let message = message.with_context(|| format!("read {subject}"))?;
     Ok(message.map(|message| message.payload.to_vec()))
 }
 

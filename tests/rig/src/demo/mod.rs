@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, anyhow};
 use futures_util::StreamExt as _;
+use tempfile::TempDir;
 use thermowell::config::Config;
 use thermowell::logs::chain;
 use thermowell::verify::{self, Format, Sum, Wish, Writer};
@@ -28,18 +30,17 @@ use thermowell_wire::subject::wildcard;
 use thermowell_wire::units::HOUR_NS;
 
 pub use self::access::PRODUCT;
-use self::audit::AuditError;
 use self::interrupt::Interrupts;
 use self::ledger::Ledger;
 use self::live::{Boilers, View};
 
-pub use self::options::{InputError, Options};
+pub use self::options::Options;
 use self::screen::Screen;
-use self::setup::{Plan, Processes, SetupError};
-use crate::cli::{self, Failure, say};
+use self::setup::{Plan, Processes};
+use crate::cli::{self, say};
 use crate::clock::Stopwatch;
-use crate::nats::{NatsError, locate};
-use crate::process::{Change, ProcessError, Programs, describe, stop_in_order};
+use crate::nats::locate;
+use crate::process::{Change, Programs, describe, stop_in_order};
 
 /// How often processes are looked after and the table is drawn again, in real time.
 const TICK: Duration = Duration::from_millis(250);
@@ -51,109 +52,47 @@ const STOP: Duration = Duration::from_secs(10);
 const INTERRUPTED: u8 = 130;
 /// Exit code for a file that cannot be used, as of the programs that the demo starts.
 const CONFIGURATION: u8 = 78;
+/// What failed when nothing can be shown, or a process not be handled.
+const OUTPUT: &str = "write to standard output";
+const PROCESSES: &str = "look after the processes";
 /// The signal that ends the run without a ledger: the first asks for it, the second is answered with a line.
 const PATIENCE: u32 = 3;
-
-/// Why a demo did not come to its ledger.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// There is no usable nats-server.
-    #[error("find nats-server")]
-    Server(#[source] NatsError),
-    /// The run could not begin.
-    #[error("set up")]
-    Setup(#[source] SetupError),
-    /// A temporary folder cannot be made.
-    #[error("make a temporary folder")]
-    Folder(#[source] io::Error),
-    /// The demo's own connection.
-    #[error("{operation}")]
-    Nats {
-        /// What was tried.
-        operation: &'static str,
-        /// What the client said.
-        #[source]
-        source: async_nats::Error,
-    },
-    /// A process cannot be handled.
-    #[error("look after the processes")]
-    Process(#[source] ProcessError),
-    /// A file cannot be used.
-    #[error(transparent)]
-    Input(InputError),
-    /// A process ended with a usage or configuration error: another start would only repeat it.
-    #[error("{name} ended with {end}:\n{tail}")]
-    GaveUp {
-        /// Its role.
-        name: String,
-        /// How, in words.
-        end: String,
-        /// Its exit code.
-        code: u8,
-        /// The last lines of its log.
-        tail: String,
-    },
-    /// Nothing can be shown.
-    #[error("write to standard output")]
-    Output(#[source] io::Error),
-    /// Signals asked for an end without a ledger.
-    #[error("interrupted, without a ledger")]
-    Interrupted,
-    /// The books cannot be read.
-    #[error("read the books")]
-    Audit(#[source] AuditError),
-}
 
 /// Runs the demo with the arguments of the command line.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main("demo", args, |options: &Options| {
-        let ledger = run(options).map_err(failure)?;
+        let ledger = run(options)?;
         let printed = if options.json { audit::print_json(&ledger) } else { audit::print(&ledger) };
-        printed.map_err(|source| failure(DemoError::Output(source)))?;
+        printed.context(OUTPUT)?;
         Ok(ledger.ok)
     })
 }
 
-fn failure(error: DemoError) -> Failure {
-    match &error {
-        DemoError::GaveUp { code, .. } => Failure::with_code(&error, *code),
-        DemoError::Interrupted => Failure::with_code(&error, INTERRUPTED),
-        DemoError::Input(_) => Failure::with_code(&error, CONFIGURATION),
-        DemoError::Server(_)
-        | DemoError::Setup(_)
-        | DemoError::Folder(_)
-        | DemoError::Nats { .. }
-        | DemoError::Process(_)
-        | DemoError::Output(_)
-        | DemoError::Audit(_) => error.into(),
-    }
-}
-
-fn run(options: &Options) -> Result<Ledger, DemoError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DemoError::Folder)?;
+fn run(options: &Options) -> Result<Ledger> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut interrupts = {
         let _inside = runtime.enter();
-        Interrupts::install().map_err(DemoError::Folder)?
+        Interrupts::install()?
     };
-    for line in options.check_inputs().map_err(DemoError::Input)? {
+    for line in options.check_inputs().map_err(|error| cli::with_code(CONFIGURATION, error))? {
         say(&line);
     }
     // The installation of nats-server is no child in a group of its own: Ctrl-C ends it too.
     let server = locate(&mut |progress| say(progress)).map_err(|error| {
-        if runtime.block_on(interrupts.pending()) { DemoError::Interrupted } else { DemoError::Server(error) }
+        if runtime.block_on(interrupts.pending()) { interrupted() } else { error.context("find nats-server") }
     })?;
-    let programs = Programs::of_this_process().map_err(DemoError::Process)?;
+    let programs = Programs::of_this_process()?;
     let temporary = match &options.keep {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("thermowell-demo-").tempdir().map_err(DemoError::Folder)?),
+        None => Some(temporary().context("make a temporary folder")?),
     };
     let folder = match (&options.keep, &temporary) {
-        (Some(folder), _) => absolute(folder).map_err(DemoError::Folder)?,
+        (Some(folder), _) => std::path::absolute(folder).context("--keep")?,
         (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => PathBuf::from("."),
     };
-    setup::prepare(&folder).map_err(DemoError::Setup)?;
-    let (processes, plan) = Processes::start(options, &folder, &server, &programs).map_err(DemoError::Setup)?;
+    setup::prepare(&folder).context("set up")?;
+    let (processes, plan) = Processes::start(options, &folder, &server, &programs).context("set up")?;
     let access = access::lines(&plan, &processes.broker);
     let mut demo = Demo {
         options,
@@ -170,8 +109,13 @@ fn run(options: &Options) -> Result<Ledger, DemoError> {
     runtime.block_on(demo.run(&mut interrupts))
 }
 
-fn absolute(folder: &Path) -> io::Result<PathBuf> {
-    std::path::absolute(folder)
+fn temporary() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("thermowell-demo-").tempdir()
+}
+
+/// An end without a ledger.
+fn interrupted() -> anyhow::Error {
+    cli::with_code(INTERRUPTED, anyhow!("interrupted, without a ledger"))
 }
 
 pub(crate) fn boiler(n: u16) -> BoilerId {
@@ -189,19 +133,12 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    async fn run(&mut self, interrupts: &mut Interrupts) -> Result<Ledger, DemoError> {
-        let failed = |operation| move |source: async_nats::Error| DemoError::Nats { operation, source };
+    async fn run(&mut self, interrupts: &mut Interrupts) -> Result<Ledger> {
         let broker = &self.processes.broker;
-        let client = broker
-            .options()
-            .retry_on_initial_connect()
-            .connect(broker.url())
-            .await
-            .map_err(|error| failed("connect")(error.into()))?;
+        let client = broker.options().retry_on_initial_connect().connect(broker.url()).await.context("connect")?;
         let mut messages = Vec::new();
         for subject in [wildcard::STATE, wildcard::STATUS, wildcard::SNAPSHOT, wildcard::LEASE] {
-            let subscription = client.subscribe(subject).await;
-            messages.push(subscription.map_err(|error| failed("subscribe")(error.into()))?);
+            messages.push(client.subscribe(subject).await.context("subscribe")?);
         }
         let mut messages = futures_util::stream::select_all(messages);
         if self.screen.size().is_none() {
@@ -209,14 +146,14 @@ impl Demo<'_> {
         }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut continued = interrupt::continuations().map_err(DemoError::Folder)?;
+        let mut continued = interrupt::continuations()?;
         let mut signals = 0;
         loop {
             tokio::select! {
                 Some(message) = messages.next() => live::take(&mut self.boilers, &message.subject, &message.payload),
                 _ = tick.tick() => {
                     self.tend()?;
-                    self.draw(true).map_err(DemoError::Output)?;
+                    self.draw(true).context(OUTPUT)?;
                     if self.is_over() || (signals > 0 && self.has_begun()) {
                         break;
                     }
@@ -246,7 +183,7 @@ impl Demo<'_> {
             }
         };
         for role in self.processes.all() {
-            role.stop(STOP).map_err(DemoError::Process)?;
+            role.stop(STOP).context(PROCESSES)?;
         }
         ledger
     }
@@ -256,23 +193,23 @@ impl Demo<'_> {
         self.boilers.values().all(|live| live.state.is_some()) || self.stopwatch.elapsed() > SETTLE
     }
 
-    fn answer(&mut self, signal: &str, signals: u32) -> Result<(), DemoError> {
+    fn answer(&mut self, signal: &str, signals: u32) -> Result<()> {
         answer(signal, signals, &mut |line| self.screen.say(line))
     }
 
     /// Restarts what died, as systemd would, and says so.
-    fn tend(&mut self) -> Result<(), DemoError> {
+    fn tend(&mut self) -> Result<()> {
         let now = self.stopwatch.elapsed();
         let Self { processes, screen, .. } = self;
         for role in processes.all() {
-            match role.tend(now).map_err(DemoError::Process)? {
+            match role.tend(now).context(PROCESSES)? {
                 Some(Change::Died { status, .. }) => screen.say(&format!("{} died: {}", role.name(), describe(status))),
                 Some(Change::Restarted { .. }) => screen.say(&format!("{} started again", role.name())),
                 Some(Change::GaveUp { status }) => {
                     screen.erase().unwrap_or_default();
-                    let (name, end) = (role.name().to_owned(), describe(status));
+                    let (end, tail) = (describe(status), audit::last_lines(role.log()));
                     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-                    return Err(DemoError::GaveUp { name, end, code, tail: audit::last_lines(role.log()) });
+                    return Err(cli::with_code(code, anyhow!("{} ended with {end}:\n{tail}", role.name())));
                 }
                 None => {}
             }
@@ -330,13 +267,13 @@ impl Demo<'_> {
 
     /// Stops the flow in flow order, waits until the last sample is aggregated, and reads the books.
     /// A run that was not cut short has a snapshot of each hour that began within it.
-    async fn close_the_books(&mut self, client: &async_nats::Client, is_complete: bool) -> Result<Ledger, DemoError> {
+    async fn close_the_books(&mut self, client: &async_nats::Client, is_complete: bool) -> Result<Ledger> {
         let Processes { agent, controller, .. } = &mut self.processes;
-        stop_in_order([controller, agent], STOP).map_err(DemoError::Process)?;
+        stop_in_order([controller, agent], STOP).context(PROCESSES)?;
         let ids: Vec<BoilerId> = live::in_order(&self.boilers).map(|(id, _)| id.clone()).collect();
         let mut problems = audit::settle(client, &ids, self.options.feed, SETTLE, || self.tend()).await?;
         let Processes { aggregator, simulator, .. } = &mut self.processes;
-        stop_in_order([aggregator, simulator], STOP).map_err(DemoError::Process)?;
+        stop_in_order([aggregator, simulator], STOP).context(PROCESSES)?;
         if let Some(duration) = self.options.duration.filter(|_| is_complete) {
             for (id, live) in &self.boilers {
                 for hour in self.hours(duration).iter().filter(|h| live.snapshots.iter().all(|s| s.hour != **h)) {
@@ -345,7 +282,7 @@ impl Demo<'_> {
             }
         }
         problems.extend(self.verify().await);
-        audit::audit(client, &ids, &self.plan, self.options.feed, problems).await.map_err(DemoError::Audit)
+        audit::audit(client, &ids, &self.plan, self.options.feed, problems).await.context("read the books")
     }
 }
 
@@ -371,11 +308,11 @@ pub fn rfc3339(utc_ns: i64) -> String {
 }
 
 /// What a signal brings. `Err`: an end without a ledger.
-fn answer(signal: &str, signals: u32, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
+fn answer(signal: &str, signals: u32, say: &mut dyn FnMut(&str)) -> Result<()> {
     match signals {
         0 | 1 => say(&format!("{signal}: the flow stops in order, and the books are read")),
         n if n < PATIENCE => say(&format!("{signal}: still reading the books; once more ends without a ledger")),
-        _ => return Err(DemoError::Interrupted),
+        _ => return Err(interrupted()),
     }
     Ok(())
 }

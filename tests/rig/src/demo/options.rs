@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use firmware_sim::replay::{ReplayArgs, ReplayError};
-use firmware_sim::scenario::{Scenario, ScenarioError};
+use firmware_sim::replay::ReplayArgs;
+use firmware_sim::scenario::Scenario;
 use thermowell_wire::BoilerId;
 
 /// Runs the whole of Thermowell on this machine: a real nats-server, simulated boilers on serial lines, the agent, the
@@ -71,40 +72,22 @@ pub struct Options {
     pub batch: u16,
 }
 
-/// A file that the run would be played from cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// The scenario cannot be read or understood.
-    #[error("--scenario")]
-    Scenario(#[source] ScenarioError),
-    /// The scenario is written for other boilers.
-    #[error("--scenario names boiler {id}; this run has b1 to b{boilers} (see --boilers)")]
-    OtherBoiler {
-        /// The boiler that the scenario names.
-        id: BoilerId,
-        /// How many boilers the run has.
-        boilers: u16,
-    },
-    /// The series cannot be read or understood.
-    #[error("--replay")]
-    Replay(#[source] ReplayError),
-}
-
 impl Options {
     /// Reads the files that the run is played from, before anything is started. Returns what is to be known of a
     /// series: its rows, its times, and what of it is not played.
     ///
     /// # Errors
     /// A file cannot be read or understood, or the scenario is for other boilers.
-    pub(super) fn check_inputs(&self) -> Result<Vec<String>, InputError> {
+    pub(super) fn check_inputs(&self) -> Result<Vec<String>> {
         if let Some(path) = &self.scenario {
-            let scenario = Scenario::read(path).map_err(InputError::Scenario)?;
+            let scenario = Scenario::read(path).context("--scenario")?;
             let known = |id: &BoilerId| (1..=self.boilers).any(|n| super::boiler(n) == *id);
             if let Some(other) = scenario.named().find(|id| !known(id)) {
-                return Err(InputError::OtherBoiler { id: other.clone(), boilers: self.boilers });
+                let boilers = self.boilers;
+                bail!("--scenario names boiler {other}; this run has b1 to b{boilers} (see --boilers)");
             }
         }
-        let Some(replay) = self.replay.open().map_err(InputError::Replay)? else { return Ok(Vec::new()) };
+        let Some(replay) = self.replay.open().context("--replay")? else { return Ok(Vec::new()) };
         Ok(replay.notes().iter().cloned().chain([replay.summary().to_owned()]).collect())
     }
 }

@@ -2,16 +2,16 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thermowell::keys::{self, KeysError};
+use anyhow::{Context as _, Result, ensure};
+use thermowell::keys;
 
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
-use crate::nats::{Broker, BrokerError, BrokerOptions, NatsServer, WAY_IN};
-use crate::process::{Launch, ProcessError, Programs, Role, Supervised};
+use crate::nats::{Broker, BrokerOptions, NatsServer, WAY_IN};
+use crate::process::{Launch, Programs, Role, Supervised};
 
 /// The devices boot this long after everything was started: agents and aggregator are there by then.
 const LEAD: Duration = Duration::from_millis(1_500);
@@ -29,35 +29,6 @@ const KEYS: &str = "keys";
 
 /// Who may give commands and approve resets.
 const OPERATORS: [&str; 3] = ["anna", "ben", "carla"];
-
-/// Why a run cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// A file or folder cannot be made.
-    #[error("make {path}")]
-    Make {
-        /// It.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// `--keep` names a folder with something in it.
-    #[error("--keep {path}: the folder is not empty")]
-    NotEmpty {
-        /// It.
-        path: PathBuf,
-    },
-    /// The users have no keys.
-    #[error("make keys")]
-    Keys(#[source] KeysError),
-    /// nats-server does not run.
-    #[error("start nats-server")]
-    Broker(#[source] BrokerError),
-    /// A process does not start.
-    #[error("start a process")]
-    Process(#[source] ProcessError),
-}
 
 /// Where and when a run takes place.
 #[derive(Clone, Debug)]
@@ -151,15 +122,13 @@ pub struct Processes {
 ///
 /// # Errors
 /// It cannot be made, or holds something.
-pub fn prepare(folder: &Path) -> Result<(), SetupError> {
-    let make = |source| SetupError::Make { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(make)?;
-    if fs::read_dir(folder).map_err(make)?.next().is_some() {
-        return Err(SetupError::NotEmpty { path: folder.to_owned() });
-    }
+pub fn prepare(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| make(folder))?;
+    let is_empty = fs::read_dir(folder).with_context(|| make(folder))?.next().is_none();
+    ensure!(is_empty, "--keep {}: the folder is not empty", folder.display());
     for name in ["ports", "account", "logs", "nats"] {
         let path = folder.join(name);
-        fs::create_dir(&path).map_err(|source| SetupError::Make { path, source })?;
+        fs::create_dir(&path).with_context(|| make(&path))?;
     }
     Ok(())
 }
@@ -168,23 +137,17 @@ impl Processes {
     /// Starts everything, the server first, the boilers last. Only from a thread that outlives the run.
     ///
     /// # Errors
-    /// See [`SetupError`].
-    pub fn start(
-        options: &Options,
-        folder: &Path,
-        server: &NatsServer,
-        programs: &Programs,
-    ) -> Result<(Self, Plan), SetupError> {
+    /// A file cannot be written, or a process not started.
+    pub fn start(options: &Options, folder: &Path, server: &NatsServer, programs: &Programs) -> Result<(Self, Plan)> {
         make_keys(&keys_in(folder))?;
         let broker_options = BrokerOptions {
             port: options.nats_port,
             ..BrokerOptions::with_keys(folder.join("nats"), &keys_in(folder))
         };
-        let broker = Broker::start(server, programs, broker_options).map_err(SetupError::Broker)?;
+        let broker = Broker::start(server, programs, broker_options).context("start nats-server")?;
         let plan = Plan::in_folder(folder, options.speed);
         let config = folder.join("thermowell.toml");
-        fs::write(&config, configuration(options, &plan, &broker))
-            .map_err(|source| SetupError::Make { path: config.clone(), source })?;
+        fs::write(&config, configuration(options, &plan, &broker)).with_context(|| make(&config))?;
         let role = |name: &str| {
             let args = ["run", name, "--config"].map(OsString::from).into_iter().chain([config.clone().into()]);
             supervise(folder, programs, name, Role::Thermowell, args.collect())
@@ -193,7 +156,7 @@ impl Processes {
         let aggregator = role("aggregator")?;
         let controller = role("controller")?;
         let winter_day = folder.join("scenario.toml");
-        fs::write(&winter_day, WINTER_DAY).map_err(|source| SetupError::Make { path: winter_day.clone(), source })?;
+        fs::write(&winter_day, WINTER_DAY).with_context(|| make(&winter_day))?;
         let args = simulator_arguments(options, &plan, &winter_day);
         let simulator = supervise(folder, programs, "firmware-sim", Role::FirmwareSim, args)?;
         Ok((Self { broker, simulator, agent, aggregator, controller }, plan))
@@ -204,6 +167,10 @@ impl Processes {
         let Self { broker, simulator, agent, aggregator, controller } = self;
         [simulator, agent, aggregator, controller, broker.process()]
     }
+}
+
+fn make(path: &Path) -> String {
+    format!("make {}", path.display())
 }
 
 fn keys_in(folder: &Path) -> PathBuf {
@@ -217,26 +184,20 @@ fn keys_in(folder: &Path) -> PathBuf {
 ///
 /// # Panics
 /// Never: the operators' names are names.
-pub fn make_keys(folder: &Path) -> Result<(), SetupError> {
+pub fn make_keys(folder: &Path) -> Result<()> {
     let others = folder.join(keys::OTHERS);
     let (user, password) = WAY_IN;
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&others, format!("{{ user: {user}, password: {password} }}\n")))
-        .map_err(|source| SetupError::Make { path: others.clone(), source })?;
+        .with_context(|| make(&others))?;
     let operators = OPERATORS.map(|name| name.parse().expect("names of operators"));
-    keys::make(folder, &operators, &[]).map(drop).map_err(SetupError::Keys)
+    keys::make(folder, &operators, &[]).map(drop).context("make keys")
 }
 
-fn supervise(
-    folder: &Path,
-    programs: &Programs,
-    name: &str,
-    role: Role,
-    args: Vec<OsString>,
-) -> Result<Supervised, SetupError> {
+fn supervise(folder: &Path, programs: &Programs, name: &str, role: Role, args: Vec<OsString>) -> Result<Supervised> {
     let log = folder.join("logs").join(format!("{name}.log"));
     let launch = Launch { name: name.to_owned(), programs: programs.clone(), role, args, log };
-    Supervised::start(launch).map_err(SetupError::Process)
+    Supervised::start(launch).context("start a process")
 }
 
 fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {

@@ -6,16 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::geteuid;
 
 use super::report::{Line, Verdict};
 use super::rows::Row;
-use super::{FaultsError, Options, WORD, file};
+use super::{Options, WORD};
 use crate::cli::say;
 use crate::clock::Stopwatch;
 use crate::demo::audit::last_lines;
 use crate::ears::Ears;
-use crate::process::{Child, Launch, ProcessError, Programs, Role, describe};
+use crate::process::{Child, Launch, Programs, Role, describe, own_program};
 
 /// Where a row leaves what came of it.
 pub(super) const RESULT: &str = "line.json";
@@ -35,16 +36,15 @@ struct Playing {
 /// Plays all of `rows` and returns their lines, in order.
 ///
 /// # Errors
-/// A row cannot be started, or somebody wants it to end.
-pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>, FaultsError> {
-    let temporary = tempfile::Builder::new().prefix("thermowell-faults-").tempdir();
-    let temporary = temporary.map_err(file("make a folder in", &std::env::temp_dir()))?;
+/// A row cannot be started, or a signal interrupts the run.
+pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>> {
+    let temporary = tempfile::Builder::new().prefix("thermowell-faults-").tempdir().context("make a folder")?;
     let parent = match &options.keep {
         Some(folder) => kept(folder)?,
         None => temporary.path().to_owned(),
     };
     // Rows that play end with this process, and their folders are removed.
-    let mut ears = Ears::open().map_err(FaultsError::Runtime)?;
+    let mut ears = Ears::open()?;
     // The long ones first: what is left at the end is short.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(rows[index].seconds));
@@ -67,23 +67,25 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>, Faults
                     say(&progress(&line, one.watch.elapsed()));
                     lines[one.index] = Some(line);
                     if options.keep.is_none() {
-                        fs::remove_dir_all(&one.folder).map_err(file("remove", &one.folder))?;
+                        fs::remove_dir_all(&one.folder).with_context(|| format!("remove {}", one.folder.display()))?;
                     }
                 }
                 None => still.push(one),
             }
         }
         playing = still;
-        ears.pass(LOOK).map_err(|_| FaultsError::Interrupted)?;
+        ears.pass(LOOK)?;
     }
     Ok(lines.into_iter().flatten().collect())
 }
 
-fn kept(folder: &Path) -> Result<PathBuf, FaultsError> {
-    let folder = std::path::absolute(folder).map_err(file("find", folder))?;
-    fs::create_dir_all(&folder).map_err(file("make", &folder))?;
-    let mut entries = fs::read_dir(&folder).map_err(file("read", &folder))?;
-    if entries.next().is_some() { Err(FaultsError::NotEmpty { path: folder }) } else { Ok(folder) }
+fn kept(folder: &Path) -> Result<PathBuf> {
+    let folder = std::path::absolute(folder).context("--keep")?;
+    let failed = || format!("make {}", folder.display());
+    fs::create_dir_all(&folder).with_context(failed)?;
+    let is_empty = fs::read_dir(&folder).with_context(failed)?.next().is_none();
+    ensure!(is_empty, "--keep {}: the folder is not empty", folder.display());
+    Ok(folder)
 }
 
 /// What is known without playing.
@@ -96,11 +98,10 @@ fn line_of(row: &Row, verdict: Verdict) -> Line {
     Line { row: row.name.clone(), fault: row.fault.clone(), verdict, measured: None }
 }
 
-fn start(options: &Options, parent: &Path, row: &Row, index: usize) -> Result<Playing, FaultsError> {
+fn start(options: &Options, parent: &Path, row: &Row, index: usize) -> Result<Playing> {
     let folder = parent.join(&row.name);
-    fs::create_dir(&folder).map_err(file("make", &folder))?;
-    let own = |source| FaultsError::Process(ProcessError::OwnProgram { source });
-    let program = std::env::current_exe().map_err(own)?;
+    fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let program = own_program()?;
     let mut args: Vec<OsString> = vec![WORD.into(), "--only".into(), row.name.as_str().into()];
     args.extend(["--seed".into(), options.seed.to_string().into(), "--inside".into(), folder.clone().into()]);
     if options.quick {
@@ -122,19 +123,19 @@ fn start(options: &Options, parent: &Path, row: &Row, index: usize) -> Result<Pl
         args,
         log: folder.join("row.log"),
     };
-    let child = Child::spawn(&launch).map_err(FaultsError::Process)?;
+    let child = Child::spawn(&launch)?;
     Ok(Playing { index, child, folder, watch: Stopwatch::start() })
 }
 
 /// What came of a row, when it has ended.
-fn ended(one: &mut Playing, row: &Row) -> Result<Option<Line>, FaultsError> {
+fn ended(one: &mut Playing, row: &Row) -> Result<Option<Line>> {
     let log = one.folder.join("row.log");
     let limit = Duration::from_secs(u64::from(row.seconds)) * HANGS.0 + HANGS.1;
-    let Some(status) = one.child.ended().map_err(FaultsError::Process)? else {
+    let Some(status) = one.child.ended()? else {
         if one.watch.left_of(limit).is_some() {
             return Ok(None);
         }
-        one.child.kill().map_err(FaultsError::Process)?;
+        one.child.kill()?;
         let why = format!("it does not end; killed after {} s\n{}", limit.as_secs(), last_lines(&log));
         return Ok(Some(line_of(row, Verdict::Otherwise(vec![why]))));
     };

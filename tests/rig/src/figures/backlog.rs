@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use futures_util::StreamExt as _;
 use thermowell_wire::subject::{self, wildcard};
 use thermowell_wire::{BoilerId, Slot, batch};
 
-use super::FiguresError;
 use super::shape::{Budget, Figure};
 use super::stand::{Bench, PATIENCE, RATE, Stand};
 use crate::clock::Stopwatch;
@@ -21,13 +21,13 @@ const OUTAGE: Duration = Duration::from_secs(600);
 const GONE_S: f64 = 60.0;
 
 /// One boiler, and a cellar full of them.
-pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     [1, 16].map(|boilers| outage(bench, boilers)).into_iter().collect()
 }
 
 /// nats-server is killed for ten simulated minutes; then each boiler's samples must reach what it had sampled when the
 /// server was back, one message behind the other.
-fn outage(bench: &Bench, boilers: u16) -> Result<Figure, FiguresError> {
+fn outage(bench: &Bench, boilers: u16) -> Result<Figure> {
     let mut stand = Stand::of(bench, boilers, SPEED, 100)?;
     stand.settle(Duration::ZERO)?;
     let ids: Vec<BoilerId> = (1..=boilers).map(demo::boiler).collect();
@@ -35,7 +35,7 @@ fn outage(bench: &Bench, boilers: u16) -> Result<Figure, FiguresError> {
         let ends = ids.iter().map(|id| Some((id.clone(), stand.stored_of(id)?)));
         ends.collect::<Option<BTreeMap<BoilerId, Slot>>>()
     })?;
-    stand.processes.broker.kill().map_err(FiguresError::Broker)?;
+    stand.processes.broker.kill()?;
     stand.pass(OUTAGE / SPEED);
     let watch = Stopwatch::start();
     let sampled = u64::try_from(stand.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
@@ -56,7 +56,7 @@ fn outage(bench: &Bench, boilers: u16) -> Result<Figure, FiguresError> {
     let found = stand.wait_for(async { tokio::time::timeout(2 * PATIENCE, search).await });
     let took = watch.elapsed().as_secs_f64();
     let Ok(Some(disorder)) = found else {
-        return Err(FiguresError::Late { what: "the backlog is gone", limit: 2 * PATIENCE });
+        bail!("not within {} s: the backlog is gone", 2 * PATIENCE.as_secs());
     };
     let samples: u64 = ends.iter().map(|(id, end)| end.seq - before[*id].seq).sum();
     let order = if disorder == 0 { "in order".to_owned() } else { format!("{disorder} OUT OF ORDER") };

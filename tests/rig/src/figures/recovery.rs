@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
 use thermowell_wire::subject::wildcard;
 use thermowell_wire::{batch, subject};
 
-use super::FiguresError;
 use super::shape::{Budget, Figure, millis, percentile, real};
-use super::stand::{Bench, PATIENCE, RATE, Stand};
+use super::stand::{Bench, PATIENCE, RATE, Stand, late};
 use crate::clock::Stopwatch;
 use crate::demo;
 
@@ -26,7 +26,7 @@ const AWAY: Duration = Duration::from_secs(8);
 const LIVE: Duration = Duration::from_millis(2_000);
 
 /// Everything that is killed.
-pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let mut stand = Stand::start(bench, SPEED, 100)?;
     stand.settle(Duration::ZERO)?;
     while let Some(left) = HISTORY.checked_sub(stand.plan.elapsed()).filter(|left| !left.is_zero()) {
@@ -40,14 +40,14 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
     Ok(vec![aggregator, agent, caught_up])
 }
 
-fn aggregator(stand: &mut Stand) -> Result<Figure, FiguresError> {
+fn aggregator(stand: &mut Stand) -> Result<Figure> {
     let mut took = Vec::new();
     for _ in 0..STARTS {
-        stand.processes.aggregator.keep_down().map_err(FiguresError::Process)?;
+        stand.processes.aggregator.keep_down()?;
         // From here on only the new one speaks.
         let mut states = stand.listen(wildcard::STATE)?;
         let watch = Stopwatch::start();
-        stand.processes.aggregator.bring_up().map_err(FiguresError::Process)?;
+        stand.processes.aggregator.bring_up()?;
         let whole = |state: &thermowell_flow::published::State| state.average.is_some() && state.coverage > WHOLE;
         stand.state(&mut states, "an average after a start", whole)?;
         took.push(millis(watch.elapsed()));
@@ -60,15 +60,15 @@ fn aggregator(stand: &mut Stand) -> Result<Figure, FiguresError> {
     Ok(Figure::new("restart of the aggregator", percentile(&took, 0.5), "ms", Budget::AtMost(40.0), how))
 }
 
-fn agent(stand: &mut Stand) -> Result<Figure, FiguresError> {
+fn agent(stand: &mut Stand) -> Result<Figure> {
     let mut took = Vec::new();
     for _ in 0..STARTS {
-        stand.processes.agent.keep_down().map_err(FiguresError::Process)?;
+        stand.processes.agent.keep_down()?;
         let mut samples = stand.listen(&subject::samples(&demo::boiler(1)))?;
         let watch = Stopwatch::start();
-        stand.processes.agent.bring_up().map_err(FiguresError::Process)?;
+        stand.processes.agent.bring_up()?;
         let first = stand.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
-        first.map_err(|_| FiguresError::Late { what: "a batch after a start", limit: PATIENCE })?;
+        first.with_context(|| late("a batch after a start"))?;
         took.push(millis(watch.elapsed()));
     }
     took.sort_by(f64::total_cmp);
@@ -78,7 +78,7 @@ fn agent(stand: &mut Stand) -> Result<Figure, FiguresError> {
 }
 
 /// nats-server is killed and comes back; the agent hands over what it holds while more arrives.
-fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
+fn outage(stand: &mut Stand) -> Result<Figure> {
     // What the agent's last start left to do is not the outage's.
     let live = |stand: &Stand, end: u64| {
         let sampled = u64::try_from(stand.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
@@ -86,12 +86,12 @@ fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
         end + behind >= sampled
     };
     stand.until("the agent is live", |stand| stand.stored().filter(|end| live(stand, end.seq)))?;
-    stand.processes.broker.kill().map_err(FiguresError::Broker)?;
+    stand.processes.broker.kill()?;
     stand.pass(AWAY);
     let mut samples = stand.listen_anew()?;
     let first = stand.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
-    let late = |_| FiguresError::Late { what: "a batch after the server's return", limit: PATIENCE };
-    let first = first.map_err(late)?.and_then(|message| Some(batch::decode(&message.payload).ok()?.end()));
+    let first = first.with_context(|| late("a batch after the server's return"))?;
+    let first = first.and_then(|message| Some(batch::decode(&message.payload).ok()?.end()));
     let watch = Stopwatch::start();
     let mut messages = 0_u64;
     let search = async {
@@ -107,7 +107,7 @@ fn outage(stand: &mut Stand) -> Result<Figure, FiguresError> {
     let last = stand.wait_for(async { tokio::time::timeout(PATIENCE, search).await });
     let took = watch.elapsed();
     let (Some(first), Ok(Some(last))) = (first, last) else {
-        return Err(FiguresError::Late { what: "the backlog is gone", limit: PATIENCE });
+        bail!(late("the backlog is gone"));
     };
     let samples = last.saturating_sub(first.seq);
     let how = format!(

@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
 use async_nats::jetstream;
 use async_nats::{Client, Subscriber};
 use futures_util::StreamExt as _;
@@ -16,9 +17,8 @@ use thermowell_wire::batch::{self, BatchHeader, ClockQuality, Packed};
 use thermowell_wire::subject::{self, stream, wildcard};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Reading};
 
-use super::FiguresError;
 use super::shape::{Budget, Figure, real};
-use super::stand::{Bench, LOOK, PATIENCE, failed, folder, runtime};
+use super::stand::{Bench, LOOK, PATIENCE, folder, late, runtime};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
@@ -33,13 +33,13 @@ const IN_FLIGHT: u64 = 500;
 const SPACE: usize = 4_096;
 
 /// One aggregator without snapshots reads `seconds` batches of each boiler from a stream that is there already.
-pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Figure, FiguresError> {
+pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Figure> {
     let folder = folder()?;
     let options = BrokerOptions::in_folder(folder.path().join("nats"));
-    let broker = Broker::start(&bench.server, &bench.programs, options).map_err(FiguresError::Broker)?;
+    let broker = Broker::start(&bench.server, &bench.programs, options)?;
     let config = folder.path().join("thermowell.toml");
-    fs::write(&config, configuration(&broker, boilers, folder.path()))
-        .map_err(|source| FiguresError::File { path: config.clone(), source })?;
+    let text = configuration(&broker, boilers, folder.path());
+    fs::write(&config, text).with_context(|| config.display().to_string())?;
     let launch = Launch {
         name: "aggregator".to_owned(),
         programs: bench.programs.clone(),
@@ -49,25 +49,24 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     };
     let runtime = runtime()?;
     // The streams are the product's to make.
-    let mut role = Supervised::start(launch).map_err(FiguresError::Process)?;
-    let client = runtime.block_on(async_nats::connect(broker.url()));
-    let client = client.map_err(|error| failed("connect")(error.into()))?;
+    let mut role = Supervised::start(launch)?;
+    let client = runtime.block_on(async_nats::connect(broker.url())).context("connect")?;
     runtime.block_on(streams_are_there(&client))?;
-    role.stop(PATIENCE).map_err(FiguresError::Process)?;
+    role.stop(PATIENCE)?;
     runtime.block_on(publish(&client, boilers, seconds))?;
     let mut states = runtime.block_on(async {
-        let states = client.subscribe(wildcard::STATE).await.map_err(|error| failed("subscribe")(error.into()))?;
-        client.flush().await.map_err(|error| failed("subscribe")(error.into()))?;
-        Ok(states)
+        let states = client.subscribe(wildcard::STATE).await.context("subscribe")?;
+        client.flush().await.context("subscribe")?;
+        anyhow::Ok(states)
     })?;
     let used = |pid: Option<u32>| pid.map_or(Ok(Usage::default()), Usage::of);
     let server_before = used(broker.pid())?;
     let watch = Stopwatch::start();
-    role.bring_up().map_err(FiguresError::Process)?;
+    role.bring_up()?;
     let end = seconds * u64::from(COUNT) - 1;
     let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)).await });
     let took = watch.elapsed();
-    done.map_err(|_| FiguresError::Late { what: "the aggregator reaches the end", limit: PATIENCE })?;
+    done.with_context(|| late("the aggregator reaches the end"))?;
     let server = used(broker.pid())?.since(server_before);
     let own = used(role.pid())?;
     let samples = u64::from(boilers) * seconds * u64::from(COUNT);
@@ -99,13 +98,13 @@ fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
     text
 }
 
-async fn streams_are_there(client: &Client) -> Result<(), FiguresError> {
+async fn streams_are_there(client: &Client) -> Result<()> {
     let context = jetstream::new(client.clone());
     let watch = Stopwatch::start();
     // SNAPSHOT is made after SAMPLES.
     while context.get_stream(stream::SNAPSHOT).await.is_err() {
         if watch.left_of(PATIENCE).is_none() {
-            return Err(FiguresError::Late { what: "the streams are made", limit: PATIENCE });
+            bail!(late("the streams are made"));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -113,7 +112,7 @@ async fn streams_are_there(client: &Client) -> Result<(), FiguresError> {
 }
 
 /// The boilers in turn, second by second, as a fleet would.
-async fn publish(client: &Client, boilers: u16, seconds: u64) -> Result<(), FiguresError> {
+async fn publish(client: &Client, boilers: u16, seconds: u64) -> Result<()> {
     let context = jetstream::new(client.clone());
     let ids: Vec<BoilerId> = (1..=boilers).map(boiler).collect();
     let length_ns = i64::try_from(seconds).unwrap_or(0) * 1_000_000_000;
@@ -125,15 +124,15 @@ async fn publish(client: &Client, boilers: u16, seconds: u64) -> Result<(), Figu
         for id in &ids {
             let payload = pack(&header(second, start_ns), &readings);
             let ack = context.publish(subject::samples(id).to_string(), payload.into()).await;
-            acks.push(ack.map_err(|error| failed("publish")(error.into()))?.into_future());
+            acks.push(ack.context("publish")?.into_future());
             under_way += 1;
             if under_way == IN_FLIGHT {
-                try_join_all(acks.drain(..)).await.map_err(|error| failed("publish")(error.into()))?;
+                try_join_all(acks.drain(..)).await.context("publish")?;
                 under_way = 0;
             }
         }
     }
-    try_join_all(acks).await.map_err(|error| failed("publish")(error.into()))?;
+    try_join_all(acks).await.context("publish")?;
     Ok(())
 }
 

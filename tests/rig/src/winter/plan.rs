@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use firmware_sim::scenario::{BoilerScenario, Scenario, ScenarioError};
+use anyhow::{Context as _, Result};
+use firmware_sim::scenario::{BoilerScenario, Scenario};
 use serde::Deserialize;
 use thermowell_device::HeatingCurve;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
@@ -132,7 +133,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// Where the simulator does not know a key any more.
-pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenario, ScenarioError> {
+pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenario> {
     let boiler = match kind {
         Kind::Sound => "",
         Kind::Lazy => "[plant]\nburner_kw = 9.6\nminimum_percent = 100\n[device]\nstart_below_k = 10\n",
@@ -143,14 +144,14 @@ pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenari
         climate.mean_c
     );
     let id = "b1".parse().expect("b1 is a name for a boiler");
-    Ok(Scenario::parse("winter", &text)?.boiler(&id))
+    Ok(Scenario::parse("winter", &text).context("build the house")?.boiler(&id))
 }
 
 /// The same house without anything that disturbs it, for the step response.
 ///
 /// # Errors
 /// Where the simulator does not know a key any more.
-pub fn calm(climate: Climate) -> Result<BoilerScenario, ScenarioError> {
+pub fn calm(climate: Climate) -> Result<BoilerScenario> {
     let mut scenario = scenario(climate, Kind::Sound, 1)?;
     let weather = &mut scenario.plant.weather;
     (weather.swing_k, weather.wander_k, weather.solar_peak_w, weather.wind_m_s) = (0.0, 0.0, 0.0, 0.0);

@@ -1,6 +1,6 @@
 //! What is tried against what.
 
-use firmware_sim::scenario::ScenarioError;
+use anyhow::Result;
 use serde::Serialize;
 use thermowell_flow::control::{Law, Period};
 
@@ -74,12 +74,12 @@ pub(crate) struct StepHour {
 
 impl Stage {
     /// Both laws in all climates.
-    pub(crate) fn climates(&self) -> Result<Vec<Compared>, ScenarioError> {
+    pub(crate) fn climates(&self) -> Result<Vec<Compared>> {
         CLIMATES.iter().map(|climate| self.compare(*climate)).collect()
     }
 
     /// Both laws in one climate.
-    pub(crate) fn compare(&self, climate: Climate) -> Result<Compared, ScenarioError> {
+    pub(crate) fn compare(&self, climate: Climate) -> Result<Compared> {
         Ok(Compared {
             climate: climate.name,
             outdoor_c: climate.mean_c,
@@ -89,7 +89,7 @@ impl Stage {
     }
 
     /// A lazy boiler with k and without.
-    pub(crate) fn lazy(&self) -> Result<Vec<Lazy>, ScenarioError> {
+    pub(crate) fn lazy(&self) -> Result<Vec<Lazy>> {
         let short = Self { days: self.days.min(LAZY_DAYS), ..self.clone() };
         let law = self.parameters.law();
         let compare = |climate: &Climate| {
@@ -103,7 +103,7 @@ impl Stage {
     }
 
     /// Other gains, in the cold climate.
-    pub(crate) fn sensitivity(&self) -> Result<Vec<Sensitivity>, ScenarioError> {
+    pub(crate) fn sensitivity(&self) -> Result<Vec<Sensitivity>> {
         let short = Self { days: self.days.min(SENSITIVITY_DAYS), seeds: self.seeds[..1].to_vec(), ..self.clone() };
         let law = self.parameters.law();
         let attempt = |&(k, kp): &(f64, f64)| {
@@ -114,7 +114,7 @@ impl Stage {
     }
 
     /// At noon of the second day the target rises, in a calm cold climate.
-    pub(crate) fn step(&self) -> Result<Step, ScenarioError> {
+    pub(crate) fn step(&self) -> Result<Step> {
         const NOON_S: u32 = 43_200;
         let target = self.parameters.target;
         let mut law = self.parameters.law();
@@ -141,10 +141,10 @@ impl Stage {
         Ok(Step { hours, overshoot_k, ripple_k })
     }
 
-    fn all_seeds(&self, climate: Climate, kind: Kind, author: &Author) -> Result<Outcome, ScenarioError> {
+    fn all_seeds(&self, climate: Climate, kind: Kind, author: &Author) -> Result<Outcome> {
         let (own, target) = (self.parameters.own(), self.parameters.target);
         let mut weeks = Vec::with_capacity(self.seeds.len());
-        let houses: Vec<_> = self.seeds.iter().map(|seed| scenario(climate, kind, *seed)).collect::<Result<_, _>>()?;
+        let houses: Vec<_> = self.seeds.iter().map(|seed| scenario(climate, kind, *seed)).collect::<Result<_>>()?;
         std::thread::scope(|scope| {
             let run = |house| scope.spawn(move || heat(house, own, author.clone(), self.days, target));
             let running: Vec<_> = houses.iter().map(run).collect();

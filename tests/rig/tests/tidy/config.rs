@@ -39,8 +39,7 @@ fn nats(text: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("nats.conf");
     std::fs::write(&path, text).expect("a temporary file can be written");
-    let server =
-        rig::nats::locate(&mut |_| {}).map_err(|error| format!("{error}: {:?}", std::error::Error::source(&error)))?;
+    let server = rig::nats::locate(&mut |_| {}).map_err(|error| format!("{error:#}"))?;
     let check = Command::new(server.path()).arg("-t").arg("-c").arg(&path).output();
     let check = check.expect("a server that was asked for its version can be started");
     if check.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&check.stderr).into_owned()) }
