@@ -10,7 +10,6 @@ mod books;
 mod close;
 mod control;
 mod disk;
-mod hands;
 mod life;
 mod moment;
 mod report;
@@ -26,11 +25,11 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 
 use self::disk::{Disk, Outer};
-use self::hands::Hands;
 use self::report::Report;
 use crate::cli::{self, say};
 use crate::clock::{Stopwatch, realtime_ns};
 use crate::demo::rfc3339;
+use crate::ears::Ears;
 use crate::nats::{NatsServer, locate};
 use crate::process::Programs;
 
@@ -85,6 +84,7 @@ pub struct Bench {
     boilers: u16,
     seed: u64,
     feed: bool,
+    ears: Ears,
 }
 
 /// Runs with the arguments of the command line behind [`WORD`].
@@ -129,7 +129,7 @@ fn run(options: &Options) -> Result<Ran> {
     let date = rfc3339(realtime_ns());
     let server = locate(&mut |progress| say(progress)).context("find nats-server")?;
     let programs = Programs::of_this_process()?;
-    let mut hands = Hands::new()?;
+    let ears = Ears::open()?;
     let temporary = tempfile::Builder::new().prefix("thermowell-cuts-").tempdir().context("make a folder")?;
     let disks = temporary.path().join("disks");
     fs::create_dir(&disks).with_context(|| format!("make {}", disks.display()))?;
@@ -144,12 +144,12 @@ fn run(options: &Options) -> Result<Ran> {
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let Options { cuts, seed, boilers, feed, .. } = *options;
     let nats_server = server.version().to_string();
-    let bench = Bench { server, programs, folder, boilers, seed, feed };
+    let bench = Bench { server, programs, folder, boilers, seed, feed, ears };
     let mut lives = Vec::new();
     let wanted = |number| options.life.is_none_or(|only| only == number);
     for plan in moment::lives(cuts).into_iter().filter(|plan| wanted(plan.number)) {
         let mut each = |cut: &report::Cut| say(&cut.line());
-        lives.push(life::live(&bench, &mut hands, &outer, plan, &mut each)?);
+        lives.push(life::live(&bench, &outer, plan, &mut each)?);
     }
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
     let minutes = watch.elapsed().as_secs_f64() / 60.0;

@@ -1,7 +1,11 @@
-//! A whole system for one test: everything that the demo starts, in a folder of its own, with faults at hand.
+//! One whole system: everything that the demo starts, in a folder of its own, with faults at hand.
 //!
-//! A test waits for levels with [`House::until`], never for time to pass, and ends with the books: [`House::close`]. A
-//! process may die only because the test killed it. What goes wrong panics, with the end of every log.
+//! The demo, the faults, the figures, the power cuts and the system tests run on it. One waits for levels with
+//! [`House::until`], never for time to pass, and ends with the books: [`House::close`].
+//!
+//! What returns a `Result` is for commands. What panics, with the end of every log, is for tests and for rows of faults.
+
+mod builder;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,10 +14,11 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use async_nats::{Client, jetstream};
-use clap::Parser as _;
+use anyhow::{Context as _, Result, bail};
+use async_nats::{Client, Subscriber, jetstream};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -25,19 +30,24 @@ use tokio::runtime::Runtime;
 use crate::clock::Stopwatch;
 use crate::demo::ledger::Ledger;
 use crate::demo::live::{self, Boilers, View};
-use crate::demo::setup::{self, Plan, Processes};
+use crate::demo::setup::{Plan, Processes};
 use crate::demo::{Options, audit};
+use crate::ears::Ears;
 use crate::nats::{NatsServer, locate};
-use crate::process::{Change, Programs, describe, stop_in_order};
+use crate::process::{Change, Launch, Programs, Supervised, describe, last_lines, stop_in_order};
+
+pub use builder::Builder;
 
 /// Between two looks at a level.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long each process may take to stop.
-const STOP: Duration = Duration::from_secs(10);
+const STOP: Duration = Duration::from_secs(20);
+/// For the aggregator to reach the end of SAMPLES when no more comes.
+const SETTLE: Duration = Duration::from_secs(60);
 /// For what must have happened long before, on a machine that does other things as well.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// Everything that the demo starts, and a test's hands on it. Dropping it kills it all.
+/// Everything that the demo starts. Dropping it kills it all.
 ///
 /// Use it on the thread that started it: [`crate::process`] says why.
 pub struct House {
@@ -46,10 +56,12 @@ pub struct House {
     pub plan: Plan,
     /// What runs.
     pub processes: Processes,
+    ears: Ears,
     stopwatch: Stopwatch,
-    runtime: Runtime,
-    // Last, so that it goes when nobody writes there any more.
-    folder: TempDir,
+    noted: Option<Vec<String>>,
+    programs: Programs,
+    // Last, so that it goes when no process writes there any more.
+    _temporary: Option<TempDir>,
 }
 
 /// Where a device is in its life.
@@ -76,7 +88,7 @@ pub fn server() -> NatsServer {
     found.unwrap_or_else(|error| panic!("{said}{}", thermowell::logs::chain(error.as_ref())))
 }
 
-/// The runtime of whoever talks to NATS in a test.
+/// A runtime for a test that talks to NATS.
 ///
 /// # Panics
 /// The system has no more files.
@@ -85,10 +97,14 @@ pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs a few files only")
 }
 
-/// What a log says; nothing where it cannot be read.
+/// The text of a log; empty where it cannot be read.
 #[must_use]
 pub fn log(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
+}
+
+fn must<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(error.as_ref())))
 }
 
 impl House {
@@ -98,51 +114,19 @@ impl House {
     /// It does not start.
     #[must_use]
     pub fn start(multi_call: &str, arguments: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("thermowell-test-").tempdir().expect("a temporary folder");
-        Self::start_at(folder, multi_call, arguments, |_| ())
-    }
-
-    /// The same in a folder of its own below `parent`, which `furnish` sees before anything starts in it, and which
-    /// stays when all is over.
-    ///
-    /// # Panics
-    /// It does not start.
-    #[must_use]
-    pub fn start_in(
-        parent: &Path,
-        multi_call: impl Into<PathBuf>,
-        arguments: &[&str],
-        furnish: impl FnOnce(&Path),
-    ) -> Self {
-        let folder = tempfile::Builder::new().prefix("house-").disable_cleanup(true).tempdir_in(parent);
-        Self::start_at(folder.expect("a folder"), multi_call, arguments, furnish)
-    }
-
-    fn start_at(
-        folder: TempDir,
-        multi_call: impl Into<PathBuf>,
-        arguments: &[&str],
-        furnish: impl FnOnce(&Path),
-    ) -> Self {
-        let mut options = Options::try_parse_from(["demo"].iter().chain(arguments)).unwrap_or_else(|e| panic!("{e}"));
-        setup::prepare(folder.path()).expect("an empty folder");
-        furnish(folder.path());
-        if options.scenario.is_none() {
-            // Nothing goes wrong but what the test does.
-            let quiet = folder.path().join("quiet.toml");
-            fs::write(&quiet, "").expect("a folder of our own");
-            options.scenario = Some(quiet);
-        }
-        let programs = Programs::at(multi_call);
-        let started = Processes::start(&options, folder.path(), &server(), &programs);
-        let (processes, plan) = started.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(error.as_ref())));
-        Self { options, plan, processes, stopwatch: Stopwatch::start(), runtime: runtime(), folder }
+        must(Builder::new(Programs::at(multi_call), arguments).start())
     }
 
     /// The folder of the run.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.plan.folder
+    }
+
+    /// The configuration of the gateway.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.plan.folder.join("thermowell.toml")
     }
 
     /// Every boiler.
@@ -151,84 +135,161 @@ impl House {
         (1..=self.options.boilers).map(crate::demo::boiler).collect()
     }
 
-    /// Restarts what was killed. What died by itself is a failure.
+    /// One of the processes, by its name.
     ///
     /// # Panics
-    /// A process died by itself.
-    pub fn tend(&mut self) {
-        tend(&mut self.processes, &self.stopwatch);
+    /// There is no such process.
+    pub fn role(&mut self, name: &str) -> &mut Supervised {
+        let role = self.processes.all().into_iter().find(|role| role.name() == name);
+        role.unwrap_or_else(|| panic!("no process is called {name}"))
+    }
+
+    /// One more role of the product, with this configuration: its log is called `name`.
+    #[must_use]
+    pub fn another(&self, role: &str, config: &Path, name: &str) -> Launch {
+        let log = self.folder().join("logs").join(format!("{name}.log"));
+        Launch { name: name.to_owned(), ..Launch::run(&self.programs, role, config, log) }
+    }
+
+    /// How long it has run.
+    pub(crate) fn age(&self) -> Duration {
+        self.stopwatch.elapsed()
+    }
+
+    /// What was noted since the last call: processes that ended by themselves.
+    pub(crate) fn noted(&mut self) -> Vec<String> {
+        self.noted.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Restarts what was killed. What died by itself is a failure, or noted.
+    ///
+    /// # Errors
+    /// A process died by itself, or cannot be started.
+    pub fn tend(&mut self) -> Result<()> {
+        let Self { processes, stopwatch, noted, .. } = self;
+        processes.tend(stopwatch.elapsed(), |role, change| {
+            let status = match change {
+                Change::Died { status, .. } if noted.is_none() && status.signal() == Some(Signal::KILL.as_raw()) => {
+                    return Ok(());
+                }
+                Change::Died { status, .. } | Change::GaveUp { status } => status,
+                Change::Restarted { .. } => return Ok(()),
+            };
+            let end = format!("{} ended by itself with {}", role.name(), describe(status));
+            let what = format!("{end}:\n{}", last_lines(role.log()));
+            let Some(noted) = noted else { bail!(what) };
+            noted.push(what);
+            Ok(())
+        })
     }
 
     /// Looks after the processes until `look` finds what it looks for.
     ///
-    /// # Panics
-    /// It does not within `limit`.
-    pub fn until<T>(&mut self, what: &str, limit: Duration, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+    /// # Errors
+    /// It does not within `limit`, a process died by itself, or a signal came.
+    pub fn try_until<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut look: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Result<T> {
         let watch = Stopwatch::start();
         loop {
-            self.tend();
+            self.tend()?;
             if let Some(found) = look(self) {
-                return found;
+                return Ok(found);
             }
-            assert!(watch.left_of(limit).is_some(), "not within {limit:?}: {what}\n{}", self.logs());
-            std::thread::sleep(LOOK);
+            if watch.left_of(limit).is_none() {
+                bail!("not within {} s: {what}\n{}", limit.as_secs(), self.logs());
+            }
+            self.ears.pass(LOOK)?;
         }
     }
 
-    /// Lets the run go on for so long, in real time. Not a wait for anything: the length of what a test does.
-    pub fn go_on(&mut self, length: Duration) {
+    /// The same.
+    ///
+    /// # Panics
+    /// It does not within `limit`, or a process died by itself.
+    pub fn until<T>(&mut self, what: &str, limit: Duration, look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        must(self.try_until(what, limit, look))
+    }
+
+    /// Lets the run go on for so long, in real time. Not a wait for anything: the length of what is done to it.
+    ///
+    /// # Errors
+    /// A process died by itself, or a signal came.
+    pub fn try_go_on(&mut self, length: Duration) -> Result<()> {
         let watch = Stopwatch::start();
         while let Some(left) = watch.left_of(length) {
-            self.tend();
-            std::thread::sleep(left.min(LOOK));
+            self.tend()?;
+            self.ears.pass(left.min(LOOK))?;
         }
+        Ok(())
     }
 
-    /// Gives the simulator an order, and returns the answer behind `ok`.
+    /// The same.
+    ///
+    /// # Panics
+    /// A process died by itself.
+    pub fn go_on(&mut self, length: Duration) {
+        must(self.try_go_on(length));
+    }
+
+    /// Gives the simulator an order, and returns the answer after `ok`.
     ///
     /// # Panics
     /// It is refused.
     #[must_use]
     pub fn order(&self, order: &str) -> String {
-        let console = UnixStream::connect(self.plan.console());
-        Self::give(order, console.expect("the simulator's console"))
+        must(self.give(order)).expect("the simulator's console")
     }
 
-    fn give(order: &str, mut stream: UnixStream) -> String {
-        stream.set_read_timeout(Some(SOON)).expect("a time-out");
-        stream.write_all(format!("{order}\n").as_bytes()).expect("an open console");
+    /// The answer after `ok`; none where the simulator is not there, or does not listen yet.
+    fn give(&self, order: &str) -> Result<Option<String>> {
+        let mut stream = match UnixStream::connect(self.plan.console()) {
+            Ok(stream) => stream,
+            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error).context("the simulator's console"),
+        };
         let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).expect("an answer");
+        stream
+            .set_read_timeout(Some(SOON))
+            .and_then(|()| writeln!(stream, "{order}"))
+            .and_then(|()| BufReader::new(stream).read_line(&mut answer))
+            .context("the simulator's console")?;
         let done = answer.trim().strip_prefix("ok ").map(str::to_owned);
-        done.unwrap_or_else(|| panic!("{order}: {answer}"))
+        done.map(Some).with_context(|| format!("the simulator answers {order} with {answer}"))
     }
 
-    /// Where the device of `boiler` is. None while it is off, or the simulator has not begun to listen.
+    /// Where the device of `boiler` is. None while it is off, or the simulator does not listen yet.
+    ///
+    /// # Errors
+    /// The simulator answers with something else.
+    pub fn try_place(&self, boiler: &BoilerId) -> Result<Option<Place>> {
+        let Some(status) = self.give(&format!("status {boiler}"))?.filter(|status| status != "off") else {
+            return Ok(None);
+        };
+        let word = |name: &str| status.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let place = || {
+            Some(Place {
+                boot: word("boot")?.parse().ok()?,
+                next: word("next")?.parse().ok()?,
+                oldest: word("oldest")?.parse().ok()?,
+                leased: word("leased")? == "true",
+            })
+        };
+        place().map(Some).with_context(|| format!("the simulator reports {boiler} as {status}"))
+    }
+
+    /// The same.
     ///
     /// # Panics
-    /// The simulator says something else.
+    /// The simulator answers with something else.
     #[must_use]
     pub fn place(&self, boiler: &BoilerId) -> Option<Place> {
-        let console = match UnixStream::connect(self.plan.console()) {
-            Ok(console) => console,
-            // It is not there, or there and not yet listened to.
-            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => return None,
-            Err(error) => panic!("the simulator's console: {error}"),
-        };
-        let status = Self::give(&format!("status {boiler}"), console);
-        let word = |name: &str| {
-            let word = status.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-            word.unwrap_or_else(|| panic!("no {name} in {status}"))
-        };
-        if status == "off" {
-            return None;
-        }
-        Some(Place {
-            boot: word("boot").parse().expect("a boot"),
-            next: word("next").parse().expect("a slot"),
-            oldest: word("oldest").parse().expect("a slot"),
-            leased: word("leased") == "true",
-        })
+        must(self.try_place(boiler))
     }
 
     /// A connection of its own to the server of the run.
@@ -241,7 +302,20 @@ impl House {
 
     /// Runs what needs NATS.
     pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
+        self.ears.wait_for(future)
+    }
+
+    /// Listens to a subject from now on.
+    ///
+    /// # Errors
+    /// The server is not there.
+    pub(crate) fn listen(&self, subject: &str) -> Result<Subscriber> {
+        self.wait_for(async {
+            let client = self.connect().await.context("connect")?;
+            let subscriber = client.subscribe(subject.to_owned()).await.context("subscribe")?;
+            client.flush().await.context("subscribe")?;
+            Ok(subscriber)
+        })
     }
 
     /// The last message of a subject, if server, stream and message are there.
@@ -261,11 +335,26 @@ impl House {
     }
 
     /// What `boiler` has in SAMPLES ends before this slot; none where it has nothing.
+    ///
+    /// # Panics
+    /// SAMPLES holds another layout.
     #[must_use]
     pub fn stored(&self, boiler: &BoilerId) -> Option<(Boot, u64)> {
         let tail = self.last(stream::SAMPLES, &subject::samples(boiler))?;
         let end = batch::decode(&tail).expect("SAMPLES holds our layout").end();
         Some((end.boot, end.seq))
+    }
+
+    /// Waits until every slot that `boiler` has sampled by now is in SAMPLES, and returns where it was.
+    ///
+    /// # Panics
+    /// It is not within `limit`.
+    pub fn until_stored(&mut self, boiler: &BoilerId, limit: Duration) -> Place {
+        let place = self.until(&format!("{boiler} runs"), limit, |house| house.place(boiler));
+        self.until(&format!("SAMPLES has {boiler} up to slot {}", place.next), limit, |house| {
+            house.stored(boiler).filter(|(boot, next)| *boot == place.boot && *next >= place.next)
+        });
+        place
     }
 
     /// Waits until every slot that has been sampled by now is in SAMPLES, for each boiler.
@@ -274,10 +363,7 @@ impl House {
     /// It is not within `limit`.
     pub fn catch_up(&mut self, limit: Duration) {
         for boiler in self.boilers() {
-            let place = self.until(&format!("{boiler} runs"), limit, |house| house.place(&boiler));
-            self.until(&format!("SAMPLES has {boiler} up to slot {}", place.next), limit, |house| {
-                house.stored(&boiler).filter(|(boot, next)| *boot == place.boot && *next >= place.next)
-            });
+            self.until_stored(&boiler, limit);
         }
     }
 
@@ -305,7 +391,7 @@ impl House {
     /// Waits for what was sampled, stops everything in flow order, and reads the books.
     ///
     /// # Panics
-    /// Something does not stop or cannot be read.
+    /// They do not close, or something does not stop or cannot be read.
     #[must_use]
     pub fn close(&mut self) -> Ledger {
         self.catch_up(SOON);
@@ -315,7 +401,7 @@ impl House {
     /// Stops everything in flow order without a look at what is still to come, and reads the books.
     ///
     /// # Panics
-    /// Something does not stop or cannot be read.
+    /// They do not close, or something does not stop or cannot be read.
     #[must_use]
     pub fn close_as_it_is(&mut self) -> Ledger {
         let ledger = self.books();
@@ -326,35 +412,63 @@ impl House {
         ledger
     }
 
-    /// Stops everything in flow order and reads the books, whatever they say.
+    /// Stops everything in flow order and reads the books, whether they close or not.
     ///
     /// # Panics
-    /// Something does not stop or cannot be read.
+    /// Something does not stop in order, or cannot be read.
     #[must_use]
     pub fn books(&mut self) -> Ledger {
-        let ids = self.boilers();
-        let feed = self.options.feed;
-        let stop = |roles: [&mut crate::process::Supervised; 2]| {
-            for status in stop_in_order(roles, STOP).expect("the kernel knows our children").into_iter().flatten() {
-                assert!(status.success(), "a process stopped with {}", describe(status));
-            }
-        };
-        stop([&mut self.processes.controller, &mut self.processes.agent]);
-        let client = self.until("the server runs", SOON, |house| house.wait_for(house.connect()).ok());
-        let Self { processes, stopwatch, runtime, .. } = self;
-        let problems = runtime.block_on(audit::settle(&client, &ids, feed, SOON, || {
-            tend(processes, stopwatch);
-            Ok(())
-        }));
-        let problems = problems.expect("tending panics");
-        stop([&mut self.processes.aggregator, &mut self.processes.simulator]);
+        let (ledger, ends) = must(self.try_books());
+        if let Some(end) = ends.into_iter().find(|end| !end.success()) {
+            panic!("a process stopped with {}\n{}", describe(end), self.logs());
+        }
         for role in self.processes.all() {
-            let said = log(role.log());
-            let forbidden = said.lines().find(|line| line.contains("the server forbids us"));
+            let log = log(role.log());
+            let forbidden = log.lines().find(|line| line.contains("the server forbids us"));
             assert!(forbidden.is_none(), "{}: {}", role.name(), forbidden.unwrap_or_default());
         }
-        let ledger = self.wait_for(audit::audit(&client, &ids, &self.plan, feed, problems));
-        ledger.expect("the books can be read")
+        ledger
+    }
+
+    /// The same, and how the processes ended.
+    ///
+    /// # Errors
+    /// A process cannot be stopped, or the books not be read.
+    pub(crate) fn try_books(&mut self) -> Result<(Ledger, Vec<ExitStatus>)> {
+        let client = self.try_until("the server runs", SOON, |house| house.wait_for(house.connect()).ok())?;
+        let ears = self.ears.clone();
+        ears.wait_for(async {
+            let (problems, ends) = self.drain(&client, Self::tend).await?;
+            Ok((self.audit(&client, problems).await?, ends))
+        })
+    }
+
+    /// Stops everything but the server in flow order. Returns what of the samples did not arrive, and how the
+    /// processes ended. `tend` is called meanwhile: a role that died just before has to be started again.
+    ///
+    /// # Errors
+    /// A process cannot be stopped; those of `tend`.
+    pub(crate) async fn drain(
+        &mut self,
+        client: &Client,
+        mut tend: impl FnMut(&mut Self) -> Result<()>,
+    ) -> Result<(Vec<String>, Vec<ExitStatus>)> {
+        let Processes { agent, controller, .. } = &mut self.processes;
+        let mut ends = stop_in_order([controller, agent], STOP)?;
+        let (ids, feed) = (self.boilers(), self.options.feed);
+        let problems = audit::settle(client, &ids, feed, SETTLE, || tend(self)).await?;
+        let Processes { aggregator, simulator, .. } = &mut self.processes;
+        ends.extend(stop_in_order([aggregator, simulator], STOP)?);
+        Ok((problems, ends.into_iter().flatten().collect()))
+    }
+
+    /// Reads the books of what was drained.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) async fn audit(&self, client: &Client, problems: Vec<String>) -> Result<Ledger> {
+        let (ids, feed) = (self.boilers(), self.options.feed);
+        audit::audit(client, &ids, &self.plan, feed, problems).await.context("read the books")
     }
 
     /// The end of every log.
@@ -362,23 +476,9 @@ impl House {
     pub fn logs(&mut self) -> String {
         let mut text = String::new();
         for role in self.processes.all() {
-            let lines = audit::last_lines(role.log());
-            let _always_fits = writeln!(text, "--- {}\n{lines}", role.name());
+            let _always_fits = writeln!(text, "--- {}\n{}", role.name(), last_lines(role.log()));
         }
         text
-    }
-}
-
-fn tend(processes: &mut Processes, stopwatch: &Stopwatch) {
-    let now = stopwatch.elapsed();
-    for role in processes.all() {
-        let change = role.tend(now).expect("the kernel knows our children");
-        let status = match change {
-            Some(Change::Died { status, .. }) if status.signal() == Some(Signal::KILL.as_raw()) => continue,
-            Some(Change::Died { status, .. } | Change::GaveUp { status }) => status,
-            Some(Change::Restarted { .. }) | None => continue,
-        };
-        panic!("{} ended by itself with {}:\n{}", role.name(), describe(status), audit::last_lines(role.log()));
     }
 }
 
@@ -388,8 +488,6 @@ fn tend(processes: &mut Processes, stopwatch: &Stopwatch) {
 /// Something is.
 pub fn assert_whole(ledger: &Ledger) {
     for boiler in &ledger.boilers {
-        let book = &boiler.samples;
-        assert_eq!((book.lost, book.twice, book.wrong, book.named), (0, 0, 0, 0), "{}: {book:?}", boiler.boiler);
-        assert!(book.slots > 0, "{}: nothing was sampled", boiler.boiler);
+        assert!(boiler.samples.is_whole(), "{}: {:?}", boiler.boiler, boiler.samples);
     }
 }

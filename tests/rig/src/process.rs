@@ -113,6 +113,15 @@ pub struct Launch {
     pub log: PathBuf,
 }
 
+impl Launch {
+    /// `thermowell run ROLE --config CONFIG`.
+    #[must_use]
+    pub fn run(programs: &Programs, role: &str, config: &Path, log: PathBuf) -> Self {
+        let args = vec!["run".into(), role.into(), "--config".into(), config.into()];
+        Self { name: role.to_owned(), programs: programs.clone(), role: Role::Thermowell, args, log }
+    }
+}
+
 /// A running child process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Child {
@@ -252,4 +261,13 @@ pub fn describe(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     }
+}
+
+/// The end of a log; nothing when it cannot be read: the error that it belongs to matters more.
+#[must_use]
+pub fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }

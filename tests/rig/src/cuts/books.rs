@@ -1,7 +1,6 @@
 //! What the streams hold: before a cut, behind it, and when everything has caught up.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::Result;
 use async_nats::Client;
@@ -15,8 +14,6 @@ use thermowell_wire::{BoilerId, Slot};
 use crate::demo::audit::each;
 use crate::nats::Broker;
 
-/// A server on this machine answers within milliseconds, on a busy machine within a second.
-const ANSWER: Duration = Duration::from_secs(5);
 /// The streams that outlive a power cut, as far as they were synced.
 pub(super) const FILED: [&str; 4] = [stream::SAMPLES, stream::SNAPSHOT, stream::EVENT, stream::FEED];
 
@@ -29,21 +26,12 @@ pub(super) struct Look {
     pub(super) streams: BTreeMap<&'static str, u64>,
 }
 
-/// A connection of its own, which ends with its owner.
-///
-/// # Errors
-/// The server does not answer.
-pub(super) async fn connect(broker: &Broker) -> Result<Client> {
-    let options = broker.options().connection_timeout(ANSWER).request_timeout(Some(ANSWER));
-    Ok(options.connect(broker.url()).await?)
-}
-
 /// Looks at every stream and every boiler's end.
 ///
 /// # Errors
 /// The server does not answer.
 pub(super) async fn look(broker: &Broker, boilers: &[BoilerId]) -> Result<Look> {
-    let context = jetstream::new(connect(broker).await?);
+    let context = jetstream::new(broker.connect().await?);
     let mut look = Look::default();
     for name in FILED {
         // Not there: never made, or its creation was lost.

@@ -7,32 +7,26 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use clap::Parser as _;
+use anyhow::{Context as _, Result};
 use thermowell_wire::subject::stream;
 use thermowell_wire::units::HOUR_NS;
 use thermowell_wire::{BoilerId, Slot};
 
 use super::Bench;
 use super::books::{self, FILED, Look, Walk};
+use super::close::close;
 use super::control::{self, Control};
 use super::disk::{Disk, Outer};
-use super::hands::{Hands, next_slot};
 use super::moment::{Chance, Kind, LifePlan, Moment, RING_S};
 use super::report::{Cut, Life as LifeReport};
 use crate::clock::Stopwatch;
-use crate::demo::setup::{self, Plan, Processes};
-use crate::demo::{self, audit};
-use crate::process::{Change, describe};
+use crate::demo::setup::{self, Processes};
+use crate::house::{Builder, House};
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(25);
 /// What was missed comes at four times the rate of what is new: a minute's hole takes a quarter of a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The server's absence before memory is spilled, in seconds: shorter than the default, so that outages can be short.
@@ -50,34 +44,22 @@ const RATE: f64 = 100.0;
 /// One life while it goes on. The order of the fields is that of their ends: processes, writer, disk.
 pub(super) struct Life<'a> {
     bench: &'a Bench,
-    hands: &'a mut Hands,
     life: LifePlan,
-    plan: Plan,
-    processes: Processes,
+    house: House,
     control: Option<Control>,
     disk: Disk,
-    boilers: Vec<BoilerId>,
     chance: Chance,
-    stopwatch: Stopwatch,
     /// Since nats-server was started.
     server: Stopwatch,
     /// Where SAMPLES ended when it was last seen behind a cut: all before it is on the disk.
     durable: BTreeMap<BoilerId, u64>,
-    /// Processes that ended by themselves, and what else is not expected.
-    findings: Vec<String>,
 }
 
 /// Lives it, from the first start to the ledger.
 ///
 /// # Errors
 /// Something cannot be done. What does not hold is in the report.
-pub(super) fn live(
-    bench: &Bench,
-    hands: &mut Hands,
-    outer: &Outer,
-    life: LifePlan,
-    each: &mut dyn FnMut(&Cut),
-) -> Result<LifeReport> {
+pub(super) fn live(bench: &Bench, outer: &Outer, life: LifePlan, each: &mut dyn FnMut(&Cut)) -> Result<LifeReport> {
     let folder = bench.folder.join(format!("life-{}", life.number));
     setup::prepare(&folder).context("set up")?;
     let disk = Disk::make(outer, &format!("life-{}", life.number), &folder.join("disk"))?;
@@ -90,45 +72,27 @@ pub(super) fn live(
     disk.sync()?;
     let mut chance = Chance::new(bench.seed, &life);
     let control = Some(Control::start(disk.mount(), chance.coin())?);
-    let started = Processes::start(&options(bench, &life, &folder)?, &folder, &bench.server, &bench.programs);
-    let (processes, plan) = started.context("set up")?;
-    let mut alive = Life {
-        bench,
-        hands,
-        life,
-        plan,
-        processes,
-        control,
-        disk,
-        boilers: (1..=bench.boilers).map(demo::boiler).collect(),
-        chance,
-        stopwatch: Stopwatch::start(),
-        server: Stopwatch::start(),
-        durable: BTreeMap::new(),
-        findings: Vec::new(),
-    };
+    let house = Builder::new(bench.programs.clone(), &arguments(bench, &life));
+    let house = house.server(&bench.server).folder(&folder).ears(&bench.ears).noting().start()?;
+    let mut alive =
+        Life { bench, life, house, control, disk, chance, server: Stopwatch::start(), durable: BTreeMap::new() };
     let cuts = alive.cuts(each)?;
     alive.close(cuts)
 }
 
-/// What the demo is told to start.
-fn options(bench: &Bench, life: &LifePlan, folder: &Path) -> Result<demo::Options> {
-    // Nothing goes wrong but the power.
-    let quiet = folder.join("quiet.toml");
-    fs::write(&quiet, "").with_context(|| format!("write {}", quiet.display()))?;
-    let (boilers, speed) = (bench.boilers.to_string(), life.speed.to_string());
-    let seed = (bench.seed + u64::from(life.number)).to_string();
-    let words = ["demo", "--boilers", &boilers, "--speed", &speed, "--seed", &seed, "--spill-after", SPILL_AFTER];
-    let mut words: Vec<OsString> = words.map(OsString::from).into();
-    words.extend(["--scenario".into(), quiet.into()]);
+/// What the demo is asked to start.
+fn arguments(bench: &Bench, life: &LifePlan) -> Vec<String> {
+    let (boilers, speed) = (bench.boilers, life.speed);
+    let seed = bench.seed + u64::from(life.number);
+    let words = format!("--boilers {boilers} --speed {speed} --seed {seed} --spill-after {SPILL_AFTER}");
+    let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
     if bench.feed {
-        words.push("--feed".into());
+        words.push("--feed".to_owned());
     }
     if life.ring_s != RING_S {
-        let slots = life.ring_s * 100;
-        words.extend(["--sim-arg=--ring".into(), format!("--sim-arg={slots}").into()]);
+        words.extend(["--sim-arg=--ring".to_owned(), format!("--sim-arg={}", life.ring_s * 100)]);
     }
-    Ok(demo::Options::try_parse_from(words).expect("these arguments are right"))
+    words
 }
 
 impl Life<'_> {
@@ -145,7 +109,7 @@ impl Life<'_> {
                 self.catch_up(&mut cut, watch)?;
                 moment = self.instead(moment, number + 1 == self.life.cuts)?;
             }
-            cut.findings.append(&mut self.findings);
+            cut.findings.extend(self.house.noted());
             each(&cut);
             cuts.push(cut);
         }
@@ -157,8 +121,7 @@ impl Life<'_> {
     fn instead(&mut self, drawn: Moment, last: bool) -> Result<Moment> {
         let per_second = RATE * f64::from(self.life.speed);
         let mut unsynced = 0.0_f64;
-        for id in self.boilers.clone() {
-            let next = next_slot(&self.plan.console(), &id)?.unwrap_or(0);
+        for (id, next) in self.places()? {
             let durable = self.durable.get(&id).copied().unwrap_or(0);
             unsynced = unsynced.max(seconds(next.saturating_sub(durable), per_second));
         }
@@ -178,7 +141,7 @@ impl Life<'_> {
 
     /// Until the hour ends, in real time.
     fn to_the_hour(&self) -> Duration {
-        let left = HOUR_NS - self.plan.utc_ns().rem_euclid(HOUR_NS);
+        let left = HOUR_NS - self.house.plan.utc_ns().rem_euclid(HOUR_NS);
         Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)) / self.life.speed
     }
 
@@ -190,7 +153,7 @@ impl Life<'_> {
         let watch = Stopwatch::start();
         self.disk.cut()?;
         let copied = watch.elapsed();
-        let Processes { broker, simulator: _, agent, aggregator, controller } = &mut self.processes;
+        let Processes { broker, simulator: _, agent, aggregator, controller } = &mut self.house.processes;
         for role in [agent, aggregator, controller, broker.process()] {
             role.keep_down()?;
         }
@@ -216,28 +179,28 @@ impl Life<'_> {
     fn lead_up(&mut self, moment: Moment) -> Result<(Option<Look>, Duration)> {
         match moment.kind {
             Kind::Creation | Kind::Start => {
-                self.go_on(moment.after)?;
+                self.house.try_go_on(moment.after)?;
                 return Ok((None, self.server.elapsed()));
             }
-            Kind::Load => self.go_on(moment.after)?,
-            Kind::Hour => self.go_on(self.to_the_hour() + moment.after)?,
+            Kind::Load => self.house.try_go_on(moment.after)?,
+            Kind::Hour => self.house.try_go_on(self.to_the_hour() + moment.after)?,
             Kind::Server => {}
             Kind::Outage => {
                 let lead = self.chance.before();
-                self.go_on(lead)?;
+                self.house.try_go_on(lead)?;
             }
         }
         let before = (Some(self.look()?), self.server.elapsed());
         match moment.kind {
             Kind::Creation | Kind::Start | Kind::Load | Kind::Hour => {}
             Kind::Server => {
-                self.processes.broker.kill()?;
-                self.processes.broker.process().bring_up()?;
-                self.go_on(moment.after)?;
+                self.house.processes.broker.kill()?;
+                self.house.processes.broker.process().bring_up()?;
+                self.house.try_go_on(moment.after)?;
             }
             Kind::Outage => {
-                self.processes.broker.kill()?;
-                self.go_on(moment.after)?;
+                self.house.processes.broker.kill()?;
+                self.house.try_go_on(moment.after)?;
             }
         }
         Ok(before)
@@ -245,14 +208,14 @@ impl Life<'_> {
 
     /// Everything at once, without a wait.
     fn start_all(&mut self) -> Result<()> {
-        self.processes.broker.process().bring_up()?;
+        self.house.processes.broker.process().bring_up()?;
         self.server = Stopwatch::start();
         self.start_roles()?;
         Ok(())
     }
 
     fn start_roles(&mut self) -> Result<()> {
-        let Processes { broker: _, simulator: _, agent, aggregator, controller } = &mut self.processes;
+        let Processes { broker: _, simulator: _, agent, aggregator, controller } = &mut self.house.processes;
         for role in [agent, aggregator, controller] {
             role.bring_up()?;
         }
@@ -267,11 +230,11 @@ impl Life<'_> {
         if cut.kind == Kind::Outage && self.chance.coin() {
             self.start_roles()?;
             let early = self.chance.before();
-            self.go_on(early)?;
-            self.processes.broker.restart()?;
+            self.house.try_go_on(early)?;
+            self.house.processes.broker.restart()?;
             self.server = Stopwatch::start();
         } else {
-            self.processes.broker.restart()?;
+            self.house.processes.broker.restart()?;
             self.server = Stopwatch::start();
             cut.ready_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
             let behind = self.look()?;
@@ -303,7 +266,7 @@ impl Life<'_> {
 
     /// Bytes of spill files.
     fn spilled(&self) -> Result<u64> {
-        let folder = self.plan.spool();
+        let folder = self.house.plan.spool();
         let mut bytes = 0;
         for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
             let entry = entry.with_context(|| format!("read {}", folder.display()))?;
@@ -317,22 +280,23 @@ impl Life<'_> {
     /// Until all that was sampled before the cut is in SAMPLES; then reads all of it.
     fn catch_up(&mut self, cut: &mut Cut, watch: Stopwatch) -> Result<()> {
         let wanted = cut.places.clone();
-        self.until("SAMPLES has what was sampled before the cut", |life| {
-            let look = life.look().ok()?;
+        let boilers = self.house.boilers();
+        self.house.try_until("SAMPLES has what was sampled before the cut", PATIENCE, |house| {
+            let look = house.wait_for(books::look(&house.processes.broker, &boilers)).ok()?;
             let arrived = |(id, next): (&BoilerId, &u64)| look.ends.get(id).is_some_and(|end: &Slot| end.seq >= *next);
             wanted.iter().all(arrived).then_some(())
         })?;
         cut.caught_up_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
         let mut walked = Walk::default();
-        let broker = &self.processes.broker;
-        let client = self.hands.wait_for(books::connect(broker)).context("connect")?;
-        for id in &self.boilers {
-            let walk = self.hands.wait_for(books::walk(&client, id))?;
+        let house = &self.house;
+        let client = house.wait_for(house.connect()).context("connect")?;
+        for id in &boilers {
+            let walk = house.wait_for(books::walk(&client, id))?;
             if !walk.is_whole() {
                 cut.findings.push(format!("{id}: {walk:?}"));
             }
             walked.add(&walk);
-            let (_, problems) = self.hands.wait_for(books::hours(&client, id))?;
+            let (_, problems) = house.wait_for(books::hours(&client, id))?;
             cut.findings.extend(problems);
         }
         cut.walk = Some(walked);
@@ -341,74 +305,23 @@ impl Life<'_> {
 
     /// Stops in flow order, reads the books, and lets `thermowell verify` do the same.
     fn close(mut self, cuts: Vec<Cut>) -> Result<LifeReport> {
-        super::close::close(self.bench, self.hands, &mut self.processes, &self.plan, &self.boilers)
-            .map(|closed| LifeReport::new(self.life, self.plan.elapsed(), cuts, closed))
+        let closed = close(&mut self.house)?;
+        Ok(LifeReport::new(self.life, self.house.plan.elapsed(), cuts, closed))
     }
 
-    fn look(&mut self) -> Result<Look> {
-        let broker = &self.processes.broker;
-        self.hands.wait_for(books::look(broker, &self.boilers)).context("look at the streams")
+    fn look(&self) -> Result<Look> {
+        let (house, boilers) = (&self.house, self.house.boilers());
+        house.wait_for(books::look(&house.processes.broker, &boilers)).context("look at the streams")
     }
 
     /// The next slot of each device. A device that has not booted has nothing to lose.
     fn places(&self) -> Result<BTreeMap<BoilerId, u64>> {
-        let mut places = BTreeMap::new();
-        for id in &self.boilers {
-            places.insert(id.clone(), next_slot(&self.plan.console(), id)?.unwrap_or(0));
-        }
-        Ok(places)
-    }
-
-    fn go_on(&mut self, length: Duration) -> Result<()> {
-        let watch = Stopwatch::start();
-        while let Some(left) = watch.left_of(length) {
-            self.tend()?;
-            self.hands.pass(left.min(LOOK))?;
-        }
-        Ok(())
-    }
-
-    fn until<T>(&mut self, what: &'static str, mut look: impl FnMut(&mut Self) -> Option<T>) -> Result<T> {
-        let watch = Stopwatch::start();
-        loop {
-            self.tend()?;
-            if let Some(found) = look(self) {
-                return Ok(found);
-            }
-            if watch.left_of(PATIENCE).is_none() {
-                bail!("not within {} s: {what}\n{}", PATIENCE.as_secs(), self.logs());
-            }
-            self.hands.pass(LOOK)?;
-        }
-    }
-
-    /// Nothing ends by itself; what does is written down and started again.
-    fn tend(&mut self) -> Result<()> {
-        let now = self.stopwatch.elapsed();
-        for role in self.processes.all() {
-            let status = match role.tend(now)? {
-                Some(Change::Died { status, .. } | Change::GaveUp { status }) => status,
-                Some(Change::Restarted { .. }) | None => continue,
-            };
-            let tail = audit::last_lines(role.log());
-            self.findings.push(format!("{} ended by itself with {}:\n{tail}", role.name(), describe(status)));
-        }
-        Ok(())
-    }
-
-    fn logs(&mut self) -> String {
-        let lines = |log: &Path, name: &str| format!("--- {name}\n{}\n", audit::last_lines(log));
-        self.processes.all().map(|role| lines(role.log(), role.name())).concat()
+        let next = |id: BoilerId| Ok((id.clone(), self.house.try_place(&id)?.map_or(0, |place| place.next)));
+        self.house.boilers().into_iter().map(next).collect()
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 slots are three million years")]
 fn seconds(slots: u64, per_second: f64) -> f64 {
     slots as f64 / per_second
-}
-
-/// Where the configuration of a life lies.
-#[must_use]
-pub(super) fn configuration(plan: &Plan) -> PathBuf {
-    plan.folder.join("thermowell.toml")
 }

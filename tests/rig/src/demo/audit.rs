@@ -1,8 +1,6 @@
 //! Reads every book of a finished run and closes the ledger.
 
-use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -240,14 +238,6 @@ async fn last(client: &Client, stream: &str, subject: &str) -> Result<Option<Vec
     let message = thermowell::nats::last(&context, stream, subject).await;
     let message = message.with_context(|| format!("read {subject}"))?;
     Ok(message.map(|message| message.payload.to_vec()))
-}
-
-/// The end of a log, for an error message.
-#[must_use]
-pub fn last_lines(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(8)..].join("\n")
 }
 
 /// The report for programs.

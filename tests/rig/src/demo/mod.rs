@@ -32,15 +32,15 @@ use thermowell_wire::units::HOUR_NS;
 pub use self::access::PRODUCT;
 use self::interrupt::Interrupts;
 use self::ledger::Ledger;
-use self::live::{Boilers, View};
+use self::live::{Boilers, Live, View};
 
 pub use self::options::Options;
 use self::screen::Screen;
-use self::setup::{Plan, Processes};
 use crate::cli::{self, say};
-use crate::clock::Stopwatch;
+use crate::ears::Ears;
+use crate::house::{Builder, House};
 use crate::nats::locate;
-use crate::process::{Change, Programs, describe, stop_in_order};
+use crate::process::{Change, Programs, describe, last_lines};
 
 /// How often processes are looked after and the table is drawn again, in real time.
 const TICK: Duration = Duration::from_millis(250);
@@ -52,9 +52,8 @@ const STOP: Duration = Duration::from_secs(10);
 const INTERRUPTED: u8 = 130;
 /// Exit code for a file that cannot be used, as of the programs that the demo starts.
 const CONFIGURATION: u8 = 78;
-/// What failed when nothing can be shown, or a process not be handled.
+/// What failed when nothing can be shown.
 const OUTPUT: &str = "write to standard output";
-const PROCESSES: &str = "look after the processes";
 /// The signal that ends the run without a ledger: the first asks for it, the second is answered with a line.
 const PATIENCE: u32 = 3;
 
@@ -69,17 +68,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<Ledger> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut interrupts = {
-        let _inside = runtime.enter();
-        Interrupts::install()?
-    };
+    let ears = Ears::deaf()?;
+    let mut interrupts = ears.wait_for(async { Interrupts::install() })?;
     for line in options.check_inputs().map_err(|error| cli::with_code(CONFIGURATION, error))? {
         say(&line);
     }
     // The installation of nats-server is no child in a group of its own: Ctrl-C ends it too.
     let server = locate(&mut |progress| say(progress)).map_err(|error| {
-        if runtime.block_on(interrupts.pending()) { interrupted() } else { error.context("find nats-server") }
+        if ears.wait_for(interrupts.pending()) { interrupted() } else { error.context("find nats-server") }
     })?;
     let programs = Programs::of_this_process()?;
     let temporary = match &options.keep {
@@ -92,21 +88,11 @@ fn run(options: &Options) -> Result<Ledger> {
         (None, None) => PathBuf::from("."),
     };
     setup::prepare(&folder).context("set up")?;
-    let (processes, plan) = Processes::start(options, &folder, &server, &programs).context("set up")?;
-    let access = access::lines(&plan, &processes.broker);
-    let mut demo = Demo {
-        options,
-        plan,
-        processes,
-        access,
-        boilers: Boilers::new(),
-        stopwatch: Stopwatch::start(),
-        screen: Screen::new(options.json),
-    };
-    for n in 1..=options.boilers {
-        demo.boilers.entry(boiler(n)).or_default();
-    }
-    runtime.block_on(demo.run(&mut interrupts))
+    let house = Builder::demo(programs, options.clone()).server(&server).folder(&folder).ears(&ears).start()?;
+    let access = access::lines(&house.plan, &house.processes.broker);
+    let boilers = house.boilers().into_iter().map(|id| (id, Live::default())).collect();
+    let mut demo = Demo { options, house, access, boilers, screen: Screen::new(options.json) };
+    ears.wait_for(demo.run(&mut interrupts))
 }
 
 fn temporary() -> io::Result<TempDir> {
@@ -124,17 +110,15 @@ pub(crate) fn boiler(n: u16) -> BoilerId {
 
 struct Demo<'a> {
     options: &'a Options,
-    plan: Plan,
-    processes: Processes,
+    house: House,
     access: Vec<String>,
     boilers: Boilers,
-    stopwatch: Stopwatch,
     screen: Screen,
 }
 
 impl Demo<'_> {
     async fn run(&mut self, interrupts: &mut Interrupts) -> Result<Ledger> {
-        let broker = &self.processes.broker;
+        let broker = &self.house.processes.broker;
         let client = broker.options().retry_on_initial_connect().connect(broker.url()).await.context("connect")?;
         let mut messages = Vec::new();
         for subject in [wildcard::STATE, wildcard::STATUS, wildcard::SNAPSHOT, wildcard::LEASE] {
@@ -152,7 +136,7 @@ impl Demo<'_> {
             tokio::select! {
                 Some(message) = messages.next() => live::take(&mut self.boilers, &message.subject, &message.payload),
                 _ = tick.tick() => {
-                    self.tend()?;
+                    tend(&mut self.house, &mut self.screen)?;
                     self.draw(true).context(OUTPUT)?;
                     if self.is_over() || (signals > 0 && self.has_begun()) {
                         break;
@@ -182,49 +166,29 @@ impl Demo<'_> {
                 }
             }
         };
-        for role in self.processes.all() {
-            role.stop(STOP).context(PROCESSES)?;
+        for role in self.house.processes.all() {
+            role.stop(STOP)?;
         }
         ledger
     }
 
     /// Whether there is something to balance: a state of each boiler, or none within the time that it may take.
     fn has_begun(&self) -> bool {
-        self.boilers.values().all(|live| live.state.is_some()) || self.stopwatch.elapsed() > SETTLE
+        self.boilers.values().all(|live| live.state.is_some()) || self.house.age() > SETTLE
     }
 
     fn answer(&mut self, signal: &str, signals: u32) -> Result<()> {
         answer(signal, signals, &mut |line| self.screen.say(line))
     }
 
-    /// Restarts what died, as systemd would, and says so.
-    fn tend(&mut self) -> Result<()> {
-        let now = self.stopwatch.elapsed();
-        let Self { processes, screen, .. } = self;
-        for role in processes.all() {
-            match role.tend(now).context(PROCESSES)? {
-                Some(Change::Died { status, .. }) => screen.say(&format!("{} died: {}", role.name(), describe(status))),
-                Some(Change::Restarted { .. }) => screen.say(&format!("{} started again", role.name())),
-                Some(Change::GaveUp { status }) => {
-                    screen.erase().unwrap_or_default();
-                    let (end, tail) = (describe(status), audit::last_lines(role.log()));
-                    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-                    return Err(cli::with_code(code, anyhow!("{} ended with {end}:\n{tail}", role.name())));
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
     /// The time is over, and so is every hour that began within it.
     fn is_over(&self) -> bool {
         let Some(duration) = self.options.duration else { return false };
-        let elapsed = self.plan.elapsed();
+        let elapsed = self.house.plan.elapsed();
         if elapsed < duration {
             return false;
         }
-        let patience = elapsed - duration > Duration::from_secs(3_600) + SETTLE * self.plan.speed;
+        let patience = elapsed - duration > Duration::from_secs(3_600) + SETTLE * self.house.plan.speed;
         let complete = self
             .boilers
             .values()
@@ -234,10 +198,10 @@ impl Demo<'_> {
 
     /// The hours that begin within the run. In real time an hour is too long to wait for.
     fn hours(&self, duration: Duration) -> Vec<String> {
-        if self.plan.speed == 1 {
+        if self.house.plan.speed == 1 {
             return Vec::new();
         }
-        let start = self.plan.epoch_utc_ns;
+        let start = self.house.plan.epoch_utc_ns;
         let end = start + i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX / 2);
         let first = start.div_euclid(HOUR_NS) + i64::from(start.rem_euclid(HOUR_NS) != 0);
         (first..).map(|hour| hour * HOUR_NS).take_while(|hour| *hour < end).map(rfc3339).collect()
@@ -245,18 +209,19 @@ impl Demo<'_> {
 
     /// Draws a frame, with the lines for a second terminal where they still work.
     fn draw(&mut self, with_access: bool) -> io::Result<()> {
-        let now = self.stopwatch.elapsed();
-        let restarts = self.processes.all().map(|role| (role.name().to_owned(), role.deaths()));
-        let Self { screen, boilers, plan, access, .. } = self;
+        let now = self.house.age();
+        let restarts = self.house.processes.all().map(|role| (role.name().to_owned(), role.deaths()));
+        let Self { screen, boilers, house, access, .. } = self;
         screen.draw(now, |size| {
             let access = if with_access && size.is_some() { access.as_slice() } else { &[] };
-            View { boilers, plan, duration: self.options.duration, restarts: &restarts, access }.lines(size)
+            View { boilers, plan: &house.plan, duration: self.options.duration, restarts: &restarts, access }
+                .lines(size)
         })
     }
 
     /// Says how the published hours stand against their recomputation. Returns what is wrong with them.
     async fn verify(&self) -> Option<String> {
-        match verify(&self.plan.folder.join("thermowell.toml")).await {
+        match verify(&self.house.config()).await {
             Ok(agreed) => {
                 say(&format!("verify: {agreed}"));
                 None
@@ -268,12 +233,8 @@ impl Demo<'_> {
     /// Stops the flow in flow order, waits until the last sample is aggregated, and reads the books.
     /// A run that was not cut short has a snapshot of each hour that began within it.
     async fn close_the_books(&mut self, client: &async_nats::Client, is_complete: bool) -> Result<Ledger> {
-        let Processes { agent, controller, .. } = &mut self.processes;
-        stop_in_order([controller, agent], STOP).context(PROCESSES)?;
-        let ids: Vec<BoilerId> = live::in_order(&self.boilers).map(|(id, _)| id.clone()).collect();
-        let mut problems = audit::settle(client, &ids, self.options.feed, SETTLE, || self.tend()).await?;
-        let Processes { aggregator, simulator, .. } = &mut self.processes;
-        stop_in_order([aggregator, simulator], STOP).context(PROCESSES)?;
+        let Self { house, screen, .. } = self;
+        let (mut problems, _) = house.drain(client, |house| tend(house, screen)).await?;
         if let Some(duration) = self.options.duration.filter(|_| is_complete) {
             for (id, live) in &self.boilers {
                 for hour in self.hours(duration).iter().filter(|h| live.snapshots.iter().all(|s| s.hour != **h)) {
@@ -282,8 +243,26 @@ impl Demo<'_> {
             }
         }
         problems.extend(self.verify().await);
-        audit::audit(client, &ids, &self.plan, self.options.feed, problems).await.context("read the books")
+        self.house.audit(client, problems).await
     }
+}
+
+/// Restarts what died, as systemd would, and says so.
+fn tend(house: &mut House, screen: &mut Screen) -> Result<()> {
+    let now = house.age();
+    house.processes.tend(now, |role, change| {
+        match change {
+            Change::Died { status, .. } => screen.say(&format!("{} died: {}", role.name(), describe(status))),
+            Change::Restarted { .. } => screen.say(&format!("{} started again", role.name())),
+            Change::GaveUp { status } => {
+                screen.erase().unwrap_or_default();
+                let (end, tail) = (describe(status), last_lines(role.log()));
+                let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                return Err(cli::with_code(code, anyhow!("{} ended with {end}:\n{tail}", role.name())));
+            }
+        }
+        Ok(())
+    })
 }
 
 /// What `thermowell verify` says: every published hour against its recomputation from SAMPLES, byte for byte.

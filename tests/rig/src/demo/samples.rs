@@ -45,6 +45,14 @@ pub struct SamplesBook {
     pub seconds: Seconds,
 }
 
+impl SamplesBook {
+    /// Nothing is missing, not even named, nothing is there twice, all is in order and as it was sampled.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.slots > 0 && [self.lost, self.twice, self.back, self.wrong, self.named] == [0; 5]
+    }
+}
+
 /// Reads one boiler's messages in order.
 pub struct SamplesReader<'a> {
     account: &'a Boiler,

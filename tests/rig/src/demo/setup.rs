@@ -11,7 +11,7 @@ use thermowell::keys;
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
 use crate::nats::{Broker, BrokerOptions, NatsServer, WAY_IN};
-use crate::process::{Launch, Programs, Role, Supervised};
+use crate::process::{Change, Launch, Programs, Role, Supervised};
 
 /// The devices boot this long after everything was started: agents and aggregator are there by then.
 const LEAD: Duration = Duration::from_millis(1_500);
@@ -148,18 +148,39 @@ impl Processes {
         let plan = Plan::in_folder(folder, options.speed);
         let config = folder.join("thermowell.toml");
         fs::write(&config, configuration(options, &plan, &broker)).with_context(|| make(&config))?;
-        let role = |name: &str| {
-            let args = ["run", name, "--config"].map(OsString::from).into_iter().chain([config.clone().into()]);
-            supervise(folder, programs, name, Role::Thermowell, args.collect())
-        };
+        let log = |name: &str| folder.join("logs").join(format!("{name}.log"));
+        let role = |name: &str| supervise(Launch::run(programs, name, &config, log(name)));
         let agent = role("agent")?;
         let aggregator = role("aggregator")?;
         let controller = role("controller")?;
         let winter_day = folder.join("scenario.toml");
         fs::write(&winter_day, WINTER_DAY).with_context(|| make(&winter_day))?;
-        let args = simulator_arguments(options, &plan, &winter_day);
-        let simulator = supervise(folder, programs, "firmware-sim", Role::FirmwareSim, args)?;
+        let name = "firmware-sim";
+        let simulator = supervise(Launch {
+            name: name.to_owned(),
+            programs: programs.clone(),
+            role: Role::FirmwareSim,
+            args: simulator_arguments(options, &plan, &winter_day),
+            log: log(name),
+        })?;
         Ok((Self { broker, simulator, agent, aggregator, controller }, plan))
+    }
+
+    /// Looks at every process and does what is due at `now`; `take` hears of each change.
+    ///
+    /// # Errors
+    /// A process cannot be looked at or started; those of `take`.
+    pub(crate) fn tend(
+        &mut self,
+        now: Duration,
+        mut take: impl FnMut(&Supervised, Change) -> Result<()>,
+    ) -> Result<()> {
+        for role in self.all() {
+            if let Some(change) = role.tend(now).context("look after the processes")? {
+                take(role, change)?;
+            }
+        }
+        Ok(())
     }
 
     /// Every process, in flow order, server last.
@@ -194,9 +215,7 @@ pub fn make_keys(folder: &Path) -> Result<()> {
     keys::make(folder, &operators, &[]).map(drop).context("make keys")
 }
 
-fn supervise(folder: &Path, programs: &Programs, name: &str, role: Role, args: Vec<OsString>) -> Result<Supervised> {
-    let log = folder.join("logs").join(format!("{name}.log"));
-    let launch = Launch { name: name.to_owned(), programs: programs.clone(), role, args, log };
+fn supervise(launch: Launch) -> Result<Supervised> {
     Supervised::start(launch).context("start a process")
 }
 

@@ -14,9 +14,8 @@ use super::rows::Row;
 use super::{Options, WORD};
 use crate::cli::say;
 use crate::clock::Stopwatch;
-use crate::demo::audit::last_lines;
 use crate::ears::Ears;
-use crate::process::{Child, Launch, Programs, Role, describe, own_program};
+use crate::process::{Child, Launch, Programs, Role, describe, last_lines, own_program};
 
 /// Where a row leaves what came of it.
 pub(super) const RESULT: &str = "line.json";
@@ -44,7 +43,7 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>> {
         None => temporary.path().to_owned(),
     };
     // Rows that play end with this process, and their folders are removed.
-    let mut ears = Ears::open()?;
+    let ears = Ears::open()?;
     // The long ones first: what is left at the end is short.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(rows[index].seconds));

@@ -20,13 +20,12 @@ use thermowell_wire::subject::{self, stream};
 use super::report::{Lost, Measured, Predicted};
 use crate::clock::Stopwatch;
 use crate::demo::ledger::BoilerReport;
-use crate::house::House;
-use crate::process::{Launch, Programs, Role, Supervised};
+use crate::demo::setup::prepare;
+use crate::house::{Builder, House, SOON};
+use crate::process::Programs;
 
 /// What a row may take to recover before it is given up, whatever it predicts.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// For what must have happened long before, on a machine that does other things as well.
-pub(super) const SOON: Duration = Duration::from_secs(30);
 
 /// What a row is given.
 pub(super) struct Setting {
@@ -76,7 +75,11 @@ impl Stage {
         // Small batches: more publishes for a fault to hit, and less to wait for at the end of one.
         let small = if arguments.contains(&"--batch") { &[][..] } else { &["--batch", "10"] };
         let words: Vec<&str> = small.iter().chain(arguments).copied().collect();
-        let mut house = House::start_in(&setting.folder, &setting.program, &words, furnish);
+        let folder = setting.folder.join("house");
+        prepare(&folder).expect("the folder is ours");
+        furnish(&folder);
+        let built = Builder::new(Programs::at(&setting.program), &words).folder(&folder).start();
+        let mut house = built.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(error.as_ref())));
         house.catch_up(SOON);
         let chance = ChaCha8Rng::seed_from_u64(setting.seed);
         Self { house, averaged: true, chance, injected: 0, begun: Vec::new(), recovery: None, findings: Vec::new() }
@@ -106,27 +109,17 @@ impl Stage {
         self.house.go_on(Duration::from_millis(length));
     }
 
-    /// One of the four processes of the gateway.
-    pub(super) fn role(&mut self, name: &str) -> &mut Supervised {
-        let role = self.house.processes.all().into_iter().find(|role| role.name() == name);
-        role.expect("rows name processes of the rig")
-    }
-
     /// Sends a signal to a process of the gateway.
     pub(super) fn signal(&mut self, name: &str, signal: Signal) {
-        self.role(name).signal(signal).expect("the kernel lets us");
+        self.house.role(name).signal(signal).expect("the kernel lets us");
     }
 
     /// SIGKILL, and waits until the supervisor has started it again.
     pub(super) fn kill(&mut self, name: &str) {
-        let running = |stage: &mut House, name: &str| {
-            let role = stage.processes.all().into_iter().find(|role| role.name() == name);
-            role.and_then(|role| role.pid())
-        };
-        let killed = self.house.until("the process runs", SOON, |house| running(house, name));
+        let killed = self.house.until("the process runs", SOON, |house| house.role(name).pid());
         self.signal(name, Signal::KILL);
         self.house
-            .until("the process is started again", SOON, |house| running(house, name).filter(|pid| *pid != killed));
+            .until("the process is started again", SOON, |house| house.role(name).pid().filter(|pid| *pid != killed));
     }
 
     /// The fault is over: measures how long it takes until SAMPLES holds all that has been sampled by now, and STATE
@@ -134,11 +127,7 @@ impl Stage {
     pub(super) fn recover(&mut self) {
         let watch = Stopwatch::start();
         for boiler in self.house.boilers() {
-            let place = self.house.until("the boiler runs", PATIENCE, |house| house.place(&boiler));
-            let what = format!("SAMPLES has {boiler} up to slot {}", place.next);
-            self.house.until(&what, PATIENCE, |house| {
-                house.stored(&boiler).filter(|(boot, next)| *boot == place.boot && *next >= place.next)
-            });
+            let place = self.house.until_stored(&boiler, PATIENCE);
             if !self.averaged {
                 continue;
             }
@@ -151,19 +140,6 @@ impl Stage {
         self.recovery = self.recovery.max(Some(watch.elapsed()));
     }
 
-    /// The start of one more role of the product beside those that run, with this configuration.
-    pub(super) fn another(&self, setting: &Setting, role: &str, config: &Path) -> Launch {
-        let log = self.house.folder().join("logs").join(format!("another-{role}.log"));
-        let args = vec!["run".into(), role.into(), "--config".into(), config.into()];
-        let programs = Programs::at(&setting.program);
-        Launch { name: format!("another {role}"), programs, role: Role::Thermowell, args, log }
-    }
-
-    /// The configuration of the gateway.
-    pub(super) fn config(&self) -> PathBuf {
-        self.house.folder().join("thermowell.toml")
-    }
-
     /// The store of nats-server.
     pub(super) fn store(&self) -> PathBuf {
         self.house.processes.broker.folder().join("store")
@@ -171,7 +147,7 @@ impl Stage {
 
     /// Whether a log of the run holds `words`.
     pub(super) fn said(&mut self, name: &str, words: &str) -> bool {
-        let log = self.role(name).log().to_owned();
+        let log = self.house.role(name).log().to_owned();
         crate::house::log(&log).contains(words)
     }
 

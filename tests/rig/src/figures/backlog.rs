@@ -9,9 +9,8 @@ use thermowell_wire::subject::{self, wildcard};
 use thermowell_wire::{BoilerId, Slot, batch};
 
 use super::shape::{Budget, Figure};
-use super::stand::{Bench, PATIENCE, RATE, Stand};
+use super::stand::{Bench, PATIENCE, RATE, listen_again, settle};
 use crate::clock::Stopwatch;
-use crate::demo;
 
 /// Ten minutes of samples in ten seconds.
 const SPEED: u32 = 60;
@@ -20,7 +19,7 @@ const OUTAGE: Duration = Duration::from_secs(600);
 /// L1: after N minutes the backlog is gone within N/10.
 const GONE_S: f64 = 60.0;
 
-/// One boiler, and a cellar full of them.
+/// One boiler, and sixteen.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     [1, 16].map(|boilers| outage(bench, boilers)).into_iter().collect()
 }
@@ -28,18 +27,18 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 /// nats-server is killed for ten simulated minutes; then each boiler's samples must reach what it had sampled when the
 /// server was back, one message behind the other.
 fn outage(bench: &Bench, boilers: u16) -> Result<Figure> {
-    let mut stand = Stand::of(bench, boilers, SPEED, 100)?;
-    stand.settle(Duration::ZERO)?;
-    let ids: Vec<BoilerId> = (1..=boilers).map(demo::boiler).collect();
-    let before = stand.until("every boiler is stored", |stand| {
-        let ends = ids.iter().map(|id| Some((id.clone(), stand.stored_of(id)?)));
-        ends.collect::<Option<BTreeMap<BoilerId, Slot>>>()
+    let mut house = bench.start(boilers, SPEED, 100)?;
+    settle(&mut house, Duration::ZERO)?;
+    let ids = house.boilers();
+    let before = house.try_until("every boiler is stored", PATIENCE, |house| {
+        let ends = ids.iter().map(|id| Some((id.clone(), house.stored(id)?.1)));
+        ends.collect::<Option<BTreeMap<BoilerId, u64>>>()
     })?;
-    stand.processes.broker.kill()?;
-    stand.pass(OUTAGE / SPEED);
+    house.processes.broker.kill()?;
+    house.try_go_on(OUTAGE / SPEED)?;
     let watch = Stopwatch::start();
-    let sampled = u64::try_from(stand.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
-    let mut messages = stand.listen_anew_to(wildcard::SAMPLES)?;
+    let sampled = u64::try_from(house.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
+    let mut messages = listen_again(&mut house, wildcard::SAMPLES)?;
     // What was stored between the look and the kill is not heard: a boiler's first message only begins its order.
     let mut ends: BTreeMap<&BoilerId, Slot> = BTreeMap::new();
     let search = async {
@@ -53,12 +52,12 @@ fn outage(bench: &Bench, boilers: u16) -> Result<Figure> {
         }
         Some(disorder)
     };
-    let found = stand.wait_for(async { tokio::time::timeout(2 * PATIENCE, search).await });
+    let found = house.wait_for(async { tokio::time::timeout(2 * PATIENCE, search).await });
     let took = watch.elapsed().as_secs_f64();
     let Ok(Some(disorder)) = found else {
         bail!("not within {} s: the backlog is gone", 2 * PATIENCE.as_secs());
     };
-    let samples: u64 = ends.iter().map(|(id, end)| end.seq - before[*id].seq).sum();
+    let samples: u64 = ends.iter().map(|(id, end)| end.seq - before[*id]).sum();
     let order = if disorder == 0 { "in order".to_owned() } else { format!("{disorder} OUT OF ORDER") };
     let how = format!(
         "nats-server killed for 10 min at 100 Hz (10 s at speed {SPEED}); {samples} samples, {order}, until every \

@@ -8,9 +8,10 @@ use thermowell_wire::subject::wildcard;
 use thermowell_wire::{batch, subject};
 
 use super::shape::{Budget, Figure, millis, percentile, real};
-use super::stand::{Bench, PATIENCE, RATE, Stand, late};
+use super::stand::{Bench, PATIENCE, RATE, late, listen_again, settle, state, stored};
 use crate::clock::Stopwatch;
 use crate::demo;
+use crate::house::House;
 
 /// An hour of history in a quarter of a minute.
 const SPEED: u32 = 240;
@@ -27,29 +28,29 @@ const LIVE: Duration = Duration::from_millis(2_000);
 
 /// Everything that is killed.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let mut stand = Stand::start(bench, SPEED, 100)?;
-    stand.settle(Duration::ZERO)?;
-    while let Some(left) = HISTORY.checked_sub(stand.plan.elapsed()).filter(|left| !left.is_zero()) {
-        stand.pass(left / SPEED);
+    let mut house = bench.start(1, SPEED, 100)?;
+    settle(&mut house, Duration::ZERO)?;
+    while let Some(left) = HISTORY.checked_sub(house.plan.elapsed()).filter(|left| !left.is_zero()) {
+        house.try_go_on(left / SPEED)?;
     }
-    let mut states = stand.listen(wildcard::STATE)?;
-    stand.state(&mut states, "an average of a whole hour", |state| state.coverage > WHOLE)?;
-    let aggregator = aggregator(&mut stand)?;
-    let agent = agent(&mut stand)?;
-    let caught_up = outage(&mut stand)?;
+    let mut states = house.listen(wildcard::STATE)?;
+    state(&house, &mut states, "an average of a whole hour", |state| state.coverage > WHOLE)?;
+    let aggregator = aggregator(&mut house)?;
+    let agent = agent(&mut house)?;
+    let caught_up = outage(&mut house)?;
     Ok(vec![aggregator, agent, caught_up])
 }
 
-fn aggregator(stand: &mut Stand) -> Result<Figure> {
+fn aggregator(house: &mut House) -> Result<Figure> {
     let mut took = Vec::new();
     for _ in 0..STARTS {
-        stand.processes.aggregator.keep_down()?;
+        house.processes.aggregator.keep_down()?;
         // From here on only the new one speaks.
-        let mut states = stand.listen(wildcard::STATE)?;
+        let mut states = house.listen(wildcard::STATE)?;
         let watch = Stopwatch::start();
-        stand.processes.aggregator.bring_up()?;
+        house.processes.aggregator.bring_up()?;
         let whole = |state: &thermowell_flow::published::State| state.average.is_some() && state.coverage > WHOLE;
-        stand.state(&mut states, "an average after a start", whole)?;
+        state(house, &mut states, "an average after a start", whole)?;
         took.push(millis(watch.elapsed()));
     }
     took.sort_by(f64::total_cmp);
@@ -60,14 +61,14 @@ fn aggregator(stand: &mut Stand) -> Result<Figure> {
     Ok(Figure::new("restart of the aggregator", percentile(&took, 0.5), "ms", Budget::AtMost(40.0), how))
 }
 
-fn agent(stand: &mut Stand) -> Result<Figure> {
+fn agent(house: &mut House) -> Result<Figure> {
     let mut took = Vec::new();
     for _ in 0..STARTS {
-        stand.processes.agent.keep_down()?;
-        let mut samples = stand.listen(&subject::samples(&demo::boiler(1)))?;
+        house.processes.agent.keep_down()?;
+        let mut samples = house.listen(&subject::samples(&demo::boiler(1)))?;
         let watch = Stopwatch::start();
-        stand.processes.agent.bring_up()?;
-        let first = stand.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
+        house.processes.agent.bring_up()?;
+        let first = house.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
         first.with_context(|| late("a batch after a start"))?;
         took.push(millis(watch.elapsed()));
     }
@@ -78,18 +79,20 @@ fn agent(stand: &mut Stand) -> Result<Figure> {
 }
 
 /// nats-server is killed and comes back; the agent hands over what it holds while more arrives.
-fn outage(stand: &mut Stand) -> Result<Figure> {
+fn outage(house: &mut House) -> Result<Figure> {
     // What the agent's last start left to do is not the outage's.
-    let live = |stand: &Stand, end: u64| {
-        let sampled = u64::try_from(stand.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
+    let live = |house: &House, end: u64| {
+        let sampled = u64::try_from(house.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
         let behind = u64::try_from((LIVE * SPEED / 20).as_millis()).unwrap_or(0) * RATE / 1_000;
         end + behind >= sampled
     };
-    stand.until("the agent is live", |stand| stand.stored().filter(|end| live(stand, end.seq)))?;
-    stand.processes.broker.kill()?;
-    stand.pass(AWAY);
-    let mut samples = stand.listen_anew()?;
-    let first = stand.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
+    let boiler = demo::boiler(1);
+    house
+        .try_until("the agent is live", PATIENCE, |house| stored(house, &boiler).filter(|end| live(house, end.seq)))?;
+    house.processes.broker.kill()?;
+    house.try_go_on(AWAY)?;
+    let mut samples = listen_again(house, &subject::samples(&boiler))?;
+    let first = house.wait_for(async { tokio::time::timeout(PATIENCE, samples.next()).await });
     let first = first.with_context(|| late("a batch after the server's return"))?;
     let first = first.and_then(|message| Some(batch::decode(&message.payload).ok()?.end()));
     let watch = Stopwatch::start();
@@ -98,13 +101,13 @@ fn outage(stand: &mut Stand) -> Result<Figure> {
         while let Some(message) = samples.next().await {
             messages += 1;
             let end = batch::decode(&message.payload).ok().map(|packed| packed.end().seq);
-            if let Some(end) = end.filter(|end| live(stand, *end)) {
+            if let Some(end) = end.filter(|end| live(house, *end)) {
                 return Some(end);
             }
         }
         None
     };
-    let last = stand.wait_for(async { tokio::time::timeout(PATIENCE, search).await });
+    let last = house.wait_for(async { tokio::time::timeout(PATIENCE, search).await });
     let took = watch.elapsed();
     let (Some(first), Ok(Some(last))) = (first, last) else {
         bail!(late("the backlog is gone"));

@@ -18,43 +18,41 @@ use thermowell_wire::subject::{self, stream, wildcard};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Reading};
 
 use super::shape::{Budget, Figure, real};
-use super::stand::{Bench, LOOK, PATIENCE, folder, late, runtime};
+use super::stand::{Bench, PATIENCE, late};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
+use crate::ears::Ears;
 use crate::nats::{Broker, BrokerOptions};
-use crate::process::{Launch, Role, Supervised};
+use crate::process::{Launch, Supervised};
 
 /// Samples in a batch: a second.
 const COUNT: u16 = 100;
 /// Publishes under way at once.
 const IN_FLIGHT: u64 = 500;
+/// Between two looks at a level.
+const LOOK: Duration = Duration::from_millis(2);
 /// What a packed batch takes at the most.
 const SPACE: usize = 4_096;
 
 /// One aggregator without snapshots reads `seconds` batches of each boiler from a stream that is there already.
 pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Figure> {
-    let folder = folder()?;
+    let folder = tempfile::Builder::new().prefix("thermowell-figures-").tempdir().context("make a folder")?;
     let options = BrokerOptions::in_folder(folder.path().join("nats"));
     let broker = Broker::start(&bench.server, &bench.programs, options)?;
     let config = folder.path().join("thermowell.toml");
     let text = configuration(&broker, boilers, folder.path());
     fs::write(&config, text).with_context(|| config.display().to_string())?;
-    let launch = Launch {
-        name: "aggregator".to_owned(),
-        programs: bench.programs.clone(),
-        role: Role::Thermowell,
-        args: vec!["run".into(), "aggregator".into(), "--config".into(), config.into()],
-        log: folder.path().join("aggregator.log"),
-    };
-    let runtime = runtime()?;
+    let log = folder.path().join("aggregator.log");
+    let launch = Launch::run(&bench.programs, "aggregator", &config, log);
+    let runtime = Ears::deaf()?;
     // The streams are the product's to make.
     let mut role = Supervised::start(launch)?;
-    let client = runtime.block_on(async_nats::connect(broker.url())).context("connect")?;
-    runtime.block_on(streams_are_there(&client))?;
+    let client = runtime.wait_for(async_nats::connect(broker.url())).context("connect")?;
+    runtime.wait_for(streams_are_there(&client))?;
     role.stop(PATIENCE)?;
-    runtime.block_on(publish(&client, boilers, seconds))?;
-    let mut states = runtime.block_on(async {
+    runtime.wait_for(publish(&client, boilers, seconds))?;
+    let mut states = runtime.wait_for(async {
         let states = client.subscribe(wildcard::STATE).await.context("subscribe")?;
         client.flush().await.context("subscribe")?;
         anyhow::Ok(states)
@@ -64,7 +62,7 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     let watch = Stopwatch::start();
     role.bring_up()?;
     let end = seconds * u64::from(COUNT) - 1;
-    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)).await });
+    let done = runtime.wait_for(async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)).await });
     let took = watch.elapsed();
     done.with_context(|| late("the aggregator reaches the end"))?;
     let server = used(broker.pid())?.since(server_before);

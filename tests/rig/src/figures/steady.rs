@@ -11,10 +11,11 @@ use thermowell_wire::Slot;
 use thermowell_wire::subject::{stream, wildcard};
 
 use super::shape::{Budget, Figure, percentile, real};
-use super::stand::{Bench, PATIENCE, Stand, late};
+use super::stand::{Bench, PATIENCE, late, settle, stored};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo;
+use crate::house::House;
 use crate::process::Supervised;
 
 /// What is left of a start, catching up above all, is over after so long.
@@ -50,49 +51,49 @@ impl Watched {
 
 /// One boiler, a second in a batch: first the roles apart, then all in one process.
 pub(super) fn batch_of_100(bench: &Bench) -> Result<Vec<Figure>> {
-    let mut stand = Stand::start(bench, 1, 100)?;
-    stand.settle(CALM)?;
+    let mut house = bench.start(1, 1, 100)?;
+    settle(&mut house, CALM)?;
     let apart = watch(
-        &stand,
+        &house,
         bench.window,
-        &[&stand.processes.agent, &stand.processes.aggregator, &stand.processes.controller],
+        &[&house.processes.agent, &house.processes.aggregator, &house.processes.controller],
     )?;
-    let thermowell = stand.unite()?;
-    stand.settle(CALM)?;
-    let together = watch(&stand, bench.window, &[&thermowell])?;
+    let thermowell = bench.unite(&mut house)?;
+    settle(&mut house, CALM)?;
+    let together = watch(&house, bench.window, &[&thermowell])?;
     let mut figures = usage(&apart, &together);
-    figures.extend(latency(&mut stand, together, 100)?);
+    figures.extend(latency(&mut house, together, 100)?);
     Ok(figures)
 }
 
 /// One boiler, each sample a batch, all roles in one process.
 pub(super) fn batch_of_1(bench: &Bench) -> Result<Vec<Figure>> {
-    let mut stand = Stand::start(bench, 1, 1)?;
-    let thermowell = stand.unite()?;
-    stand.settle(CALM)?;
-    let watched = watch(&stand, bench.window.min(LATENCY_WINDOW), &[&thermowell])?;
+    let mut house = bench.start(1, 1, 1)?;
+    let thermowell = bench.unite(&mut house)?;
+    settle(&mut house, CALM)?;
+    let watched = watch(&house, bench.window.min(LATENCY_WINDOW), &[&thermowell])?;
     let cpu = watched.cpu("thermowell");
-    let mut figures = latency(&mut stand, watched, 1)?;
+    let mut figures = latency(&mut house, watched, 1)?;
     figures.push(Figure::new("processor, batch of 1, all roles", cpu, "% of a core", Budget::None, "as above"));
     Ok(figures)
 }
 
-fn watch(stand: &Stand, length: Duration, roles: &[&Supervised]) -> Result<Watched> {
+fn watch(house: &House, length: Duration, roles: &[&Supervised]) -> Result<Watched> {
     let mut pids: Vec<(String, u32)> = Vec::new();
     for role in roles {
         pids.extend(role.pid().map(|pid| (role.name().to_owned(), pid)));
     }
-    pids.extend(stand.processes.broker.pid().map(|pid| ("nats-server".to_owned(), pid)));
+    pids.extend(house.processes.broker.pid().map(|pid| ("nats-server".to_owned(), pid)));
     let usages = || pids.iter().map(|(_, pid)| Usage::of(*pid)).collect::<Result<Vec<_>, _>>();
-    let mut states = stand.listen(wildcard::STATE)?;
-    let (bytes, end) = (stored_bytes(stand)?, stand.stored());
+    let mut states = house.listen(wildcard::STATE)?;
+    let (bytes, end) = (stored_bytes(house)?, stored(house, &demo::boiler(1)));
     let before = usages()?;
     let watch = Stopwatch::start();
     let mut arrivals = Vec::new();
-    stand.wait_for(async {
+    house.wait_for(async {
         while let Some(left) = watch.left_of(length) {
             let Ok(Some(message)) = tokio::time::timeout(left, states.next()).await else { break };
-            let now = stand.plan.utc_ns();
+            let now = house.plan.utc_ns();
             if let Ok(state) = serde_json::from_slice::<State>(&message.payload) {
                 arrivals.push((state.slot, now));
             }
@@ -104,16 +105,19 @@ fn watch(stand: &Stand, length: Duration, roles: &[&Supervised]) -> Result<Watch
         .into_iter()
         .zip(after.into_iter().zip(before))
         .map(|((name, _), (after, before))| (name, after.since(before)));
-    let (Some(first), Some(last)) = (end, stand.stored()) else { bail!(late("samples are stored")) };
-    let (samples, stored_bytes) = (last.seq.saturating_sub(first.seq), stored_bytes(stand)?.saturating_sub(bytes));
+    let (Some(first), Some(last)) = (end, stored(house, &demo::boiler(1))) else { bail!(late("samples are stored")) };
+    let (samples, stored_bytes) = (last.seq.saturating_sub(first.seq), stored_bytes(house)?.saturating_sub(bytes));
     ensure!(samples > 0, late("samples are stored"));
     Ok(Watched { took, used: used.collect(), arrivals, samples, stored_bytes })
 }
 
 /// What SAMPLES takes in the server's store.
-fn stored_bytes(stand: &Stand) -> Result<u64> {
-    let stream = stand.wait_for(async { jetstream::new(stand.client.clone()).get_stream(stream::SAMPLES).await });
-    Ok(stream.context("look at SAMPLES")?.cached_info().state.bytes)
+fn stored_bytes(house: &House) -> Result<u64> {
+    house.wait_for(async {
+        let context = jetstream::new(house.connect().await.context("connect")?);
+        let samples = context.get_stream(stream::SAMPLES).await.context("look at SAMPLES")?;
+        Ok(samples.cached_info().state.bytes)
+    })
 }
 
 fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
@@ -171,9 +175,9 @@ fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
 }
 
 /// From when a sample was taken, as the simulator wrote it down, to the arrival of the first state that contains it.
-fn latency(stand: &mut Stand, watched: Watched, batch: u32) -> Result<Vec<Figure>> {
-    stand.processes.simulator.stop(PATIENCE)?;
-    let account = Account::open(&stand.plan.account()).context("the simulator's account")?;
+fn latency(house: &mut House, watched: Watched, batch: u32) -> Result<Vec<Figure>> {
+    house.processes.simulator.stop(PATIENCE)?;
+    let account = Account::open(&house.plan.account()).context("the simulator's account")?;
     let boiler = account.boiler(&demo::boiler(1));
     let (mut every, mut newest) = (Vec::new(), Vec::new());
     for pair in watched.arrivals.windows(2) {

@@ -16,7 +16,7 @@ use thermowell::keys as permissions;
 
 use super::NatsServer;
 use crate::clock::Stopwatch;
-use crate::process::{Launch, Programs, Role, Supervised, describe};
+use crate::process::{Launch, Programs, Role, Supervised, describe, last_lines};
 
 /// The documented configuration of nats-server on a gateway.
 pub const SAMPLE_CONFIG: &str = include_str!("../../../../config/nats.conf");
@@ -336,14 +336,6 @@ fn http_get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
 
 fn cannot_write(path: &Path) -> String {
     format!("cannot write the server's folder {}", path.display())
-}
-
-/// The last 20 lines of a log; nothing when it cannot be read: the error that it belongs to matters more.
-fn last_lines(log: &Path) -> String {
-    let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 #[cfg(test)]

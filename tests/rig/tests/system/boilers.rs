@@ -39,7 +39,7 @@ fn a_boiler_is_retired_only_when_nobody_writes_it_and_its_history_stays() {
     let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "2"]);
     let [_, second] = house.boilers().try_into().expect("two boilers");
     house.until("some samples", SOON, |house| (house.stored(&second)?.1 >= 300).then_some(()));
-    let config = house.folder().join("thermowell.toml");
+    let config = house.config();
     refused(&config, &["retire", "b7", "--yes"], "SAMPLES has no boiler b7; it has b1, b2");
     refused(&config, &["retire", "b2", "--yes"], "b2 is still in this configuration");
     refused(&config, &["rename", "b2", "b1"], "boiler b1 exists already");
@@ -118,7 +118,7 @@ fn a_replaced_board_is_refused_until_it_is_accepted_and_then_goes_on_from_its_fi
         let event: Value = house.last_json(stream::EVENT, &subject::event(&id, EventKind::Boot))?;
         event["reason"].as_str()?.contains("thermowell boiler accept b1 NEW-7 --yes").then_some(())
     });
-    let config = house.folder().join("thermowell.toml");
+    let config = house.config();
     refused(&config, &["accept", "b1", "SIM-b1", "--yes"], "the history of boiler b1 is already from the board SIM-b1");
     refused(&config, &["accept", "b2", "NEW-7", "--yes"], "SAMPLES has no boiler b2; it has b1");
     refused(&config, &["accept", "b1", "NEW-7"], "add --yes to do it");

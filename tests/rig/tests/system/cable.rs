@@ -116,7 +116,7 @@ struct Traffic {
 
 impl Traffic {
     fn of(house: &House, boiler: &BoilerId) -> Self {
-        let config = Config::load(&house.folder().join("thermowell.toml")).expect("the run's configuration");
+        let config = Config::load(&house.config()).expect("the run's configuration");
         let connection = house.wait_for(Connection::reach(&config.nats, User::Controller));
         let (boot, seq) = house.stored(boiler).expect("SAMPLES has something");
         let (based_on, instance) = (Slot { boot, seq }, "traffic".to_owned());
@@ -183,7 +183,7 @@ fn two_boilers_on_one_device_are_named_and_the_first_goes_on() {
     house.processes.agent.keep_down().unwrap();
     let link = house.folder().join("ports/by-id");
     symlink(fs::canonicalize(house.folder().join("ports/b1")).unwrap(), &link).unwrap();
-    let config = house.folder().join("thermowell.toml");
+    let config = house.config();
     let text = fs::read_to_string(&config).unwrap();
     let shared = text.replace("ports/b2\"", "ports/by-id\"");
     assert_ne!(shared, text);

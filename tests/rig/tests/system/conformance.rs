@@ -6,7 +6,7 @@ use std::process::Command;
 use futures_util::StreamExt as _;
 use rig::house;
 use rig::nats::{Broker, BrokerOptions};
-use rig::process::{Child, Launch, Programs, Role};
+use rig::process::{Child, Launch, Programs};
 use serde_json::Value;
 use thermowell_flow::published::{Lease, State};
 use thermowell_wire::line::Demand;
@@ -52,14 +52,8 @@ fn conformance(folder: &Path) -> (Vec<(String, String)>, Value, Option<i32>) {
 fn our_controller_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let _broker = stage(folder.path());
-    let args = ["run".into(), "controller".into(), "--config".into(), folder.path().join("thermowell.toml").into()];
-    let launch = Launch {
-        name: "controller".to_owned(),
-        programs: Programs::at(super::DEMO),
-        role: Role::Thermowell,
-        args: args.to_vec(),
-        log: folder.path().join("controller.log"),
-    };
+    let (config, log) = (folder.path().join("thermowell.toml"), folder.path().join("controller.log"));
+    let launch = Launch::run(&Programs::at(super::DEMO), "controller", &config, log);
     let _controller = Child::spawn(&launch).unwrap();
     let (verdicts, report, code) = conformance(folder.path());
     let left: Vec<&(String, String)> = verdicts.iter().filter(|(_, verdict)| verdict != "passed").collect();

@@ -1,12 +1,11 @@
 //! Control that is lost: the boiler falls back to its own when the lease has ended, whoever is dead.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use firmware_sim::account::{Account, Event};
 use futures_util::StreamExt as _;
 use rig::house::{self, House, SOON, assert_whole};
-use rig::process::{Child, Launch, Programs, Role};
+use rig::process::{Child, Launch};
 use rustix::process::Signal;
 use thermowell::config::Config;
 use thermowell::nats::{Connection, User};
@@ -230,7 +229,7 @@ fn lease(house: &House, boiler: &BoilerId, flow: f64) {
     let (boot, seq) = house.stored(boiler).expect("SAMPLES has something");
     let (demand, based_on, instance) = (Demand::Heat, Slot { boot, seq }, "by hand".to_owned());
     let lease = Lease { demand, flow, lease_s: 60, based_on, instance, created_at: 0.0, version: 1 };
-    let config = Config::load(&house.folder().join("thermowell.toml")).expect("the run's configuration");
+    let config = Config::load(&house.config()).expect("the run's configuration");
     house.wait_for(async {
         let connection = Connection::reach(&config.nats, User::Controller).await.expect("the server runs");
         let json = thermowell::nats::json(&lease);
@@ -349,13 +348,7 @@ fn a_second_controller_stands_by_and_takes_over_within_the_lease() {
     let mut house = House::start(super::DEMO, &["--speed", "4", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     let first = house.until("a lease stands", SOON, |house| Some(asked(house, &boiler)?.instance));
-    let launch = |number: u32| Launch {
-        name: format!("controller {number}"),
-        programs: Programs::at(super::DEMO),
-        role: Role::Thermowell,
-        args: ["run", "controller", "--config"].map(Into::into).into_iter().chain([config(&house)]).collect(),
-        log: house.folder().join("logs").join(format!("controller-{number}.log")),
-    };
+    let launch = |number: u32| house.another("controller", &house.config(), &format!("controller-{number}"));
     let (second_launch, third_launch) = (launch(2), launch(3));
     let said = |launch: &Launch| house::log(&launch.log).matches("another controller asks for set-points").count();
     let mut second = Child::spawn(&second_launch).expect("the guard starts it");
@@ -397,8 +390,4 @@ fn a_second_controller_stands_by_and_takes_over_within_the_lease() {
 
 fn lease_at(event: &Event) -> Option<u64> {
     if let Event::Lease { t_ns, .. } = event { Some(*t_ns) } else { None }
-}
-
-fn config(house: &House) -> OsString {
-    house.folder().join("thermowell.toml").into()
 }

@@ -225,7 +225,7 @@ fn the_operators_commands_run() {
     let document = fs::read_to_string(root().join("deploy/OPERATING.md")).unwrap();
     let (_, block) = document.split_once("## Commands").expect("the section");
     let block = block.split("```").nth(1).expect("a block").trim_start_matches("sh\n");
-    let config = house.folder().join("thermowell.toml");
+    let config = house.config();
     for line in block.lines() {
         let words = words(line);
         let output = Command::new(super::DEMO).args(&words).env("THERMOWELL_CONFIG", &config).output().unwrap();

@@ -24,10 +24,9 @@ fn configuration(folder: &Path, nats: &str) -> PathBuf {
 }
 
 fn role(name: &str, folder: &Path, config: &Path) -> Child {
-    let args = ["run".into(), name.into(), "--config".into(), config.into()].to_vec();
-    let (programs, log) = (Programs::at(super::DEMO), folder.join("log"));
+    let log = folder.join("log");
     fs::write(&log, "").unwrap();
-    Child::spawn(&Launch { name: name.to_owned(), programs, role: Role::Thermowell, args, log }).unwrap()
+    Child::spawn(&Launch::run(&Programs::at(super::DEMO), name, config, log)).unwrap()
 }
 
 /// Waits until the process has written `line` to its log.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use rig::house::{self, House, SOON, assert_whole};
 use rig::nats::{Broker, BrokerOptions};
-use rig::process::{Child, Launch, Programs, Role};
+use rig::process::{Child, Launch, Programs};
 use thermowell_flow::published::{Link, Status};
 use thermowell_wire::subject::{self, stream};
 
@@ -20,10 +20,8 @@ fn agent(folder: &Path, config: &str) -> Child {
 }
 
 fn second_agent(folder: &Path, config: &Path) -> Child {
-    let args = ["run".into(), "agent".into(), "--config".into(), config.into()].to_vec();
-    let (programs, log) = (Programs::at(super::DEMO), folder.join("second.log"));
-    let launch = Launch { name: "agent".to_owned(), programs, role: Role::Thermowell, args, log };
-    Child::spawn(&launch).unwrap()
+    let log = folder.join("second.log");
+    Child::spawn(&Launch::run(&Programs::at(super::DEMO), "agent", config, log)).unwrap()
 }
 
 /// Waits for the end of an agent that cannot work: its exit code, and what it said.
@@ -94,7 +92,7 @@ fn a_second_agent_stands_by_and_takes_over() {
     let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("samples arrive", SOON, |house| house.stored(&boiler));
-    let mut second = second_agent(house.folder(), &house.folder().join("thermowell.toml"));
+    let mut second = second_agent(house.folder(), &house.config());
     let log = house.folder().join("second.log");
     let holder = format!("is in use by process {} (", house.processes.agent.pid().expect("the first runs"));
     house.until("the second says who has the port", SOON, |_| {

@@ -7,7 +7,6 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rig::house::{House, SOON, assert_whole};
-use rig::process::Supervised;
 use rustix::process::Signal;
 
 /// Change it and the moments change; a failure prints it.
@@ -15,11 +14,6 @@ const SEED: u64 = 3;
 /// How often each process dies.
 const KILLS: u32 = 5;
 const NAMES: [&str; 4] = ["agent", "aggregator", "controller", "nats-server"];
-
-fn role<'a>(house: &'a mut House, name: &str) -> &'a mut Supervised {
-    let role = house.processes.all().into_iter().find(|role| role.name() == name);
-    role.expect("one of the roles")
-}
 
 #[test]
 fn twenty_kills_lose_nothing_and_double_nothing() {
@@ -35,17 +29,17 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     for victim in victims {
         house.go_on(Duration::from_millis(random.random_range(100..1_500)));
         // After several deaths it stays away for a while; dead men cannot be killed.
-        house.until(&format!("{victim} is back (seed {SEED})"), SOON, |house| role(house, victim).pid());
-        role(&mut house, victim).signal(Signal::KILL).unwrap();
+        house.until(&format!("{victim} is back (seed {SEED})"), SOON, |house| house.role(victim).pid());
+        house.role(victim).signal(Signal::KILL).unwrap();
     }
     for name in NAMES {
         house.until(&format!("{name} died {KILLS} times (seed {SEED})"), SOON, |house| {
-            (role(house, name).deaths() == KILLS).then_some(())
+            (house.role(name).deaths() == KILLS).then_some(())
         });
     }
     // One more, which comes back only while the books wait for it.
-    house.until("the aggregator is back", SOON, |house| role(house, "aggregator").pid());
-    role(&mut house, "aggregator").signal(Signal::KILL).unwrap();
+    house.until("the aggregator is back", SOON, |house| house.role("aggregator").pid());
+    house.role("aggregator").signal(Signal::KILL).unwrap();
     let ledger = house.close();
     assert_whole(&ledger);
     for boiler in &ledger.boilers {

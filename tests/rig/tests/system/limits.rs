@@ -21,7 +21,7 @@ fn reconfigure(house: &mut House, change: impl FnOnce(String) -> String, forget:
 /// How `thermowell check` finds this to stand, and what it shows.
 fn check(house: &House, id: &str) -> (String, String) {
     let mut command = Command::new(super::DEMO);
-    let config = house.folder().join("thermowell.toml");
+    let config = house.config();
     let out = command.args(["thermowell", "check", "--json", "--config"]).arg(config).output().unwrap();
     let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     let checks = report["checks"].as_array().unwrap();

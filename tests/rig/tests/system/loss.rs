@@ -42,11 +42,6 @@ impl Loss {
     }
 }
 
-fn role<'a>(house: &'a mut House, name: &str) -> &'a mut Supervised {
-    let role = house.processes.all().into_iter().find(|role| role.name() == name);
-    role.expect("one of the roles")
-}
-
 #[test]
 fn whoever_is_killed_and_stays_away_the_boiler_is_on_its_own_control() {
     loses(Loss::Killed, &["nats-server", "aggregator", "agent"]);
@@ -63,11 +58,11 @@ fn loses(loss: Loss, victims: &[&str]) {
     let [boiler] = house.boilers().try_into().expect("one boiler");
     until_leased(&mut house, &boiler, "a lease is obeyed");
     for victim in victims {
-        loss.strike(role(&mut house, victim));
+        loss.strike(house.role(victim));
         house.until(&format!("own control without {victim}"), LEASE / SPEED + BUSY, |house| {
             (!house.place(&boiler)?.leased).then_some(())
         });
-        loss.mend(role(&mut house, victim));
+        loss.mend(house.role(victim));
         until_leased(&mut house, &boiler, &format!("control comes back with {victim}"));
     }
     assert_whole(&house.close());

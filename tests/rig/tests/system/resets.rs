@@ -215,7 +215,7 @@ fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
     std::fs::write(&scenario, text).unwrap();
     let scenario = scenario.to_str().unwrap();
     let mut house = House::start(super::DEMO, &["--speed", "60", "--boilers", "1", "--scenario", scenario]);
-    let config = Config::load(&house.folder().join("thermowell.toml")).unwrap();
+    let config = Config::load(&house.config()).unwrap();
     let status = |house: &House| -> Option<Status> { house.last_json(stream::STATUS, &subject::status(&b1())) };
     let fault = house.until("a lockout", SOON, |house| status(house)?.device?.fault.filter(|fault| fault.lockout));
     let occurrence = Occurrence::from(fault);

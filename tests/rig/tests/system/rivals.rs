@@ -9,7 +9,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use rig::clock::Stopwatch;
 use rig::house::{House, SOON, assert_whole};
-use rig::process::{Child, Launch, Programs, Role};
+use rig::process::Child;
 use rustix::process::Signal;
 use thermowell::nats::{RequestError, follow};
 use thermowell_flow::published::State;
@@ -24,15 +24,12 @@ const SETTLED: Duration = Duration::from_secs(10);
 const IN_A_ROW: usize = 60;
 
 fn second(house: &House) -> Child {
-    let text = fs::read_to_string(house.folder().join("thermowell.toml")).unwrap();
+    let text = fs::read_to_string(house.config()).unwrap();
     let renamed = text.replace(&format!("gateway = \"{FIRST}\""), &format!("gateway = \"{SECOND}\""));
     assert_ne!(renamed, text, "the demo's gateway has a name");
     let config = house.folder().join("second.toml");
     fs::write(&config, renamed).unwrap();
-    let args = vec!["run".into(), "aggregator".into(), "--config".into(), config.into()];
-    let log = house.folder().join("logs").join("second-aggregator.log");
-    let (name, programs) = ("second aggregator".to_owned(), Programs::at(super::DEMO));
-    Child::spawn(&Launch { name, programs, role: Role::Thermowell, args, log }).unwrap()
+    Child::spawn(&house.another("aggregator", &config, "second-aggregator")).unwrap()
 }
 
 fn speaker(house: &House) -> Option<String> {

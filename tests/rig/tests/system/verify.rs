@@ -16,7 +16,7 @@ const HOURS: Duration = Duration::from_secs(240);
 
 fn thermowell(house: &House, arguments: &[&str]) -> Output {
     let mut command = Command::new(super::DEMO);
-    let config = house.folder().join("thermowell.toml");
+    let config = house.config();
     command.arg("thermowell").args(arguments).arg("--config").arg(config).output().unwrap()
 }
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::Row;
-use crate::faults::stage::{SOON, Setting, Skipped, Stage};
+use crate::faults::stage::{Setting, Skipped, Stage};
+use crate::house::SOON;
 use crate::process::{Child, Launch, Programs, Role};
 
 /// Nothing is written while the disk is full, in real time.
@@ -99,7 +100,7 @@ fn io_errors(setting: &Setting) -> Result<Stage, Skipped> {
         return Err(Skipped(format!("strace does not start: {error}")));
     }
     let mut stage = Stage::start(setting, &["--speed", "2", SPILL_AFTER[0], SPILL_AFTER[1]]);
-    let agent = stage.role("agent").pid().expect("it runs").to_string();
+    let agent = stage.house.role("agent").pid().expect("it runs").to_string();
     let trace = setting.folder.join("trace");
     let launch = Launch {
         name: "strace".to_owned(),

@@ -8,7 +8,8 @@ use thermowell_wire::subject::{self, EventKind, stream};
 
 use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
-use crate::faults::stage::{SOON, Setting, Stage};
+use crate::faults::stage::{Setting, Stage};
+use crate::house::SOON;
 
 /// Slots in a frame of the line: what a device may have sampled and not yet sent.
 const FRAME: u64 = 32;
@@ -70,9 +71,9 @@ fn reboot(setting: &Setting) -> Stage {
             let before = stage.house.place(&boiler).expect("it is on").boot;
             assert_eq!(stage.house.order(&format!("reboot {boiler} 2s")), "off");
             stage.injected(1);
-            stage.house.until("it is on again", crate::faults::stage::SOON, |house| {
-                house.place(&boiler).filter(|place| place.boot != before)
-            });
+            stage
+                .house
+                .until("it is on again", SOON, |house| house.place(&boiler).filter(|place| place.boot != before));
         }
         stage.recover();
     }

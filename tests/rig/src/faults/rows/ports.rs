@@ -11,7 +11,8 @@ use thermowell_wire::subject::{self, stream};
 
 use super::Row;
 use crate::faults::report::{Lost, Predicted};
-use crate::faults::stage::{SOON, Setting, Stage};
+use crate::faults::stage::{Setting, Stage};
+use crate::house::SOON;
 
 /// How long the port is held: as long as ModemManager looks at a new one, at speed 2 within the ring.
 const HELD: Duration = Duration::from_secs(10);
@@ -73,9 +74,9 @@ fn while_it_is_held(stage: &mut Stage, held: &BoilerId, other: &BoilerId) {
 fn held_at_start(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     let [other, held] = &stage.house.boilers()[..] else { unreachable!("the demo has two boilers") };
-    stage.role("agent").keep_down().expect("the kernel lets us");
+    stage.house.role("agent").keep_down().expect("the kernel lets us");
     let holder = hold(&stage, held).expect("no agent runs");
-    stage.role("agent").bring_up().expect("it starts again");
+    stage.house.role("agent").bring_up().expect("it starts again");
     while_it_is_held(&mut stage, held, other);
     drop(holder);
     stage.recover();

@@ -7,7 +7,8 @@ use thermowell_flow::published::{Snapshot, State};
 use thermowell_wire::subject::{self, stream};
 
 use super::Row;
-use crate::faults::stage::{SOON, Setting, Skipped, Stage};
+use crate::faults::stage::{Setting, Skipped, Stage};
+use crate::house::SOON;
 use crate::process::{Child, describe};
 
 /// What the second aggregator calls itself.
@@ -33,16 +34,16 @@ fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     for _ in 0..setting.times(3) {
         stage.go_on_for_some(100..=1_000);
-        let second = start_second(setting, &mut stage);
+        let second = start_second(&mut stage);
         stage.recover();
         stop_second(second, &mut stage);
     }
     Ok(stage)
 }
 
-fn start_second(setting: &Setting, stage: &mut Stage) -> Child {
-    let launch = stage.another(setting, "agent", &stage.config());
-    let holder = format!("is in use by process {} (", stage.role("agent").pid().expect("it runs"));
+fn start_second(stage: &mut Stage) -> Child {
+    let launch = stage.house.another("agent", &stage.house.config(), "another-agent");
+    let holder = format!("is in use by process {} (", stage.house.role("agent").pid().expect("it runs"));
     let said = || crate::house::log(&launch.log).matches(&holder).count();
     let before = said();
     let second = Child::spawn(&launch).expect("the guard starts it");
@@ -65,7 +66,7 @@ fn second_in_outage(setting: &Setting) -> Result<Stage, Skipped> {
     let mut stage = Stage::start(setting, &["--speed", "2", "--sim-arg=--ring", &slots, "--spill-after", "2"]);
     stage.house.processes.broker.kill().expect("it runs");
     stage.house.go_on(RING + SYNC);
-    let second = start_second(setting, &mut stage);
+    let second = start_second(&mut stage);
     stage.kill("agent");
     stage.house.processes.broker.restart().expect("its store is there");
     stage.recover();
@@ -78,11 +79,11 @@ fn second_in_outage(setting: &Setting) -> Result<Stage, Skipped> {
 fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
     let mut stage = Stage::start(setting, &["--speed", "120", "--batch", "100"]);
     let config = stage.house.folder().join("second.toml");
-    let text = fs::read_to_string(stage.config()).expect("the demo has written it");
+    let text = fs::read_to_string(stage.house.config()).expect("the demo has written it");
     let renamed = text.replace("gateway = \"demo\"", &format!("gateway = \"{SECOND}\""));
     assert_ne!(renamed, text, "the demo's gateway has a name");
     fs::write(&config, renamed).expect("the folder is ours");
-    let launch = stage.another(setting, "aggregator", &config);
+    let launch = stage.house.another("aggregator", &config, "another-aggregator");
     let mut second = Child::spawn(&launch).expect("the guard starts it");
     stage.injected(1);
     stage.go_on_for_some(3_000..=5_000);
@@ -92,11 +93,11 @@ fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
     if let Some(other) = speaker(&mut stage.house).filter(|instance| instance == SECOND) {
         stage.finding(format!("{other} speaks while the first one lives"));
     }
-    stage.role("aggregator").keep_down().expect("the kernel lets us");
+    stage.house.role("aggregator").keep_down().expect("the kernel lets us");
     stage.injected(1);
     stage.house.until("the second one speaks", SOON, |house| speaker(house).filter(|instance| instance == SECOND));
     stage.recover();
-    stage.role("aggregator").bring_up().expect("it starts again");
+    stage.house.role("aggregator").bring_up().expect("it starts again");
     stage.house.until("an hour is published", HOUR, |house| house.last_json::<Snapshot>(stream::SNAPSHOT, &snapshot));
     second.kill().expect("the kernel lets us");
     stage.house.until("the first one speaks again", SOON, |house| speaker(house).filter(|it| it != SECOND));

@@ -1,0 +1,103 @@
+//! What a house is built of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use super::House;
+use crate::clock::Stopwatch;
+use crate::demo::Options;
+use crate::demo::setup::{self, Processes};
+use crate::ears::Ears;
+use crate::nats::NatsServer;
+use crate::process::Programs;
+
+/// The parts of a house; what is not named is as tests have it.
+pub struct Builder {
+    programs: Programs,
+    options: Options,
+    is_quiet: bool,
+    server: Option<NatsServer>,
+    folder: Option<PathBuf>,
+    ears: Option<Ears>,
+    notes: bool,
+}
+
+impl Builder {
+    /// What the demo starts with these arguments, except that nothing goes wrong where they name no scenario.
+    ///
+    /// # Panics
+    /// The arguments are wrong.
+    #[must_use]
+    pub fn new<A: AsRef<str>>(programs: Programs, arguments: &[A]) -> Self {
+        let words = ["demo"].into_iter().chain(arguments.iter().map(AsRef::as_ref));
+        let options = Options::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        Self { is_quiet: true, ..Self::demo(programs, options) }
+    }
+
+    /// What the demo starts.
+    pub(crate) fn demo(programs: Programs, options: Options) -> Self {
+        Self { programs, options, is_quiet: false, server: None, folder: None, ears: None, notes: false }
+    }
+
+    /// On this server, and not on the one that [`server`] finds.
+    #[must_use]
+    pub fn server(self, server: &NatsServer) -> Self {
+        Self { server: Some(server.clone()), ..self }
+    }
+
+    /// In this folder, which [`setup::prepare`] has made, and which stays.
+    #[must_use]
+    pub fn folder(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), ..self }
+    }
+
+    /// With waits that a signal interrupts.
+    #[must_use]
+    pub fn ears(self, ears: &Ears) -> Self {
+        Self { ears: Some(ears.clone()), ..self }
+    }
+
+    /// A process that ends by itself is noted, see `House::noted`, and started again.
+    #[must_use]
+    pub fn noting(self) -> Self {
+        Self { notes: true, ..self }
+    }
+
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// A file cannot be written, or a process not be started.
+    pub fn start(self) -> Result<House> {
+        let Self { programs, mut options, is_quiet, server, folder, ears, notes } = self;
+        let (folder, temporary) = match folder {
+            Some(folder) => (folder, None),
+            None => {
+                let folder = tempfile::Builder::new().prefix("thermowell-house-").tempdir().context("make a folder")?;
+                setup::prepare(folder.path())?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        if is_quiet && options.scenario.is_none() {
+            let quiet = folder.join("quiet.toml");
+            fs::write(&quiet, "").with_context(|| format!("write {}", quiet.display()))?;
+            options.scenario = Some(quiet);
+        }
+        let server = server.unwrap_or_else(super::server);
+        let (processes, plan) = Processes::start(&options, &folder, &server, &programs).context("set up")?;
+        let ears = ears.map_or_else(Ears::deaf, Ok)?;
+        let noted = notes.then(Vec::new);
+        Ok(House {
+            options,
+            plan,
+            processes,
+            ears,
+            stopwatch: Stopwatch::start(),
+            noted,
+            programs,
+            _temporary: temporary,
+        })
+    }
+}
