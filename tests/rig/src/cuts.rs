@@ -6,7 +6,6 @@
 //!
 //! What the machine does not allow is SKIPPED with its reason, and no failure.
 
-mod books;
 mod close;
 mod control;
 mod disk;

@@ -28,10 +28,11 @@ use thermowell_wire::{BoilerId, Boot};
 use tokio::runtime::Runtime;
 
 use crate::clock::Stopwatch;
+use crate::demo::Options;
+use crate::demo::audit::Books;
 use crate::demo::ledger::Ledger;
 use crate::demo::live::{self, Boilers, View};
 use crate::demo::setup::{Plan, Processes};
-use crate::demo::{Options, audit};
 use crate::ears::Ears;
 use crate::nats::{NatsServer, locate};
 use crate::process::{Change, Launch, Programs, Supervised, describe, last_lines, stop_in_order};
@@ -455,11 +456,15 @@ impl House {
     ) -> Result<(Vec<String>, Vec<ExitStatus>)> {
         let Processes { agent, controller, .. } = &mut self.processes;
         let mut ends = stop_in_order([controller, agent], STOP)?;
-        let (ids, feed) = (self.boilers(), self.options.feed);
-        let problems = audit::settle(client, &ids, feed, SETTLE, || tend(self)).await?;
+        let problems = self.books_of(client).settle(SETTLE, || tend(self)).await?;
         let Processes { aggregator, simulator, .. } = &mut self.processes;
         ends.extend(stop_in_order([aggregator, simulator], STOP)?);
         Ok((problems, ends.into_iter().flatten().collect()))
+    }
+
+    /// What reads the streams.
+    pub(crate) fn books_of(&self, client: &Client) -> Books {
+        Books::new(client.clone(), self.boilers(), self.options.feed)
     }
 
     /// Reads the books of what was drained.
@@ -467,8 +472,7 @@ impl House {
     /// # Errors
     /// They cannot be read.
     pub(crate) async fn audit(&self, client: &Client, problems: Vec<String>) -> Result<Ledger> {
-        let (ids, feed) = (self.boilers(), self.options.feed);
-        audit::audit(client, &ids, &self.plan, feed, problems).await.context("read the books")
+        self.books_of(client).audit(&self.plan, problems).await.context("read the books")
     }
 
     /// The end of every log.
@@ -488,6 +492,6 @@ impl House {
 /// Something is.
 pub fn assert_whole(ledger: &Ledger) {
     for boiler in &ledger.boilers {
-        assert!(boiler.samples.is_whole(), "{}: {:?}", boiler.boiler, boiler.samples);
+        assert!(boiler.samples.is_whole(), "{}: {}", boiler.boiler, boiler.samples.sentence());
     }
 }

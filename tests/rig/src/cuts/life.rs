@@ -17,13 +17,15 @@ use thermowell_wire::units::HOUR_NS;
 use thermowell_wire::{BoilerId, Slot};
 
 use super::Bench;
-use super::books::{self, FILED, Look, Walk};
 use super::close::close;
 use super::control::{self, Control};
 use super::disk::{Disk, Outer};
 use super::moment::{Chance, Kind, LifePlan, Moment, RING_S};
 use super::report::{Cut, Life as LifeReport};
 use crate::clock::Stopwatch;
+use crate::demo::audit::{FILED, Look};
+use crate::demo::ledger;
+use crate::demo::live::reasons;
 use crate::demo::setup::{self, Processes};
 use crate::house::{Builder, House};
 
@@ -190,7 +192,7 @@ impl Life<'_> {
                 self.house.try_go_on(lead)?;
             }
         }
-        let before = (Some(self.look()?), self.server.elapsed());
+        let before = (Some(look(&self.house)?), self.server.elapsed());
         match moment.kind {
             Kind::Creation | Kind::Start | Kind::Load | Kind::Hour => {}
             Kind::Server => {
@@ -237,7 +239,7 @@ impl Life<'_> {
             self.house.processes.broker.restart()?;
             self.server = Stopwatch::start();
             cut.ready_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
-            let behind = self.look()?;
+            let behind = look(&self.house)?;
             self.durable = behind.ends.iter().map(|(id, end)| (id.clone(), end.seq)).collect();
             cut.vanished = FILED.into_iter().filter(|name| !behind.streams.contains_key(name)).collect();
             cut.vanished.retain(|name| self.bench.feed || *name != stream::FEED);
@@ -280,26 +282,31 @@ impl Life<'_> {
     /// Until all that was sampled before the cut is in SAMPLES; then reads all of it.
     fn catch_up(&mut self, cut: &mut Cut, watch: Stopwatch) -> Result<()> {
         let wanted = cut.places.clone();
-        let boilers = self.house.boilers();
         self.house.try_until("SAMPLES has what was sampled before the cut", PATIENCE, |house| {
-            let look = house.wait_for(books::look(&house.processes.broker, &boilers)).ok()?;
+            let look = look(house).ok()?;
             let arrived = |(id, next): (&BoilerId, &u64)| look.ends.get(id).is_some_and(|end: &Slot| end.seq >= *next);
             wanted.iter().all(arrived).then_some(())
         })?;
         cut.caught_up_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
-        let mut walked = Walk::default();
-        let house = &self.house;
-        let client = house.wait_for(house.connect()).context("connect")?;
-        for id in &boilers {
-            let walk = house.wait_for(books::walk(&client, id))?;
-            if !walk.is_whole() {
-                cut.findings.push(format!("{id}: {walk:?}"));
+        self.house.wait_for(async {
+            let client = self.house.connect().await.context("connect")?;
+            let books = self.house.books_of(&client);
+            for id in self.house.boilers() {
+                let mut problems = Vec::new();
+                let samples = books.samples(&id, None, self.life.speed, &mut problems).await?;
+                if !samples.is_whole() {
+                    problems.push(samples.sentence());
+                }
+                let hours = books.snapshots(&id, &mut problems).await?;
+                ledger::series(&hours, &mut problems);
+                let missing = hours.iter().filter(|hour| hour.missing.total() != 0);
+                let missing = missing.map(|hour| format!("hour {}: missing {}", hour.hour, reasons([&hour.missing])));
+                problems.extend(missing);
+                cut.findings.extend(problems.into_iter().map(|problem| format!("{id}: {problem}")));
+                cut.samples.push(samples);
             }
-            walked.add(&walk);
-            let (_, problems) = house.wait_for(books::hours(&client, id))?;
-            cut.findings.extend(problems);
-        }
-        cut.walk = Some(walked);
+            anyhow::Ok(())
+        })?;
         Ok(())
     }
 
@@ -309,16 +316,17 @@ impl Life<'_> {
         Ok(LifeReport::new(self.life, self.house.plan.elapsed(), cuts, closed))
     }
 
-    fn look(&self) -> Result<Look> {
-        let (house, boilers) = (&self.house, self.house.boilers());
-        house.wait_for(books::look(&house.processes.broker, &boilers)).context("look at the streams")
-    }
-
     /// The next slot of each device. A device that has not booted has nothing to lose.
     fn places(&self) -> Result<BTreeMap<BoilerId, u64>> {
         let next = |id: BoilerId| Ok((id.clone(), self.house.try_place(&id)?.map_or(0, |place| place.next)));
         self.house.boilers().into_iter().map(next).collect()
     }
+}
+
+/// Where the streams end.
+fn look(house: &House) -> Result<Look> {
+    let look = async { house.books_of(&house.connect().await?).look().await };
+    house.wait_for(look).context("look at the streams")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 slots are three million years")]

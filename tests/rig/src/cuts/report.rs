@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 use thermowell_wire::BoilerId;
 
-use super::books::{FILED, Walk};
 use super::close::Closed;
 use super::control::Verdict;
 use super::moment::{Kind, LifePlan, Moment};
+use crate::demo::audit::FILED;
+use crate::demo::samples::SamplesBook;
 
 /// Unsynced records of a cut that are enough to expect that some are gone: the first seconds may be lucky.
 const ENOUGH: usize = 100;
@@ -50,8 +51,8 @@ pub(super) struct Cut {
     pub(super) vanished: Vec<&'static str>,
     /// Bytes of spill files on the disk.
     pub(super) spilled: u64,
-    /// SAMPLES of all boilers when they had caught up.
-    pub(super) walk: Option<Walk>,
+    /// SAMPLES of each boiler when they had caught up.
+    pub(super) samples: Vec<SamplesBook>,
     /// What should not be.
     pub(super) findings: Vec<String>,
     /// The next slot of each device at the cut.
@@ -77,7 +78,7 @@ impl Cut {
             messages_lost: BTreeMap::new(),
             vanished: Vec::new(),
             spilled: 0,
-            walk: None,
+            samples: Vec::new(),
             findings: Vec::new(),
             places: BTreeMap::new(),
         }
@@ -133,9 +134,7 @@ impl Life {
     #[must_use]
     pub(super) fn new(plan: LifePlan, simulated: Duration, cuts: Vec<Cut>, closed: Closed) -> Self {
         let Closed { ledger, verified } = closed;
-        let sum = |field: fn(&crate::demo::samples::SamplesBook) -> u64| {
-            ledger.boilers.iter().map(|boiler| field(&boiler.samples)).sum()
-        };
+        let sum = |field: fn(&SamplesBook) -> u64| ledger.boilers.iter().map(|boiler| field(&boiler.samples)).sum();
         let boilers = ledger.boilers.iter();
         let problems = boilers.flat_map(|one| one.problems.iter().map(|problem| format!("{}: {problem}", one.boiler)));
         Self {

@@ -20,7 +20,7 @@ pub struct SamplesBook {
     pub twice: u64,
     /// Messages that begin before the end of the one before them.
     pub back: u64,
-    /// Slots that are not there and that nobody named.
+    /// Slots that are not there and not named.
     pub lost: u64,
     /// Slots named as missing.
     pub named: u64,
@@ -28,6 +28,8 @@ pub struct SamplesBook {
     pub wrong: u64,
     /// Slots that are stamped at or below a slot before them: in no average, and named `clock` in their hour.
     pub stamped_back: u64,
+    /// Messages that cannot be read.
+    pub malformed: u64,
     /// Messages.
     pub messages: u64,
     /// Bytes of their payloads.
@@ -49,13 +51,24 @@ impl SamplesBook {
     /// Nothing is missing, not even named, nothing is there twice, all is in order and as it was sampled.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.slots > 0 && [self.lost, self.twice, self.back, self.wrong, self.named] == [0; 5]
+        let Self { slots, twice, back, lost, named, wrong, malformed, .. } = *self;
+        slots > 0 && [twice, back, lost, named, wrong, malformed] == [0; 6]
+    }
+
+    /// The counts that matter, for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { slots, twice, back, lost, named, wrong, malformed, messages, .. } = *self;
+        format!(
+            "{slots} samples in {messages} messages: {lost} lost, {twice} twice, {wrong} wrong, {back} out of order, \
+             {named} named missing, {malformed} malformed"
+        )
     }
 }
 
 /// Reads one boiler's messages in order.
 pub struct SamplesReader<'a> {
-    account: &'a Boiler,
+    account: Option<&'a Boiler>,
     speed: u32,
     book: SamplesBook,
     next: Option<Slot>,
@@ -73,9 +86,9 @@ struct Cursor<'a> {
 }
 
 impl<'a> SamplesReader<'a> {
-    /// A reader before the first message.
+    /// A reader before the first message. Without an account it looks at slots alone.
     #[must_use]
-    pub fn new(account: &'a Boiler, speed: u32) -> Self {
+    pub fn new(account: Option<&'a Boiler>, speed: u32) -> Self {
         let book = SamplesBook::default();
         Self { account, speed, book, next: None, newest_ns: None, cursor: None, problems: Vec::new() }
     }
@@ -90,6 +103,7 @@ impl<'a> SamplesReader<'a> {
         let packed = match batch::decode(payload) {
             Ok(packed) => packed,
             Err(error) => {
+                self.book.malformed += 1;
                 self.problem(format!("message {sequence} is malformed: {error}"));
                 return Ok(());
             }
@@ -145,7 +159,11 @@ impl<'a> SamplesReader<'a> {
 
     fn batch(&mut self, sequence: u64, batch: &Batch<'_>) -> Result<(), AccountError> {
         let header = batch.header;
-        let Some(record) = self.account.boot(header.boot) else {
+        let Some(account) = self.account else {
+            self.book.slots += u64::from(header.count);
+            return Ok(());
+        };
+        let Some(record) = account.boot(header.boot) else {
             self.problem(format!("message {sequence} is of boot {}, which the simulator never started", header.boot));
             return Ok(());
         };
@@ -183,7 +201,8 @@ impl<'a> SamplesReader<'a> {
         if gap.reason == GapReason::Ring {
             self.book.ring.entry(gap.boot).or_default().push(gap.from..gap.to);
         }
-        let known = self.account.boot(gap.boot).is_some_and(|record| {
+        let Some(account) = self.account else { return };
+        let known = account.boot(gap.boot).is_some_and(|record| {
             let destroyed = match gap.reason {
                 GapReason::Ring => &record.ring_gaps,
                 GapReason::Missed => &record.missed,
@@ -221,5 +240,48 @@ impl<'a> SamplesReader<'a> {
         if self.problems.len() < 10 {
             self.problems.push(problem);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thermowell_flow::batch::{Origin, Record};
+    use thermowell_wire::Reading;
+    use thermowell_wire::batch::ClockQuality;
+
+    use super::*;
+
+    fn message(first: u64) -> Vec<u8> {
+        let origin = Origin { device: 7, period_ns: 10_000_000, simulated: true };
+        let record = Record::samples(Slot::new(Boot(1), first), &[Reading::default(); 100], origin, &mut Vec::new());
+        record.message(first..record.end, 1_000, ClockQuality::Synced)
+    }
+
+    fn book(messages: &[Vec<u8>]) -> SamplesBook {
+        let mut reader = SamplesReader::new(None, 1);
+        (1..).zip(messages).for_each(|(sequence, message)| reader.take(sequence, message).unwrap());
+        let mut problems = Vec::new();
+        let book = reader.finish(&mut problems);
+        assert!(book.is_whole() == problems.is_empty() || messages.is_empty(), "{problems:?}");
+        book
+    }
+
+    #[test]
+    fn a_book_counts_what_is_lost_twice_and_back() {
+        let whole = book(&[0, 100, 200].map(message));
+        assert!(whole.is_whole() && whole.slots == 300 && whole.messages == 3, "{whole:?}");
+        let found = |firsts: &[u64]| {
+            let book = book(&firsts.iter().map(|first| message(*first)).collect::<Vec<_>>());
+            assert!(!book.is_whole());
+            (book.lost, book.twice, book.back)
+        };
+        assert_eq!(found(&[100, 200]), (100, 0, 0), "a history begins with slot 0");
+        assert_eq!(found(&[0, 200]), (100, 0, 0));
+        assert_eq!(found(&[0, 100, 100]), (0, 100, 1));
+        assert_eq!(found(&[0, 50, 150]), (0, 50, 1));
+        assert_eq!(found(&[0, 100, 200, 0, 300]), (0, 100, 1), "what follows a repeat is measured as before");
+        assert_eq!(found(&[]), (0, 0, 0));
+        let torn = book(&[message(0), vec![1, 2, 3]]);
+        assert!(torn.malformed == 1 && !torn.is_whole());
     }
 }
