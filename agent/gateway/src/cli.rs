@@ -35,7 +35,7 @@ use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
 use crate::verify::{self, Format, Wish};
-use crate::{check, conformance, logs};
+use crate::{check, conformance, logs, quantity};
 
 /// The path of the configuration, unless `--config` is given.
 pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
@@ -177,10 +177,7 @@ struct Verification {
 
 /// A full hour in hours since 1970.
 fn full_hour(text: &str) -> Result<i64, String> {
-    let expected = || "expected a full hour in UTC, as 2026-01-07T02:00:00Z".to_owned();
-    let time: jiff::Timestamp = text.parse().map_err(|_| expected())?;
-    let is_full = time.as_second() % 3_600 == 0 && time.subsec_nanosecond() == 0;
-    if is_full { Ok(time.as_second() / 3_600) } else { Err(expected()) }
+    quantity::full_hour(text).ok_or_else(|| "expected a full hour in UTC, as 2026-01-07T02:00:00Z".to_owned())
 }
 
 const CONFORMANCE_EXAMPLES: &str = "\

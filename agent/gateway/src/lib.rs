@@ -27,6 +27,7 @@ pub mod keys;
 pub mod logs;
 pub mod nats;
 pub mod publish;
+pub mod quantity;
 pub mod report;
 pub mod reset;
 pub mod run;

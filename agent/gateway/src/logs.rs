@@ -4,6 +4,7 @@ mod sentence;
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use thermowell_flow::published::EventBody;
 use thermowell_flow::{agent, aggregator, controller};
@@ -11,6 +12,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::EventKind;
 
 use crate::clock::boottime_ns;
+use crate::quantity::show_measured;
 
 /// An error and its causes on one line, each level once.
 #[must_use]
@@ -83,19 +85,10 @@ impl<C: PartialEq> Throttle<C> {
     }
 }
 
-/// The time since `since_ns` of CLOCK_BOOTTIME as text: `250 ms`, `20.4 s`, `3 min 20 s`.
+/// The time since `since_ns` of CLOCK_BOOTTIME as text.
 #[must_use]
 pub fn elapsed(since_ns: u64) -> String {
-    span(boottime_ns().saturating_sub(since_ns) / 1_000_000)
-}
-
-fn span(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
-        3_600_000.. => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
-    }
+    show_measured(Duration::from_nanos(boottime_ns().saturating_sub(since_ns)))
 }
 
 /// Logs a decision of the agent.
@@ -178,11 +171,5 @@ mod tests {
             Some(101),
             "it did not occur for a minute"
         );
-    }
-
-    #[test]
-    fn span_has_at_most_two_units() {
-        let shown = [999, 20_449, 200_000, 7_260_000].map(span);
-        assert_eq!(shown, ["999 ms", "20.4 s", "3 min 20 s", "2 h 1 min"]);
     }
 }

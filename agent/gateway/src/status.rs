@@ -21,6 +21,7 @@ use crate::boilers::last_known;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, NatsError, RequestError, User};
+use crate::quantity::show_measured;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +179,7 @@ impl Boiler {
 
     fn flow(&self) -> String {
         let Some(state) = &self.state else { return "unknown: no STATE yet".to_owned() };
-        let age = self.age_s.map_or("unknown".to_owned(), duration);
+        let age = self.age_s.map_or("unknown".to_owned(), age);
         match (self.valid_state(), state.current) {
             (None, _) if self.age_s < Some(0.0) => format!("unknown: the newest sample is stamped {age} ahead of now"),
             (None, _) => format!("unknown: the newest sample is {age} old; last {}", celsius(state.current)),
@@ -235,7 +236,7 @@ impl Boiler {
         let Some(status) = &self.status else { return Err("unknown: no STATUS yet".to_owned()) };
         let age_s = self.status_age_s.unwrap_or(f64::INFINITY);
         if judge(age_s) != Freshness::Fresh {
-            return Err(format!("unknown: the last STATUS is {} old", duration(age_s)));
+            return Err(format!("unknown: the last STATUS is {} old", age(age_s)));
         }
         match (&status.device, status.link) {
             (_, Link::Down) => Err("unknown: the serial port is not open".to_owned()),
@@ -275,13 +276,9 @@ fn word(quality: &SlotQuality) -> String {
     serde_json::to_string(quality).expect("a name encodes").trim_matches('"').to_owned()
 }
 
-/// 17.2 s, 7 min, 3 h.
-pub(crate) fn duration(seconds: f64) -> String {
-    match seconds.abs() {
-        s if s < 60.0 => format!("{s:.1} s"),
-        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.0} h", s / 3_600.0),
-    }
+/// An age in seconds, whatever its sign.
+pub(crate) fn age(seconds: f64) -> String {
+    Duration::try_from_secs_f64(seconds.abs()).map_or_else(|_| "unknown".to_owned(), show_measured)
 }
 
 #[cfg(test)]
@@ -329,13 +326,13 @@ mod tests {
 
     #[test]
     fn old_values_are_unknown() {
-        for (state, status, word) in [(0.4, 5.1, "the last STATUS is 5.1 s old"), (0.4, 7_300.0, "is 2 h old")] {
+        for (state, status, word) in [(0.4, 5.1, "the last STATUS is 5.1 s old"), (0.4, 7_300.0, "is 2 h 1 min old")] {
             let text = boiler(state, status).text();
             assert!(text.contains(word) && !text.contains("firing") && !text.contains("obeys"), "{text}");
         }
         let old = boiler(61.0, 0.2);
         let text = old.text();
-        assert!(text.contains("the newest sample is 1 min old; last 61.37 °C"), "{text}");
+        assert!(text.contains("the newest sample is 1 min 1 s old; last 61.37 °C"), "{text}");
         assert!(!text.contains("58.93") && !text.contains("% known"), "{text}");
         assert_eq!(Report { boilers: vec![old] }.verdict(), Verdict::NotFresh);
     }
@@ -345,7 +342,7 @@ mod tests {
         assert_eq!(boiler(-4.0, 0.2).freshness, Some(Freshness::Fresh));
         let ahead = boiler(-3_600.0, 0.2);
         assert_eq!(ahead.freshness, Some(Freshness::Fault));
-        assert!(ahead.text().contains("stamped 60 min ahead of now"), "{}", ahead.text());
+        assert!(ahead.text().contains("stamped 1 h 0 min ahead of now"), "{}", ahead.text());
     }
 
     #[test]

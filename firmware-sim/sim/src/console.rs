@@ -13,11 +13,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use thermowell_device::Panel;
 use thermowell_wire::{BoilerId, CentiCelsius};
 
 use crate::plant::Failing;
+use crate::scenario::quantity::duration;
 use crate::source::PlantSource;
 use crate::station::Station;
 
@@ -165,18 +165,13 @@ fn status(station: &Station) -> String {
 
 fn parse(line: &str) -> Result<Command, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let length = |text: &str| {
-        let length: Result<SignedDuration, _> = text.parse();
-        let length = length.ok().and_then(|length| Duration::try_from(length).ok());
-        length.ok_or_else(|| format!("`{text}` is not a time such as 5s or 200ms"))
-    };
     let (id, action) = match words.as_slice() {
         ["quit"] => return Ok(Command::Quit),
         ["unplug", id] => (id, Action::Unplug),
         ["plug", id] => (id, Action::Plug),
-        ["reboot", id, text] => (id, Action::Reboot(length(text)?)),
-        ["miss", id, text] => (id, Action::Miss(length(text)?)),
-        ["stall", id, text] => (id, Action::Stall(length(text)?)),
+        ["reboot", id, text] => (id, Action::Reboot(duration(text)?)),
+        ["miss", id, text] => (id, Action::Miss(duration(text)?)),
+        ["stall", id, text] => (id, Action::Stall(duration(text)?)),
         ["garbage", id, text] => {
             let count = text.parse().ok().filter(|count| *count <= GARBAGE_MAX);
             (id, Action::Garbage(count.ok_or_else(|| format!("`{text}` is not from 0 to {GARBAGE_MAX}"))?))
@@ -187,7 +182,7 @@ fn parse(line: &str) -> Result<Command, String> {
                 "pump" => Failing::Pump,
                 _ => return Err(format!("`{part}` is neither flame nor pump")),
             };
-            (id, Action::Fail(part, length(text)?))
+            (id, Action::Fail(part, duration(text)?))
         }
         ["panel", id, text] => (id, Action::Panel(panel(text)?)),
         ["press", id] => (id, Action::Press),

@@ -38,13 +38,13 @@ where
 /// Parses a point in time, or a length that may be zero: `"1h30m"`, `"45 s"`, `"0 s"`.
 pub(crate) fn offset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse(&text).map_err(D::Error::custom)
+    duration(&text).map_err(D::Error::custom)
 }
 
 /// Parses a length above zero: `"30 s"`, `"500 ms"`.
 pub(crate) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match parse(&text) {
+    match duration(&text) {
         Ok(Duration::ZERO) => Err(D::Error::custom("the time must be longer than 0 s")),
         Ok(length) => Ok(length),
         Err(message) => Err(D::Error::custom(message)),
@@ -71,7 +71,8 @@ pub(crate) fn window_us(at: Duration, length: Duration) -> (u64, u64) {
     (from_us, from_us.saturating_add(micros(length)))
 }
 
-fn parse(text: &str) -> Result<Duration, String> {
+/// Parses a time: `"1h30m"`, `"45 s"`, `"500 ms"`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let length: SignedDuration =
         text.trim().parse().map_err(|_| format!("`{text}` is not a time such as \"45 s\" or \"1h30m\""))?;
     match Duration::try_from(length) {
@@ -87,11 +88,11 @@ mod tests {
     #[test]
     fn times_are_parsed_in_usual_notations() {
         for (text, seconds) in [("45 s", 45), ("1h30m", 5400), ("2 min", 120), ("0 s", 0), ("1 hour 5 minutes", 3900)] {
-            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        assert_eq!(parse("500 ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("500 ms"), Ok(Duration::from_millis(500)));
         for text in ["", "5", "-3 s", "soon", "9999999 h"] {
-            assert!(parse(text).is_err(), "{text} must be refused");
+            assert!(duration(text).is_err(), "{text} must be refused");
         }
     }
 }

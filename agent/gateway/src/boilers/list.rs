@@ -3,7 +3,7 @@
 use async_nats::jetstream::Context;
 use serde::Serialize;
 use thermowell_flow::published::{Freshness, Link, Snapshot, State, Status};
-use thermowell_flow::time::{HOUR_NS, SECOND_NS, Utc, hour_text};
+use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
 use thermowell_wire::batch::decode;
 use thermowell_wire::subject::{self, stream};
@@ -12,6 +12,7 @@ use super::{BoilerError, in_samples, is_configured, last, last_known};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, RequestError, User};
+use crate::quantity::moment;
 use crate::status::judge;
 
 #[derive(Debug, Serialize)]
@@ -73,7 +74,7 @@ async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool
         configured: configured.is_some(),
         in_samples,
         serial_number: reported.or_else(|| configured.and_then(|boiler| boiler.serial_number.clone())),
-        last_slot: end_ns.map(second_text),
+        last_slot: end_ns.map(|end_ns| moment(Utc(end_ns).unix_seconds())),
         last_snapshot: snapshot.map(|snapshot| snapshot.hour),
         link: status.filter(|status| holds(status.created_at)).map(|status| status.link),
         average: state.filter(|state| holds(state.stamp)).and_then(|state| state.average),
@@ -110,25 +111,5 @@ fn standing(row: &Row) -> &'static str {
         (true, true, Some(Link::Down)) => "port not open",
         (true, true, Some(Link::Silent)) => "silent",
         (true, true, Some(Link::Refused)) => "refused",
-    }
-}
-
-/// RFC 3339, rounded down to the second.
-fn second_text(utc_ns: i64) -> String {
-    let seconds = utc_ns.rem_euclid(HOUR_NS) / SECOND_NS;
-    let hour = hour_text(Utc(utc_ns).hour());
-    let begin = hour.strip_suffix("00:00Z").expect("hour_text ends an hour with its zeros");
-    format!("{begin}{:02}:{:02}Z", seconds / 60, seconds % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_printed_as_dates() {
-        let ns = 490_898 * HOUR_NS;
-        assert_eq!(second_text(ns), "2026-01-01T02:00:00Z");
-        assert_eq!(second_text(ns + 3_599 * SECOND_NS + 999_999_999), "2026-01-01T02:59:59Z");
     }
 }

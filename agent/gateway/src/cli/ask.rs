@@ -4,7 +4,6 @@ use std::process;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use schemars::schema_for;
 use serde_json::{Value, json};
 use thermowell_flow::command::{Ask, Refusal};
@@ -14,6 +13,7 @@ use thermowell_wire::{BoilerId, CommandId, OperatorName};
 use super::{Exit, Source, print, print_error};
 use crate::clock;
 use crate::command::{self, Accepted, Answer};
+use crate::quantity::{duration, moment};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -106,13 +106,6 @@ fn celsius(text: &str) -> Result<f64, String> {
     number.filter(|it| it.is_finite()).ok_or_else(|| "expected °C as a number, such as 65 or 62.5".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a duration above 0, such as 30m, 1h30m or 3d".to_owned();
-    let span: Span = text.parse().map_err(|_| expected())?;
-    let length: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected())?;
-    Duration::try_from(length).ok().filter(|length| !length.is_zero()).ok_or_else(expected)
-}
-
 pub(super) fn run(command: &AskCommand) -> Exit {
     let (action, length, who) = match command {
         AskCommand::Boost { flow, length, who } => (Action::Boost { flow: *flow }, length.length, who),
@@ -159,14 +152,8 @@ fn in_words(accepted: &Accepted) -> String {
     let Command { id, boiler, by, action, valid_until, .. } = command;
     let verb = if *again { "accepted before" } else { "accepted" };
     let degrees = action.temperature().map(|celsius| format!(" {celsius} °C")).unwrap_or_default();
-    let until = valid_until.and_then(moment).map(|until| format!(" until {until}")).unwrap_or_default();
+    let until = valid_until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
     format!("{verb}: {}{degrees} for boiler {boiler}{until}, by {by}; id {id}, number {sequence}", action.word())
-}
-
-/// Unix seconds as a date and time; none if they are out of range.
-#[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and jiff refuses times out of range")]
-pub(super) fn moment(unix_seconds: f64) -> Option<Timestamp> {
-    Timestamp::from_second(unix_seconds.round() as i64).ok()
 }
 
 fn in_json(ask: &Ask, answer: &Answer) -> Value {
@@ -189,16 +176,6 @@ fn refused(ask: &Ask, refusal: &Refusal) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_parse_in_usual_forms_and_must_be_positive() {
-        for (text, seconds) in [("30m", 1_800), ("1h30m", 5_400), ("90 s", 90), ("45 min", 2_700), ("3d", 259_200)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for wrong in ["", "30", "-5m", "5m ago", "0s", "a while", "1 month", "99999999999999999999h"] {
-            assert!(duration(wrong).unwrap_err().contains("30m"), "{wrong}");
-        }
-    }
 
     #[test]
     fn temperatures_must_be_numbers() {

@@ -7,10 +7,10 @@ use serde_json::json;
 use thermowell_flow::published::{Approval, Freshness};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 
-use super::ask::moment;
 use super::{Exit, Source, command, print, print_error};
+use crate::quantity::moment;
 use crate::reset::{self, Answer, Report};
-use crate::status::{duration, judge};
+use crate::status::{age, judge};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -117,7 +117,7 @@ fn in_words(report: &Report) -> String {
     match report.status_age_s {
         None => format!("unknown: there is no STATUS of boiler {boiler} yet\n"),
         Some(_) if is_known(report) => last_reported(report),
-        Some(age_s) => format!("unknown: the last STATUS is {} old; then:\n{}", duration(age_s), last_reported(report)),
+        Some(age_s) => format!("unknown: the last STATUS is {} old; then:\n{}", age(age_s), last_reported(report)),
     }
 }
 
@@ -133,12 +133,12 @@ fn last_reported(report: &Report) -> String {
     };
     let mut text = format!("boiler {boiler} reports fault {occurrence} ({}): {what}\n", fault.kind.word());
     for approved in approvals {
-        let at = moment(approved.at).map(|at| at.to_string()).unwrap_or_default();
+        let at = moment(approved.at);
         let _always_fits = writeln!(text, "approved by {} at {at}, number {}", approved.by, approved.sequence);
     }
     let others = missing.iter().map(OperatorName::as_str).collect::<Vec<_>>().join(", ");
     if let Some(reset) = reset {
-        let at = moment(reset.created_at).map(|at| at.to_string()).unwrap_or_default();
+        let at = moment(reset.created_at);
         let _always_fits = writeln!(text, "ordered by gateway {} at {at}; there is no second one", reset.instance);
     } else if *remote {
         let _always_fits =

@@ -13,11 +13,11 @@
 
 mod document;
 mod error;
-mod quantity;
 mod relations;
 mod section;
 mod syntax;
 mod tables;
+mod value;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,8 @@ use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use error::{ConfigError, Kind, Place, Problem};
-pub use quantity::{show_bytes, show_duration};
+
+pub use crate::quantity::{show_bytes, show_duration};
 
 use section::{Findings, Section};
 

@@ -1,8 +1,8 @@
 //! The relations between values that are each valid.
 
-use super::quantity::show_duration;
 use super::section::Findings;
 use super::{Config, RING};
+use crate::quantity::show_duration;
 
 /// Reports every relation that does not hold.
 pub(super) fn check(config: &Config, findings: &Findings) {

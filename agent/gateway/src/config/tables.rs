@@ -10,8 +10,10 @@ use tracing_subscriber::filter::Targets;
 
 use super::document::{Node, Value};
 use super::error::Kind;
-use super::quantity::{boolean, bytes, duration, number, path, temperature, text, time_of_day, unquoted, whole};
 use super::section::{Section, Spot};
+use super::value::{
+    boolean, bytes, duration, number, path, temperature, text, time_of_day, unquoted, utc_offset, whole,
+};
 use super::{
     Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Dtr, Epoch, Feed, Law, Log, Nats, Reset,
     SAMPLE_LINE_BYTES, SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
@@ -372,28 +374,10 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
 }
 
 fn full_hour(node: &Node) -> Result<i64, String> {
+    let hours = text(node).ok().and_then(|text| crate::quantity::full_hour(&text)).filter(|hours| *hours >= 0);
+    let nanoseconds = hours.and_then(|hours| hours.checked_mul(thermowell_flow::time::HOUR_NS));
     let complaint = "not a full hour of UTC between 1970 and 2261, such as \"2026-01-07T00:00:00Z\"";
-    let moment: jiff::Timestamp = text(node).map_err(|_| complaint)?.parse().map_err(|_| complaint)?;
-    let nanoseconds = i64::try_from(moment.as_nanosecond()).map_err(|_| complaint)?;
-    let hour = thermowell_flow::time::HOUR_NS;
-    if nanoseconds >= 0 && nanoseconds % hour == 0 { Ok(nanoseconds) } else { Err(complaint.into()) }
-}
-
-fn utc_offset(node: &Node) -> Result<i16, String> {
-    let complaint = "not an offset from UTC, allowed are \"-12:00\" to \"+14:00\"";
-    let text = text(node).map_err(|_| complaint)?;
-    let (sign, rest) = match text.split_at_checked(1) {
-        Some(("+", rest)) => (1, rest),
-        Some(("-", rest)) => (-1, rest),
-        Some(_) | None => return Err(complaint.into()),
-    };
-    let digit = |i: usize| rest.as_bytes().get(i).filter(|b| b.is_ascii_digit()).map(|b| i16::from(b - b'0'));
-    let minutes = || {
-        let hour = digit(0)? * 10 + digit(1)?;
-        let minute = digit(3)? * 10 + digit(4)?;
-        (rest.len() == 5 && rest.as_bytes()[2] == b':' && minute < 60).then_some(sign * (hour * 60 + minute))
-    };
-    minutes().filter(|minutes| (-12 * 60..=14 * 60).contains(minutes)).ok_or_else(|| complaint.into())
+    nanoseconds.ok_or_else(|| complaint.to_owned())
 }
 
 fn targets(node: &Node) -> Result<Targets, String> {

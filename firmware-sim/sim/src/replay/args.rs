@@ -9,6 +9,7 @@ use super::{
     Column, DecimalSign, Filter, Gaps, Mark, Options, Replay, ReplayError, Rows, TimeFormat, TimeOptions, Unit, Zone,
     is_row_length,
 };
+use crate::scenario::quantity::duration;
 
 /// An argument as written, with its parsed value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,8 +141,7 @@ fn text<T>(argument: &Option<Argument<T>>) -> Option<&String> {
 }
 
 fn row_length(text: &str) -> Result<Argument<Duration>, String> {
-    let length: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    let value = Duration::try_from(length).map_err(|error| error.to_string())?;
+    let value = duration(text)?;
     if is_row_length(value) {
         Ok(Argument { text: text.to_owned(), value })
     } else {

@@ -35,7 +35,7 @@ pub struct Options {
     pub speed: u32,
     /// How long, in simulated time ("3h", "2m", "90s"); hours begun before it ends are waited for (not at speed 1).
     /// Without it: until Ctrl-C.
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = thermowell::quantity::duration)]
     pub duration: Option<Duration>,
     /// Of everything that is random in the simulated world.
     #[arg(long, default_value_t = 1)]
@@ -92,43 +92,9 @@ impl Options {
     }
 }
 
-/// "1h30m", "90 s", "2m": what people write.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("expected a duration as 3h, 2m, 90s or 1h30m, found \"{text}\"");
-    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let mut rest = compact.as_str();
-    let mut total = 0u64;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
-        let unit =
-            rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(&rest[digits..], |n| &rest[digits..digits + n]);
-        let seconds = match unit {
-            "d" => 86_400,
-            "h" => 3_600,
-            "m" | "min" => 60,
-            "s" => 1,
-            _ => return Err(expected()),
-        };
-        total = number.checked_mul(seconds).and_then(|s| total.checked_add(s)).ok_or_else(expected)?;
-        rest = &rest[digits + unit.len()..];
-    }
-    if total == 0 { Err(expected()) } else { Ok(Duration::from_secs(total)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_read_as_people_write_them() {
-        for (text, seconds) in [("3h", 10_800), ("2m", 120), ("90 s", 90), ("1h30m", 5_400), ("1d", 86_400)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for bad in ["", "3", "h", "-1h", "3x", "0s", "1h-", "99999999999999999999h"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn the_arguments_are_consistent() {
