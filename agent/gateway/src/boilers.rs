@@ -1,11 +1,10 @@
-//! `thermowell boiler`: list, rename and retire boilers, and accept a replacement board.
+//! `thermowell boiler`: list and retire boilers, and accept a replacement board.
 //!
 //! A boiler's id is its subject, and its subject is its history: neither is ever changed. Roles only add subjects to
 //! SAMPLES; `retire` alone removes one.
 
 mod accept;
 mod list;
-mod rename;
 mod retire;
 
 use async_nats::jetstream::Context;
@@ -20,7 +19,6 @@ use crate::nats::{self, NatsError, RequestError};
 
 pub use accept::accept;
 pub use list::list;
-pub use rename::rename;
 pub use retire::retire;
 
 /// Why a command was not carried out.
@@ -67,9 +65,6 @@ pub enum BoilerError {
          previous board, which is refused from then on; add --yes to do it"
     )]
     UnconfirmedBoard { id: BoilerId, serial_number: String },
-    /// The new name has a history of its own.
-    #[error("boiler {id} exists already, and histories cannot be merged: choose an unused name")]
-    Taken { id: BoilerId },
 }
 
 /// The configuration of one of our streams; none if it does not exist.

@@ -117,7 +117,7 @@ enum Command {
     /// Test a controller against a simulated boiler
     #[command(after_help = CONFORMANCE_EXAMPLES)]
     Conformance(Conformance),
-    /// List, rename or retire boilers, or accept a replaced board
+    /// List or retire boilers, or accept a replaced board
     #[command(subcommand, after_help = boilers::EXAMPLES)]
     Boiler(boilers::BoilerCommand),
     /// Make a key for each role and operator, and the server's permissions for them
@@ -484,8 +484,7 @@ mod tests {
 
     #[test]
     fn boiler_commands_need_valid_ids() {
-        for wrong in [&["boiler"][..], &["boiler", "retire"], &["boiler", "rename", "b1"], &["boiler", "retire", "B1"]]
-        {
+        for wrong in [&["boiler"][..], &["boiler", "retire"], &["boiler", "retire", "B1"]] {
             assert_eq!(exit(wrong), Exit::Usage, "{wrong:?}");
         }
     }

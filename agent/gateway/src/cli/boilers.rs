@@ -16,15 +16,6 @@ pub(super) enum BoilerCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show the steps to rename a boiler, and which of them are done
-    Rename {
-        /// The present id
-        old: BoilerId,
-        /// The new id
-        new: BoilerId,
-        #[command(flatten)]
-        source: Source,
-    },
     /// Let a replacement board continue a boiler's history
     Accept {
         /// The boiler
@@ -52,7 +43,6 @@ pub(super) enum BoilerCommand {
 pub(super) const EXAMPLES: &str = "\
 Examples:
   thermowell boiler list
-  thermowell boiler rename b1 cellar        shows the steps, and which are done
   thermowell boiler accept b1 TW-0042 --yes
   thermowell boiler retire b1 --yes
 
@@ -61,9 +51,6 @@ Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 pub(super) fn run(action: &BoilerCommand) -> Exit {
     let done = match action {
         BoilerCommand::List { source, json } => command(source, async |config| boilers::list(config, *json).await),
-        BoilerCommand::Rename { old, new, source } => {
-            command(source, async |config| boilers::rename(config, old, new).await)
-        }
         BoilerCommand::Accept { id, serial_number, source, yes } => {
             command(source, async |config| boilers::accept(config, id, serial_number, *yes).await)
         }
