@@ -39,4 +39,6 @@ pub mod reset;
 pub mod serial;
 pub mod snapshot;
 pub mod spool;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;

@@ -17,7 +17,7 @@ use thermowell_device::Panel;
 use thermowell_wire::{BoilerId, CentiCelsius};
 
 use crate::plant::Failing;
-use crate::scenario::quantity::duration;
+use crate::quantity::duration;
 use crate::source::PlantSource;
 use crate::station::Station;
 

@@ -1,33 +1,18 @@
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
-use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Hello, PROTOCOL, Refusal, Status};
+use thermowell_wire::line::{ActiveSetpoint, Demand, Refusal, Status};
 use thermowell_wire::{Boot, CentiCelsius};
 
 use super::*;
+use crate::testing;
 
 const BOOT: Boot = Boot(0x0000_0007_1234_5678);
 const OTHER: Boot = Boot(0x0000_0008_1234_5678);
 const LIMIT: Duration = Duration::from_secs(5);
 
 fn session(boot: Boot, next: u64) -> Session {
-    Session {
-        hello: Hello {
-            protocol: PROTOCOL,
-            boot,
-            serial_number: "TW-1".try_into().unwrap(),
-            firmware: "test 1".try_into().unwrap(),
-            period_us: 10_000,
-            ring: 12_000,
-            oldest: 0,
-            next,
-            device_us: next * 10_000,
-            simulated: true,
-            own_flow: CentiCelsius(5_500),
-        },
-        next,
-        status: None,
-    }
+    Session { hello: testing::hello(boot, next), next, status: None }
 }
 
 fn clock(next: u64) -> DeviceTime {
@@ -104,21 +89,7 @@ fn numbers_exceed_all_seen_in_this_boot() {
     let mut actuator = Actuator::new(true, LIMIT);
     let mut active = session(BOOT, 1_000);
     let setpoint = ActiveSetpoint { n: 700, demand: Demand::Heat, flow: CentiCelsius(5_000), lease_left_ms: 9 };
-    active.status = Some(Status {
-        tag: BOOT.tag(),
-        next: 1_000,
-        device_us: 10_000_000,
-        marks: 0,
-        modulation: 0,
-        return_temperature: None,
-        room: None,
-        outdoor: None,
-        pressure_mbar: 0,
-        setpoint: Some(setpoint),
-        state: BoilerState::Standby,
-        fault: None,
-        burner_starts: 0,
-    });
+    active.status = Some(Status { setpoint: Some(setpoint), ..testing::line_status(BOOT, 1_000) });
     let asked = actuator.request(&lease(BOOT, 1_000, 60), Some(&active), Some(clock(1_000)));
     assert_eq!(asked.map(number), Ok(701));
     let outcome = Outcome::Refused(Refusal::Order);

@@ -3,12 +3,12 @@
 use std::string::ToString as _;
 
 use proptest::prelude::*;
-use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{Demand, Fault, FaultKind};
 use thermowell_wire::{Boot, Slot};
 
 use super::*;
-use crate::published::{AcceptedSetpoint, Provisional, SlotQuality};
+use crate::published::AcceptedSetpoint;
+use crate::testing;
 use crate::time::SECOND_NS;
 
 mod acts;
@@ -26,57 +26,17 @@ struct Bench {
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
 fn bench() -> Bench {
-    let boiler: BoilerId = "b1".parse().unwrap();
     let (boot, now) = (Boot(7), NOW_S as f64);
     let state = State {
-        boiler: boiler.clone(),
-        instance: "a1".into(),
-        stamp: now - 1.0,
-        slot: Slot::new(boot, 900_000),
         current: Some(52.0),
-        quality: SlotQuality::Ok,
-        heating: true,
         average: Some(48.5),
-        average_points: 360_000,
-        average_heating: Some(49.0),
-        heating_share: 0.8,
         coverage: 1.0,
-        minimum: Some(30.0),
-        maximum: Some(60.0),
-        provisional: Provisional { hour: "2026-01-07T03:00:00Z".into(), temperature: None, points: 0 },
-        last_hour: None,
-        clock: ClockQuality::Synced,
         simulated: false,
-        version: 1,
+        ..testing::state(Slot::new(boot, 900_000), now - 1.0)
     };
-    let device = DeviceStatus {
-        boot,
-        serial_number: "TW-1".into(),
-        firmware: "1".into(),
-        state: BoilerState::Firing,
-        flame: true,
-        pump: true,
-        hot_water: false,
-        modulation: 60,
-        return_temperature: None,
-        room: Some(20.0),
-        outdoor: Some(2.0),
-        pressure_mbar: Some(1_500),
-        own_flow: 45.0,
-        setpoint: Some(AcceptedSetpoint { n: 9, demand: Demand::Heat, flow: 50.0, lease_left_s: 55.0 }),
-        fault: None,
-        burner_starts: 1,
-    };
-    let status = Status {
-        boiler,
-        created_at: now - 0.5,
-        link: Link::Up,
-        device: Some(device),
-        newest: None,
-        backlog: 0,
-        simulated: false,
-        version: 1,
-    };
+    let mut status = Status { simulated: false, ..testing::status(boot, now - 0.5) };
+    let setpoint = AcceptedSetpoint { n: 9, demand: Demand::Heat, flow: 50.0, lease_left_s: 55.0 };
+    status.device.as_mut().unwrap().setpoint = Some(setpoint);
     let limits = Limits {
         control: true,
         flow: 25.0..=75.0,

@@ -4,8 +4,8 @@ use thermowell_wire::Slot;
 use thermowell_wire::batch::ClockQuality;
 
 use super::*;
-use crate::control::{Curve, CurvePoint, Law, Schedule};
 use crate::controller::{self, Controller, Input};
+use crate::testing;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -42,18 +42,7 @@ fn failed(kit: &Kit) -> Vec<Check> {
 }
 
 fn ours() -> Controller {
-    let curve =
-        Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
-    let law = Law {
-        curve,
-        schedule: Schedule { offset_s: 0, periods: vec![] },
-        kp: 8.0,
-        k: 0.5,
-        flow_min: 25.0,
-        flow_max: 65.0,
-        lease_s: 60,
-        renew: Duration::from_secs(15),
-    };
+    let law = testing::law();
     let freshness = FreshnessLimits::at_speed(1);
     Controller::new(controller::Settings { boiler: settings().boiler, instance: "ours".into(), law, freshness })
 }

@@ -3,22 +3,11 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing;
 use crate::time::SECOND_NS;
 
 fn law() -> Law {
-    Law {
-        curve: Curve {
-            cold: CurvePoint { outdoor: -12.0, flow: 60.0 },
-            warm: CurvePoint { outdoor: 18.0, flow: 25.0 },
-        },
-        schedule: Schedule { offset_s: 3_600, periods: vec![period(6, 21.0), period(22, 17.0)] },
-        kp: 8.0,
-        k: 0.5,
-        flow_min: 25.0,
-        flow_max: 65.0,
-        lease_s: 60,
-        renew: Duration::from_secs(15),
-    }
+    Law { schedule: Schedule { offset_s: 3_600, periods: vec![period(6, 21.0), period(22, 17.0)] }, ..testing::law() }
 }
 
 fn period(hour: u32, target: f64) -> Period {

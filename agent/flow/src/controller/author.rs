@@ -120,18 +120,14 @@ fn takeover_after(law: &Law) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{Curve, CurvePoint, Schedule};
+    use crate::testing;
     use crate::time::SECOND_NS;
 
     const TAKEOVER_S: u64 = 33;
 
     fn author(lease_s: u16, renew_s: u64) -> Author {
-        let curve =
-            Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
-        let schedule = Schedule { offset_s: 0, periods: alloc::vec![] };
         let renew = Duration::from_secs(renew_s);
-        let law = Law { curve, schedule, kp: 8.0, k: 0.5, flow_min: 25.0, flow_max: 65.0, lease_s, renew };
-        Author::new("ours".into(), &law)
+        Author::new("ours".into(), &Law { lease_s, renew, ..testing::law() })
     }
 
     fn at(second: u64) -> Monotonic {

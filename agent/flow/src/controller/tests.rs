@@ -6,8 +6,8 @@ use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::BoilerState;
 
 use super::*;
-use crate::control::{Curve, CurvePoint, Schedule};
-use crate::published::{AcceptedSetpoint, DeviceStatus, Link, Provisional};
+use crate::published::{AcceptedSetpoint, DeviceStatus};
+use crate::testing;
 use crate::time::{SECOND_NS, Utc};
 
 mod boiler;
@@ -31,29 +31,20 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let boiler: BoilerId = "b1".parse().unwrap();
-        let curve =
-            Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
-        let law = Law {
-            curve,
-            schedule: Schedule { offset_s: 0, periods: vec![] },
-            kp: 8.0,
-            k: 0.5,
-            flow_min: 25.0,
-            flow_max: 65.0,
-            lease_s: 60,
-            renew: Duration::from_secs(15),
+        let settings = Settings {
+            boiler: "b1".parse().unwrap(),
+            instance: "c1".to_string(),
+            law: testing::law(),
+            freshness: Freshness::at_speed(1),
         };
-        let settings =
-            Settings { boiler: boiler.clone(), instance: "c1".to_string(), law, freshness: Freshness::at_speed(1) };
         Self {
             controller: Controller::new(settings),
             disobeys: false,
             obeys_until_s: 0,
             at_s: 0,
             effects: vec![],
-            state: state(&boiler),
-            status: status(boiler),
+            state: testing::state(Slot::new(Boot::new(1, 1), 0), 0.0),
+            status: testing::status(Boot::new(1, 1), 0.0),
         }
     }
 
@@ -115,60 +106,6 @@ impl Bench {
             }
         }
         output
-    }
-}
-
-fn state(boiler: &BoilerId) -> State {
-    State {
-        boiler: boiler.clone(),
-        instance: "a1".to_string(),
-        stamp: 0.0,
-        slot: Slot::new(Boot::new(1, 1), 0),
-        current: Some(40.0),
-        quality: SlotQuality::Ok,
-        heating: true,
-        average: Some(40.0),
-        average_points: 100,
-        average_heating: Some(40.0),
-        heating_share: 0.0,
-        coverage: 0.1,
-        minimum: Some(39.0),
-        maximum: Some(41.0),
-        provisional: Provisional { hour: "2026-01-07T03:00:00Z".to_string(), temperature: None, points: 0 },
-        last_hour: None,
-        clock: ClockQuality::Synced,
-        simulated: true,
-        version: 1,
-    }
-}
-
-fn status(boiler: BoilerId) -> Status {
-    Status {
-        boiler,
-        created_at: 0.0,
-        link: Link::Up,
-        device: Some(DeviceStatus {
-            boot: Boot::new(1, 1),
-            serial_number: "s".to_string(),
-            firmware: "f".to_string(),
-            state: BoilerState::Firing,
-            flame: true,
-            pump: true,
-            hot_water: false,
-            modulation: 50,
-            return_temperature: None,
-            room: Some(20.0),
-            outdoor: Some(3.0),
-            pressure_mbar: Some(1_500),
-            own_flow: 55.0,
-            setpoint: None,
-            fault: None,
-            burner_starts: 1,
-        }),
-        newest: None,
-        backlog: 0,
-        simulated: true,
-        version: 1,
     }
 }
 

@@ -12,7 +12,8 @@ use thermowell_wire::line::{BoilerState, FaultKind, Refusal as No};
 
 use super::*;
 use crate::command;
-use crate::published::{DeviceStatus, FreshnessLimits, Link, Status};
+use crate::published::{FreshnessLimits, Status};
+use crate::testing;
 use crate::time::{SECOND_NS, Utc};
 
 const START: Utc = Utc(1_767_754_800 * SECOND_NS);
@@ -491,34 +492,10 @@ proptest! {
 }
 
 fn status(fault: Option<Fault>) -> Status {
-    let device = DeviceStatus {
-        boot: BOOT,
-        serial_number: "TW-1".into(),
-        firmware: "1".into(),
-        state: BoilerState::Lockout,
-        flame: false,
-        pump: false,
-        hot_water: false,
-        modulation: 0,
-        return_temperature: None,
-        room: None,
-        outdoor: None,
-        pressure_mbar: Some(1_500),
-        own_flow: 45.0,
-        setpoint: None,
-        fault,
-        burner_starts: 0,
-    };
-    Status {
-        boiler: "b1".parse().unwrap(),
-        created_at: START.unix_seconds(),
-        link: Link::Up,
-        device: Some(device),
-        newest: None,
-        backlog: 0,
-        simulated: false,
-        version: 1,
-    }
+    let mut status = testing::status(BOOT, START.unix_seconds());
+    let device = status.device.as_mut().unwrap();
+    (device.state, device.fault) = (BoilerState::Lockout, fault);
+    status
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
     Column, DecimalSign, Filter, Gaps, Mark, Options, Replay, ReplayError, Rows, TimeFormat, TimeOptions, Unit, Zone,
     is_row_length,
 };
-use crate::scenario::quantity::duration;
+use crate::quantity::duration;
 
 /// An argument as written, with its parsed value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ const ORDERS: [(&str, &str); 2] = [
     (
         "agent/flow/src/",
         "time plausible published serial decode batch spool publish actuate agent consume aggregate snapshot feed \
-         aggregator control controller command reset conformance",
+         aggregator control controller command reset conformance testing",
     ),
     (
         "firmware-sim/sim/src/",

@@ -1,24 +1,21 @@
 //! Accepted commands take effect in the controller: both have the same rules.
 
+use thermowell_wire::batch::ClockQuality;
+
 use super::*;
-use crate::control::{Curve, CurvePoint, Law, Period, Schedule};
+use crate::control::{Law, Period, Schedule};
 use crate::controller::{Controller, Effect, Input, Settings};
 use crate::published::{Decision, EventBody};
+use crate::testing;
 use crate::time::{Monotonic, Now};
 
 /// A controller with the limits, state and status of [`bench`].
 fn controller(bench: &Bench, now: Now) -> Controller {
-    let curve =
-        Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
     let law = Law {
-        curve,
         schedule: Schedule { offset_s: 0, periods: std::vec![Period { from_s: 0, target: 21.0 }] },
-        kp: 8.0,
-        k: 0.5,
         flow_min: *bench.limits.flow.start(),
         flow_max: *bench.limits.flow.end(),
-        lease_s: 60,
-        renew: Duration::from_secs(15),
+        ..testing::law()
     };
     let (boiler, freshness) = (bench.state.boiler.clone(), bench.limits.freshness);
     let mut controller = Controller::new(Settings { boiler, instance: "c1".into(), law, freshness });
