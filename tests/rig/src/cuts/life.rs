@@ -25,7 +25,6 @@ use super::report::{Cut, Life as LifeReport};
 use crate::clock::Stopwatch;
 use crate::demo::audit::{FILED, Look};
 use crate::demo::ledger;
-use crate::demo::live::reasons;
 use crate::demo::setup::{self, Processes};
 use crate::house::{Builder, House};
 
@@ -300,7 +299,7 @@ impl Life<'_> {
                 let hours = books.snapshots(&id, &mut problems).await?;
                 ledger::series(&hours, &mut problems);
                 let missing = hours.iter().filter(|hour| hour.missing.total() != 0);
-                let missing = missing.map(|hour| format!("hour {}: missing {}", hour.hour, reasons([&hour.missing])));
+                let missing = missing.map(|hour| format!("hour {}: missing {}", hour.hour, hour.missing));
                 problems.extend(missing);
                 cut.findings.extend(problems.into_iter().map(|problem| format!("{id}: {problem}")));
                 cut.samples.push(samples);
