@@ -3,7 +3,7 @@
 //! The demo, the faults, the figures, the power cuts and the system tests run on it. One waits for levels with
 //! [`House::until`], never for time to pass, and ends with the books: [`House::close`].
 //!
-//! What returns a `Result` is for commands. What panics, with the end of every log, is for tests and for rows of faults.
+//! What returns a `Result` is for commands. What panics, with the end of every log, is for tests and rows of faults.
 
 mod builder;
 

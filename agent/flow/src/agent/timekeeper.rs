@@ -91,8 +91,8 @@ impl Timekeeper {
         (u128::from(by_ns.unsigned_abs()) > self.clock_step.as_nanos()).then_some(by_ns)
     }
 
-    /// A device with another boot was accepted. The waiting records of the boot before are placed with the last estimate
-    /// of its clock.
+    /// A device with another boot was accepted. The waiting records of the boot before are placed with the last
+    /// estimate of its clock.
     pub(super) fn begin_boot(&mut self, now: Now, boot: Boot, period_ns: u32, spool: &mut Spool) {
         if let Some(stamper) = &self.stamper {
             spool.stamp(|record| match (record.stamp, stamper.place(record.first.seq)) {

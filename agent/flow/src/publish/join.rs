@@ -1,7 +1,7 @@
 //! Catching up: records that wait are published together, up to [`COUNT_MAX`] samples in a message.
 //!
-//! The rate of a backlog is that of the round trips, since one message is in flight. Live data is not affected: a record
-//! that waits alone is published as it was cut.
+//! The rate of a backlog is that of the round trips, since one message is in flight. Live data is not affected: a
+//! record that waits alone is published as it was cut.
 //!
 //! A message has one stamp and one period, so it has the mean period of its records. They are joined as long as the
 //! first slot of each keeps its own stamp within [`APART_NS`]. The records follow the device's clock, so neighbours

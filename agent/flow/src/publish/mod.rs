@@ -35,7 +35,7 @@ use thermowell_wire::batch::decode;
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, Slot};
 
-pub use outcome::{Conflict, Gap, Live, Next, Refused, TailOutcome};
+pub use outcome::{Conflict, Gap, Live, Next, Refused, TailOutcome, Timing};
 
 use absence::{gap_before, origin};
 use join::join;
@@ -49,26 +49,6 @@ use crate::time::Monotonic;
 const CONFLICTS_MAX: usize = 3;
 /// Refusals in a row after which the tail is read at once; after more, it is read after a pause.
 const EAGER_MAX: u32 = 2;
-
-/// Durations of the publisher, on the flow axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// Records are kept this long after their acknowledgement, in connected time.
-    pub keep: Duration,
-    /// Between two reads of the tail after a failure.
-    pub again: Duration,
-    /// Without an answer for this long the outcome is unknown. Longer than the shell's own time-outs.
-    pub answer: Duration,
-    /// A message that begins at most this much before the stored end is moved up to it.
-    pub overlap: Duration,
-    /// A hole before restored records waits this long for a device that may still hold its slots: the longest time that
-    /// a device's ring covers.
-    pub device: Duration,
-    /// Conflicts are counted over this long.
-    pub conflict_window: Duration,
-    /// Between a conflict and the next read of the tail.
-    pub conflict_pause: Duration,
-}
 
 /// Where the stream ends for this boiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,31 @@
-//! Inputs and outputs of a publisher.
+//! Durations, inputs and outputs of a publisher.
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, Slot};
+
+/// Durations of the publisher, on the flow axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Records are kept this long after their acknowledgement, in connected time.
+    pub keep: Duration,
+    /// Between two reads of the tail after a failure.
+    pub again: Duration,
+    /// Without an answer for this long the outcome is unknown. Longer than the shell's own time-outs.
+    pub answer: Duration,
+    /// A message that begins at most this much before the stored end is moved up to it.
+    pub overlap: Duration,
+    /// A hole before restored records waits this long for a device that may still hold its slots: the longest time that
+    /// a device's ring covers.
+    pub device: Duration,
+    /// Conflicts are counted over this long.
+    pub conflict_window: Duration,
+    /// Between a conflict and the next read of the tail.
+    pub conflict_pause: Duration,
+}
 
 /// Why the server did not take a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,9 +74,9 @@ impl Books {
         Ok(look)
     }
 
-    /// Waits until the aggregator has published a state of each boiler's last message in SAMPLES (and the feed, where it
-    /// runs, its last sample). What does not arrive in time is a problem by name. Calls `tend` meanwhile: a role that died
-    /// just before has to be started again, the server too.
+    /// Waits until the aggregator has published a state of each boiler's last message in SAMPLES (and the feed, where
+    /// it runs, its last sample). What does not arrive in time is a problem by name. Calls `tend` meanwhile: a role
+    /// that died just before has to be started again, the server too.
     ///
     /// # Errors
     /// Those of `tend`.
