@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::nats::{self, NatsError, RequestError};
 
 pub use accept::accept;
-pub use list::list;
+pub use list::{List, list};
 pub use retire::retire;
 
 /// Why a command was not carried out.

@@ -34,6 +34,7 @@ use serde::Serialize;
 
 use crate::config::{Config, ConfigError, Kind};
 use crate::logs;
+use crate::output::Report;
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -100,17 +101,17 @@ pub enum Verdict {
 
 /// All findings, in the order of the table above.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct Checks {
     /// No finding is an error.
     ok: bool,
     checks: Vec<Finding>,
 }
 
 /// Checks the configuration at `path` and everything that it refers to.
-pub async fn check(path: &Path) -> Report {
+pub async fn check(path: &Path) -> Checks {
     let config = match Config::load(path) {
         Ok(config) => config,
-        Err(error) => return Report::new(refused(&error)),
+        Err(error) => return Checks::new(refused(&error)),
     };
     let boilers = match config.boilers.len() {
         1 => "1 boiler".to_owned(),
@@ -125,7 +126,7 @@ pub async fn check(path: &Path) -> Report {
     checks.push(limits::samples(&config));
     checks.extend(server::check(&config).await);
     checks.push(clock::check(&config.clock));
-    Report::new(checks)
+    Checks::new(checks)
 }
 
 fn refused(error: &ConfigError) -> Vec<Finding> {
@@ -152,7 +153,7 @@ fn refused(error: &ConfigError) -> Vec<Finding> {
     checks
 }
 
-impl Report {
+impl Checks {
     fn new(checks: Vec<Finding>) -> Self {
         Self { ok: checks.iter().all(|check| check.status != Status::Error), checks }
     }
@@ -167,24 +168,11 @@ impl Report {
             false => Verdict::Failed,
         }
     }
+}
 
-    /// The report as one JSON object on one line.
-    ///
-    /// # Panics
-    /// Never: the report is text and booleans.
-    #[must_use]
-    pub fn json(&self) -> String {
-        let mut text = serde_json::to_string(self).expect("text and booleans encode");
-        text.push('\n');
-        text
-    }
-
-    /// The report as text: a line per check, the advice below it, and the totals.
-    ///
-    /// # Panics
-    /// Never: writing to a string does not fail.
-    #[must_use]
-    pub fn text(&self) -> String {
+impl Report for Checks {
+    /// A line per check, the advice below it, and the totals.
+    fn text(&self) -> String {
         let mut text = String::new();
         let about = |check: &Finding| check.subject.clone().unwrap_or_default();
         let ids = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
@@ -212,14 +200,14 @@ const STRING: &str = "writing to a string does not fail";
 mod tests {
     use super::*;
 
-    async fn check_text(text: &str) -> Report {
+    async fn check_text(text: &str) -> Checks {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.toml");
         std::fs::write(&path, text).unwrap();
         check(&path).await
     }
 
-    fn statuses(report: &Report, id: &str) -> Vec<Status> {
+    fn statuses(report: &Checks, id: &str) -> Vec<Status> {
         report.checks.iter().filter(|check| check.id == id).map(|check| check.status).collect()
     }
 
@@ -269,7 +257,7 @@ mod tests {
 
     #[test]
     fn text_is_aligned() {
-        let report = Report::new(vec![
+        let report = Checks::new(vec![
             Finding::new("config.parse", Status::Ok, "fine"),
             Finding::new("port.present", Status::Error, "gone").about("b1").advise("plug it in"),
         ]);

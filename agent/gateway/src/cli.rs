@@ -16,6 +16,7 @@ mod status;
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ use crate::agent::AgentError;
 use crate::aggregator::AggregatorError;
 use crate::config::{self, Config, ConfigError};
 use crate::controller::ControllerError;
+use crate::output::Report;
 use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
@@ -50,6 +52,9 @@ enum Exit {
     Unknown,
     Configuration,
 }
+
+/// How a command ended; an early end is the error.
+type Outcome = Result<Exit, Exit>;
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -233,7 +238,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(arguments) => arguments,
         Err(error) => return print_clap(&error),
     };
-    match arguments.command {
+    let outcome = match arguments.command {
         Command::Run { role, source } => run(&source, role),
         Command::Check { source, json } => check(&source, json),
         Command::Status(args) => status::run(&args),
@@ -243,7 +248,8 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Keys(args) => keys::run(&args),
         Command::Ask(command) => ask::run(&command),
         Command::Reset(command) => reset::run(&command),
-    }
+    };
+    outcome.unwrap_or_else(|exit| exit)
 }
 
 /// Prints a usage error to stderr; help and version, which clap reports as errors too, to stdout.
@@ -256,24 +262,14 @@ fn print_clap(error: &clap::Error) -> Exit {
     }
 }
 
-fn run(source: &Source, role: Option<Role>) -> Exit {
-    let config = match Config::load(&source.path()) {
-        Ok(config) => config,
-        Err(error) => return refuse(&error),
-    };
+fn run(source: &Source, role: Option<Role>) -> Outcome {
+    let config = load(source)?;
     let Some(filter) = log_filter(&config) else {
         print_error(&format!("{LOG_VARIABLE}: {}", config::FILTER_EXPECTED));
-        return Exit::Configuration;
+        return Err(Exit::Configuration);
     };
     start_log(filter);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "cannot start the async runtime");
-            return Exit::Failure;
-        }
-    };
-    runtime.block_on(run_roles(&config, role))
+    Ok(runtime()?.block_on(run_roles(&config, role)))
 }
 
 async fn run_roles(config: &Config, role: Option<Role>) -> Exit {
@@ -339,23 +335,17 @@ fn start_log(filter: Targets) {
     }
 }
 
-fn check(source: &Source, json: bool) -> Exit {
-    let report = match runtime() {
-        Ok(runtime) => runtime.block_on(check::check(&source.path())),
-        Err(exit) => return exit,
-    };
-    let text = if json { report.json() } else { report.text() };
-    if io::stdout().lock().write_all(text.as_bytes()).is_err() {
-        return Exit::Failure;
-    }
-    match report.verdict() {
+fn check(source: &Source, json: bool) -> Outcome {
+    let report = runtime()?.block_on(check::check(&source.path()));
+    let exit = match report.verdict() {
         check::Verdict::Fine => Exit::Success,
         check::Verdict::Failed => Exit::Failure,
         check::Verdict::Configuration => Exit::Configuration,
-    }
+    };
+    Ok(show(&report, json, exit))
 }
 
-fn verify(args: &Verification) -> Exit {
+fn verify(args: &Verification) -> Outcome {
     let hours = match (args.hour, args.from, args.to) {
         (Some(hour), ..) => Some(hour..hour + 1),
         (None, None, None) => None,
@@ -363,39 +353,38 @@ fn verify(args: &Verification) -> Exit {
     };
     if hours.as_ref().is_some_and(std::ops::Range::is_empty) {
         print_error("--to: expected a later hour than --from");
-        return Exit::Usage;
+        return Err(Exit::Usage);
     }
     let wish = Wish { boiler: args.boiler.clone(), hours };
     let format = if args.json { Format::Json } else { Format::Text };
     let mut report = verify::Writer::new(io::stdout().lock(), format);
-    let outcome = command(&args.source, async |config| verify::verify(config, &wish, &mut report).await);
-    outcome.map_or_else(|exit| exit, |sum| if sum.agrees() { Exit::Success } else { Exit::Failure })
+    let sum = command(&args.source, async |config| verify::verify(config, &wish, &mut report).await)?;
+    Ok(if sum.agrees() { Exit::Success } else { Exit::Failure })
 }
 
-fn conformance(args: &Conformance) -> Exit {
+fn conformance(args: &Conformance) -> Outcome {
     let play = async |config: &Config| conformance::conformance(config, &args.boiler, args.frozen).await;
-    let report = match command(&args.source, play) {
-        Ok(report) => report,
-        Err(exit) => return exit,
-    };
-    let text = if args.json { report.json() } else { report.text() };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) if report.conforms => Exit::Success,
-        Ok(()) | Err(_) => Exit::Failure,
-    }
+    let report = command(&args.source, play)?;
+    Ok(show(&report, args.json, if report.conforms { Exit::Success } else { Exit::Failure }))
 }
 
-/// Prints the text of a successful command.
-fn print_result(done: Result<String, Exit>) -> Exit {
-    done.map_or_else(|exit| exit, |text| print(&text))
+/// Prints a report to stdout.
+fn show(report: &impl Report, json: bool, exit: Exit) -> Exit {
+    print(&if json { report.json() } else { report.text() }, exit)
 }
 
-/// Prints to stdout.
-fn print(text: &str) -> Exit {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Success,
-        Err(_) => Exit::Failure,
+/// Prints to stdout; a failure if that is not possible, else `exit`.
+fn print(text: &str, exit: Exit) -> Exit {
+    if io::stdout().lock().write_all(text.as_bytes()).is_ok() { exit } else { Exit::Failure }
+}
+
+/// A refused request: as JSON to stdout, else to stderr.
+fn print_refusal(refusal: &impl fmt::Display, as_json: bool, json: &serde_json::Value) -> Exit {
+    if as_json {
+        return print(&format!("{json}\n"), Exit::Failure);
     }
+    print_error(&format!("refused: {refusal}"));
+    Exit::Failure
 }
 
 /// Loads the configuration and runs one command; prints the error if either fails.
@@ -403,7 +392,7 @@ fn command<T, E: std::error::Error + 'static>(
     source: &Source,
     run: impl AsyncFnOnce(&Config) -> Result<T, E>,
 ) -> Result<T, Exit> {
-    let config = Config::load(&source.path()).map_err(|error| refuse(&error))?;
+    let config = load(source)?;
     runtime()?.block_on(run(&config)).map_err(|error| {
         print_error(&logs::chain(&error));
         Exit::Failure
@@ -417,13 +406,19 @@ fn runtime() -> Result<Runtime, Exit> {
     })
 }
 
-fn refuse(error: &ConfigError) -> Exit {
-    print_error(&logs::chain(error));
-    if let Some(advice) = error.advice() {
-        print_error(&format!("-> {advice}"));
-    }
-    print_error("thermowell: not started, the configuration is wrong");
-    Exit::Configuration
+/// The configuration; prints what is wrong with it.
+fn load(source: &Source) -> Result<Config, Exit> {
+    Config::load(&source.path()).map_err(|error| {
+        print_error(&logs::chain(&error));
+        if let Some(advice) = error.advice() {
+            print_error(&format!("-> {advice}"));
+        }
+        print_error(match error {
+            ConfigError::Unreadable { .. } => "thermowell: nothing was done, there is no readable configuration",
+            ConfigError::Refused(_) => "thermowell: nothing was done, the configuration is wrong",
+        });
+        Exit::Configuration
+    })
 }
 
 /// Prints to stderr, for the time before logging starts. An error of that write cannot be reported anywhere.

@@ -18,6 +18,7 @@ use thermowell_wire::subject::{self, stream};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{self, Connection, NatsError, RequestError, User};
+use crate::output::Report;
 use crate::streams::{self, StreamError};
 
 /// Between two states, in the boiler's time.
@@ -41,29 +42,16 @@ pub enum ConformanceError {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct Conformance {
     pub boiler: BoilerId,
     /// No check failed.
     pub conforms: bool,
     pub checks: Vec<Finding>,
 }
 
-impl Report {
-    /// One JSON object.
-    ///
-    /// # Panics
-    /// Never: text and numbers encode.
-    #[must_use]
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("text and numbers encode") + "\n"
-    }
-
+impl Report for Conformance {
     /// A line for each check.
-    ///
-    /// # Panics
-    /// Never: writing to a string does not fail.
-    #[must_use]
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut text = String::new();
         for Finding { check, verdict, breaches, examples } in &self.checks {
             let word = serde_json::to_string(check).expect("a name encodes");
@@ -83,7 +71,7 @@ impl Report {
 ///
 /// # Errors
 /// See [`ConformanceError`].
-pub async fn conformance(config: &Config, boiler: &BoilerId, frozen: bool) -> Result<Report, ConformanceError> {
+pub async fn conformance(config: &Config, boiler: &BoilerId, frozen: bool) -> Result<Conformance, ConformanceError> {
     let connection = Connection::reach(&config.nats, User::Installer).await.map_err(ConformanceError::Server)?;
     let context = connection.context();
     streams::ensure(context, &streams::table(config), connection.user()).await.map_err(ConformanceError::Streams)?;
@@ -97,7 +85,7 @@ pub async fn conformance(config: &Config, boiler: &BoilerId, frozen: bool) -> Re
     let settings = Settings { boiler: boiler.clone(), flow, speed: clock.speed(), frozen };
     let mut kit = Kit::new(settings);
     play(&mut kit, connection.client(), &clock, boiler).await.map_err(ConformanceError::Request)?;
-    Ok(Report { boiler: boiler.clone(), conforms: kit.conforms(), checks: kit.findings() })
+    Ok(Conformance { boiler: boiler.clone(), conforms: kit.conforms(), checks: kit.findings() })
 }
 
 async fn play(kit: &mut Kit, client: &async_nats::Client, clock: &Clock, id: &BoilerId) -> Result<(), RequestError> {

@@ -26,6 +26,7 @@ pub mod feed;
 pub mod keys;
 pub mod logs;
 pub mod nats;
+pub mod output;
 pub mod publish;
 pub mod quantity;
 pub mod report;

@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::nats::{self, Doubt, Kept, Phase, RequestError};
 use crate::report::Reporter;
 
-pub use people::{Answer, Report, ResetError, approve, status};
+pub use people::{Answer, ResetError, Standing, approve, status};
 
 /// How long an order may be sent to the device: as long as a lease.
 const VALID: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
+use thermowell_flow::command;
 use thermowell_flow::published::freshness;
 use thermowell_flow::published::{
     DeviceStatus, Freshness, FreshnessLimits, Lease, Link, SlotQuality, Snapshot, State, Status,
@@ -21,6 +22,7 @@ use crate::boilers::last_known;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, NatsError, RequestError, User};
+use crate::output::Report;
 use crate::quantity::show_measured;
 
 /// Why there is no report.
@@ -32,11 +34,14 @@ pub enum StatusError {
     /// A stream cannot be read.
     #[error("query the server")]
     Request(#[source] RequestError),
+    /// The boiler is not configured.
+    #[error(transparent)]
+    Unknown(command::Refusal),
 }
 
-/// The state of every boiler of the configuration.
+/// The state of each boiler.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct Boilers {
     /// In the configuration's order.
     pub boilers: Vec<Boiler>,
 }
@@ -71,18 +76,23 @@ pub enum Verdict {
     Unknown,
 }
 
-/// Reads the state of each boiler.
+/// Reads the state of `boiler`, or of each boiler of the configuration.
 ///
 /// # Errors
 /// See [`StatusError`].
-pub async fn status(config: &Config) -> Result<Report, StatusError> {
+pub async fn status(config: &Config, boiler: Option<&BoilerId>) -> Result<Boilers, StatusError> {
+    let mut ids = config.boiler_ids();
+    if let Some(boiler) = boiler {
+        command::admit_boiler(boiler, &ids).map_err(StatusError::Unknown)?;
+        ids = vec![boiler.clone()];
+    }
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(StatusError::Server)?;
     let clock = Clock::new(&config.clock);
     let mut boilers = Vec::new();
-    for id in config.boiler_ids() {
+    for id in ids {
         boilers.push(read(&connection, &clock, id).await.map_err(StatusError::Request)?);
     }
-    Ok(Report { boilers })
+    Ok(Boilers { boilers })
 }
 
 async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Boiler, RequestError> {
@@ -94,7 +104,7 @@ async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Bo
     Ok(Boiler::of(id, |stamp| clock.age_s(stamp), state, status, lease, snapshot))
 }
 
-impl Report {
+impl Boilers {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if self.boilers.iter().all(|boiler| boiler.freshness.is_none()) {
@@ -103,19 +113,11 @@ impl Report {
         let is_fresh = |boiler: &Boiler| boiler.freshness == Some(Freshness::Fresh);
         if self.boilers.iter().all(is_fresh) { Verdict::Fresh } else { Verdict::NotFresh }
     }
+}
 
-    /// One JSON object.
-    ///
-    /// # Panics
-    /// Never: published types encode.
-    #[must_use]
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("published types encode") + "\n"
-    }
-
-    /// A block of text per boiler.
-    #[must_use]
-    pub fn text(&self) -> String {
+impl Report for Boilers {
+    /// A block per boiler.
+    fn text(&self) -> String {
         self.boilers.iter().map(Boiler::text).collect::<Vec<_>>().join("\n")
     }
 }
@@ -321,7 +323,7 @@ mod tests {
         {
             assert!(text.contains(word), "{text}");
         }
-        assert_eq!(Report { boilers: vec![fresh] }.verdict(), Verdict::Fresh);
+        assert_eq!(Boilers { boilers: vec![fresh] }.verdict(), Verdict::Fresh);
     }
 
     #[test]
@@ -334,7 +336,7 @@ mod tests {
         let text = old.text();
         assert!(text.contains("the newest sample is 1 min 1 s old; last 61.37 °C"), "{text}");
         assert!(!text.contains("58.93") && !text.contains("% known"), "{text}");
-        assert_eq!(Report { boilers: vec![old] }.verdict(), Verdict::NotFresh);
+        assert_eq!(Boilers { boilers: vec![old] }.verdict(), Verdict::NotFresh);
     }
 
     #[test]
@@ -349,6 +351,6 @@ mod tests {
     fn boiler_without_messages_is_unknown() {
         let nothing = Boiler::of("b1".parse().unwrap(), |_| 0.0, None, None, None, None);
         assert!(nothing.text().contains("unknown: no STATE yet"), "{}", nothing.text());
-        assert_eq!(Report { boilers: vec![nothing] }.verdict(), Verdict::Unknown);
+        assert_eq!(Boilers { boilers: vec![nothing] }.verdict(), Verdict::Unknown);
     }
 }

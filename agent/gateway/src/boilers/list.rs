@@ -12,6 +12,7 @@ use super::{BoilerError, in_samples, is_configured, last, last_known};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, RequestError, User};
+use crate::output::Report;
 use crate::quantity::moment;
 use crate::status::judge;
 
@@ -34,14 +35,18 @@ struct Row {
     average: Option<f64>,
 }
 
-/// Every boiler of the configuration and of SAMPLES: a line each, or one JSON array.
+/// The boilers; in JSON an array.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct List {
+    rows: Vec<Row>,
+}
+
+/// Every boiler of the configuration and of SAMPLES.
 ///
 /// # Errors
 /// See [`BoilerError`].
-///
-/// # Panics
-/// Never: text and numbers encode.
-pub async fn list(config: &Config, json: bool) -> Result<String, BoilerError> {
+pub async fn list(config: &Config) -> Result<List, BoilerError> {
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(BoilerError::Server)?;
     let context = connection.context();
     let known = in_samples(context).await.map_err(BoilerError::Request)?;
@@ -51,12 +56,7 @@ pub async fn list(config: &Config, json: bool) -> Result<String, BoilerError> {
     for id in &ids {
         rows.push(row(config, context, id, known.contains(id)).await.map_err(BoilerError::Request)?);
     }
-    if json {
-        let mut text = serde_json::to_string(&rows).expect("text and numbers encode");
-        text.push('\n');
-        return Ok(text);
-    }
-    Ok(table(&rows))
+    Ok(List { rows })
 }
 
 async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool) -> Result<Row, RequestError> {
@@ -81,21 +81,22 @@ async fn row(config: &Config, context: &Context, id: &BoilerId, in_samples: bool
     })
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text = line(["boiler", "serial number", "last slot", "last snapshot", "average", "state"]);
-    for row in rows {
-        let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        let average = row.average.map_or_else(|| "-".to_owned(), |celsius| format!("{celsius:.2}"));
-        text += &line([
-            row.boiler.as_str(),
-            &show(&row.serial_number),
-            &show(&row.last_slot),
-            &show(&row.last_snapshot),
-            &average,
-            standing(row),
-        ]);
+impl Report for List {
+    fn text(&self) -> String {
+        let mut text = line(["boiler", "serial number", "last slot", "last snapshot", "average", "state"]);
+        for row in &self.rows {
+            let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+            text += &line([
+                row.boiler.as_str(),
+                &show(&row.serial_number),
+                &show(&row.last_slot),
+                &show(&row.last_snapshot),
+                &show(&row.average.map(|celsius| format!("{celsius:.2}"))),
+                standing(row),
+            ]);
+        }
+        text
     }
-    text
 }
 
 fn line([boiler, serial, slot, snapshot, average, state]: [&str; 6]) -> String {

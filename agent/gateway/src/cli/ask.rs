@@ -10,7 +10,7 @@ use thermowell_flow::command::{Ask, Refusal};
 use thermowell_flow::published::{Action, Approval, Command, Reset};
 use thermowell_wire::{BoilerId, CommandId, OperatorName};
 
-use super::{Exit, Source, print, print_error};
+use super::{Exit, Outcome, Source, print, print_refusal};
 use crate::clock;
 use crate::command::{self, Accepted, Answer};
 use crate::quantity::{duration, moment};
@@ -106,35 +106,24 @@ fn celsius(text: &str) -> Result<f64, String> {
     number.filter(|it| it.is_finite()).ok_or_else(|| "expected °C as a number, such as 65 or 62.5".to_owned())
 }
 
-pub(super) fn run(command: &AskCommand) -> Exit {
+pub(super) fn run(command: &AskCommand) -> Outcome {
     let (action, length, who) = match command {
         AskCommand::Boost { flow, length, who } => (Action::Boost { flow: *flow }, length.length, who),
         AskCommand::SetBack { room, length, who } => (Action::SetBack { room: *room }, length.length, who),
         AskCommand::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, length.length, who),
         AskCommand::Hold { length, who } => (Action::Hold, length.length, who),
         AskCommand::Release { who } => (Action::Release, Duration::ZERO, who),
-        AskCommand::Schema => return print(&format!("{:#}\n", schemas())),
+        AskCommand::Schema => return Ok(print(&format!("{:#}\n", schemas()), Exit::Success)),
     };
     let id = who.id.clone().unwrap_or_else(generated_id);
     let ask = Ask { id, boiler: who.boiler.clone(), by: who.by.clone(), action, length };
     let clicked = who.id.is_none();
-    let answer = match super::command(&who.source, async |config| command::ask(config, &ask, clicked).await) {
-        Ok(answer) => answer,
-        Err(exit) => return exit,
-    };
-    let exit = match answer {
-        Answer::Accepted(_) => Exit::Success,
-        Answer::Refused(_) => Exit::Failure,
-    };
-    let printed = match &answer {
-        answer if who.json => print(&format!("{}\n", in_json(&ask, answer))),
-        Answer::Accepted(accepted) => print(&format!("{}\n", in_words(accepted))),
-        Answer::Refused(refusal) => {
-            print_error(&format!("refused: {refusal}"));
-            Exit::Success
-        }
-    };
-    if printed == Exit::Success { exit } else { printed }
+    let answer = super::command(&who.source, async |config| command::ask(config, &ask, clicked).await)?;
+    Ok(match &answer {
+        Answer::Refused(refusal) => print_refusal(refusal, who.json, &refused(&ask, refusal)),
+        Answer::Accepted(accepted) if who.json => print(&format!("{}\n", in_json(accepted)), Exit::Success),
+        Answer::Accepted(accepted) => print(&format!("{}\n", in_words(accepted)), Exit::Success),
+    })
 }
 
 fn schemas() -> Value {
@@ -156,13 +145,8 @@ fn in_words(accepted: &Accepted) -> String {
     format!("{verb}: {}{degrees} for boiler {boiler}{until}, by {by}; id {id}, number {sequence}", action.word())
 }
 
-fn in_json(ask: &Ask, answer: &Answer) -> Value {
-    match answer {
-        Answer::Accepted(Accepted { command, sequence, again }) => {
-            json!({"accepted": true, "again": again, "sequence": sequence, "command": command})
-        }
-        Answer::Refused(refusal) => refused(ask, refusal),
-    }
+fn in_json(Accepted { command, sequence, again }: &Accepted) -> Value {
+    json!({"accepted": true, "again": again, "sequence": sequence, "command": command})
 }
 
 fn refused(ask: &Ask, refusal: &Refusal) -> Value {

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use thermowell_wire::BoilerId;
 
-use super::{Exit, Source, command, print_result};
+use super::{Exit, Outcome, Source, command, print, show};
 use crate::boilers;
 
 #[derive(Debug, Subcommand)]
@@ -48,9 +48,12 @@ Examples:
 
 Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 
-pub(super) fn run(action: &BoilerCommand) -> Exit {
+pub(super) fn run(action: &BoilerCommand) -> Outcome {
     let done = match action {
-        BoilerCommand::List { source, json } => command(source, async |config| boilers::list(config, *json).await),
+        BoilerCommand::List { source, json } => {
+            let list = command(source, async |config| boilers::list(config).await)?;
+            return Ok(show(&list, *json, Exit::Success));
+        }
         BoilerCommand::Accept { id, serial_number, source, yes } => {
             command(source, async |config| boilers::accept(config, id, serial_number, *yes).await)
         }
@@ -58,5 +61,5 @@ pub(super) fn run(action: &BoilerCommand) -> Exit {
             command(source, async |config| boilers::retire(config, id, *yes).await)
         }
     };
-    print_result(done)
+    Ok(print(&done?, Exit::Success))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Source, command, print_result};
+use super::{Exit, Outcome, Source, command, print};
 use crate::keys::{self, KeysError};
 
 pub(super) const EXAMPLES: &str = "\
@@ -34,11 +34,12 @@ pub(super) struct Keys {
     json: bool,
 }
 
-pub(super) fn run(args: &Keys) -> Exit {
-    print_result(command(&args.source, async |config| {
+pub(super) fn run(args: &Keys) -> Outcome {
+    let text = command(&args.source, async |config| {
         let configured = config.nats.keys.as_deref();
         let folder = args.out.as_deref().or(configured).unwrap_or(keys::DEFAULT_FOLDER.as_ref());
         let report = keys::make(folder, &config.operators, &args.replace)?;
         Ok::<_, KeysError>(if args.json { report.json() } else { report.text(configured) })
-    }))
+    })?;
+    Ok(print(&text, Exit::Success))
 }

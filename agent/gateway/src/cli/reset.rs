@@ -7,9 +7,10 @@ use serde_json::json;
 use thermowell_flow::published::{Approval, Freshness};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 
-use super::{Exit, Source, command, print, print_error};
+use super::{Exit, Outcome, Source, command, print, print_refusal, show};
+use crate::output::Report;
 use crate::quantity::moment;
-use crate::reset::{self, Answer, Report};
+use crate::reset::{self, Answer, Standing};
 use crate::status::{age, judge};
 
 pub(super) const EXAMPLES: &str = "\
@@ -56,73 +57,59 @@ pub(super) struct Place {
     source: Source,
 }
 
-pub(super) fn run(action: &ResetCommand) -> Exit {
+pub(super) fn run(action: &ResetCommand) -> Outcome {
     match action {
         ResetCommand::Status { at } => {
-            let report = command(&at.source, async |config| reset::status(config, &at.boiler).await);
-            let report = match report {
-                Ok(report) => report,
-                Err(exit) => return exit,
-            };
-            let printed = print(&if at.json { in_json(&report) } else { in_words(&report) });
-            if printed == Exit::Success && !is_known(&report) { Exit::Unknown } else { printed }
+            let standing = command(&at.source, async |config| reset::status(config, &at.boiler).await)?;
+            Ok(show(&standing, at.json, if is_known(&standing) { Exit::Success } else { Exit::Unknown }))
         }
         ResetCommand::Approve { fault, by, at } => {
-            let answer = command(&at.source, async |config| reset::approve(config, &at.boiler, *fault, by).await);
-            answer.map_or_else(|exit| exit, |answer| print_answer(&answer, at.json))
+            let answer = command(&at.source, async |config| reset::approve(config, &at.boiler, *fault, by).await)?;
+            Ok(print_approval(&answer, at.json))
         }
     }
 }
 
-fn print_answer(answer: &Answer, json: bool) -> Exit {
-    match answer {
-        Answer::Approved { approval, sequence, stand, needed } => {
-            let text = if json {
-                let is_enough = *stand >= usize::from(*needed);
-                json!({
-                    "approved": true, "approval": approval, "sequence": sequence, "stand": stand, "needed": needed,
-                    "enough": is_enough,
-                })
-                .to_string()
-            } else {
-                let Approval { boiler, fault, kind, by, .. } = approval;
-                let then = if *stand >= usize::from(*needed) { ": the agent orders the reset now" } else { "" };
-                let kind = kind.word();
-                format!("approved: fault {fault} ({kind}) of boiler {boiler}, by {by}; {stand} of {needed}{then}")
-            };
-            print(&format!("{text}\n"))
-        }
-        Answer::Refused(refusal) if json => {
-            let printed = print(&format!("{}\n", json!({"approved": false, "reason": refusal.to_string()})));
-            if printed == Exit::Success { Exit::Failure } else { printed }
-        }
+fn print_approval(answer: &Answer, json: bool) -> Exit {
+    let (approval, sequence, stand, needed) = match answer {
+        Answer::Approved { approval, sequence, stand, needed } => (approval, sequence, stand, needed),
         Answer::Refused(refusal) => {
-            print_error(&format!("refused: {refusal}"));
-            Exit::Failure
+            return print_refusal(refusal, json, &json!({"approved": false, "reason": refusal.to_string()}));
         }
+    };
+    let enough = *stand >= usize::from(*needed);
+    if json {
+        let answer = json!({
+            "approved": true, "approval": approval, "sequence": sequence, "stand": stand, "needed": needed,
+            "enough": enough,
+        });
+        return print(&format!("{answer}\n"), Exit::Success);
     }
-}
-
-fn in_json(report: &Report) -> String {
-    format!("{}\n", json!(report))
+    let Approval { boiler, fault, kind, by, .. } = approval;
+    let then = if enough { ": the agent orders the reset now" } else { "" };
+    let kind = kind.word();
+    let text = format!("approved: fault {fault} ({kind}) of boiler {boiler}, by {by}; {stand} of {needed}{then}\n");
+    print(&text, Exit::Success)
 }
 
 /// Whether the boiler reports now: a STATUS comes every second.
-fn is_known(report: &Report) -> bool {
+fn is_known(report: &Standing) -> bool {
     report.status_age_s.is_some_and(|age_s| judge(age_s) == Freshness::Fresh)
 }
 
-fn in_words(report: &Report) -> String {
-    let boiler = &report.boiler;
-    match report.status_age_s {
-        None => format!("unknown: there is no STATUS of boiler {boiler} yet\n"),
-        Some(_) if is_known(report) => last_reported(report),
-        Some(age_s) => format!("unknown: the last STATUS is {} old; then:\n{}", age(age_s), last_reported(report)),
+impl Report for Standing {
+    fn text(&self) -> String {
+        let boiler = &self.boiler;
+        match self.status_age_s {
+            None => format!("unknown: there is no STATUS of boiler {boiler} yet\n"),
+            Some(_) if is_known(self) => last_reported(self),
+            Some(age_s) => format!("unknown: the last STATUS is {} old; then:\n{}", age(age_s), last_reported(self)),
+        }
     }
 }
 
-fn last_reported(report: &Report) -> String {
-    let Report { boiler, status_age_s: _, fault, occurrence, remote, approvals, needed, missing, reset } = report;
+fn last_reported(report: &Standing) -> String {
+    let Standing { boiler, status_age_s: _, fault, occurrence, remote, approvals, needed, missing, reset } = report;
     let (Some(fault), Some(occurrence)) = (fault, occurrence) else {
         return format!("boiler {boiler} reports no fault\n");
     };

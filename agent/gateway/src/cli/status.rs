@@ -1,11 +1,14 @@
 //! `thermowell status`.
 
-use super::{Exit, Source, command, print};
+use thermowell_wire::BoilerId;
+
+use super::{Exit, Outcome, Source, command, show};
 use crate::status::{self, Verdict};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   thermowell status
+  thermowell status --boiler b1
   thermowell status --json | jq '.boilers[] | {boiler, freshness, age_s}'
 
 The JSON has one entry per boiler: boiler, freshness (fresh, coasting, fault or null), age_s, and the last messages as
@@ -18,21 +21,20 @@ configuration is wrong";
 pub(super) struct StatusArgs {
     #[command(flatten)]
     source: Source,
+    /// The boiler; by default every boiler of the configuration
+    #[arg(long, value_name = "ID")]
+    boiler: Option<BoilerId>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(args: &StatusArgs) -> Exit {
-    let report = match command(&args.source, async |config| status::status(config).await) {
-        Ok(report) => report,
-        Err(exit) => return exit,
+pub(super) fn run(args: &StatusArgs) -> Outcome {
+    let report = command(&args.source, async |config| status::status(config, args.boiler.as_ref()).await)?;
+    let exit = match report.verdict() {
+        Verdict::Fresh => Exit::Success,
+        Verdict::Unknown => Exit::Unknown,
+        Verdict::NotFresh => Exit::Failure,
     };
-    let text = if args.json { report.json() } else { report.text() };
-    match (print(&text), report.verdict()) {
-        (Exit::Success, Verdict::Fresh) => Exit::Success,
-        (Exit::Success, Verdict::Unknown) => Exit::Unknown,
-        (Exit::Success, Verdict::NotFresh) => Exit::Failure,
-        (failed, _) => failed,
-    }
+    Ok(show(&report, args.json, exit))
 }

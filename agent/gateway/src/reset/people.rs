@@ -56,7 +56,7 @@ pub enum Answer {
 
 /// The status of a boiler's reset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct Standing {
     pub boiler: BoilerId,
     /// Age of the boiler's last STATUS in seconds of real time, and so of the fault; `null` without one.
     pub status_age_s: Option<f64>,
@@ -78,7 +78,7 @@ pub struct Report {
 ///
 /// # Errors
 /// See [`ResetError`].
-pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetError> {
+pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Standing, ResetError> {
     command::admit_boiler(boiler, &config.boiler_ids()).map_err(ResetError::Unknown)?;
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(ResetError::Server)?;
     let context = connection.context();
@@ -96,7 +96,7 @@ pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Report, ResetE
     let approvals: Vec<Approved> = fresh.map(|vote| vote.approved).collect();
     let has_approved = |name: &OperatorName| approvals.iter().any(|approved| approved.by == *name);
     let missing = config.operators.iter().filter(|name| !has_approved(name)).cloned().collect();
-    Ok(Report {
+    Ok(Standing {
         boiler: boiler.clone(),
         status_age_s,
         fault,
