@@ -18,6 +18,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::mem;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,7 +37,7 @@ use crate::output::Report;
 use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
-use crate::verify::{self, Format, Wish};
+use crate::verify::{self, Wish};
 use crate::{check, conformance, logs, quantity};
 
 /// The path of the configuration, unless `--config` is given.
@@ -356,10 +357,13 @@ fn verify(args: &Verification) -> Outcome {
         return Err(Exit::Usage);
     }
     let wish = Wish { boiler: args.boiler.clone(), hours };
-    let format = if args.json { Format::Json } else { Format::Text };
-    let mut report = verify::Writer::new(io::stdout().lock(), format);
-    let sum = command(&args.source, async |config| verify::verify(config, &wish, &mut report).await)?;
-    Ok(if sum.agrees() { Exit::Success } else { Exit::Failure })
+    let mut header = verify::HEADER;
+    let write = |line: &verify::Line| {
+        let text = if args.json { line.json() } else { mem::take(&mut header).to_owned() + &line.text() };
+        io::stdout().lock().write_all(text.as_bytes())
+    };
+    let sum = command(&args.source, async |config| verify::verify(config, &wish, write).await)?;
+    Ok(show(&sum, args.json, if sum.agrees { Exit::Success } else { Exit::Failure }))
 }
 
 fn conformance(args: &Conformance) -> Outcome {

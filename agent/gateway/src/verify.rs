@@ -13,14 +13,13 @@
 //! | `no_snapshot` | closed by SAMPLES and not stored | if a later hour is stored |
 //! | `open` | there is no slot of a later hour | – |
 //!
-//! It publishes nothing. A few messages of SAMPLES, one snapshot and the last `walk::KEPT_MAX` recomputed hours are in
+//! It publishes nothing. A few messages of SAMPLES and SNAPSHOT and the last `walk::KEPT_MAX` recomputed hours are in
 //! memory at a time.
 
 mod chain;
 mod compare;
-mod history;
 mod report;
-mod samples;
+mod stored;
 mod walk;
 
 use std::io;
@@ -28,13 +27,12 @@ use std::ops::Range;
 
 use async_nats::jetstream::Context;
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, stream};
 
 use crate::config::Config;
 use crate::nats::{self, Connection, NatsError, RequestError, User};
 
 pub use compare::Difference;
-pub use report::{Format, Line, Sum, Verdict, Writer};
+pub use report::{HEADER, Line, Sum, Verdict};
 
 /// Why nothing could be compared, or not everything.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +42,7 @@ pub enum VerifyError {
     Server(#[source] NatsError),
     /// A stream is missing or the server does not answer.
     #[error("read the streams")]
-    Request(#[source] RequestError),
+    Request(#[from] RequestError),
     /// SAMPLES and SNAPSHOT have no data for the selection.
     #[error("neither SAMPLES nor SNAPSHOT holds {what}; configured boilers: {configured}")]
     Nothing { what: String, configured: String },
@@ -61,36 +59,44 @@ pub struct Wish {
     pub hours: Option<Range<i64>>,
 }
 
+/// Where the lines go, and their totals.
+struct Output<'o> {
+    write: &'o mut dyn FnMut(&Line) -> io::Result<()>,
+    sum: Sum,
+}
+
+impl Output<'_> {
+    fn line(&mut self, line: &Line) -> Result<(), VerifyError> {
+        self.sum.add(line);
+        (self.write)(line).map_err(VerifyError::Write)
+    }
+}
+
 /// Compares the hours of `wish`, and writes each line as soon as it is known.
 ///
 /// # Errors
 /// See [`VerifyError`]. A difference is not an error: see [`Sum::agrees`].
-pub async fn verify<W: io::Write>(config: &Config, wish: &Wish, report: &mut Writer<W>) -> Result<Sum, VerifyError> {
+pub async fn verify(
+    config: &Config,
+    wish: &Wish,
+    mut write: impl FnMut(&Line) -> io::Result<()>,
+) -> Result<Sum, VerifyError> {
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(VerifyError::Server)?;
     let boilers = wish.boiler.clone().map_or_else(|| config.boiler_ids(), |boiler| vec![boiler]);
-    let mut sum = Sum::default();
+    let mut output = Output { write: &mut write, sum: Sum::of(boilers.len()) };
     for boiler in &boilers {
         let hours = wish.hours.clone().unwrap_or(i64::MIN..i64::MAX);
-        let mut walk = walk::Walk::new(connection.context(), boiler, hours, report, &mut sum);
-        walk.run().await?;
+        walk::Walk::new(connection.context(), boiler, hours, &mut output).await?.run().await?;
     }
-    if sum.lines() == 0 {
+    if output.sum.lines() == 0 {
         let ids = |boilers: &[BoilerId]| boilers.iter().map(BoilerId::as_str).collect::<Vec<_>>().join(", ");
         let what = format!("these hours of {}", ids(&boilers));
         return Err(VerifyError::Nothing { what, configured: ids(&config.boiler_ids()) });
     }
-    report.sum(&sum, boilers.len()).map_err(VerifyError::Write)?;
-    Ok(sum)
+    Ok(output.sum)
 }
 
 /// The sequence of a subject's last message; 0 if there is none.
 async fn end(context: &Context, stream: &str, subject: &str) -> Result<u64, RequestError> {
     Ok(nats::last(context, stream, subject).await?.map_or(0, |message| message.sequence))
-}
-
-/// The last sequences of a boiler's snapshots and of its samples, read in this order: every snapshot up to the first is
-/// of an hour that is closed by the samples up to the second.
-async fn ends(context: &Context, boiler: &BoilerId) -> Result<(u64, u64), RequestError> {
-    let snapshots = end(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await?;
-    Ok((snapshots, end(context, stream::SAMPLES, &subject::samples(boiler)).await?))
 }

@@ -3,84 +3,72 @@
 use std::collections::VecDeque;
 
 use async_nats::jetstream::Context;
+use bytes::Bytes;
 use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
 use thermowell_flow::published::{EventBody, Provisional, Snapshot};
+use thermowell_flow::snapshot::hour_of;
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject;
+use thermowell_wire::subject::{self, stream};
 
-use super::history::Stored;
-use super::samples::Samples;
+use super::stored::{Reader, Stored};
 use crate::consume;
 use crate::nats::RequestError;
 
-/// A recomputed hour.
-#[derive(Debug)]
-pub(super) enum Closed {
-    /// The stored hour from which the chain started, within its own boundaries; the recomputed one if it differs.
-    Reopened(Option<Box<Snapshot>>),
-    /// A later hour, as an aggregator would publish it.
-    Fresh(Box<Snapshot>),
+/// A boiler's samples, up to the last sequence at the start.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) context: &'a Context,
+    pub(super) boiler: &'a BoilerId,
+    pub(super) end: u64,
 }
 
 /// Consecutive hours.
 pub(super) struct Chain {
     aggregator: Aggregator,
-    samples: Samples,
-    ended: bool,
-    /// True until the stored hour from which it started is closed again.
-    reopened: bool,
+    samples: Reader,
+    /// The stored hour from which it starts, until that is closed again, within its own boundaries.
+    reopened: Option<Snapshot>,
     effects: Vec<Effect>,
-    closed: VecDeque<Closed>,
+    closed: VecDeque<Snapshot>,
 }
 
 impl Chain {
-    /// Starts from a stored hour; none if SAMPLES no longer has its first slot.
-    pub(super) async fn reopen(
-        context: &Context,
-        boiler: &BoilerId,
-        stored: &Stored,
-        end: u64,
-    ) -> Result<Option<Self>, RequestError> {
-        let mut aggregator = Aggregator::new(settings(boiler), Some((stored.sequence, stored.snapshot.clone())));
+    /// Starts from a stored hour, which is also its first; none if SAMPLES no longer has that hour's first slot.
+    pub(super) async fn reopen(source: Source<'_>, stored: &Stored) -> Result<Option<Self>, RequestError> {
         let replay = stored.snapshot.samples.replay;
-        let found = consume::message(context, replay, &subject::samples(boiler)).await?;
-        aggregator.found_at_replay(found.as_deref());
-        if replay > end || aggregator.replay_from().is_none() {
+        let mut aggregator = Aggregator::new(source.settings(), Some((stored.sequence, stored.snapshot.clone())));
+        aggregator.found_at_replay(source.message(replay).await?.as_deref());
+        if replay > source.end || aggregator.replay_from().is_none() {
             return Ok(None);
         }
-        Self::read(context, boiler, aggregator, replay, end).await.map(Some)
+        Self::read(source, aggregator, replay, Some(stored.snapshot.clone())).await.map(Some)
     }
 
     /// Starts at the beginning of a history, the message at `first`.
-    pub(super) async fn begin(
-        context: &Context,
-        boiler: &BoilerId,
-        first: u64,
-        end: u64,
-    ) -> Result<Self, RequestError> {
-        Self::read(context, boiler, Aggregator::new(settings(boiler), None), first, end).await
+    pub(super) async fn begin(source: Source<'_>, first: u64) -> Result<Self, RequestError> {
+        Self::read(source, Aggregator::new(source.settings(), None), first, None).await
     }
 
     async fn read(
-        context: &Context,
-        boiler: &BoilerId,
+        source: Source<'_>,
         mut aggregator: Aggregator,
         from: u64,
-        end: u64,
+        reopened: Option<Snapshot>,
     ) -> Result<Self, RequestError> {
+        let Source { context, boiler, end } = source;
         aggregator.stream_begins_at(consume::first_sequence(context).await?);
-        let samples = Samples::new(context, boiler, from, end);
-        let reopened = aggregator.replay_from().is_some();
-        let (effects, closed) = (Vec::new(), VecDeque::new());
-        Ok(Self { aggregator, samples, ended: false, reopened, effects, closed })
+        let samples = Reader::new(context, stream::SAMPLES, subject::samples(boiler).to_string(), from, end);
+        Ok(Self { aggregator, samples, reopened, effects: Vec::new(), closed: VecDeque::new() })
     }
 
-    /// The next closed hour; none at the end of SAMPLES.
-    pub(super) async fn next(&mut self) -> Result<Option<Closed>, RequestError> {
-        while self.closed.is_empty() && !self.ended {
-            self.take().await?;
+    /// The next closed hour if it is before `until`; none at the end of SAMPLES.
+    pub(super) async fn next_before(&mut self, until: i64) -> Result<Option<Snapshot>, RequestError> {
+        while self.closed.is_empty() {
+            let Some((sequence, payload)) = self.samples.next().await? else { return Ok(None) };
+            self.aggregator.observe(sequence, &payload, &mut self.effects);
+            self.collect();
         }
-        Ok(self.closed.pop_front())
+        Ok(if hour_of(&self.closed[0]) < until { self.closed.pop_front() } else { None })
     }
 
     /// The hour that is still open.
@@ -88,40 +76,38 @@ impl Chain {
         self.aggregator.state().map(|state| state.provisional)
     }
 
-    /// Processes one message.
-    async fn take(&mut self) -> Result<(), RequestError> {
-        match self.samples.next().await? {
-            Some((sequence, payload)) => {
-                self.aggregator.observe(sequence, &payload, &mut self.effects);
-                self.collect();
-            }
-            None => self.ended = true,
-        }
-        Ok(())
-    }
-
     fn collect(&mut self) {
-        if self.reopened && self.aggregator.counters().hours > 0 {
-            self.reopened = false;
-            let differing = self.effects.drain(..).find_map(|effect| match effect {
-                Effect::Event(_, body) => recomputed(*body),
-                Effect::Log(_) | Effect::Restart => None,
-            });
-            self.closed.push_back(Closed::Reopened(differing));
+        if self.aggregator.counters().hours > 0
+            && let Some(stored) = self.reopened.take()
+        {
+            let differing = self.effects.drain(..).find_map(recomputed);
+            self.closed.push_back(differing.unwrap_or(stored));
         }
         self.effects.clear();
         while let Some((expected, snapshot)) = self.aggregator.next_snapshot() {
-            self.closed.push_back(Closed::Fresh(Box::new(snapshot.clone())));
+            self.closed.push_back(snapshot.clone());
             self.aggregator.snapshot_stored(expected + 1);
         }
     }
 }
 
-fn settings(boiler: &BoilerId) -> Settings {
-    Settings { boiler: boiler.clone(), instance: "verify".to_owned() }
+impl Source<'_> {
+    /// The boiler's message at `sequence`.
+    pub(super) async fn message(&self, sequence: u64) -> Result<Option<Bytes>, RequestError> {
+        consume::message(self.context, sequence, &subject::samples(self.boiler)).await
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { boiler: self.boiler.clone(), instance: "verify".to_owned() }
+    }
 }
 
-/// The snapshot of the aggregator's only event.
-fn recomputed(body: EventBody) -> Option<Box<Snapshot>> {
-    if let EventBody::SnapshotDiffers { recomputed } = body { Some(recomputed) } else { None }
+/// The reopened hour as it is now; none if it is as stored.
+fn recomputed(effect: Effect) -> Option<Snapshot> {
+    if let Effect::Event(_, body) = effect
+        && let EventBody::SnapshotDiffers { recomputed } = *body
+    {
+        return Some(*recomputed);
+    }
+    None
 }

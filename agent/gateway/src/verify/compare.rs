@@ -78,11 +78,6 @@ mod tests {
     }
 
     #[test]
-    fn equal_bytes_have_no_differences() {
-        assert_eq!(differences(&nats::json(&snapshot()), &snapshot()), []);
-    }
-
-    #[test]
     fn field_is_named_by_its_path() {
         let text = String::from_utf8(nats::json(&snapshot())).unwrap();
         assert_eq!(fields(&text.replace("52.13,", "52.14,")), ["temperature"]);
@@ -97,7 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn same_values_in_other_bytes_differ() {
+    fn only_the_same_bytes_have_no_differences() {
+        assert_eq!(differences(&nats::json(&snapshot()), &snapshot()), []);
         let text = String::from_utf8(nats::json(&snapshot())).unwrap();
         assert_eq!(fields(&format!("{text} ")), ["bytes"]);
         assert_eq!(fields(&text.replace("\"slots\":12", "\"slots\": 12")), ["bytes"]);

@@ -1,14 +1,14 @@
 //! The report: a line for each hour, and the totals.
 
-use std::fmt::Write as _;
-use std::io;
-
 use serde::Serialize;
 use thermowell_flow::published::Missing;
 use thermowell_wire::BoilerId;
 
 use super::compare::Difference;
+use crate::output::Report;
 
+/// The header of the lines of text.
+pub const HEADER: &str = "boiler hour                     slots   counted  missing\n";
 /// The most differences in a line of text; the rest are counted.
 const NAMED_MAX: usize = 6;
 
@@ -43,9 +43,6 @@ pub struct Line {
     pub differences: Vec<Difference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// A missing snapshot before a stored one.
-    #[serde(skip)]
-    pub(super) fails: bool,
     /// The hour has an earlier line.
     #[serde(skip)]
     pub(super) repeats: bool,
@@ -63,12 +60,12 @@ impl Line {
             missing: None,
             differences: Vec::new(),
             note: None,
-            fails: false,
             repeats: false,
         }
     }
+}
 
-    /// As text, with a line feed.
+impl Report for Line {
     fn text(&self) -> String {
         let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let hour = self.hour.as_deref().unwrap_or("-");
@@ -92,7 +89,7 @@ impl Line {
             details.push(format!("sequence {sequence} of SNAPSHOT"));
         }
         if !details.is_empty() {
-            write!(text, " ({})", details.join("; ")).expect(STRING);
+            text += &format!(" ({})", details.join("; "));
         }
         text.push('\n');
         text
@@ -122,6 +119,8 @@ impl Verdict {
 /// The totals of all lines: the number of lines by verdict, and the slots of the recomputed hours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
+    /// All compared hours agree, and no snapshot is missing before a stored one.
+    pub agrees: bool,
     pub equal: u64,
     pub moved: u64,
     pub different: u64,
@@ -133,13 +132,13 @@ pub struct Sum {
     pub slots: u64,
     pub counted: u64,
     pub missing: Missing,
+    #[serde(skip)]
+    boilers: usize,
 }
 
 impl Sum {
-    /// Whether all compared hours agree and no snapshot is missing before a stored one.
-    #[must_use]
-    pub fn agrees(&self) -> bool {
-        self.different == 0 && self.lost_snapshots == 0
+    pub(super) fn of(boilers: usize) -> Self {
+        Self { agrees: true, boilers, ..Self::default() }
     }
 
     pub(super) fn lines(&self) -> u64 {
@@ -155,20 +154,24 @@ impl Sum {
             Verdict::NoSnapshot => &mut self.no_snapshot,
             Verdict::Open => &mut self.open,
         } += 1;
-        self.lost_snapshots += u64::from(line.fails);
-        let recomputed = matches!(line.verdict, Verdict::Equal | Verdict::Moved | Verdict::Different);
+        // With a note that a later hour is stored.
+        self.lost_snapshots += u64::from(line.verdict == Verdict::NoSnapshot && line.note.is_some());
+        self.agrees = self.different == 0 && self.lost_snapshots == 0;
+        let is_recomputed = matches!(line.verdict, Verdict::Equal | Verdict::Moved | Verdict::Different);
         if let (true, false, Some(slots), Some(counted), Some(missing)) =
-            (recomputed, line.repeats, line.slots, line.counted, &line.missing)
+            (is_recomputed, line.repeats, line.slots, line.counted, line.missing)
         {
             self.slots += slots;
             self.counted += counted;
             self.missing += *missing;
         }
     }
+}
 
-    fn text(&self, boilers: usize) -> String {
-        let Self { equal, moved, different, no_samples, no_snapshot, open, slots, counted, .. } = self;
-        let boilers = if boilers == 1 { "1 boiler".to_owned() } else { format!("{boilers} boilers") };
+impl Report for Sum {
+    fn text(&self) -> String {
+        let Self { equal, moved, different, no_samples, no_snapshot, open, slots, counted, missing, .. } = self;
+        let boilers = if self.boilers == 1 { "1 boiler".to_owned() } else { format!("{} boilers", self.boilers) };
         let mut text = format!("\n{boilers}: {equal} equal, {different} DIFFERENT");
         for (count, word) in [
             (moved, "with refilled samples"),
@@ -177,80 +180,19 @@ impl Sum {
             (open, "open"),
         ] {
             if *count > 0 {
-                write!(text, ", {count} {word}").expect(STRING);
+                text += &format!(", {count} {word}");
             }
         }
-        let total = self.missing.total();
-        let by = if total == 0 { String::new() } else { format!(" ({})", self.missing) };
-        let verdict = match (self.agrees(), equal + moved) {
+        let total = missing.total();
+        let by = if total == 0 { String::new() } else { format!(" ({missing})") };
+        let verdict = match (self.agrees, equal + moved) {
             (false, _) => "NOT everything agrees",
             (true, 0) => "nothing could be compared",
             (true, _) => "everything that can be compared agrees",
         };
-        writeln!(text, "\n{slots} slots = {counted} counted + {total} missing{by}\n{verdict}").expect(STRING);
-        text
+        text + &format!("\n{slots} slots = {counted} counted + {total} missing{by}\n{verdict}\n")
     }
 }
-
-/// The format of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Columns.
-    Text,
-    /// One JSON object per line, the last one with the totals.
-    Json,
-}
-
-/// Writes each line at once.
-#[derive(Debug)]
-pub struct Writer<W> {
-    out: W,
-    format: Format,
-    begun: bool,
-}
-
-impl<W: io::Write> Writer<W> {
-    #[must_use]
-    pub fn new(out: W, format: Format) -> Self {
-        Self { out, format, begun: false }
-    }
-
-    pub(super) fn line(&mut self, line: &Line) -> io::Result<()> {
-        match self.format {
-            Format::Json => self.json(line),
-            Format::Text => {
-                if !std::mem::replace(&mut self.begun, true) {
-                    let (slots, counted) = ("slots", "counted");
-                    writeln!(self.out, "{:<6} {:<20} {slots:>9} {counted:>9}  missing", "boiler", "hour")?;
-                }
-                self.out.write_all(line.text().as_bytes())?;
-                self.out.flush()
-            }
-        }
-    }
-
-    pub(super) fn sum(&mut self, sum: &Sum, boilers: usize) -> io::Result<()> {
-        #[derive(Serialize)]
-        struct Last<'a> {
-            agrees: bool,
-            #[serde(flatten)]
-            sum: &'a Sum,
-        }
-        match self.format {
-            Format::Json => self.json(&Last { agrees: sum.agrees(), sum }),
-            Format::Text => self.out.write_all(sum.text(boilers).as_bytes()),
-        }
-    }
-
-    fn json<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
-        let mut text = serde_json::to_vec(value).expect("text and numbers encode");
-        text.push(b'\n');
-        self.out.write_all(&text)?;
-        self.out.flush()
-    }
-}
-
-const STRING: &str = "writing to a string does not fail";
 
 #[cfg(test)]
 mod tests {
@@ -266,15 +208,10 @@ mod tests {
         }
     }
 
-    fn written(lines: &[Line], format: Format) -> (String, Sum) {
-        let (mut sum, mut out) = (Sum::default(), Vec::new());
-        let mut writer = Writer::new(&mut out, format);
-        for line in lines {
-            sum.add(line);
-            writer.line(line).unwrap();
-        }
-        writer.sum(&sum, 1).unwrap();
-        (String::from_utf8(out).unwrap(), sum)
+    fn sum(lines: &[Line]) -> Sum {
+        let mut sum = Sum::of(1);
+        lines.iter().for_each(|line| sum.add(line));
+        sum
     }
 
     fn tampered() -> Line {
@@ -287,7 +224,9 @@ mod tests {
     #[test]
     fn text_has_columns_and_totals() {
         let open = Line::new("b1".parse().unwrap(), Some("2026-01-07T04:00:00Z".to_owned()), Verdict::Open);
-        let (text, sum) = written(&[line(Verdict::Equal), tampered(), open], Format::Text);
+        let lines = [line(Verdict::Equal), tampered(), open];
+        let sum = sum(&lines);
+        let text = HEADER.to_owned() + &lines.each_ref().map(Line::text).concat() + &sum.text();
         let expected = "\
 boiler hour                     slots   counted  missing
 b1     2026-01-07T02:00:00Z    360000    359940  60 (ring 40, invalid 20) equal
@@ -300,13 +239,14 @@ b1     2026-01-07T04:00:00Z         -         -  -            open
 NOT everything agrees
 ";
         assert_eq!(text, expected);
-        assert!(!sum.agrees());
+        assert!(!sum.agrees);
     }
 
     #[test]
     fn json_has_a_line_per_hour_and_totals_last() {
-        let (text, _) = written(&[line(Verdict::Equal), tampered()], Format::Json);
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines = [line(Verdict::Equal), tampered()];
+        let json = lines.each_ref().map(Line::json).concat() + &sum(&lines).json();
+        let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((lines.len(), &lines[0]["verdict"], &lines[0]["missing"]["ring"]), (3, &"equal".into(), &40.into()));
         assert_eq!(lines[0].get("differences"), None);
         assert_eq!(lines[1]["differences"][0]["field"], "temperature");
@@ -316,10 +256,10 @@ NOT everything agrees
     #[test]
     fn missing_snapshot_fails_only_before_a_stored_one() {
         let last = line(Verdict::NoSnapshot);
-        assert!(written(&[line(Verdict::Equal), last.clone()], Format::Text).1.agrees());
-        assert!(!written(&[Line { fails: true, ..last }, line(Verdict::Equal)], Format::Text).1.agrees());
-        let (text, sum) = written(&[line(Verdict::NoSamples)], Format::Text);
-        assert!(sum.agrees() && text.ends_with("nothing could be compared\n"), "{text}");
+        assert!(sum(&[line(Verdict::Equal), last.clone()]).agrees);
+        assert!(!sum(&[Line { note: Some("a later hour has one".to_owned()), ..last }, line(Verdict::Equal)]).agrees);
+        let sum = sum(&[line(Verdict::NoSamples)]);
+        assert!(sum.agrees && sum.text().ends_with("nothing could be compared\n"), "{}", sum.text());
         assert_eq!(sum.slots, 0, "hours that were not recomputed are not summed");
     }
 }

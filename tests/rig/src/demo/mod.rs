@@ -24,7 +24,8 @@ use futures_util::StreamExt as _;
 use tempfile::TempDir;
 use thermowell::config::Config;
 use thermowell::logs::chain;
-use thermowell::verify::{self, Format, Sum, Wish, Writer};
+use thermowell::output::Report as _;
+use thermowell::verify::{self, HEADER, Line, Sum, Wish};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::wildcard;
 use thermowell_wire::units::HOUR_NS;
@@ -268,10 +269,13 @@ fn tend(house: &mut House, screen: &mut Screen) -> Result<()> {
 /// What `thermowell verify` says: every published hour against its recomputation from SAMPLES, byte for byte.
 async fn verify(config: &Path) -> Result<String, String> {
     let config = Config::load(config).map_err(|error| chain(&error))?;
-    let mut lines = Vec::new();
-    let mut report = Writer::new(&mut lines, Format::Text);
-    let sum = verify::verify(&config, &Wish::default(), &mut report).await.map_err(|error| chain(&error))?;
-    if sum.agrees() { Ok(agreed(&sum)) } else { Err(String::from_utf8_lossy(&lines).into_owned()) }
+    let mut lines = HEADER.to_owned();
+    let write = |line: &Line| {
+        lines += &line.text();
+        Ok(())
+    };
+    let sum = verify::verify(&config, &Wish::default(), write).await.map_err(|error| chain(&error))?;
+    if sum.agrees { Ok(agreed(&sum)) } else { Err(lines + &sum.text()) }
 }
 
 fn agreed(sum: &Sum) -> String {
