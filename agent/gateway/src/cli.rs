@@ -26,8 +26,6 @@ use clap::{Args, Parser, Subcommand};
 use thermowell_wire::BoilerId;
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::agent::AgentError;
 use crate::aggregator::AggregatorError;
@@ -269,7 +267,7 @@ fn run(source: &Source, role: Option<Role>) -> Outcome {
         print_error(&format!("{LOG_VARIABLE}: {}", config::FILTER_EXPECTED));
         return Err(Exit::Configuration);
     };
-    start_log(filter);
+    logs::start(filter);
     Ok(runtime()?.block_on(run_roles(&config, role)))
 }
 
@@ -318,21 +316,6 @@ fn log_filter(config: &Config) -> Option<Targets> {
     match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
         Some(text) => text.to_str().and_then(config::filter),
         None => Some(config.log.filter.clone()),
-    }
-}
-
-/// Logs to stderr. The journal stamps each line itself; without it, each line starts with its time.
-fn start_log(filter: Targets) {
-    // A line that cannot be written is dropped: a closed terminal must not end the drain with a panic.
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    let started = if env::var_os("JOURNAL_STREAM").is_some() {
-        registry.with(lines.without_time()).try_init()
-    } else {
-        registry.with(lines).try_init()
-    };
-    if let Err(error) = started {
-        tracing::debug!(%error, "logging is already set up");
     }
 }
 

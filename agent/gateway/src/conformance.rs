@@ -18,7 +18,7 @@ use thermowell_wire::subject::{self, stream};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{self, Connection, NatsError, RequestError, User};
-use crate::output::Report;
+use crate::output::{Report, word};
 use crate::streams::{self, StreamError};
 
 /// Between two states, in the boiler's time.
@@ -54,13 +54,12 @@ impl Report for Conformance {
     fn text(&self) -> String {
         let mut text = String::new();
         for Finding { check, verdict, breaches, examples } in &self.checks {
-            let word = serde_json::to_string(check).expect("a name encodes");
             let result = match verdict {
                 Verdict::Passed => "ok".to_owned(),
                 Verdict::Failed => format!("FAILED {breaches} times: {}", examples.join("; ")),
                 Verdict::NotSeen => "not seen".to_owned(),
             };
-            writeln!(text, "{:<12} {result}", word.trim_matches('"')).expect("writing to a string does not fail");
+            writeln!(text, "{:<12} {result}", word(check)).expect("writing to a string does not fail");
         }
         text += if self.conforms { "conforms\n" } else { "does not conform\n" };
         text

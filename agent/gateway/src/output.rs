@@ -15,3 +15,14 @@ pub trait Report: Serialize {
         serde_json::to_string(self).expect("text, numbers and lists encode") + "\n"
     }
 }
+
+/// The name of a value in the published JSON.
+///
+/// # Panics
+/// The value is not a name.
+pub(crate) fn word(name: &impl Serialize) -> String {
+    match serde_json::to_value(name) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => panic!("it is an enum without data"),
+    }
+}

@@ -14,7 +14,7 @@
 //! An event is retried under one message id. It is stored twice only if the server stored it, the acknowledgement was
 //! lost, and the next retry comes after the server's deduplication window of two minutes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +26,7 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind};
 use tokio::sync::{Notify, watch};
 
-use crate::logs::{self, Throttle, chain};
+use crate::logs::{self, Flowing, Throttle, chain};
 use crate::nats::{self, Phase, RETRY, json};
 
 /// The most events in the queue, of a few hundred bytes each: 2 MiB. A boiler at a threshold reports a change of its
@@ -76,6 +76,10 @@ impl Reporter {
     }
 
     pub fn status(&self, status: &Status) {
+        let begins = self.outbox.held().flowing.entry(status.boiler.clone()).or_default().begins(status);
+        if let Some(newest) = begins {
+            logs::samples_flow(&status.boiler, newest);
+        }
         let subject = subject::status(&status.boiler).to_string();
         self.outbox.push(Report { subject, event: None, json: json(status) });
     }
@@ -156,6 +160,7 @@ struct Held {
     /// Events that were dropped since the process began, and how many of them were logged after an outage.
     dropped: u64,
     logged: u64,
+    flowing: BTreeMap<BoilerId, Flowing>,
 }
 
 impl Held {

@@ -11,9 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use thermowell_flow::command;
 use thermowell_flow::published::freshness;
-use thermowell_flow::published::{
-    DeviceStatus, Freshness, FreshnessLimits, Lease, Link, SlotQuality, Snapshot, State, Status,
-};
+use thermowell_flow::published::{DeviceStatus, Freshness, FreshnessLimits, Lease, Link, Snapshot, State, Status};
 use thermowell_wire::BoilerId;
 use thermowell_wire::line::{BoilerState, Demand};
 use thermowell_wire::subject::{self, stream};
@@ -22,7 +20,7 @@ use crate::boilers::last_known;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, NatsError, RequestError, User};
-use crate::output::Report;
+use crate::output::{Report, word};
 use crate::quantity::show_measured;
 
 /// Why there is no report.
@@ -271,11 +269,6 @@ fn heat(demand: Demand, flow: f64) -> String {
         Demand::Heat => format!("{flow:.1} °C"),
         Demand::None => "no heat".to_owned(),
     }
-}
-
-/// The name of a quality in the published JSON.
-fn word(quality: &SlotQuality) -> String {
-    serde_json::to_string(quality).expect("a name encodes").trim_matches('"').to_owned()
 }
 
 /// An age in seconds, whatever its sign.

@@ -4,7 +4,9 @@ use thermowell_flow::published::{Action, Decision, EventBody, FaultReport, Outco
 use thermowell_flow::time::hour_text;
 use thermowell_flow::{aggregator, controller};
 use thermowell_wire::Occurrence;
-use thermowell_wire::line::{Demand, Fault, Refusal};
+use thermowell_wire::line::{Demand, Fault};
+
+use crate::output::word;
 
 pub(super) fn aggregator(log: &aggregator::Log) -> String {
     use aggregator::Log;
@@ -129,88 +131,6 @@ fn asked(action: &Action) -> String {
 fn answer(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted { flow, lease_s } => format!("accepted: {flow:.1} °C for {lease_s} s"),
-        Outcome::Refused(refusal) => format!("refused: {}", refused(*refusal)),
-    }
-}
-
-/// The name in the published JSON.
-fn refused(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::Boot => "boot",
-        Refusal::Order => "order",
-        Refusal::Lockout => "lockout",
-        Refusal::Panel => "panel",
-        Refusal::NoSuchFault => "no_such_fault",
-        Refusal::LocalOnly => "local_only",
-        Refusal::TooMany => "too_many",
-        Refusal::Lease => "lease",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use thermowell_flow::agent;
-    use thermowell_flow::batch::stamp::Rate;
-    use thermowell_wire::line::{BoilerState, FaultKind};
-    use thermowell_wire::{Boot, Slot};
-
-    use super::*;
-
-    #[test]
-    fn documents_quote_log_lines_verbatim() {
-        let page = |name: &str| {
-            let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-            std::fs::read_to_string(format!("{root}/{name}")).unwrap()
-        };
-        for (name, quoted, log) in [
-            (
-                "deploy/OPERATING.md",
-                "the device's clock is 20000 ppm fast",
-                agent::Log::ClockRate(Rate { ppm: 20_000, followed: true }),
-            ),
-            ("deploy/README.md", "too large for the server", agent::Log::TooLarge { slots: 100 }),
-        ] {
-            assert!(page(name).contains(&format!("*{quoted}*")), "{name}: {quoted}");
-            assert!(log.to_string().contains(quoted), "{log}");
-        }
-    }
-
-    #[test]
-    fn lines_are_lower_case_and_boots_have_16_digits() {
-        let boot = Boot::new(7, 0xab);
-        let (first, fault) = (Slot::new(boot, 5), Occurrence { boot, counter: 3 });
-        let kind = FaultKind::FlameLoss;
-        let slots = aggregator(&aggregator::Log::Discarded { first, slots: 9 });
-        assert_eq!(slots, format!("9 slots from {boot}/5 on left SAMPLES before they were read"));
-        let hour = aggregator(&aggregator::Log::BacklogFull { hour: 0 });
-        assert_eq!(hour, "too many closed hours wait for the server: no snapshot of 1970-01-01T00:00:00Z");
-        let lockout = Fault { boot, counter: 3, kind, lockout: true };
-        let lockout = controller(&controller::Log::Lockout { fault: Some(lockout) });
-        assert_eq!(lockout, format!("the boiler is locked out: flame_loss, fault {boot}-3"));
-        let report = FaultReport { fault, kind, lockout: true, state: BoilerState::Lockout, slot: first };
-        let ended = event(&EventBody::FaultEnded(report));
-        assert_eq!(ended, format!("fault {boot}-3 ended at slot {boot}/5: flame_loss"));
-        assert_eq!(boot.to_string(), "00000007000000ab");
-    }
-
-    #[test]
-    fn answer_uses_the_word_of_its_json() {
-        for refusal in [
-            Refusal::Boot,
-            Refusal::Order,
-            Refusal::Lockout,
-            Refusal::Panel,
-            Refusal::NoSuchFault,
-            Refusal::LocalOnly,
-            Refusal::TooMany,
-            Refusal::Lease,
-        ] {
-            assert_eq!(serde_json::to_value(refusal).unwrap(), refused(refusal));
-        }
-        let accepted = Outcome::Accepted { flow: 55.0, lease_s: 60 };
-        assert_eq!(
-            event(&EventBody::Answered { n: 4, outcome: accepted }),
-            "set-point request 4 accepted: 55.0 °C for 60 s"
-        );
+        Outcome::Refused(refusal) => format!("refused: {}", word(refusal)),
     }
 }
