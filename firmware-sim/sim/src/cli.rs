@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::builder::RangedI64ValueParser;
 use thermowell_device::{Config, LineConfig};
 use thermowell_wire::BoilerId;
 
@@ -19,6 +18,7 @@ use crate::line::Line;
 use crate::port::{Port, PortError, PortKind};
 use crate::proof::prove;
 use crate::replay::{Replay, ReplayArgs, ReplayError};
+use crate::scenario::quantity::whole;
 use crate::scenario::{BoilerScenario, Scenario, ScenarioError};
 use crate::simulation::{Simulation, SimulationError, log};
 use crate::source::Source;
@@ -69,10 +69,10 @@ pub struct Args {
     #[arg(long = "boiler", value_name = "ID", conflicts_with = "boilers")]
     boiler: Vec<BoilerId>,
     /// Number of boilers, named b1, b2, …
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| whole::<u16>(text, 1..=1_000))]
     boilers: u16,
     /// Simulated seconds per real second
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = speeds())]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = |text: &str| whole(text, 1..=SPEED_MAX))]
     speed: u32,
     /// Start of simulated time, in nanoseconds of CLOCK_BOOTTIME; if it is in the future, the boilers start then
     #[arg(long, value_name = "NS")]
@@ -107,7 +107,7 @@ pub struct Args {
     #[arg(long)]
     real: bool,
     /// Ring size in slots at speed 1; it is multiplied by the speed
-    #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = rings())]
+    #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = |text: &str| whole(text, 100..=RING_SLOTS))]
     ring: u32,
     /// Serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
     #[arg(long = "serial-number", value_name = "ID=TEXT", value_parser = parse_serial_number)]
@@ -327,14 +327,6 @@ fn serial_number(id: &BoilerId) -> heapless::String<24> {
         let short = format!("SIM-{:08x}", thermowell_wire::device_id(id.as_str()));
         heapless::String::try_from(short.as_str()).expect("twelve characters fit")
     })
-}
-
-fn speeds() -> RangedI64ValueParser<u32> {
-    RangedI64ValueParser::new().range(1..=i64::from(SPEED_MAX))
-}
-
-fn rings() -> RangedI64ValueParser<u32> {
-    RangedI64ValueParser::new().range(100..=i64::from(RING_SLOTS))
 }
 
 fn parse_utc(text: &str) -> Result<i64, String> {

@@ -22,7 +22,7 @@ pub mod line;
 pub mod plant;
 pub mod port;
 pub mod proof;
-mod quantity;
+pub mod quantity;
 pub mod replay;
 pub mod scenario;
 pub mod sensor;

@@ -3,6 +3,8 @@
 //! The range of a value is checked while it is parsed, so that the TOML parser refuses a wrong one with its line and
 //! column.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -58,6 +60,17 @@ pub(crate) fn perhaps_memory<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
         return Ok(Some(length));
     }
     Err(D::Error::custom("a device remembers from 1 s to 8 h"))
+}
+
+/// Parses an argument that is a whole number within `allowed`.
+///
+/// # Errors
+/// What is wrong, and what is allowed.
+pub fn whole<T: TryFrom<i64> + PartialOrd + Display>(text: &str, allowed: RangeInclusive<T>) -> Result<T, String> {
+    let (low, high) = (allowed.start(), allowed.end());
+    let number: i64 = text.parse().map_err(|_| format!("not a whole number, allowed are {low} to {high}"))?;
+    let value = T::try_from(number).ok().filter(|value| allowed.contains(value));
+    value.ok_or_else(|| format!("out of range, allowed are {low} to {high}"))
 }
 
 /// Microseconds, the unit of simulated time.

@@ -225,10 +225,11 @@ impl Books {
         let (sum, count) = window.fold((0, 0), |(sum, count), (_, (s, n))| (sum + s, count + n));
         let reference = ledger::decimal(sum, count);
         if count != state.average_points || reference != state.average {
-            problems.push(format!(
-                "the average is {:?} over {} readings, reference {reference:?} over {count}",
-                state.average, state.average_points
-            ));
+            let celsius = |value: Option<f64>| value.map_or("unknown".to_owned(), |celsius| format!("{celsius:.2} °C"));
+            let (average, points) = (celsius(state.average), state.average_points);
+            let reference = celsius(reference);
+            problems
+                .push(format!("the average is {average} over {points} readings, reference {reference} over {count}"));
         }
         Ok(Some(AverageReport { published: state.average, reference, points: count, coverage: state.coverage }))
     }

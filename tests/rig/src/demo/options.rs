@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
+use firmware_sim::quantity::whole;
 use firmware_sim::replay::ReplayArgs;
 use firmware_sim::scenario::Scenario;
+use thermowell::quantity::duration;
 use thermowell_wire::BoilerId;
 
 /// Runs the whole of Thermowell on this machine: a real nats-server, simulated boilers on serial lines, the agent, the
@@ -28,14 +30,14 @@ used, 130 interrupted three times."
 )]
 pub struct Options {
     /// How many boilers, b1 to bN.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value_t = 2, value_parser = |text: &str| whole::<u16>(text, 1..=64))]
     pub boilers: u16,
     /// How many times faster than real the world runs; 60: an hour passes in a minute, 1: real time.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 60, value_parser = |text: &str| whole::<u32>(text, 1..=1_000))]
     pub speed: u32,
     /// How long, in simulated time ("3h", "2m", "90s"); hours begun before it ends are waited for (not at speed 1).
     /// Without it: until Ctrl-C.
-    #[arg(long = "for", value_name = "DURATION", value_parser = thermowell::quantity::duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Of everything that is random in the simulated world.
     #[arg(long, default_value_t = 1)]

@@ -7,7 +7,7 @@ use firmware_sim::account::{AccountError, Boiler, BootRecord, Readings};
 use serde::Serialize;
 use thermowell_wire::batch::{self, Batch, Gap, Packed};
 use thermowell_wire::line::GapReason;
-use thermowell_wire::{Boot, Slot};
+use thermowell_wire::{Boot, Reading, Slot};
 
 use super::ledger::Seconds;
 
@@ -180,7 +180,8 @@ impl<'a> SamplesReader<'a> {
                 self.book.wrong += 1;
                 if self.book.wrong == 1 {
                     let slot = header.seq + u64::from(index);
-                    self.problem(format!("slot {slot} of message {sequence} is {found:?}, sampled was {sampled:?}"));
+                    let (found, sampled) = (shown(Some(found)), shown(sampled));
+                    self.problem(format!("slot {slot} of message {sequence} is {found}, sampled was {sampled}"));
                 }
             }
             let stamp_ns = header.utc_ns(index);
@@ -211,9 +212,10 @@ impl<'a> SamplesReader<'a> {
             destroyed.iter().any(|range| range.start <= gap.from && gap.to <= range.end)
         });
         if !known {
+            let Gap { from, to, reason, .. } = gap;
+            let reason = format!("{reason:?}").to_lowercase();
             self.problem(format!(
-                "message {sequence} names {:?} for {}..{}, of which the simulator knows nothing",
-                gap.reason, gap.from, gap.to
+                "message {sequence} names slots {from} to {to} {reason}; the simulator has no such gap"
             ));
         }
     }
@@ -243,11 +245,20 @@ impl<'a> SamplesReader<'a> {
     }
 }
 
+/// A reading for people: `61.37 °C (ok, pump, flame)`.
+fn shown(reading: Option<Reading>) -> String {
+    let Some(reading) = reading else { return "nothing".to_owned() };
+    let quality = format!("{:?}", reading.quality()).to_lowercase();
+    let flags = [(reading.pump(), ", pump"), (reading.hot_water(), ", hot water"), (reading.flame(), ", flame")];
+    let flags: String = flags.iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| *flag).collect();
+    format!("{} °C ({quality}{flags})", reading.temperature)
+}
+
 #[cfg(test)]
 mod tests {
     use thermowell_flow::batch::{Origin, Record};
-    use thermowell_wire::Reading;
     use thermowell_wire::batch::ClockQuality;
+    use thermowell_wire::{CentiCelsius, Quality};
 
     use super::*;
 
@@ -283,5 +294,12 @@ mod tests {
         assert_eq!(found(&[]), (0, 0, 0));
         let torn = book(&[message(0), vec![1, 2, 3]]);
         assert!(torn.malformed == 1 && !torn.is_whole());
+    }
+
+    #[test]
+    fn readings_are_shown_with_units() {
+        let reading = Reading::new(CentiCelsius(61_37), Quality::Ok, true, false, true);
+        assert_eq!(shown(Some(reading)), "61.37 °C (ok, pump, flame)");
+        assert_eq!(shown(None), "nothing");
     }
 }

@@ -54,8 +54,9 @@ fn refuses_a_full_folder(kept: &Path) {
 #[test]
 fn wrong_arguments_are_named_and_end_with_2() {
     for (arguments, word) in [
-        (["--speed", "0"].as_slice(), "--speed"),
-        (&["--boilers", "65"], "--boilers"),
+        (["--speed", "0"].as_slice(), "'0' for '--speed <SPEED>': out of range, allowed are 1 to 1000"),
+        (&["--speed", "fast"], "'fast' for '--speed <SPEED>': not a whole number, allowed are 1 to 1000"),
+        (&["--boilers", "65"], "'65' for '--boilers <BOILERS>': out of range, allowed are 1 to 64"),
         (&["--for", "soon"], "expected a duration"),
         (&["--replay", "file.csv"], "--column"),
         (&["--spede", "1"], "--speed"),
