@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use strsim::osa_distance;
+
 use super::document::{Node, Table, Value};
 use super::error::{Kind, Place, Problem};
 
@@ -95,8 +97,7 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// Reads the root table.
     pub(super) fn root<T>(table: &'a Table, findings: &'a Findings, read: impl FnOnce(&Self) -> T) -> T {
-        let place = table.place.clone();
-        Self::read(Self { path: String::new(), place, table: Some(table), findings, asked: RefCell::default() }, read)
+        Self::read(String::new(), table.place.clone(), Some(table), findings, read)
     }
 
     /// Reads the table `key`.
@@ -105,7 +106,7 @@ impl<'a> Section<'a> {
         let node = self.node(key);
         let table = node.and_then(|node| self.as_table(node, &path));
         let place = node.map_or(&self.place, |node| &node.place).clone();
-        Self::read(Self { path, place, table, findings: self.findings, asked: RefCell::default() }, read)
+        Self::read(path, place, table, self.findings, read)
     }
 
     /// Reads the tables of the list `key`; none if it is missing. An item that is not a table, or a value that is not a
@@ -114,22 +115,19 @@ impl<'a> Section<'a> {
         let node = self.node(key)?;
         let path = self.path_of(key);
         let Value::List(items) = &node.value else {
-            match &node.value {
-                Value::Table(_) if node.is_header() => {
-                    let message = format!("[{path}]: there may be several; write [[{path}]], in two brackets");
-                    self.findings.push(&node.place, Kind::Value, message);
-                }
-                Value::Table(_) => self.refuse(node, &path, "a table, expected a list of tables; write [{ ... }]"),
-                Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) => {
-                    self.refuse(node, &path, "not a list of tables");
-                }
+            if !matches!(node.value, Value::Table(_)) {
+                self.refuse(node, &path, "not a list of tables");
+            } else if node.is_header() {
+                let message = format!("[{path}]: there may be several; write [[{path}]], in two brackets");
+                self.findings.push(&node.place, Kind::Value, message);
+            } else {
+                self.refuse(node, &path, "a table, expected a list of tables; write [{ ... }]");
             }
             return Some(vec![None]);
         };
         let read_item = |item: &'a Node| {
             let table = Some(self.as_table(item, &path)?);
-            let (path, place) = (path.clone(), item.place.clone());
-            Self::read(Self { path, place, table, findings: self.findings, asked: RefCell::default() }, &read)
+            Self::read(path.clone(), item.place.clone(), table, self.findings, &read)
         };
         Some(items.iter().map(read_item).collect())
     }
@@ -177,7 +175,14 @@ impl<'a> Section<'a> {
         Some(Spot { place: node.place.clone(), text: node.text.clone() })
     }
 
-    fn read<T>(section: Self, read: impl FnOnce(&Self) -> T) -> T {
+    fn read<T>(
+        path: String,
+        place: Place,
+        table: Option<&'a Table>,
+        findings: &'a Findings,
+        read: impl FnOnce(&Self) -> T,
+    ) -> T {
+        let section = Self { path, place, table, findings, asked: RefCell::default() };
         let value = read(&section);
         section.report_unknown();
         value
@@ -189,10 +194,8 @@ impl<'a> Section<'a> {
         }
         let path = self.path_of(key);
         self.findings.known.borrow_mut().insert(path.clone());
-        let node = &self.table?.find(key)?.node;
-        let spot = Spot { place: node.place.clone(), text: node.text.clone() };
-        self.findings.spots.borrow_mut().insert(path, spot);
-        Some(node)
+        self.findings.spots.borrow_mut().insert(path, self.spot(key)?);
+        Some(&self.table?.find(key)?.node)
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -203,19 +206,11 @@ impl<'a> Section<'a> {
         if let Value::Table(table) = &node.value {
             return Some(table);
         }
-        match &node.value {
-            Value::List(_) if node.is_header() => {
-                let message = format!("[[{path}]]: there is only one; write [{path}], in one bracket");
-                self.findings.push(&node.place, Kind::Value, message);
-            }
-            Value::Text(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::List(_)
-            | Value::Table(_) => {
-                self.refuse(node, path, "not a table; write { key = value }, or its keys below a header of their own");
-            }
+        if node.is_header() {
+            let message = format!("[[{path}]]: there is only one; write [{path}], in one bracket");
+            self.findings.push(&node.place, Kind::Value, message);
+        } else {
+            self.refuse(node, path, "not a table; write { key = value }, or its keys below a header of their own");
         }
         None
     }
@@ -237,33 +232,12 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known word most similar to `word`, if at most a third of its letters differ.
+/// The known word most similar to `word`, if at most a third of its letters must be added, removed, changed or swapped
+/// with their neighbour.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let (distance, near) = known.iter().map(|known| (distance(word, known), *known)).min()?;
+    let (distance, near) = known.iter().map(|known| (osa_distance(word, known), *known)).min()?;
     let longest = word.chars().count().max(near.chars().count());
     (distance * 3 <= longest).then_some(near)
-}
-
-/// How many letters must be added, removed, changed or swapped with their neighbour to make `a` into `b`
-/// (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            if i == 0 || j == 0 {
-                table[i][j] = i + j;
-                continue;
-            }
-            let changed = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (table[i - 1][j] + 1).min(table[i][j - 1] + 1).min(table[i - 1][j - 1] + changed);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(table[i - 2][j - 2] + 1);
-            }
-            table[i][j] = best;
-        }
-    }
-    table[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -278,13 +252,5 @@ mod tests {
         assert_eq!(nearest("uesr", &known), Some("user"));
         assert_eq!(nearest("password", &known), None);
         assert_eq!(nearest("x", &[]), None);
-    }
-
-    #[test]
-    fn distance_counts_edits() {
-        for (a, b, edits) in [("", "", 0), ("", "abc", 3), ("baud", "baud", 0), ("buad", "baud", 1), ("bad", "baud", 1)]
-        {
-            assert_eq!((distance(a, b), distance(b, a)), (edits, edits), "{a} {b}");
-        }
     }
 }

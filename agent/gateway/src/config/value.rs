@@ -66,14 +66,14 @@ where
 pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Node) -> Parsed<f64> {
     move |node| {
         let allowed = format!("{} to {}", range.start(), range.end());
-        let value = match node.value {
-            Value::Float(number) => number,
+        let value = if let Value::Float(number) = node.value {
+            number
+        } else if let Value::Integer(number) = node.value {
             // An integer beyond 32 bits is out of every range here.
-            Value::Integer(number) => i32::try_from(number).map_or(f64::INFINITY, f64::from),
-            Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
-                let wrong = unquoted(node, "a number", |text| text.parse::<f64>().is_ok());
-                return Err(format!("{wrong}; allowed are {allowed}"));
-            }
+            i32::try_from(number).map_or(f64::INFINITY, f64::from)
+        } else {
+            let wrong = unquoted(node, "a number", |text| text.parse::<f64>().is_ok());
+            return Err(format!("{wrong}; allowed are {allowed}"));
         };
         Some(value).filter(|value| range.contains(value)).ok_or_else(|| out_of_range(&allowed))
     }
@@ -81,13 +81,11 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Node) -> Parsed<f64
 
 /// `true` or `false`.
 pub(super) fn boolean(node: &Node) -> Parsed<bool> {
-    match node.value {
-        Value::Boolean(flag) => Ok(flag),
-        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => {
-            let wrong = unquoted(node, "a boolean", |text| matches!(text, "true" | "false"));
-            Err(format!("{wrong}; allowed are true and false"))
-        }
-    }
+    let Value::Boolean(flag) = node.value else {
+        let wrong = unquoted(node, "a boolean", |text| matches!(text, "true" | "false"));
+        return Err(format!("{wrong}; allowed are true and false"));
+    };
+    Ok(flag)
 }
 
 /// Any text that is not empty.
@@ -117,12 +115,12 @@ pub(super) fn path(example: &'static str) -> impl Fn(&Node) -> Parsed<PathBuf> {
 
 /// The error for a value of the wrong type, with a hint if only the quotes are wrong.
 pub(super) fn unquoted(node: &Node, wanted: &str, is_fine: impl Fn(&str) -> bool) -> String {
-    match &node.value {
-        Value::Text(text) if is_fine(text) => format!("a text, expected {wanted}; write {text} without quotes"),
-        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => {
-            format!("not {wanted}")
-        }
+    if let Value::Text(text) = &node.value
+        && is_fine(text)
+    {
+        return format!("a text, expected {wanted}; write {text} without quotes");
     }
+    format!("not {wanted}")
 }
 
 /// A time of day as minutes since midnight.
