@@ -18,7 +18,7 @@ use crate::line::Line;
 use crate::port::{Port, PortError, PortKind};
 use crate::proof::prove;
 use crate::replay::{Replay, ReplayArgs, ReplayError};
-use crate::scenario::quantity::whole;
+use crate::quantity::whole;
 use crate::scenario::{BoilerScenario, Scenario, ScenarioError};
 use crate::simulation::{Simulation, SimulationError, log};
 use crate::source::Source;
@@ -107,7 +107,7 @@ pub struct Args {
     #[arg(long)]
     real: bool,
     /// Ring size in slots at speed 1; it is multiplied by the speed
-    #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = |text: &str| whole(text, 100..=RING_SLOTS))]
+    #[arg(long, hide = true, value_name = "SLOTS", default_value_t = RING_SLOTS, value_parser = ring)]
     ring: u32,
     /// Serial number of a boiler, as b1=ABC-123, instead of SIM-b1; may be repeated
     #[arg(long = "serial-number", value_name = "ID=TEXT", value_parser = parse_serial_number)]
@@ -327,6 +327,10 @@ fn serial_number(id: &BoilerId) -> heapless::String<24> {
         let short = format!("SIM-{:08x}", thermowell_wire::device_id(id.as_str()));
         heapless::String::try_from(short.as_str()).expect("twelve characters fit")
     })
+}
+
+fn ring(text: &str) -> Result<u32, String> {
+    whole(text, 100..=RING_SLOTS)
 }
 
 fn parse_utc(text: &str) -> Result<i64, String> {

@@ -2,7 +2,7 @@
 //!
 //! | stderr is | a line |
 //! |---|---|
-//! | the journal's | `<4>thermowell::logs: the boiler is locked out … boiler=b1`: the priority for journald, which also adds the time |
+//! | the journal's | `<4>thermowell::logs: the boiler is locked out … boiler=b1`, without time: journald adds it |
 //! | anything else | time, level, then the same |
 
 use std::env;

@@ -102,7 +102,10 @@ fn controller_lines() -> Vec<controller::Log> {
 fn events() -> Vec<EventBody> {
     let (boot, fault) = (BOOT.to_string(), FAULT.to_string());
     let slot = json!({"boot": boot, "seq": 360_000});
-    let report = |name: &str, lockout: bool| json!({"name": name, "fault": fault, "kind": "flame_loss", "lockout": lockout, "state": "lockout", "slot": slot});
+    let report = |name: &str, lockout: bool| {
+        json!({"name": name, "fault": fault, "kind": "flame_loss", "lockout": lockout, "state": "lockout",
+            "slot": slot})
+    };
     let decided = |demand: serde_json::Value, flow: serde_json::Value| {
         json!({"name": "Decided", "rule": "law", "demand": demand, "flow": flow, "wish": 50.0, "correction": 0.0,
             "current": 48.2, "average": null, "asked": null, "share": 0.0, "room": 20.5, "outdoor": null,
@@ -136,7 +139,8 @@ fn events() -> Vec<EventBody> {
         decided("none".into(), json!(null)),
         decided(json!(null), json!(null)),
         json!({"name": "Retired", "last": 90, "gateway": "cellar"}),
-        json!({"name": "BoardAccepted", "serial_number": "TW-0043", "instead_of": 0x2a, "last": 90, "gateway": "cellar"}),
+        json!({"name": "BoardAccepted", "serial_number": "TW-0043", "instead_of": 0x2a, "last": 90,
+            "gateway": "cellar"}),
         json!({"name": "CommandAccepted", "id": "party", "by": "anna", "action": "boost", "flow": 65.0,
             "valid_until": 1.5, "sequence": 4}),
         json!({"name": "CommandRefused", "id": "party", "by": "anna", "action": "hold", "reason": "no lease"}),

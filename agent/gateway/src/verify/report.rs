@@ -163,7 +163,7 @@ impl Sum {
         {
             self.slots += slots;
             self.counted += counted;
-            self.missing += *missing;
+            self.missing += missing;
         }
     }
 }
