@@ -1,7 +1,6 @@
 //! Reads the controller's leases in stream order.
 //!
-//! It starts with new messages: after a reconnect the next renewal counts, not an old lease. Messages that the server
-//! copied onto the subject (see `nats::is_copy`) have no author and are ignored.
+//! It starts with new messages: after a reconnect the next renewal counts, not an old lease.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,10 +27,6 @@ async fn read(context: &Context, boilers: &HashMap<BoilerId, mpsc::Sender<Lease>
         let Some(channel) = subject::boiler_of(&message.subject).and_then(|boiler| boilers.get(&boiler)) else {
             continue;
         };
-        if nats::is_copy(message.headers.as_ref()) {
-            tracing::warn!(subject = %message.subject, "ignoring lease copied by the server");
-            continue;
-        }
         match serde_json::from_slice::<Lease>(&message.payload) {
             // A full channel means that the boiler's task is busy; the next renewal follows in seconds.
             Ok(lease) => drop(channel.try_send(lease)),

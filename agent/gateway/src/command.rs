@@ -9,12 +9,12 @@
 //! | case | result |
 //! |---|---|
 //! | two commands at the same time | the server refuses one, which reads again and decides with the other in place |
-//! | the acknowledgement is lost | the command's own subject is read back: the command is there, or it is retried |
-//! | the same id again, even a year later | the command's own subject is not empty: the same answer, or a refusal |
+//! | the acknowledgement is lost | the id is read back: the command is there, or it is retried |
+//! | the same id again, even a year later | a command with this id is stored: the same answer, or a refusal |
 //! | repeated clicks | the same command of the same person within 5 s is one command |
 //! | a click delivered after a release | the server knows its message id: it starts nothing |
 //! | a release | has no message id, so it is never deduplicated, and needs no reads that could fail |
-//! | an unreadable last command: junk, a newer version's, or a copy | counts as none; its sequence is still the last |
+//! | an invalid last command: junk, newer, in another's name | counts as none; its sequence is still the last |
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishError;
@@ -138,8 +138,7 @@ impl Submission<'_> {
     async fn attempt(&self, tried: bool) -> Result<Result<Answer, Doubt>, CommandError> {
         let (boiler, ask) = (&self.ask.boiler, self.ask);
         let (end, last) = self.last_command(&subject::commands(boiler)).await?;
-        let own = subject::command(boiler, &ask.id);
-        if let (_, Some(stored)) = self.last_command(&own).await? {
+        if let (_, Some(stored)) = self.last_command(&subject::command_named(boiler, &ask.id)).await? {
             return Ok(Ok(self.known_id(&stored, !tried)));
         }
         if let Some(stored) = &last
@@ -166,8 +165,8 @@ impl Submission<'_> {
             Ok(command) => command,
             Err(refusal) => return Ok(Ok(Answer::Refused(refusal))),
         };
-        let message = self.condition(end);
-        match nats::publish_if(self.context, &own, message, &command).await {
+        let own = subject::command(boiler, &ask.id, &ask.by);
+        match nats::publish_if(self.context, &own, self.condition(end), &command).await {
             Ok(stored) if stored.duplicate => self.same_click(stored.sequence).await.map(Ok),
             Ok(stored) => Ok(Ok(Answer::Accepted(Accepted { command, sequence: stored.sequence, again: false }))),
             Err(doubt) => Ok(Err(doubt)),
@@ -212,18 +211,18 @@ impl Submission<'_> {
         Ok(accepted(&kept, true))
     }
 
-    /// The last sequence of these subjects and the command there. A malformed or copied message counts as no command:
-    /// it must not block a release.
+    /// The last sequence of these subjects and the command there. A malformed message, or one in the name of another
+    /// operator, counts as no command: it must not block a release.
     async fn last_command(&self, subjects: &str) -> Result<(u64, Option<Kept<Command>>), CommandError> {
         let found = nats::last(self.context, stream::COMMAND, subjects).await.map_err(CommandError::Request)?;
         let Some(message) = found else { return Ok((0, None)) };
         let (sequence, boiler) = (message.sequence, &self.ask.boiler);
-        if nats::is_stored_copy(&message) {
-            tracing::warn!(%boiler, sequence, "ignoring command copied by the server");
-            return Ok((sequence, None));
-        }
-        match Kept::read(&message) {
-            Ok(kept) => Ok((sequence, Some(kept))),
+        match Kept::<Command>::read(&message) {
+            Ok(kept) if kept.value.is_at(&message.subject) => Ok((sequence, Some(kept))),
+            Ok(_) => {
+                tracing::warn!(%boiler, sequence, "ignoring command in another operator's name");
+                Ok((sequence, None))
+            }
             Err(error) => {
                 tracing::warn!(%boiler, sequence, error = crate::logs::chain(&error), "ignoring malformed command");
                 Ok((sequence, None))

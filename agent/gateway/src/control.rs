@@ -27,8 +27,8 @@ pub enum Published {
     Another(Standing),
 }
 
-/// The last message of LEASE for `boiler`, with its age on the axis of `clock`. A message that no controller published
-/// has no author and counts as a release: it is replaced.
+/// The last message of LEASE for `boiler`, with its age on the axis of `clock`. A malformed message has no author and
+/// counts as a release: it is replaced.
 ///
 /// # Errors
 /// The server does not answer.
@@ -36,7 +36,7 @@ pub async fn standing(context: &Context, boiler: &BoilerId, clock: &Clock) -> Re
     let Some(message) = nats::last(context, stream::LEASE, &subject::setpoint(boiler)).await? else {
         return Ok(None);
     };
-    let lease = serde_json::from_slice::<Lease>(&message.payload).ok().filter(|_| !nats::is_stored_copy(&message));
+    let lease = serde_json::from_slice::<Lease>(&message.payload).ok();
     let age = clock.transport(Duration::from_nanos(u64::try_from(nats::age_ns(&message)).unwrap_or(0)));
     let is_release = lease.as_ref().is_none_or(|lease| lease.lease_s == 0);
     let instance = lease.map(|lease| lease.instance).unwrap_or_default();
@@ -87,15 +87,16 @@ pub async fn commands(context: &Context, boilers: &[BoilerId]) -> Result<Message
     nats::follow(context, stream::COMMAND, subjects, DeliverPolicy::New).await
 }
 
-/// The last command for `boiler` and its sequence. A malformed or copied message counts as none.
+/// The last command for `boiler` and its sequence. A malformed message, or one in another operator's name, counts as
+/// none.
 ///
 /// # Errors
 /// The server does not answer.
 pub async fn last_command(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, Command)>, RequestError> {
     let last = nats::last(context, stream::COMMAND, &subject::commands(boiler)).await?;
-    Ok(last.filter(|last| !nats::is_stored_copy(last)).and_then(|message| {
-        let parsed = serde_json::from_slice(&message.payload);
-        parsed.ok().map(|command| (message.sequence, command))
+    Ok(last.and_then(|message| {
+        let command = serde_json::from_slice::<Command>(&message.payload).ok();
+        command.filter(|command| command.is_at(&message.subject)).map(|command| (message.sequence, command))
     }))
 }
 

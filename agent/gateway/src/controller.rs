@@ -161,19 +161,15 @@ impl Controller {
             let wake = self.boilers.values().filter_map(|boiler| boiler.controller.wake_at()).min();
             tokio::select! {
                 message = states.next() => match message {
-                    Some(message) => self.take_published(&message).await?,
+                    Some(message) => self.take(&message.subject, &message.payload).await?,
                     None => return Ok(()),
                 },
                 message = statuses.next() => match message {
-                    Some(message) => self.take_published(&message).await?,
+                    Some(message) => self.take(&message.subject, &message.payload).await?,
                     None => return Ok(()),
                 },
                 message = commands.next() => {
                     let message = message?;
-                    if nats::is_copy(message.headers.as_ref()) {
-                        tracing::warn!(subject = %message.subject, "ignoring command copied by the server");
-                        continue;
-                    }
                     self.take_command(&message.subject, nats::sequence(&message)?, &message.payload).await?;
                 }
                 message = events.next() => {
@@ -189,14 +185,6 @@ impl Controller {
                 }
             }
         }
-    }
-
-    async fn take_published(&mut self, message: &async_nats::Message) -> Result<(), RequestError> {
-        if nats::is_copy(message.headers.as_ref()) {
-            tracing::warn!(subject = %message.subject, "ignoring message copied by the server");
-            return Ok(());
-        }
-        self.take(&message.subject, &message.payload).await
     }
 
     fn stands_by(&self) -> bool {
@@ -265,8 +253,7 @@ impl Controller {
             let last = last.as_ref().map(|(sequence, command)| (*sequence, command));
             self.step(id, Input::LastCommand(last)).await?;
             for (stream, subject) in [(stream::STATUS, subject::status(id)), (stream::STATE, subject::state(id))] {
-                let last = nats::last(&self.context, stream, &subject).await?;
-                if let Some(message) = last.filter(|last| !nats::is_stored_copy(last)) {
+                if let Some(message) = nats::last(&self.context, stream, &subject).await? {
                     self.take(&subject, &message.payload).await?;
                 }
             }
@@ -294,7 +281,11 @@ impl Controller {
     async fn take_command(&mut self, subject: &str, sequence: u64, payload: &[u8]) -> Result<(), RequestError> {
         let Some(id) = self.own(subject) else { return Ok(()) };
         match serde_json::from_slice::<Command>(payload) {
-            Ok(command) => self.step(&id, Input::Command(sequence, &command)).await,
+            Ok(command) if command.is_at(subject) => self.step(&id, Input::Command(sequence, &command)).await,
+            Ok(_) => {
+                tracing::warn!(subject, "ignoring command in another operator's name");
+                Ok(())
+            }
             Err(error) => {
                 tracing::warn!(subject, %error, "ignoring malformed command");
                 Ok(())

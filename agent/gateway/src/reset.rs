@@ -184,24 +184,20 @@ async fn read(
     for operator in operators {
         let subject = subject::approval(boiler, fault, operator);
         let Some(message) = nats::last(context, stream::COMMAND, &subject).await? else { continue };
-        let Some(kept) = authored::<Approval>(boiler, &message) else { continue };
+        let Some(kept) = parsed::<Approval>(boiler, &message) else { continue };
         votes.push(Vote { approved: approved(operator, &kept), age: kept.age() });
     }
     let end = stored.as_ref().map_or(0, |message| message.sequence);
-    let reset = match stored.as_ref().and_then(|message| authored::<Reset>(boiler, message)) {
+    let reset = match stored.as_ref().and_then(|message| parsed::<Reset>(boiler, message)) {
         Some(kept) => Some(ordered(context, boiler, kept, operators).await?),
         None => None,
     };
     Ok(Found { fault, last, votes, end, reset })
 }
 
-/// The parsed message; none for one that is malformed or was copied by the server.
-fn authored<T: DeserializeOwned>(boiler: &BoilerId, message: &StreamMessage) -> Option<Kept<T>> {
+/// The parsed message; none for a malformed one.
+fn parsed<T: DeserializeOwned>(boiler: &BoilerId, message: &StreamMessage) -> Option<Kept<T>> {
     let subject = message.subject.as_str();
-    if nats::is_stored_copy(message) {
-        tracing::warn!(%boiler, subject, "ignoring message copied by the server");
-        return None;
-    }
     let kept = Kept::read(message);
     if let Err(error) = &kept {
         tracing::warn!(%boiler, subject, error = crate::logs::chain(error), "ignoring malformed message");
@@ -227,7 +223,7 @@ async fn ordered(
         if message.subject.as_str() != subject::approval(boiler, order.value.fault, operator).as_str() {
             continue;
         }
-        let Some(kept) = authored::<Approval>(boiler, &message) else { continue };
+        let Some(kept) = parsed::<Approval>(boiler, &message) else { continue };
         // If the calendar was set back, the age is 0.
         let age = Duration::from_nanos(u64::try_from(order.at.0 - kept.at.0).unwrap_or(0));
         votes.push(Vote { approved: approved(operator, &kept), age });

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use crate::{BoilerId, CommandId, Occurrence, OperatorName};
 
-/// A subject. The longest is an approval: 18 fixed bytes, 32 of the boiler, 27 of the fault, 32 of the operator.
+/// A subject. The longest is a command: 17 fixed bytes, and 32 each of the boiler, the id and the operator.
 pub type Subject = heapless::String<128>;
 
 /// Names of the JetStream streams.
@@ -63,28 +63,34 @@ pub fn setpoint(boiler: &BoilerId) -> Subject {
     below(boiler, ".setpoint")
 }
 
-/// `boiler.{id}.command.{command}`: one subject per command, so that the stream stores each id at most once.
+/// `boiler.{id}.command.{command}.{operator}`: one operator's command, which only this operator may write.
 #[must_use]
-pub fn command(boiler: &BoilerId, command: &CommandId) -> Subject {
-    joined(boiler, format_args!(".command.{command}"))
+pub fn command(boiler: &BoilerId, command: &CommandId, operator: &OperatorName) -> Subject {
+    joined(boiler, format_args!(".command.{command}.{operator}"))
 }
 
-/// `boiler.{id}.command.*`: every command of one boiler.
+/// `boiler.{id}.command.{command}.*`: the command with this id, whose operator is unknown. The stream has at most one.
+#[must_use]
+pub fn command_named(boiler: &BoilerId, command: &CommandId) -> Subject {
+    joined(boiler, format_args!(".command.{command}.*"))
+}
+
+/// `boiler.{id}.command.>`: every command of one boiler, also those from before the operator was in the subject.
 #[must_use]
 pub fn commands(boiler: &BoilerId) -> Subject {
-    below(boiler, ".command.*")
+    below(boiler, ".command.>")
+}
+
+/// `boiler.*.command.*.{operator}`: every command that one operator may write.
+#[must_use]
+pub fn commands_of(operator: &OperatorName) -> Subject {
+    wild(format_args!("command.*.{operator}"))
 }
 
 /// `boiler.{id}.approval.{fault}.{operator}`: one operator's approval of a reset, which only this operator may write.
 #[must_use]
 pub fn approval(boiler: &BoilerId, fault: Occurrence, operator: &OperatorName) -> Subject {
     joined(boiler, format_args!(".approval.{fault}.{operator}"))
-}
-
-/// `boiler.{id}.approval.{fault}.*`: the approvals of one reset by all operators.
-#[must_use]
-pub fn approvals(boiler: &BoilerId, fault: Occurrence) -> Subject {
-    joined(boiler, format_args!(".approval.{fault}.*"))
 }
 
 /// `boiler.*.approval.*.{operator}`: every approval that one operator may write.
@@ -200,7 +206,7 @@ pub mod wildcard {
     /// Every boiler's set-point lease.
     pub const LEASE: &str = "boiler.*.setpoint";
     /// Every boiler's commands.
-    pub const COMMAND: &str = "boiler.*.command.*";
+    pub const COMMAND: &str = "boiler.*.command.*.*";
     /// Every boiler's approvals of resets.
     pub const APPROVAL: &str = "boiler.*.approval.*.*";
     /// Every boiler's resets.
@@ -221,7 +227,7 @@ fn wild(rest: core::fmt::Arguments<'_>) -> Subject {
 
 fn joined(boiler: &BoilerId, rest: core::fmt::Arguments<'_>) -> Subject {
     let mut subject = Subject::new();
-    write!(subject, "boiler.{boiler}{rest}").expect("the longest subject has 109 bytes");
+    write!(subject, "boiler.{boiler}{rest}").expect("the longest subject has 113 bytes");
     subject
 }
 
@@ -238,20 +244,24 @@ mod tests {
         assert_eq!(event(&b1, EventKind::Decision), "boiler.b1.event.decision");
         let fault = "00000003deadbeef-7".parse().unwrap();
         let anna = "anna".parse().unwrap();
-        assert_eq!(command(&b1, &"X-9".parse().unwrap()), "boiler.b1.command.X-9");
+        assert_eq!(command(&b1, &"X-9".parse().unwrap(), &anna), "boiler.b1.command.X-9.anna");
         assert_eq!(approval(&b1, fault, &anna), "boiler.b1.approval.00000003deadbeef-7.anna");
         assert_eq!(reset(&b1, fault), "boiler.b1.reset.00000003deadbeef-7");
         assert_eq!(events(EventKind::Decision), "boiler.*.event.decision");
         assert_eq!(approvals_of(&anna), "boiler.*.approval.*.anna");
+        assert_eq!(commands_of(&anna), "boiler.*.command.*.anna");
     }
 
     #[test]
     fn longest_ids_fit_every_subject() {
         let longest: BoilerId = "a234567890123456789012345678901z".parse().unwrap();
         let last = Occurrence { boot: crate::Boot(u64::MAX), counter: u32::MAX };
-        let approval = approval(&longest, last, &longest.as_str().parse().unwrap());
-        assert_eq!(approval.len(), 109);
-        for subject in [snapshot(&longest), event(&longest, EventKind::Decision), samples(&longest), approval] {
+        let operator = longest.as_str().parse().unwrap();
+        let approval = approval(&longest, last, &operator);
+        let command = command(&longest, &longest.as_str().parse().unwrap(), &operator);
+        assert_eq!((approval.len(), command.len()), (109, 113));
+        for subject in [snapshot(&longest), event(&longest, EventKind::Decision), samples(&longest), approval, command]
+        {
             assert_eq!(boiler_of(&subject), Some(longest.clone()));
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! | subject | holds | written by |
 //! |---|---|---|
-//! | `boiler.{id}.command.{command}` | one [`Command`], at most once | the operator in `by` |
+//! | `boiler.{id}.command.{command}.{operator}` | one [`Command`], at most once | this operator alone |
 //! | `boiler.{id}.approval.{fault}.{operator}` | [`Approval`]s | this operator alone |
 //! | `boiler.{id}.reset.{fault}` | [`Reset`]s | the agent, after the approvals on which it is based |
 
@@ -12,6 +12,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thermowell_wire::line::FaultKind;
+use thermowell_wire::subject;
 use thermowell_wire::{BoilerId, CommandId, Occurrence, OperatorName, Slot};
 
 /// Longest command that runs the burner harder than the control law would: an hour, then it must be given again.
@@ -19,13 +20,14 @@ const HEAT_LONGEST: Duration = Duration::from_secs(60 * 60);
 /// Longest set-back: a week of absence. For longer ones the schedule is changed.
 const SET_BACK_LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// `boiler.{id}.command.{command}`: an operator's command that passed every rule.
+/// `boiler.{id}.command.{command}.{operator}`: an operator's command that passed every rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Command {
     /// The id in the subject, never reused.
     pub id: CommandId,
     pub boiler: BoilerId,
+    /// The operator, as in the subject: see [`Command::is_at`].
     pub by: OperatorName,
     #[serde(flatten)]
     pub action: Action,
@@ -36,6 +38,16 @@ pub struct Command {
     /// The data on which the rules were checked; null for a release, which is never refused.
     pub based_on: Option<BasedOn>,
     pub version: u8,
+}
+
+impl Command {
+    /// Whether `subject` is this command's own, to which only its operator may publish. Commands from before the
+    /// operator was in the subject count too: no user may publish there any more.
+    #[must_use]
+    pub fn is_at(&self, subject: &str) -> bool {
+        let own = subject::command(&self.boiler, &self.id, &self.by);
+        own == subject || own.rsplit_once('.').is_some_and(|(before, _)| before == subject)
+    }
 }
 
 /// The requested action. Append only.
@@ -161,4 +173,21 @@ pub struct Approved {
     pub sequence: u64,
     /// When the server stored it, Unix seconds.
     pub at: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_is_of_the_operator_in_its_subject() {
+        let text = r#"{"id":"x1","boiler":"b1","by":"anna","action":"release","created_at":1.0,"version":1}"#;
+        let command: Command = serde_json::from_str(text).unwrap();
+        assert!(command.is_at("boiler.b1.command.x1.anna"));
+        assert!(command.is_at("boiler.b1.command.x1"), "from before the operator was in the subject");
+        for other in ["x1.ben", "x1.ann", "x2.anna", "x1.anna.x", "x2", "x1."] {
+            assert!(!command.is_at(&alloc::format!("boiler.b1.command.{other}")), "{other}");
+        }
+        assert!(!command.is_at("boiler.b2.command.x1.anna"));
+    }
 }

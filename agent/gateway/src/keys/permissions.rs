@@ -1,7 +1,11 @@
 //! Renders the permissions in nats-server's syntax. The rights themselves are in `nats::rights`.
 
+use std::collections::BTreeSet;
+
+use thermowell_wire::subject::wildcard;
+
 use crate::nats::User;
-use crate::nats::rights::{self, Account};
+use crate::nats::rights::{self, PEOPLE, PLANT};
 
 const HEAD: &str = "\
 # Written by `thermowell keys`, which overwrites it: do not edit. Put users of your own into others.conf in the same
@@ -13,20 +17,32 @@ accounts {
 
 /// The file; the text of `others` goes into the list of PLANT's users.
 pub(super) fn text<'a>(users: impl Iterator<Item = (&'a User, String)>, others: &str) -> String {
-    let users: Vec<_> = users.collect();
+    let users: Vec<_> = users.map(|(user, key)| (rights::account(user), user, key)).collect();
+    let mut accounts: Vec<&str> = Vec::new();
+    for (account, ..) in &users {
+        if !accounts.contains(&account.as_str()) {
+            accounts.push(account);
+        }
+    }
     let mut text = HEAD.to_owned();
-    for account in Account::ALL {
-        text += &format!("    {}: {{\n", account.name());
-        text += &shared(account);
+    for name in accounts {
+        let mut borders = Borders::default();
+        users.iter().for_each(|(account, user, _)| borders.add(name, account, user));
+        text += &format!("    {name}: {{\n");
+        if name == PLANT {
+            text += "        jetstream: enabled\n";
+        }
+        text += &listed("exports", &borders.exports);
+        text += &listed("imports", &borders.imports);
         text += "        users: [\n";
-        for (user, key) in users.iter().filter(|(user, _)| rights::account(user) == account) {
+        for (_, user, key) in users.iter().filter(|(account, ..)| account == name) {
             text += &format!("            # {user}: {}\n", rights::purpose(user));
             text += &format!("            {{ nkey: {key}, permissions: {{\n");
             text += &allowed("publish", &rights::publishes(user));
             text += &allowed("subscribe", &rights::subscribes(user));
             text += "            } }\n";
         }
-        for line in others.lines().filter(|_| account == Account::Plant) {
+        for line in others.lines().filter(|_| name == PLANT) {
             text += &format!("            {line}\n");
         }
         text += "        ]\n    }\n";
@@ -34,28 +50,52 @@ pub(super) fn text<'a>(users: impl Iterator<Item = (&'a User, String)>, others: 
     text + "}\n"
 }
 
-/// The exports of PLANT, or the imports of PEOPLE.
-fn shared(account: Account) -> String {
-    let (messages, services) = (rights::EXPORTED_MESSAGES, rights::exported_services());
-    let (plant, people) = (Account::Plant.name(), Account::People.name());
-    let mut text = String::new();
-    match account {
-        Account::Plant => {
-            text += "        jetstream: enabled\n        exports: [\n";
-            text += &format!("            {{ stream: \"{messages}\", accounts: [{people}] }}\n");
-            for service in services {
-                text += &format!("            {{ service: \"{service}\", accounts: [{people}] }}\n");
+/// What one account exports and imports, in nats-server's syntax.
+#[derive(Default)]
+struct Borders {
+    exports: BTreeSet<String>,
+    imports: BTreeSet<String>,
+}
+
+impl Borders {
+    /// Adds to the borders of `name` what `user` of `account` needs.
+    fn add(&mut self, name: &str, account: &str, user: &User) {
+        if account == PLANT {
+            return;
+        }
+        for subject in rights::publishes(user) {
+            let origin = rights::in_plant(&subject);
+            if name == PLANT {
+                self.exports.insert(format!("{{ service: \"{origin}\" }}"));
+            } else if name == account {
+                let import = format!("{{ service: {{ account: {PLANT}, subject: \"{origin}\" }}, to: \"{subject}\" }}");
+                self.imports.insert(import);
             }
         }
-        Account::People => {
-            text += "        imports: [\n";
-            text += &format!("            {{ stream: {{ account: {plant}, subject: \"{messages}\" }} }}\n");
-            for service in services {
-                text += &format!("            {{ service: {{ account: {plant}, subject: \"{service}\" }} }}\n");
+        // Readers receive what is published in PLANT, and what people publish, from each author's account.
+        let stream =
+            |account: &str, subject: &str| format!("{{ stream: {{ account: {account}, subject: \"{subject}\" }} }}");
+        for subject in rights::messages(user) {
+            if name == account {
+                self.exports.insert(format!("{{ stream: \"{subject}\" }}"));
+            } else if name == PEOPLE {
+                self.imports.insert(stream(account, &subject));
             }
+        }
+        if name == PLANT {
+            self.exports.insert(format!("{{ stream: \"{}\" }}", wildcard::ALL));
+        } else if name == PEOPLE {
+            self.imports.insert(stream(PLANT, wildcard::ALL));
         }
     }
-    text + "        ]\n"
+}
+
+fn listed(what: &str, lines: &BTreeSet<String>) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: String = lines.iter().map(|line| format!("            {line}\n")).collect();
+    format!("        {what}: [\n{lines}        ]\n")
 }
 
 /// An empty list would allow everything.

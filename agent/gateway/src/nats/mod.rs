@@ -3,7 +3,6 @@
 //! A role starts without waiting for the server: the client connects in the background and publishes, through
 //! [`Connection::phase`], whether the server is connected, and the number of the connection.
 
-mod copy;
 mod file;
 mod follow;
 mod forbidden;
@@ -26,7 +25,6 @@ use tokio::time::timeout;
 
 use crate::config;
 
-pub use copy::{is_copy, is_stored_copy};
 pub use file::FileError;
 pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, read_stored, remaining, sequence};
 pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
@@ -144,7 +142,10 @@ impl Connection {
             .connect(&config.url)
             .await
             .map_err(|source| NatsError::Connect { url: config.url.clone(), source })?;
+        // Without our keys there are no accounts.
+        let api = config.keys.as_ref().map_or(rights::PLANT_API, |_| rights::api(&user));
         let context = jetstream::context::ContextBuilder::new()
+            .api_prefix(api)
             .timeout(ACK_TIMEOUT)
             .ack_timeout(ACK_TIMEOUT)
             .max_ack_inflight(IN_FLIGHT_MAX)

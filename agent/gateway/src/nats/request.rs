@@ -1,6 +1,7 @@
 //! Requests that several modules make: read a message of a stream, read a stream's state, publish under a condition.
 //!
-//! Messages are read in the server's JSON form, which every user may do: see `super::rights`.
+//! Messages are read by requests that only the stream's leader answers: with a direct get, a follower of a replicated
+//! stream could answer that there is no command yet.
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};

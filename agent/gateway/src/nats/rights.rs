@@ -1,37 +1,42 @@
-//! The rights of each user on the server, from which `thermowell keys` makes the permissions of nats-server.
+//! The rights of each user on the server, from which `thermowell keys` makes the accounts of nats-server.
 //!
 //! | user | publishes | reads | owns |
 //! |---|---|---|---|
 //! | agent | samples, status, resets, its events | leases, commands, approvals | SAMPLES, STATUS, COMMAND, EVENT |
 //! | aggregator | state, snapshots, feed | samples | FEED, STATE, SNAPSHOT |
 //! | controller | **set-points**, decisions | state, status, commands | LEASE |
-//! | operator | commands, approvals *under their own name* | state, status, commands | – |
-//! | reader | nothing | new messages; the last messages of PLANT's exported streams | – |
+//! | operator | commands, approvals, *under their own name* | state, status, commands | – |
+//! | reader | nothing | new messages; the last messages of five streams | – |
 //! | inspector | nothing | stored messages | – |
 //! | installer | decisions about a boiler as a whole | stored messages | all |
 //!
-//! Two rights are wider or narrower than expected:
+//! | account | users | imports |
+//! |---|---|---|
+//! | PLANT | the roles; it has the streams | – |
+//! | PEOPLE | reader, inspector | new messages; requests that only read |
+//! | one for each operator, and the installer's | that user | what this user may publish |
 //!
-//! * Each role may **create** every stream, because the first role to start after a power cut must find the system
-//!   complete: a newly created stream can be lost in a power cut, and memory streams are gone after each restart of the
-//!   server. An existing stream is **updated** only by its owner; the others wait for that.
-//! * The server sends its responses to any reply subject that the request names, without checking permissions for it
-//!   (see [`super::is_copy`]). An empty response, such as *no such message* of a direct get or of a consumer, sent to
-//!   the subject that purges or deletes a stream, purges or deletes it. A response with a raw message, sent into
-//!   another stream, is a lease, an approval or a batch there. So people, and programs that they use, get neither
-//!   direct gets nor consumers: they request messages one by one, and the server always responds in its own JSON. That
-//!   is no valid request to the server, which refuses unknown fields (so never run it with `strict: false`), and no
-//!   valid lease, approval or batch.
+//! Why accounts: the server sends its responses to any reply subject that a request names, without checking permissions
+//! for it. Within PLANT, a response can be directed into a boiler's samples, or to the subject that purges a stream. A
+//! response to a request from another account stays in that account, except that it can cross the border again where
+//! that account imports the subject: from an account that imports direct gets and `STREAM.DELETE`, an empty response
+//! deleted a stream. So an account imports only what each of its users may publish
+//! (`tests/rig/tests/system/accounts.rs`).
 //!
-//! The reader is in an account of its own, PEOPLE, which sees only what PLANT exports: the subjects of boilers as a
-//! stream of messages, and direct gets of five streams as services. A response stays in the account of the requester:
-//! one that a reader directs to a boiler's subject, or to the server's API, reaches no stream.
+//! * Requests to the streams have the prefix `plant.api` instead of `$JS.API`: under that name the server itself
+//!   responds to the other accounts that they have no streams (error 10039). Only direct gets of the last message of a
+//!   subject keep their name, for any client of a reader.
+//! * Commands, approvals and people's events have the same name in all accounts. The stream's acknowledgement is the
+//!   response. PEOPLE imports them from their authors' accounts, because the server does not pass a message on to a
+//!   third account.
 //!
-//! Remaining risk: a user of PLANT with any request to the server, the inspector included, can direct the response's
-//! JSON to any subject. There it is malformed and logged as such. On a subject of SAMPLES it counts as a foreign
-//! writer, and this boiler's delivery stops until an operator intervenes. So keys are only for people who are trusted
-//! with that. The roles are trusted with more: the agent may read its raw batches, and each role has a consumer, so it
-//! could have a stream purged, or a raw message sent elsewhere. Recognisable copies never act on a boiler.
+//! Remaining risk: roles, and the users of others.conf, can direct responses to any subject of PLANT, so they are
+//! trusted. A user of PEOPLE can direct a response to another's subscription there: what is stored in the streams is
+//! proof, what was received live is not.
+//!
+//! Each role may **create** every stream, because the first role to start after a power cut must find the system
+//! complete: a newly created stream can be lost in a power cut, and memory streams are gone after each restart of the
+//! server. An existing stream is **updated** only by its owner; the others wait for that.
 //!
 //! Subjects are for all boilers: another boiler in the configuration needs no new permissions.
 
@@ -42,53 +47,42 @@ use thermowell_wire::subject::{self, wildcard};
 
 use super::User;
 
-/// The account of a user. Accounts of nats-server share only the subjects that one exports and the other imports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Account {
-    /// The streams, the roles, and every user that publishes.
-    Plant,
-    /// Programs that only read.
-    People,
-}
+/// The account of the streams and the roles, and the name of the folder of its streams.
+pub const PLANT: &str = "PLANT";
+/// The account of those who only read.
+pub const PEOPLE: &str = "PEOPLE";
 
-impl Account {
-    pub const ALL: [Self; 2] = [Self::Plant, Self::People];
-
-    /// Its name in the server's configuration, and of the folder of its streams.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plant => "PLANT",
-            Self::People => "PEOPLE",
-        }
-    }
-}
-
-/// The account of `user`.
+/// The account of `user`. Accounts of nats-server share only the subjects that one exports and the other imports.
 #[must_use]
-pub fn account(user: &User) -> Account {
+pub fn account(user: &User) -> String {
     match user {
-        User::Reader => Account::People,
-        User::Agent | User::Aggregator | User::Controller | User::Operator(_) | User::Inspector | User::Installer => {
-            Account::Plant
-        }
+        User::Agent | User::Aggregator | User::Controller => PLANT.to_owned(),
+        User::Reader | User::Inspector => PEOPLE.to_owned(),
+        User::Operator(_) | User::Installer => user.to_string(),
     }
 }
 
-/// What PLANT exports to PEOPLE as messages.
-pub const EXPORTED_MESSAGES: &str = wildcard::ALL;
-/// Streams whose last message per subject PLANT exports to PEOPLE, by direct get.
-const EXPORTED_STREAMS: [&str; 5] = [STATE, STATUS, SNAPSHOT, LEASE, EVENT];
+/// The server's prefix of requests to streams.
+pub const PLANT_API: &str = "$JS.API";
+/// The prefix under which other accounts import these requests.
+pub const PEOPLE_API: &str = "plant.api";
 
-/// The services that PLANT exports to PEOPLE.
+/// The prefix of requests to streams by `user`.
 #[must_use]
-pub fn exported_services() -> Vec<String> {
-    EXPORTED_STREAMS.iter().map(|stream| last_of_subjects(stream)).collect()
+pub fn api(user: &User) -> &'static str {
+    if account(user) == PLANT { PLANT_API } else { PEOPLE_API }
 }
 
-/// A direct get of the last message of a subject: `$JS.API.DIRECT.GET.STATE.boiler.b1.state`.
-fn last_of_subjects(stream: &str) -> String {
-    format!("$JS.API.DIRECT.GET.{stream}.>")
+/// The name in PLANT of a subject that another account imports.
+#[must_use]
+pub fn in_plant(subject: &str) -> String {
+    subject.replacen(PEOPLE_API, PLANT_API, 1)
+}
+
+/// The messages of `user`, which readers receive from its account.
+#[must_use]
+pub fn messages(user: &User) -> Vec<String> {
+    publishes(user).into_iter().filter(|subject| subject.starts_with("boiler.")).collect()
 }
 
 /// All of our streams.
@@ -109,9 +103,11 @@ struct Rights {
     info: &'static [&'static str],
     /// Streams whose messages it reads one by one, in the server's JSON.
     get: &'static [&'static str],
-    /// Streams whose messages it reads one by one, raw. Not for people.
+    /// Streams whose messages it reads one by one, raw.
     direct_get: &'static [&'static str],
-    /// Streams that it follows with a consumer. Not for people.
+    /// Streams of which it reads the last message of a subject, raw.
+    last: &'static [&'static str],
+    /// Streams that it follows with a consumer.
     consume: &'static [&'static str],
     /// Streams that it creates if they are missing.
     create: &'static [&'static str],
@@ -129,6 +125,7 @@ const NOTHING: Rights = Rights {
     info: &STREAMS,
     get: &[],
     direct_get: &[],
+    last: &[],
     consume: &[],
     create: &[],
     update: &[],
@@ -139,7 +136,6 @@ const AGENT: Rights = Rights {
     purpose: "reads the serial lines, publishes the samples, sends leases and resets to the boilers",
     publish: &[wildcard::SAMPLES, wildcard::STATUS, wildcard::RESET],
     events: &[Boot, Gap, Fault, Answer, Delivery, Clock, Approval, Reset, Sensor],
-    subscribe: &[wildcard::APPROVAL, wildcard::RESET],
     get: &[SAMPLES, COMMAND, EVENT],
     direct_get: &[SAMPLES],
     consume: &[LEASE, COMMAND],
@@ -163,7 +159,7 @@ const CONTROLLER: Rights = Rights {
     purpose: "the only author of set-points",
     publish: &[wildcard::LEASE],
     events: &[Decision],
-    subscribe: &[wildcard::STATE, wildcard::STATUS, wildcard::COMMAND],
+    subscribe: &[wildcard::STATE, wildcard::STATUS],
     get: &[STATE, STATUS, LEASE, COMMAND, EVENT],
     consume: &[COMMAND, EVENT],
     create: &STREAMS,
@@ -171,19 +167,19 @@ const CONTROLLER: Rights = Rights {
     ..NOTHING
 };
 
-/// [`publishes`] adds the approvals under the operator's own name.
+/// [`publishes`] adds the commands and approvals under the operator's own name.
 const OPERATOR: Rights = Rights {
     purpose: "a person who gives commands and approves resets",
-    publish: &[wildcard::COMMAND],
     events: &[Command, Approval],
-    get: &[STATE, STATUS, COMMAND, EVENT],
+    get: &[STATE, STATUS, COMMAND],
     ..NOTHING
 };
 
 const READER: Rights = Rights {
     purpose: "programs that read: dashboards, thermostats, your own",
-    subscribe: &[EXPORTED_MESSAGES],
+    subscribe: &[wildcard::ALL],
     info: &[],
+    last: &[STATE, STATUS, SNAPSHOT, LEASE, EVENT],
     ..NOTHING
 };
 
@@ -232,10 +228,11 @@ pub fn publishes(user: &User) -> Vec<String> {
     if let User::Operator(name) = user
         && let Ok(name) = name.parse()
     {
-        subjects.push(subject::approvals_of(&name).to_string());
+        subjects.extend([subject::commands_of(&name), subject::approvals_of(&name)].map(|own| own.to_string()));
     }
     subjects.extend(rights.events.iter().map(|kind| subject::events(*kind).to_string()));
-    let api: [(&[&str], &[&str]); 7] = [
+    let api = api(user);
+    let requests: [(&[&str], &[&str]); 7] = [
         (rights.info, &["STREAM.INFO.{}"]),
         (rights.get, &["STREAM.MSG.GET.{}"]),
         (rights.direct_get, &["DIRECT.GET.{}", "DIRECT.GET.{}.>"]),
@@ -247,14 +244,13 @@ pub fn publishes(user: &User) -> Vec<String> {
         (rights.update, &["STREAM.UPDATE.{}"]),
         (rights.delete, &["STREAM.DELETE.{}"]),
     ];
-    for (streams, calls) in api {
+    for (streams, calls) in requests {
         for stream in streams {
-            subjects.extend(calls.iter().map(|call| format!("$JS.API.{}", call.replace("{}", stream))));
+            subjects.extend(calls.iter().map(|call| format!("{api}.{}", call.replace("{}", stream))));
         }
     }
-    if account(user) == Account::People {
-        subjects.extend(exported_services());
-    }
+    // Under the server's own prefix in all accounts.
+    subjects.extend(rights.last.iter().map(|stream| format!("{PLANT_API}.DIRECT.GET.{stream}.>")));
     subjects
 }
 
@@ -263,8 +259,8 @@ pub fn publishes(user: &User) -> Vec<String> {
 pub fn subscribes(user: &User) -> Vec<String> {
     let mut subjects: Vec<String> = rights(user).subscribe.iter().map(|subject| (*subject).to_owned()).collect();
     subjects.push(format!("{}.>", user.inbox()));
-    if account(user) == Account::People {
-        // The default of every client library. In PEOPLE all replies are to readers.
+    if *user == User::Reader {
+        // The default of every client library.
         subjects.push("_INBOX.>".to_owned());
     }
     subjects
@@ -288,6 +284,7 @@ mod tests {
         assert_eq!(writers("boiler.*.setpoint"), ["controller"]);
         assert_eq!(writers("boiler.*.reset.*"), ["agent"]);
         assert_eq!(writers("boiler.*.approval.*.anna"), ["operator-anna"]);
+        assert_eq!(writers("boiler.*.command.*.anna"), ["operator-anna"]);
         assert_eq!(writers("boiler.*.samples.v1"), ["agent"]);
         assert_eq!(writers("boiler.*.status"), ["agent"]);
         assert_eq!(writers("boiler.*.state"), ["aggregator"]);
@@ -304,48 +301,40 @@ mod tests {
         }
     }
 
-    /// An empty response deletes a stream, and a raw message is a lease: the server sends both to any reply subject.
-    #[test]
-    fn people_in_plant_get_responses_in_json_only() {
-        let roles = [User::Agent, User::Aggregator, User::Controller];
-        let people = all_users().into_iter().filter(|user| account(user) == Account::Plant && !roles.contains(user));
-        for user in people {
-            for subject in publishes(&user).iter().filter(|subject| subject.starts_with("$JS.")) {
-                let calls =
-                    ["INFO", "MSG.GET", "CREATE", "UPDATE", "DELETE"].map(|call| format!("$JS.API.STREAM.{call}."));
-                assert!(calls.iter().any(|call| subject.starts_with(call)), "{user}: {subject}");
-            }
-        }
-    }
-
     /// A wider wildcard than those of the table would let a user publish to another's subjects.
     #[test]
     fn open_wildcards_are_for_the_api_only() {
         for user in all_users() {
-            for subject in publishes(&user) {
-                let is_open = subject.ends_with('>');
-                assert!(!is_open || subject.starts_with("$JS.API."), "{user}: {subject}");
+            for subject in publishes(&user).iter().filter(|subject| subject.ends_with('>')) {
+                assert!(subject.starts_with(PLANT_API), "{user}: {subject}");
             }
         }
     }
 
-    /// The accounts share new messages and the last message of a subject: nothing that changes a stream.
+    /// A response can be directed to every subject that its account imports: another's right would be a forged message.
+    #[test]
+    fn accounts_with_rights_to_write_have_one_user() {
+        for user in all_users().iter().filter(|user| account(user) != PLANT) {
+            let reads = ["plant.api.STREAM.INFO.", "plant.api.STREAM.MSG.GET.", "$JS.API.DIRECT.GET."];
+            let is_read = |subject: &String| reads.iter().any(|read| subject.starts_with(read));
+            let others = all_users().iter().filter(|other| account(other) == account(user)).count() - 1;
+            assert!(others == 0 || publishes(user).iter().all(is_read), "{user}");
+        }
+        assert_eq!(in_plant("plant.api.STREAM.MSG.GET.COMMAND"), "$JS.API.STREAM.MSG.GET.COMMAND");
+        assert!(messages(&User::Reader).is_empty() && messages(&User::Inspector).is_empty());
+    }
+
     #[test]
     fn reader_can_request_last_messages_only() {
-        assert_eq!(account(&User::Reader), Account::People);
-        let asks = publishes(&User::Reader);
-        assert_eq!(asks, exported_services());
-        assert!(asks.iter().all(|subject| subject.starts_with("$JS.API.DIRECT.GET.") && subject.ends_with(".>")));
-        assert!(all_users().iter().filter(|user| account(user) == Account::People).eq([&User::Reader]));
+        let is_last = |subject: &String| subject.starts_with("$JS.API.DIRECT.GET.") && subject.ends_with(".>");
+        assert!(publishes(&User::Reader).iter().all(is_last));
     }
 
     #[test]
     fn users_subscribe_to_their_own_replies_only() {
         for user in all_users() {
-            let inboxes = subscribes(&user).into_iter().filter(|subject| subject.starts_with("_INBOX"));
-            let inboxes: Vec<String> =
-                inboxes.filter(|inbox| account(&user) == Account::Plant || inbox != "_INBOX.>").collect();
-            assert_eq!(inboxes, [format!("_INBOX_{user}.>")]);
+            let inboxes = subscribes(&user).into_iter().filter(|subject| subject.starts_with("_INBOX_"));
+            assert_eq!(inboxes.collect::<Vec<_>>(), [format!("_INBOX_{user}.>")]);
         }
     }
 }

@@ -17,8 +17,7 @@ pub enum User {
     Operator(String),
     /// A program that receives published messages and publishes nothing.
     Reader,
-    /// Reads stored messages: `check`, `verify`, `boiler list`. It publishes nothing of its own, but like every user
-    /// with requests can direct the server's responses to any subject (see [`super::rights`]).
+    /// Reads stored messages: `check`, `verify`, `boiler list`.
     Inspector,
     /// Creates, changes and deletes streams. Used by a person.
     Installer,

@@ -1,63 +1,136 @@
-//! The border between the accounts: readers are in PEOPLE, and nothing of theirs reaches a stream.
+//! The borders of the accounts: people and their programs are not in PLANT, and no answer to them reaches a stream.
 
 use std::fs;
 use std::time::Duration;
 
-use async_nats::jetstream;
+use async_nats::HeaderMap;
+use async_nats::header::NATS_EXPECTED_STREAM;
+use async_nats::jetstream::{self, consumer::pull};
 use rig::demo::setup::make_keys;
 use rig::house::{self, SOON};
 use rig::nats::{Broker, BrokerOptions};
 use rig::process::Programs;
+use serde_json::{Value, json};
 use thermowell::config::Config;
-use thermowell::nats::{User, rights};
+use thermowell::nats::rights;
 use thermowell::streams;
 use thermowell_wire::subject::stream;
 
-use super::permissions::{Probe, Server};
+use super::permissions::{Probe, Server, users};
 
-/// Of every stream: how many messages it has.
-async fn counts(admin: &jetstream::Context) -> Vec<u64> {
-    let mut counts = Vec::new();
-    for name in rights::STREAMS {
-        counts.push(admin.get_stream(name).await.unwrap().cached_info().state.messages);
+/// Of each kind the subject of a message in a stream.
+const FIRSTS: [&str; 10] = [
+    "boiler.b1.samples.v1",
+    "boiler.b1.status",
+    "boiler.b1.state",
+    "boiler.b1.hourly-snapshot",
+    "boiler.b1.setpoint",
+    "boiler.b1.command.first.anna",
+    "boiler.b1.approval.00000003deadbeef-7.anna",
+    "boiler.b1.reset.00000003deadbeef-7",
+    "boiler.b1.event.boot",
+    "boiler.b1",
+];
+
+/// What the server is told to do by a subject alone, and needs no words for or takes the wrong ones.
+const ORDERS: [&str; 9] = [
+    "STREAM.DELETE.{}",
+    "STREAM.PURGE.{}",
+    "STREAM.MSG.DELETE.{}",
+    "STREAM.UPDATE.{}",
+    "STREAM.CREATE.{}",
+    "STREAM.RESTORE.{}",
+    "STREAM.LEADER.STEPDOWN.{}",
+    "CONSUMER.DELETE.{}.x",
+    "CONSUMER.LEADER.STEPDOWN.{}.x",
+];
+
+/// A stream of each kind of owner, on disk and in memory.
+const ORDERED: [&str; 3] = [stream::SAMPLES, stream::COMMAND, stream::STATE];
+
+/// Each makes some question to a stream have an answer: a message, none, or that it is no question.
+const QUESTIONS: [&str; 5] =
+    ["", "{\"seq\":1}", "{\"seq\":999999}", "{\"last_by_subj\":\"boiler.none\"}", "{\"batch\":2,\"no_wait\":true}"];
+
+/// The questions to a service: for the last message of each subject, to a stream, or a message of one's own.
+fn questions(service: &str) -> Vec<(String, &'static str)> {
+    if let Some(service) = service.strip_suffix('>') {
+        return FIRSTS.map(|subject| (format!("{service}{subject}"), "")).to_vec();
     }
-    counts
+    if service.contains(".STREAM.") {
+        return QUESTIONS.map(|words| (service.to_owned(), words)).to_vec();
+    }
+    vec![(service.replace('*', "x"), "{}")]
 }
 
-/// A reply goes where the question wants it, but never out of the account of the asker.
+/// What stands: of each stream its settings, its first message, how many there are, and the consumer.
+async fn standing(admin: &jetstream::Context) -> Vec<Value> {
+    let mut found = Vec::new();
+    for name in rights::STREAMS {
+        let words = async {
+            let mut stream = admin.get_stream(name).await?;
+            let info = stream.info().await?.clone();
+            let first = stream.direct_get(1).await?;
+            stream.consumer_info("x").await?;
+            let words = json!([info.config, info.state.messages, first.payload]);
+            Ok::<_, async_nats::Error>(words)
+        };
+        found.push(words.await.unwrap_or_else(|error| json!([name, error.to_string()])));
+    }
+    found
+}
+
+/// A reply goes where the question wants it, but never out of the account of the asker: not onto a stream, not as an
+/// order to the server, and not as a request of another person.
 #[test]
-fn an_answer_that_a_reader_directs_onto_a_stream_stays_outside() {
+fn no_answer_to_people_reaches_the_streams() {
     let server = Server::start();
     house::runtime().block_on(async {
         let admin = jetstream::new(server.broker.connect().await.unwrap());
         for wanted in streams::table(&server.config) {
-            admin.create_stream(jetstream::stream::Config { max_age: Duration::ZERO, ..wanted }).await.unwrap();
+            // However long it takes, no message goes by itself.
+            admin.create_stream(jetstream::stream::Config { max_age: Duration::ZERO, ..wanted.clone() }).await.unwrap();
+            let consumer = pull::Config { durable_name: Some("x".into()), ..pull::Config::default() };
+            admin.create_consumer_on_stream(consumer, wanted.name).await.unwrap();
         }
-        let own =
-            ["state", "status", "hourly-snapshot", "setpoint", "event.boot"].map(|own| format!("boiler.b1.{own}"));
-        for subject in &own {
-            admin.publish(subject.clone(), "{}".into()).await.unwrap().await.unwrap();
+        for subject in FIRSTS {
+            admin.publish(subject, "{}".into()).await.unwrap().await.unwrap();
         }
-        let before = counts(&admin).await;
-        let targets = own.iter().cloned().chain(["samples.v1", "command.x"].map(|other| format!("boiler.b1.{other}")));
-        let targets: Vec<String> = targets.collect();
-        let reader = Probe::connect(&server, &User::Reader).await;
-        for service in rights::exported_services() {
-            for (subject, target) in own.iter().flat_map(|own| targets.iter().map(move |target| (own, target))) {
-                let question = service.replace('>', subject);
-                reader.client.publish_with_reply(question, target.clone(), "".into()).await.unwrap();
+        let orders = [rights::PLANT_API, rights::PEOPLE_API].into_iter().flat_map(|api| {
+            let orders = ORDERS.iter().flat_map(|order| ORDERED.map(|stream| order.replace("{}", stream)));
+            orders.map(move |order| format!("{api}.{order}"))
+        });
+        let places: Vec<String> = FIRSTS.map(str::to_owned).into_iter().chain(orders).collect();
+        let before = standing(&admin).await;
+        assert!(before.iter().all(|stream| stream[0].is_object()), "{before:?}");
+        // A message of theirs is refused by its stream: that is an answer, and nothing that stands.
+        let mut refused = HeaderMap::new();
+        refused.insert(NATS_EXPECTED_STREAM, "none");
+        for user in users().into_iter().filter(|user| rights::account(user) != rights::PLANT) {
+            let probe = Probe::connect(&server, &user).await;
+            // To delete is the installer's own.
+            for service in rights::publishes(&user).into_iter().filter(|subject| !subject.contains("STREAM.DELETE")) {
+                let questions = questions(&service);
+                for place in &places {
+                    for (subject, words) in questions.clone() {
+                        let (place, headers) = (place.clone(), refused.clone());
+                        let asked = probe.client.publish_with_reply_and_headers(subject, place, headers, words.into());
+                        asked.await.unwrap();
+                    }
+                    // The answer to a question of its own comes after those: the service works, and they are done.
+                    let (subject, words) = questions[0].clone();
+                    let answer = probe.client.request_with_headers(subject, refused.clone(), words.into()).await;
+                    answer.unwrap_or_else(|error| panic!("{user}: {service}, after {place}: {error}"));
+                }
             }
+            probe.settle(0).await;
+            assert_eq!(standing(&admin).await, before, "{user}");
         }
-        // An answer to a question of its own comes after all others.
-        let last = reader.client.request("$JS.API.DIRECT.GET.STATE.boiler.b1.state", "".into()).await.unwrap();
-        assert_eq!(&last.payload[..], b"{}");
-        assert_eq!(counts(&admin).await, before);
-        // The same from the account of the roles is stored: the proof that the question has an answer.
-        let inspector = Probe::connect(&server, &User::Inspector).await;
-        let (question, target) = ("$JS.API.STREAM.MSG.GET.STATE", "boiler.b1.samples.v1");
-        inspector.client.publish_with_reply(question, target, "{\"seq\":1}".into()).await.unwrap();
+        // The same from the account of the roles is stored: the proof that a question has an answer.
+        let rig = server.broker.connect().await.unwrap();
+        rig.publish_with_reply("$JS.API.STREAM.MSG.GET.STATE", FIRSTS[0], "{\"seq\":1}".into()).await.unwrap();
         let stored = async {
-            while counts(&admin).await == before {
+            while standing(&admin).await == before {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -82,7 +155,7 @@ fn streams_from_before_the_accounts_are_kept() {
         context.publish("boiler.b1.samples.v1", "a sample".into()).await.unwrap().await.unwrap();
         open.stop().unwrap();
         let store = nats.join("store/jetstream");
-        fs::rename(store.join("$G"), store.join(rights::Account::Plant.name())).unwrap();
+        fs::rename(store.join("$G"), store.join(rights::PLANT)).unwrap();
         let closed = Broker::start(&house::server(), &programs, BrokerOptions::with_keys(&nats, &keys)).unwrap();
         let context = jetstream::new(closed.connect().await.unwrap());
         let samples = context.get_stream(stream::SAMPLES).await.unwrap();

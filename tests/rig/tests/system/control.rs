@@ -112,6 +112,11 @@ fn faults(house: &House, boiler: &BoilerId) -> Vec<(bool, FaultReport)> {
 
 /// An operator's command, as `thermowell command` publishes it.
 fn order(house: &House, boiler: &BoilerId, id: &str, action: Action, seconds: f64) {
+    order_as(house, boiler, "anna", id, action, seconds);
+}
+
+/// Anna's command, published by `publisher`.
+fn order_as(house: &House, boiler: &BoilerId, publisher: &str, id: &str, action: Action, seconds: f64) {
     let now = house.last_json::<published::State>(stream::STATE, &subject::state(boiler)).expect("a state");
     let slot = now.slot;
     let based_on = BasedOn { state: 1, status: 1, command: 0, slot, current: 40.0, average: 40.0, coverage: 1.0 };
@@ -126,7 +131,7 @@ fn order(house: &House, boiler: &BoilerId, id: &str, action: Action, seconds: f6
         based_on: (!is_release).then_some(based_on),
         version: 1,
     };
-    let subject = subject::command(boiler, &command.id);
+    let subject = subject::command(boiler, &command.id, &publisher.parse().unwrap());
     house.wait_for(async {
         let context = async_nats::jetstream::new(house.connect().await.expect("the server runs"));
         let json = thermowell::nats::json(&command);
@@ -143,6 +148,11 @@ fn an_operators_command_acts_outlives_a_restart_and_ends() {
     let (rule, _) = decided(&house, &boiler).expect("a decision");
     assert!(["warming", "law"].contains(&rule.as_str()), "{rule}");
 
+    order_as(&house, &boiler, "ben", "x-0", Action::Boost { flow: 63.0 }, 1_800.0);
+    house.until("a command in another's name is ignored", SOON, |house| {
+        let said = house::log(house.processes.controller.log());
+        said.contains("ignoring command in another operator's name").then_some(())
+    });
     order(&house, &boiler, "x-1", Action::Boost { flow: 64.0 }, 1_800.0);
     until_decided(&mut house, &boiler, "boost");
     let asked = |house: &House| decided(house, &boiler)?.1;

@@ -1,15 +1,17 @@
-//! A server with our streams and a boiler that is only talked about: for what people ask of COMMAND.
+//! A server with our streams and a boiler that is only talked about: for what people ask of COMMAND, over the border of
+//! their account.
 //!
 //! No boiler runs here: a state and a status are published over and over, and say what a test wants them to say.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt as _;
 use rig::clock::Stopwatch;
+use rig::demo::setup::make_keys;
 use rig::house::{SOON, runtime, server};
 use rig::nats::{Broker, BrokerOptions};
 use rig::process::Programs;
@@ -44,16 +46,18 @@ pub(crate) struct Desk {
 
 pub(crate) fn desk() -> Desk {
     let folder = tempfile::tempdir().unwrap();
-    let options = BrokerOptions::in_folder(folder.path().join("nats"));
+    let keys = folder.path().join("keys");
+    make_keys(&keys).unwrap();
+    let options = BrokerOptions::with_keys(folder.path().join("nats"), &keys);
     let broker = Broker::start(&server(), &Programs::at(super::DEMO), options).unwrap();
-    let text = settings(&broker.url());
+    let text = settings(&broker.url(), &keys);
     let path = folder.path().join("thermowell.toml");
     fs::write(&path, &text).unwrap();
     let config = Config::parse(&text, "the test's").unwrap();
     let runtime = runtime();
     let (fault, said) = watch::channel(None);
     let (context, talk) = runtime.block_on(async {
-        let context = jetstream::new(async_nats::connect(broker.url()).await.unwrap());
+        let context = jetstream::new(broker.connect().await.unwrap());
         streams::ensure(&context, &streams::table(&config), &User::Installer).await.unwrap();
         // Clicks of a test count as quick, however long this machine takes for them.
         let mut commands = context.get_stream(stream::COMMAND).await.unwrap().cached_info().config.clone();
@@ -73,10 +77,11 @@ pub(crate) fn desk() -> Desk {
     Desk { context, config, runtime, fault, path, broker, talk, _folder: folder }
 }
 
-fn settings(url: &str) -> String {
+fn settings(url: &str, keys: &Path) -> String {
     let mut text = format!(
-        "gateway = \"g1\"\nnats.url = \"{url}\"\ncontrol.enabled = true\nclock.assume_synced = true\n\
-         [[boiler]]\nid = \"b1\"\nport = \"/dev/null\"\n"
+        "gateway = \"g1\"\nnats.url = \"{url}\"\nnats.keys = \"{}\"\ncontrol.enabled = true\n\
+         clock.assume_synced = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"\n",
+        keys.display()
     );
     for name in ["anna", "ben", "carla"] {
         text += &format!("[[operator]]\nname = \"{name}\"\n");
@@ -185,7 +190,9 @@ impl Desk {
         let (trouble, server) = (trouble.clone(), self.broker.port());
         tokio::spawn(async move {
             let (client, _) = listener.accept().await.unwrap();
-            trouble.between(client, TcpStream::connect(("127.0.0.1", server)).await.unwrap()).await;
+            let server_side = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+            // Before it logs in, the client tries its key on a connection of its own.
+            tokio::spawn(async move { trouble.between(client, server_side).await });
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
                 tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
