@@ -2,7 +2,8 @@
 //!
 //! | module | what it lays out | who reads it |
 //! |---|---|---|
-//! | [`units`] | temperatures, readings, boots, slots, boiler ids | all crates |
+//! | [`units`] | temperatures, readings, boots, slots | all crates |
+//! | [`names`] | ids of boilers, operators, commands, faults | all crates |
 //! | [`mod@line`] | the serial line between firmware and gateway, version 1 | `device`, the agent |
 //! | [`batch`] | the packed samples and gaps in JetStream, version 1 | the agent, the aggregator, `verify` |
 //! | [`spill`] | the spill file, version 1 | the agent |
@@ -27,8 +28,11 @@ pub mod spill;
 pub mod subject;
 pub mod units;
 
-pub use names::{CommandId, InvalidCommandId, InvalidOccurrence, InvalidOperatorName, Occurrence, OperatorName};
-pub use units::{BoilerId, Boot, CentiCelsius, InvalidBoilerId, InvalidBoot, Quality, Reading, Slot};
+pub use names::{
+    BoilerId, CommandId, InvalidBoilerId, InvalidCommandId, InvalidOccurrence, InvalidOperatorName, Occurrence,
+    OperatorName,
+};
+pub use units::{Boot, CentiCelsius, InvalidBoot, Quality, Reading, Slot};
 
 /// CRC-32C (Castagnoli): checksum of the line's frames, and hash of the serial number in the packed layouts.
 ///

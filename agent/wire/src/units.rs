@@ -1,9 +1,12 @@
-//! Units and names that cross a process boundary.
+//! Units that cross a process boundary.
 
 use core::fmt;
+use core::marker::PhantomData;
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::names::Text;
 
 /// Nanoseconds, the unit of stamps.
 pub const SECOND_NS: i64 = 1_000_000_000;
@@ -202,20 +205,6 @@ impl FromStr for Boot {
     }
 }
 
-struct BootText;
-
-impl serde::de::Visitor<'_> for BootText {
-    type Value = Boot;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{InvalidBoot}")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Boot, E> {
-        text.parse().map_err(E::custom)
-    }
-}
-
 impl Serialize for Boot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_u64(self.0) }
@@ -225,8 +214,7 @@ impl Serialize for Boot {
 impl<'de> Deserialize<'de> for Boot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            // A visitor, because a reader, a parsed tree or an escaped string cannot lend a `&str`.
-            deserializer.deserialize_str(BootText)
+            deserializer.deserialize_str(Text(&InvalidBoot, PhantomData))
         } else {
             u64::deserialize(deserializer).map(Self)
         }
@@ -256,79 +244,9 @@ impl fmt::Display for Slot {
     }
 }
 
-/// The name of a boiler: `[a-z0-9][a-z0-9_-]{0,31}`, so that it is valid as NATS token, MQTT level, metric label and
-/// file name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BoilerId(heapless::String<32>);
-
-/// A text that is not a boiler id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a boiler id has 1 to 32 characters of a-z, 0-9, '_' and '-', and begins with a letter or a digit")]
-pub struct InvalidBoilerId;
-
-impl BoilerId {
-    pub const MAX: usize = 32;
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for BoilerId {
-    type Err = InvalidBoilerId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidBoilerId> {
-        let first_ok = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let rest_ok = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-        if !(first_ok && rest_ok) {
-            return Err(InvalidBoilerId);
-        }
-        heapless::String::try_from(text).map(Self).map_err(|_| InvalidBoilerId)
-    }
-}
-
-impl fmt::Display for BoilerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for BoilerId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for BoilerId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl serde::de::Visitor<'_> for Text {
-            type Value = BoilerId;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{InvalidBoilerId}")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BoilerId, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn boiler_id_is_a_valid_token_or_refused() {
-        for good in ["b1", "0", "boiler_house-2", "a234567890123456789012345678901z"] {
-            assert!(good.parse::<BoilerId>().is_ok(), "{good}");
-        }
-        for bad in ["", "-a", "_a", "B1", "a.b", "a b", "ä", "a*", "a>", "a/b", "a2345678901234567890123456789012z"] {
-            assert!(bad.parse::<BoilerId>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn celsius_rounds_half_away_from_zero_and_saturates() {
@@ -374,16 +292,6 @@ mod tests {
             assert_eq!(bad.parse::<Boot>(), Err(InvalidBoot), "{bad}");
         }
         assert!(serde_json::from_str::<Boot>("3").is_err());
-    }
-
-    #[test]
-    fn boiler_id_deserializes_from_every_json_source() {
-        let id: BoilerId = "b1".parse().unwrap();
-        let text = serde_json::to_string(&id).unwrap();
-        assert_eq!(serde_json::from_str::<BoilerId>(&text).unwrap(), id);
-        assert_eq!(serde_json::from_reader::<_, BoilerId>(text.as_bytes()).unwrap(), id);
-        assert_eq!(serde_json::from_value::<BoilerId>(serde_json::to_value(&id).unwrap()).unwrap(), id);
-        assert!(serde_json::from_str::<BoilerId>("\"B1\"").is_err());
     }
 
     #[test]
