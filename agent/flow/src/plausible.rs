@@ -90,18 +90,14 @@ struct Step {
     settle: Duration,
 }
 
-impl Quantity {
-    /// The name in JSON.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Room => "room",
-            Self::Outdoor => "outdoor",
-            Self::Return => "return",
-            Self::Pressure => "pressure",
-        }
+/// The name in JSON.
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
+}
 
+impl Quantity {
     fn window(self) -> RangeInclusive<i32> {
         match self {
             Self::Room => ROOM,

@@ -225,7 +225,7 @@ impl Boiler {
                     BoilerState::Lockout => "locked out".to_owned(),
                 };
                 let hot_water = if device.hot_water { ", hot water" } else { "" };
-                let fault = device.fault.map_or(String::new(), |fault| format!(", fault {}", fault.kind.word()));
+                let fault = device.fault.map_or(String::new(), |fault| format!(", fault {}", fault.kind));
                 format!("{state}{hot_water}{fault}")
             }
         }

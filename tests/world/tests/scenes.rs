@@ -58,9 +58,9 @@ fn implausible_and_sound_readings_are_reported_once() {
     let mut named = Vec::new();
     for event in &played.events {
         if let EventBody::SensorImplausible { quantity, value, .. } = event {
-            named.push((quantity.word(), Some(*value)));
+            named.push((quantity.to_string(), Some(*value)));
         } else if let EventBody::SensorSound { quantity } = event {
-            named.push((quantity.word(), None));
+            named.push((quantity.to_string(), None));
         }
     }
     let of = |word: &str| named.iter().filter(|(of, _)| *of == word).map(|(_, value)| *value).collect::<Vec<_>>();

@@ -335,8 +335,8 @@ impl fmt::Display for Log {
                 let max = stamp::RATE_MAX_PPM;
                 write!(f, "the device's clock is {ppm} ppm fast, up to ±{max} are followed: slots are lost as `clock`")
             }
-            Self::SensorImplausible(it) => write!(f, "{} sensor dropped: {it}", it.quantity.word()),
-            Self::SensorSound { quantity } => write!(f, "{} sensor is plausible again", quantity.word()),
+            Self::SensorImplausible(it) => write!(f, "{} sensor dropped: {it}", it.quantity),
+            Self::SensorSound { quantity } => write!(f, "{quantity} sensor is plausible again"),
         }
     }
 }

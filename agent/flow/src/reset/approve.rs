@@ -51,10 +51,10 @@ pub enum Refusal {
         actual: String,
     },
     /// It ends without a reset.
-    #[error("fault {fault} ({}) passes by itself; only a lockout is reset", kind.word())]
+    #[error("fault {fault} ({kind}) passes by itself; only a lockout is reset")]
     NoLockout { fault: Occurrence, kind: FaultKind },
     /// It must be inspected first.
-    #[error("fault {fault} ({}) can only be reset at the boiler, after an inspection", kind.word())]
+    #[error("fault {fault} ({kind}) can only be reset at the boiler, after an inspection")]
     LocalOnly { fault: Occurrence, kind: FaultKind },
     /// The same operator has approved already.
     #[error("{by} approved {} ago; it counts for 15 min, and another operator must approve too: {others}", show(*age))]
@@ -112,7 +112,7 @@ fn reported_lockout(now: Utc, on: &Approving<'_>) -> Result<Fault, Refusal> {
         Some(found) if Occurrence::from(found) == fault && found.lockout => Ok(found),
         Some(found) if Occurrence::from(found) == fault => Err(Refusal::NoLockout { fault, kind: found.kind }),
         Some(found) => {
-            let actual = alloc::format!("its fault is {} ({})", Occurrence::from(found), found.kind.word());
+            let actual = alloc::format!("its fault is {} ({})", Occurrence::from(found), found.kind);
             Err(Refusal::NoSuchFault { boiler, fault, actual })
         }
         None => Err(Refusal::NoSuchFault { boiler, fault, actual: "it has none".into() }),

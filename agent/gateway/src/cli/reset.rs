@@ -87,7 +87,6 @@ fn print_approval(answer: &Answer, json: bool) -> Exit {
     }
     let Approval { boiler, fault, kind, by, .. } = approval;
     let then = if enough { ": the agent orders the reset now" } else { "" };
-    let kind = kind.word();
     let text = format!("approved: fault {fault} ({kind}) of boiler {boiler}, by {by}; {stand} of {needed}{then}\n");
     print(&text, Exit::Success)
 }
@@ -118,7 +117,7 @@ fn last_reported(report: &Standing) -> String {
         (true, true) => "a lockout that can be reset remotely",
         (true, false) => "a lockout that can only be reset at the boiler",
     };
-    let mut text = format!("boiler {boiler} reports fault {occurrence} ({}): {what}\n", fault.kind.word());
+    let mut text = format!("boiler {boiler} reports fault {occurrence} ({}): {what}\n", fault.kind);
     for approved in approvals {
         let at = moment(approved.at);
         let _always_fits = writeln!(text, "approved by {} at {at}, number {}", approved.by, approved.sequence);

@@ -46,7 +46,7 @@ pub(super) fn controller(log: &controller::Log) -> String {
         }
         Log::Lockout { fault: Some(Fault { boot, counter, kind, .. }) } => {
             let occurrence = Occurrence { boot: *boot, counter: *counter };
-            format!("the boiler is locked out: {}, fault {occurrence}", kind.word())
+            format!("the boiler is locked out: {kind}, fault {occurrence}")
         }
         Log::Lockout { fault: None } => "the boiler is locked out".to_owned(),
         Log::Refused => "the boiler refuses or ignores the set-points".to_owned(),
@@ -101,9 +101,9 @@ pub(super) fn event(body: &EventBody) -> String {
         EventBody::FaultLockedOut(report) => fault("became a lockout", report),
         EventBody::FaultEnded(report) => fault("ended", report),
         EventBody::SensorImplausible { quantity, reason, .. } => {
-            format!("{} sensor dropped: {reason}", quantity.word())
+            format!("{quantity} sensor dropped: {reason}")
         }
-        EventBody::SensorSound { quantity } => format!("{} sensor is plausible again", quantity.word()),
+        EventBody::SensorSound { quantity } => format!("{quantity} sensor is plausible again"),
     }
 }
 
@@ -118,7 +118,7 @@ fn decided(decision: &Decision) -> String {
 }
 
 fn fault(what: &str, report: &FaultReport) -> String {
-    format!("fault {} {what} at slot {}: {}", report.fault, report.slot, report.kind.word())
+    format!("fault {} {what} at slot {}: {}", report.fault, report.slot, report.kind)
 }
 
 fn asked(action: &Action) -> String {

@@ -3,6 +3,8 @@
 //! The order of variants and fields *is* the layout. Variants are only ever added at the end; a struct never gains a
 //! field, because an older reader refuses bytes that it does not expect: new data becomes a message of its own.
 
+use core::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Boot, CentiCelsius, Reading};
@@ -177,20 +179,12 @@ impl FaultKind {
             Self::Sensor | Self::Ignition | Self::FlameLoss | Self::LowPressure | Self::BootLoop => false,
         }
     }
+}
 
-    /// The name in JSON.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Overheat => "overheat",
-            Self::Sensor => "sensor",
-            Self::Ignition => "ignition",
-            Self::FlameLoss => "flame_loss",
-            Self::LowPressure => "low_pressure",
-            Self::Pump => "pump",
-            Self::SensorMismatch => "sensor_mismatch",
-            Self::BootLoop => "boot_loop",
-        }
+/// The name in JSON.
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
