@@ -8,8 +8,8 @@ use thermowell_wire::Boot;
 use thermowell_wire::batch::{Packed, decode};
 use thermowell_wire::line::{GapReason, ToDevice};
 
+use crate::fault_events::is_fault_event;
 use crate::plan::{Bug, Kind, MS, SECOND};
-use crate::told::is_fault_event;
 use crate::world::World;
 
 /// Default spool limit in bytes.

@@ -17,6 +17,7 @@ mod agent;
 mod aggregator;
 mod broker;
 mod disk;
+pub mod fault_events;
 mod faults;
 mod judge;
 mod leases;
@@ -28,7 +29,6 @@ pub mod reconnect;
 pub mod report;
 pub mod scenes;
 pub mod times;
-pub mod told;
 mod truth;
 mod world;
 

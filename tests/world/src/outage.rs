@@ -77,15 +77,8 @@ pub fn keep_books(scenario: &str, hours: u64) -> Books {
     let id: BoilerId = "b1".parse().expect("an id");
     let scenario = Scenario::parse("outage", scenario).expect("a scenario");
     let (seed, cast) = (scenario.seed(), scenario.boiler(&id));
-    let stage = Stage {
-        scenario: cast,
-        period: PERIOD,
-        tick: SECOND,
-        batch: Some(BATCH),
-        spool: SPOOL,
-        asks: false,
-        watched: true,
-    };
+    let (period, batch, spool) = (PERIOD, Some(BATCH), SPOOL);
+    let stage = Stage { period, tick: SECOND, batch, spool, watched: true, ..Stage::new(cast) };
     let plan = Plan { ring: RING, lossless: false, ..Plan::quiet(BEGIN) };
     let mut world = World::on(stage, plan, Random::new(seed), id, Author::new(seed), None);
     world.play(|_| {});

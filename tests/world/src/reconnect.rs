@@ -9,16 +9,11 @@
 //!                               └─ away               └─ the stored lease is passed on again: declined
 //! ```
 
-use firmware_sim::scenario::Scenario;
 use thermowell_flow::agent::Input;
 use thermowell_flow::published::Lease;
-use thermowell_wire::BoilerId;
 
-use crate::agent::SPOOL;
-use crate::leases::Author;
-use crate::plan::{Plan, SECOND};
-use crate::random::Random;
-use crate::world::{Outcome, START, Stage, TICK, World};
+use crate::plan::SECOND;
+use crate::world::{Outcome, START, World};
 
 /// Time between two renewals.
 const RENEWAL: u64 = 15 * SECOND;
@@ -46,11 +41,7 @@ pub struct Reconnected {
 /// The server is down for `away_s` seconds; with `agent_dies` the agent crashes too, and restarts before the server.
 #[must_use]
 pub fn reconnect(away_s: u64, agent_dies: bool) -> Reconnected {
-    let id: BoilerId = "b1".parse().expect("an id");
-    let scenario = Scenario::parse("reconnect", "seed = 71").expect("a scenario").boiler(&id);
-    let stage =
-        Stage { scenario, period: TICK, tick: TICK, batch: Some(100), spool: SPOOL, asks: false, watched: false };
-    let mut world = World::on(stage, Plan::quiet(RENEWAL), Random::new(71), id, Author::new(71), None);
+    let mut world = World::quiet("seed = 71");
     let mut stored = None;
     for _ in 0..BEFORE {
         world.play_for(RENEWAL);

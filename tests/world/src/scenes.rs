@@ -20,11 +20,10 @@ use firmware_sim::sensor::SensorConfig;
 use thermowell_flow::published::{EventBody, Freshness, FreshnessLimits, Link, SlotQuality, State, Status, freshness};
 use thermowell_wire::{BoilerId, Quality};
 
-use crate::agent::SPOOL;
+use crate::fault_events::history;
 use crate::leases::Author;
 use crate::plan::{MS, Plan, SECOND};
 use crate::random::Random;
-use crate::told::history;
 use crate::world::{Outcome, START, Stage, World};
 
 /// Step of the firmware's control.
@@ -67,8 +66,7 @@ pub fn play(scenario: &Scenario, id: &BoilerId) -> Played {
     let on_event: Vec<Must> = judged.iter().filter_map(|must| must.about_faults()).collect();
     let mut subscriber = Subscriber::new(&judged, &on_event);
     let length = subscriber.until_us() * 1_000;
-    let (period, tick, batch) = (PERIOD, TICK, Some(BATCH));
-    let stage = Stage { scenario: cast, period, tick, batch, spool: SPOOL, asks: false, watched: true };
+    let stage = Stage { period: PERIOD, tick: TICK, batch: Some(BATCH), watched: true, ..Stage::new(cast) };
     let seed = scenario.seed();
     let mut world = World::on(stage, Plan::quiet(length), Random::new(seed), id.clone(), Author::new(seed), None);
     world.play(|world| subscriber.watch(world));

@@ -84,11 +84,16 @@ impl Stage {
         self.tick > self.period
     }
 
+    /// A boiler at 100 Hz in batches of a second, without a controller.
+    pub(crate) fn new(scenario: BoilerScenario) -> Self {
+        Self { scenario, period: TICK, tick: TICK, batch: Some(100), spool: SPOOL, asks: false, watched: false }
+    }
+
     /// A default boiler, and a controller.
     fn of(seed: u64, plan: &Plan, id: &BoilerId) -> Self {
         let text = format!("seed = {seed}\n[device]\ndrift_ppm = {}\n", plan.drift_ppm);
         let scenario = Scenario::parse("world", &text).expect("a scenario").boiler(id);
-        Self { scenario, period: TICK, tick: TICK, batch: None, spool: SPOOL, asks: true, watched: false }
+        Self { batch: None, asks: true, ..Self::new(scenario) }
     }
 }
 
@@ -138,6 +143,15 @@ impl World {
         let id: BoilerId = "b1".parse().expect("an id");
         let stage = Stage::of(seed, &plan, &id);
         Self::on(stage, plan, random, id, Author::new(seed), bug)
+    }
+
+    /// A world without random faults, whose boiler `b1` plays a scenario.
+    pub(crate) fn quiet(scenario: &str) -> Self {
+        let id: BoilerId = "b1".parse().expect("an id");
+        let scenario = Scenario::parse("quiet", scenario).expect("a scenario");
+        let seed = scenario.seed();
+        let stage = Stage::new(scenario.boiler(&id));
+        Self::on(stage, Plan::quiet(SECOND), Random::new(seed), id, Author::new(seed), None)
     }
 
     pub(crate) fn on(

@@ -2,7 +2,7 @@
 
 use thermowell_flow::published::EventBody;
 use thermowell_wire::line::FaultKind;
-use world::told::{history, report_through_outages};
+use world::fault_events::{history, report_through_outages};
 
 #[test]
 fn faults_are_reported_once_despite_crashes() {

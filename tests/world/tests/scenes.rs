@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use firmware_sim::scenario::Scenario;
 use thermowell_flow::published::EventBody;
 use thermowell_wire::line::{Fault, FaultKind};
+use world::fault_events::{history, is_fault_event};
 use world::scenes::{Played, play};
-use world::told::{history, is_fault_event};
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware-sim/scenarios");

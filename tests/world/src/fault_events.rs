@@ -4,16 +4,11 @@
 //! agent reads EVENT and publishes what is missing. So each fault begins once on EVENT and ends after that, whatever
 //! crashes.
 
-use firmware_sim::scenario::Scenario;
 use thermowell_flow::published::{EventBody, FaultReport};
-use thermowell_wire::BoilerId;
 use thermowell_wire::line::Fault;
 
-use crate::agent::SPOOL;
-use crate::leases::Author;
-use crate::plan::{Plan, SECOND};
-use crate::random::Random;
-use crate::world::{Outcome, Stage, TICK, World};
+use crate::plan::SECOND;
+use crate::world::{Outcome, World};
 
 /// The sensor fails twice: for two minutes with restarts of agent and server, and for a moment.
 const SCENARIO: &str = r#"
@@ -79,11 +74,7 @@ pub fn history<'a>(events: impl IntoIterator<Item = &'a EventBody>) -> Result<(O
 /// If the scenario cannot be parsed.
 #[must_use]
 pub fn report_through_outages() -> (Vec<EventBody>, Outcome) {
-    let id: BoilerId = "b1".parse().expect("an id");
-    let scenario = Scenario::parse("faults", SCENARIO).expect("a scenario").boiler(&id);
-    let stage =
-        Stage { scenario, period: TICK, tick: TICK, batch: Some(100), spool: SPOOL, asks: false, watched: false };
-    let mut world = World::on(stage, Plan::quiet(SECOND), Random::new(73), id, Author::new(73), None);
+    let mut world = World::quiet(SCENARIO);
     world.play_for(90 * SECOND);
     world.crash_agent(world.now + SECOND);
     world.play_for(80 * SECOND);
