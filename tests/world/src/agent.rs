@@ -16,8 +16,10 @@ use crate::world::World;
 pub(crate) const SPOOL: usize = 1 << 20;
 /// Time between two set-points.
 const RENEWAL: u64 = 15 * SECOND;
-/// Timeout of a publish, as in [`Timing`].
+/// Timeout of a publish in the agent, as in [`Timing`].
 const ANSWER: u64 = 10 * SECOND;
+/// Timeout of a publish in the shell.
+const TIMEOUT: u64 = 2 * SECOND;
 
 /// A message in transit to the server.
 #[derive(Debug)]
@@ -98,6 +100,12 @@ impl AgentShell {
     fn awaits(&self, request: u64) -> bool {
         self.reading_tail == Some(request) || self.publishing.as_ref().is_some_and(|it| it.request == request)
     }
+}
+
+/// Number of slots of a batch; a gap counts as one.
+fn slots(payload: &[u8]) -> u64 {
+    let Ok(Packed::Batch(batch)) = decode(payload) else { return 1 };
+    u64::from(batch.header.count)
 }
 
 fn settings(id: &thermowell_wire::BoilerId, batch: u16, spool_bytes: usize) -> Settings {
@@ -207,9 +215,14 @@ impl World {
             Effect::Publish { expected, payload } => self.publish(expected, payload),
             Effect::Spill(spill) => {
                 let fails = self.strikes(Kind::DiskError, 200);
-                if self.disk.execute(spill, fails) {
-                    let at = self.now + self.random.below(500 * MS);
-                    self.agent.syncing = Some((at, !fails));
+                match self.disk.execute(spill, fails) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        self.check(self.agent.syncing.is_none(), || "a second sync in progress".to_owned());
+                        let at = self.now + self.random.below(500 * MS);
+                        self.agent.syncing = Some((at, !fails));
+                    }
+                    Err(misuse) => self.fail(format!("S1 spill file: {misuse}")),
                 }
             }
             Effect::Event(kind, body) => {
@@ -246,6 +259,8 @@ impl World {
     }
 
     fn read_tail(&mut self) {
+        self.check(self.broker.up, || "a read while the server is down".to_owned());
+        self.check(self.agent.reading_tail.is_none(), || "a second read in flight".to_owned());
         let at = self.now + MS / 5 + self.random.below(2 * MS);
         let own = self.agent.remembered.clone().filter(|_| self.bug == Some(Bug::OwnMemory));
         let tail = own.or_else(|| self.broker.samples.tail().map(|stored| (stored.sequence, stored.payload.clone())));
@@ -262,19 +277,23 @@ impl World {
         self.check(!twice, || "a second publish in flight".to_owned());
         let request = self.agent.next_request();
         self.agent.publishing = Some(Publishing { request, sent_at: self.now, payload: payload.clone() });
+        if !self.broker.frozen && slots(&payload) > self.plan.slots_max {
+            self.count(Kind::SizeLimit);
+            return self.agent.answers.push((self.now + MS / 5, request, Answer::Refused(Refused::TooLarge)));
+        }
         let mut at = self.now + MS / 5 + self.random.below(2 * MS);
+        let (lost, zombie) = (self.strikes(Kind::LostAck, 20), self.strikes(Kind::Zombie, 20));
         let mut answered = Some(request);
-        if self.broker.frozen || self.strikes(Kind::LostAck, 20) {
-            // Either the answer is lost, or the message too: then nothing arrives.
+        if self.broker.frozen || lost || zombie {
             answered = None;
-            let unknown = (self.now + 2 * SECOND, request, Answer::Refused(Refused::Unknown));
-            self.agent.answers.push(unknown);
-            if self.broker.frozen || self.random.chance(300) {
+            self.agent.answers.push((self.now + TIMEOUT, request, Answer::Refused(Refused::Unknown)));
+            // The message may be lost too: then nothing arrives.
+            if self.broker.frozen || lost && self.random.chance(300) {
                 return;
             }
         }
-        if self.strikes(Kind::Zombie, 20) {
-            at = self.now + 2 * SECOND + self.random.below(2 * SECOND);
+        if zombie {
+            at = self.now + TIMEOUT + self.random.below(2 * SECOND);
         }
         self.agent.arrivals.push(Arrival { at, expected, payload, answered });
     }
@@ -300,7 +319,7 @@ impl World {
         let Arrival { expected, payload, answered, .. } = arrival;
         if !self.broker.up || self.broker.frozen {
             if let Some(request) = answered {
-                self.agent.answers.push((self.now + 2 * SECOND, request, Answer::Refused(Refused::Unknown)));
+                self.agent.answers.push((self.now + TIMEOUT, request, Answer::Refused(Refused::Unknown)));
             }
             return;
         }

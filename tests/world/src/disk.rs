@@ -17,11 +17,17 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Executes a spill effect. Returns whether it was a sync.
-    pub(crate) fn execute(&mut self, spill: Spill, fails: bool) -> bool {
+    ///
+    /// # Errors
+    /// If the file is not used as the agent promises.
+    pub(crate) fn execute(&mut self, spill: Spill, fails: bool) -> Result<bool, &'static str> {
         match spill {
             Spill::Begin => {
                 self.appended.clear();
                 (self.begun, self.failing) = (true, false);
+            }
+            Spill::Append(_) if !self.begun && !self.failing && self.file.is_none() => {
+                return Err("a record is appended without a file");
             }
             Spill::Append(message) => self.appended.push(message),
             Spill::Sync => {
@@ -34,14 +40,14 @@ impl Disk {
                     self.file.get_or_insert_default().extend(appended);
                     self.largest = self.largest.max(self.bytes());
                 }
-                return true;
+                return Ok(true);
             }
-            Spill::Remove => {
-                self.appended.clear();
-                self.file = None;
+            Spill::Remove if !self.appended.is_empty() || self.file.is_none() => {
+                return Err("it is removed before it is synced");
             }
+            Spill::Remove => self.file = None,
         }
-        false
+        Ok(false)
     }
 
     fn bytes(&self) -> usize {

@@ -43,7 +43,7 @@ impl World {
                 self.count(kind);
                 self.note("the device reboots");
                 let at = self.now - START;
-                let off = self.random.below(5 * SECOND);
+                let off = self.random.below(self.plan.outage.min(5 * SECOND));
                 self.boiler.switch_off(at, at + off);
                 // Bytes waiting in the port were meant for the previous boot.
                 if self.plan.has(Kind::Replayed) {
@@ -64,10 +64,12 @@ impl World {
             Kind::Wipe
             | Kind::Freeze
             | Kind::Suspend
+            | Kind::Missed
             | Kind::Noise
             | Kind::Stall
             | Kind::LostAck
             | Kind::Zombie
+            | Kind::SizeLimit
             | Kind::DiskError => {}
         }
     }

@@ -3,6 +3,7 @@
 //! | id | compares |
 //! |---|---|
 //! | S1 | in a lossless world: no gap of the ring; in every world: the content of the spill file |
+//! | S1 | where no fault loses bytes or records: each ended boot, up to its end |
 //! | S2, S4 | each message begins where its predecessor ended, and has what the firmware sampled |
 //! | S3 | the averages, with a sum over every reading in SAMPLES |
 //! | S6 | an aggregator that starts without state; each hour once |
@@ -17,15 +18,21 @@ use thermowell_flow::published::Snapshot;
 use thermowell_wire::batch::{Packed, decode};
 use thermowell_wire::line::GapReason;
 use thermowell_wire::units::{HOUR_NS, SECOND_NS};
-use thermowell_wire::{Reading, Slot};
+use thermowell_wire::{Boot, Reading, Slot};
 
 use crate::aggregator::{begin, first_utc_ns, json, snapshot};
 use crate::broker::{Broker, Stored};
 use crate::plan::Kind;
+use crate::truth::BootRecord;
 use crate::world::{START, World};
 
 /// Largest error of a stamp: 300 ms of a stalled line at the start, and drift.
 const STAMP_OFF_NS: i64 = 400_000_000;
+
+/// A boot of this many slots was read up to its end: by then the agent has received its `Hello` and caught up.
+const SETTLED: u64 = 300;
+/// Sampled but not sent yet, when the firmware goes down.
+const UNSENT_MAX: u64 = 4;
 
 /// A valid reading and its stamp.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +46,7 @@ impl World {
         let messages = std::mem::take(&mut self.broker.samples.messages);
         let valid = self.judge_samples(&messages);
         self.judge_spilled(&messages);
+        self.judge_ended_boots(&messages);
         self.broker.samples.messages = messages;
         self.judge_leases();
         self.judge_snapshots();
@@ -104,9 +112,33 @@ impl World {
         }
     }
 
+    /// What an ended boot sent is delivered, where no fault loses it on the way.
+    fn judge_ended_boots(&mut self, messages: &[Stored]) {
+        if self.plan.has_any(&Kind::LOSSY) {
+            return;
+        }
+        let mut ends: BTreeMap<Boot, u64> = BTreeMap::new();
+        for message in messages {
+            let Ok(end) = decode(&message.payload).map(|packed| packed.end()) else { continue };
+            ends.insert(end.boot, end.seq);
+        }
+        let Some((_, ended)) = self.truth.boots.split_last() else { return };
+        // Missed slots are reported with the next sample.
+        let sampled = |record: &BootRecord| record.slots.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let ended: Vec<_> = ended.iter().map(|record| (record.boot, sampled(record) as u64)).collect();
+        for (boot, slots) in ended {
+            let end = ends.get(&boot).copied().unwrap_or(0);
+            let whole = slots < SETTLED || end + UNSENT_MAX >= slots;
+            self.check(whole, || format!("S1 {boot} ended at {slots}, SAMPLES has it up to {end}"));
+        }
+    }
+
     fn judge_order(&mut self, packed: &Packed<'_>, before: Option<(Slot, i64)>) {
         let first = packed.first();
-        let Some((end, end_utc_ns)) = before else { return };
+        let Some((end, end_utc_ns)) = before else {
+            let ring = matches!(packed, Packed::Gap(gap) if gap.reason == GapReason::Ring);
+            return self.check(!ring, || format!("S4 the history begins with lost slots: {first}"));
+        };
         let goes_on =
             if first.boot == end.boot { first.seq == end.seq } else { first.boot > end.boot && first.seq == 0 };
         self.check(goes_on, || format!("S2 {first} is stored after {end}"));
@@ -129,7 +161,8 @@ impl World {
         let Some(record) = self.truth.boot(first.boot) else {
             return self.fail(format!("S2 unknown boot {}", first.boot));
         };
-        let truth = record.utc_of(first.seq);
+        let (truth, end, sampled) = (record.utc_of(first.seq), packed.end(), record.slots.len() as u64);
+        self.check(end.seq <= sampled, || format!("S4 {first} to {end} of a boot with {sampled} slots"));
         let taken_at = START + u64::try_from(truth - self.utc_at(START)).unwrap_or(0);
         let replaced = self.offsets.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
         let shown =

@@ -9,6 +9,8 @@ pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
 /// Worlds per thousand with prolonged outages of the server, and of the cable.
 const PROLONGED: [u64; 2] = [60, 40];
+/// Worlds per thousand with many reboots and nothing that loses samples.
+const REBOOTS: u64 = 60;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ pub enum Kind {
     Freeze,
     /// The firmware reboots.
     Reboot,
+    /// The firmware samples nothing for a moment.
+    Missed,
     /// The wall clock steps.
     ClockStep,
     /// The gateway is suspended.
@@ -39,8 +43,10 @@ pub enum Kind {
     Stall,
     /// An acknowledgement, or the message itself, is lost.
     LostAck,
-    /// A message arrives long after its sender's timeout.
+    /// A message arrives after its sender's timeout.
     Zombie,
+    /// The server refuses messages with more than a few slots.
+    SizeLimit,
     /// The spill file cannot be synced.
     DiskError,
     /// Old bytes of the line are replayed.
@@ -48,7 +54,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AgentCrash,
         Self::AggregatorCrash,
         Self::Unplug,
@@ -57,15 +63,21 @@ impl Kind {
         Self::Wipe,
         Self::Freeze,
         Self::Reboot,
+        Self::Missed,
         Self::ClockStep,
         Self::Suspend,
         Self::Noise,
         Self::Stall,
         Self::LostAck,
         Self::Zombie,
+        Self::SizeLimit,
         Self::DiskError,
         Self::Replayed,
     ];
+
+    /// Kinds that lose bytes of the line, or records of the agent or of SAMPLES.
+    pub(crate) const LOSSY: [Self; 7] =
+        [Self::AgentCrash, Self::Unplug, Self::Rollback, Self::Wipe, Self::Suspend, Self::Noise, Self::Replayed];
 
     /// Index in [`Kind::ALL`].
     #[must_use]
@@ -133,10 +145,12 @@ pub(crate) struct Plan {
     pub(crate) outage: u64,
     /// Kinds to draw a timed fault from.
     pub(crate) timed: Vec<Kind>,
-    /// Repeated outages longer than the ring. Of the server: the agent dies meanwhile, and only the spill file has the
-    /// samples. Of the cable: at each plug the ring has overwritten slots, and must report them, also when old requests
-    /// are replayed.
+    /// A kind with repeated long outages. Of the server: the agent dies meanwhile, and only the spill file has the
+    /// samples; or the firmware reboots, and only the agent has the samples of the ended boot. Of the cable: at each plug
+    /// the ring has overwritten slots, and must report them, also when old requests are replayed.
     pub(crate) prolonged: Option<Kind>,
+    /// Slots in the largest message that the server accepts.
+    pub(crate) slots_max: u64,
     /// Size of the ring in slots.
     pub(crate) ring: usize,
     /// Length of the phase with faults.
@@ -165,6 +179,7 @@ impl Plan {
             kinds,
             timed: Kind::ALL.to_vec(),
             prolonged: None,
+            slots_max: u64::MAX,
             every: (4 + random.below(40)) * SECOND,
             outage,
             ring,
@@ -174,11 +189,15 @@ impl Plan {
             lossless,
         };
         // Drawn from a copy, so that the other worlds do not change.
-        match random.clone().below(1_000) {
-            draw if draw < PROLONGED[0] => plan.with_prolonged(Kind::Outage, Kind::AgentCrash),
-            draw if draw < PROLONGED[0] + PROLONGED[1] => plan.with_prolonged(Kind::Unplug, Kind::Replayed),
+        let mut random = random.clone();
+        let [server, cable] = PROLONGED;
+        match random.below(1_000) {
+            draw if draw < server => plan.with_prolonged(Kind::Outage, Kind::AgentCrash),
+            draw if draw < server + cable => plan.with_prolonged(Kind::Unplug, Kind::Replayed),
+            draw if draw < server + cable + REBOOTS => plan.with_reboots(),
             _ => plan,
         }
+        .with_size_limit(&mut random)
     }
 
     /// A world without faults.
@@ -189,6 +208,7 @@ impl Plan {
             outage: 0,
             timed: Kind::ALL.to_vec(),
             prolonged: None,
+            slots_max: u64::MAX,
             ring: 12_000,
             length,
             to_hour: 1_800 * SECOND,
@@ -212,6 +232,30 @@ impl Plan {
             lossless: false,
             ..self
         }
+    }
+
+    /// The same world with a reboot every few seconds, mostly while the server is away, and without [`Kind::LOSSY`].
+    fn with_reboots(mut self) -> Self {
+        let faults = [Kind::Reboot, Kind::Outage];
+        self.kinds.retain(|kind| !faults.contains(kind) && !Kind::LOSSY.contains(kind));
+        self.kinds.extend(faults);
+        Self {
+            every: 3 * SECOND,
+            outage: 8 * SECOND,
+            timed: faults.to_vec(),
+            prolonged: Some(Kind::Outage),
+            lossless: false,
+            ..self
+        }
+    }
+
+    /// Draws the limit. A message whose answer is lost takes two seconds: then smaller ones would not keep up.
+    fn with_size_limit(mut self, random: &mut Random) -> Self {
+        if self.has(Kind::SizeLimit) {
+            let least = if self.has_any(&[Kind::LostAck, Kind::Zombie]) { 30 } else { 1 };
+            self.slots_max = least + random.below(60);
+        }
+        self
     }
 
     /// Duration of the outage by `kind`. Most are short; a few are as long as allowed.

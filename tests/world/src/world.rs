@@ -128,12 +128,22 @@ pub(crate) struct World {
 }
 
 /// Runs the world of `seed`, with `bug` planted in its shells.
+///
+/// # Panics
+/// If the code under test panics. The message has the seed, as the name of the thread.
 #[must_use]
 pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
-    let mut world = World::new(seed, bug);
-    world.play(|_| {});
-    world.end();
-    world.outcome(seed)
+    let play = || {
+        let mut world = World::new(seed, bug);
+        world.play(|_| {});
+        world.end();
+        world.outcome(seed)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(format!("seed {seed}"));
+        let played = thread.spawn_scoped(scope, play).expect("a thread can be started").join();
+        played.expect("the message of the panic is above")
+    })
 }
 
 impl World {
@@ -325,6 +335,9 @@ impl World {
         }
         self.boiler_at = self.now + self.stage.tick;
         let (begin, at) = (self.utc_begin_ns, self.now - START);
+        if self.strikes(Kind::Missed, 1) {
+            self.boiler.silence(at, at + self.random.below(300 * MS));
+        }
         self.boiler.advance(at, |t_ns| begin + i64::try_from(t_ns).unwrap_or(i64::MAX));
         let mut out = [0; 512];
         loop {
