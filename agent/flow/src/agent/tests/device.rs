@@ -1,218 +1,214 @@
-//! A naive firmware: a ring, go-back-N, boots. Its readings are a function of boot and slot, so nothing is remembered.
+//! Which device answers at the port, and which of its messages are accepted.
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
+use super::*;
 
-use thermowell_wire::line::{
-    Answer, BoilerState, FrameReader, GapNotice, GapReason, Hello, Outcome, PROTOCOL, Pong, READINGS_MAX, Samples,
-    Status, ToDevice, ToGateway, encode,
-};
-use thermowell_wire::{Boot, CentiCelsius, Reading, Slot};
+/// The last two slots of a batch, a pong and a backlog are read as they come; all else may wait.
+#[test]
+fn bytes_wait_until_their_batch_is_almost_full() {
+    let mut bench = Bench::running(settings(), 0, None);
+    // The first pings follow each other quickly.
+    for _ in 0..10 {
+        bench.pong();
+    }
+    let wait_ms = |bench: &Bench| bench.agent.read_at().map(|at| (at.0 - bench.now.monotonic.0) / MS);
+    bench.samples(0, 10);
+    assert_eq!(wait_ms(&bench), Some(250));
+    bench.samples(10, 80);
+    assert_eq!(wait_ms(&bench), Some(80));
+    bench.samples(90, 8);
+    assert_eq!(wait_ms(&bench), None, "two slots are left");
+    bench.samples(98, 2);
+    assert_eq!(wait_ms(&bench), Some(250), "the next batch");
 
-/// Nanoseconds between two slots: five times as long as a real device's, so that a minute is cheap.
-pub(super) const PERIOD_NS: u64 = 20_000_000;
-/// Frames that leave in one period: catching up is 128 times as fast as living.
-const FRAMES: usize = 4;
+    bench.advance(600);
+    assert_eq!(wait_ms(&bench), None, "a ping is on its way");
+    bench.samples(100, 10);
+    assert_eq!(wait_ms(&bench), None, "and unanswered");
+    bench.pong();
+    assert_eq!(wait_ms(&bench), Some(250));
 
-pub(super) struct Device {
-    pub(super) boot: Boot,
-    pub(super) next: u64,
-    ring: u64,
-    /// When the boot began; while it lies ahead the device is off.
-    pub(super) booted: u64,
-    drift_ppm: i64,
-    position: Option<u64>,
-    status_second: u64,
-    replies: VecDeque<ToGateway>,
-    pub(super) reader: FrameReader,
-    /// The slot behind the last one that was sent in this boot.
-    pub(super) sent: u64,
-    pub(super) last_n: u32,
+    bench.status(status(10_000));
+    assert_eq!(wait_ms(&bench), None, "a backlog");
+    bench.feed(Input::PortClosed);
+    assert_eq!(wait_ms(&bench), None);
 }
 
-/// A number that depends on both, and looks like noise.
-pub(super) fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(b).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+#[test]
+fn reboot_with_the_same_tag_is_detected() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.samples(0, 300);
+    bench.advance(900);
+    bench.status(status(300));
+    bench.advance(900);
+    bench.effects.clear();
+    bench.status(status(20));
+    assert_eq!(bench.written(), [ToDevice::Identify]);
 }
 
-/// What slot `seq` of `boot` reads; none where the firmware missed it.
-pub(super) fn reading(boot: Boot, seq: u64) -> Option<Reading> {
-    let block = seq / 200;
-    if mix(boot.0 ^ 77, block).is_multiple_of(5) && seq % 200 < 7 {
-        return None;
-    }
-    let noise = i16::from((mix(boot.0, seq) & 0x3f).to_le_bytes()[0]);
-    let marks = if mix(boot.0, seq / 50) & 1 == 0 { Reading::PUMP } else { 0 };
-    Some(Reading { temperature: CentiCelsius(5_000 + noise), marks })
+#[test]
+fn samples_of_another_boot_are_rejected() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.advance(1_000);
+    bench.effects.clear();
+    let readings = core::iter::repeat_n(Reading::default(), 5).collect();
+    let tag = BOOT.tag().wrapping_add(1);
+    bench.advance(1_000);
+    bench.effects.clear();
+    bench.now.monotonic.0 += 500 * MS;
+    bench.receive(&ToGateway::Samples(Samples { tag, seq: 0, readings }));
+    assert_eq!(bench.agent.counters().samples, 0);
+    assert_eq!(bench.agent.counters().foreign, 1);
 }
 
-impl Device {
-    pub(super) fn new(boot: Boot, booted: u64, ring: u64, drift_ppm: i64) -> Self {
-        Self {
-            boot,
-            next: 0,
-            ring,
-            booted,
-            drift_ppm,
-            position: None,
-            status_second: 0,
-            replies: VecDeque::new(),
-            reader: FrameReader::new(),
-            sent: 0,
-            last_n: 0,
+#[test]
+fn refused_device_is_reported_once() {
+    let real = Hello { simulated: false, ..hello(100) };
+    let newer = Hello { protocol: 2, ..hello(100) };
+    let other = Hello { serial_number: "TW-2".try_into().unwrap(), ..hello(100) };
+    let ahead = Hello { next: u64::MAX - 1, oldest: 0, ..hello(100) };
+    let slow = Hello { period_us: 5_000_000, ..hello(100) };
+    let astray = Hello { device_us: u64::MAX, ..hello(100) };
+    for (refused, why) in [
+        (real, "not simulated"),
+        (newer, "protocol 2"),
+        (other, "TW-1"),
+        (slow, "period"),
+        (ahead, "decades"),
+        (astray, "its clock shows 18446744073709551615 µs, but slot 100 of 10000 µs is its next one"),
+    ] {
+        let bound = Settings { serial_number: Some("TW-1".into()), simulated_only: true, ..settings() };
+        let mut bench = Bench::new(bound);
+        bench.feed(Input::PortOpened);
+        for _ in 0..3 {
+            bench.hello(refused.clone());
+            bench.advance(1_000);
         }
-    }
-
-    pub(super) fn oldest(&self) -> u64 {
-        self.next.saturating_sub(self.ring)
-    }
-
-    fn clock_ns(&self, now: u64) -> u64 {
-        let age = now - self.booted;
-        let drift = i64::try_from(age / 1_000).unwrap() * self.drift_ppm / 1_000;
-        age.checked_add_signed(drift).unwrap()
-    }
-
-    pub(super) fn reboot(&mut self, back_at: u64, random: u32) {
-        self.boot = Boot::new(self.boot.counter() + 1, random);
-        self.booted = back_at;
-        self.next = 0;
-        self.position = None;
-        self.replies.clear();
-        self.reader.reset();
-        self.status_second = 0;
-        self.sent = 0;
-        self.last_n = 0;
-    }
-
-    /// Samples what is due and sends what fits.
-    pub(super) fn tick(&mut self, now: u64, mut send: impl FnMut(Vec<u8>)) {
-        if now < self.booted {
-            return;
-        }
-        let clock = self.clock_ns(now);
-        self.next = clock / PERIOD_NS + 1;
-        while let Some(reply) = self.replies.pop_front() {
-            send(frame(&stamped(reply, clock)));
-        }
-        if self.position.is_some() && clock / 1_000_000_000 > self.status_second {
-            self.status_second = clock / 1_000_000_000;
-            send(frame(&ToGateway::Status(self.status(clock))));
-        }
-        for _ in 0..FRAMES {
-            if let Some(message) = self.advance() {
-                send(frame(&message));
-            }
-        }
-    }
-
-    /// The next samples or gap behind the position.
-    fn advance(&mut self) -> Option<ToGateway> {
-        let position = self.position.filter(|&position| position < self.next)?;
-        let tag = self.boot.tag();
-        let boot = self.boot;
-        let (message, end) = if position < self.oldest() {
-            (
-                ToGateway::Gap(GapNotice { tag, from: position, to: self.oldest(), reason: GapReason::Ring }),
-                self.oldest(),
-            )
-        } else if reading(boot, position).is_none() {
-            let to = (position..self.next).find(|&seq| reading(boot, seq).is_some()).unwrap_or(self.next);
-            (ToGateway::Gap(GapNotice { tag, from: position, to, reason: GapReason::Missed }), to)
-        } else {
-            let readings: heapless::Vec<_, READINGS_MAX> =
-                (position..self.next).map_while(|seq| reading(boot, seq)).take(READINGS_MAX).collect();
-            let end = position + u64::try_from(readings.len()).unwrap();
-            (ToGateway::Samples(Samples { tag, seq: position, readings }), end)
-        };
-        self.position = Some(end);
-        self.sent = self.sent.max(end);
-        Some(message)
-    }
-
-    pub(super) fn receive(&mut self, now: u64, bytes: &[u8]) {
-        if now < self.booted {
-            return;
-        }
-        let mut reader = core::mem::take(&mut self.reader);
-        reader.feed(bytes, |frame: Result<ToDevice, _>| {
-            if let Ok(message) = frame {
-                self.obey(message, now);
-            }
-        });
-        self.reader = reader;
-    }
-
-    fn obey(&mut self, message: ToDevice, now: u64) {
-        match message {
-            ToDevice::Identify => self.replies.push_back(self.hello(now)),
-            ToDevice::Resume { boot, from } if boot == self.boot && from <= self.next => self.position = Some(from),
-            ToDevice::Resume { .. } => self.replies.push_back(self.hello(now)),
-            _ if self.position.is_none() => {}
-            ToDevice::Ping { nonce } => self.replies.push_back(ToGateway::Pong(Pong { nonce, device_us: 0 })),
-            ToDevice::Setpoint(setpoint) => {
-                assert!(setpoint.boot == self.boot && setpoint.n > self.last_n, "numbers rise within a boot");
-                self.last_n = setpoint.n;
-                let outcome = Outcome::Accepted { flow: setpoint.flow, lease_s: setpoint.lease_s };
-                self.replies.push_back(ToGateway::Answer(Answer { boot: self.boot, n: setpoint.n, outcome }));
-            }
-            ToDevice::Release { .. } | ToDevice::Reset { .. } => {}
-        }
-    }
-
-    fn hello(&self, now: u64) -> ToGateway {
-        ToGateway::Hello(Hello {
-            protocol: PROTOCOL,
-            boot: self.boot,
-            serial_number: "TW-1".try_into().unwrap(),
-            firmware: "model 1".try_into().unwrap(),
-            period_us: u32::try_from(PERIOD_NS / 1_000).unwrap(),
-            ring: u32::try_from(self.ring).unwrap(),
-            oldest: self.oldest(),
-            next: self.next,
-            device_us: self.clock_ns(now) / 1_000,
-            simulated: true,
-            own_flow: CentiCelsius(5_500),
-        })
-    }
-
-    fn status(&self, clock: u64) -> Status {
-        Status {
-            tag: self.boot.tag(),
-            next: self.next,
-            device_us: clock / 1_000,
-            marks: 0,
-            modulation: 0,
-            return_temperature: None,
-            room: None,
-            outdoor: None,
-            pressure_mbar: 1_500,
-            setpoint: None,
-            state: BoilerState::Standby,
-            fault: None,
-            burner_starts: 0,
-        }
-    }
-
-    /// The slot that is sampled next, as a place in history.
-    pub(super) fn head(&self) -> Slot {
-        Slot::new(self.boot, self.next)
+        assert_eq!(bench.agent.link(), Link::Refused, "{why}: {:?}", bench.agent.counters());
+        assert!(bench.resumes().is_empty());
+        let events = bench.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert!(matches!(&events[0].1, EventBody::DeviceRefused { reason, .. } if reason.contains(why)), "{events:?}");
+        bench.hello(hello(100));
+        assert_eq!(bench.agent.link(), Link::Up, "the right one is read at once");
     }
 }
 
-/// Puts the clock of the sending into a reply.
-fn stamped(reply: ToGateway, clock: u64) -> ToGateway {
-    let device_us = clock / 1_000;
-    match reply {
-        ToGateway::Pong(pong) => ToGateway::Pong(Pong { device_us, ..pong }),
-        ToGateway::Hello(hello) => ToGateway::Hello(Hello { device_us, ..hello }),
-        other @ (ToGateway::Samples(_) | ToGateway::Gap(_) | ToGateway::Status(_) | ToGateway::Answer(_)) => other,
+/// Slot n is at n × period of the device's clock. Messages that contradict it are counted and ignored.
+#[test]
+fn clock_or_gap_that_contradicts_the_slots_is_ignored() {
+    let mut plain = Bench::running(settings(), 0, None);
+    let mut bench = Bench::running(settings(), 0, None);
+    for device_us in [200_000_000, 1 << 62, u64::MAX] {
+        bench.advance(20);
+        plain.advance(20);
+        bench.pong_with(device_us);
+        bench.status(Status { device_us, ..status(0) });
     }
+    for to in [20_000, 1 << 60, u64::MAX] {
+        bench.gap(0, to);
+    }
+    assert_eq!(bench.agent.counters().implausible, 9);
+    for bench in [&mut bench, &mut plain] {
+        bench.samples(0, 100);
+    }
+    assert_eq!(bench.published(), [(0, 0, 100)]);
+    assert_eq!(bench.payload(), plain.payload(), "stamped as without these messages");
 }
 
-pub(super) fn frame(message: &ToGateway) -> Vec<u8> {
-    let mut out = [0; 300];
-    encode(message, &mut out).unwrap().to_vec()
+#[test]
+fn boot_that_went_back_is_refused() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.samples(0, 150);
+    bench.hello(hello(149));
+    assert_eq!(bench.agent.link(), Link::Refused);
+    bench.hello(hello(150));
+    assert_eq!(bench.agent.link(), Link::Up);
+    bench.hello(Hello { boot: Boot(BOOT.0 - (1 << 32)), ..hello(900) });
+    assert_eq!(bench.agent.link(), Link::Refused, "an older boot");
+}
+
+#[test]
+fn silent_line_is_identified_once_a_second() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.effects.clear();
+    for _ in 0..5 {
+        bench.advance(500);
+    }
+    let asked = bench.written().into_iter().filter(|message| *message == ToDevice::Identify).count();
+    assert_eq!(asked, 2);
+    assert_eq!(bench.agent.link(), Link::Silent);
+    bench.status(status(40));
+    assert_eq!(bench.agent.link(), Link::Up);
+}
+
+#[test]
+fn garbage_is_counted_and_logged_once() {
+    let mut bench = Bench::running(settings(), 0, None);
+    bench.effects.clear();
+    let mut noise = 1u64;
+    for _ in 0..2_000 {
+        noise = noise.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) + 1;
+        bench.feed(Input::Bytes(&noise.to_le_bytes()));
+    }
+    bench.samples(0, 0);
+    let counters = *bench.agent.counters();
+    assert!(counters.rejected.iter().sum::<u64>() > 10, "{counters:?}");
+    assert_eq!(counters.samples, 0);
+    let logged = bench.effects.iter().filter(|effect| matches!(effect, Effect::Log(Log::Rejected { .. }))).count();
+    assert_eq!(logged, 1, "the log is throttled");
+}
+
+fn board(serial_number: &str, boot: Boot, next: u64) -> Hello {
+    Hello { boot, serial_number: serial_number.try_into().unwrap(), ..hello(next) }
+}
+
+/// A boot of a new board, which counts from one: it has no order with the boots of the old board.
+const NEW: Boot = Boot(0x0000_0001_0000_0007);
+
+#[test]
+fn another_board_is_read_once_accepted_and_the_first_delivered() {
+    let mut bench = Bench::running(settings(), 100, None);
+    bench.samples(0, 150);
+    assert_eq!(bench.published(), [(0, 0, 100)]);
+    bench.feed(Input::PortClosed);
+    bench.plug_in(board("TW-2", NEW, 100));
+    assert_eq!(bench.agent.link(), Link::Refused);
+    let reasons = |bench: &Bench| {
+        let reason = |body| if let EventBody::DeviceRefused { reason, .. } = body { Some(reason) } else { None };
+        bench.events_of(EventKind::Boot).into_iter().filter_map(reason).collect::<Vec<_>>()
+    };
+    assert!(reasons(&bench)[0].contains("thermowell boiler accept b1 TW-2 --yes"), "{:?}", reasons(&bench));
+    // Other boards are accepted.
+    bench.feed(Input::Accepted { instead_of: device_id("TW-1"), serial_number: "TW-3" });
+    bench.feed(Input::Accepted { instead_of: device_id("TW-9"), serial_number: "TW-2" });
+    bench.hello(board("TW-2", NEW, 200));
+    assert_eq!(bench.agent.link(), Link::Refused);
+    bench.feed(Input::Accepted { instead_of: device_id("TW-1"), serial_number: "TW-2" });
+    bench.hello(board("TW-2", NEW, 300));
+    assert!(reasons(&bench).last().unwrap().contains("delivered first"), "{:?}", reasons(&bench));
+    bench.acknowledge(1);
+    assert_eq!(bench.published(), [(0, 0, 100), (1, 100, 150)], "the open batch of the first board");
+    bench.acknowledge(2);
+    bench.hello(board("TW-2", NEW, 300));
+    assert_eq!(bench.agent.link(), Link::Up);
+    let tail = stored(50);
+    bench.feed(Input::Tail(Some((2, &tail))));
+    assert_eq!(bench.resumes().last(), Some(&0), "its history begins at its first slot");
+    assert!(!bench.stops());
+}
+
+#[test]
+fn only_an_accepted_board_is_read_after_a_restart() {
+    for accepted in [true, false] {
+        let mut bench = Bench::new(settings());
+        bench.plug_in(board("TW-2", NEW, 20_000));
+        bench.feed(Input::Connected);
+        if accepted {
+            bench.feed(Input::Accepted { instead_of: device_id("TW-1"), serial_number: "TW-2" });
+        }
+        bench.feed(Input::Tail(Some((7, &stored(0)))));
+        let began = bench.resumes().contains(&0);
+        assert_eq!(began, accepted);
+        assert_eq!(bench.agent.counters().conflicts, u64::from(!accepted));
+    }
 }

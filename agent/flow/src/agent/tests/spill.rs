@@ -4,7 +4,7 @@ use super::*;
 use crate::spool::spill::Spill;
 
 impl Bench {
-    /// What was done to the spill file so far: `B`, `A` with the slots, `S`, `R`.
+    /// Effects on the spill file: `B`egin, `A`ppend with its slots, `S`ync, `R`emove.
     fn spills(&self) -> Vec<String> {
         let spills = self.effects.iter().filter_map(|e| if let Effect::Spill(spill) = e { Some(spill) } else { None });
         let text = |spill: &Spill| match spill {
@@ -25,19 +25,19 @@ impl Bench {
         self.effects.iter().filter_map(message).collect()
     }
 
-    /// A second of the device, a second of this machine.
+    /// A second, and its samples.
     fn second(&mut self, from: u64) {
         self.samples(from, 100);
-        self.pass(1_000);
+        self.advance(1_000);
     }
 }
 
-/// A server that has taken 0 … 100 and then nothing, for 30 s.
+/// The server has stored slots 0 to 100, and has been away for 30 s.
 fn away() -> Bench {
     let mut bench = Bench::running(settings(), 0, None);
     bench.samples(0, 100);
-    bench.tell(Input::Acknowledged { sequence: 1 });
-    bench.tell(Input::Disconnected);
+    bench.acknowledge(1);
+    bench.feed(Input::Disconnected);
     for n in 1..=30 {
         bench.second(n * 100);
     }
@@ -45,17 +45,17 @@ fn away() -> Bench {
 }
 
 #[test]
-fn fair_weather_writes_nothing() {
+fn nothing_is_spilled_while_the_server_is_connected() {
     let mut bench = Bench::running(settings(), 0, None);
     for n in 0..200 {
         bench.second(n * 100);
-        bench.tell(Input::Acknowledged { sequence: n + 1 });
+        bench.acknowledge(n + 1);
     }
     assert!(bench.spills().is_empty());
 }
 
 #[test]
-fn after_half_a_minute_all_that_memory_holds_is_written_and_then_what_comes() {
+fn long_outage_spills_all_of_memory_and_then_each_batch() {
     let mut bench = away();
     let written = bench.spills();
     assert_eq!(written[..2], ["B", "A0-100"], "acknowledged batches included");
@@ -63,7 +63,7 @@ fn after_half_a_minute_all_that_memory_holds_is_written_and_then_what_comes() {
     bench.effects.clear();
     for n in 31..=50 {
         if n == 32 {
-            bench.tell(Input::SpillSynced);
+            bench.feed(Input::SpillSynced);
         }
         bench.second(n * 100);
     }
@@ -74,31 +74,28 @@ fn after_half_a_minute_all_that_memory_holds_is_written_and_then_what_comes() {
 }
 
 #[test]
-fn it_is_removed_when_its_last_batch_leaves_memory() {
+fn file_is_removed_when_its_last_batch_leaves_memory() {
     let mut bench = away();
-    bench.tell(Input::SpillSynced);
+    bench.feed(Input::SpillSynced);
     bench.effects.clear();
-    bench.tell(Input::Connected);
-    bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
-    for sequence in 2..=31 {
-        bench.tell(Input::Acknowledged { sequence });
-    }
+    bench.connect(Some((1, &stored(0))));
+    bench.acknowledge_all(2..=31);
     assert_eq!(bench.agent.backlog(), 0);
-    bench.pass(29_000);
+    bench.advance(29_000);
     assert!(bench.spills().is_empty(), "a server that crashes now would lose it: {:?}", bench.spills());
-    bench.pass(1_000);
+    bench.advance(1_000);
     assert_eq!(bench.spills(), ["R"]);
-    bench.pass(60_000);
+    bench.advance(60_000);
     assert_eq!(bench.spills(), ["R"]);
 }
 
 #[test]
-fn a_failed_sync_is_never_repeated_on_the_same_file() {
+fn file_is_written_again_after_a_failed_sync() {
     let mut bench = away();
     bench.effects.clear();
-    bench.tell(Input::SpillFailed);
+    bench.feed(Input::SpillFailed);
     assert!(bench.spills().is_empty(), "not at once");
-    bench.pass(10_000);
+    bench.advance(10_000);
     let written = bench.spills();
     assert_eq!(written[..2], ["B", "A0-100"], "a new file with all that memory holds");
     assert_eq!(written.last().unwrap(), "S");
@@ -106,66 +103,60 @@ fn a_failed_sync_is_never_repeated_on_the_same_file() {
 }
 
 #[test]
-fn the_next_start_goes_on_from_the_file() {
+fn restart_continues_from_the_file() {
     let before = away();
     let mut bench = Bench::new(settings());
     for message in before.appended() {
-        bench.tell(Input::Spilled(&message));
+        bench.feed(Input::Spilled(&message));
     }
     assert_eq!(bench.agent.backlog(), 3_100);
-    bench.tell(Input::PortOpened);
-    bench.say(&ToGateway::Hello(hello(20_000)));
-    bench.pass(1_100);
-    assert_eq!(bench.resumes()[0], 3_100, "the server is away: read behind what is held");
-    bench.tell(Input::Connected);
-    bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
+    bench.plug_in(hello(20_000));
+    bench.advance(1_100);
+    assert_eq!(bench.resumes()[0], 3_100, "the server is away: the slot after the held ones");
+    bench.connect(Some((1, &stored(0))));
     assert_eq!(bench.published(), [(1, 100, 200)]);
-    let Some(Effect::Publish { payload, .. }) = bench.effects.iter().find(|e| matches!(e, Effect::Publish { .. }))
-    else {
-        unreachable!("it was published");
-    };
-    assert_eq!(*payload, before.appended()[1], "as it was stamped before");
+    assert_eq!(bench.payload(), before.appended()[1], "stamps are not changed");
 }
 
 #[test]
-fn a_file_that_grew_twice_over_the_same_slots_is_taken_once() {
+fn overlapping_records_of_a_file_are_restored_once() {
     let before = away();
     let mut bench = Bench::new(settings());
-    bench.tell(Input::Spilled(&stored(150, BOOT, "TW-1")));
+    bench.feed(Input::Spilled(&stored(150)));
     for message in before.appended() {
-        bench.tell(Input::Spilled(&message));
+        bench.feed(Input::Spilled(&message));
     }
     assert_eq!(bench.agent.backlog(), 3_100);
 }
 
 #[test]
-fn the_end_with_a_backlog_writes_it_down() {
+fn shutdown_spills_the_backlog() {
     let mut bench = Bench::running(settings(), 0, None);
     bench.samples(0, 250);
-    bench.tell(Input::Leave);
+    bench.feed(Input::Leave);
     assert_eq!(bench.spills(), ["B", "A0-100", "A100-200", "A200-250", "S"]);
     let mut drained = Bench::running(settings(), 0, None);
     drained.samples(0, 100);
-    drained.tell(Input::Acknowledged { sequence: 1 });
-    drained.tell(Input::Leave);
+    drained.acknowledge(1);
+    drained.feed(Input::Leave);
     assert!(drained.spills().is_empty());
 }
 
 #[test]
-fn memory_and_file_stay_below_their_bounds_for_six_hours_with_a_flapping_server() {
+fn memory_and_file_stay_within_bounds_for_six_hours() {
     let bound = 256 << 10;
     let mut bench = Bench::running(Settings { spool_bytes: bound, ..settings() }, 0, None);
     let (mut file, mut largest) = (0, 0);
     for n in 0..6 * 3_600 {
         bench.second(n * 100);
-        bench.tell(Input::Refused(crate::agent::Refused::Unknown));
+        bench.feed(Input::Refused(Refused::Unknown));
         for effect in core::mem::take(&mut bench.effects) {
             let Effect::Spill(spill) = effect else { continue };
             match spill {
                 Spill::Begin => file = 0,
                 Spill::Append(message) => file += message.len() + thermowell_wire::spill::RECORD_OVERHEAD,
-                Spill::Sync => bench.tell(Input::SpillSynced),
-                Spill::Remove => unreachable!("nothing was ever acknowledged"),
+                Spill::Sync => bench.feed(Input::SpillSynced),
+                Spill::Remove => unreachable!("nothing was acknowledged"),
             }
             largest = file.max(largest);
         }
@@ -174,13 +165,13 @@ fn memory_and_file_stay_below_their_bounds_for_six_hours_with_a_flapping_server(
     assert!(bench.agent.counters().full > 0 && largest > 0, "the bound was reached");
 }
 
-/// A file of twice the bound, in batches that take more room in memory than on the disk: what came last is kept.
+/// Records need more room in memory than on the disk. The newest ones are kept.
 #[test]
-fn memory_stays_below_its_bound_when_the_file_is_larger() {
+fn larger_file_is_restored_within_the_bound() {
     let bound = 64 << 10;
     let mut bench = Bench::new(Settings { spool_bytes: bound, ..settings() });
     for n in 0..2_000 {
-        bench.tell(Input::Spilled(&stored(n * 100, BOOT, "TW-1")));
+        bench.feed(Input::Spilled(&stored(n * 100)));
         assert!(bench.agent.spool_bytes() <= bound, "{n}: {}", bench.agent.spool_bytes());
     }
     let counters = *bench.agent.counters();
@@ -188,43 +179,40 @@ fn memory_stays_below_its_bound_when_the_file_is_larger() {
     assert_eq!(bench.agent.backlog(), (2_000 - counters.unrestored) * 100);
     let unrestored = bench.agent.unrestored().map(|it| (it.records, it.slots));
     assert_eq!(unrestored, Some((counters.unrestored, counters.unrestored * 100)));
-    bench.tell(Input::Connected);
-    bench.tell(Input::Tail(Some((9, &stored((counters.unrestored - 1) * 100, BOOT, "TW-1")))));
-    assert_eq!(bench.agent.unrestored(), None, "the stream has it");
+    bench.connect(Some((9, &stored((counters.unrestored - 1) * 100))));
+    assert_eq!(bench.agent.unrestored(), None, "the stream has them");
     assert_eq!(bench.published(), [(9, counters.unrestored * 100, counters.unrestored * 100 + 100)]);
 }
 
-/// What lies between the stream's end and such a record would be a gap of centuries, for which UTC has no numbers.
+/// The gap before such a record would last for centuries, beyond the range of UTC.
 #[test]
-fn a_record_from_beyond_the_life_of_any_boot_is_left_out() {
+fn record_with_an_impossible_slot_is_not_restored() {
     let mut bench = Bench::new(settings());
-    bench.tell(Input::Spilled(&stored(1 << 61, BOOT, "TW-1")));
-    bench.tell(Input::Spilled(&stored(300, BOOT, "TW-1")));
+    bench.feed(Input::Spilled(&stored(1 << 61)));
+    bench.feed(Input::Spilled(&stored(300)));
     assert_eq!((bench.agent.counters().implausible, bench.agent.counters().restored), (1, 1));
-    bench.tell(Input::Connected);
-    bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
-    bench.pass(120_000);
-    bench.tell(Input::Acknowledged { sequence: 2 });
+    bench.connect(Some((1, &stored(0))));
+    bench.advance(120_000);
+    bench.acknowledge(2);
     assert_eq!(bench.published(), [(1, 100, 300), (2, 300, 400)]);
 }
 
-/// An agent that starts reads the stream's end before anybody answers at the port.
+/// A restarted agent reads the stream's end before the device answers.
 #[test]
-fn a_hole_before_what_was_restored_waits_for_a_device_that_may_have_it() {
-    for heard in [true, false] {
+fn hole_before_restored_records_waits_for_the_device() {
+    for answers in [true, false] {
         let mut bench = Bench::new(settings());
-        bench.tell(Input::Spilled(&stored(300, BOOT, "TW-1")));
-        bench.tell(Input::Connected);
-        bench.tell(Input::Tail(Some((1, &stored(0, BOOT, "TW-1")))));
-        bench.tell(Input::PortOpened);
-        bench.pass(119_999);
+        bench.feed(Input::Spilled(&stored(300)));
+        bench.connect(Some((1, &stored(0))));
+        bench.feed(Input::PortOpened);
+        bench.advance(119_999);
         assert!(bench.published().is_empty());
-        if heard {
-            bench.say(&ToGateway::Hello(hello(400)));
+        if answers {
+            bench.hello(hello(400));
             assert_eq!(bench.resumes(), [100]);
         }
-        bench.pass(1);
-        let named = if heard { vec![] } else { vec![(1, 100, 300)] };
-        assert_eq!(bench.published(), named, "what no device remembers any more is named");
+        bench.advance(1);
+        let named = if answers { vec![] } else { vec![(1, 100, 300)] };
+        assert_eq!(bench.published(), named, "no ring holds these slots any more");
     }
 }

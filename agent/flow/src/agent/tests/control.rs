@@ -19,13 +19,13 @@ fn lease(based_on: u64, lease_s: u16) -> Lease {
 }
 
 #[test]
-fn leases_go_to_the_device_under_rising_numbers() {
+fn leases_reach_the_device_with_rising_numbers() {
     let mut bench = Bench::running(settings(), 1_000, None);
-    bench.say(&ToGateway::Status(status(1_005)));
+    bench.status(status(1_005));
     bench.effects.clear();
-    bench.tell(Input::Setpoint(&lease(1_000, 60)));
-    bench.tell(Input::Setpoint(&lease(1_000, 60)));
-    bench.tell(Input::Setpoint(&lease(1_000, 0)));
+    bench.feed(Input::Setpoint(&lease(1_000, 60)));
+    bench.feed(Input::Setpoint(&lease(1_000, 60)));
+    bench.feed(Input::Setpoint(&lease(1_000, 0)));
     let written = bench.written();
     let [ToDevice::Setpoint(a), ToDevice::Setpoint(b), ToDevice::Release { n, .. }] = written[..] else {
         panic!("{written:?}");
@@ -34,38 +34,38 @@ fn leases_go_to_the_device_under_rising_numbers() {
     assert_eq!((a.flow, a.lease_s, a.boot), (CentiCelsius(5_225), 60, BOOT));
     let outcome = Outcome::Accepted { flow: a.flow, lease_s: 60 };
     for n in [a.n, b.n] {
-        bench.say(&ToGateway::Answer(Answer { boot: BOOT, n, outcome }));
+        bench.receive(&ToGateway::Answer(Answer { boot: BOOT, n, outcome }));
     }
-    let answered: Vec<_> = bench.events().into_iter().filter(|(kind, _)| *kind == EventKind::Answer).collect();
-    let [(_, body)] = &answered[..] else { panic!("the same outcome is said once: {answered:?}") };
+    let answers = bench.events_of(EventKind::Answer);
+    let [body] = &answers[..] else { panic!("the same outcome is one event: {answers:?}") };
     let json = serde_json::to_value(body).unwrap();
     assert_eq!(json["outcome"], serde_json::json!({ "accepted": { "flow": 52.25, "lease_s": 60 } }), "in °C");
 }
 
 #[test]
-fn numbers_rise_across_a_restart_of_the_agent() {
+fn numbers_rise_across_a_restart() {
     let number = |bench: &mut Bench| {
         bench.effects.clear();
-        bench.tell(Input::Setpoint(&lease(1_000, 60)));
+        bench.feed(Input::Setpoint(&lease(1_000, 60)));
         let Some(ToDevice::Setpoint(setpoint)) = bench.written().pop() else { panic!("no set-point") };
         setpoint.n
     };
     let mut before = Bench::running(settings(), 1_000, None);
     let first = number(&mut before);
     let mut after = Bench::running(settings(), 1_000, None);
-    after.pass(200);
+    after.advance(200);
     assert!(number(&mut after) > first);
 }
 
 #[test]
-fn leases_that_must_not_act_are_declined() {
+fn stale_foreign_or_uncontrolled_leases_are_declined() {
     let other_boot = Lease { based_on: Slot::new(Boot(BOOT.0 + 1), 1_000), ..lease(0, 60) };
     for (control, lease) in
         [(false, lease(1_000, 60)), (true, lease(499, 60)), (true, lease(1_510, 60)), (true, other_boot)]
     {
         let mut bench = Bench::running(Settings { control, ..settings() }, 1_000, None);
         bench.effects.clear();
-        bench.tell(Input::Setpoint(&lease));
+        bench.feed(Input::Setpoint(&lease));
         let written = bench.written();
         assert!(!written.iter().any(|m| matches!(m, ToDevice::Setpoint(_) | ToDevice::Release { .. })), "{lease:?}");
         assert_eq!(bench.agent.counters().declined, 1);
@@ -91,27 +91,29 @@ fn locked(next: u64) -> Status {
 }
 
 #[test]
-fn a_reset_goes_to_the_device_and_its_answer_is_told() {
+fn reset_reaches_the_device_and_its_answer_is_an_event() {
     let mut bench = Bench::running(settings(), 1_000, None);
-    bench.say(&ToGateway::Status(locked(1_005)));
+    bench.status(locked(1_005));
     bench.effects.clear();
-    bench.tell(Input::Reset(&reset(7)));
-    // The fault is of an earlier boot; what is sent is bound to this one, where the device says which fault stands.
+    bench.feed(Input::Reset(&reset(7)));
+    // The fault is of an earlier boot; the request is bound to this one.
     let [ToDevice::Reset { boot: BOOT, n, fault: 7 }] = bench.written()[..] else { panic!("{:?}", bench.written()) };
     let outcome = Outcome::Refused(Refusal::TooMany);
     for _ in 0..2 {
-        bench.say(&ToGateway::Answer(Answer { boot: BOOT, n, outcome }));
+        bench.receive(&ToGateway::Answer(Answer { boot: BOOT, n, outcome }));
     }
-    let resets: Vec<_> = bench.events().into_iter().filter(|(kind, _)| *kind == EventKind::Reset).collect();
-    let told = EventBody::ResetAnswered { fault: reset(7).fault, n, outcome: outcome.into() };
-    assert_eq!(resets, [(EventKind::Reset, told)], "once, and as the answer to a reset");
+    let answered = EventBody::ResetAnswered { fault: reset(7).fault, n, outcome: outcome.into() };
+    assert_eq!(bench.events_of(EventKind::Reset), [answered], "once, and as the answer to a reset");
     bench.effects.clear();
-    bench.tell(Input::Setpoint(&lease(1_000, 60)));
-    assert!(matches!(bench.written()[..], [ToDevice::Setpoint(setpoint)] if setpoint.n > n), "one row of numbers");
+    bench.feed(Input::Setpoint(&lease(1_000, 60)));
+    assert!(
+        matches!(bench.written()[..], [ToDevice::Setpoint(setpoint)] if setpoint.n > n),
+        "both share one sequence of numbers"
+    );
 }
 
 #[test]
-fn resets_that_must_not_act_are_declined() {
+fn expired_foreign_or_needless_resets_are_declined() {
     let late = published::Reset { valid_until: 1.0, ..reset(7) };
     let other_boot = published::Reset { fault: Occurrence { boot: Boot(2), counter: 7 }, ..reset(7) };
     let passing = Status { fault: locked(1_005).fault.map(|fault| Fault { lockout: false, ..fault }), ..locked(1_005) };
@@ -124,30 +126,30 @@ fn resets_that_must_not_act_are_declined() {
         (true, status(1_005), reset(7)),
     ] {
         let mut bench = Bench::running(Settings { control, ..settings() }, 1_000, None);
-        bench.say(&ToGateway::Status(status));
+        bench.status(status);
         bench.effects.clear();
-        bench.tell(Input::Reset(&reset));
+        bench.feed(Input::Reset(&reset));
         assert!(!bench.written().iter().any(|message| matches!(message, ToDevice::Reset { .. })), "{reset:?}");
         assert_eq!(bench.agent.counters().declined, 1, "{reset:?}");
     }
 }
 
 #[test]
-fn the_status_comes_once_a_second_and_on_change() {
+fn status_is_published_every_second_and_on_change() {
     let mut bench = Bench::running(settings(), 100, None);
     for _ in 0..5 {
-        bench.say(&ToGateway::Status(Status { marks: 0, ..status(101) }));
+        bench.status(Status { marks: 0, ..status(101) });
     }
-    bench.pass(2_000);
+    bench.advance(2_000);
     bench.effects.clear();
     for _ in 0..30 {
-        bench.pass(100);
+        bench.advance(100);
     }
     let count = |bench: &Bench| bench.effects.iter().filter(|effect| matches!(effect, Effect::Status(_))).count();
     assert_eq!(count(&bench), 3);
     bench.effects.clear();
-    bench.say(&ToGateway::Status(status(102)));
-    bench.pass(100);
+    bench.status(status(102));
+    bench.advance(100);
     assert_eq!(count(&bench), 1, "a new state");
     let Some(Effect::Status(last)) = bench.effects.iter().rev().find(|effect| matches!(effect, Effect::Status(_)))
     else {

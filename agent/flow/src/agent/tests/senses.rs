@@ -1,15 +1,15 @@
-//! Readings that no sensor can have taken: null in STATUS, and named once.
+//! Implausible readings: null in STATUS, and one event for each begin and end.
 
 use super::*;
 use crate::published::DeviceStatus;
 
-/// Reports `room`, `outdoor` and return temperature once a second, from `second` on.
+/// A status every second, changed by `of`.
 fn report(bench: &mut Bench, second: u64, seconds: u64, of: impl Fn(&mut Status)) {
     for at in second..second + seconds {
         let mut status = status(200 + at * 100);
         of(&mut status);
-        bench.say(&ToGateway::Status(status));
-        bench.pass(1_000);
+        bench.status(status);
+        bench.advance(1_000);
     }
 }
 
@@ -19,8 +19,7 @@ fn newest(bench: &Bench) -> DeviceStatus {
 }
 
 fn named(bench: &Bench) -> Vec<String> {
-    let events = bench.events().into_iter().filter(|(kind, _)| kind.token() == "sensor");
-    events.map(|(_, body)| serde_json::to_string(&body).unwrap()).collect()
+    bench.events_of(EventKind::Sensor).iter().map(|body| serde_json::to_string(body).unwrap()).collect()
 }
 
 #[test]
@@ -41,7 +40,7 @@ fn impossible_readings_are_null_and_named_once() {
 }
 
 #[test]
-fn a_power_on_value_does_not_begin_the_outdoor_temperature() {
+fn outdoor_power_on_value_is_not_a_first_reading() {
     let mut bench = Bench::running(settings(), 100, None);
     report(&mut bench, 0, 3, |status| status.outdoor = Some(CentiCelsius(8_500)));
     assert_eq!(newest(&bench).outdoor, None);
@@ -50,7 +49,7 @@ fn a_power_on_value_does_not_begin_the_outdoor_temperature() {
 }
 
 #[test]
-fn a_room_that_falls_to_zero_in_a_second_is_not_believed() {
+fn room_that_falls_to_zero_in_a_second_is_implausible() {
     let mut bench = Bench::running(settings(), 100, None);
     report(&mut bench, 0, 10, |_| {});
     report(&mut bench, 10, 2 * 3_600, |status| status.room = Some(CentiCelsius(0)));
@@ -59,13 +58,13 @@ fn a_room_that_falls_to_zero_in_a_second_is_not_believed() {
 }
 
 #[test]
-fn a_reading_that_comes_no_more_grows_old() {
+fn reading_expires_without_further_statuses() {
     let mut bench = Bench::running(settings(), 100, None);
     report(&mut bench, 0, 10, |_| {});
     assert_eq!(newest(&bench).room, Some(20.5));
-    // Pongs keep the link alive, statuses are lost.
+    // Pongs keep the link up.
     for _ in 0..40 {
-        bench.pass(500);
+        bench.advance(500);
         bench.pong();
     }
     assert_eq!((newest(&bench).room, newest(&bench).return_temperature), (None, None));
