@@ -31,11 +31,11 @@ fn seed_near(bug: Bug) -> u64 {
         | Bug::OwnMemory
         | Bug::WindowOff
         | Bug::SamplesFeedOffset
-        | Bug::StepLeaks
+        | Bug::SnapshotBlind
         | Bug::SpillUnread => 0,
+        Bug::StepLeaks => 15,
         Bug::DedupBySeq => 8,
         Bug::GapAnywhere => 12,
-        Bug::SnapshotBlind => 18,
         Bug::LeaseUnbound => 74,
     }
 }

@@ -47,6 +47,8 @@ fn settings() -> Settings {
         boiler: "b1".parse().unwrap(),
         serial_number: None,
         batch: 100,
+        // Batches are published as they were cut.
+        catch_up: 1,
         control: true,
         simulated_only: false,
         spool_bytes: 1 << 20,
