@@ -18,22 +18,14 @@ accounts {
 /// The file; the text of `others` goes into the list of PLANT's users.
 pub(super) fn text<'a>(users: impl Iterator<Item = (&'a User, String)>, others: &str) -> String {
     let users: Vec<_> = users.map(|(user, key)| (rights::account(user), user, key)).collect();
-    let mut accounts: Vec<&str> = Vec::new();
-    for (account, ..) in &users {
-        if !accounts.contains(&account.as_str()) {
-            accounts.push(account);
-        }
-    }
+    let accounts: BTreeSet<&str> = users.iter().map(|(account, ..)| account.as_str()).collect();
     let mut text = HEAD.to_owned();
     for name in accounts {
-        let mut borders = Borders::default();
-        users.iter().for_each(|(account, user, _)| borders.add(name, account, user));
         text += &format!("    {name}: {{\n");
         if name == PLANT {
             text += "        jetstream: enabled\n";
         }
-        text += &listed("exports", &borders.exports);
-        text += &listed("imports", &borders.imports);
+        text += &borders(name, &users);
         text += "        users: [\n";
         for (_, user, key) in users.iter().filter(|(account, ..)| account == name) {
             text += &format!("            # {user}: {}\n", rights::purpose(user));
@@ -50,44 +42,29 @@ pub(super) fn text<'a>(users: impl Iterator<Item = (&'a User, String)>, others: 
     text + "}\n"
 }
 
-/// What one account exports and imports, in nats-server's syntax.
-#[derive(Default)]
-struct Borders {
-    exports: BTreeSet<String>,
-    imports: BTreeSet<String>,
-}
-
-impl Borders {
-    /// Adds to the borders of `name` what `user` of `account` needs.
-    fn add(&mut self, name: &str, account: &str, user: &User) {
-        if account == PLANT {
-            return;
-        }
+/// What the account `name` exports and imports, for the rights of these users in their accounts.
+fn borders(name: &str, users: &[(String, &User, String)]) -> String {
+    let (mut exports, mut imports) = (BTreeSet::new(), BTreeSet::new());
+    if name == PLANT {
+        exports.insert(format!("{{ stream: \"{}\" }}", wildcard::ALL));
+    } else if name == PEOPLE {
+        imports.insert(format!("{{ stream: {{ account: {PLANT}, subject: \"{}\" }} }}", wildcard::ALL));
+    }
+    for (account, user, _) in users.iter().filter(|(account, ..)| account != PLANT) {
         for subject in rights::publishes(user) {
-            let origin = rights::in_plant(&subject);
+            let (origin, is_message) = (rights::in_plant(&subject), subject.starts_with("boiler."));
             if name == PLANT {
-                self.exports.insert(format!("{{ service: \"{origin}\" }}"));
+                exports.insert(format!("{{ service: \"{origin}\" }}"));
             } else if name == account {
                 let import = format!("{{ service: {{ account: {PLANT}, subject: \"{origin}\" }}, to: \"{subject}\" }}");
-                self.imports.insert(import);
+                imports.insert(import);
+                exports.extend(is_message.then(|| format!("{{ stream: \"{subject}\" }}")));
+            } else if name == PEOPLE && is_message {
+                imports.insert(format!("{{ stream: {{ account: {account}, subject: \"{subject}\" }} }}"));
             }
-        }
-        // Readers receive what is published in PLANT, and what people publish, from each author's account.
-        let stream =
-            |account: &str, subject: &str| format!("{{ stream: {{ account: {account}, subject: \"{subject}\" }} }}");
-        for subject in rights::messages(user) {
-            if name == account {
-                self.exports.insert(format!("{{ stream: \"{subject}\" }}"));
-            } else if name == PEOPLE {
-                self.imports.insert(stream(account, &subject));
-            }
-        }
-        if name == PLANT {
-            self.exports.insert(format!("{{ stream: \"{}\" }}", wildcard::ALL));
-        } else if name == PEOPLE {
-            self.imports.insert(stream(PLANT, wildcard::ALL));
         }
     }
+    listed("exports", &exports) + &listed("imports", &imports)
 }
 
 fn listed(what: &str, lines: &BTreeSet<String>) -> String {

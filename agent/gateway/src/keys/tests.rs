@@ -117,7 +117,8 @@ fn users_of_others_conf_are_in_the_account_of_the_roles() {
     fs::write(folder.path().join(OTHERS), "{ user: ha, password: \"$2a$11$x\" }\n").unwrap();
     let report = make(folder.path(), &[], &[]).unwrap();
     let text = fs::read_to_string(&report.permissions).unwrap();
-    let (plant, people) = text.split_once("    PEOPLE: {\n").expect("two accounts");
+    let (people, rest) = text.split_once("    PLANT: {\n").expect("three accounts");
+    let (plant, installer) = rest.split_once("    installer: {\n").expect("three accounts");
     assert!(plant.ends_with("            { user: ha, password: \"$2a$11$x\" }\n        ]\n    }\n"), "{text}");
-    assert!(!people.contains("user: ha"), "{text}");
+    assert!(!people.contains("user: ha") && !installer.contains("user: ha"), "{text}");
 }

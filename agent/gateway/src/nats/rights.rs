@@ -79,12 +79,6 @@ pub fn in_plant(subject: &str) -> String {
     subject.replacen(PEOPLE_API, PLANT_API, 1)
 }
 
-/// The messages of `user`, which readers receive from its account.
-#[must_use]
-pub fn messages(user: &User) -> Vec<String> {
-    publishes(user).into_iter().filter(|subject| subject.starts_with("boiler.")).collect()
-}
-
 /// All of our streams.
 pub const STREAMS: [&str; 8] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT];
 
@@ -321,7 +315,6 @@ mod tests {
             assert!(others == 0 || publishes(user).iter().all(is_read), "{user}");
         }
         assert_eq!(in_plant("plant.api.STREAM.MSG.GET.COMMAND"), "$JS.API.STREAM.MSG.GET.COMMAND");
-        assert!(messages(&User::Reader).is_empty() && messages(&User::Inspector).is_empty());
     }
 
     #[test]

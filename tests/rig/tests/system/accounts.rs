@@ -10,10 +10,11 @@ use rig::demo::setup::make_keys;
 use rig::house::{self, SOON};
 use rig::nats::{Broker, BrokerOptions};
 use rig::process::Programs;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use thermowell::config::Config;
-use thermowell::nats::rights;
-use thermowell::streams;
+use thermowell::nats::{self, Connection, User, rights};
+use thermowell::{keys, streams};
 use thermowell_wire::subject::stream;
 
 use super::permissions::{Probe, Server, users};
@@ -135,6 +136,36 @@ fn no_answer_to_people_reaches_the_streams() {
             }
         };
         tokio::time::timeout(SOON, stored).await.expect("an answer from within the account is stored");
+    });
+}
+
+/// As the unit of the server reloads it: an account that is new works from the second reload on.
+#[test]
+fn an_operator_is_added_by_two_reloads() {
+    let mut server = Server::start();
+    let operators = ["anna", "ben", "carla", "dora"].map(|name| name.parse().unwrap());
+    house::runtime().block_on(async {
+        let config = &server.config.nats;
+        let agent = Connection::reach(config, User::Agent).await.unwrap();
+        streams::ensure(agent.context(), &streams::table(&server.config), agent.user()).await.unwrap();
+        let before = *agent.phase().borrow();
+        keys::make(config.keys.as_ref().unwrap(), &operators, &[]).unwrap();
+        let log = server.broker.log().to_owned();
+        for reload in 1..=2 {
+            server.broker.process().signal(Signal::HUP).unwrap();
+            let reloaded = async {
+                while fs::read_to_string(&log).unwrap().matches("Reloaded server configuration").count() < reload {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(SOON, reloaded).await.expect("the server reloads");
+        }
+        let dora = Connection::reach(config, User::Operator("dora".to_owned())).await.unwrap();
+        let stored = nats::compare_and_set(dora.context(), "boiler.b1.command.x.dora", 0, &"hers").await;
+        assert!(matches!(stored, nats::Stored::Yes(1)), "{stored:?}");
+        let last = nats::last(dora.context(), stream::COMMAND, "boiler.b1.command.>").await.unwrap();
+        assert_eq!(last.expect("a command").payload.as_ref(), b"\"hers\"");
+        assert_eq!(*agent.phase().borrow(), before, "the roles stay connected");
     });
 }
 

@@ -172,9 +172,10 @@ class Service:
         if not self.one("ExecReload"):
             raise Failure(3, f"Job type reload is not applicable for unit {self.name}.service.")
         environment = {"PATH": "/usr/bin", "MAINPID": str(self.process.pid)}
-        code = self.launch(self.one("ExecReload"), environment, pwd.getpwnam(self.one("User"))).wait()
-        if code != 0:
-            raise Failure(1, f"Reload failed for {self.name}.service: exit code {code}.")
+        for command in self.settings["ExecReload"]:
+            code = self.launch(command, environment, pwd.getpwnam(self.one("User"))).wait()
+            if code != 0:
+                raise Failure(1, f"Reload failed for {self.name}.service: exit code {code}.")
 
     def links(self):
         return [f"{OWN}/{target}.wants/{self.name}.service" for target in self.all("WantedBy")]
