@@ -112,9 +112,9 @@ impl World {
         }
     }
 
-    /// What an ended boot sent is delivered, where no fault loses it on the way.
+    /// What an ended boot sent is delivered, where no fault loses it on the way. A scenario may reboot unread.
     fn judge_ended_boots(&mut self, messages: &[Stored]) {
-        if self.plan.has_any(&Kind::LOSSY) {
+        if !self.plan.has(Kind::Reboot) || self.plan.has_any(&Kind::LOSSY) {
             return;
         }
         let mut ends: BTreeMap<Boot, u64> = BTreeMap::new();
