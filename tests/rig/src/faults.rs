@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
 
-use self::report::{Line, Verdict, judge};
+use self::report::{Line, Measured, Verdict, judge};
 use self::rows::Row;
 use self::stage::Setting;
 use crate::cli::{self, say};
@@ -31,6 +31,9 @@ use crate::process::own_program;
 
 /// The first argument that asks for faults.
 pub const WORD: &str = "faults";
+/// So many times longer may a recovery take in a test, which shares its machine with others: what must be seen there is
+/// that it comes.
+const BUSY: u64 = 10;
 
 /// Injects faults into real processes and prints, fault by fault, what was lost, twice or out of order, beside what was
 /// predicted.
@@ -111,26 +114,46 @@ fn inside(options: &Options, folder: &Path) -> Result<bool> {
     let Some(index) = rows.iter().position(|row| options.only.contains(&row.name)) else {
         return Err(no_row(&rows, &options.only.join(" ")));
     };
-    let row = &rows[index];
     // Neighbours in the table draw something else.
     let seed = options.seed.wrapping_mul(1_000).wrapping_add(u64::try_from(index).unwrap_or(0));
     let setting = Setting { folder: folder.to_owned(), program, seed, quick: options.quick };
-    let (row_name, fault) = (row.name.clone(), row.fault.clone());
-    let line = match row.play(&setting) {
-        Err(skipped) => Line { row: row_name, fault, verdict: Verdict::Skipped(skipped.0), measured: None },
-        Ok(stage) => {
-            let mut measured = stage.close(&row.predicted);
-            if let Some(slots) = options.predict_lost {
-                measured.expected = (slots, slots);
-            }
-            let verdict = judge(&row.predicted, &measured);
-            Line { row: row_name, fault, verdict, measured: Some(measured) }
+    let line = line(&rows[index], &setting, |measured| {
+        if let Some(slots) = options.predict_lost {
+            measured.expected = (slots, slots);
         }
-    };
+    });
     let path = folder.join(run::RESULT);
     let json = serde_json::to_vec(&line).expect("a line is JSON");
     fs::write(&path, json).with_context(|| format!("write {}", path.display()))?;
     Ok(true)
+}
+
+/// Plays a row, and judges what comes of it.
+fn line(row: &Row, setting: &Setting, change: impl FnOnce(&mut Measured)) -> Line {
+    let (verdict, measured) = match row.play(setting) {
+        Err(skipped) => (Verdict::Skipped(skipped.0), None),
+        Ok(stage) => {
+            let mut measured = stage.close(&row.predicted);
+            change(&mut measured);
+            (judge(&row.predicted, &measured), Some(measured))
+        }
+    };
+    Line { row: row.name.clone(), fault: row.fault.clone(), verdict, measured }
+}
+
+/// Plays the row `name` in its short form, as a test. `program` is `env!("CARGO_BIN_EXE_demo")`.
+///
+/// # Panics
+/// It does not come out as it predicts. Only a recovery may take longer: tests share their machine.
+pub fn play(program: &str, name: &str) {
+    let rows = rows::all();
+    let row = rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{}", no_row(&rows, name)));
+    let folder = tempfile::Builder::new().prefix("thermowell-row-").tempdir().expect("a temporary folder");
+    let setting = Setting { folder: folder.path().to_owned(), program: program.into(), seed: 1, quick: true };
+    let line = line(row, &setting, |measured| {
+        measured.recovery_ms = measured.recovery_ms.map(|ms| ms / BUSY);
+    });
+    assert!(report::ok(std::slice::from_ref(&line)), "{}", report::complaints(&[line]));
 }
 
 /// The rows that were asked for.

@@ -29,9 +29,8 @@ use crate::process::Programs;
 /// The first argument that asks for the measurements.
 pub const WORD: &str = "figures";
 
-/// What the shipped program is built for, and how.
+/// What the shipped program is built for.
 const MUSL: &str = "x86_64-unknown-linux-musl";
-const BUILD: &str = "cargo build --profile dist --target x86_64-unknown-linux-musl -p thermowell";
 
 /// Measures what Thermowell costs and how fast it is, on this machine, in five minutes.
 ///
@@ -46,7 +45,7 @@ pub struct Options {
     #[arg(long, value_enum)]
     only: Vec<Part>,
     /// The shipped program: static, stripped
-    #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-musl/dist/thermowell")]
+    #[arg(long, value_name = "FILE", default_value_os_t = shipped())]
     binary: PathBuf,
     /// Print the figures as JSON
     #[arg(long)]
@@ -82,7 +81,7 @@ fn measure(options: &Options) -> Result<Vec<Figure>> {
     let programs = Programs::of_this_process()?.with_product(&options.binary);
     let binary = programs.product().unwrap_or(&options.binary).to_owned();
     let place = binary.display();
-    ensure!(binary.is_file(), "there is no {place}; build it: rustup target add {MUSL} && {BUILD}");
+    ensure!(binary.is_file(), "there is no {place}; build it: rustup target add {MUSL} && {}", build());
     let bench = Bench {
         server: locate(&mut |progress| say(progress)).context("find nats-server")?,
         programs,
@@ -119,6 +118,16 @@ fn measure(options: &Options) -> Result<Vec<Figure>> {
         figures.push(shape::size(&binary)?);
     }
     Ok(figures)
+}
+
+/// Where the shipped program is built.
+fn shipped() -> PathBuf {
+    PathBuf::from(format!("target/{MUSL}/dist/thermowell"))
+}
+
+/// How the shipped program is built.
+fn build() -> String {
+    format!("cargo build --profile dist --target {MUSL} -p thermowell")
 }
 
 fn print(options: &Options, figures: &[Figure]) -> io::Result<()> {

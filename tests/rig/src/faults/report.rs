@@ -17,6 +17,13 @@ pub(super) struct Predicted {
     pub(super) hours: bool,
 }
 
+impl Predicted {
+    /// Nothing is lost, and everything is there within so many seconds.
+    pub(super) fn nothing(within_s: u64) -> Self {
+        Self { lost: Lost::Nothing, within_s, hours: true }
+    }
+}
+
 /// What is missing afterwards. Nothing is ever twice, out of order or of another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {

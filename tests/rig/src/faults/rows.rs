@@ -9,7 +9,7 @@ mod rivals;
 mod server;
 mod signals;
 
-use super::report::{Lost, Predicted};
+use super::report::Predicted;
 use super::stage::{Setting, Skipped, Stage};
 
 /// A ring for a row that must lose something in seconds: 5 s.
@@ -37,7 +37,7 @@ pub(super) struct Row {
 
 impl Row {
     fn new(name: &str, fault: &str, play: impl Fn(&Setting) -> Result<Stage, Skipped> + 'static) -> Self {
-        let predicted = Predicted { lost: Lost::Nothing, within_s: 15, hours: true };
+        let predicted = Predicted::nothing(15);
         let (name, fault) = (name.to_owned(), fault.to_owned());
         Self { name, fault, predicted, quick: false, seconds: 30, mounts: false, play: Box::new(play) }
     }
@@ -90,6 +90,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::faults::report::Lost;
 
     #[test]
     fn rows_have_names_of_their_own_and_enough_is_killed_and_stopped() {

@@ -6,26 +6,33 @@
 use std::fs;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use async_nats::jetstream;
 use firmware_sim::account::Account;
 use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rustix::process::Signal;
+use serde_json::Value;
 use thermowell_flow::published::State;
-use thermowell_wire::Boot;
 use thermowell_wire::subject::{self, stream};
+use thermowell_wire::{Boot, batch};
 
 use super::report::{Lost, Measured, Predicted};
 use crate::clock::Stopwatch;
 use crate::demo::ledger::BoilerReport;
 use crate::demo::setup::prepare;
 use crate::house::{Builder, House, SOON};
-use crate::process::Programs;
+use crate::process::{Programs, describe};
 
 /// What a row may take to recover before it is given up, whatever it predicts.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Between two looks at a process that ends.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What a row is given.
 pub(super) struct Setting {
@@ -56,9 +63,10 @@ pub(super) struct Stage {
     pub(super) house: House,
     /// Where [`Stage::recover`] looks for the end of a fault: also in STATE, or in SAMPLES alone.
     pub(super) averaged: bool,
+    program: PathBuf,
     chance: ChaCha8Rng,
     injected: u64,
-    /// Where rings began when somebody had not yet asked, see [`Stage::about_to_ask`].
+    /// Where rings began when no agent had asked yet, see [`Stage::about_to_ask`].
     begun: Vec<(Boot, u64)>,
     recovery: Option<Duration>,
     findings: Vec<String>,
@@ -82,7 +90,17 @@ impl Stage {
         let mut house = built.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(error.as_ref())));
         house.catch_up(SOON);
         let chance = ChaCha8Rng::seed_from_u64(setting.seed);
-        Self { house, averaged: true, chance, injected: 0, begun: Vec::new(), recovery: None, findings: Vec::new() }
+        let program = setting.program.clone();
+        Self {
+            house,
+            averaged: true,
+            program,
+            chance,
+            injected: 0,
+            begun: Vec::new(),
+            recovery: None,
+            findings: Vec::new(),
+        }
     }
 
     /// Counts a fault.
@@ -107,6 +125,57 @@ impl Stage {
     pub(super) fn go_on_for_some(&mut self, range_ms: RangeInclusive<u64>) {
         let length = self.chance.random_range(range_ms);
         self.house.go_on(Duration::from_millis(length));
+    }
+
+    /// Puts things into an order that is drawn.
+    pub(super) fn shuffle<T>(&mut self, things: &mut [T]) {
+        things.shuffle(&mut self.chance);
+    }
+
+    /// Ends the agent with this signal, which it must obey in order. It stays down.
+    pub(super) fn end_agent(&mut self, signal: Signal) {
+        let (agent, watch) = (self.house.role("agent"), Stopwatch::start());
+        agent.signal(signal).expect("the kernel lets us");
+        let status = loop {
+            match agent.ended().expect("the kernel knows our children") {
+                Some(status) => break status,
+                None => assert!(watch.left_of(SOON).is_some(), "the agent does not end"),
+            }
+            std::thread::sleep(LOOK);
+        };
+        agent.keep_down().expect("the kernel lets us");
+        if !status.success() {
+            self.finding(format!("the agent ended with {}", describe(status)));
+        }
+    }
+
+    /// What `thermowell check` finds: one finding unless it has this id with this status and these words.
+    pub(super) fn check(&mut self, id: &str, status: &str, words: &str) {
+        let mut command = Command::new(&self.program);
+        let output = command.args(["thermowell", "check", "--json", "--config"]).arg(self.house.config()).output();
+        let output = output.expect("the multi-call binary starts");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+        let found = report["checks"].as_array().and_then(|all| all.iter().find(|check| check["id"] == id));
+        if !found.is_some_and(|it| it["status"] == status && it["message"].as_str().is_some_and(|m| m.contains(words)))
+        {
+            self.finding(format!("check {id}: {found:?}, expected {status} with {words}"));
+        }
+    }
+
+    /// The slots of each message in SAMPLES, and the bytes of its payload.
+    pub(super) fn sizes(&self) -> Vec<(u64, usize)> {
+        self.house.wait_for(async {
+            let context = jetstream::new(self.house.connect().await.expect("the server runs"));
+            let state = thermowell::nats::stream_state(&context, stream::SAMPLES).await.expect("SAMPLES is there");
+            let mut sizes = Vec::new();
+            for sequence in 1..=state.last_sequence {
+                let message = thermowell::nats::at(&context, stream::SAMPLES, sequence).await;
+                let payload = message.expect("SAMPLES is there").expect("nothing goes from it").payload;
+                let packed = batch::decode(&payload).expect("SAMPLES holds our layout");
+                sizes.push((packed.end().seq - packed.first().seq, payload.len()));
+            }
+            sizes
+        })
     }
 
     /// Sends a signal to a process of the gateway.
@@ -145,10 +214,24 @@ impl Stage {
         self.house.processes.broker.folder().join("store")
     }
 
+    /// The lines with `words` in the log of a process.
+    pub(super) fn lines(&mut self, name: &str, words: &str) -> Vec<String> {
+        let log = crate::house::log(self.house.role(name).log());
+        log.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+    }
+
     /// Whether a log of the run holds `words`.
     pub(super) fn said(&mut self, name: &str, words: &str) -> bool {
-        let log = self.house.role(name).log().to_owned();
-        crate::house::log(&log).contains(words)
+        !self.lines(name, words).is_empty()
+    }
+
+    /// Waits until the log of a process has more than `before` lines with `words`.
+    pub(super) fn until_said(&mut self, name: &str, words: &str, before: usize) {
+        let what = format!("{name} logs: {words}");
+        self.house.until(&what, SOON, |house| {
+            let log = crate::house::log(house.role(name).log());
+            (log.lines().filter(|line| line.contains(words)).count() > before).then_some(())
+        });
     }
 
     /// Ends the run: first what must be lost, from the account; then what SAMPLES lacks.

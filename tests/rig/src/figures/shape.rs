@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::BUILD;
+use super::build;
 
 /// What the binary may weigh.
 const SIZE_MAX: f64 = 7.5;
@@ -82,7 +82,7 @@ pub(super) fn size(binary: &Path) -> Result<Figure> {
     let bytes = std::fs::read(binary).with_context(|| binary.display().to_string())?;
     let size = real(u64::try_from(bytes.len()).unwrap_or(0)) / 1e6;
     let dynamic = bytes.windows(10).any(|name| name == b"/ld-linux-" || name == b"/ld-musl-x");
-    let how = if dynamic { "NOT static: it names a dynamic loader".to_owned() } else { format!("`{BUILD}`") };
+    let how = if dynamic { "NOT static: it names a dynamic loader".to_owned() } else { format!("`{}`", build()) };
     Ok(Figure::new("the program", size, "MB", Budget::AtMost(SIZE_MAX), how))
 }
 

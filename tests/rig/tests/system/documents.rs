@@ -104,7 +104,9 @@ fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
         ("thermowell", _) => help(&["thermowell"], &words[1..]),
         ("firmware-sim", _) => help(&["firmware-sim"], &words[1..]),
         ("cargo", "demo") => help(&[], &words[2..]),
-        ("cargo", name @ ("cuts" | "faults" | "figures" | "hammer" | "winter")) => help(&[name], &words[2..]),
+        ("cargo", name @ ("cuts" | "faults" | "figures" | "hammer" | "winter")) => {
+            help(&[name], &words[2..]).or_else(|| if name == "faults" { no_such_row(&words[2..]) } else { None })
+        }
         // The simulator of worlds is another package's program.
         ("cargo", "sim") => ["--seed", "--seeds", "--bugs", "--times", ""]
             .iter()
@@ -115,6 +117,15 @@ fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
         ("cargo", other) => Some(format!("no alias {other}")),
         (program, _) => (!SYSTEM.contains(&program)).then(|| "no program that we know".to_owned()),
     }
+}
+
+/// `cargo faults --only wipe`: there is a row of that name.
+fn no_such_row(words: &[String]) -> Option<String> {
+    let output = Command::new(super::DEMO).args(["faults", "--list"]).output().unwrap();
+    let list = String::from_utf8_lossy(&output.stdout).into_owned();
+    let named = words.windows(2).filter(|pair| pair[0] == "--only").map(|pair| &pair[1]);
+    let missing = named.into_iter().find(|name| list.lines().all(|line| line.split(' ').next() != Some(name.as_str())));
+    missing.map(|name| format!("no row {name}"))
 }
 
 /// What sudo or runuser starts.
@@ -133,7 +144,7 @@ fn stand_in(word: &str) -> String {
     }
 }
 
-/// `cargo test -p rig --test system kills`: the package, the file and at least one test of that name are there.
+/// `cargo test -p rig --test system exits`: the package, the file and at least one test of that name are there.
 fn no_such_test(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
     let after = |flag: &str| words.iter().position(|word| word == flag).and_then(|at| words.get(at + 1));
     let filter = words

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rig::clock::Stopwatch;
-use rig::house::{self, House, SOON, assert_whole};
+use rig::house::{self, SOON};
 use rig::process::{Child, Launch, Programs, Role, describe};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -109,34 +109,6 @@ fn each_role_drains_at_a_hangup() {
         assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{name}:\n{said}");
         assert!(said.contains("SIGHUP") && said.contains("stopped"), "{name}:\n{said}");
     }
-}
-
-/// What the agent holds goes into the spill file, as at SIGTERM.
-#[test]
-fn a_hangup_in_an_outage_loses_nothing() {
-    if ignores_hangup() {
-        return;
-    }
-    let arguments = ["--speed", "2", "--boilers", "1", "--sim-arg=--ring", "--sim-arg=800", "--spill-after", "60"];
-    let mut house = House::start(super::DEMO, &arguments);
-    house.catch_up(SOON);
-    house.processes.broker.kill().unwrap();
-    let [boiler] = house.boilers().try_into().expect("one boiler");
-    let stored = house.place(&boiler).expect("it runs").next;
-    house.until("the ring has turned", SOON, |house| house.place(&boiler).filter(|place| place.oldest > stored + 100));
-    house.processes.agent.signal(Signal::HUP).unwrap();
-    let pid = house.processes.agent.pid();
-    let watch = Stopwatch::start();
-    while !house::log(house.processes.agent.log()).contains("stopped") {
-        assert!(watch.left_of(SOON).is_some(), "{}", house.logs());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    // As its unit does, whatever the code.
-    house.processes.agent.keep_down().unwrap();
-    house.processes.agent.bring_up().unwrap();
-    assert_ne!(house.processes.agent.pid(), pid);
-    house.processes.broker.restart().unwrap();
-    assert_whole(&house.close());
 }
 
 #[test]

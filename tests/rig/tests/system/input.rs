@@ -1,8 +1,11 @@
 //! Bad input: what the process says, and whether it lives or ends.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -15,19 +18,15 @@ use thermowell_wire::subject::{self, stream};
 /// An agent by itself, on a configuration of the test's own.
 fn agent(folder: &Path, config: &str) -> Child {
     let path = folder.join("thermowell.toml");
-    std::fs::write(&path, config).unwrap();
-    second_agent(folder, &path)
-}
-
-fn second_agent(folder: &Path, config: &Path) -> Child {
-    let log = folder.join("second.log");
-    Child::spawn(&Launch::run(&Programs::at(super::DEMO), "agent", config, log)).unwrap()
+    fs::write(&path, config).unwrap();
+    let log = folder.join("agent.log");
+    Child::spawn(&Launch::run(&Programs::at(super::DEMO), "agent", &path, log)).unwrap()
 }
 
 /// Waits for the end of an agent that cannot work: its exit code, and what it said.
 fn end(mut agent: Child, folder: &Path) -> (Option<i32>, String) {
     let status = agent.wait(SOON).unwrap();
-    let said = house::log(&folder.join("second.log"));
+    let said = house::log(&folder.join("agent.log"));
     let status = status.unwrap_or_else(|| panic!("it lives on, and says:\n{said}"));
     (status.code(), said)
 }
@@ -70,9 +69,9 @@ fn a_port_that_is_not_there_is_waited_for() {
     house.processes.simulator.keep_down().unwrap();
     house.processes.agent.keep_down().unwrap();
     let port = house.folder().join("ports/b1");
-    std::fs::remove_file(&port).unwrap_or_default();
+    fs::remove_file(&port).unwrap_or_default();
     let log = house.processes.agent.log().to_owned();
-    std::fs::write(&log, "").unwrap();
+    fs::write(&log, "").unwrap();
     house.processes.agent.bring_up().unwrap();
     let pid = house.processes.agent.pid();
     house.until("the agent says that the port is not there", SOON, |_| {
@@ -84,83 +83,6 @@ fn a_port_that_is_not_there_is_waited_for() {
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("samples arrive", SOON, |house| house.stored(&boiler));
     assert_eq!(house.processes.agent.pid(), pid, "the agent lives on");
-    assert_whole(&house.close());
-}
-
-#[test]
-fn a_second_agent_stands_by_and_takes_over() {
-    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
-    let [boiler] = house.boilers().try_into().expect("one boiler");
-    house.until("samples arrive", SOON, |house| house.stored(&boiler));
-    let mut second = second_agent(house.folder(), &house.config());
-    let log = house.folder().join("second.log");
-    let holder = format!("is in use by process {} (", house.processes.agent.pid().expect("the first runs"));
-    house.until("the second says who has the port", SOON, |_| {
-        house::log(&log).lines().find(|line| line.contains("standing by") && line.contains(&holder)).map(str::to_owned)
-    });
-    for _ in 0..20 {
-        house.go_on(Duration::from_millis(100));
-        let status: Status = house.last_json(stream::STATUS, &subject::status(&boiler)).expect("a status");
-        assert_eq!(status.link, Link::Up, "the second agent does not report about what the first one reads");
-    }
-    house.processes.agent.keep_down().unwrap();
-    house.until("the second takes over", SOON, |_| house::log(&log).contains("taking over").then_some(()));
-    house.catch_up(SOON);
-    house.processes.agent.bring_up().unwrap();
-    let first = house.processes.agent.log().to_owned();
-    house.until("the first stands by", SOON, |_| house::log(&first).contains("standing by").then_some(()));
-    assert_eq!(second.stop(SOON).unwrap().code(), Some(0));
-    assert_whole(&house.close());
-}
-
-#[test]
-fn without_a_server_the_agent_holds_and_then_delivers() {
-    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
-    house.processes.agent.keep_down().unwrap();
-    house.processes.broker.kill().unwrap();
-    house.processes.agent.bring_up().unwrap();
-    let pid = house.processes.agent.pid();
-    let [boiler] = house.boilers().try_into().expect("one boiler");
-    house.until("five seconds are sampled", SOON, |house| house.place(&boiler).filter(|place| place.next > 500));
-    assert_eq!(house.stored(&boiler), None);
-    house.processes.broker.restart().unwrap();
-    let ledger = house.close();
-    assert_whole(&ledger);
-    assert!(ledger.boilers[0].samples.slots > 500);
-    assert_eq!((house.processes.agent.deaths(), pid.is_some()), (0, true));
-}
-
-/// Tries to connect in these real seconds: one every half second, behind a handful of quicker ones.
-const AWAY: Duration = Duration::from_secs(10);
-
-#[test]
-fn a_server_that_is_away_takes_few_log_lines_with_address_and_cause() {
-    let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
-    let [boiler] = house.boilers().try_into().expect("one boiler");
-    house.until("samples arrive", SOON, |house| house.stored(&boiler));
-    let log = house.processes.agent.log().to_owned();
-    let before = house::log(&log).lines().count();
-    house.processes.broker.kill().unwrap();
-    house.go_on(AWAY);
-    let tries = |line: &str| line.split_once(" tries=")?.1.split(' ').next()?.parse::<u32>().ok();
-    house.until("some tries", SOON, |_| {
-        let said = house::log(&log);
-        said.lines().skip(before).filter_map(tries).any(|tries| tries >= 16).then_some(())
-    });
-    let said = house::log(&log);
-    let lines: Vec<&str> = said.lines().skip(before).filter(|line| line.contains("NATS")).collect();
-    assert!(lines.len() <= 10, "{} lines:\n{}", lines.len(), lines.join("\n"));
-    let address = house.processes.broker.url();
-    for line in lines.iter().filter(|line| line.contains("no connection to NATS")) {
-        assert!(line.contains(&address) && line.contains("Connection refused"), "{line}");
-    }
-    house.processes.broker.restart().unwrap();
-    let line = house.until("it is back", SOON, |_| {
-        let said = house::log(&log);
-        said.lines().skip(before).find(|line| line.contains("connected to NATS connection=2")).map(str::to_owned)
-    });
-    assert!(line.contains(&address) && line.contains("away=") && line.contains("tries="), "{line}");
-    house.until("what waited is handed on", SOON, |_| house::log(&log).contains("backlog published").then_some(()));
     assert_whole(&house.close());
 }
 
@@ -276,4 +198,41 @@ fn a_real_device_is_refused(arguments: &[&str]) {
     let reason = "it is not simulated, but the clock is not real: take speed and step_file out of [clock]";
     assert!(said.lines().any(|line| line.contains("WARN") && line.contains(reason)), "{said}");
     assert_eq!(house.processes.agent.stop(Duration::from_secs(10)).unwrap().and_then(|end| end.code()), Some(0));
+}
+
+#[test]
+fn two_boilers_on_one_device_are_named_and_the_first_goes_on() {
+    let mut house = House::start(super::DEMO, &["--speed", "5"]);
+    let [first, _] = house.boilers().try_into().expect("two boilers");
+    house.catch_up(SOON);
+    house.processes.agent.keep_down().unwrap();
+    let link = house.folder().join("ports/by-id");
+    symlink(fs::canonicalize(house.folder().join("ports/b1")).unwrap(), &link).unwrap();
+    let config = house.config();
+    let text = fs::read_to_string(&config).unwrap();
+    let shared = text.replace("ports/b2\"", "ports/by-id\"");
+    assert_ne!(shared, text);
+    fs::write(&config, shared).unwrap();
+    let before = house.stored(&first).expect("its history");
+    house.processes.agent.bring_up().unwrap();
+    let by_id = link.display().to_string();
+    let words = ["serial port not open", "boilers b2 and b1 have the same serial port", &by_id];
+    let line = house.until("both are named", SOON, |house| {
+        let log = house::log(house.processes.agent.log());
+        log.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
+    });
+    assert!(line.contains("WARN") && line.contains("ports/b1"), "{line}");
+    house.until("the first one's samples", SOON, |house| house.stored(&first).filter(|end| end.1 > before.1 + 1_000));
+    assert_eq!(house.processes.agent.deaths(), 0, "the agent lives on");
+
+    let output = Command::new(super::DEMO).args(["thermowell", "check", "--config"]).arg(&config).output().unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    for (one, other) in [("b1", "b2"), ("b2", "b1")] {
+        let words = ["error", "port.distinct", one, &format!("is also the port of boiler {other}")];
+        assert!(report.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?} in:\n{report}");
+    }
+    house.processes.agent.keep_down().unwrap();
+    fs::write(&config, text).unwrap();
+    house.processes.agent.bring_up().unwrap();
+    assert_whole(&house.close());
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
 use crate::faults::stage::{Setting, Stage};
@@ -12,21 +14,40 @@ use crate::faults::stage::{Setting, Stage};
 /// Longer than the 120 s that the devices remember.
 const LONG: Duration = Duration::from_secs(180);
 
+/// What the devices remember where an outage must be longer, in real time.
+const RING: Duration = Duration::from_secs(16);
+/// A sync of the spill file may be this old when the agent dies; with its restart that stays inside the ring.
+const SYNC: Duration = Duration::from_secs(10);
+/// What the agent logs when the server is there.
+const CONNECTED: &str = "connected to NATS connection=";
+
 pub(super) fn rows() -> Vec<Row> {
     // L1: the backlog of N minutes is gone within N/10 minutes; of 3 minutes within 18 s.
-    let nothing = |within_s| Predicted { lost: Lost::Nothing, within_s, hours: true };
     vec![
         Row::new("down-10s", "nats-server down for 10 s", |it| Ok(down(it, Duration::from_secs(10)))).taking(35),
         Row::new("down-3min", "nats-server down for 3 min, in real time", |it| Ok(down(it, LONG)))
-            .predicting(nothing(18))
+            .predicting(Predicted::nothing(18))
             .taking(195),
         Row::new("down-3min-kill", "the same, and the agent killed meanwhile", |it| Ok(down_and_kill(it)))
-            .predicting(nothing(18))
+            .predicting(Predicted::nothing(18))
             .taking(200),
+        Row::new("offline", "an agent that starts without nats-server", |it| Ok(offline(it))).taking(15).quick(),
+        Row::new("outage-kill", "SIGKILL of the agent in an outage beyond the ring (16 s)", |it| {
+            Ok(outage(it, RING, "3", |stage| stage.kill("agent")))
+        })
+        .taking(45),
+        Row::new("outage-stop", "SIGTERM of the agent in an outage beyond the ring (8 s)", |it| {
+            Ok(outage(it, RING / 2, "60", |stage| end_and_start(stage, Signal::TERM)))
+        })
+        .taking(25),
+        Row::new("outage-hangup", "the same with SIGHUP", |it| {
+            Ok(outage(it, RING / 2, "60", |stage| end_and_start(stage, Signal::HUP)))
+        })
+        .taking(25),
         Row::new("rollback", "nats-server restarted, its last 1 to 9 s cut off", |it| Ok(rollback(it))).taking(60),
         Row::new("wipe", "nats-server's store wiped", |it| Ok(wipe(it))).quick(),
         Row::new("agent-away", "the agent away for longer than the ring (5 s)", |it| Ok(agent_away(it)))
-            .predicting(Predicted { lost: Lost::Overwritten, ..nothing(15) })
+            .predicting(Predicted { lost: Lost::Overwritten, ..Predicted::nothing(15) })
             .quick(),
     ]
 }
@@ -38,11 +59,87 @@ fn down(setting: &Setting, length: Duration) -> Stage {
         stage.go_on_for_some(500..=1_500);
         stage.house.processes.broker.kill().expect("it runs");
         stage.injected(1);
+        let before = [stage.lines("agent", CONNECTED).len(), stage.lines("agent", " NATS").len()];
         stage.house.go_on(length);
         stage.house.processes.broker.restart().expect("its store is there");
+        stage.until_said("agent", CONNECTED, before[0]);
         stage.recover();
+        judge_lines(&mut stage, before[1]);
+    }
+    for name in ["agent", "aggregator", "controller"] {
+        if stage.said(name, "stream updated") {
+            stage.finding(format!("{name} changed a stream when it connected again"));
+        }
     }
     stage
+}
+
+/// Few lines for many tries, with address and cause; one when it is back.
+fn judge_lines(stage: &mut Stage, before: usize) {
+    let url = stage.house.processes.broker.url();
+    let lines = stage.lines("agent", " NATS").split_off(before);
+    if lines.len() > 12 {
+        stage.finding(format!("{} log lines about one outage:\n{}", lines.len(), lines.join("\n")));
+    }
+    for line in &lines {
+        let words: &[&str] = if line.contains("no connection") {
+            &[&url, "tries=", "Connection refused"]
+        } else if line.contains(CONNECTED) {
+            &[&url, "tries=", "away="]
+        } else {
+            &[]
+        };
+        if !words.iter().all(|word| line.contains(word)) {
+            stage.finding(format!("a log line without address, tries, cause or duration: {line}"));
+        }
+    }
+}
+
+/// The agent holds what it reads, and delivers it when the server is there.
+fn offline(setting: &Setting) -> Stage {
+    let mut stage = Stage::start(setting, &["--speed", "2"]);
+    stage.house.processes.agent.keep_down().expect("the kernel lets us");
+    stage.house.processes.broker.kill().expect("it runs");
+    stage.house.processes.agent.bring_up().expect("it starts again");
+    stage.injected(1);
+    stage.go_on_for_some(3_000..=5_000);
+    stage.house.processes.broker.restart().expect("its store is there");
+    stage.recover();
+    if stage.house.processes.agent.deaths() > 0 {
+        stage.finding("the agent ended");
+    }
+    stage
+}
+
+/// The agent ends in an outage that is longer than what the devices remember: what it held is in the spill file,
+/// written in the outage or at its end.
+fn outage(setting: &Setting, ring: Duration, spill_after: &str, end: impl FnOnce(&mut Stage)) -> Stage {
+    let slots = format!("--sim-arg={}", ring.as_secs() * 100);
+    let mut stage = Stage::start(setting, &["--speed", "2", "--sim-arg=--ring", &slots, "--spill-after", spill_after]);
+    stage.house.processes.broker.kill().expect("it runs");
+    stage.injected(1);
+    let spills = spill_after == "3";
+    stage.house.go_on(if spills { ring + SYNC } else { ring + ring / 4 });
+    let boilers = stage.house.boilers().len();
+    must_have_spilled(&mut stage, if spills { boilers } else { 0 });
+    end(&mut stage);
+    must_have_spilled(&mut stage, boilers);
+    stage.house.processes.broker.restart().expect("its store is there");
+    stage.recover();
+    stage
+}
+
+fn end_and_start(stage: &mut Stage, signal: Signal) {
+    stage.end_agent(signal);
+    stage.house.processes.agent.bring_up().expect("it starts again");
+}
+
+fn must_have_spilled(stage: &mut Stage, files: usize) {
+    let entries = fs::read_dir(stage.house.plan.spool()).into_iter().flatten().flatten();
+    let found = entries.filter(|file| file.path().extension().is_some_and(|it| it == "spill")).count();
+    if found != files {
+        stage.finding(format!("{found} spill files, expected {files}"));
+    }
 }
 
 /// Before memory is spilled the ring holds what dies with the agent; behind it the spill file does.

@@ -1,12 +1,17 @@
 //! SIGKILL and SIGSTOP of each process of the gateway, at moments that are drawn.
 
+use std::collections::BTreeMap;
+
 use rustix::process::Signal;
 
 use super::Row;
 use crate::faults::stage::{Setting, Skipped, Stage};
+use crate::house::SOON;
 
 /// How often each process gets each signal: eight rows, 56 times.
 pub(super) const TIMES: u32 = 7;
+/// How often each is killed in the row of all.
+const KILLS: usize = 5;
 /// The processes of the gateway.
 const PROCESSES: [&str; 4] = ["agent", "aggregator", "controller", "nats-server"];
 
@@ -20,7 +25,8 @@ pub(super) fn rows() -> Vec<Row> {
         let row = Row::new(&format!("stop-{name}"), &fault, move |it| hang(it, name)).taking(40);
         if name == "agent" { row.quick() } else { row }
     });
-    kill.into_iter().chain(stop).collect()
+    let any = Row::new("kill-any", "SIGKILL of all four in turn, with the feed", |it| Ok(kill_any(it))).taking(40);
+    kill.into_iter().chain(stop).chain([any]).collect()
 }
 
 fn kill(setting: &Setting, name: &str) -> Stage {
@@ -30,6 +36,31 @@ fn kill(setting: &Setting, name: &str) -> Stage {
         stage.kill(name);
         stage.injected(1);
         stage.recover();
+    }
+    stage
+}
+
+/// In an order that is drawn, some while others are away; the last one comes back only while the books wait for it.
+fn kill_any(setting: &Setting) -> Stage {
+    // Fifty publishes a second and boiler for a death to hit.
+    let mut stage = Stage::start(setting, &["--speed", "1", "--feed", "--batch", "2"]);
+    let mut victims = PROCESSES.repeat(KILLS);
+    stage.shuffle(&mut victims);
+    victims.push("aggregator");
+    let mut killed = BTreeMap::new();
+    for (number, victim) in victims.iter().enumerate() {
+        if number + 1 == victims.len() {
+            stage.recover();
+        }
+        stage.go_on_for_some(100..=1_500);
+        // After several deaths it stays away for a while; one that is dying still has its number.
+        let last = killed.get(victim).copied();
+        let pid = stage
+            .house
+            .until("the process is back", SOON, |house| house.role(victim).pid().filter(|pid| Some(*pid) != last));
+        stage.signal(victim, Signal::KILL);
+        killed.insert(*victim, pid);
+        stage.injected(1);
     }
     stage
 }
