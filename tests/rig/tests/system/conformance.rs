@@ -83,20 +83,43 @@ async fn toy(url: String) {
     }
 }
 
+#[expect(dead_code, reason = "its main, which takes arguments")]
+#[path = "../../../../agent/gateway/examples/controller.rs"]
+mod example;
+
+/// Runs a controller in this process during the test of it.
+fn conformance_of<F>(folder: &Path, controller: F) -> (Vec<(String, String)>, Value, Option<i32>)
+where
+    F: AsyncFnOnce() + Send + 'static,
+{
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        house::runtime().block_on(async {
+            tokio::select! { () = controller() => {}, _ = stopped => {} }
+        });
+    });
+    let outcome = conformance(folder);
+    drop(stop);
+    thread.join().unwrap();
+    outcome
+}
+
+#[test]
+fn example_controller_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let _broker = stage(folder.path());
+    let config = folder.path().join("thermowell.toml");
+    let controller = async move || example::control(&config, &BOILER.parse().unwrap()).await.unwrap();
+    let (_, report, code) = conformance_of(folder.path(), controller);
+    assert_eq!((code, &report["conforms"]), (Some(0), &Value::Bool(true)), "{report:#}");
+}
+
 #[test]
 fn a_controller_that_asks_whatever_it_hears_does_not_conform() {
     let folder = tempfile::tempdir().unwrap();
     let broker = stage(folder.path());
     let url = broker.url();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let toy = std::thread::spawn(move || {
-        house::runtime().block_on(async {
-            tokio::select! { () = toy(url) => {}, _ = stopped => {} }
-        });
-    });
-    let (verdicts, report, code) = conformance(folder.path());
-    drop(stop);
-    toy.join().unwrap();
+    let (verdicts, report, code) = conformance_of(folder.path(), async move || toy(url).await);
     for (check, expected) in [
         ("asks", "passed"),
         ("ancient", "failed"),

@@ -21,8 +21,9 @@ const CONFINED: [(&[&str], &str, &str); 5] = [
     (&["#", "!", "[", "allow"], "", "expect with a reason instead of allow"),
 ];
 /// Modules of the gateway that talk to NATS, and those who test it.
-const NATS_MODULES: &str = "tests/rig/ actuate agent aggregator boilers command conformance consume control controller \
-                            feed nats publish report reset session snapshot streams verify";
+const NATS_MODULES: &str = "tests/rig/ agent/gateway/examples/ actuate agent aggregator boilers command \
+                            conformance consume control controller feed nats publish report reset session \
+                            snapshot streams verify";
 
 /// Words that do not belong into plain technical English.
 const WORDS: [&str; 7] = ["nobody", "whoever", "somebody", "anew", "for ever", "is none", "said"];
