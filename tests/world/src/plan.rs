@@ -146,8 +146,8 @@ pub(crate) struct Plan {
     /// Kinds to draw a timed fault from.
     pub(crate) timed: Vec<Kind>,
     /// A kind with repeated long outages. Of the server: the agent dies meanwhile, and only the spill file has the
-    /// samples; or the firmware reboots, and only the agent has the samples of the ended boot. Of the cable: at each plug
-    /// the ring has overwritten slots, and must report them, also when old requests are replayed.
+    /// samples; or the firmware reboots, and only the agent has the samples of the ended boot. Of the cable: at each
+    /// plug the ring has overwritten slots, and must report them, also when old requests are replayed.
     pub(crate) prolonged: Option<Kind>,
     /// Slots in the largest message that the server accepts.
     pub(crate) slots_max: u64,
