@@ -13,7 +13,6 @@ pub mod ears;
 pub mod faults;
 pub mod figures;
 pub mod guard;
-pub mod hammer;
 pub mod house;
 pub mod nats;
 pub mod process;

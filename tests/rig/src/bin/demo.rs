@@ -21,7 +21,6 @@ fn main() -> ExitCode {
         Some(rig::cuts::WORD) => rig::cuts::main(args),
         Some(rig::faults::WORD) => rig::faults::main(args),
         Some(rig::figures::WORD) => rig::figures::main(args),
-        Some(rig::hammer::WORD) => rig::hammer::main(args),
         Some(rig::winter::WORD) => rig::winter::main(args),
         Some(PRODUCT) => thermowell::cli::main(whole(first, args)),
         Some("firmware-sim") => firmware_sim::cli::main(whole(first, args)),

@@ -104,9 +104,10 @@ fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
         ("thermowell", _) => help(&["thermowell"], &words[1..]),
         ("firmware-sim", _) => help(&["firmware-sim"], &words[1..]),
         ("cargo", "demo") => help(&[], &words[2..]),
-        ("cargo", name @ ("cuts" | "faults" | "figures" | "hammer" | "winter")) => {
+        ("cargo", name @ ("cuts" | "faults" | "figures" | "winter")) => {
             help(&[name], &words[2..]).or_else(|| if name == "faults" { no_such_row(&words[2..]) } else { None })
         }
+        ("cargo", "hammer") => no_such_test(&["-p", "rig", "--test", "hammer"].map(str::to_owned), tests),
         // The simulator of worlds is another package's program.
         ("cargo", "sim") => ["--seed", "--seeds", "--bugs", "--times", ""]
             .iter()

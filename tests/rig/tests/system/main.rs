@@ -17,7 +17,6 @@ mod desk;
 mod documents;
 mod exits;
 mod faults;
-mod hammer;
 mod input;
 mod loss;
 mod patterns;

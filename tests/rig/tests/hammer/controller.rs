@@ -1,27 +1,20 @@
-//! The controller, told states and statuses by anybody: what it asks for stays within its limits.
+//! The controller, given any states and statuses: what it requests stays within its limits.
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Schedule};
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
 use thermowell_flow::published::{Lease, State, Status};
 use thermowell_flow::time::{Monotonic, Now, Utc};
 use thermowell_wire::batch::ClockQuality;
 
+use super::inputs::{Grammar, number};
 use super::json;
-use super::script::{self, lines, story};
-use crate::hammer::judge::{Complaint, Target, Trace, done, must, same};
+use super::run::Target;
+use super::story::{self, line, lines};
 
-pub(super) const TARGET: Target = Target {
-    name: "controller",
-    what: "states and statuses, and what the controller makes of them",
-    longest: 16_384,
-    seeds,
-    words: json::WORDS,
-    parts: Some(script::PARTS),
-    judge,
-    cases: include_str!("../../../fuzz-corpus/controller.txt"),
-};
+pub(crate) const TARGET: Target = Target { grammar, judge, cases: &[] };
 
 const STATE: u8 = 0;
 const STATUS: u8 = 1;
@@ -50,10 +43,9 @@ fn settings() -> Settings {
     Settings { boiler, instance: "cellar".to_owned(), law, freshness: Freshness::at_speed(1) }
 }
 
-fn judge(input: &[u8]) -> Result<Trace, Complaint> {
-    let mut trace = Trace::of(input.len());
+fn judge(input: &[u8]) -> bool {
     let mut controller = Controller::new(settings());
-    let mut passed_ns = 0_u64;
+    let (mut passed_ns, mut accepted) = (0_u64, false);
     for line in lines(input) {
         let effects = match line.kind {
             STATE => match serde_json::from_slice::<State>(line.bytes) {
@@ -70,16 +62,12 @@ fn judge(input: &[u8]) -> Result<Trace, Complaint> {
             }
             _ => continue,
         };
-        trace.accept();
-        for effect in &effects {
-            judge_effect(effect, &mut trace)?;
-        }
-        let again = step(&mut controller, passed_ns, Input::Wake);
-        same("waking it at once changes nothing", &again, &Vec::new())?;
-        let wake_at = controller.wake_at();
-        must(wake_at.is_none_or(|at| at.0 > passed_ns), "it does not want to be woken at once for ever")?;
+        accepted = true;
+        effects.iter().for_each(judge_effect);
+        assert_eq!(step(&mut controller, passed_ns, Input::Wake), [], "to wake it again changes nothing");
+        assert!(controller.wake_at().is_none_or(|at| at.0 > passed_ns), "it wants to be woken at once");
     }
-    Ok(trace)
+    accepted
 }
 
 fn step(controller: &mut Controller, passed_ns: u64, input: Input<'_>) -> Vec<Effect> {
@@ -90,49 +78,44 @@ fn step(controller: &mut Controller, passed_ns: u64, input: Input<'_>) -> Vec<Ef
     effects
 }
 
-fn judge_effect(effect: &Effect, trace: &mut Trace) -> Result<(), Complaint> {
+fn judge_effect(effect: &Effect) {
     match effect {
         Effect::Lease(lease) => {
-            trace.note((lease.demand, lease.lease_s));
-            must((FLOW_MIN..=FLOW_MAX).contains(&lease.flow), &format!("S7 a set-point keeps its limits: {lease:?}"))?;
-            must([0, LEASE_S].contains(&lease.lease_s), "a lease is as long as configured, or a release")?;
-            let text = done("a lease can be printed", serde_json::to_vec(lease))?;
-            let read: Lease = done("a lease can be read", serde_json::from_slice(&text))?;
-            same("a lease reads back", &read, lease)
+            assert!((FLOW_MIN..=FLOW_MAX).contains(&lease.flow), "S7 a set-point keeps its limits: {lease:?}");
+            assert!([0, LEASE_S].contains(&lease.lease_s), "a lease is as long as configured, or a release");
+            assert_eq!(&serde_json::from_slice::<Lease>(&json::json(lease)).expect("it reads back"), &**lease);
         }
         Effect::Decision(decision) => {
-            trace.note((&decision.rule, decision.demand));
             let numbers = [decision.correction, decision.share, decision.target];
             let known = [decision.flow, decision.wish, decision.current, decision.asked, decision.outdoor];
             let finite = numbers.into_iter().chain(known.into_iter().flatten()).all(f64::is_finite);
-            must(finite, &format!("a decision is made of numbers: {decision:?}"))
+            assert!(finite, "a decision has finite numbers: {decision:?}");
+            assert!((0.0..=1.0).contains(&decision.share), "a share is a share: {decision:?}");
+            assert!((-5.0..=5.0).contains(&decision.correction), "the correction keeps its limit: {decision:?}");
         }
-        Effect::Event(body) => {
-            trace.note_shape(body);
-            Ok(())
-        }
-        Effect::Log(log) => {
-            trace.note_shape(log);
-            Ok(())
-        }
+        Effect::Event(_) | Effect::Log(_) => {}
     }
 }
 
-fn seeds() -> Vec<Vec<u8>> {
+fn grammar() -> Grammar {
     let second = |seconds: u32| {
         let mut state = json::state();
         state.stamp = json::UTC + f64::from(seconds);
         state.slot.seq += u64::from(seconds) * 100;
-        (STATE, json::json(&state))
+        line(STATE, json::json(&state))
     };
-    let pass = |seconds: u64| (PASS, (seconds * 1_000_000_000).to_le_bytes().to_vec());
+    let pass = |seconds: u64| story::number(PASS, seconds * 1_000_000_000);
     let mut status = json::status(true);
-    let cold = status.device.as_mut().expect("it is up");
-    cold.outdoor = Some(-5.0);
-    let (status, away) = ((STATUS, json::json(&status)), (STATUS, json::json(&json::status(false))));
-    vec![
-        story(&[status.clone(), second(0), pass(1), second(1), pass(1), second(2), pass(15), second(17)]),
-        story(&[second(0), status.clone(), second(1), pass(6), pass(60), second(70), status.clone(), away]),
-        story(&[status, second(0), pass(3_600), second(3_600)]),
-    ]
+    let device = status.device.as_mut().expect("it is up");
+    // Cold enough that heat is requested, and the law's correction differs from 0.
+    (device.outdoor, device.room) = (Some(-5.0), Some(19.0));
+    let (status, away) = (line(STATUS, json::json(&status)), line(STATUS, json::json(&json::status(false))));
+    let seeds = vec![
+        vec![status.clone(), second(0), pass(1), second(1), pass(1), second(2), pass(15), second(17)],
+        vec![second(0), status.clone(), second(1), pass(6), pass(60), second(70), status.clone(), away],
+        vec![status, second(0), pass(3_600), second(3_600)],
+    ];
+    Grammar::new(seeds, story::close)
+        .with_parts(number().prop_map(|ns| story::number(PASS, ns)))
+        .with_words(json::WORDS)
 }

@@ -5,98 +5,44 @@ use std::fmt::Write as _;
 use thermowell::config::{Config, ConfigError, Control, Law, Nats, show_duration};
 use thermowell_wire::CentiCelsius;
 
-use crate::hammer::judge::{Complaint, Parts, Target, Trace, must, same};
+use super::inputs::Grammar;
+use super::run::Target;
 
-const SAMPLE: &str = include_str!("../../../../../config/thermowell.toml");
+const SAMPLE: &str = include_str!("../../../../config/thermowell.toml");
 const FILE: &str = "thermowell.toml";
 
-pub(super) const TARGET: Target = Target {
-    name: "config",
-    what: "thermowell.toml",
-    longest: 8_192,
-    seeds,
-    words: &[
-        b"[[boiler]]\n",
-        b"\nid = \"b2\"\n",
-        b"port = \"/dev/thermowell-b2\"\n",
-        b"serial_number = \"TW-0001\"\n",
-        b"gateway = \"cellar\"\n",
-        b"[nats]\n",
-        b"url = \"tls://[::1]:4222\"\n",
-        b"keys = \"/k\"\n",
-        b"credentials = \"/a\"\n",
-        b"nkey_file = \"/b\"\n",
-        b"user = \"u\"\npassword_file = \"/c\"\n",
-        b"[nats.tls]\nca = \"/ca\"\n",
-        b"[clock]\n",
-        b"epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:00:00Z\" }\n",
-        b"speed = 60\n",
-        b"[serial]\nbaud = 921600\n",
-        b"[spool]\n",
-        b"[streams]\n",
-        b"[feed]\nenabled = true\n",
-        b"[control]\n",
-        b"curve = [{ outdoor = \"-10 C\", flow = \"55 C\" }, { outdoor = \"15 C\", flow = \"30 C\" }]\n",
-        b"target = [{ from = \"06:00\", room = \"21 C\" }]\n",
-        b"utc_offset = \"-12:00\"\n",
-        b"[log]\nfilter = \"warn,thermowell=debug\"\n",
-        b" ms\"",
-        b" min\"",
-        b" GiB\"",
-        b" TiB\"",
-        " °C\"".as_bytes(),
-        b"1979-05-27T07:32:00Z",
-        b"0x7fffffffffffffff",
-        b"1e999",
-        b"nan",
-        b"inf",
-        b"[[",
-        b"{a=",
-        b"\"\"\"",
-        b"'''",
-        b"\\u0000",
-        b"\\U0010FFFF",
-        "\u{feff}".as_bytes(),
-        b"\r\n",
-        b"a.b.c = 1\n",
-    ],
-    parts: Some(Parts { open, close }),
-    judge,
-    cases: include_str!("../../../fuzz-corpus/config.txt"),
-};
+pub(crate) const TARGET: Target = Target { grammar, judge, cases: &[] };
 
-fn judge(input: &[u8]) -> Result<Trace, Complaint> {
-    let mut trace = Trace::of(input.len());
-    let Ok(text) = std::str::from_utf8(input) else {
-        trace.note("not a text");
-        return Ok(trace);
-    };
+const WORDS: &str = "[[boiler]]\n|\nid = \"b2\"\n|[nats.tls]\nca = \"/ca\"\n|user = \"u\"\npassword_file = \"/c\"\n|\
+    credentials = \"/a\"\n|[serial]\nbaud = 921600\n|utc_offset = \"-12:00\"\n| ms\"| min\"| TiB\"| °C\"|[[|{a=|\
+    0x7fffffffffffffff|1979-05-27T07:32:00Z|1e999|nan|\"\"\"|'''|\\u0000|\\U0010FFFF|\u{feff}|\r\n|a.b.c = 1\n|\
+    epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:00:00Z\" }\n";
+
+fn judge(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
     match Config::parse(text, FILE) {
         Ok(config) => {
-            trace.accept();
-            trace.note_shape(&config);
             let again = print(&config);
-            let parsed = Config::parse(&again, FILE);
-            let parsed = parsed.map_err(|error| Complaint(format!("what is accepted can be written:\n{error}")))?;
-            same("parse(print(x)) is x", &parsed, &config)?;
+            let parsed = Config::parse(&again, FILE).unwrap_or_else(|error| panic!("{error}\n{again}"));
+            assert_eq!(parsed, config, "parse(print(x)) is x");
+            true
         }
         Err(ConfigError::Refused(problems)) => {
-            must(!problems.is_empty(), "a refusal says why")?;
+            assert!(!problems.is_empty(), "a refusal has a reason");
             for problem in &problems {
-                trace.note_shape(&problem.kind);
                 let (line, column) = (problem.place.line, problem.place.column);
-                must((1..=text.split('\n').count()).contains(&line), "a problem lies in its text")?;
-                let columns = text.split('\n').nth(line - 1).map_or(0, |line| line.chars().count()) + 1;
-                must((1..=columns).contains(&column), "a problem lies in its line")?;
-                must(problem.message.len() < 2_000 + 4 * text.len(), "a message is not longer than what it is about")?;
+                let chars = text.split('\n').nth(line.wrapping_sub(1)).map(|line| line.chars().count());
+                let chars = chars.unwrap_or_else(|| panic!("line {line} is not in the text"));
+                assert!((1..=chars + 1).contains(&column), "column {column} is not in line {line}");
+                assert!(problem.message.len() < 2_000 + 4 * text.len(), "a message is longer than its subject");
             }
+            false
         }
-        Err(error @ ConfigError::Unreadable { .. }) => return Err(Complaint(format!("no file is read: {error}"))),
+        Err(error @ ConfigError::Unreadable { .. }) => panic!("no file is read: {error}"),
     }
-    Ok(trace)
 }
 
-/// A configuration as text, from its checked values: each key is written, none is left to its default.
+/// A configuration as text, from its checked values: each key is written, so that no default is used.
 fn print(config: &Config) -> String {
     let mut out = String::new();
     let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
@@ -183,29 +129,22 @@ fn celsius(temperature: CentiCelsius) -> String {
     format!("{temperature} °C")
 }
 
-/// Lines.
-fn open(input: &[u8]) -> Vec<Vec<u8>> {
-    input.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect()
-}
-
-fn close(lines: &[Vec<u8>]) -> Vec<u8> {
-    lines.join(&b'\n')
-}
-
-fn seeds() -> Vec<Vec<u8>> {
-    // What is switched off shows its default behind `# `: with all of it on, every key is in the text.
+fn grammar() -> Grammar {
+    // What is switched off shows its default after `# `: with all of it on, every key is in the text.
     let on = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => rest.to_owned(),
         Some(_) | None => line.to_owned(),
     };
-    let is_said = |line: &&str| !line.starts_with('#') && !line.is_empty();
+    let is_set = |line: &&str| !line.starts_with('#') && !line.is_empty();
     let whole: Vec<String> = SAMPLE.lines().map(on).collect();
-    let whole: Vec<&str> = whole.iter().map(String::as_str).filter(is_said).collect();
-    let short: Vec<&str> = SAMPLE.lines().filter(is_said).collect();
+    let whole: Vec<&str> = whole.iter().map(String::as_str).filter(is_set).collect();
+    let short: Vec<&str> = SAMPLE.lines().filter(is_set).collect();
     let odd = "gateway = 'attic'\n[nats]\nurl = \"tls://nats.example\"\nmonitor = \"http://[::1]:8222/\"\n\
                user = \"a\"\npassword_file = \"/p\"\n\
                tls = { first = true, ca = \"/ca\", cert = \"/c\", key = \"/k\" }\n[clock]\n\
                speed = 60\nepoch = { monotonic_ns = 5, utc = \"2026-01-07T00:00:00Z\" }\n[[boiler]]\nid = \"b1\"\n\
                port = \"/p1\"\n[[boiler]]\nid = \"b2\"\nport = \"/p2\"\nbaud = 57600\nserial_number = \"TW-2\"\n";
-    vec![whole.join("\n").into_bytes(), short.join("\n").into_bytes(), odd.as_bytes().to_vec()]
+    let lines = |lines: Vec<&str>| lines.into_iter().map(|line| line.as_bytes().to_vec()).collect();
+    Grammar::new(vec![lines(whole), lines(short), lines(odd.lines().collect())], |lines| lines.join(&b'\n'))
+        .with_text(WORDS)
 }
