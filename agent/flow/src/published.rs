@@ -433,3 +433,24 @@ impl Lease {
         CentiCelsius::from_celsius(self.flow)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn missing_adds_and_names_each_reason_as_json_does() {
+        let mut missing =
+            Missing { ring: 1, reboot: 2, missed: 4, invalid: 8, clock: 16, discarded: 32, unexplained: 64 };
+        missing += missing;
+        let json = serde_json::to_value(missing).unwrap();
+        for ((reason, slots), expected) in missing.by_reason().into_iter().zip([2, 4, 8, 16, 32, 64, 128]) {
+            assert_eq!((slots, json[reason].as_u64()), (expected, Some(expected)), "{reason}");
+        }
+        assert_eq!(missing.total(), 254);
+        let some = Missing { ring: 12, reboot: 300, ..Missing::default() };
+        assert_eq!((some.to_string().as_str(), Missing::default().to_string().as_str()), ("ring 12, reboot 300", ""));
+    }
+}
