@@ -51,33 +51,23 @@ pub fn agent(boiler: &BoilerId, log: &agent::Log) {
 /// Logs a decision of the aggregator.
 pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log) {
     let line = sentence::aggregator(log);
-    match log {
-        aggregator::Log::Unexplained { .. } => tracing::error!(%boiler, "{line}"),
-        aggregator::Log::Malformed { .. }
-        | aggregator::Log::Discarded { .. }
-        | aggregator::Log::SteppedBack { .. }
-        | aggregator::Log::SnapshotDiffers { .. }
-        | aggregator::Log::AnotherIsAhead { .. }
-        | aggregator::Log::BacklogFull { .. } => tracing::warn!(%boiler, "{line}"),
-        aggregator::Log::Seen { .. } => tracing::info!(%boiler, "{line}"),
+    if matches!(log, aggregator::Log::Unexplained { .. }) {
+        tracing::error!(%boiler, "{line}");
+    } else if matches!(log, aggregator::Log::Seen { .. }) {
+        tracing::info!(%boiler, "{line}");
+    } else {
+        tracing::warn!(%boiler, "{line}");
     }
 }
 
 /// Logs a decision of the controller.
 pub fn controller(boiler: &BoilerId, log: &controller::Log) {
+    use controller::Log;
     let line = sentence::controller(log);
-    match log {
-        controller::Log::RoomMissing
-        | controller::Log::RoomFrozen
-        | controller::Log::OutdoorMissing { .. }
-        | controller::Log::Lockout { .. }
-        | controller::Log::Refused
-        | controller::Log::Cycling
-        | controller::Log::Unfit { .. } => tracing::warn!(%boiler, "{line}"),
-        controller::Log::Rule { .. }
-        | controller::Log::RoomBack
-        | controller::Log::Ordered { .. }
-        | controller::Log::OrderEnded { .. } => tracing::info!(%boiler, "{line}"),
+    if matches!(log, Log::Rule { .. } | Log::RoomBack | Log::Ordered { .. } | Log::OrderEnded { .. }) {
+        tracing::info!(%boiler, "{line}");
+    } else {
+        tracing::warn!(%boiler, "{line}");
     }
 }
 
