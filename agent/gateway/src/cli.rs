@@ -35,7 +35,7 @@ use crate::output::Report;
 use crate::run::{self, Role, RunError};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
-use crate::verify::{self, Wish};
+use crate::verify;
 use crate::{check, conformance, logs, quantity};
 
 /// The path of the configuration, unless `--config` is given.
@@ -339,13 +339,12 @@ fn verify(args: &Verification) -> Outcome {
         print_error("--to: expected a later hour than --from");
         return Err(Exit::Usage);
     }
-    let wish = Wish { boiler: args.boiler.clone(), hours };
     let mut header = verify::HEADER;
     let write = |line: &verify::Line| {
         let text = if args.json { line.json() } else { mem::take(&mut header).to_owned() + &line.text() };
         io::stdout().lock().write_all(text.as_bytes())
     };
-    let sum = command(&args.source, async |config| verify::verify(config, &wish, write).await)?;
+    let sum = command(&args.source, async |config| verify::verify(config, args.boiler.as_ref(), hours, write).await)?;
     Ok(show(&sum, args.json, if sum.agrees { Exit::Success } else { Exit::Failure }))
 }
 

@@ -50,15 +50,6 @@ pub enum VerifyError {
     Write(#[source] io::Error),
 }
 
-/// What to compare.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// None selects every boiler of the configuration.
-    pub boiler: Option<BoilerId>,
-    /// Hours since 1970; none selects all.
-    pub hours: Option<Range<i64>>,
-}
-
 /// Where the lines go, and their totals.
 struct Output<'o> {
     write: &'o mut dyn FnMut(&Line) -> io::Result<()>,
@@ -72,21 +63,22 @@ impl Output<'_> {
     }
 }
 
-/// Compares the hours of `wish`, and writes each line as soon as it is known.
+/// Compares `hours`, counted since 1970, of `boiler`, each by default all, and writes each line as soon as it is known.
 ///
 /// # Errors
 /// See [`VerifyError`]. A difference is not an error: see [`Sum::agrees`].
 pub async fn verify(
     config: &Config,
-    wish: &Wish,
+    boiler: Option<&BoilerId>,
+    hours: Option<Range<i64>>,
     mut write: impl FnMut(&Line) -> io::Result<()>,
 ) -> Result<Sum, VerifyError> {
     let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(VerifyError::Server)?;
-    let boilers = wish.boiler.clone().map_or_else(|| config.boiler_ids(), |boiler| vec![boiler]);
+    let boilers = boiler.map_or_else(|| config.boiler_ids(), |boiler| vec![boiler.clone()]);
     let mut output = Output { write: &mut write, sum: Sum::of(boilers.len()) };
+    let hours = hours.unwrap_or(i64::MIN..i64::MAX);
     for boiler in &boilers {
-        let hours = wish.hours.clone().unwrap_or(i64::MIN..i64::MAX);
-        walk::Walk::new(connection.context(), boiler, hours, &mut output).await?.run().await?;
+        walk::Walk::new(connection.context(), boiler, hours.clone(), &mut output).await?.run().await?;
     }
     if output.sum.lines() == 0 {
         let ids = |boilers: &[BoilerId]| boilers.iter().map(BoilerId::as_str).collect::<Vec<_>>().join(", ");
