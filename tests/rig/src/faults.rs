@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_chosen_by_name_and_a_wrong_name_is_answered_with_the_right_ones() {
+    fn a_wrong_row_name_is_answered_with_the_right_ones() {
         assert_eq!(chosen(&["--only", "wipe", "--only", "reboot"]).unwrap(), ["wipe", "reboot"]);
         assert_eq!(chosen(&["--only", "rollback", "--quick"]).unwrap(), ["rollback"], "what is named is played");
         let (all, quick) = (chosen(&[]).unwrap(), chosen(&["--quick"]).unwrap());

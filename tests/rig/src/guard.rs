@@ -43,7 +43,7 @@ fn become_program(mut args: impl Iterator<Item = OsString>) -> Result<std::conve
 
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| (NOT_STARTED, format!("cannot ask for the parent's death signal: {error}")))?;
-    // Between fork and the request above the parent may have ended; the request would then wait for somebody else.
+    // Between fork and the request above the parent may have ended; the request would then wait for another process.
     if getppid() != Some(parent) {
         return Err((NOT_STARTED, format!("parent {parent} has already ended")));
     }

@@ -81,7 +81,7 @@ pub struct Place {
 /// The nats-server that tests use.
 ///
 /// # Panics
-/// There is none.
+/// There is no such server.
 #[must_use]
 pub fn server() -> NatsServer {
     let mut said = String::new();

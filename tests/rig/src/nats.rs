@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn old_and_foreign_programs_on_the_path_are_passed_over_and_named() {
+    fn old_and_foreign_servers_on_the_path_are_named_and_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let answers = ["nats-server: v2.9.10", "hello", "nats-server: v2.15.2"];
         let folders = answers.map(|answer| {

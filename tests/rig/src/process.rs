@@ -127,7 +127,7 @@ impl Launch {
 pub struct Child {
     name: String,
     inner: std::process::Child,
-    /// Known as soon as the child has been reaped: from then on its pid may be somebody else's.
+    /// Known as soon as the child has been reaped: from then on its pid may be another process's.
     ended: Option<ExitStatus>,
 }
 

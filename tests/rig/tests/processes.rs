@@ -62,7 +62,7 @@ fn a_child_ends_with_the_thread_that_started_it() {
 }
 
 #[test]
-fn the_guard_refuses_to_wait_for_somebody_elses_death() {
+fn the_guard_refuses_to_wait_for_a_foreign_parent() {
     let output = std::process::Command::new(DEMO).args(["guard", "1", "/bin/true"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(127), "{said}");

@@ -64,7 +64,7 @@ impl Row {
     /// This machine does not allow it.
     ///
     /// # Panics
-    /// What the row waits for does not come, or a process ends that nobody killed.
+    /// What the row waits for does not come, or a process ends by itself.
     pub(super) fn play(&self, setting: &Setting) -> Result<Stage, Skipped> {
         (self.play)(setting)
     }
@@ -93,7 +93,7 @@ mod tests {
     use crate::faults::report::Lost;
 
     #[test]
-    fn rows_have_names_of_their_own_and_enough_is_killed_and_stopped() {
+    fn rows_have_their_own_names_and_enough_kills() {
         let rows = all();
         let names: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names.len(), rows.len());

@@ -37,8 +37,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Another process can take a free port before the server has it. Three times in a row is no accident.
 const PORT_TRIES: u32 = 3;
 
-/// The rig's own way in, which no gateway has: it may do everything, as whoever plays a stranger, an administrator or a
-/// foreign writer must. The server listens on this machine alone, for as long as the run takes.
+/// The rig's own way in, which no gateway has: it may do everything, as a test that plays a stranger, an administrator
+/// or a foreign writer must. The server listens on this machine alone, for as long as the run takes.
 pub const WAY_IN: (&str, &str) = ("rig", "rig");
 
 /// How to run a server.

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_target_folder_is_found_by_mark_then_by_name_then_by_variable() {
+    fn the_target_folder_is_found_by_mark_name_or_variable() {
         let folder = tempfile::tempdir().unwrap();
         let marked = folder.path().join("build");
         let exe = marked.join("debug/deps/demo");

@@ -112,7 +112,7 @@ impl Supervised {
         }
     }
 
-    /// Every end that nobody asked for counts, a clean exit too: a role has no reason to end by itself.
+    /// Every end that was not asked for counts, a clean exit too: a role has no reason to end by itself.
     fn died(&mut self, now: Duration, status: ExitStatus) -> Change {
         self.deaths += 1;
         if status.code().is_some_and(|code| NEVER_RESTART.contains(&code)) {

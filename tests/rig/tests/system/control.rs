@@ -1,4 +1,4 @@
-//! Control that is lost: the boiler falls back to its own when the lease has ended, whoever is dead.
+//! Control that is lost: the boiler falls back to its own when the lease has ended, whatever has died.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn obeyed(house: &House, boiler: &BoilerId) -> String {
 }
 
 #[test]
-fn without_its_controller_a_boiler_is_on_its_own_control_when_the_lease_ends() {
+fn without_its_controller_a_boiler_falls_back_with_the_lease() {
     let speed = 10;
     let mut house = House::start(super::DEMO, &["--speed", "10", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
@@ -171,7 +171,7 @@ fn an_operators_command_acts_outlives_a_restart_and_ends() {
 }
 
 #[test]
-fn what_the_boiler_refuses_and_what_fails_in_it_is_seen_and_not_fought() {
+fn refusals_and_failures_of_a_boiler_are_seen_and_not_fought() {
     let mut house = House::start(super::DEMO, &["--speed", "30", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
@@ -259,7 +259,7 @@ fn accepted(house: &House, boiler: &BoilerId) -> Vec<f64> {
 
 /// The next renewal counts, not an old wish: what stands in LEASE when an agent begins is not for it.
 #[test]
-fn an_agent_that_starts_does_not_hand_over_the_lease_that_stands() {
+fn an_agent_that_starts_does_not_hand_over_an_old_lease() {
     let mut house = House::start(super::DEMO, &["--speed", "1", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.processes.controller.keep_down().unwrap();
@@ -298,7 +298,7 @@ fn an_agent_that_starts_does_not_hand_over_the_lease_that_stands() {
 }
 
 #[test]
-fn an_agent_that_hangs_and_a_cable_that_is_pulled_end_control_too() {
+fn a_hung_agent_and_a_pulled_cable_end_control_too() {
     let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     // The lease, and some seconds for a machine that does other things as well: the account is exact.
@@ -325,7 +325,7 @@ fn an_agent_that_hangs_and_a_cable_that_is_pulled_end_control_too() {
         match event {
             Event::Lease { t_ns, lease_s, .. } => lease = Some(t_ns + u64::from(*lease_s) * SECOND),
             Event::OwnControl { t_ns, .. } => {
-                let late = t_ns.checked_sub(lease.expect("a lease")).expect("nobody releases it");
+                let late = t_ns.checked_sub(lease.expect("a lease")).expect("it is not released");
                 assert!(late < 2 * SECOND, "control ended {late} ns behind its lease");
                 ends += 1;
             }
@@ -346,7 +346,7 @@ fn authors(house: &House, boiler: &BoilerId, count: usize) -> Vec<String> {
     let leases = house.wait_for(async {
         let client = house.connect().await.expect("the server runs");
         let leases = client.subscribe(subject::setpoint(boiler).to_string()).await.expect("the server lets us");
-        tokio::time::timeout(SOON, leases.take(count).collect::<Vec<_>>()).await.expect("somebody asks")
+        tokio::time::timeout(SOON, leases.take(count).collect::<Vec<_>>()).await.expect("a controller asks")
     });
     let author = |payload: &[u8]| serde_json::from_slice::<Lease>(payload).expect("a lease").instance;
     leases.iter().map(|message| author(&message.payload)).collect()
@@ -354,7 +354,7 @@ fn authors(house: &House, boiler: &BoilerId, count: usize) -> Vec<String> {
 
 /// Two of one configuration: one asks, the other stands by until the first one is gone, and no lease ends meanwhile.
 #[test]
-fn a_second_controller_stands_by_and_takes_over_within_the_lease() {
+fn a_second_controller_takes_over_within_the_lease() {
     let mut house = House::start(super::DEMO, &["--speed", "4", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     let first = house.until("a lease stands", SOON, |house| Some(asked(house, &boiler)?.instance));
@@ -364,7 +364,7 @@ fn a_second_controller_stands_by_and_takes_over_within_the_lease() {
     let mut second = Child::spawn(&second_launch).expect("the guard starts it");
     house.until("the second one says that it stands by", SOON, |_| (said(&second_launch) > 0).then_some(()));
     assert!(house::log(&second_launch.log).contains(&first), "it names the first one");
-    // Five renewals are more than twice as long as a lease is waited for that nobody renews.
+    // Five renewals are more than twice as long as the wait for a lease that is not renewed.
     assert_eq!(authors(&house, &boiler, 5), vec![first.clone(); 5]);
     assert_eq!(said(&second_launch), 1, "once");
     assert_eq!(second.ended().expect("the kernel knows our children"), None, "it stands by, and does not end");
@@ -372,18 +372,18 @@ fn a_second_controller_stands_by_and_takes_over_within_the_lease() {
     house.processes.controller.keep_down().unwrap();
     let [next] = authors(&house, &boiler, 1).try_into().expect("one lease");
     assert_ne!(next, first);
-    // Whoever comes back is another one, also with the same name.
+    // A controller that comes back is another one, also with the same name.
     let mut third = Child::spawn(&third_launch).expect("the guard starts it");
     house.until("the third one stands by", SOON, |_| (said(&third_launch) > 0).then_some(()));
     assert!(house::log(&third_launch.log).contains(&next), "it names the second one");
 
-    // Somebody who asks beside the one that works is given way to, and not fought.
+    // The one that works gives way to another author, and does not fight it.
     lease(&house, &boiler, 41.0);
     house.until("the second one gives way", SOON, |_| (said(&second_launch) > 1).then_some(()));
     house.until("one of the two asks again", SOON, |house| {
         asked(house, &boiler).filter(|lease| lease.instance != "by hand")
     });
-    assert!(second.ended().unwrap().is_none() && third.ended().unwrap().is_none(), "nobody ends");
+    assert!(second.ended().unwrap().is_none() && third.ended().unwrap().is_none(), "neither ends");
     second.kill().unwrap();
     third.kill().unwrap();
     assert_whole(&house.close());

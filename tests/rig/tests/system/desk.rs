@@ -182,7 +182,7 @@ pub(crate) struct Trouble {
 }
 
 impl Desk {
-    /// The configuration of somebody whose way to the server has `trouble`.
+    /// A configuration whose way to the server has `trouble`.
     pub(crate) async fn through(&self, trouble: &Trouble) -> Config {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = self.config.clone();

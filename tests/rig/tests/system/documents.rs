@@ -90,7 +90,7 @@ fn run(program: &[&str], arguments: &[String]) -> Output {
     Command::new(super::DEMO).args(program).args(arguments).current_dir(root()).output().unwrap()
 }
 
-/// Why this is no command that works, if it is none.
+/// Why this command does not work, if it does not.
 fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
     let words: &[String] = if words[0] == "sudo" || words[0] == "runuser" { after_user(words) } else { words };
     let help = |program: &[&str], arguments: &[String]| {

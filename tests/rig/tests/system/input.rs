@@ -87,7 +87,7 @@ fn a_port_that_is_not_there_is_waited_for() {
 }
 
 #[test]
-fn a_stream_that_takes_nothing_more_is_logged_with_its_cause_and_throttled() {
+fn a_stream_that_is_full_is_logged_with_its_cause_throttled() {
     let mut house = House::start(super::DEMO, &["--speed", "2", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("samples arrive", SOON, |house| house.stored(&boiler));
@@ -121,7 +121,7 @@ fn a_stream_that_takes_nothing_more_is_logged_with_its_cause_and_throttled() {
 fn a_server_that_is_too_old_is_named_with_both_versions() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // It ends with the process of the tests; nobody waits for it.
+    // It ends with the process of the tests, without a join.
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let mut client = BufReader::new(client.unwrap());
@@ -148,7 +148,7 @@ fn a_server_that_is_too_old_is_named_with_both_versions() {
 }
 
 #[test]
-fn a_stream_of_somebody_else_is_left_alone() {
+fn a_foreign_stream_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let options = BrokerOptions::in_folder(folder.path().join("nats"));
     let broker = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
@@ -173,12 +173,12 @@ fn a_stream_of_somebody_else_is_left_alone() {
 }
 
 #[test]
-fn a_scaled_clock_refuses_a_device_that_is_not_simulated() {
+fn a_scaled_clock_refuses_a_real_device() {
     a_real_device_is_refused(&["--speed", "5"]);
 }
 
 #[test]
-fn a_clock_that_can_be_stepped_refuses_a_device_that_is_not_simulated() {
+fn a_clock_that_can_step_refuses_a_real_device() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("step");
     a_real_device_is_refused(&["--speed", "1", "--clock-step", file.to_str().expect("a plain name")]);

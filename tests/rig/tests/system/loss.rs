@@ -1,5 +1,5 @@
-//! Whoever is killed or hangs: the boiler is on its own control when the lease has ended, and is asked again when what
-//! was lost is back.
+//! With any process killed or hung the boiler is on its own control when the lease has ended, and is asked again when
+//! what was lost is back.
 //!
 //! A controller that is killed, an agent that hangs and a cable that is pulled have their place in `control`.
 
@@ -43,12 +43,12 @@ impl Loss {
 }
 
 #[test]
-fn whoever_is_killed_and_stays_away_the_boiler_is_on_its_own_control() {
+fn with_a_process_killed_the_boiler_is_on_its_own_control() {
     loses(Loss::Killed, &["nats-server", "aggregator", "agent"]);
 }
 
 #[test]
-fn whoever_hangs_the_boiler_is_on_its_own_control() {
+fn with_a_process_hung_the_boiler_is_on_its_own_control() {
     loses(Loss::Hung, &["nats-server", "aggregator", "controller"]);
 }
 

@@ -49,7 +49,7 @@ fn one_command(answers: Vec<Answer>) -> (u64, String, usize) {
 }
 
 #[test]
-fn a_command_id_is_used_once_whoever_repeats_it_and_when() {
+fn a_command_id_is_used_once_however_often_it_is_repeated() {
     let desk = desk();
     let boost = wish("party", "anna", BOOST);
     let first = accepted(desk.ask(false, &boost));
@@ -86,7 +86,7 @@ fn a_lost_acknowledgement_is_read_back() {
     assert_eq!(desk.count(stream::EVENT, &subject::event(&b1(), EventKind::Command)), 1);
 }
 
-/// Between the two reads that the promise rests on, somebody else stores the same id.
+/// Between the two reads that the promise rests on, another client stores the same id.
 #[test]
 fn an_id_that_is_stored_between_two_reads_is_seen() {
     let desk = desk();
@@ -128,7 +128,7 @@ fn five_clicks_are_one_command_and_a_stop_is_never_swallowed() {
 
 /// Junk, a command of a newer version, and one in the name of another: none of them keeps anybody from anything.
 #[test]
-fn a_last_command_that_is_none_stands_in_nobodys_way() {
+fn a_malformed_last_command_does_not_block_the_next() {
     let desk = desk();
     let place = |by: &str| subject::command(&b1(), &"z".parse().unwrap(), &by.parse().unwrap()).to_string();
     let newer = r#"{"id":"z","boiler":"b1","by":"anna","action":"defrost","created_at":1e9,"version":9}"#;
@@ -152,7 +152,7 @@ fn a_last_command_that_is_none_stands_in_nobodys_way() {
         assert!(!boost.again, "nothing stands: {number}");
         accepted(desk.ask(false, &wish(&format!("over-{number}"), "anna", Action::Release)));
     }
-    // Its id is nobody's either.
+    // Its id is still free.
     assert!(!accepted(desk.ask(false, &wish("z", "ben", Action::Release))).again);
 }
 

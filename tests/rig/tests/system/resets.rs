@@ -1,4 +1,4 @@
-//! Maintain order: two different people, then exactly one reset, third, whoever else tries.
+//! Maintain order: two different people, then exactly one reset, third, however many try.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -120,9 +120,9 @@ fn an_order_stands_behind_its_approvals_or_not_at_all() {
     assert_eq!(order, reset);
 }
 
-/// Junk, and an order that names anna's approval as ben's: each stands where the order will, and is none.
+/// Junk, and an order that names anna's approval as ben's: each stands where the order will, and is ignored.
 #[test]
-fn an_order_that_people_are_not_behind_is_nobodys() {
+fn an_order_without_its_approvals_is_ignored() {
     let place = subject::reset(&b1(), IGNITION.into()).to_string();
     for what in ["junk", "another's"] {
         let desk = desk();
@@ -176,7 +176,7 @@ fn a_wrong_approval_is_told_what_is_allowed() {
     let (code, _, error) = approve("b1", "7", "anna");
     assert!(code == Some(2) && error.contains("`thermowell reset status` shows it"), "{error}");
     assert_eq!(desk.count(stream::COMMAND, "boiler.>"), 0);
-    // Who is no operator here and what is no boiler of ours is nobody's event.
+    // An unknown operator or boiler makes no event.
     assert_eq!(desk.count(stream::EVENT, "boiler.>"), 4);
     let subject = subject::event(&b1(), EventKind::Approval);
     let kept = desk.runtime.block_on(last_kept::<Event>(&desk.context, stream::EVENT, &subject)).unwrap();

@@ -12,7 +12,7 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
 }
 
 #[test]
-fn a_server_away_for_ten_seconds_costs_nothing_and_few_log_lines() {
+fn ten_seconds_without_a_server_cost_nothing_and_few_lines() {
     play("down-10s");
 }
 
@@ -58,7 +58,7 @@ fn beyond_the_whole_ring_exactly_what_it_lost_is_missing() {
 }
 
 #[test]
-fn within_the_ring_nothing_is_missing_and_the_port_opens_in_time() {
+fn within_the_ring_nothing_is_missing_and_the_port_opens_soon() {
     play("replug-traffic");
 }
 

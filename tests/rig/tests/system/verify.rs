@@ -66,7 +66,7 @@ fn published_hours_agree_and_a_tampered_one_is_named() {
         (0, 2, &second.clone().into(), &"equal".into())
     );
 
-    // Somebody publishes the last hour again, warmer.
+    // The last hour is published again, warmer.
     let mut snapshot = newest(&house, &boilers[0]).unwrap();
     snapshot.temperature = snapshot.temperature.map(|celsius| celsius + 1.0);
     publish(&house, &subject::snapshot(&boilers[0]), &serde_json::to_vec(&snapshot).unwrap());
@@ -83,7 +83,7 @@ fn published_hours_agree_and_a_tampered_one_is_named() {
     replaced_and_deleted(&house, &boilers[1]);
 }
 
-/// The stream itself is written anew: the first hour in other words, the second one not at all.
+/// The stream itself is rewritten: the first hour in other words, the second one not at all.
 fn replaced_and_deleted(house: &House, boiler: &thermowell_wire::BoilerId) {
     let subject = subject::snapshot(boiler).to_string();
     let mut snapshots: Vec<Snapshot> = house.wait_for(async {
@@ -142,7 +142,7 @@ fn publish(house: &House, subject: &str, payload: &[u8]) {
 fn what_cannot_be_verified_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("t.toml");
-    // Port 9 of this machine: nobody answers there.
+    // Port 9 of this machine: no server answers there.
     let text = "nats.url = \"nats://127.0.0.1:9\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"";
     std::fs::write(&config, text).unwrap();
     let output = Command::new(super::DEMO).args(["thermowell", "verify", "--config"]).arg(&config).output().unwrap();

@@ -19,7 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
         ("clock-1970", "to 1970", -SIMULATED_START_NS),
     ];
     let row = |(name, words, step_ns): (&str, &str, i64)| {
-        // In the first minute of its life an agent does not stamp by a calendar that nobody vouches for, which is one
+        // In the first minute of its life an agent does not stamp by a calendar that is not vouched for, which is one
         // that leapt or that shows a time before this program was written: it holds what it reads until then.
         let vouched_for = step_ns.abs() <= 3_600 * SECOND_NS;
         let within_s = if vouched_for { 15 } else { 65 };

@@ -175,7 +175,7 @@ fn rollback(setting: &Setting) -> Stage {
             stage.house.processes.agent.keep_down().expect("the kernel lets us");
         }
         stage.house.processes.broker.kill().expect("it runs");
-        fs::remove_dir_all(stage.store()).expect("nobody uses it");
+        fs::remove_dir_all(stage.store()).expect("no process uses it");
         copy(&before, &stage.store());
         fs::remove_dir_all(&before).expect("it is ours");
         stage.house.processes.broker.restart().expect("a store is there");
@@ -203,7 +203,7 @@ fn wipe(setting: &Setting) -> Stage {
     for agent_dies in [false, true] {
         stage.go_on_for_some(1_000..=4_000);
         stage.house.processes.broker.kill().expect("it runs");
-        fs::remove_dir_all(stage.store()).expect("nobody uses it");
+        fs::remove_dir_all(stage.store()).expect("no process uses it");
         if agent_dies {
             stage.kill("agent");
         }
