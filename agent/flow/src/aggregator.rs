@@ -323,11 +323,11 @@ impl Aggregator {
         let back_ns = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(head.period_ns));
         let span = Span { first, count: slots, utc_ns: head.utc_ns.saturating_sub(back_ns) };
         if lost.discarded {
-            self.counters.discarded += slots;
+            self.counters.discarded = self.counters.discarded.saturating_add(slots);
             effects.push(Effect::Log(Log::Discarded { first, slots }));
             self.ledger.record_missing(span, Reason::Discarded, head);
         } else {
-            self.counters.unexplained += slots;
+            self.counters.unexplained = self.counters.unexplained.saturating_add(slots);
             effects.push(Effect::Log(Log::Unexplained { first, slots }));
             self.ledger.record_missing(span, Reason::Unexplained, head);
         }

@@ -8,6 +8,8 @@
 use thermowell_wire::Slot;
 use thermowell_wire::batch::{self, Malformed, Packed};
 
+use crate::time::BOOT_NS_MAX;
+
 /// The position in one boiler's stream.
 #[derive(Debug, Default)]
 pub struct Consume {
@@ -39,6 +41,7 @@ pub struct Lost {
 /// Why a message has no new slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// Also: slots beyond the longest boot, which no agent publishes.
     #[error("malformed message")]
     Malformed(#[source] Malformed),
     /// All its slots were seen before, or belong to a closed boot.
@@ -71,6 +74,9 @@ impl Consume {
     pub fn accept<'a>(&mut self, sequence: u64, bytes: &'a [u8]) -> Result<Arrival<'a>, Refusal> {
         let packed = batch::decode(bytes).map_err(Refusal::Malformed)?;
         let (first, end) = (packed.first(), packed.end());
+        if end.seq > BOOT_NS_MAX / u64::from(packed.period_ns()) {
+            return Err(Refusal::Malformed(Malformed::Range));
+        }
         let same_device = self.device.is_none_or(|device| device == packed.device());
         // Boots sort by age only within one device: after a change of the board, history continues at its first slot.
         let expected = match self.next {
@@ -98,4 +104,35 @@ impl Consume {
 #[must_use]
 pub fn slot_after(slot: Slot) -> Slot {
     Slot::new(slot.boot, slot.seq.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use thermowell_wire::line::GapReason;
+    use thermowell_wire::{Boot, batch::ClockQuality};
+
+    use super::*;
+
+    #[test]
+    fn slots_beyond_the_longest_boot_are_malformed() {
+        let accept = |to, period_ns| {
+            let (boot, reason, clock) = (Boot(1), GapReason::Ring, ClockQuality::Synced);
+            let gap = batch::Gap {
+                device: 1,
+                boot,
+                from: to - 1,
+                to,
+                reason,
+                from_utc_ns: 0,
+                period_ns,
+                clock,
+                simulated: true,
+            };
+            let mut out = [0; batch::GAP_ENCODED_MAX];
+            Consume::new().accept(1, batch::encode_gap(&gap, &mut out).unwrap()).map(|arrival| arrival.seen)
+        };
+        let last = BOOT_NS_MAX / 10_000_000;
+        assert_eq!(accept(last, 10_000_000), Ok(0));
+        assert_eq!(accept(last + 1, 10_000_000), Err(Refusal::Malformed(Malformed::Range)));
+    }
 }

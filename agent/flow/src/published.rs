@@ -343,20 +343,20 @@ impl Missing {
 
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.by_reason().iter().map(|(_, slots)| slots).sum()
+        self.by_reason().iter().fold(0, |total, (_, slots)| total.saturating_add(*slots))
     }
 }
 
 impl AddAssign for Missing {
     fn add_assign(&mut self, other: Self) {
         let Self { ring, reboot, missed, invalid, clock, discarded, unexplained } = other;
-        self.ring += ring;
-        self.reboot += reboot;
-        self.missed += missed;
-        self.invalid += invalid;
-        self.clock += clock;
-        self.discarded += discarded;
-        self.unexplained += unexplained;
+        self.ring = self.ring.saturating_add(ring);
+        self.reboot = self.reboot.saturating_add(reboot);
+        self.missed = self.missed.saturating_add(missed);
+        self.invalid = self.invalid.saturating_add(invalid);
+        self.clock = self.clock.saturating_add(clock);
+        self.discarded = self.discarded.saturating_add(discarded);
+        self.unexplained = self.unexplained.saturating_add(unexplained);
     }
 }
 

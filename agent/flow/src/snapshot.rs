@@ -186,7 +186,12 @@ impl Ledger {
         Self {
             begin: Some(slot_after(stored.last)),
             floor: Some(hour + 1),
-            mark: Some(Mark { boot: stored.last.boot, newest_ns: end_ns - 1, end_ns, reason: Reason::Discarded }),
+            mark: Some(Mark {
+                boot: stored.last.boot,
+                newest_ns: end_ns.saturating_sub(1),
+                end_ns,
+                reason: Reason::Discarded,
+            }),
             last: Some(stored.last),
             read: Some(hour),
             ..Self::new(boiler)
@@ -298,7 +303,7 @@ impl Ledger {
     /// Replays of the next hour start at the newest batch that begins early enough.
     fn choose_replay(&mut self) {
         if let (Some(open), Some((sequence, utc_ns))) = (&self.open, self.batch)
-            && utc_ns <= start_ns(open.hour + 1) - WARM_UP_NS
+            && utc_ns <= start_ns(open.hour + 1).saturating_sub(WARM_UP_NS)
         {
             self.replay = Some(sequence);
         }
@@ -440,7 +445,7 @@ impl Waiting {
         if waiting.last.boot != last.boot {
             waiting.of_boot = 0;
         }
-        waiting.of_boot += span.count;
+        waiting.of_boot = waiting.of_boot.saturating_add(span.count);
         waiting.last = last;
         add_missing(&mut waiting.missing, reason, span.count);
     }

@@ -21,7 +21,8 @@ use thermowell_wire::batch::ClockQuality;
 
 use crate::config;
 
-/// A scaled axis begins this many real nanoseconds before its epoch, so that it is not negative in early processes.
+/// A scaled axis begins this many real nanoseconds before its epoch, so that it is not negative in a process that
+/// starts before it.
 const BEFORE_EPOCH_NS: i128 = HOUR_NS as i128;
 
 /// Both clocks are read within this time, or read again: a process that is preempted between the two reads would stamp

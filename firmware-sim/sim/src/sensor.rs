@@ -115,8 +115,9 @@ const ZERO_C_K: f64 = 273.15;
 const SERIES_OHM: f64 = 4_700.0;
 /// Largest count: the NTC at infinite resistance.
 const FULL_SCALE: u16 = 4_095;
-/// Below is an open circuit, above a short one.
+/// Lower readings are an open circuit.
 const OPEN_BELOW: CentiCelsius = CentiCelsius(-2_500);
+/// Higher readings are a short circuit.
 const SHORT_ABOVE: CentiCelsius = CentiCelsius(12_500);
 
 /// Quality of a reading, by the range of a flow sensor.

@@ -1,5 +1,5 @@
 //! When a slot was taken: the clock of the device, the monotonic clock and the calendar. The reader and the delivery
-//! know no UTC but that of a stamp.
+//! use no UTC but the one in a stamp.
 //!
 //! ```text
 //! Ping, Status, Hello ──▶ stamper: slot ▸ monotonic          record: Waiting ▸ Placed ▸ Stamped
@@ -156,10 +156,7 @@ impl Timekeeper {
 
     /// The last message of the stream was read.
     pub(super) fn stored(&mut self, last: Option<&Packed<'_>>) {
-        self.stored_period = last.map(|packed| match packed {
-            Packed::Batch(batch) => (batch.header.boot, batch.header.period_ns),
-            Packed::Gap(gap) => (gap.boot, gap.period_ns),
-        });
+        self.stored_period = last.map(|packed| (packed.first().boot, packed.period_ns()));
     }
 
     /// Anchors the stamper at the stream's end, which was stamped while this boot's clock was known.

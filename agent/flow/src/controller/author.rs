@@ -111,7 +111,7 @@ impl Author {
     }
 }
 
-/// Two renewals and a fifth of one; for a lease hardly longer than that, half of its rest after the two.
+/// Two renewals and a fifth of one. If the lease is shorter than that: two renewals, and half of what is left of it.
 fn takeover_after(law: &Law) -> Duration {
     let (lease, two) = (Duration::from_secs(u64::from(law.lease_s)), law.renew * 2);
     two + (law.renew / 5).min(lease.saturating_sub(two) / 2)

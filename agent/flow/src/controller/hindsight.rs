@@ -90,8 +90,8 @@ impl SetpointHistory {
         newest.map(|past| &past.decision)
     }
 
-    /// Adds `asked` for the seconds up to that of a state, or a gap if they did not heat rooms. On the first state, the
-    /// predecessor's decisions fill the hour before it; the last one lasts for `last_s`.
+    /// Adds `asked` for the seconds up to a state's; a gap, if the boiler did not heat rooms in them. On the first
+    /// state, the predecessor's decisions fill the hour before it; the last one lasts for `last_s`.
     pub(super) fn pass(&mut self, second: i64, asked: Option<f64>, last_s: i64) {
         if self.second.is_none() {
             self.setpoints = replay(&core::mem::take(&mut self.past), second.saturating_sub(1), last_s);

@@ -13,13 +13,13 @@
 //! constant for 12 h of it; without heating it may well be. Far below its target a room is heated with the law's full
 //! range: that changes it by at least 0.1 K/h, which a sensor of half a degree shows within 6 h.
 //!
-//! Far above its target a room is not heated, and is constant as long as people and the sun replace its loss. To be
-//! detected is a room for which that is impossible. Assumed is a heavy, insulated house (a time constant of [`LOSS_H`];
-//! others lose faster) that stays [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices, as
-//! in the degree days 20/15 of VDI 3807, and 5 K more by the sun of clear days. The rest of the difference is loss, 1 %
-//! of it an hour while heating is off. After [`LOST`] it is frozen: four steps of a half-degree sensor, of which the
-//! sun of an afternoon may hold back two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C, never at
-//! 15.5 °C or more; 45 °C after 4 h at −10 °C.
+//! Far above its target a room is not heated, and is constant as long as people and the sun replace its loss. A sensor
+//! is frozen where that is impossible. The house is assumed to be heavy and insulated (a time constant of [`LOSS_H`];
+//! others lose faster), and to stay [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices,
+//! as in the degree days 20/15 of VDI 3807, and 5 K more by the sun of clear days. It loses 1 % of the rest of the
+//! difference an hour while heating is off. After [`LOST`] the sensor is frozen: four steps of a half-degree sensor, of
+//! which the sun of an afternoon may delay two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C,
+//! never at 15.5 °C or more; 45 °C after 4 h at −10 °C.
 //!
 //! All of these counts restart when the number changes, and after 30 min without a reading: it may have changed then.
 //! Impossible values are not handled here: the agent publishes them as null ([`crate::plausible`]), and the controller

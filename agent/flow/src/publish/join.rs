@@ -1,6 +1,6 @@
 //! Catching up: records that wait are published together, up to [`COUNT_MAX`] samples in a message.
 //!
-//! The rate of a backlog is that of the round trips, since one message is in flight. Live data is not affected: a
+//! One message is in flight, so each message of a backlog costs a round trip. Live data is not affected: a
 //! record that waits alone is published as it was cut.
 //!
 //! A message has one stamp and one period, so it has the mean period of its records. They are joined as long as the

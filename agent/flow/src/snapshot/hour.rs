@@ -39,14 +39,15 @@ impl From<GapReason> for Reason {
 
 /// Adds `slots` to the slots that are missing for `reason`.
 pub(super) fn add_missing(missing: &mut Missing, reason: Reason, slots: u64) {
-    *match reason {
+    let sum = match reason {
         Reason::Ring => &mut missing.ring,
         Reason::Reboot => &mut missing.reboot,
         Reason::Missed => &mut missing.missed,
         Reason::Clock => &mut missing.clock,
         Reason::Discarded => &mut missing.discarded,
         Reason::Unexplained => &mut missing.unexplained,
-    } += slots;
+    };
+    *sum = sum.saturating_add(slots);
 }
 
 /// The account of one hour while it is open.
@@ -137,7 +138,7 @@ impl Hour {
             coverage: coverage(self.valid.points, self.period_ns),
             partial: self.partial,
             heating: HeatingPart { temperature: mean(self.heating), points: self.heating.points },
-            slots: self.valid.points + self.missing.total(),
+            slots: self.valid.points.saturating_add(self.missing.total()),
             missing: self.missing,
             skipped_hours: context.skipped_hours,
             sum_centi: self.valid.centi,

@@ -14,10 +14,10 @@ use crate::streams::{self, Room};
 const HEADERS: u64 = 256;
 /// An upper limit for our states, statuses, snapshots and events.
 const JSON: u64 = 2_048;
-/// The data rate of a boiler in SAMPLES, from `config/thermowell.toml`: 16 MiB a day in batches of 100 are 194 bytes a
-/// second, and single samples cost 15 times as much. This gives the bytes per second …
+/// Bytes per second of a boiler in SAMPLES, beside those per message. From the rates in `config/thermowell.toml`: one
+/// message a second takes 194 bytes (16 MiB a day), 100 messages a second take 15 times as much: 167 + 27 n.
 const PER_SECOND: u64 = 167;
-/// … and per message.
+/// Bytes per message: see [`PER_SECOND`].
 const PER_MESSAGE: u64 = 27;
 const HOUR: u64 = 3_600;
 /// What SAMPLES keeps if its size allows it, in seconds.

@@ -37,7 +37,7 @@ impl Bytes {
         };
     }
 
-    /// Reads what is there, and waits for it where nothing is, while it writes `outgoing`. 0 bytes: unplugged.
+    /// Reads what has arrived, or waits for it, and writes `outgoing` meanwhile. 0 bytes: unplugged.
     ///
     /// # Errors
     /// What the system reports; the port is of no use afterwards.
@@ -81,7 +81,7 @@ impl Bytes {
     }
 }
 
-/// None where nothing is there yet.
+/// `None` if nothing has arrived.
 fn read(mut file: &File, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     loop {
         match file.read(buffer) {
@@ -93,7 +93,7 @@ fn read(mut file: &File, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     }
 }
 
-/// Takes off `outgoing` what the port accepts. Whether that was all.
+/// Removes from `outgoing` what the port accepts. Returns whether that was all.
 fn write(mut file: &File, outgoing: &mut Vec<u8>) -> io::Result<bool> {
     while !outgoing.is_empty() {
         match file.write(outgoing) {

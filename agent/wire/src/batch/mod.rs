@@ -153,6 +153,15 @@ impl Packed<'_> {
         }
     }
 
+    /// UTC nanoseconds between two slots.
+    #[must_use]
+    pub fn period_ns(&self) -> u32 {
+        match self {
+            Self::Batch(batch) => batch.header.period_ns,
+            Self::Gap(gap) => gap.period_ns,
+        }
+    }
+
     /// The first slot it accounts for.
     #[must_use]
     pub fn first(&self) -> Slot {
