@@ -42,7 +42,7 @@ impl Builder {
         Self { programs, options, is_quiet: false, server: None, folder: None, ears: None, notes: false }
     }
 
-    /// On this server, and not on the one that [`server`] finds.
+    /// On this server, and not on the one that [`super::server`] finds.
     #[must_use]
     pub fn server(self, server: &NatsServer) -> Self {
         Self { server: Some(server.clone()), ..self }
