@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The reader knows no UTC and no server, the delivery no line. Each step takes one input through the parts, in the
-//! order of [`Agent::settle`].
+//! order of `Agent::settle`.
 //!
 //! The design rests on one rule: the stream's end is the single source of truth. Whenever it is read, the agent
 //! continues from there: from memory if that holds the next slot, else from the device. So a crash of this process, a
