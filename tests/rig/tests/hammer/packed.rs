@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use thermowell_flow::batch::{Record, Stamp};
 use thermowell_flow::consume::Consume;
+use thermowell_flow::time::BOOT_NS_MAX;
 use thermowell_wire::batch::{
     Batch, BatchHeader, COUNT_MAX, ClockQuality, GAP_ENCODED_MAX, Gap, PackError, Packed, decode, encode_batch,
     encode_gap, encoded_max,
@@ -31,7 +32,12 @@ fn judge(input: &[u8]) -> bool {
     assert!(decode(&input[..input.len() - 1]).is_err(), "accepted, although cut off");
     assert!(decode(&[input, &[1]].concat()).is_err(), "accepted with something after it");
     let mut consume = Consume::new();
-    let arrival = consume.accept(1, input).expect("what is decoded is consumed");
+    let arrival = consume.accept(1, input);
+    if packed.end().seq > BOOT_NS_MAX / u64::from(packed.period_ns()) {
+        assert!(arrival.is_err(), "slots beyond the longest boot are consumed");
+        return true;
+    }
+    let arrival = arrival.expect("what is decoded is consumed");
     assert_eq!((arrival.seen, arrival.lost), (0, None), "the first message of a history is all new");
     true
 }
