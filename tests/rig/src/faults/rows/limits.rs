@@ -78,7 +78,9 @@ fn max_payload(setting: &Setting) -> Stage {
 fn max_msg_size(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "20", "--boilers", "1", "--batch", "100"]);
     let [boiler] = stage.house.boilers().try_into().expect("one boiler");
-    let largest = stage.sizes().into_iter().map(|(_, bytes)| bytes).max().expect("samples arrived");
+    // On a busy machine waiting batches are joined, and larger.
+    let batches = stage.sizes().into_iter().filter(|(slots, _)| *slots <= 100);
+    let largest = batches.map(|(_, bytes)| bytes).max().expect("samples arrived");
     let limit = |stage: &Stage, bytes: i32| {
         stage.house.wait_for(async {
             let context = jetstream::new(stage.house.connect().await.expect("the server runs"));
@@ -98,7 +100,7 @@ fn max_msg_size(setting: &Setting) -> Stage {
     limit(&stage, -1);
     stage.recover();
     stage.go_on_for_some(1_000..=2_000);
-    if stage.sizes().last().is_none_or(|(slots, _)| *slots != 100) {
+    if stage.sizes().last().is_none_or(|(slots, _)| *slots < 100) {
         stage.finding("batches stay cut when the limit is raised");
     }
     if !stage.said("agent", "too large for the server") {
