@@ -14,7 +14,6 @@ use alloc::string::ToString as _;
 use core::time::Duration;
 
 use thermowell_wire::batch::decode;
-use thermowell_wire::line::GapReason;
 use thermowell_wire::subject::EventKind;
 use thermowell_wire::{Boot, Slot};
 
@@ -167,14 +166,9 @@ impl Delivery {
     pub(super) fn acknowledged(&mut self, out: &mut Out, sequence: u64) {
         out.counters.acknowledged += 1;
         let Some(gap) = self.publisher.acknowledge(out.now.monotonic, sequence, &mut self.spool) else { return };
-        let reason = match gap.reason {
-            GapReason::Ring => "ring",
-            GapReason::Missed => "missed",
-            GapReason::Discarded => "discarded",
-            GapReason::Clock => "clock",
-        };
         let Slot { boot, seq: from } = gap.first;
-        out.event(EventKind::Gap, EventBody::GapNamed { boot, from, to: gap.end, reason: reason.to_string() });
+        let reason = gap.reason.to_string();
+        out.event(EventKind::Gap, EventBody::GapNamed { boot, from, to: gap.end, reason });
     }
 
     pub(super) fn refused(&mut self, out: &mut Out, refused: Refused) {

@@ -213,7 +213,6 @@ impl<'a> SamplesReader<'a> {
         });
         if !known {
             let Gap { from, to, reason, .. } = gap;
-            let reason = format!("{reason:?}").to_lowercase();
             self.problem(format!(
                 "message {sequence} names slots {from} to {to} {reason}; the simulator has no such gap"
             ));
