@@ -30,7 +30,7 @@ pub(super) enum Lost {
     /// Nothing.
     Nothing,
     /// What the rings had overwritten when the gateway asked for it, by the simulator's account; and more than nothing.
-    /// Exactly so where the agent lives; one that starts may be in time for what is overwritten while it starts.
+    /// Exactly so where the agent lives and asks once; one that starts may be in time for what is overwritten then.
     Overwritten,
     /// At most so many slots for each fault: what a device had sampled and not yet said when it was switched off.
     Unsaid {

@@ -3,14 +3,15 @@
 //! What was sent and what must be lost comes from the simulator's own account, and is fixed before the books of SAMPLES
 //! are opened. That SAMPLES reaches a slot is looked at while a row plays: that is how recovery is measured.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use firmware_sim::account::Account;
+use firmware_sim::account::{Account, Event};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -163,9 +164,9 @@ impl Stage {
     }
 
     /// The slots of each message in SAMPLES, and the bytes of its payload.
-    pub(super) fn sizes(&self) -> Vec<(u64, usize)> {
-        self.house.wait_for(async {
-            let context = jetstream::new(self.house.connect().await.expect("the server runs"));
+    pub(super) fn sizes(house: &House) -> Vec<(u64, usize)> {
+        house.wait_for(async {
+            let context = jetstream::new(house.connect().await.expect("the server runs"));
             let state = thermowell::nats::stream_state(&context, stream::SAMPLES).await.expect("SAMPLES is there");
             let mut sizes = Vec::new();
             for sequence in 1..=state.last_sequence {
@@ -260,20 +261,14 @@ impl Stage {
             Lost::Unsaid { each } => 0..=each * self.injected,
             Lost::Overwritten => {
                 let account = Account::open(&self.house.plan.account()).expect("the simulator writes it");
-                let boots = account.boilers.iter().flat_map(|boiler| &boiler.boots);
-                let gaps = boots.flat_map(|boot| boot.ring_gaps.iter().map(|gap| (boot.boot, gap)));
-                let both = gaps.map(|(boot, gap)| (self.sure_end(boot, gap) - gap.start, gap.end - gap.start));
-                let (sure, most) = both.fold((0, 0), |(sure, most), (least, all)| (sure + least, most + all));
-                sure..=most
+                account.boilers.iter().fold(0..=0, |sum, boiler| {
+                    let sure = surely_lost(&boiler.events, &self.begun);
+                    let most: u64 =
+                        boiler.boots.iter().flat_map(|boot| &boot.ring_gaps).map(|gap| gap.end - gap.start).sum();
+                    sum.start() + sure..=sum.end() + most
+                })
             }
         }
-    }
-
-    /// Up to where a gap that the device told is lost for sure. An agent that starts reads on from the oldest slot
-    /// before it knows where the stream ends: what it has by then it need not ask for any more.
-    fn sure_end(&self, boot: Boot, gap: &Range<u64>) -> u64 {
-        let begun = self.begun.iter().find(|(of, begun)| *of == boot && (gap.start..=gap.end).contains(begun));
-        begun.map_or(gap.end, |(_, begun)| *begun)
     }
 }
 
@@ -310,4 +305,36 @@ pub(super) fn put(path: &Path, text: &str) {
     let new = path.with_extension("new");
     let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
     written.unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+}
+
+/// How many slots of the device's gaps cannot be in SAMPLES. Two kinds may be there: slots between the two ends of a
+/// gap that the agent asked for twice, because the first answer brought them; and what an agent that starts has read
+/// from the oldest slot on (`begun`) before it knew where the stream ends.
+fn surely_lost(events: &[Event], begun: &[(Boot, u64)]) -> u64 {
+    let mut reached: BTreeMap<Boot, u64> = BTreeMap::new();
+    let mut lost = 0;
+    for event in events {
+        let &Event::Ring { boot, from, to, .. } = event else { continue };
+        let reached = reached.entry(boot).or_default();
+        if from >= *reached {
+            let begun = begun.iter().find(|(of, begun)| *of == boot && (from..=to).contains(begun));
+            lost += begun.map_or(to, |(_, begun)| *begun) - from;
+        }
+        *reached = to.max(*reached);
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_asked_for_twice_is_lost_up_to_its_first_end() {
+        let (boot, other) = (Boot(1), Boot(2));
+        let ring = |boot, from, to| Event::Ring { t_ns: 0, boot, from, to };
+        assert_eq!(surely_lost(&[ring(boot, 10, 30), ring(boot, 40, 45), ring(other, 0, 7)], &[]), 32);
+        assert_eq!(surely_lost(&[ring(boot, 10, 30), ring(boot, 10, 50), ring(boot, 60, 61)], &[]), 21);
+        assert_eq!(surely_lost(&[ring(boot, 10, 30), ring(other, 0, 7)], &[(boot, 25)]), 22);
+    }
 }
