@@ -394,7 +394,8 @@ fn a_second_controller_takes_over_within_the_lease() {
     let longest = leases.windows(2).map(|pair| pair[1] - pair[0]).max().expect("more than one lease");
     let close = leases.last().expect("more than one lease");
     let lost = events.iter().find(|event| matches!(event, Event::OwnControl { t_ns, .. } if t_ns < close));
-    assert_eq!(lost, None, "the boiler was on its own control");
+    let logs = [second_launch, third_launch].map(|launch| house::log(&launch.log));
+    assert_eq!(lost, None, "the boiler was on its own control; leases at {leases:?} ns; logs: {}", logs.join("\n"));
     assert!(longest < 50 * SECOND, "{} ms between two leases", longest / 1_000_000);
 }
 
