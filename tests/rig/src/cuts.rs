@@ -26,10 +26,9 @@ use clap::Parser;
 use self::disk::{Disk, Outer};
 use self::report::Report;
 use crate::cli::{self, say};
-use crate::clock::{Stopwatch, realtime_ns};
-use crate::demo::rfc3339;
 use crate::ears::Ears;
 use crate::nats::{NatsServer, locate};
+use crate::page::Origin;
 use crate::process::Programs;
 
 /// The first argument that asks for power cuts.
@@ -60,7 +59,7 @@ pub struct Options {
     /// Only this one of the lives, from 1
     #[arg(long, value_name = "N")]
     life: Option<u32>,
-    /// Write the report to this file as well
+    /// Put the results into this page, behind what people wrote
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Leave configurations, accounts and logs in this folder, which must not exist or be empty
@@ -124,8 +123,7 @@ enum Ran {
 }
 
 fn run(options: &Options) -> Result<Ran> {
-    let watch = Stopwatch::start();
-    let date = rfc3339(realtime_ns());
+    let origin = Origin::now(WORD);
     let server = locate(&mut |progress| say(progress)).context("find nats-server")?;
     let programs = Programs::of_this_process()?;
     let ears = Ears::open()?;
@@ -150,13 +148,10 @@ fn run(options: &Options) -> Result<Ran> {
         let mut each = |cut: &report::Cut| say(&cut.line());
         lives.push(life::live(&bench, &outer, plan, &mut each)?);
     }
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-    let minutes = watch.elapsed().as_secs_f64() / 60.0;
-    let command = command(options);
-    let mut report = Report { command, date, kernel, nats_server, minutes, boilers, seed, lives, ok: false };
+    let mut report = Report { origin, nats_server, boilers, seed, lives, ok: false };
     report.ok = report.judge();
-    if let Some(path) = &options.report {
-        fs::write(path, report.markdown()).with_context(|| format!("write {}", path.display()))?;
+    if let Some(page) = &options.report {
+        report.origin.write(page, &report.markdown())?;
     }
     Ok(Ran::Through(report))
 }
@@ -170,14 +165,6 @@ fn try_disk(folder: &Path) -> Result<Outer> {
     disk.power_up()?;
     drop(disk);
     Ok(outer)
-}
-
-/// As it is typed.
-fn command(options: &Options) -> String {
-    let Options { cuts, seed, boilers, feed, life, .. } = options;
-    let feed = if *feed { " --feed" } else { "" };
-    let life = life.map_or(String::new(), |life| format!(" --life {life}"));
-    format!("cargo cuts --cuts {cuts} --seed {seed} --boilers {boilers}{feed}{life}")
 }
 
 fn print(options: &Options, report: &Report) -> io::Result<()> {
@@ -197,7 +184,5 @@ mod tests {
     fn the_arguments_are_consistent() {
         use clap::CommandFactory as _;
         Options::command().debug_assert();
-        let options = Options::try_parse_from(["cuts", "--cuts", "5", "--feed"]).unwrap();
-        assert_eq!(command(&options), "cargo cuts --cuts 5 --seed 1 --boilers 4 --feed");
     }
 }

@@ -27,6 +27,7 @@ use self::rows::Row;
 use self::stage::Setting;
 use crate::cli::{self, say};
 use crate::nats::locate;
+use crate::page::Origin;
 use crate::process::own_program;
 
 /// The first argument that asks for faults.
@@ -68,6 +69,9 @@ pub struct Options {
     /// How many rows play at a time
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
+    /// Put the results into this page, behind what people wrote
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
@@ -96,13 +100,18 @@ fn outside(options: &Options) -> Result<bool> {
     if options.list {
         return print(&listed(&rows)).map(|()| true);
     }
+    let origin = Origin::now(WORD);
     locate(&mut |progress| say(progress)).context("find nats-server")?;
     let lines = run::run(options, rows)?;
+    let text = format!("{}{}", report::table(&lines), report::complaints(&lines));
+    if let Some(page) = &options.report {
+        origin.write(page, &text)?;
+    }
     if options.json {
         let table = serde_json::json!({ "ok": report::ok(&lines), "seed": options.seed, "rows": lines });
         print(&format!("{table}\n"))?;
     } else {
-        print(&format!("{}{}", report::table(&lines), report::complaints(&lines)))?;
+        print(&text)?;
     }
     Ok(report::ok(&lines))
 }

@@ -24,6 +24,7 @@ use self::shape::Figure;
 use self::stand::Bench;
 use crate::cli::{self, say};
 use crate::nats::locate;
+use crate::page::Origin;
 use crate::process::Programs;
 
 /// The first argument that asks for the measurements.
@@ -47,6 +48,9 @@ pub struct Options {
     /// The shipped program: static, stripped
     #[arg(long, value_name = "FILE", default_value_os_t = shipped())]
     binary: PathBuf,
+    /// Put the results into this page, behind what people wrote
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -74,7 +78,14 @@ enum Part {
 
 /// Measures with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    cli::main(WORD, args, |options: &Options| Ok(print(options, &measure(options)?).is_ok()))
+    cli::main(WORD, args, |options: &Options| {
+        let origin = Origin::now(WORD);
+        let figures = measure(options)?;
+        if let Some(page) = &options.report {
+            origin.write(page, &shape::table(&figures))?;
+        }
+        Ok(print(options, &figures).is_ok())
+    })
 }
 
 fn measure(options: &Options) -> Result<Vec<Figure>> {

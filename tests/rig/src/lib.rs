@@ -15,5 +15,6 @@ pub mod figures;
 pub mod guard;
 pub mod house;
 pub mod nats;
+mod page;
 pub mod process;
 pub mod winter;

@@ -11,12 +11,14 @@ pub mod week;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
 use crate::cli;
+use crate::page::Origin;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,9 @@ pub struct Options {
     /// Only what was named: table, lazy, sensitivity, step; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Part>,
+    /// Put the results into this page, behind what people wrote
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -59,7 +64,11 @@ enum Part {
 /// Plays with the arguments of the command line behind [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main(WORD, args, |options: &Options| {
+        let origin = Origin::now(WORD);
         let report = play(options)?;
+        if let Some(page) = &options.report {
+            origin.write(page, &format!("```\n{}\n```", report.text()))?;
+        }
         let text = if options.json { report.json() } else { report.text() };
         Ok(writeln!(io::stdout().lock(), "{text}").is_ok() && report.is_as_wanted())
     })

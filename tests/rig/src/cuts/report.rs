@@ -13,6 +13,7 @@ use super::control::Verdict;
 use super::moment::{Kind, LifePlan, Moment};
 use crate::demo::audit::FILED;
 use crate::demo::samples::SamplesBook;
+use crate::page::Origin;
 
 /// Unsynced records of a cut that are enough to expect that some are gone: the first seconds may be lucky.
 const ENOUGH: usize = 100;
@@ -165,16 +166,10 @@ impl Life {
 /// A run.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// How it was called.
-    pub(super) command: String,
-    /// When it began, RFC 3339.
-    pub(super) date: String,
-    /// What it ran on.
-    pub(super) kernel: String,
+    #[serde(flatten)]
+    pub(super) origin: Origin,
     /// The server's version.
     pub(super) nats_server: String,
-    /// How long it took.
-    pub(super) minutes: f64,
     /// Boilers of each life.
     pub(super) boilers: u16,
     /// Of everything that was drawn.
@@ -257,22 +252,15 @@ impl Report {
         )
     }
 
-    /// The page.
+    /// The results in the page.
     #[must_use]
     pub(super) fn markdown(&self) -> String {
+        let Self { nats_server, boilers, seed, .. } = self;
         let mut page = format!(
-            "# Power cuts\n\nWritten by `{}` on {}, in {:.0} minutes; Linux {}, nats-server {} with the documented \
-             configuration (`sync_interval` 10 s), {} boilers at 100 Hz, seed {}.\n\n**{}.**\n",
-            self.command,
-            self.date,
-            self.minutes,
-            self.kernel,
-            self.nats_server,
-            self.boilers,
-            self.seed,
+            "nats-server {nats_server} with the documented configuration (`sync_interval` 10 s), {boilers} boilers at \
+             100 Hz, seed {seed}.\n\n**{}.**\n",
             self.verdict()
         );
-        page.push_str(HOW);
         self.control_section(&mut page);
         self.kinds_section(&mut page);
         self.losses_section(&mut page);
@@ -410,26 +398,3 @@ impl Report {
 fn line(page: &mut String, text: &str) {
     writeln!(page, "{text}").expect("a text takes everything");
 }
-
-/// What was done, for the page.
-const HOW: &str = "
-## How
-
-nats-server's store and the agent's spool lie on an ext4, whose image lies in an XFS, behind a loop device with direct
-I/O. A cut is a copy of the image that shares its blocks (`FICLONE`, as `cp --reflink=always`), taken at one moment
-while load goes on; XFS lets no write pass meanwhile. Then nats-server, agent, aggregator and controller are killed
-(SIGKILL), the copy is mounted, which recovers its journal, and the same programs start on it. The copy becomes the disk
-of the next load, so damage would add up. The simulated boilers are never touched: what is missing comes from their
-ring.
-
-After each cut, once everything that was sampled before it is in SAMPLES, the whole stream is read: each slot once, in
-order, none named as missing; each hour of SNAPSHOT once, one after the other, its sum closed. Where the next cut comes
-while everything still starts, it is read behind that one. Each life ends with the ledger, every reading against the
-simulator's account and every hour against a sum of its own, and with `thermowell verify` (*equal*, *moved*,
-*different*). *Moved* are hours that were closed, lost their samples, and were filled again in other messages.
-
-Some cuts are not drawn but chosen: after so many short loads that 40 s are not synced, a load longer than
-`sync_interval`, for a gateway that loses its power every few seconds for two minutes is beyond the promise.
-The model is kind in one respect: what the kernel has handed to the disk survives, whether the disk was told to flush or
-not. A disk with a write cache that lies is not covered.
-";

@@ -16,11 +16,17 @@ fn printed(output: &Output) -> String {
 
 #[test]
 fn a_row_that_is_as_predicted_says_so() {
-    let output = faults(&["--only", ROW, "--quick"]);
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("faults.md");
+    std::fs::write(&page, "# Faults\n").unwrap();
+    let output = faults(&["--only", ROW, "--quick", "--report", page.to_str().expect("a plain name")]);
     let table = printed(&output);
     assert_eq!(output.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&output.stderr));
     let row = table.lines().find(|line| line.starts_with("| a second agent on the port | 2 | "));
     assert!(row.is_some_and(|row| row.ends_with(" | as predicted |")), "{table}");
+    let page = std::fs::read_to_string(page).unwrap();
+    let head = "# Faults\n\n<!-- results -->\nWritten by `cargo faults --only second-agent --quick` on ";
+    assert!(page.starts_with(head) && page.ends_with(&table), "{page}");
 }
 
 #[test]
