@@ -44,3 +44,12 @@ pub const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 pub fn device_id(serial_number: &str) -> u32 {
     CRC32C.checksum(serial_number.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    /// The check value of CRC-32C in Koopman's and the RevEng catalogue.
+    #[test]
+    fn device_id_is_the_crc_of_the_serial_number() {
+        assert_eq!(super::device_id("123456789"), 0xe306_9283);
+    }
+}

@@ -223,6 +223,12 @@ mod tests {
             let mut bytes = file(&written);
             let at = header + place.index(bytes.len() - header);
             bytes[at] ^= flip;
+            let length = |place| match place {
+                Place::Message(message) => message.len() + RECORD_OVERHEAD,
+                Place::Damaged { len, .. } => len,
+            };
+            let places = decode(&bytes).unwrap().1;
+            prop_assert_eq!(places.map(length).sum::<usize>(), bytes.len() - header, "each byte is in one place");
             let read = messages(&bytes);
             let kept = read.iter().filter(|message| written.contains(message)).count();
             prop_assert!(kept >= written.len() - 1, "{kept} of {}", written.len());
@@ -235,6 +241,13 @@ mod tests {
             messages(&after_header);
             prop_assert!(decode(&bytes).is_err());
         }
+    }
+
+    #[test]
+    fn longest_header_fits() {
+        let name = "n".repeat(255);
+        let header = Header { gateway: &name, boiler: &name, stream: &name };
+        assert_eq!(encode_header(&header, &mut [0; HEADER_MAX]), HEADER_MAX);
     }
 
     #[test]

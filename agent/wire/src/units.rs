@@ -257,6 +257,12 @@ mod tests {
     }
 
     #[test]
+    fn units_of_time_multiply() {
+        assert_eq!([MINUTE_US, HOUR_US, DAY_US], [60_000_000, 3_600_000_000, 86_400_000_000]);
+        assert_eq!((SECOND_NS, HOUR_NS), (1_000_000_000, 3_600_000_000_000));
+    }
+
+    #[test]
     fn slots_compare_by_boot_first() {
         let old = Slot::new(Boot::new(1, u32::MAX), 900);
         let new = Slot::new(Boot::new(2, 0), 0);

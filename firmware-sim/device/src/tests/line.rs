@@ -258,3 +258,14 @@ fn ping_flood_is_bounded_and_counted() {
     assert_eq!(pongs(&received).iter().map(|it| it.nonce).collect::<Vec<_>>(), vec![6, 7, 8, 9]);
     assert_eq!(bench.device.counters().dropped_replies, 6);
 }
+
+#[test]
+fn status_returns_to_its_second_after_a_stall() {
+    let mut bench = Bench::resumed(12_000);
+    bench.run(500_000);
+    bench.advance(SECOND_US * 21 / 10);
+    let statuses = |received: Vec<ToGateway>| received.iter().filter(|it| matches!(it, ToGateway::Status(_))).count();
+    assert_eq!(statuses(bench.run(100_000)), 1, "at 2.6 s, late");
+    assert_eq!(statuses(bench.run(250_000)), 0, "until 2.95 s");
+    assert_eq!(statuses(bench.run(100_000)), 1, "at 3 s");
+}
