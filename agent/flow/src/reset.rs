@@ -86,11 +86,10 @@ pub struct Found {
 pub struct Ordered {
     /// Its sequence in COMMAND.
     pub sequence: u64,
-    /// It.
     pub reset: Reset,
     /// Those of its approvals that are stored in COMMAND at the given sequence, by configured operators, with their age
     /// when the order was stored.
-    pub behind: Vec<Vote>,
+    pub votes: Vec<Vote>,
 }
 
 impl Found {
@@ -98,8 +97,8 @@ impl Found {
     /// were not stored.
     #[must_use]
     pub fn order(&self, approvals: u8) -> Option<(u64, &Reset)> {
-        let Ordered { sequence, reset, behind } = self.reset.as_ref()?;
-        let preceding = behind.iter().filter(|vote| vote.approved.sequence < *sequence).cloned();
+        let Ordered { sequence, reset, votes } = self.reset.as_ref()?;
+        let preceding = votes.iter().filter(|vote| vote.approved.sequence < *sequence).cloned();
         let people = people(preceding, APPROVAL_AGE_MAX + STORED_WITHIN).count();
         (reset.fault == self.fault && people >= usize::from(approvals.max(1))).then_some((*sequence, reset))
     }
@@ -125,7 +124,7 @@ pub enum Input {
     Stored(u64),
     /// The order was refused: something else was stored in the meantime.
     Overtaken,
-    /// The time of [`Desk::wake_at`] is reached.
+    /// The time of [`Resets::wake_at`] is reached.
     Wake,
 }
 
@@ -136,7 +135,6 @@ pub enum Effect {
     Read(Occurrence),
     /// Publish the reset, if its subject still ends at `end` and the stream at `last`.
     Order {
-        /// It.
         reset: Box<Reset>,
         /// The expected last sequence on its subject; 0 for none.
         end: u64,
@@ -151,7 +149,7 @@ pub enum Effect {
 
 /// The resets of one boiler.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Resets {
     settings: Settings,
     /// The active lockout; `None` if it may not be reset remotely.
     lockout: Option<Fault>,
@@ -176,8 +174,8 @@ struct Order {
     hand_at: Option<Monotonic>,
 }
 
-impl Desk {
-    /// A desk without a fault or an order.
+impl Resets {
+    /// Without a fault or an order.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -192,7 +190,7 @@ impl Desk {
         }
     }
 
-    /// Processes one input. Nothing else changes the desk's state.
+    /// Processes one input. Nothing else changes the state.
     pub fn step(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Device { fault, answered } => self.look(now, fault, answered),

@@ -16,7 +16,7 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use serde::de::DeserializeOwned;
 use thermowell_flow::published::{Approval, Approved, Outcome, Reset};
-use thermowell_flow::reset::{Desk, Effect, Found, Input, Ordered, Settings, Vote};
+use thermowell_flow::reset::{Effect, Found, Input, Ordered, Resets, Settings, Vote};
 use thermowell_wire::line::Fault;
 use thermowell_wire::subject::{self, EventKind, stream};
 use thermowell_wire::{BoilerId, Occurrence, OperatorName};
@@ -76,7 +76,7 @@ async fn notify(context: &Context, boilers: &HashMap<BoilerId, Arc<Notify>>) -> 
 /// Orders one boiler's resets and sends them to the device. Runs until the process ends.
 pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, reporter: Reporter, mut station: Station) {
     let clock = Clock::new(&config.clock);
-    let mut desk = Desk::new(Settings {
+    let mut resets = Resets::new(Settings {
         boiler: boiler.clone(),
         instance: config.gateway.clone(),
         approvals: config.reset.approvals,
@@ -95,11 +95,11 @@ pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, repor
                 Input::Device { fault, answered }
             }
             () = station.changed.notified() => Input::Changed,
-            () = clock.sleep_until(desk.wake_at()) => Input::Wake,
+            () = clock.sleep_until(resets.wake_at()) => Input::Wake,
         }]);
         while let Some(input) = inputs.pop() {
             let mut effects = Vec::new();
-            desk.step(clock.now(), input, &mut effects);
+            resets.step(clock.now(), input, &mut effects);
             for effect in effects {
                 inputs.extend(executor.carry_out(effect, &clock).await);
             }
@@ -228,5 +228,5 @@ async fn ordered(
         let age = Duration::from_nanos(u64::try_from(order.at.0 - kept.at.0).unwrap_or(0));
         votes.push(Vote { approved: approved(operator, &kept), age });
     }
-    Ok(Ordered { sequence: order.sequence, reset: order.value, behind: votes })
+    Ok(Ordered { sequence: order.sequence, reset: order.value, votes })
 }

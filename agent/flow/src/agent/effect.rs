@@ -397,7 +397,7 @@ pub struct Counters {
     /// Jumps of the stamps.
     pub clock_jumps: u64,
     /// Changes of the device's fault that were not published because of the rate limit.
-    pub faults_untold: u64,
+    pub faults_unreported: u64,
     /// Set-points, releases and resets sent.
     pub requests: u64,
     /// Leases and resets not sent.

@@ -200,7 +200,7 @@ impl Agent {
             return;
         }
         let events = self.faults.events();
-        self.out.counters.faults_untold = self.faults.omitted;
+        self.out.counters.faults_unreported = self.faults.omitted;
         for body in events {
             self.out.event(EventKind::Fault, body);
         }

@@ -1,5 +1,5 @@
-//! A desk with a model of the stream that enforces the publish conditions, with crashes, lost answers and stale reads;
-//! and each refusal.
+//! `Resets` with a model of the stream that enforces the publish conditions, with crashes, lost answers and stale
+//! reads; and each refusal.
 
 use std::collections::BTreeSet;
 use std::string::ToString as _;
@@ -61,7 +61,7 @@ impl Stream {
         let votes = (0..PEOPLE.len()).filter_map(|p| newest(name(p))).collect();
         let reset = self.numbered().filter_map(|(sequence, at, message)| match message {
             Message::Reset(reset) if reset.fault == fault => {
-                Some(Ordered { sequence, reset: reset.clone(), behind: self.stored_votes(reset, at) })
+                Some(Ordered { sequence, reset: reset.clone(), votes: self.stored_votes(reset, at) })
             }
             Message::Reset(_) | Message::Approval { .. } | Message::Command => None,
         });
@@ -93,9 +93,9 @@ impl Stream {
     }
 }
 
-/// A desk with its stream, device and effects.
+/// The resets of a boiler, with stream, device and effects.
 struct Bench {
-    desk: Desk,
+    state: Resets,
     now_s: u64,
     stream: Stream,
     device: Option<Fault>,
@@ -122,7 +122,7 @@ fn settings(instance: &str, approvals: u8) -> Settings {
 impl Bench {
     fn new(approvals: u8) -> Self {
         Self {
-            desk: Desk::new(settings("g1", approvals)),
+            state: Resets::new(settings("g1", approvals)),
             now_s: 10,
             stream: Stream::default(),
             device: None,
@@ -147,7 +147,7 @@ impl Bench {
             steps += 1;
             assert!(steps < 20, "it does not settle");
             let mut effects = vec![];
-            self.desk.step(self.now(), input, &mut effects);
+            self.state.step(self.now(), input, &mut effects);
             for effect in effects {
                 inputs.extend(self.execute(effect));
             }
@@ -204,14 +204,14 @@ impl Bench {
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now_s += 1;
-            if self.desk.wake_at().is_some_and(|at| at <= self.now().monotonic) {
+            if self.state.wake_at().is_some_and(|at| at <= self.now().monotonic) {
                 self.input_and_settle(Input::Wake);
             }
         }
     }
 
     fn crash(&mut self, approvals: u8) {
-        self.desk = Desk::new(settings("g1", approvals));
+        self.state = Resets::new(settings("g1", approvals));
         self.input_and_settle(Input::Device { fault: self.device, answered: None });
     }
 
@@ -330,7 +330,7 @@ fn expired_order_is_published_as_dropped_once() {
         bench.approve(1);
         bench.events.clear();
         bench.now_s += 61;
-        bench.desk = Desk::new(settings("g1", 2));
+        bench.state = Resets::new(settings("g1", 2));
         let answered = bench.device.map(Occurrence::from).zip(at_once);
         bench.input_and_settle(Input::Device { fault: bench.device, answered });
         bench

@@ -238,7 +238,7 @@ fn flapping_fault_is_throttled_and_its_last_state_reported() {
     }
     assert_eq!(bench.now.monotonic.since(begin).as_millis() % 5_000, 0, "on time");
     assert_eq!(bench.faults().last(), Some(&EventBody::FaultBegan(report(active, LOCKOUT, next))));
-    let unreported = bench.agent.counters().faults_untold;
+    let unreported = bench.agent.counters().faults_unreported;
     assert!((250..600).contains(&unreported), "{unreported} of 600 changes");
     // After a quiet time all changes are reported again.
     bench.effects.clear();
