@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use crate::config::{Config, ConfigError, Kind};
 use crate::logs;
-use crate::output::Report;
+use crate::output::{Report, word};
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,17 +47,6 @@ pub enum Status {
     Error,
     /// Could not be checked.
     Unknown,
-}
-
-impl Status {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -181,14 +170,14 @@ impl Report for Checks {
         for check in &self.checks {
             let subject = if subjects > 0 { format!("{:subjects$} ", about(check)) } else { String::new() };
             let message = check.message.replace('\n', &format!("\n{:indent$}", ""));
-            writeln!(text, "{:<8} {:<ids$} {subject}{message}", check.status.word(), check.id).expect(STRING);
+            writeln!(text, "{:<8} {:<ids$} {subject}{message}", word(&check.status), check.id).expect(STRING);
             if let Some(advice) = &check.advice {
                 writeln!(text, "{:indent$}-> {advice}", "").expect(STRING);
             }
         }
         let count = |status| self.checks.iter().filter(|check| check.status == status).count();
         let sums = [Status::Ok, Status::Warning, Status::Error, Status::Unknown]
-            .map(|status| format!("{} {}", count(status), status.word()));
+            .map(|status| format!("{} {}", count(status), word(&status)));
         writeln!(text, "\n{}", sums.join(", ")).expect(STRING);
         text
     }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use thermowell_wire::OperatorName;
 
 use crate::nats::User;
+use crate::output::{Report, word};
 
 /// The folder of the keys, unless the configuration names one.
 pub const DEFAULT_FOLDER: &str = "/etc/thermowell/keys";
@@ -69,9 +70,9 @@ pub enum KeysError {
     Unknown { name: String, known: String },
 }
 
-/// The result of a run.
+/// The keys in a folder, and what a run has changed.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct KeySet {
     /// The folder of the keys.
     pub folder: PathBuf,
     /// The file for nats-server.
@@ -82,6 +83,9 @@ pub struct Report {
     pub users: Vec<Key>,
     /// Seeds of operators who are no longer in the configuration: the server does not accept them any more.
     pub left: Vec<PathBuf>,
+    /// The folder in `[nats] keys`, for the text.
+    #[serde(skip)]
+    pub configured: Option<PathBuf>,
 }
 
 /// A user's key.
@@ -109,7 +113,7 @@ pub enum Done {
 ///
 /// # Errors
 /// See [`KeysError`]; keys made until then are kept, and the next run continues from there.
-pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Result<Report, KeysError> {
+pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Result<KeySet, KeysError> {
     let users = users(operators);
     if let Some(name) = replace.iter().find(|name| users.iter().all(|user| user.to_string() != **name)) {
         let known = users.iter().map(User::to_string).collect::<Vec<_>>().join(", ");
@@ -128,7 +132,7 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
         write(&permissions, &text, PERMISSIONS_MODE, fs::rename)?;
     }
     let left = left_over(folder, &users)?;
-    Ok(Report { folder: folder.to_owned(), permissions, changed, users: keys, left })
+    Ok(KeySet { folder: folder.to_owned(), permissions, changed, users: keys, left, configured: None })
 }
 
 /// Whether the permissions in `folder` are those that [`make`] would write now, for these operators and with this
@@ -250,30 +254,13 @@ fn place_new(from: PathBuf, to: PathBuf) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-impl Report {
-    /// The report as JSON.
-    ///
-    /// # Panics
-    /// Never: names and paths encode.
-    #[must_use]
-    pub fn json(&self) -> String {
-        let mut text = serde_json::to_string(self).expect("names and paths encode");
-        text.push('\n');
-        text
-    }
-
-    /// The report as text, with the remaining manual steps. `configured` is the folder in `[nats] keys`.
-    #[must_use]
-    pub fn text(&self, configured: Option<&Path>) -> String {
+impl Report for KeySet {
+    /// A line per key, and the remaining manual steps.
+    fn text(&self) -> String {
         let width = self.users.iter().map(|key| key.user.len()).max().unwrap_or(0);
         let mut text = String::new();
         for key in &self.users {
-            let done = match key.done {
-                Done::Kept => "kept",
-                Done::Made => "made",
-                Done::Replaced => "replaced",
-            };
-            text += &format!("{:width$}  {done:<8}  {}\n", key.user, key.public);
+            text += &format!("{:width$}  {:<8}  {}\n", key.user, word(&key.done), key.public);
         }
         for path in &self.left {
             text +=
@@ -286,7 +273,7 @@ impl Report {
         let here = self.folder.file_name().unwrap_or_default().display();
         text += &format!("\n{permissions} has changed. Remaining steps:\n");
         text += &format!("  nats.conf        include \"{here}/{PERMISSIONS}\", from the folder of nats.conf\n");
-        if configured != Some(&self.folder) {
+        if self.configured.as_ref() != Some(&self.folder) {
             text += &format!("  thermowell.toml  keys = \"{folder}\" in [nats]\n");
         }
         text += "  the server       systemctl reload thermowell-nats\n";

@@ -20,7 +20,8 @@ pub trait Report: Serialize {
 ///
 /// # Panics
 /// The value is not a name.
-pub(crate) fn word(name: &impl Serialize) -> String {
+#[must_use]
+pub fn word(name: &impl Serialize) -> String {
     match serde_json::to_value(name) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(_) | Err(_) => panic!("it is an enum without data"),

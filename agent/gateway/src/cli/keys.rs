@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Outcome, Source, command, print};
-use crate::keys::{self, KeysError};
+use super::{Exit, Outcome, Source, command, show};
+use crate::keys::{self, KeySet, KeysError};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -35,11 +35,11 @@ pub(super) struct Keys {
 }
 
 pub(super) fn run(args: &Keys) -> Outcome {
-    let text = command(&args.source, async |config| {
-        let configured = config.nats.keys.as_deref();
-        let folder = args.out.as_deref().or(configured).unwrap_or(keys::DEFAULT_FOLDER.as_ref());
-        let report = keys::make(folder, &config.operators, &args.replace)?;
-        Ok::<_, KeysError>(if args.json { report.json() } else { report.text(configured) })
+    let keys = command(&args.source, async |config| {
+        let configured = config.nats.keys.clone();
+        let folder = args.out.as_deref().or(configured.as_deref()).unwrap_or(keys::DEFAULT_FOLDER.as_ref());
+        let made = keys::make(folder, &config.operators, &args.replace)?;
+        Ok::<_, KeysError>(KeySet { configured, ..made })
     })?;
-    Ok(print(&text, Exit::Success))
+    Ok(show(&keys, args.json, Exit::Success))
 }

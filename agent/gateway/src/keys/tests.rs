@@ -24,14 +24,15 @@ fn each_user_gets_a_key_once() {
         assert_eq!(mode(&key.seed), 0o600, "{}", key.user);
     }
     assert_eq!(mode(&first.permissions), 0o644);
-    assert!(first.text(None).contains("keys = ") && first.text(None).contains("try-restart"));
+    assert!(first.text().contains("keys = ") && first.text().contains("try-restart"));
     assert!(are_current(folder.path(), &operators(&["anna"])).unwrap());
     assert!(!are_current(folder.path(), &operators(&["anna", "ben"])).unwrap());
     let second = make(folder.path(), &operators(&["anna", "ben"]), &[]).unwrap();
     assert!(!are_current(folder.path(), &operators(&["anna"])).unwrap());
     assert!(second.changed);
     assert_eq!(second.users.iter().filter(|key| key.done == Done::Made).count(), 1, "ben's");
-    let text = second.text(Some(folder.path()));
+    let second = KeySet { configured: Some(folder.path().to_owned()), ..second };
+    let text = second.text();
     assert!(text.contains("reload") && !text.contains("keys = ") && !text.contains("try-restart"), "{text}");
     for (before, after) in first.users.iter().zip(&second.users) {
         assert_eq!((&before.user, &before.public), (&after.user, &after.public));
@@ -77,7 +78,7 @@ fn reports_contain_no_seed() {
     let permissions = fs::read_to_string(&report.permissions).unwrap();
     for key in &report.users {
         let seed = fs::read_to_string(&key.seed).unwrap();
-        for text in [report.json(), report.text(None), permissions.clone(), format!("{report:?}")] {
+        for text in [report.json(), report.text(), permissions.clone(), format!("{report:?}")] {
             assert!(text.contains(&key.public) && !text.contains(seed.trim()), "{}", key.user);
         }
     }
