@@ -26,10 +26,10 @@ use clap::Parser;
 use self::disk::{Disk, Outer};
 use self::report::Report;
 use crate::cli::{self, say};
-use crate::ears::Ears;
 use crate::nats::{NatsServer, locate};
 use crate::page::Origin;
 use crate::process::Programs;
+use crate::wait::Wait;
 
 /// The first argument that asks for power cuts.
 pub const WORD: &str = "cuts";
@@ -82,7 +82,7 @@ pub struct Bench {
     boilers: u16,
     seed: u64,
     feed: bool,
-    ears: Ears,
+    wait: Wait,
 }
 
 /// Runs with the arguments of the command line behind [`WORD`].
@@ -126,7 +126,7 @@ fn run(options: &Options) -> Result<Ran> {
     let origin = Origin::now(WORD);
     let server = locate(&mut |progress| say(progress)).context("find nats-server")?;
     let programs = Programs::of_this_process()?;
-    let ears = Ears::open()?;
+    let wait = Wait::interruptible()?;
     let temporary = tempfile::Builder::new().prefix("thermowell-cuts-").tempdir().context("make a folder")?;
     let disks = temporary.path().join("disks");
     fs::create_dir(&disks).with_context(|| format!("make {}", disks.display()))?;
@@ -141,7 +141,7 @@ fn run(options: &Options) -> Result<Ran> {
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let Options { cuts, seed, boilers, feed, .. } = *options;
     let nats_server = server.version().to_string();
-    let bench = Bench { server, programs, folder, boilers, seed, feed, ears };
+    let bench = Bench { server, programs, folder, boilers, seed, feed, wait };
     let mut lives = Vec::new();
     let wanted = |number| options.life.is_none_or(|only| only == number);
     for plan in moment::lives(cuts).into_iter().filter(|plan| wanted(plan.number)) {

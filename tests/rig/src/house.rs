@@ -33,9 +33,9 @@ use crate::demo::audit::Books;
 use crate::demo::ledger::Ledger;
 use crate::demo::live::{self, Boilers, View};
 use crate::demo::setup::{Plan, Processes};
-use crate::ears::Ears;
 use crate::nats::{NatsServer, locate};
 use crate::process::{Change, Launch, Programs, Supervised, describe, last_lines, stop_in_order};
+use crate::wait::Wait;
 
 pub use builder::Builder;
 
@@ -57,7 +57,7 @@ pub struct House {
     pub plan: Plan,
     /// What runs.
     pub processes: Processes,
-    ears: Ears,
+    wait: Wait,
     stopwatch: Stopwatch,
     noted: Option<Vec<String>>,
     programs: Programs,
@@ -203,7 +203,7 @@ impl House {
             if watch.left_of(limit).is_none() {
                 bail!("not within {} s: {what}\n{}", limit.as_secs(), self.logs());
             }
-            self.ears.pass(LOOK)?;
+            self.wait.sleep(LOOK)?;
         }
     }
 
@@ -223,7 +223,7 @@ impl House {
         let watch = Stopwatch::start();
         while let Some(left) = watch.left_of(length) {
             self.tend()?;
-            self.ears.pass(left.min(LOOK))?;
+            self.wait.sleep(left.min(LOOK))?;
         }
         Ok(())
     }
@@ -303,7 +303,7 @@ impl House {
 
     /// Runs what needs NATS.
     pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
-        self.ears.wait_for(future)
+        self.wait.block_on(future)
     }
 
     /// Listens to a subject from now on.
@@ -437,8 +437,8 @@ impl House {
     /// A process cannot be stopped, or the books not be read.
     pub(crate) fn try_books(&mut self) -> Result<(Ledger, Vec<ExitStatus>)> {
         let client = self.try_until("the server runs", SOON, |house| house.wait_for(house.connect()).ok())?;
-        let ears = self.ears.clone();
-        ears.wait_for(async {
+        let wait = self.wait.clone();
+        wait.block_on(async {
             let (problems, ends) = self.drain(&client, Self::tend).await?;
             Ok((self.audit(&client, problems).await?, ends))
         })

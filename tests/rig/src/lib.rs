@@ -1,7 +1,7 @@
 //! The whole system on one machine: real parts, real processes, a real NATS server.
 //!
-//! The `demo`, the system tests and the measurements stand on it. Nothing here is part of the product, and the
-//! product knows nothing of it.
+//! The demo, the system tests and the measurements use it. It is not part of the product, and the
+//! product does not depend on it.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,6 @@ mod cli;
 pub mod clock;
 pub mod cuts;
 pub mod demo;
-pub mod ears;
 pub mod faults;
 pub mod figures;
 pub mod guard;
@@ -17,4 +16,5 @@ pub mod house;
 pub mod nats;
 mod page;
 pub mod process;
+pub mod wait;
 pub mod winter;

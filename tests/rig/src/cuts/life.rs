@@ -74,7 +74,7 @@ pub(super) fn live(bench: &Bench, outer: &Outer, life: LifePlan, each: &mut dyn 
     let mut chance = Chance::new(bench.seed, &life);
     let control = Some(Control::start(disk.mount(), chance.coin())?);
     let house = Builder::new(bench.programs.clone(), &arguments(bench, &life));
-    let house = house.server(&bench.server).folder(&folder).ears(&bench.ears).noting().start()?;
+    let house = house.server(&bench.server).folder(&folder).wait(&bench.wait).noting().start()?;
     let mut alive =
         Life { bench, life, house, control, disk, chance, server: Stopwatch::start(), durable: BTreeMap::new() };
     let cuts = alive.cuts(each)?;

@@ -38,10 +38,10 @@ use self::live::{Boilers, Live, View};
 pub use self::options::Options;
 use self::screen::Screen;
 use crate::cli::{self, say};
-use crate::ears::Ears;
 use crate::house::{Builder, House};
 use crate::nats::locate;
 use crate::process::{Change, Programs, describe, last_lines};
+use crate::wait::Wait;
 
 /// How often processes are looked after and the table is drawn again, in real time.
 const TICK: Duration = Duration::from_millis(250);
@@ -69,14 +69,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<Ledger> {
-    let ears = Ears::deaf()?;
-    let mut interrupts = ears.wait_for(async { Interrupts::install() })?;
+    let wait = Wait::plain()?;
+    let mut interrupts = wait.block_on(async { Interrupts::install() })?;
     for line in options.check_inputs().map_err(|error| cli::with_code(CONFIGURATION, error))? {
         say(&line);
     }
     // The installation of nats-server is no child in a group of its own: Ctrl-C ends it too.
     let server = locate(&mut |progress| say(progress)).map_err(|error| {
-        if ears.wait_for(interrupts.pending()) { interrupted() } else { error.context("find nats-server") }
+        if wait.block_on(interrupts.pending()) { interrupted() } else { error.context("find nats-server") }
     })?;
     let programs = Programs::of_this_process()?;
     let temporary = match &options.keep {
@@ -89,11 +89,11 @@ fn run(options: &Options) -> Result<Ledger> {
         (None, None) => PathBuf::from("."),
     };
     setup::prepare(&folder).context("set up")?;
-    let house = Builder::demo(programs, options.clone()).server(&server).folder(&folder).ears(&ears).start()?;
+    let house = Builder::demo(programs, options.clone()).server(&server).folder(&folder).wait(&wait).start()?;
     let access = access::lines(&house.plan, &house.processes.broker);
     let boilers = house.boilers().into_iter().map(|id| (id, Live::default())).collect();
     let mut demo = Demo { options, house, access, boilers, screen: Screen::new(options.json) };
-    ears.wait_for(demo.run(&mut interrupts))
+    wait.block_on(demo.run(&mut interrupts))
 }
 
 fn temporary() -> io::Result<TempDir> {

@@ -14,8 +14,8 @@ use super::rows::Row;
 use super::{Options, WORD};
 use crate::cli::say;
 use crate::clock::Stopwatch;
-use crate::ears::Ears;
 use crate::process::{Child, Launch, Programs, Role, describe, last_lines, own_program};
+use crate::wait::Wait;
 
 /// Where a row leaves what came of it.
 pub(super) const RESULT: &str = "line.json";
@@ -43,7 +43,7 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>> {
         None => temporary.path().to_owned(),
     };
     // Rows that play end with this process, and their folders are removed.
-    let ears = Ears::open()?;
+    let wait = Wait::interruptible()?;
     // The long ones first: what is left at the end is short.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(rows[index].seconds));
@@ -73,7 +73,7 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>> {
             }
         }
         playing = still;
-        ears.pass(LOOK)?;
+        wait.sleep(LOOK)?;
     }
     Ok(lines.into_iter().flatten().collect())
 }

@@ -22,9 +22,9 @@ use super::stand::{Bench, PATIENCE, late};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
-use crate::ears::Ears;
 use crate::nats::{Broker, BrokerOptions};
 use crate::process::{Launch, Supervised};
+use crate::wait::Wait;
 
 /// Samples in a batch: a second.
 const COUNT: u16 = 100;
@@ -45,14 +45,14 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     fs::write(&config, text).with_context(|| config.display().to_string())?;
     let log = folder.path().join("aggregator.log");
     let launch = Launch::run(&bench.programs, "aggregator", &config, log);
-    let runtime = Ears::deaf()?;
+    let runtime = Wait::plain()?;
     // The streams are the product's to make.
     let mut role = Supervised::start(launch)?;
-    let client = runtime.wait_for(async_nats::connect(broker.url())).context("connect")?;
-    runtime.wait_for(streams_are_there(&client))?;
+    let client = runtime.block_on(async_nats::connect(broker.url())).context("connect")?;
+    runtime.block_on(streams_are_there(&client))?;
     role.stop(PATIENCE)?;
-    runtime.wait_for(publish(&client, boilers, seconds))?;
-    let mut states = runtime.wait_for(async {
+    runtime.block_on(publish(&client, boilers, seconds))?;
+    let mut states = runtime.block_on(async {
         let states = client.subscribe(wildcard::STATE).await.context("subscribe")?;
         client.flush().await.context("subscribe")?;
         anyhow::Ok(states)
@@ -62,7 +62,7 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     let watch = Stopwatch::start();
     role.bring_up()?;
     let end = seconds * u64::from(COUNT) - 1;
-    let done = runtime.wait_for(async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)).await });
+    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, end)).await });
     let took = watch.elapsed();
     done.with_context(|| late("the aggregator reaches the end"))?;
     let server = used(broker.pid())?.since(server_before);

@@ -10,9 +10,9 @@ use super::House;
 use crate::clock::Stopwatch;
 use crate::demo::Options;
 use crate::demo::setup::{self, Processes};
-use crate::ears::Ears;
 use crate::nats::NatsServer;
 use crate::process::Programs;
+use crate::wait::Wait;
 
 /// The parts of a house; what is not named is as tests have it.
 pub struct Builder {
@@ -21,7 +21,7 @@ pub struct Builder {
     is_quiet: bool,
     server: Option<NatsServer>,
     folder: Option<PathBuf>,
-    ears: Option<Ears>,
+    wait: Option<Wait>,
     notes: bool,
 }
 
@@ -39,7 +39,7 @@ impl Builder {
 
     /// What the demo starts.
     pub(crate) fn demo(programs: Programs, options: Options) -> Self {
-        Self { programs, options, is_quiet: false, server: None, folder: None, ears: None, notes: false }
+        Self { programs, options, is_quiet: false, server: None, folder: None, wait: None, notes: false }
     }
 
     /// On this server, and not on the one that [`super::server`] finds.
@@ -56,8 +56,8 @@ impl Builder {
 
     /// With waits that a signal interrupts.
     #[must_use]
-    pub fn ears(self, ears: &Ears) -> Self {
-        Self { ears: Some(ears.clone()), ..self }
+    pub fn wait(self, wait: &Wait) -> Self {
+        Self { wait: Some(wait.clone()), ..self }
     }
 
     /// A process that ends by itself is noted, see `House::noted`, and started again.
@@ -71,7 +71,7 @@ impl Builder {
     /// # Errors
     /// A file cannot be written, or a process not be started.
     pub fn start(self) -> Result<House> {
-        let Self { programs, mut options, is_quiet, server, folder, ears, notes } = self;
+        let Self { programs, mut options, is_quiet, server, folder, wait, notes } = self;
         let (folder, temporary) = match folder {
             Some(folder) => (folder, None),
             None => {
@@ -87,13 +87,13 @@ impl Builder {
         }
         let server = server.unwrap_or_else(super::server);
         let (processes, plan) = Processes::start(&options, &folder, &server, &programs).context("set up")?;
-        let ears = ears.map_or_else(Ears::deaf, Ok)?;
+        let wait = wait.map_or_else(Wait::plain, Ok)?;
         let noted = notes.then(Vec::new);
         Ok(House {
             options,
             plan,
             processes,
-            ears,
+            wait,
             stopwatch: Stopwatch::start(),
             noted,
             programs,

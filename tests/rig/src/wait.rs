@@ -1,4 +1,4 @@
-//! Waiting that Ctrl-C and SIGTERM can interrupt, and the runtime for what needs NATS.
+//! Waiting that Ctrl-C and SIGTERM can interrupt, and the runtime for NATS connections.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -9,43 +9,43 @@ use anyhow::{Context as _, Result, bail};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The runtime of a run's own connections, and the signals that end it. Clones share both.
+/// The runtime of a run's own connections, and the signals that interrupt it. Clones share both.
 #[derive(Clone, Debug)]
-pub struct Ears {
+pub struct Wait {
     signals: Option<Rc<RefCell<[Signal; 2]>>>,
     runtime: Rc<Runtime>,
 }
 
-impl Ears {
-    /// From now on Ctrl-C and SIGTERM end [`Ears::pass`], and not the process.
+impl Wait {
+    /// From now on Ctrl-C and SIGTERM interrupt [`Wait::sleep`] instead of ending the process.
     ///
     /// # Errors
-    /// The system has no more files.
-    pub fn open() -> Result<Self> {
-        let deaf = Self::deaf()?;
-        let within = deaf.runtime.enter();
+    /// Too many files are open.
+    pub fn interruptible() -> Result<Self> {
+        let plain = Self::plain()?;
+        let within = plain.runtime.enter();
         let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
         drop(within);
-        Ok(Self { signals: Some(Rc::new(RefCell::new(signals))), ..deaf })
+        Ok(Self { signals: Some(Rc::new(RefCell::new(signals))), ..plain })
     }
 
-    /// Signals end the process, as is usual.
+    /// Signals end the process as usual.
     ///
     /// # Errors
-    /// The system has no more files.
-    pub fn deaf() -> Result<Self> {
+    /// Too many files are open.
+    pub fn plain() -> Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
         Ok(Self { signals: None, runtime: Rc::new(runtime) })
     }
 
-    /// Lets time pass: the length of something, or the pause between two looks.
+    /// Lets time pass: the length of a phase, or the interval between two polls.
     ///
     /// # Errors
-    /// A signal came.
-    pub fn pass(&self, length: Duration) -> Result<()> {
+    /// A signal was received.
+    pub fn sleep(&self, length: Duration) -> Result<()> {
         let Some(signals) = &self.signals else {
-            self.wait_for(async { tokio::time::sleep(length).await });
+            self.block_on(async { tokio::time::sleep(length).await });
             return Ok(());
         };
         let [interrupt, terminate] = &mut *signals.borrow_mut();
@@ -59,8 +59,8 @@ impl Ears {
         })
     }
 
-    /// Runs what needs NATS.
-    pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+    /// Runs a future, for example one that needs NATS.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
 }
