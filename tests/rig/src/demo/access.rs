@@ -1,4 +1,4 @@
-//! The lines with which a second terminal looks at a running demo. Each works as it is printed.
+//! The commands for a second terminal during a demo. They work as printed.
 
 use std::env;
 use std::ffi::OsStr;
@@ -12,10 +12,9 @@ use super::setup::Plan;
 use crate::nats::Broker;
 use crate::process::THERMOWELL_BIN;
 
-/// The name under which the multi-call binary is the product.
+/// The name by which the multi-call binary is the product.
 pub const PRODUCT: &str = "thermowell";
 
-/// The lines to print.
 pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
     let config = quoted(plan.folder.join("thermowell.toml").as_os_str());
     let key = quoted(User::Reader.seed_file(&plan.keys()).as_os_str());
@@ -27,13 +26,13 @@ pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
         format!("  export NATS_NKEY={key}"),
         "  thermowell status".to_owned(),
         "  thermowell verify".to_owned(),
-        // A command needs a tenth of an hour that is known.
+        // A command is refused until a tenth of an hour is known.
         "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna # from 0:06".to_owned(),
     ]);
     lines
 }
 
-/// The folder with a `thermowell` to call: the one that is tested, or a link to this program, which stays beside it.
+/// A folder with the program `thermowell`: the tested one, or a link to this program that is made next to it.
 fn program_folder() -> Option<PathBuf> {
     if let Some(named) = env::var_os(THERMOWELL_BIN).map(PathBuf::from)
         && named.file_name().is_some_and(|name| name == PRODUCT)
@@ -42,14 +41,14 @@ fn program_folder() -> Option<PathBuf> {
     }
     let own = env::current_exe().ok()?;
     let link = own.with_file_name(PRODUCT);
-    // A program of that name that was built stays as it is.
+    // An existing program of that name is not replaced.
     if !link.exists() {
         symlink(own.file_name()?, &link).ok();
     }
     link.exists().then(|| own.parent().map(Path::to_owned))?
 }
 
-/// As a shell takes it.
+/// Quoted for a shell if necessary.
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@".contains(c));

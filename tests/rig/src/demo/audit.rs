@@ -1,4 +1,4 @@
-//! The books of a run: what its streams hold, against the simulator's account where there is one.
+//! The audit of a run: what its streams hold, compared with the simulator's account if there is one.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -20,45 +20,45 @@ use super::samples::{SamplesBook, SamplesReader};
 use super::setup::Plan;
 use crate::clock::Stopwatch;
 
-/// The streams that outlive a power cut, as far as they were synced.
+/// The streams on disk: what was synced survives a power cut.
 pub(crate) const FILED: [&str; 4] = [stream::SAMPLES, stream::SNAPSHOT, stream::EVENT, stream::FEED];
 /// Seconds of the rolling window.
 const WINDOW_S: i64 = 3_600;
-/// What failed when the simulator's account cannot be read.
+/// The context of an error when the simulator's account cannot be read.
 const ACCOUNT: &str = "the simulator's account";
-/// Between two looks at what has arrived.
+/// Interval between two reads of what has arrived.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What reads the streams of a run.
+/// Reads the streams of a run.
 pub(crate) struct Books {
     context: jetstream::Context,
     boilers: Vec<BoilerId>,
     feed: bool,
 }
 
-/// Where the streams end.
+/// The ends of the streams.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
-    /// The slot behind the last one of each boiler in SAMPLES; a boiler without one is not in it.
+    /// The slot after the last one of each boiler in SAMPLES; a boiler without samples has no entry.
     pub(crate) ends: BTreeMap<BoilerId, Slot>,
-    /// The last sequence of each stream of [`FILED`] that is there.
+    /// The last sequence of each stream of [`FILED`] that exists.
     pub(crate) streams: BTreeMap<&'static str, u64>,
 }
 
 impl Books {
-    /// Of these boilers; `feed` tells whether there is a feed too.
+    /// Of these boilers; `feed` is whether FEED is published.
     pub(crate) fn new(client: Client, boilers: Vec<BoilerId>, feed: bool) -> Self {
         Self { context: jetstream::new(client), boilers, feed }
     }
 
-    /// Looks at the end of every stream and of every boiler.
+    /// Reads the end of every stream and of every boiler.
     ///
     /// # Errors
     /// The server does not answer.
     pub(crate) async fn look(&self) -> Result<Look> {
         let mut look = Look::default();
         for name in FILED {
-            // Not there: never made, or its creation was lost.
+            // It does not exist: never created, or its creation was lost.
             if let Ok(stream) = self.context.get_stream(name).await {
                 look.streams.insert(name, stream.cached_info().state.last_sequence);
             }
@@ -74,12 +74,12 @@ impl Books {
         Ok(look)
     }
 
-    /// Waits until the aggregator has published a state of each boiler's last message in SAMPLES (and the feed, where
-    /// it runs, its last sample). What does not arrive in time is a problem by name. Calls `tend` meanwhile: a role
-    /// that died just before has to be started again, the server too.
+    /// Waits until the aggregator has published a state for each boiler's last message in SAMPLES (with a feed, its
+    /// last sample too). What does not arrive in time is returned as a problem. Calls `tend` meanwhile, to restart
+    /// roles and a server that died just before.
     ///
     /// # Errors
-    /// Those of `tend`.
+    /// Errors of `tend`.
     pub(crate) async fn settle(&self, limit: Duration, mut tend: impl FnMut() -> Result<()>) -> Result<Vec<String>> {
         let failed = async {
             loop {
@@ -100,13 +100,13 @@ impl Books {
         let mut problems = Vec::new();
         for id in &self.boilers {
             loop {
-                let behind = match self.what_is_behind(id).await {
+                let lag = match self.what_lags(id).await {
                     Ok(None) => break,
-                    Ok(Some(behind)) => behind,
+                    Ok(Some(lag)) => lag,
                     Err(error) => thermowell::logs::chain(error.as_ref()),
                 };
                 if watch.left_of(limit).is_none() {
-                    problems.push(format!("boiler {id}: {behind} ({} s)", limit.as_secs()));
+                    problems.push(format!("boiler {id}: {lag} ({} s)", limit.as_secs()));
                     break;
                 }
                 tokio::time::sleep(LOOK).await;
@@ -115,7 +115,7 @@ impl Books {
         problems
     }
 
-    async fn what_is_behind(&self, id: &BoilerId) -> Result<Option<String>> {
+    async fn what_lags(&self, id: &BoilerId) -> Result<Option<String>> {
         let Some(tail) = self.last(stream::SAMPLES, &subject::samples(id)).await? else {
             return Ok(Some("no sample arrived".to_owned()));
         };
@@ -135,17 +135,17 @@ impl Books {
         Ok(None)
     }
 
-    /// Checks everything.
+    /// Checks everything that was published.
     ///
     /// # Errors
-    /// The books cannot be read.
+    /// A stream or the account cannot be read.
     pub(crate) async fn audit(&self, plan: &Plan, mut general: Vec<String>) -> Result<Ledger> {
         let account = Account::open(&plan.account()).context(ACCOUNT)?;
         let mut reports = Vec::new();
         for id in &self.boilers {
             let mut problems = std::mem::take(&mut general);
             let Some(record) = account.boiler(id) else {
-                problems.push("the simulator has no account of it".to_owned());
+                problems.push("the simulator has no account of this boiler".to_owned());
                 let (samples, average) = (SamplesBook::default(), None);
                 reports.push(BoilerReport { boiler: id.to_string(), hours: Vec::new(), samples, average, problems });
                 continue;
@@ -163,7 +163,7 @@ impl Books {
         Ok(Ledger { ok, boilers: reports })
     }
 
-    /// Reads all that SAMPLES holds of a boiler; its values are held against the `account`.
+    /// Reads all that SAMPLES holds of a boiler and compares it with the `account`.
     ///
     /// # Errors
     /// It cannot be read.
@@ -188,7 +188,7 @@ impl Books {
         }
     }
 
-    /// Reads the hours of a boiler.
+    /// Reads the snapshots of a boiler.
     ///
     /// # Errors
     /// They cannot be read.
@@ -204,7 +204,7 @@ impl Books {
         Ok(snapshots)
     }
 
-    /// The last STATE against the account's readings in the same seconds.
+    /// Compares the last STATE with the account's readings in the same seconds.
     async fn average(
         &self,
         id: &BoilerId,
@@ -234,7 +234,7 @@ impl Books {
         Ok(Some(AverageReport { published: state.average, reference, points: count, coverage: state.coverage }))
     }
 
-    /// Each sample once, in order, with its value.
+    /// Checks that FEED has each sample once, in order, with its value.
     async fn check_feed(&self, account: &Boiler, book: &SamplesBook, problems: &mut Vec<String>) -> Result<()> {
         let (mut events, mut wrong, mut newest) = (0u64, 0u64, None);
         let mut sampled = None;
@@ -286,7 +286,7 @@ impl Books {
     }
 }
 
-/// The report for programs.
+/// Prints the ledger as JSON.
 ///
 /// # Errors
 /// Standard output is closed.
@@ -296,7 +296,7 @@ pub fn print_json(ledger: &Ledger) -> io::Result<()> {
     writeln!(out)
 }
 
-/// The report for people.
+/// Prints the ledger as text.
 ///
 /// # Errors
 /// Standard output is closed.

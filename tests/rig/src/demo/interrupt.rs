@@ -1,7 +1,7 @@
-//! Ctrl-C, SIGTERM and SIGHUP: each asks the demo to stop, close the books and print the ledger.
+//! Ctrl-C, SIGTERM and SIGHUP: each makes the demo stop in order and print the ledger.
 //!
-//! The handlers are installed before anything is started, so that an early signal ends the run in order as well. The
-//! children are in process groups of their own and do not see a terminal's Ctrl-C.
+//! The handlers are installed before the first process starts, so that an early signal also ends the run in order.
+//! The children have their own process groups and do not receive a terminal's Ctrl-C.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub(super) struct Interrupts {
     hang_up: Signal,
 }
 
-/// SIGCONT: the demo goes on after Ctrl-Z.
+/// SIGCONT: the demo continues after Ctrl-Z.
 ///
 /// # Panics
 /// Outside of a tokio runtime with I/O enabled.
@@ -23,7 +23,7 @@ pub(super) fn continuations() -> io::Result<Signal> {
 }
 
 impl Interrupts {
-    /// Installs the handlers, for the rest of the process's life.
+    /// Installs the handlers for the rest of the process's life.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -42,12 +42,12 @@ impl Interrupts {
         }
     }
 
-    /// Whether a signal is waiting.
+    /// Whether a signal is pending.
     pub(super) async fn pending(&mut self) -> bool {
         tokio::select! {
             biased;
             _ = self.next() => true,
-            // The runtime looks at its signals between two yields.
+            // The runtime polls its signals between two yields.
             () = async { tokio::task::yield_now().await; tokio::task::yield_now().await } => false,
         }
     }

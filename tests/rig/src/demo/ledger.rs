@@ -1,9 +1,9 @@
-//! The ledger: what was published, held against the simulator's own account.
+//! The ledger: what was published, compared with the simulator's own account.
 //!
-//! Two books are checked per boiler. *Hours*: each snapshot against a brute-force sum over exactly the slots from its
-//! `first` to its `last`, taken from what the simulator sampled and not from what arrived. *Samples*: SAMPLES, message
-//! by message, against every single reading of the account: each slot once, in order, with its value, or named as
-//! missing. Nothing here shares code with the aggregator but the types of what it publishes.
+//! Two checks per boiler. *Hours*: each snapshot is compared with a brute-force sum over exactly the slots from its
+//! `first` to its `last`, taken from what the simulator sampled and not from what arrived. *Samples*: SAMPLES is
+//! compared message by message with every reading of the account: each slot once, in order, with its value, or named as
+//! missing. The aggregator's code is not used, only the types that it publishes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,9 +16,9 @@ use thermowell_wire::{Boot, Slot};
 
 use super::samples::SamplesBook;
 
-/// What transport may add to a stamp, in real nanoseconds: the tolerance of hour borders, times the speed. Stamps of a
-/// machine that is busy may be this far off; above it the agent corrects them. How exact they are otherwise is measured
-/// by `cargo sim --times`.
+/// Tolerance of hour borders in real nanoseconds, to be multiplied by the speed: what transport may add to a stamp. On
+/// a busy machine stamps may be off by this much; above it the agent corrects them. `cargo sim --times` measures how
+/// exact they are otherwise.
 pub const TRANSPORT_NS: i64 = 20_000_000;
 
 /// The whole report.
@@ -26,22 +26,19 @@ pub const TRANSPORT_NS: i64 = 20_000_000;
 pub struct Ledger {
     /// Every sum closes and equals its reference.
     pub ok: bool,
-    /// One entry per boiler.
     pub boilers: Vec<BoilerReport>,
 }
 
-/// One boiler's books.
+/// The ledger of one boiler.
 #[derive(Clone, Debug, Serialize)]
 pub struct BoilerReport {
-    /// Its id.
     pub boiler: String,
-    /// The closed hours.
     pub hours: Vec<HourReport>,
     /// The samples in the stream.
     pub samples: SamplesBook,
     /// The rolling average at the end.
     pub average: Option<AverageReport>,
-    /// What does not close, in words.
+    /// What does not add up.
     pub problems: Vec<String>,
 }
 
@@ -50,17 +47,17 @@ pub struct BoilerReport {
 pub struct HourReport {
     /// Its beginning, RFC 3339.
     pub hour: String,
-    /// Device slots in it.
+    /// Slots of the device in it.
     pub slots: u64,
     /// Slots in the mean.
     pub counted: u64,
-    /// The others, by reason.
+    /// The other slots, by reason.
     pub missing: Missing,
     /// The mean as published.
     pub snapshot: Option<f64>,
     /// The mean of what the simulator sampled.
     pub reference: Option<f64>,
-    /// The first hour of its history.
+    /// The first hour of the boiler's history.
     pub partial: bool,
 }
 
@@ -77,7 +74,7 @@ pub struct AverageReport {
     pub coverage: f64,
 }
 
-/// Checks one boiler's snapshots. `speed` sets the tolerances, `book` tells how far each boot got into the stream.
+/// Checks one boiler's snapshots. `speed` sets the tolerances, `book` has the end of each boot in the stream.
 ///
 /// # Errors
 /// The account cannot be read.
@@ -99,12 +96,12 @@ pub fn hours(
     Ok(reports)
 }
 
-/// What must hold of a boiler's hours by themselves: each follows the one before it, and its sum closes.
+/// Checks a boiler's hours without the account: each follows the previous one, and its sum closes.
 pub(crate) fn series(snapshots: &[Snapshot], problems: &mut Vec<String>) {
     let mut before = None;
     for Snapshot { hour, created_at, slots, temperature_points, missing, .. } in snapshots {
         if before.is_some_and(|before: i64| before + 3_600 != *created_at) {
-            problems.push(format!("hour {hour}: does not follow the hour before it"));
+            problems.push(format!("hour {hour}: does not follow the previous hour"));
         }
         let sum = temperature_points + missing.total();
         if *slots != sum {
@@ -122,7 +119,7 @@ struct Hour<'a> {
     problems: &'a mut Vec<String>,
 }
 
-/// What the account says about the slots of one hour.
+/// The account's numbers for one hour.
 #[derive(Default)]
 struct Expected {
     valid: Summary,
@@ -186,7 +183,7 @@ impl Hour<'_> {
         Ok(expected)
     }
 
-    /// Reboots whose other side lies in another hour.
+    /// Adds reboots at the beginning or end of the hour.
     fn reboots_at_the_borders(&self, first: Slot, last: Option<(&BootRecord, u64)>, expected: &mut Expected) {
         let boots = &self.account.boots;
         let at = |boot: Boot| boots.iter().position(|record| record.boot == boot);
@@ -206,7 +203,7 @@ impl Hour<'_> {
         }
     }
 
-    /// The slots between the last one of `old` that was stored and slot 0 of `new` that lie in this hour.
+    /// The slots of this hour between the last stored slot of `old` and slot 0 of `new`.
     fn reboot_slots(&self, old: &BootRecord, end: u64, new: &BootRecord) -> u64 {
         let Some(last) = end.checked_sub(1) else { return 0 };
         let period = i64::from(new.period_us) * 1_000;
@@ -221,7 +218,7 @@ impl Hour<'_> {
         (end - HOUR_NS..end).contains(&utc_ns)
     }
 
-    /// The slot behind the last one of `boot` that reached the stream; what was sampled behind it died with the boot.
+    /// The slot after the last one of `boot` in the stream; the later slots of a boot that has ended are lost.
     fn end_of(&self, boot: Boot) -> u64 {
         self.book.ends.get(&boot).copied().unwrap_or(0)
     }
@@ -240,14 +237,14 @@ impl Hour<'_> {
         let last = self.snapshot.last;
         let end = self.snapshot.created_at * 1_000_000_000;
         self.border("begins", first, end - HOUR_NS, first.seq == 0);
-        let behind = Slot::new(last.boot, last.seq + 1);
-        let boot_ended = behind.seq == self.end_of(last.boot);
-        self.border("ends", behind, end, boot_ended);
+        let next = Slot::new(last.boot, last.seq + 1);
+        let boot_ended = next.seq == self.end_of(last.boot);
+        self.border("ends", next, end, boot_ended);
         if let Some(before) = previous {
             let expected = Slot::new(before.last.boot, before.last.seq + 1);
             let follows = expected == first || first.seq == 0;
             if !follows {
-                self.problem(&format!("begins at {first}, which does not follow the hour before"));
+                self.problem(&format!("begins at {first}, which does not follow the previous hour"));
             }
         }
         if self.snapshot.partial != previous.is_none() {
@@ -255,7 +252,7 @@ impl Hour<'_> {
         }
     }
 
-    /// The true time of `slot` must lie at `border`, unless a boot begins or ends there.
+    /// The true time of `slot` must be at `border`, unless a boot begins or ends there.
     fn border(&mut self, what: &str, slot: Slot, border: i64, excused: bool) {
         let Some(boot) = self.account.boot(slot.boot) else {
             return self.problem(&format!("{what} in boot {}, which the simulator never started", slot.boot));
@@ -286,9 +283,9 @@ impl Hour<'_> {
     }
 }
 
-/// What the account holds of `from..to` beside what the ring lost, and how many slots the ring lost. `gaps` is what
-/// SAMPLES names: the account also knows of slots that the ring no longer had when an agent asked, and that were stored
-/// long before.
+/// The sum of the account's slots in `from..to` without those that the ring lost, and the number of those. `gaps` are
+/// the gaps in SAMPLES; the account also lists slots that the ring had lost when an agent asked for them, but that had
+/// been stored long ago.
 fn valid(boot: &BootRecord, from: u64, to: u64, gaps: &[Range<u64>]) -> Result<(Summary, u64), AccountError> {
     let mut sum = Summary::default();
     let mut ring = 0;
@@ -312,7 +309,7 @@ fn add(sum: &mut Summary, more: &Summary) {
     sum.maximum_centi = [sum.maximum_centi, more.maximum_centi].into_iter().flatten().max();
 }
 
-/// The mean in °C, rounded half away from zero to two decimals, by a way of its own.
+/// The mean in °C, rounded half away from zero to two decimals, independent of the aggregator's code.
 fn mean(summary: &Summary) -> Option<f64> {
     decimal(summary.sum_centi, summary.count)
 }

@@ -1,4 +1,4 @@
-//! What is going on, as the streams tell it, and the frame that shows it: 80 columns, and as many rows as there are.
+//! The last published state of each boiler, and the frame that shows it: 80 columns, and as many rows as there are.
 //!
 //! ```text
 //! title and progress      2 lines
@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use thermowell::output::word;
 use thermowell_flow::published::{DeviceStatus, FreshnessLimits, Lease, Link, Missing, Snapshot, State, Status};
 use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
@@ -20,23 +21,23 @@ use thermowell_wire::subject;
 use super::screen::Size;
 use super::setup::Plan;
 
-/// What was said last about one boiler.
+/// The last messages about one boiler.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Live {
-    /// By the aggregator.
+    /// From the aggregator.
     pub(crate) state: Option<State>,
-    /// By the agent.
+    /// From the agent.
     pub(crate) status: Option<Status>,
-    /// By the controller.
+    /// From the controller.
     pub(crate) lease: Option<Lease>,
-    /// Hours closed in this run, with their means.
+    /// Hours closed in this run.
     pub(crate) snapshots: Vec<Snapshot>,
 }
 
-/// Every boiler, by id.
+/// All boilers by id.
 pub(crate) type Boilers = BTreeMap<BoilerId, Live>;
 
-/// Takes a message of one of the four subjects. What does not parse is not ours to show.
+/// Takes a message of one of the four subjects. Messages that do not parse are ignored.
 pub(crate) fn take(boilers: &mut Boilers, subject: &str, payload: &[u8]) {
     let Some(live) = subject::boiler_of(subject).and_then(|id| boilers.get_mut(&id)) else { return };
     match subject.rsplit('.').next() {
@@ -57,20 +58,20 @@ const LEGEND: [&str; 3] = [
     "obeyed: the set-point that the boiler accepted, or its own control.",
 ];
 
-/// Everything that a frame shows.
+/// The content of a frame.
 pub(crate) struct View<'a> {
     pub(crate) boilers: &'a Boilers,
     pub(crate) plan: &'a Plan,
-    /// How long the run takes, where that is known.
+    /// The duration of the run, if limited.
     pub(crate) duration: Option<Duration>,
     /// How often each process was restarted.
     pub(crate) restarts: &'a [(String, u32)],
-    /// What to type in a second terminal.
+    /// Commands for a second terminal.
     pub(crate) access: &'a [String],
 }
 
 impl View<'_> {
-    /// The lines of a frame for a terminal of `size`; all of them without a terminal.
+    /// The lines of a frame for a terminal of `size`; all lines without a terminal.
     #[must_use]
     pub(crate) fn lines(&self, size: Option<Size>) -> Vec<String> {
         let mut lines = self.title();
@@ -79,7 +80,7 @@ impl View<'_> {
         let mut below = vec![self.totals()];
         below.extend(self.restarted());
         let rows = self.rows();
-        // The cursor stands on a line of its own below the frame.
+        // The cursor is on the line below the frame.
         let height = size.map_or(usize::MAX, |size| size.rows.saturating_sub(1));
         let mut room = height.saturating_sub(lines.len() + below.len());
         let access = spaced(self.access.iter().flat_map(|line| folded(line, size)));
@@ -123,7 +124,7 @@ impl View<'_> {
         in_order(self.boilers).map(|(id, live)| row(id, live, self.plan)).collect()
     }
 
-    /// The closed hours' books.
+    /// The sums of the closed hours.
     fn totals(&self) -> String {
         let snapshots = || self.boilers.values().flat_map(|live| &live.snapshots);
         let hours = snapshots().count();
@@ -149,7 +150,7 @@ impl View<'_> {
     }
 }
 
-/// 1,440,000: a number for people.
+/// A number with thousands separators: 1,440,000.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -162,7 +163,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// A line for a shell, folded with the shell's own sign where it is too long: it is copied and works.
+/// A line for a shell. A long one is folded with backslashes, so that it still works when copied.
 fn folded(line: &str, size: Option<Size>) -> Vec<String> {
     let columns = size.map_or(usize::MAX, |size| size.columns).max(2);
     let letters: Vec<char> = line.chars().collect();
@@ -174,13 +175,13 @@ fn folded(line: &str, size: Option<Size>) -> Vec<String> {
     pieces.into_iter().enumerate().map(|(at, piece)| if at < last { piece + "\\" } else { piece }).collect()
 }
 
-/// The lines after an empty one; nothing where there are none.
+/// The lines after an empty one; nothing if there are none.
 fn spaced(lines: impl IntoIterator<Item = String>) -> Vec<String> {
     let lines: Vec<String> = lines.into_iter().collect();
     if lines.is_empty() { lines } else { [String::new()].into_iter().chain(lines).collect() }
 }
 
-/// The boilers by length of their ids first: b2 before b10.
+/// The boilers by the lengths of their ids first: b2 before b10.
 pub(crate) fn in_order(boilers: &Boilers) -> impl Iterator<Item = (&BoilerId, &Live)> {
     let mut all: Vec<_> = boilers.iter().collect();
     all.sort_by_key(|(id, _)| (id.as_str().len(), *id));
@@ -191,7 +192,7 @@ fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
     let celsius = |value: Option<f64>| value.map_or("–".to_owned(), |c| format!("{c:.2}°"));
     let limits = FreshnessLimits::at_speed(1);
     let is_within = |stamp: f64, limit: Duration| age_s(stamp, plan) <= limit.as_secs_f64();
-    // What is too old to hold is not shown: the age is.
+    // An outdated value is not shown; its age is.
     let state = live.state.as_ref().filter(|state| is_within(state.stamp, limits.coasting));
     let status = live.status.as_ref().filter(|status| is_within(status.created_at, limits.fresh));
     let device = status.and_then(|status| status.device.as_ref());
@@ -213,7 +214,7 @@ fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
         (Some(Link::Up), Some(device)) => {
             device.setpoint.map_or("own".to_owned(), |setpoint| wanted(setpoint.demand, setpoint.flow))
         }
-        (Some(link), _) => format!("{link:?}").to_lowercase(),
+        (Some(link), _) => word(&link),
         (None, _) => "–".to_owned(),
     };
     line([
@@ -242,11 +243,11 @@ fn burner(device: &DeviceStatus) -> String {
         | BoilerState::Waiting
         | BoilerState::Overrun
         | BoilerState::Blocked
-        | BoilerState::Lockout) => format!("{state:?}").to_lowercase(),
+        | BoilerState::Lockout) => word(&state),
     }
 }
 
-/// How old a stamp is in real time: what freshness is measured by.
+/// The age of a stamp in real time, as freshness is measured.
 fn age_s(stamp: f64, plan: &Plan) -> f64 {
     (Utc(plan.utc_ns()).unix_seconds() - stamp) / f64::from(plan.speed)
 }

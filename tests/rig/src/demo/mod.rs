@@ -1,7 +1,7 @@
 //! `cargo demo`: the whole system on this machine, a live table, and a ledger at the end.
 //!
-//! The demo is a bystander: it starts processes, listens on NATS like any other client, and at the end holds what was
-//! published against what the simulator wrote down.
+//! The demo starts the processes, subscribes to NATS like any other client, and compares at the end what was published
+//! with the simulator's account.
 
 mod access;
 pub mod audit;
@@ -43,19 +43,19 @@ use crate::nats::locate;
 use crate::process::{Change, Programs, describe, last_lines};
 use crate::wait::Wait;
 
-/// How often processes are looked after and the table is drawn again, in real time.
+/// Interval in real time at which processes are supervised and the table is redrawn.
 const TICK: Duration = Duration::from_millis(250);
-/// The longest wait, in real time, for a snapshot behind the end of its hour and for the last samples to arrive.
+/// The longest wait, in real time, for the snapshot after the end of an hour and for the last samples.
 const SETTLE: Duration = Duration::from_secs(30);
 /// How long each process may take to stop.
 const STOP: Duration = Duration::from_secs(10);
-/// Exit code of a run that was interrupted before it had a ledger, as shells have it for Ctrl-C.
+/// Exit code of a run that was interrupted without a ledger, as shells have it for Ctrl-C.
 const INTERRUPTED: u8 = 130;
-/// Exit code for a file that cannot be used, as of the programs that the demo starts.
+/// Exit code for a file that cannot be used, the same as that of the started programs.
 const CONFIGURATION: u8 = 78;
-/// What failed when nothing can be shown.
+/// The context of an error when the output cannot be written.
 const OUTPUT: &str = "write to standard output";
-/// The signal that ends the run without a ledger: the first asks for it, the second is answered with a line.
+/// The signal that ends the run without a ledger. The first one stops it in order, the second is answered with a line.
 const PATIENCE: u32 = 3;
 
 /// Runs the demo with the arguments of the command line.
@@ -74,7 +74,7 @@ fn run(options: &Options) -> Result<Ledger> {
     for line in options.check_inputs().map_err(|error| cli::with_code(CONFIGURATION, error))? {
         say(&line);
     }
-    // The installation of nats-server is no child in a group of its own: Ctrl-C ends it too.
+    // The installer of nats-server is in this process group: Ctrl-C ends it too.
     let server = locate(&mut |progress| say(progress)).map_err(|error| {
         if wait.block_on(interrupts.pending()) { interrupted() } else { error.context("find nats-server") }
     })?;
@@ -100,7 +100,6 @@ fn temporary() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("thermowell-demo-").tempdir()
 }
 
-/// An end without a ledger.
 fn interrupted() -> anyhow::Error {
     cli::with_code(INTERRUPTED, anyhow!("interrupted, without a ledger"))
 }
@@ -147,11 +146,11 @@ impl Demo<'_> {
                     signals += 1;
                     self.answer(name, signals)?;
                 }
-                // The shell has written below the frame meanwhile.
+                // Meanwhile the shell has written below the frame.
                 _ = continued.recv() => self.screen.leave(),
             }
         }
-        // The last frame stays, without the lines for a second terminal.
+        // The last frame stays, without the commands for a second terminal.
         self.draw(false).unwrap_or_default();
         self.screen.leave();
         let ledger = {
@@ -173,7 +172,7 @@ impl Demo<'_> {
         ledger
     }
 
-    /// Whether there is something to balance: a state of each boiler, or none within the time that it may take.
+    /// Whether there is something to audit: a state of each boiler, or the time for it has passed.
     fn has_begun(&self) -> bool {
         self.boilers.values().all(|live| live.state.is_some()) || self.house.age() > SETTLE
     }
@@ -182,7 +181,7 @@ impl Demo<'_> {
         answer(signal, signals, &mut |line| self.screen.say(line))
     }
 
-    /// The time is over, and so is every hour that began within it.
+    /// The duration has passed, and every hour that began within it is closed.
     fn is_over(&self) -> bool {
         let Some(duration) = self.options.duration else { return false };
         let elapsed = self.house.plan.elapsed();
@@ -197,7 +196,7 @@ impl Demo<'_> {
         complete || patience
     }
 
-    /// The hours that begin within the run. In real time an hour is too long to wait for.
+    /// The hours that begin within the run. None in real time, where an hour takes too long.
     fn hours(&self, duration: Duration) -> Vec<String> {
         if self.house.plan.speed == 1 {
             return Vec::new();
@@ -208,7 +207,7 @@ impl Demo<'_> {
         (first..).map(|hour| hour * HOUR_NS).take_while(|hour| *hour < end).map(rfc3339).collect()
     }
 
-    /// Draws a frame, with the lines for a second terminal where they still work.
+    /// Draws a frame, with the commands for a second terminal while they work.
     fn draw(&mut self, with_access: bool) -> io::Result<()> {
         let now = self.house.age();
         let restarts = self.house.processes.all().map(|role| (role.name().to_owned(), role.deaths()));
@@ -220,7 +219,7 @@ impl Demo<'_> {
         })
     }
 
-    /// Says how the published hours stand against their recomputation. Returns what is wrong with them.
+    /// Compares the published hours with their recomputation and prints the result. Returns what is wrong.
     async fn verify(&self) -> Option<String> {
         match verify(&self.house.config()).await {
             Ok(agreed) => {
@@ -231,8 +230,8 @@ impl Demo<'_> {
         }
     }
 
-    /// Stops the flow in flow order, waits until the last sample is aggregated, and reads the books.
-    /// A run that was not cut short has a snapshot of each hour that began within it.
+    /// Stops everything in flow order, waits until the last sample is aggregated, and audits the streams.
+    /// A run that was not interrupted has a snapshot of each hour that began within it.
     async fn close_the_books(&mut self, client: &async_nats::Client, is_complete: bool) -> Result<Ledger> {
         let Self { house, screen, .. } = self;
         let (mut problems, _) = house.drain(client, |house| tend(house, screen)).await?;
@@ -248,7 +247,7 @@ impl Demo<'_> {
     }
 }
 
-/// Restarts what died, as systemd would, and says so.
+/// Restarts and reports processes that died, as systemd would.
 fn tend(house: &mut House, screen: &mut Screen) -> Result<()> {
     let now = house.age();
     house.processes.tend(now, |role, change| {
@@ -266,7 +265,7 @@ fn tend(house: &mut House, screen: &mut Screen) -> Result<()> {
     })
 }
 
-/// What `thermowell verify` says: every published hour against its recomputation from SAMPLES, byte for byte.
+/// `thermowell verify`: compares every published hour with its recomputation from SAMPLES, byte for byte.
 async fn verify(config: &Path) -> Result<String, String> {
     let config = Config::load(config).map_err(|error| chain(&error))?;
     let mut lines = HEADER.to_owned();
@@ -290,7 +289,7 @@ pub fn rfc3339(utc_ns: i64) -> String {
         .map_or_else(|_| utc_ns.to_string(), |t| t.to_string())
 }
 
-/// What a signal brings. `Err`: an end without a ledger.
+/// Answers a signal. `Err`: the run ends without a ledger.
 fn answer(signal: &str, signals: u32, say: &mut dyn FnMut(&str)) -> Result<()> {
     match signals {
         0 | 1 => say(&format!("{signal}: the flow stops in order, and the books are read")),

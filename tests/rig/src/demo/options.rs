@@ -1,4 +1,4 @@
-//! What `cargo demo` can be told.
+//! The options of `cargo demo`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use thermowell::quantity::duration;
 use thermowell_wire::BoilerId;
 
 /// Runs the whole of Thermowell on this machine: a real nats-server, simulated boilers on serial lines, the agent, the
-/// aggregator and the controller, each a process of its own. Shows a live table and ends with a ledger.
+/// aggregator and the controller, each as its own process. Shows a live table and ends with a ledger.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo demo",
@@ -29,17 +29,17 @@ Exit codes: 0 the ledger closes, 1 it does not or something could not run, 2 wro
 used, 130 interrupted three times."
 )]
 pub struct Options {
-    /// How many boilers, b1 to bN.
+    /// Number of boilers, b1 to bN.
     #[arg(long, default_value_t = 2, value_parser = |text: &str| whole::<u16>(text, 1..=64))]
     pub boilers: u16,
-    /// How many times faster than real the world runs; 60: an hour passes in a minute, 1: real time.
+    /// Simulated seconds per real second; 60: an hour passes in a minute, 1: real time.
     #[arg(long, default_value_t = 60, value_parser = |text: &str| whole::<u32>(text, 1..=1_000))]
     pub speed: u32,
-    /// How long, in simulated time ("3h", "2m", "90s"); hours begun before it ends are waited for (not at speed 1).
+    /// Duration in simulated time ("3h", "2m", "90s"); hours begun before it ends are waited for (not at speed 1).
     /// Without it: until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Of everything that is random in the simulated world.
+    /// Seed of all random choices in the simulated world.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// What happens in the simulated world; see config/scenarios.
@@ -51,22 +51,22 @@ pub struct Options {
     /// Publish one JSON event per sample on `boiler.{id}` too.
     #[arg(long)]
     pub feed: bool,
-    /// The port of nats-server; without it a free one.
+    /// The port of nats-server; without it a free port.
     #[arg(long, value_name = "P")]
     pub nats_port: Option<u16>,
-    /// Leave store, configurations and logs in this folder, which must not exist or be empty.
+    /// Keep store, configurations and logs in this folder, which must not exist or be empty.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
-    /// Print the report as JSON on stdout, and nothing else there.
+    /// Print the report as JSON on stdout, and nothing else.
     #[arg(long)]
     pub json: bool,
-    /// More arguments for the simulator, for system tests.
+    /// More arguments for the simulator.
     #[arg(long, hide = true, value_name = "ARG", allow_hyphen_values = true)]
     pub sim_arg: Vec<String>,
-    /// After how many seconds without the server memory is spilled.
+    /// The server's absence after which memory is spilled, in seconds.
     #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
     pub spill_after: u32,
-    /// The file with what the gateway's calendar is off by: a fault of `clock.rs`.
+    /// The file with the offset of the gateway's calendar: a fault input of `clock.rs`.
     #[arg(long, hide = true, value_name = "FILE")]
     pub clock_step: Option<PathBuf>,
     /// Samples per batch.
@@ -75,8 +75,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the files that the run is played from, before anything is started. Returns what is to be known of a
-    /// series: its rows, its times, and what of it is not played.
+    /// Reads and checks the input files before anything is started. Returns a description of a recorded series: its
+    /// rows, its times, and what is not played.
     ///
     /// # Errors
     /// A file cannot be read or understood, or the scenario is for other boilers.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use firmware_sim::account::{AccountError, Boiler, BootRecord, Readings};
 use serde::Serialize;
+use thermowell::output::word;
 use thermowell_wire::batch::{self, Batch, Gap, Packed};
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, Reading, Slot};
@@ -18,15 +19,15 @@ pub struct SamplesBook {
     pub slots: u64,
     /// Slots that were stored more than once.
     pub twice: u64,
-    /// Messages that begin before the end of the one before them.
+    /// Messages that begin before the end of the previous one.
     pub back: u64,
-    /// Slots that are not there and not named.
+    /// Slots that are missing and not named.
     pub lost: u64,
     /// Slots named as missing.
     pub named: u64,
     /// Readings that differ from what was sampled.
     pub wrong: u64,
-    /// Slots that are stamped at or below a slot before them: in no average, and named `clock` in their hour.
+    /// Slots whose stamps are not after the previous ones: in no average, and named `clock` in their hour.
     pub stamped_back: u64,
     /// Messages that cannot be read.
     pub malformed: u64,
@@ -34,9 +35,9 @@ pub struct SamplesBook {
     pub messages: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
-    /// The stamp that was furthest off, in real milliseconds.
+    /// The largest error of a stamp, in real milliseconds.
     pub worst_stamp_ms: f64,
-    /// The slot behind the last one that was stored, by boot.
+    /// The slot after the last one that was stored, by boot.
     #[serde(skip)]
     pub ends: BTreeMap<Boot, u64>,
     /// What SAMPLES names as lost by the ring, by boot, in order.
@@ -48,14 +49,14 @@ pub struct SamplesBook {
 }
 
 impl SamplesBook {
-    /// Nothing is missing, not even named, nothing is there twice, all is in order and as it was sampled.
+    /// Nothing is missing, not even named; nothing is stored twice; all is in order and as sampled.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let Self { slots, twice, back, lost, named, wrong, malformed, .. } = *self;
         slots > 0 && [twice, back, lost, named, wrong, malformed] == [0; 6]
     }
 
-    /// The counts that matter, for people.
+    /// The main counts as text.
     #[must_use]
     pub fn sentence(&self) -> String {
         let Self { slots, twice, back, lost, named, wrong, malformed, messages, .. } = *self;
@@ -78,7 +79,7 @@ pub struct SamplesReader<'a> {
     problems: Vec<String>,
 }
 
-/// A place in the account's slots of one boot.
+/// A position in the account's slots of one boot.
 struct Cursor<'a> {
     record: &'a BootRecord,
     at: u64,
@@ -86,7 +87,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> SamplesReader<'a> {
-    /// A reader before the first message. Without an account it looks at slots alone.
+    /// A reader before the first message. Without an account only slots are checked.
     #[must_use]
     pub fn new(account: Option<&'a Boiler>, speed: u32) -> Self {
         let book = SamplesBook::default();
@@ -123,19 +124,19 @@ impl<'a> SamplesReader<'a> {
         let end = packed.end();
         let reached = self.book.ends.entry(end.boot).or_default();
         *reached = end.seq.max(*reached);
-        // A message that repeats must not make the next one look like another repeat, or like none.
+        // A repeated message must not hide that the next one repeats, nor make it look like a repeat.
         self.next = self.next.max(Some(end));
         Ok(())
     }
 
-    /// Closes the book.
+    /// The result.
     #[must_use]
     pub fn finish(self, problems: &mut Vec<String>) -> SamplesBook {
         problems.extend(self.problems);
         self.book
     }
 
-    /// The message must begin where the one before it ended, or at the beginning of a later boot.
+    /// The message must begin at the end of the previous one, or at the beginning of a later boot.
     fn order(&mut self, sequence: u64, first: Slot, end: Slot) {
         let expected = match self.next {
             Some(next) if next.boot == first.boot => next,
@@ -236,7 +237,7 @@ impl<'a> SamplesReader<'a> {
         Ok(())
     }
 
-    /// The first problems tell the story; the counts tell the rest.
+    /// Keeps the first problems; the counts are complete.
     fn problem(&mut self, problem: String) {
         if self.problems.len() < 10 {
             self.problems.push(problem);
@@ -247,7 +248,7 @@ impl<'a> SamplesReader<'a> {
 /// A reading for people: `61.37 °C (ok, pump, flame)`.
 fn shown(reading: Option<Reading>) -> String {
     let Some(reading) = reading else { return "nothing".to_owned() };
-    let quality = format!("{:?}", reading.quality()).to_lowercase();
+    let quality = word(&reading.quality());
     let flags = [(reading.pump(), ", pump"), (reading.hot_water(), ", hot water"), (reading.flame(), ", flame")];
     let flags: String = flags.iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| *flag).collect();
     format!("{} °C ({quality}{flags})", reading.temperature)
@@ -299,6 +300,8 @@ mod tests {
     fn readings_are_shown_with_units() {
         let reading = Reading::new(CentiCelsius(61_37), Quality::Ok, true, false, true);
         assert_eq!(shown(Some(reading)), "61.37 °C (ok, pump, flame)");
+        let reading = Reading::new(CentiCelsius(15_100), Quality::OutOfRange, false, true, false);
+        assert_eq!(shown(Some(reading)), "151.00 °C (out_of_range, hot water)");
         assert_eq!(shown(None), "nothing");
     }
 }

@@ -1,6 +1,6 @@
-//! Where the demo draws: in place on a terminal, now and then elsewhere.
+//! The demo's output: redrawn in place on a terminal, printed now and then elsewhere.
 //!
-//! On a terminal a frame overwrites the one before it, line by line, without clearing the screen: no flicker, and what
+//! On a terminal a frame overwrites the previous one line by line without clearing the screen: no flicker, and what
 //! was printed earlier stays in the scroll-back. Messages go above the frame. A frame never has more lines or columns
 //! than the terminal, since a wrapped line would shift the next frame.
 
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use rustix::termios::tcgetwinsize;
 
-/// How often a frame is printed where it is not redrawn.
+/// Interval of frames if they are not redrawn.
 const REPORT: Duration = Duration::from_secs(10);
-/// What a terminal has that does not tell its size.
+/// The assumed size of a terminal that does not report one.
 const USUAL: Size = Size { columns: 80, rows: 24 };
 
 /// Columns and rows of a terminal.
@@ -22,10 +22,10 @@ pub(crate) struct Size {
     pub(crate) rows: usize,
 }
 
-/// The demo's output beside its report.
+/// The demo's output other than its report.
 #[derive(Debug)]
 pub(super) struct Screen {
-    /// Standard output is for the JSON report alone.
+    /// Standard output has only the JSON report.
     json: bool,
     terminal: bool,
     /// Lines of the frame above the cursor.
@@ -40,7 +40,7 @@ impl Screen {
         Self { json, terminal, drawn: 0, size: USUAL, printed: None }
     }
 
-    /// The terminal's size; `None` where there is no terminal.
+    /// The terminal's size; `None` without a terminal.
     pub(super) fn size(&mut self) -> Option<Size> {
         if !self.terminal {
             return None;
@@ -49,7 +49,7 @@ impl Screen {
         let size = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
         let size = size.map_or(USUAL, |s| Size { columns: s.ws_col.into(), rows: s.ws_row.into() });
         if size != self.size && self.drawn > 0 {
-            // The terminal has folded the old frame at another width: its height is unknown.
+            // The terminal has wrapped the old frame at another width: its height is unknown.
             self.put("\x1b[2J\x1b[H").unwrap_or_default();
             self.drawn = 0;
         }
@@ -63,7 +63,7 @@ impl Screen {
         crate::cli::say(message);
     }
 
-    /// Draws the frame that `lines` makes for the terminal's size. `Err`: there is no reader any more.
+    /// Draws the frame that `lines` makes for the terminal's size. `Err`: the output is closed.
     pub(super) fn draw(&mut self, now: Duration, lines: impl FnOnce(Option<Size>) -> Vec<String>) -> io::Result<()> {
         let size = self.size();
         let Some(size) = size else {
@@ -84,7 +84,7 @@ impl Screen {
         self.put(&(text + "\x1b[J"))
     }
 
-    /// Leaves the frame where it is: what follows goes below it.
+    /// Leaves the frame: later output goes below it.
     pub(super) fn leave(&mut self) {
         self.drawn = 0;
     }

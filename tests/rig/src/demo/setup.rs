@@ -13,29 +13,29 @@ use crate::clock::{boottime_ns, realtime_ns};
 use crate::nats::{Broker, BrokerOptions, NatsServer, WAY_IN};
 use crate::process::{Change, Launch, Programs, Role, Supervised};
 
-/// The devices boot this long after everything was started: agents and aggregator are there by then.
+/// The devices boot this long after everything was started: agents and aggregator run by then.
 const LEAD: Duration = Duration::from_millis(1_500);
 /// 2026-01-07T00:00:00Z: a winter's day, at the start of an hour. Where simulated UTC begins.
 pub(crate) const SIMULATED_START_NS: i64 = 1_767_744_000_000_000_000;
-/// The devices boot this much simulated time later. A stamp is true within some real milliseconds either way, and at a
+/// The devices boot this much simulated time later. A stamp may be off by some real milliseconds, and at a
 /// demo's speed those are seconds: a boot on the full hour would have its first slots in the hour before.
 const BOOT_NS: u64 = 8_000_000_000;
 
-/// The scenario of a run that names none: nothing goes wrong in it.
+/// The default scenario, without faults.
 const WINTER_DAY: &str = include_str!("../../../../config/scenarios/winter-day.toml");
 
-/// The folder of the keys in the folder of a run.
+/// The name of the keys' folder.
 const KEYS: &str = "keys";
 
-/// Who may give commands and approve resets.
+/// The operators: they may give commands and approve resets.
 const OPERATORS: [&str; 3] = ["anna", "ben", "carla"];
 
-/// Where and when a run takes place.
+/// Folder, time axis and speed of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Store, configuration, ports, account and logs.
     pub folder: PathBuf,
-    /// Real CLOCK_BOOTTIME nanoseconds at which the calendar begins: a full hour, where time is scaled.
+    /// Real CLOCK_BOOTTIME nanoseconds at which the calendar begins: a full hour if time is scaled.
     pub epoch_monotonic_ns: u64,
     /// UTC at that moment.
     pub epoch_utc_ns: i64,
@@ -71,7 +71,7 @@ impl Plan {
         Duration::from_nanos(now.saturating_sub(self.boot().0)) * self.speed
     }
 
-    /// UTC now, as this run counts it, in nanoseconds.
+    /// UTC now on the run's calendar, in nanoseconds.
     #[must_use]
     pub fn utc_ns(&self) -> i64 {
         let real = i128::from(boottime_ns()) - i128::from(self.epoch_monotonic_ns);
@@ -79,25 +79,25 @@ impl Plan {
         i64::try_from(utc).unwrap_or(i64::MAX)
     }
 
-    /// Where the simulator keeps its account.
+    /// The folder of the simulator's account.
     #[must_use]
     pub fn account(&self) -> PathBuf {
         self.folder.join("account")
     }
 
-    /// Where everybody's key is, and what the server lets each of them do.
+    /// The folder with all keys and the server's permissions.
     #[must_use]
     pub fn keys(&self) -> PathBuf {
         keys_in(&self.folder)
     }
 
-    /// Where the agent keeps its spill files.
+    /// The folder of the agent's spill files.
     #[must_use]
     pub fn spool(&self) -> PathBuf {
         self.folder.join("spool")
     }
 
-    /// Where the simulator takes orders while it runs.
+    /// The socket on which the simulator takes orders.
     #[must_use]
     pub fn console(&self) -> PathBuf {
         self.folder.join("console")
@@ -106,22 +106,19 @@ impl Plan {
 
 /// Every process of a run.
 pub struct Processes {
-    /// nats-server.
     pub broker: Broker,
     /// The boilers.
     pub simulator: Supervised,
-    /// The roles.
+    /// The agent.
     pub agent: Supervised,
-    /// Aggregates.
     pub aggregator: Supervised,
-    /// Asks for set-points.
     pub controller: Supervised,
 }
 
-/// Makes the folder that a run lives in.
+/// Makes the folder of a run.
 ///
 /// # Errors
-/// It cannot be made, or holds something.
+/// It cannot be made, or is not empty.
 pub fn prepare(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| make(folder))?;
     let is_empty = fs::read_dir(folder).with_context(|| make(folder))?.next().is_none();
@@ -134,10 +131,10 @@ pub fn prepare(folder: &Path) -> Result<()> {
 }
 
 impl Processes {
-    /// Starts everything, the server first, the boilers last. Only from a thread that outlives the run.
+    /// Starts everything, the server first, the boilers last. Call it from a thread that outlives the run.
     ///
     /// # Errors
-    /// A file cannot be written, or a process not started.
+    /// A file cannot be written, or a process cannot be started.
     pub fn start(options: &Options, folder: &Path, server: &NatsServer, programs: &Programs) -> Result<(Self, Plan)> {
         make_keys(&keys_in(folder))?;
         let broker_options = BrokerOptions {
@@ -166,10 +163,10 @@ impl Processes {
         Ok((Self { broker, simulator, agent, aggregator, controller }, plan))
     }
 
-    /// Looks at every process and does what is due at `now`; `take` hears of each change.
+    /// Checks every process and does what is due at `now`; `take` is called with each change.
     ///
     /// # Errors
-    /// A process cannot be looked at or started; those of `take`.
+    /// A process cannot be checked or started; errors of `take`.
     pub(crate) fn tend(
         &mut self,
         now: Duration,
@@ -183,7 +180,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Every process, in flow order, server last.
+    /// All processes in flow order, the server last.
     pub fn all(&mut self) -> [&mut Supervised; 5] {
         let Self { broker, simulator, agent, aggregator, controller } = self;
         [simulator, agent, aggregator, controller, broker.process()]
@@ -198,7 +195,7 @@ fn keys_in(folder: &Path) -> PathBuf {
     folder.join(KEYS)
 }
 
-/// A key for every role and operator, and the rig's own user beside them.
+/// Makes a key for every role and operator, and permissions for the rig's own user.
 ///
 /// # Errors
 /// The folder cannot be made or written.
