@@ -1,10 +1,10 @@
-//! `cargo cuts`: the power of the gateway is cut at random moments, and nothing may be lost, twice or out of order.
+//! `cargo cuts`: cuts the power of the gateway at random moments. Nothing may be lost, stored twice or out of order.
 //!
-//! The boilers are simulated and never cut; nats-server, agent, aggregator and controller are the real processes on a
-//! disk of their own (`disk`). A run is some lives (`moment::lives`), each a history of many cuts (`life`) that
-//! ends with the ledger. That a cut is one is proved beside (`control`).
+//! The boilers are simulated and keep running. nats-server, agent, aggregator and controller are the real processes, on
+//! a disk of their own (`disk`). A run consists of lives (`moment::lives`): each starts on an empty disk, has many
+//! cuts (`life`) and ends with the ledger. `control` proves that a cut loses what was not synced.
 //!
-//! What the machine does not allow is SKIPPED with its reason, and no failure.
+//! What the machine does not allow is SKIPPED with its reason; that is no failure.
 
 mod close;
 mod control;
@@ -36,7 +36,7 @@ pub const WORD: &str = "cuts";
 
 /// Cuts the power of the gateway at random moments and checks that nothing is lost, twice or out of order.
 ///
-/// It mounts file systems, so it needs root; without, it says SKIPPED and why. 200 cuts take half an hour.
+/// It mounts file systems and needs root; without root it prints SKIPPED and the reason. 200 cuts take half an hour.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo cuts",
@@ -44,31 +44,31 @@ pub const WORD: &str = "cuts";
     after_help = "Exit codes: 0 as predicted, or SKIPPED; 1 not as predicted, or it could not run; 2 wrong arguments."
 )]
 pub struct Options {
-    /// How often the power is cut
+    /// Number of power cuts
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     cuts: u32,
-    /// Of everything that is drawn
+    /// Seed of all random choices
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many boilers, b1 to bN
+    /// Number of boilers, b1 to bN
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16))]
     boilers: u16,
-    /// Publish one JSON event per sample too, and check them at the end of each life
+    /// Also publish one JSON event per sample, and check the events at the end of each life
     #[arg(long)]
     feed: bool,
-    /// Only this one of the lives, from 1
+    /// Run only this life, counted from 1
     #[arg(long, value_name = "N")]
     life: Option<u32>,
-    /// Put the results into this page, behind what people wrote
+    /// Put the results into this page, after the text that is written by hand
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Leave configurations, accounts and logs in this folder, which must not exist or be empty
+    /// Keep configurations, accounts and logs in this folder, which must not exist or be empty
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Mounts are private already
+    /// The process is already in a private mount namespace
     #[arg(long, hide = true)]
     inside: bool,
 }
@@ -85,7 +85,7 @@ pub struct Bench {
     wait: Wait,
 }
 
-/// Runs with the arguments of the command line behind [`WORD`].
+/// Runs with the command-line arguments after [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     cli::main(WORD, args.clone(), |options: &Options| {
@@ -104,7 +104,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// Becomes itself once more, in a mount namespace of its own. Returns only when it could not, and says why.
+/// Runs this program again in a private mount namespace. Returns only if that fails, with the reason.
 fn go_inside(args: &[OsString]) -> String {
     let program = match std::env::current_exe() {
         Ok(program) => program,
@@ -156,7 +156,7 @@ fn run(options: &Options) -> Result<Ran> {
     Ok(Ran::Through(report))
 }
 
-/// A disk that is made, cut and started once: what this machine refuses, it refuses here.
+/// Makes, cuts and starts one disk, so that a machine that does not allow it fails here.
 fn try_disk(folder: &Path) -> Result<Outer> {
     let outer = Outer::make(folder)?;
     let mut disk = Disk::make(&outer, "trial", &folder.join("trial"))?;

@@ -1,4 +1,4 @@
-//! The pages in `reports/`: what people wrote, and behind a mark what a command measured.
+//! The pages in `reports/`: text that is written by hand, and after a mark the results of a command.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,18 +10,18 @@ use serde::Serialize;
 use crate::clock::{Stopwatch, realtime_ns};
 use crate::demo::rfc3339;
 
-/// What is behind it is replaced.
+/// The text after it is replaced.
 const MARK: &str = "<!-- results -->";
 
-/// Which run on which machine figures come from.
+/// The run and the machine of some results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Origin {
-    /// As it was typed, without `--report`.
+    /// The command line without `--report`.
     command: String,
     date: String,
     kernel: String,
     cores: usize,
-    /// The machine's load of the last minute at the start, without that of the run.
+    /// The load average of the machine at the start of the run.
     load: String,
     #[serde(skip)]
     watch: Stopwatch,
@@ -48,7 +48,7 @@ impl Origin {
         format!("Written by `{command}` on {date}, in {minutes:.1} minutes; {machine}.")
     }
 
-    /// Writes `results` into the page at `path`, behind what people wrote.
+    /// Writes `results` into the page at `path`, after the text that is written by hand.
     pub(crate) fn write(&self, path: &Path, results: &str) -> Result<()> {
         let words = match fs::read_to_string(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),

@@ -1,4 +1,4 @@
-//! The end of a life: everything stops, every book is read.
+//! The end of a life: stops everything, and reads all streams and the simulator's account.
 
 use std::fs;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::process::{Child, Launch, last_lines};
 /// `thermowell verify` reads everything once.
 const VERIFY: Duration = Duration::from_secs(120);
 
-/// What the books of a life say.
+/// The results of a life.
 #[derive(Debug)]
 pub(super) struct Closed {
-    /// Every value against what the simulator sampled, every hour against a sum of its own.
+    /// Every value against the simulator's account, every hour against an independent sum.
     pub(super) ledger: Ledger,
-    /// Hours that `thermowell verify` computed from SAMPLES, by its verdict; `agrees` is its own word.
+    /// The sum of `thermowell verify`: hours by verdict, and `agrees`.
     pub(super) verified: Value,
 }
 
-/// Stops everything in flow order and reads the books.
+/// Stops everything in flow order and checks the streams.
 ///
 /// # Errors
-/// Something does not stop or cannot be read.
+/// A process does not stop, or a stream cannot be read.
 pub(super) fn close(house: &mut House) -> Result<Closed> {
     let (ledger, _) = house.try_books()?;
     let verified = verify(house)?;
@@ -39,13 +39,13 @@ fn verify(house: &House) -> Result<Value> {
     let launch = Launch { args, ..house.another("", &house.config(), "verify") };
     let ended = Child::spawn(&launch)?.wait(VERIFY)?;
     let log = launch.log;
-    let said = fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))?;
-    let last = said.lines().rev().find(|line| line.starts_with('{'));
+    let output = fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))?;
+    let last = output.lines().rev().find(|line| line.starts_with('{'));
     let sum = last.and_then(|line| serde_json::from_str(line).ok());
     match (ended, sum) {
         (Some(_), Some(sum)) => Ok(sum),
         (_, None) | (None, _) => {
-            bail!("thermowell verify has no sum; the end of what it says:\n{}", last_lines(&log))
+            bail!("thermowell verify has no sum; the end of its output:\n{}", last_lines(&log))
         }
     }
 }

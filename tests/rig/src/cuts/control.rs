@@ -1,10 +1,10 @@
-//! Proof that a cut cuts: two files beside the stores, one synced after each record, one never.
+//! Proof that a cut loses what was not synced: two files next to the stores, one synced after each record, one never.
 //!
-//! A thread appends to both while the load runs. What it was told to be synced must be there after the cut, each
-//! record; of what was not synced, some must be missing, or the copies show a machine that never lost power.
+//! A thread appends to both under load. After the cut each record must be there whose sync succeeded, and some of the
+//! other records must be missing; otherwise the copies are not what a power cut leaves.
 //!
-//! A sync makes the file system commit its journal, and with it what others did. So only every other cut has synced
-//! records; before the rest, the stores are alone with the journal's own pace.
+//! A sync makes the file system commit its journal, including the data of others. So only half of the cuts have synced
+//! records; in the other half only the stores and the journal's own interval decide what is on the disk.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -21,7 +21,7 @@ use super::disk::beginning;
 
 /// Between two records.
 const PACE: Duration = Duration::from_millis(20);
-/// One record in so many is synced: seldom enough that the file system's journal goes its own way.
+/// One record in so many is synced: rarely enough that most commits of the journal are the file system's own.
 const SYNCED_EVERY: usize = 25;
 /// A record's length.
 const RECORD: usize = 64;
@@ -42,26 +42,26 @@ struct Shared {
     unsynced: AtomicUsize,
 }
 
-/// Records, as the thread counts them.
+/// Numbers of records, as counted by the thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Written {
-    /// The kernel said that they are on the disk.
+    /// Records that were synced.
     pub(super) synced: usize,
-    /// The kernel took them.
+    /// Records that were written and not synced.
     pub(super) unsynced: usize,
 }
 
-/// What was written, and what a cut left of it.
+/// What was written, and what remained after a cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Verdict {
     /// Before the cut.
     pub(super) written: Written,
-    /// Behind it.
+    /// After it.
     pub(super) survived: Written,
 }
 
 impl Verdict {
-    /// Synced records that are gone: not one may be.
+    /// Synced records that are gone: must be 0.
     #[must_use]
     pub(super) fn synced_lost(&self) -> usize {
         self.written.synced - self.survived.synced.min(self.written.synced)
@@ -73,7 +73,6 @@ impl Verdict {
         self.written.unsynced - self.survived.unsynced.min(self.written.unsynced)
     }
 
-    /// Adds another one.
     pub(super) fn add(&mut self, more: &Self) {
         for (sum, more) in [(&mut self.written, more.written), (&mut self.survived, more.survived)] {
             sum.synced += more.synced;
@@ -83,7 +82,7 @@ impl Verdict {
 }
 
 impl Control {
-    /// Starts to write in `folder`, over what an earlier one left there; only where it `syncs` to the synced file too.
+    /// Starts to write in `folder` and replaces earlier files. Writes the synced file only if `syncs`.
     ///
     /// # Errors
     /// The files cannot be made.
@@ -154,10 +153,10 @@ fn record(number: usize) -> [u8; RECORD] {
     record
 }
 
-/// Counts what a cut left of `written` records.
+/// Counts which of the `written` records remained after a cut.
 ///
 /// # Errors
-/// The files are there and cannot be read.
+/// A file exists and cannot be read.
 pub(super) fn check(files: &[PathBuf; 2], written: Written) -> Result<Verdict> {
     let survived = |path: &Path, written: usize| {
         let bytes = beginning(path, written * RECORD)?;
@@ -169,11 +168,11 @@ pub(super) fn check(files: &[PathBuf; 2], written: Written) -> Result<Verdict> {
     Ok(Verdict { written, survived })
 }
 
-/// Removes the files, so that none of their records count with the next ones.
+/// Removes the files, so that old records are not counted again.
 ///
 /// # Errors
-/// They are there and cannot be removed.
-pub(super) fn forget(files: &[PathBuf; 2]) -> Result<()> {
+/// A file exists and cannot be removed.
+pub(super) fn remove(files: &[PathBuf; 2]) -> Result<()> {
     for path in files {
         match fs::remove_file(path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -207,7 +206,7 @@ mod tests {
         let whole = check(&files, written).unwrap();
         assert_eq!((whole.survived, whole.synced_lost(), whole.unsynced_lost()), (written, 0, 0));
 
-        // A record that was never written, as ext4 shows it: zeros in the middle. All behind it counts as gone.
+        // A record that was never written, as ext4 shows it: zeros in the middle. All records after it count as lost.
         let mut bytes = fs::read(&files[0]).unwrap();
         bytes[RECORD..2 * RECORD].fill(0);
         fs::write(&files[0], bytes).unwrap();
@@ -216,8 +215,8 @@ mod tests {
         assert_eq!((torn.survived.synced, torn.survived.unsynced), (1, 5));
         assert_eq!((torn.synced_lost(), torn.unsynced_lost()), (written.synced - 1, written.unsynced - 5));
 
-        forget(&files).unwrap();
-        forget(&files).unwrap();
+        remove(&files).unwrap();
+        remove(&files).unwrap();
         assert_eq!(check(&files, written).unwrap().survived, Written::default());
     }
 }

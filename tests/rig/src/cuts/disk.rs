@@ -8,7 +8,7 @@
 //!
 //! The copy takes milliseconds, and XFS lets no write pass while it is made. With direct I/O the loop device keeps
 //! nothing: what is in the copy is what the kernel had handed to the disk, and all that was only in its page cache is
-//! gone. The model is kind in one respect: what a disk has taken survives, flushed or not.
+//! gone. One difference to a real disk: what the kernel has handed to it survives, flushed or not.
 //!
 //! Mounts are made in a mount namespace of the run's own: they go with its last process, however it ends. The loop
 //! devices go with the mounts, and the nameless file with its device.
@@ -34,7 +34,7 @@ const IMAGE_BYTES: u64 = 4 << 30;
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
 /// Between two tries.
 const UNMOUNT_LOOK: Duration = Duration::from_millis(20);
-/// The programs that this takes.
+/// The required programs.
 const TOOLS: [(&str, &str); 6] = [
     ("unshare", "--version"),
     ("mount", "--version"),
@@ -55,7 +55,7 @@ fn tool<S: AsRef<OsStr>>(program: &'static str, args: impl IntoIterator<Item = S
     bail!("{program}: {}", text(&output.stderr))
 }
 
-/// Why this machine cannot do it at all; nothing where it may.
+/// Why this machine cannot run it; `None` if it can.
 #[must_use]
 pub(super) fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
@@ -95,7 +95,7 @@ impl Outer {
             ["-t".as_ref(), "xfs".as_ref(), "-o".as_ref(), "loop".as_ref(), file.as_os_str(), mount.as_os_str()],
         )?;
         let outer = Self { mount };
-        // The loop device holds it from now on; nothing is left of it when that goes.
+        // The loop device keeps the file alive from now on, and frees it at its end.
         fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
         Ok(outer)
     }
@@ -103,7 +103,7 @@ impl Outer {
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        // What stays mounted goes with the namespace of this process.
+        // What stays mounted is unmounted with the namespace of this process.
         unmount(&self.mount).ok();
     }
 }
@@ -119,7 +119,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// An empty disk at `mount`; `label` is its own among those of one run.
+    /// An empty disk at `mount`; `label` is unique within a run.
     ///
     /// # Errors
     /// A program or a file of this machine refuses.
@@ -144,7 +144,7 @@ impl Disk {
         &self.mount
     }
 
-    /// Hands everything to the disk: what an installer does before it reports success.
+    /// Hands everything to the disk, as an installer does before it reports success.
     ///
     /// # Errors
     /// A program or a file of this machine refuses.
@@ -153,7 +153,7 @@ impl Disk {
         syncfs(&folder).with_context(|| format!("sync {}", self.mount.display()))
     }
 
-    /// The cut: takes what the disk holds at this moment. What runs goes on with a disk that is never read again.
+    /// The cut: copies what the disk holds at this moment. The processes go on with a disk that is not read again.
     ///
     /// # Errors
     /// A program or a file of this machine refuses.
@@ -166,8 +166,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Mounts what was left by the last cut, journal and all, and forgets the disk from before. Nothing may have a file
-    /// open there any more.
+    /// Mounts the copy of the last cut with its journal, and removes the previous image. No process may still have a
+    /// file open there.
     ///
     /// # Errors
     /// A program or a file of this machine refuses.
@@ -206,7 +206,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         unmount(&self.mount).ok();
         for number in [self.number, self.number + 1] {
-            // The second is there only where a cut was not followed by a start.
+            // The copy exists only if a cut was not followed by a start.
             fs::remove_file(self.image(number)).ok();
         }
     }
@@ -216,7 +216,7 @@ fn check_direct(device: &str) -> Result<()> {
     let name = device.rsplit('/').next().unwrap_or(device);
     let path = PathBuf::from(format!("/sys/block/{name}/loop/dio"));
     let direct = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    // The loop device would keep writes in memory: then a copy proves nothing.
+    // Otherwise the loop device keeps writes in memory, and a copy proves nothing.
     ensure!(direct.trim() == "1", "{device} does not do direct I/O");
     Ok(())
 }
@@ -235,7 +235,7 @@ fn unmount(mount: &Path) -> Result<()> {
 /// The first `len` bytes of a file, or fewer.
 ///
 /// # Errors
-/// It is there and cannot be read.
+/// It exists and cannot be read.
 pub(super) fn beginning(path: &Path, len: usize) -> Result<Vec<u8>> {
     let file = match File::open(path) {
         Ok(file) => file,

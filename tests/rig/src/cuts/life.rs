@@ -1,4 +1,4 @@
-//! One life: an empty disk, boilers that are never cut, and a gateway that loses its power again and again.
+//! One life: an empty disk, boilers that keep running, and a gateway that loses its power again and again.
 //!
 //! ```text
 //! start ─▶ load, outage, … ─▶ copy the disk ─▶ SIGKILL the gateway ─▶ mount the copy ─▶ start ─▶ caught up ─▶ …
@@ -28,21 +28,21 @@ use crate::demo::ledger;
 use crate::demo::setup::{self, Processes};
 use crate::house::{Builder, House};
 
-/// What was missed comes at four times the rate of what is new: a minute's hole takes a quarter of a minute.
+/// A backlog is read at four times the rate of new samples: a minute's hole takes a quarter of a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The server's absence before memory is spilled, in seconds: shorter than the default, so that outages can be short.
 const SPILL_AFTER: &str = "2";
 /// With so much unsynced, the next load is long enough for a sync: a gateway that loses its power every few seconds
-/// for two minutes is beyond the promise.
+/// for two minutes is beyond what is guaranteed.
 const UNSYNCED_MAX: f64 = 40.0;
-/// An hour that ends so soon is waited for.
+/// An hour that ends within this time is waited for.
 const HOUR_SOON: Duration = Duration::from_secs(8);
-/// So is one before the last cut of a life: at speed 60 each life closes one.
+/// The same before the last cut of a life: at speed 60 each life closes an hour.
 const HOUR_LAST: Duration = Duration::from_secs(60);
 /// Slots in a second of the device.
 const RATE: f64 = 100.0;
 
-/// One life while it goes on. The order of the fields is that of their ends: processes, writer, disk.
+/// A running life. The fields are dropped in this order: processes, writer, disk.
 pub(super) struct Life<'a> {
     bench: &'a Bench,
     life: LifePlan,
@@ -50,16 +50,16 @@ pub(super) struct Life<'a> {
     control: Option<Control>,
     disk: Disk,
     chance: Chance,
-    /// Since nats-server was started.
+    /// Time since nats-server was started.
     server: Stopwatch,
-    /// Where SAMPLES ended when it was last seen behind a cut: all before it is on the disk.
+    /// The end of SAMPLES after the last cut: all slots up to it are on the disk.
     durable: BTreeMap<BoilerId, u64>,
 }
 
-/// Lives it, from the first start to the ledger.
+/// Runs it from the first start to the ledger.
 ///
 /// # Errors
-/// Something cannot be done. What does not hold is in the report.
+/// A step fails. A violated invariant is no error, but a finding in the report.
 pub(super) fn live(bench: &Bench, outer: &Outer, life: LifePlan, each: &mut dyn FnMut(&Cut)) -> Result<LifeReport> {
     let folder = bench.folder.join(format!("life-{}", life.number));
     setup::prepare(&folder).context("set up")?;
@@ -81,7 +81,7 @@ pub(super) fn live(bench: &Bench, outer: &Outer, life: LifePlan, each: &mut dyn 
     alive.close(cuts)
 }
 
-/// What the demo is asked to start.
+/// The demo's arguments.
 fn arguments(bench: &Bench, life: &LifePlan) -> Vec<String> {
     let (boilers, speed) = (bench.boilers, life.speed);
     let seed = bench.seed + u64::from(life.number);
@@ -117,8 +117,8 @@ impl Life<'_> {
         Ok(cuts)
     }
 
-    /// Another moment where the drawn one would be beyond the promise, or an hour ends soon. The last cut of a life
-    /// never comes while everything starts: there would be nothing to read before the end.
+    /// Replaces the drawn moment if it is beyond what is guaranteed, or if an hour ends soon. The last cut of a life is
+    /// never during a start: nothing would be read before the end.
     fn instead(&mut self, drawn: Moment, last: bool) -> Result<Moment> {
         let per_second = RATE * f64::from(self.life.speed);
         let mut unsynced = 0.0_f64;
@@ -146,7 +146,7 @@ impl Life<'_> {
         Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)) / self.life.speed
     }
 
-    /// Lets happen what the cut interrupts, cuts, and kills what has lost its power.
+    /// Runs up to the moment, cuts, and kills the processes of the gateway.
     fn cut(&mut self, number: u32, moment: Moment) -> Result<(Cut, Option<Look>)> {
         let (before, server_ran) = self.lead_up(moment)?;
         let places = self.places()?;
@@ -169,14 +169,14 @@ impl Life<'_> {
         cut.server_ran_s = server_ran.as_secs_f64();
         if let Some(files) = files {
             cut.control = control::check(&files, written)?;
-            control::forget(&files)?;
+            control::remove(&files)?;
         }
         let syncs = self.chance.coin();
         self.control = Some(Control::start(self.disk.mount(), syncs)?);
         Ok((cut, before))
     }
 
-    /// Returns what the streams held before anything was broken, where the server can tell, and how long that ran.
+    /// Returns the streams' ends before the cut, if the server can be asked, and how long the server had run by then.
     fn lead_up(&mut self, moment: Moment) -> Result<(Option<Look>, Duration)> {
         match moment.kind {
             Kind::Creation | Kind::Start => {
@@ -223,7 +223,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// The server first, to see what the cut took from it; or the agent, which finds its spill file and no server.
+    /// Starts the server first and compares its streams; or the agent first, which finds its spill file and no server.
     /// Returns the moment of the first start.
     fn start_and_look(&mut self, cut: &mut Cut, before: Option<&Look>) -> Result<Stopwatch> {
         let watch = Stopwatch::start();
@@ -238,28 +238,28 @@ impl Life<'_> {
             self.house.processes.broker.restart()?;
             self.server = Stopwatch::start();
             cut.ready_ms = Some(watch.elapsed().as_secs_f64() * 1e3);
-            let behind = look(&self.house)?;
-            self.durable = behind.ends.iter().map(|(id, end)| (id.clone(), end.seq)).collect();
-            cut.vanished = FILED.into_iter().filter(|name| !behind.streams.contains_key(name)).collect();
+            let after = look(&self.house)?;
+            self.durable = after.ends.iter().map(|(id, end)| (id.clone(), end.seq)).collect();
+            cut.vanished = FILED.into_iter().filter(|name| !after.streams.contains_key(name)).collect();
             cut.vanished.retain(|name| self.bench.feed || *name != stream::FEED);
             if let Some(before) = before {
-                self.compare(cut, before, &behind);
+                self.compare(cut, before, &after);
             }
             self.start_roles()?;
         }
         Ok(watch)
     }
 
-    /// What the cut took.
-    fn compare(&self, cut: &mut Cut, before: &Look, behind: &Look) {
+    /// Records what the streams lost.
+    fn compare(&self, cut: &mut Cut, before: &Look, after: &Look) {
         let per_second = RATE * f64::from(self.life.speed);
         for (id, end) in &before.ends {
-            let left = behind.ends.get(id).map_or(0, |end| end.seq);
+            let left = after.ends.get(id).map_or(0, |end| end.seq);
             cut.lost_s.push(seconds(end.seq.saturating_sub(left), per_second));
         }
         for name in FILED {
             if let Some(had) = before.streams.get(name) {
-                let has = behind.streams.get(name).copied().unwrap_or(0);
+                let has = after.streams.get(name).copied().unwrap_or(0);
                 cut.messages_lost.insert(name, had.saturating_sub(has));
             }
         }
@@ -278,7 +278,7 @@ impl Life<'_> {
         Ok(bytes)
     }
 
-    /// Until all that was sampled before the cut is in SAMPLES; then reads all of it.
+    /// Waits until all that was sampled before the cut is in SAMPLES; then reads and checks all of it.
     fn catch_up(&mut self, cut: &mut Cut, watch: Stopwatch) -> Result<()> {
         let wanted = cut.places.clone();
         self.house.try_until("SAMPLES has what was sampled before the cut", PATIENCE, |house| {
@@ -309,13 +309,13 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Stops in flow order, reads the books, and lets `thermowell verify` do the same.
+    /// Stops in flow order, checks the streams, and runs `thermowell verify`.
     fn close(mut self, cuts: Vec<Cut>) -> Result<LifeReport> {
         let closed = close(&mut self.house)?;
         Ok(LifeReport::new(self.life, self.house.plan.elapsed(), cuts, closed))
     }
 
-    /// The next slot of each device. A device that has not booted has nothing to lose.
+    /// The next slot of each device; 0 for a device that has not booted.
     fn places(&self) -> Result<BTreeMap<BoilerId, u64>> {
         let next = |id: BoilerId| Ok((id.clone(), self.house.try_place(&id)?.map_or(0, |place| place.next)));
         self.house.boilers().into_iter().map(next).collect()

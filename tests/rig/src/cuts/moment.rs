@@ -1,4 +1,4 @@
-//! When the power is cut: drawn from a seed, so that a run can be repeated as far as a real machine repeats anything.
+//! When the power is cut: drawn from a seed, so that a run is repeatable as far as the machine allows.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use serde::Serialize;
 /// One history of boilers, from an empty disk through many cuts to the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct LifePlan {
-    /// From 1.
+    /// Counted from 1.
     pub(super) number: u32,
     /// Simulated seconds per real second.
     pub(super) speed: u32,
-    /// How often the power is cut.
+    /// Number of power cuts.
     pub(super) cuts: u32,
-    /// What the devices remember, in real seconds.
+    /// Capacity of the devices' rings, in real seconds.
     pub(super) ring_s: u32,
-    /// Each cut lies in an outage of the server that is longer than what the devices remember.
+    /// Each cut is in an outage of the server that is longer than the ring.
     pub(super) outages: bool,
 }
 
-/// What the firmware remembers.
+/// Capacity of the firmware's ring.
 pub(super) const RING_S: u32 = 120;
-/// A short memory, so that an outage beyond it takes half a minute. Longer than a sync of nats-server or of the spill
+/// A short ring, so that an outage beyond it takes half a minute. Longer than a sync of nats-server or of the spill
 /// file (10 s) and a start.
 const SHORT_RING_S: u32 = 20;
-/// Cuts of one short life: a disk is new in as many lives, and each ends with the ledger.
+/// Cuts of a short life. Each life starts on an empty disk and ends with the ledger.
 const SHORT: u32 = 8;
 /// Their speeds, in turn: at 60 an hour passes in a minute, 1 is real time.
 const SHORT_SPEEDS: [u32; 4] = [60, 1, 60, 5];
@@ -53,13 +53,13 @@ fn pieces(cuts: u32) -> impl Iterator<Item = u32> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
-    /// Everything was just started on an empty disk: the streams are new.
+    /// Everything was just started on an empty disk, and the streams are new.
     Creation,
     /// Steady load.
     Load,
     /// An hour was just closed.
     Hour,
-    /// Everything was just started on what the cut before left: journal, server, refill.
+    /// Everything was just started after the previous cut: journal, server, refill.
     Start,
     /// nats-server was killed and has just been started again.
     Server,
@@ -68,10 +68,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// All of them, as the report lists them.
+    /// All kinds, in the order of the report.
     pub(super) const ALL: [Self; 6] = [Self::Creation, Self::Load, Self::Hour, Self::Start, Self::Server, Self::Outage];
 
-    /// For people.
+    /// As text.
     #[must_use]
     pub(super) fn words(self) -> &'static str {
         match self {
@@ -85,12 +85,11 @@ impl Kind {
     }
 }
 
-/// A kind, and how long after it began.
+/// What is interrupted, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
-    /// What is interrupted.
     pub(super) kind: Kind,
-    /// How long it has lasted then.
+    /// The time since its beginning.
     pub(super) after: Duration,
 }
 
@@ -110,13 +109,12 @@ impl Chance {
         Self { rng, outages: life.outages }
     }
 
-    /// The first cut of a life.
     #[must_use]
     pub(super) fn first(&mut self) -> Moment {
         self.moment(Kind::Creation, 0..8_000)
     }
 
-    /// Any other. Loads and outages last up to more than nats-server's sync interval of 10 s.
+    /// A later cut. Loads and outages last up to more than nats-server's sync interval of 10 s.
     #[must_use]
     pub(super) fn next(&mut self) -> Moment {
         let choice = self.rng.random_range(0..100);
@@ -130,7 +128,7 @@ impl Chance {
         }
     }
 
-    /// A load that is long enough for nats-server to sync, whatever happened before.
+    /// A load that is long enough for nats-server to sync in any case.
     #[must_use]
     pub(super) fn long_load(&mut self) -> Moment {
         self.moment(Kind::Load, 11_500..14_000)
@@ -142,13 +140,13 @@ impl Chance {
         self.moment(Kind::Hour, 0..4_000)
     }
 
-    /// How long before an outage the load runs.
+    /// How long the load runs ahead of an outage.
     #[must_use]
     pub(super) fn before(&mut self) -> Duration {
         Duration::from_millis(self.rng.random_range(0..3_000))
     }
 
-    /// Heads or tails.
+    /// True in half of the cases.
     #[must_use]
     pub(super) fn coin(&mut self) -> bool {
         self.rng.random()

@@ -1,4 +1,4 @@
-//! What a run of cuts found, for programs and for people.
+//! The result of a run, as JSON and as Markdown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,46 +15,46 @@ use crate::demo::audit::FILED;
 use crate::demo::samples::SamplesBook;
 use crate::page::Origin;
 
-/// Unsynced records of a cut that are enough to expect that some are gone: the first seconds may be lucky.
+/// With so many unsynced records a cut is expected to lose some: the first seconds may be synced by chance.
 const ENOUGH: usize = 100;
 
-/// What nats-server is told.
+/// The `sync_interval` of nats-server.
 const SYNC_S: f64 = 10.0;
-/// Borders of the losses that are counted together.
+/// Limits of the histogram of losses.
 const STEPS_S: [f64; 11] = [0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, f64::INFINITY];
 
 /// One cut.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Cut {
-    /// The life, from 1.
+    /// The number of the life, from 1.
     pub(super) life: u32,
-    /// The cut, from 1 in its life.
+    /// The number of the cut in its life, from 1.
     pub(super) number: u32,
     /// What it interrupted.
     pub(super) kind: Kind,
-    /// How long that had lasted.
+    /// Time from the beginning of what it interrupted.
     pub(super) after_ms: u64,
-    /// How long nats-server had run when it was last looked at.
+    /// How long nats-server had run when its streams were last read.
     pub(super) server_ran_s: f64,
-    /// What the copy took.
+    /// Duration of the copy.
     pub(super) copied_ms: f64,
-    /// Until nats-server accepted clients again; none where it was not waited for.
+    /// Until nats-server accepted clients again; `None` if it was not waited for.
     pub(super) ready_ms: Option<f64>,
     /// From the first start until SAMPLES had all that was sampled before the cut.
     pub(super) caught_up_ms: Option<f64>,
-    /// Whether the cut was one.
+    /// The records of `control`.
     pub(super) control: Verdict,
-    /// What SAMPLES lost of each boiler, in seconds.
+    /// Loss of SAMPLES for each boiler, in seconds.
     pub(super) lost_s: Vec<f64>,
-    /// What each stream lost, in messages.
+    /// Loss of each stream, in messages.
     pub(super) messages_lost: BTreeMap<&'static str, u64>,
-    /// Streams that were not there behind it: gone, or not yet made.
+    /// Streams that did not exist after the cut: lost, or not yet created.
     pub(super) vanished: Vec<&'static str>,
     /// Bytes of spill files on the disk.
     pub(super) spilled: u64,
-    /// SAMPLES of each boiler when they had caught up.
+    /// SAMPLES of each boiler after catching up.
     pub(super) samples: Vec<SamplesBook>,
-    /// What should not be.
+    /// Violated invariants.
     pub(super) findings: Vec<String>,
     /// The next slot of each device at the cut.
     #[serde(skip)]
@@ -62,7 +62,7 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// Nothing is known of it yet.
+    /// A cut without results.
     #[must_use]
     pub(super) fn new(life: u32, number: u32, moment: Moment) -> Self {
         Self {
@@ -106,15 +106,13 @@ impl Cut {
 /// One life.
 #[derive(Debug, Serialize)]
 pub(super) struct Life {
-    /// How it was meant.
     pub(super) plan: LifePlan,
-    /// How long it was for the boilers.
+    /// Its duration on the boilers' clocks.
     pub(super) simulated_s: u64,
-    /// Its cuts.
     pub(super) cuts: Vec<Cut>,
-    /// Readings in SAMPLES at its end, and what the ledger says about them.
+    /// Readings in SAMPLES at its end, as counted by the ledger.
     pub(super) samples: u64,
-    /// Slots that are not there and not named.
+    /// Slots that are missing and not named.
     pub(super) lost: u64,
     /// Slots that were stored more than once.
     pub(super) twice: u64,
@@ -124,14 +122,14 @@ pub(super) struct Life {
     pub(super) named: u64,
     /// Hours closed and checked.
     pub(super) hours: usize,
-    /// What the ledger complains about.
+    /// Problems in the ledger.
     pub(super) problems: Vec<String>,
     /// The sum of `thermowell verify`.
     pub(super) verified: Value,
 }
 
 impl Life {
-    /// Sums up.
+    /// Adds up the results.
     #[must_use]
     pub(super) fn new(plan: LifePlan, simulated: Duration, cuts: Vec<Cut>, closed: Closed) -> Self {
         let Closed { ledger, verified } = closed;
@@ -168,19 +166,17 @@ impl Life {
 pub(super) struct Report {
     #[serde(flatten)]
     pub(super) origin: Origin,
-    /// The server's version.
     pub(super) nats_server: String,
     /// Boilers of each life.
     pub(super) boilers: u16,
-    /// Of everything that was drawn.
+    /// Seed of all random choices.
     pub(super) seed: u64,
-    /// The histories.
     pub(super) lives: Vec<Life>,
-    /// Everything is as it was predicted.
+    /// Everything is as predicted.
     pub(super) ok: bool,
 }
 
-/// Numbers in order, and what people ask of them.
+/// Sorted numbers and their percentiles.
 struct Spread(Vec<f64>);
 
 impl Spread {
@@ -195,7 +191,7 @@ impl Spread {
         self.0.get(last * percent / 100).copied().unwrap_or(f64::NAN)
     }
 
-    /// Median, nine tenths, the largest.
+    /// Median, 90 % and maximum.
     fn cells(&self, digits: usize) -> String {
         if self.0.is_empty() {
             return "– | – | –".to_owned();
@@ -205,32 +201,31 @@ impl Spread {
 }
 
 impl Report {
-    /// All cuts.
     fn cuts(&self) -> impl Iterator<Item = &Cut> {
         self.lives.iter().flat_map(|life| &life.cuts)
     }
 
-    /// Records beside the stores.
+    /// The sum of all records of `control`.
     fn control(&self) -> Verdict {
         let mut sum = Verdict::default();
         self.cuts().for_each(|cut| sum.add(&cut.control));
         sum
     }
 
-    /// Whether each synced record survived, and cuts that could take unsynced ones did.
+    /// Whether each synced record survived, and enough cuts lost unsynced ones.
     fn the_cuts_were_cuts(&self) -> bool {
         let enough = || self.cuts().filter(|cut| cut.control.written.unsynced >= ENOUGH);
         let cutting = enough().filter(|cut| cut.control.unsynced_lost() > 0).count();
         self.cuts().all(|cut| cut.control.synced_lost() == 0) && 2 * cutting >= enough().count() && cutting > 0
     }
 
-    /// Whether all is as predicted: that is what `ok` becomes.
+    /// Whether all is as predicted, which becomes `ok`.
     #[must_use]
     pub(super) fn judge(&self) -> bool {
         self.the_cuts_were_cuts() && self.lives.iter().all(Life::is_whole)
     }
 
-    /// The last line.
+    /// The verdict in a sentence.
     #[must_use]
     pub(super) fn verdict(&self) -> String {
         let sum = |field: fn(&Life) -> u64| self.lives.iter().map(field).sum::<u64>();
@@ -252,7 +247,7 @@ impl Report {
         )
     }
 
-    /// The results in the page.
+    /// The results as Markdown.
     #[must_use]
     pub(super) fn markdown(&self) -> String {
         let Self { nats_server, boilers, seed, .. } = self;
@@ -275,7 +270,7 @@ impl Report {
         let hit = enough().filter(|cut| cut.control.unsynced_lost() > 0).count();
         let (of, copy) = (enough().count(), Spread::of(self.cuts().map(|cut| cut.copied_ms)));
         line(page, "\n## Was a cut a cut?\n");
-        line(page, "| records beside the stores | written | survived | lost | predicted |\n|---|---|---|---|---|");
+        line(page, "| records next to the stores | written | survived | lost | predicted |\n|---|---|---|---|---|");
         let (synced, unsynced) = (sum.synced_lost(), sum.unsynced_lost());
         let (written, survived) = (sum.written, sum.survived);
         line(page, &format!("| synced, one by one | {} | {} | {synced} | 0 |", written.synced, survived.synced));
@@ -292,7 +287,7 @@ impl Report {
         );
         line(
             page,
-            "it is known where the server could be asked before. All of it came again, from device or spill file.\n",
+            "it is known if the server was up before the cut. All of it came again, from device or spill file.\n",
         );
         line(
             page,
@@ -315,14 +310,14 @@ impl Report {
                 ready.percent(100)
             ),
         );
-        line(page, &format!("A spill file was on the disk behind {spilled} of the cuts."));
+        line(page, &format!("A spill file was on the disk after {spilled} of the cuts."));
     }
 
     fn losses_section(&self, page: &mut String) {
         line(page, "\n## What the streams lost\n");
         line(
             page,
-            "Where nats-server ran shorter than its `sync_interval`, what the cut before had cost is lost once more.\n",
+            "If nats-server ran for less than its `sync_interval`, it loses again what was refilled after a cut.\n",
         );
         line(page, "| boilers × cuts by loss of SAMPLES | all | nats-server ran > 10 s |\n|---|---|---|");
         let lost = |ran: f64| {
