@@ -1,12 +1,13 @@
-//! `cargo faults`: real processes, one fault after the other, and a table in which each row is as it was predicted.
+//! `cargo faults`: injects one fault after the other into real processes, and prints a table of what was predicted and
+//! what happened.
 //!
 //! ```text
 //! faults ─▶ rows (a process, a folder and a system each; some at a time) ─▶ lines ─▶ table, exit code
 //! ```
 //!
-//! What a row does and what must come of it stand side by side in `rows`. A row is a process of its own: what goes so
-//! wrong in it that it cannot be measured ends that row and no other. What this machine does not allow is SKIPPED with
-//! its reason, and no failure.
+//! `rows` has each fault next to its prediction. A row runs in its own process, so that a failure that prevents
+//! measuring ends only that row. What this machine does not allow is SKIPPED with
+//! its reason; that is no failure.
 
 mod report;
 mod rows;
@@ -32,12 +33,12 @@ use crate::process::own_program;
 
 /// The first argument that asks for faults.
 pub const WORD: &str = "faults";
-/// So many times longer may a recovery take in a test, which shares its machine with others: what must be seen there is
-/// that it comes.
+/// A recovery may take this many times longer in a test, which shares its machine with others: the test checks that it
+/// recovers.
 const BUSY: u64 = 10;
 
-/// Injects faults into real processes and prints, fault by fault, what was lost, twice or out of order, beside what was
-/// predicted.
+/// Injects faults into real processes and prints, fault by fault, what was lost, twice or out of order, next to what
+/// was predicted.
 ///
 /// A full run takes about seven minutes, three of them in an outage that lasts as long.
 #[derive(Clone, Debug, Parser)]
@@ -57,36 +58,36 @@ pub struct Options {
     /// Only this row; can be repeated
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
-    /// Fewer rows, and fewer times: about a minute
+    /// Fewer rows and fewer repetitions: about a minute
     #[arg(long)]
     quick: bool,
-    /// List the rows with what they predict, and play none
+    /// List the rows and their predictions without running them
     #[arg(long)]
     list: bool,
-    /// Of everything that is drawn
+    /// Seed of all random choices
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many rows play at a time
+    /// Number of rows that run at a time
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
-    /// Put the results into this page, behind what people wrote
+    /// Put the results into this page, after the text that is written by hand
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
-    /// Leave logs and stores of the rows in this folder, which must not exist or be empty
+    /// Keep logs and stores of the rows in this folder, which must not exist or be empty
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Predict that so many slots are lost, whatever the rows say: shows that a wrong prediction is seen
+    /// Replace the predicted loss, to show that a wrong prediction is detected
     #[arg(long, hide = true, value_name = "SLOTS")]
     predict_lost: Option<u64>,
-    /// Play the one row of `--only` here, in this folder
+    /// Run the row of `--only` in this process and folder
     #[arg(long, hide = true, value_name = "DIR")]
     inside: Option<PathBuf>,
 }
 
-/// Runs with the arguments of the command line behind [`WORD`].
+/// Runs with the command-line arguments after [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main(WORD, args, |options: &Options| match &options.inside {
         Some(folder) => inside(options, folder),
@@ -94,7 +95,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// The whole run; whether all is as predicted.
+/// Runs all rows. Returns whether all is as predicted.
 fn outside(options: &Options) -> Result<bool> {
     let rows = wanted(options)?;
     if options.list {
@@ -116,14 +117,14 @@ fn outside(options: &Options) -> Result<bool> {
     Ok(report::ok(&lines))
 }
 
-/// One row, in a process of its own. What came of it goes into a file, for the process that started it.
+/// Runs one row in this process. The result goes into a file for the process that started it.
 fn inside(options: &Options, folder: &Path) -> Result<bool> {
     let program = own_program()?;
     let rows = rows::all();
     let Some(index) = rows.iter().position(|row| options.only.contains(&row.name)) else {
         return Err(no_row(&rows, &options.only.join(" ")));
     };
-    // Neighbours in the table draw something else.
+    // Each row draws other numbers.
     let seed = options.seed.wrapping_mul(1_000).wrapping_add(u64::try_from(index).unwrap_or(0));
     let setting = Setting { folder: folder.to_owned(), program, seed, quick: options.quick };
     let line = line(&rows[index], &setting, |measured| {
@@ -137,7 +138,7 @@ fn inside(options: &Options, folder: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Plays a row, and judges what comes of it.
+/// Runs a row and judges the result.
 fn line(row: &Row, setting: &Setting, change: impl FnOnce(&mut Measured)) -> Line {
     let (verdict, measured) = match row.play(setting) {
         Err(skipped) => (Verdict::Skipped(skipped.0), None),
@@ -150,10 +151,10 @@ fn line(row: &Row, setting: &Setting, change: impl FnOnce(&mut Measured)) -> Lin
     Line { row: row.name.clone(), fault: row.fault.clone(), verdict, measured }
 }
 
-/// Plays the row `name` in its short form, as a test. `program` is `env!("CARGO_BIN_EXE_demo")`.
+/// Runs the short form of row `name` as a test. `program` is `env!("CARGO_BIN_EXE_demo")`.
 ///
 /// # Panics
-/// It does not come out as it predicts. Only a recovery may take longer: tests share their machine.
+/// The result is not as predicted. Only a recovery may take longer, because tests share their machine.
 pub fn play(program: &str, name: &str) {
     let rows = rows::all();
     let row = rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{}", no_row(&rows, name)));
@@ -165,7 +166,6 @@ pub fn play(program: &str, name: &str) {
     assert!(report::ok(std::slice::from_ref(&line)), "{}", report::complaints(&[line]));
 }
 
-/// The rows that were asked for.
 fn wanted(options: &Options) -> Result<Vec<Row>> {
     let rows = rows::all();
     if let Some(stranger) = options.only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {

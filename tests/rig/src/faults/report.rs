@@ -1,19 +1,19 @@
-//! What a row predicts, what was measured, and the table of both.
+//! Predictions, measurements, and the table of both.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// What stands in the code before anything is played.
+/// The prediction of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Predicted {
     /// What is missing in SAMPLES afterwards.
     pub(super) lost: Lost,
-    /// How long it may take from the end of the fault until everything is there, in seconds. The machine may be busy
+    /// Time from the end of the fault until everything is there, in seconds. The machine may be busy
     /// with other rows.
     pub(super) within_s: u64,
-    /// Whether the hours, the average and every name of what is missing hold against the account as well. Not where the
-    /// calendar steps: the account knows the true time only.
+    /// Whether the hours, the average and the reason of each gap also agree with the account. Not if the calendar
+    /// steps: the account has only the true time.
     pub(super) hours: bool,
 }
 
@@ -24,81 +24,76 @@ impl Predicted {
     }
 }
 
-/// What is missing afterwards. Nothing is ever twice, out of order or of another value.
+/// What is missing afterwards. Nothing may be stored twice, out of order or with another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// Nothing.
     Nothing,
-    /// What the rings had overwritten when the gateway asked for it, by the simulator's account; and more than nothing.
-    /// Exactly so where the agent lives and asks once; one that starts may be in time for what is overwritten then.
+    /// What the rings had overwritten when the gateway asked for it, by the simulator's account; more than nothing.
+    /// Exact if the agent keeps running and asks once; an agent that starts may read slots that are overwritten then.
     Overwritten,
-    /// At most so many slots for each fault: what a device had sampled and not yet said when it was switched off.
-    Unsaid {
-        /// Slots.
+    /// At most so many slots for each fault: what a device had sampled and not yet sent when it was switched off.
+    Unsent {
         each: u64,
     },
 }
 
 impl Lost {
-    /// For people.
+    /// As text.
     pub(super) fn words(self) -> String {
         match self {
             Self::Nothing => "nothing".to_owned(),
             Self::Overwritten => "what the rings had overwritten".to_owned(),
-            Self::Unsaid { each } => format!("at most {each} slots each time"),
+            Self::Unsent { each } => format!("at most {each} slots each time"),
         }
     }
 }
 
-/// What came of a row.
+/// The measurements of a row.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Measured {
-    /// How often the fault was injected.
+    /// Number of injected faults.
     pub(super) injected: u64,
-    /// Slots that the simulator sampled, up to the last one that SAMPLES has reached.
+    /// Slots that the simulator sampled, up to the last one in SAMPLES.
     pub(super) sent: u64,
     /// Of those, not in SAMPLES.
     pub(super) lost: u64,
     /// Of those, not named as missing either.
     pub(super) unnamed: u64,
-    /// What `lost` had to be, from and to.
+    /// The predicted range of `lost`.
     pub(super) expected: (u64, u64),
-    /// Slots that are there more than once.
+    /// Slots that are stored more than once.
     pub(super) twice: u64,
-    /// Messages that begin before the end of the one before them.
+    /// Messages that begin before the end of the previous one.
     pub(super) back: u64,
     /// The longest recovery.
     pub(super) recovery_ms: Option<u64>,
-    /// What else was not predicted.
+    /// Other deviations.
     pub(super) findings: Vec<String>,
 }
 
-/// How a row ended.
+/// The result of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is", content = "because")]
 pub(super) enum Verdict {
-    /// As it stands in the code.
     AsPredicted,
-    /// Not so.
+    /// The deviations.
     Otherwise(Vec<String>),
-    /// It could not be played here.
+    /// The reason why it cannot run here.
     Skipped(String),
 }
 
 /// A line of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Line {
-    /// The row's name.
     pub(super) row: String,
-    /// What it does, in words.
+    /// A description of the fault.
     pub(super) fault: String,
-    /// What it came to.
     pub(super) verdict: Verdict,
-    /// The numbers; none where nothing was played to its end.
+    /// The measurements; `None` if the row did not run to its end.
     pub(super) measured: Option<Measured>,
 }
 
-/// Holds what was measured against what was predicted.
+/// Compares what was measured with what was predicted.
 pub(super) fn judge(predicted: &Predicted, measured: &Measured) -> Verdict {
     let mut otherwise = measured.findings.clone();
     let mut must = |holds: bool, what: String| {
@@ -121,12 +116,12 @@ pub(super) fn judge(predicted: &Predicted, measured: &Measured) -> Verdict {
     if otherwise.is_empty() { Verdict::AsPredicted } else { Verdict::Otherwise(otherwise) }
 }
 
-/// Whether no row came out otherwise.
+/// Whether no row deviates from its prediction.
 pub(super) fn ok(lines: &[Line]) -> bool {
     lines.iter().all(|line| !matches!(line.verdict, Verdict::Otherwise(_)))
 }
 
-/// The table, as the report shows it.
+/// The table for the report.
 pub(super) fn table(lines: &[Line]) -> String {
     const HEAD: &str =
         "| fault | times | samples sent | lost | predicted | twice | out of order | recovery | verdict |";
@@ -149,7 +144,7 @@ pub(super) fn table(lines: &[Line]) -> String {
     text
 }
 
-/// What is not as predicted, one line each.
+/// The deviations, one per line.
 pub(super) fn complaints(lines: &[Line]) -> String {
     let mut text = String::new();
     for line in lines {
@@ -181,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_predicted_is_said_to_be() {
+    fn matching_measurements_are_as_predicted() {
         assert_eq!(judge(&NOTHING, &good()), Verdict::AsPredicted);
         let ring = Predicted { lost: Lost::Overwritten, ..NOTHING };
         let lost = Measured { lost: 7, expected: (7, 7), ..good() };
@@ -189,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn each_number_that_is_otherwise_is_named() {
+    fn each_deviation_is_named() {
         let ring = Predicted { lost: Lost::Overwritten, ..NOTHING };
         for (predicted, measured, reason) in [
             (NOTHING, Measured { injected: 0, ..good() }, "no fault was injected"),
@@ -217,7 +212,7 @@ mod tests {
         let text = table(&lines);
         assert!(text.contains("| it rains | 3 | 1000 | 0 | 0 | 0 | 0 | 0.9 s | as predicted |"), "{text}");
         assert!(text.contains("| it rains | – | – | – | – | – | – | – | SKIPPED: no roof |"), "{text}");
-        assert!(ok(&lines), "what is skipped is no failure");
+        assert!(ok(&lines), "a skipped row is no failure");
         let wrong = line(Verdict::Otherwise(vec!["wet".into()]), None);
         assert!(!ok(std::slice::from_ref(&wrong)) && complaints(&[wrong]) == "r: wet\n");
     }

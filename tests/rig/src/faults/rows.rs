@@ -1,4 +1,4 @@
-//! The rows of the table: what each does, and what it predicts.
+//! The rows of the table: each fault with its prediction.
 
 mod calendar;
 mod disk;
@@ -12,25 +12,25 @@ mod signals;
 use super::report::Predicted;
 use super::stage::{Setting, Skipped, Stage};
 
-/// A ring for a row that must lose something in seconds: 5 s.
+/// A ring of 5 s, so that a row loses something within seconds.
 const SHORT_RING: [&str; 2] = ["--sim-arg=--ring", "--sim-arg=500"];
 
-/// Plays a row: starts a system, does what it does, and hands it over to be judged.
+/// Starts a system, injects the faults, and returns the system for the audit.
 type Play = Box<dyn Fn(&Setting) -> Result<Stage, Skipped>>;
 
 /// One row.
 pub(super) struct Row {
-    /// What `--only` calls it.
+    /// Its name for `--only`.
     pub(super) name: String,
-    /// What it does, in words.
+    /// A description of the fault.
     pub(super) fault: String,
-    /// What must come of it.
+    /// The prediction.
     pub(super) predicted: Predicted,
-    /// Also in the short run.
+    /// It is part of the short run.
     pub(super) quick: bool,
-    /// About how long it takes: the long ones begin first.
+    /// Approximate duration: long rows start first.
     pub(super) seconds: u32,
-    /// It mounts file systems: in a mount namespace of its own, and not without root.
+    /// It mounts file systems: it needs root, and its own mount namespace.
     pub(super) mounts: bool,
     play: Play,
 }
@@ -58,19 +58,19 @@ impl Row {
         Self { mounts: true, ..self }
     }
 
-    /// Plays it.
+    /// Runs it.
     ///
     /// # Errors
     /// This machine does not allow it.
     ///
     /// # Panics
-    /// What the row waits for does not come, or a process ends by itself.
+    /// An awaited state is not reached, or a process ends by itself.
     pub(super) fn play(&self, setting: &Setting) -> Result<Stage, Skipped> {
         (self.play)(setting)
     }
 }
 
-/// Every row, in the order of the table.
+/// All rows in the order of the table.
 pub(super) fn all() -> Vec<Row> {
     let rows = [
         signals::rows(),
@@ -100,6 +100,6 @@ mod tests {
         assert!(rows.iter().all(|row| row.predicted.within_s > 0 && row.seconds > 0));
         let signalled = names.iter().filter(|name| name.starts_with("kill-") || name.starts_with("stop-")).count();
         assert!(signalled * usize::try_from(signals::TIMES).unwrap() >= 50);
-        assert!(rows.iter().any(|row| row.predicted.lost == Lost::Overwritten), "one in which something is lost");
+        assert!(rows.iter().any(|row| row.predicted.lost == Lost::Overwritten), "a row with a loss");
     }
 }

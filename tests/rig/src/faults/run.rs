@@ -1,4 +1,4 @@
-//! Plays rows, some at a time, each in a process of its own.
+//! Runs the rows, several at a time, each in its own process.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,14 +17,14 @@ use crate::clock::Stopwatch;
 use crate::process::{Child, Launch, Programs, Role, describe, last_lines, own_program};
 use crate::wait::Wait;
 
-/// Where a row leaves what came of it.
+/// The file with the result of a row.
 pub(super) const RESULT: &str = "line.json";
-/// Between two looks at the rows.
+/// Interval between two polls of the rows.
 const LOOK: Duration = Duration::from_millis(100);
-/// A row that takes so many times as long as it should, and this much more, hangs.
+/// A row hangs if it takes so many times its expected duration, and this much more.
 const HANGS: (u32, Duration) = (4, Duration::from_secs(120));
 
-/// A row that plays.
+/// A running row.
 struct Playing {
     index: usize,
     child: Child,
@@ -32,7 +32,7 @@ struct Playing {
     watch: Stopwatch,
 }
 
-/// Plays all of `rows` and returns their lines, in order.
+/// Runs all of `rows` and returns their lines, in order.
 ///
 /// # Errors
 /// A row cannot be started, or a signal interrupts the run.
@@ -42,9 +42,9 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>> {
         Some(folder) => kept(folder)?,
         None => temporary.path().to_owned(),
     };
-    // Rows that play end with this process, and their folders are removed.
+    // Running rows end with this process, and their folders are removed.
     let wait = Wait::interruptible()?;
-    // The long ones first: what is left at the end is short.
+    // The long ones first, so that short ones are left at the end.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(rows[index].seconds));
     let mut waiting = VecDeque::from(order);
@@ -87,7 +87,7 @@ fn kept(folder: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// What is known without playing.
+/// The line of a row that cannot run here.
 fn skipped(row: &Row) -> Option<Line> {
     let reason = (row.mounts && !geteuid().is_root()).then_some("it mounts a small disk, which takes root")?;
     Some(line_of(row, Verdict::Skipped(reason.to_owned())))
@@ -126,7 +126,7 @@ fn start(options: &Options, parent: &Path, row: &Row, index: usize) -> Result<Pl
     Ok(Playing { index, child, folder, watch: Stopwatch::start() })
 }
 
-/// What came of a row, when it has ended.
+/// The line of a row that has ended.
 fn ended(one: &mut Playing, row: &Row) -> Result<Option<Line>> {
     let log = one.folder.join("row.log");
     let limit = Duration::from_secs(u64::from(row.seconds)) * HANGS.0 + HANGS.1;
@@ -140,12 +140,12 @@ fn ended(one: &mut Playing, row: &Row) -> Result<Option<Line>> {
     };
     let result = fs::read(one.folder.join(RESULT)).ok().and_then(|json| serde_json::from_slice(&json).ok());
     Ok(Some(result.unwrap_or_else(|| {
-        let said = crate::house::log(&log);
-        // A program that is not there is the guard's 127; unshare without the right says so itself.
-        if row.mounts && (status.code() == Some(127) || said.starts_with("unshare:")) {
-            return line_of(row, Verdict::Skipped(said.trim().replace('\n', ", ")));
+        let output = crate::house::log(&log);
+        // A missing program is the guard's 127; unshare reports missing rights itself.
+        if row.mounts && (status.code() == Some(127) || output.starts_with("unshare:")) {
+            return line_of(row, Verdict::Skipped(output.trim().replace('\n', ", ")));
         }
-        line_of(row, Verdict::Otherwise(vec![format!("it ended with {}:\n{}", describe(status), said.trim())]))
+        line_of(row, Verdict::Otherwise(vec![format!("it ended with {}:\n{}", describe(status), output.trim())]))
     })))
 }
 

@@ -1,7 +1,7 @@
-//! Where a row plays: a whole system of its own, what is done to it, and what its books say afterwards.
+//! The system of a row: its start, the faults, and the audit at its end.
 //!
-//! What was sent and what must be lost comes from the simulator's own account, and is fixed before the books of SAMPLES
-//! are opened. That SAMPLES reaches a slot is looked at while a row plays: that is how recovery is measured.
+//! What was sent and what must be lost is taken from the simulator's account before SAMPLES is read. During a
+//! row only the ends of SAMPLES and STATE are read, to measure the recovery.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,45 +29,43 @@ use crate::demo::setup::prepare;
 use crate::house::{Builder, House, SOON};
 use crate::process::{Programs, describe};
 
-/// What a row may take to recover before it is given up, whatever it predicts.
+/// The longest recovery that is waited for, whatever the row predicts.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks at a process that ends.
+/// Interval between two polls of a process that ends.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a row is given.
+/// The parameters of a row.
 pub(super) struct Setting {
-    /// An empty folder of its own.
     pub(super) folder: PathBuf,
     /// The multi-call binary.
     pub(super) program: PathBuf,
-    /// Of all that is drawn in this row.
+    /// Seed of the row's random choices.
     pub(super) seed: u64,
-    /// Whether it is the short run.
+    /// It is the short run.
     pub(super) quick: bool,
 }
 
 impl Setting {
-    /// How often something is done, where a full run does it `full` times.
+    /// How often something is done, if it is done `full` times in a full run.
     pub(super) fn times(&self, full: u32) -> u32 {
         if self.quick { full.min(2) } else { full }
     }
 }
 
-/// Why a row cannot play here.
+/// Why a row cannot run here.
 #[derive(Debug)]
 pub(super) struct Skipped(pub(super) String);
 
 /// A system under fault.
 pub(super) struct Stage {
-    /// The system.
     pub(super) house: House,
-    /// Where [`Stage::recover`] looks for the end of a fault: also in STATE, or in SAMPLES alone.
+    /// Whether [`Stage::recover`] also waits for STATE, or only for SAMPLES.
     pub(super) averaged: bool,
     program: PathBuf,
     chance: ChaCha8Rng,
     injected: u64,
-    /// Where rings began when no agent had asked yet, see [`Stage::about_to_ask`].
+    /// The oldest slots of the rings before an agent asked, see [`Stage::about_to_ask`].
     begun: Vec<(Boot, u64)>,
     recovery: Option<Duration>,
     findings: Vec<String>,
@@ -79,9 +77,9 @@ impl Stage {
         Self::furnished(setting, arguments, |_| ())
     }
 
-    /// The same, in a folder that `furnish` sees first.
+    /// The same, in a folder that `furnish` prepares.
     pub(super) fn furnished(setting: &Setting, arguments: &[&str], furnish: impl FnOnce(&Path)) -> Self {
-        // Small batches: more publishes for a fault to hit, and less to wait for at the end of one.
+        // Small batches: more publishes that a fault can interrupt, and less to wait for.
         let small = if arguments.contains(&"--batch") { &[][..] } else { &["--batch", "10"] };
         let words: Vec<&str> = small.iter().chain(arguments).copied().collect();
         let folder = setting.folder.join("house");
@@ -104,7 +102,7 @@ impl Stage {
         }
     }
 
-    /// Counts a fault.
+    /// Counts injected faults.
     pub(super) fn injected(&mut self, times: u64) {
         self.injected += times;
     }
@@ -117,23 +115,23 @@ impl Stage {
         }
     }
 
-    /// Writes down what was not predicted.
+    /// Records a deviation.
     pub(super) fn finding(&mut self, what: impl Into<String>) {
         self.findings.push(what.into());
     }
 
-    /// Lets the run go on for a time that is drawn, in milliseconds.
+    /// Lets the run continue for a random time, in milliseconds.
     pub(super) fn go_on_for_some(&mut self, range_ms: RangeInclusive<u64>) {
         let length = self.chance.random_range(range_ms);
         self.house.go_on(Duration::from_millis(length));
     }
 
-    /// Puts things into an order that is drawn.
+    /// Shuffles things.
     pub(super) fn shuffle<T>(&mut self, things: &mut [T]) {
         things.shuffle(&mut self.chance);
     }
 
-    /// Ends the agent with this signal, which it must obey in order. It stays down.
+    /// Ends the agent with this signal, to which it must react in order. It stays down.
     pub(super) fn end_agent(&mut self, signal: Signal) {
         let (agent, watch) = (self.house.role("agent"), Stopwatch::start());
         agent.signal(signal).expect("the kernel lets us");
@@ -150,7 +148,7 @@ impl Stage {
         }
     }
 
-    /// What `thermowell check` finds: one finding unless it has this id with this status and these words.
+    /// Runs `thermowell check`. Records a finding unless check `id` has this status and these words.
     pub(super) fn check(&mut self, id: &str, status: &str, words: &str) {
         let mut command = Command::new(&self.program);
         let output = command.args(["thermowell", "check", "--json", "--config"]).arg(self.house.config()).output();
@@ -192,7 +190,7 @@ impl Stage {
             .until("the process is started again", SOON, |house| house.role(name).pid().filter(|pid| *pid != killed));
     }
 
-    /// The fault is over: measures how long it takes until SAMPLES holds all that has been sampled by now, and STATE
+    /// The fault is over: measures the time until SAMPLES holds all that has been sampled by now, and STATE
     /// shows it.
     pub(super) fn recover(&mut self) {
         let watch = Stopwatch::start();
@@ -210,7 +208,6 @@ impl Stage {
         self.recovery = self.recovery.max(Some(watch.elapsed()));
     }
 
-    /// The store of nats-server.
     pub(super) fn store(&self) -> PathBuf {
         self.house.processes.broker.folder().join("store")
     }
@@ -221,13 +218,13 @@ impl Stage {
         log.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 
-    /// Whether a log of the run holds `words`.
-    pub(super) fn said(&mut self, name: &str, words: &str) -> bool {
+    /// Whether the log of a process contains `words`.
+    pub(super) fn logged(&mut self, name: &str, words: &str) -> bool {
         !self.lines(name, words).is_empty()
     }
 
     /// Waits until the log of a process has more than `before` lines with `words`.
-    pub(super) fn until_said(&mut self, name: &str, words: &str, before: usize) {
+    pub(super) fn until_logged(&mut self, name: &str, words: &str, before: usize) {
         let what = format!("{name} logs: {words}");
         self.house.until(&what, SOON, |house| {
             let log = crate::house::log(house.role(name).log());
@@ -235,7 +232,7 @@ impl Stage {
         });
     }
 
-    /// Ends the run: first what must be lost, from the account; then what SAMPLES lacks.
+    /// Ends the run and audits it: what must be lost by the account, and what SAMPLES lacks.
     pub(super) fn close(mut self, predicted: &Predicted) -> Measured {
         self.house.catch_up(PATIENCE);
         let expected = self.expected(predicted.lost);
@@ -258,7 +255,7 @@ impl Stage {
     fn expected(&self, lost: Lost) -> RangeInclusive<u64> {
         match lost {
             Lost::Nothing => 0..=0,
-            Lost::Unsaid { each } => 0..=each * self.injected,
+            Lost::Unsent { each } => 0..=each * self.injected,
             Lost::Overwritten => {
                 let account = Account::open(&self.house.plan.account()).expect("the simulator writes it");
                 account.boilers.iter().fold(0..=0, |sum, boiler| {
@@ -273,21 +270,21 @@ impl Stage {
 }
 
 impl Measured {
-    /// Takes over one boiler's books.
+    /// Adds one boiler's ledger.
     fn add(&mut self, report: &BoilerReport, account: &Account, hours: bool) {
         let book = &report.samples;
         let id = report.boiler.parse().expect("an id");
         let boots = account.boiler(&id).map_or(&[][..], |boiler| &boiler.boots);
         let end_of = |boot| book.ends.get(&boot).copied().unwrap_or(0);
-        let mut unsaid = 0;
+        let mut unsent = 0;
         for (index, boot) in boots.iter().enumerate() {
-            // The running boot goes on while the books are read: what counts is what SAMPLES has reached.
+            // The running boot continues during the audit: its slots count up to the last one in SAMPLES.
             let is_last = index + 1 == boots.len();
             let sent = if is_last { end_of(boot.boot) } else { boot.slots };
             self.sent += sent;
-            unsaid += sent.saturating_sub(end_of(boot.boot));
+            unsent += sent.saturating_sub(end_of(boot.boot));
         }
-        self.lost += book.lost + book.named + unsaid;
+        self.lost += book.lost + book.named + unsent;
         self.unnamed += book.lost;
         self.twice += book.twice;
         self.back += book.back;
@@ -300,7 +297,7 @@ impl Measured {
     }
 }
 
-/// Writes a file in one step, so that who reads it sees the old or the new one.
+/// Writes a file atomically.
 pub(super) fn put(path: &Path, text: &str) {
     let new = path.with_extension("new");
     let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));

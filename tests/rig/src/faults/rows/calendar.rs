@@ -1,7 +1,7 @@
 //! The wall clock steps: through the fault input of the gateway's `clock.rs`, never the machine's own.
 //!
-//! Stamps are what suffers; no sample is lost, twice or out of order because of them. The account knows the true time
-//! alone, so hours and averages are not held against it here: `tests/world` does that with clocks that step.
+//! Only stamps are affected; no sample is lost, stored twice or out of order. The account has only the true
+//! time, so hours and averages are not compared with it here: `tests/world` does that with clocks that step.
 
 use thermowell_wire::units::SECOND_NS;
 
@@ -19,13 +19,13 @@ pub(super) fn rows() -> Vec<Row> {
         ("clock-1970", "to 1970", -SIMULATED_START_NS),
     ];
     let row = |(name, words, step_ns): (&str, &str, i64)| {
-        // In the first minute of its life an agent does not stamp by a calendar that is not vouched for, which is one
-        // that leapt or that shows a time before this program was written: it holds what it reads until then.
-        let vouched_for = step_ns.abs() <= 3_600 * SECOND_NS;
-        let within_s = if vouched_for { 15 } else { 65 };
+        // In the first minute after its start an agent does not trust a calendar that has stepped or that shows a time
+        // before this program was built: it holds what it reads until then.
+        let is_trusted = step_ns.abs() <= 3_600 * SECOND_NS;
+        let within_s = if is_trusted { 15 } else { 65 };
         let predicted = Predicted { lost: Lost::Nothing, within_s, hours: false };
         let row = Row::new(name, &format!("wall clock stepped {words}, and back"), move |it| Ok(step(it, step_ns)));
-        let row = row.predicting(predicted).taking(if vouched_for { 20 } else { 75 });
+        let row = row.predicting(predicted).taking(if is_trusted { 20 } else { 75 });
         if name == "clock-hour" { row.quick() } else { row }
     };
     steps.map(row).into()

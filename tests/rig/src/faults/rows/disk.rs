@@ -1,7 +1,7 @@
-//! Disks that are full, and disks that fail.
+//! Full disks and failing disks.
 //!
-//! A full disk is a small tmpfs in a mount namespace of the row's own. A failing one is `strace`, which makes the
-//! agent's `fdatasync` return EIO: what the kernel says when a write has been lost.
+//! A full disk is a small tmpfs in the row's own mount namespace. A failing disk is `strace`, which makes the
+//! agent's `fdatasync` return EIO, as the kernel does after a lost write.
 
 use std::fs;
 use std::io::Write as _;
@@ -17,15 +17,15 @@ use crate::faults::stage::{Setting, Skipped, Stage};
 use crate::house::SOON;
 use crate::process::{Child, Launch, Programs, Role};
 
-/// Nothing is written while the disk is full, in real time.
+/// How long the disk is full, in real time.
 const FULL: Duration = Duration::from_secs(8);
-/// Memory is spilled after so many seconds, so that an outage takes seconds.
+/// Memory is spilled after so many seconds of an outage.
 const SPILL_AFTER: [&str; 2] = ["--spill-after", "2"];
-/// Enough for a spill and a sync of the file behind it.
+/// Long enough for a spill and a sync of the file.
 const OUTAGE: Duration = Duration::from_secs(14);
-/// What the agent says when the server's disk is full.
+/// The agent's log line when the server's disk is full.
 const FROZEN: &str = "server frozen";
-/// What the agent says when a sync fails.
+/// The agent's log line when a sync fails.
 const NOT_SYNCED: &str = "the spill file could not be synced";
 
 pub(super) fn rows() -> Vec<Row> {
@@ -36,7 +36,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// A tmpfs, mounted for this row alone.
+/// A tmpfs for this row.
 fn small_disk(folder: &Path, megabytes: u32) -> Result<PathBuf, Skipped> {
     let disk = folder.join("small-disk");
     fs::create_dir(&disk).expect("the folder is ours");
@@ -49,7 +49,7 @@ fn small_disk(folder: &Path, megabytes: u32) -> Result<PathBuf, Skipped> {
     }
 }
 
-/// Writes until nothing more fits.
+/// Writes until the disk is full.
 fn fill(ballast: &Path) {
     let mut file = fs::File::create(ballast).expect("an entry still fits");
     for size in [1 << 20, 1 << 12] {
@@ -69,12 +69,12 @@ fn full_server(setting: &Setting) -> Result<Stage, Skipped> {
         stage.injected(1);
         stage.house.go_on(FULL);
         fs::remove_file(&ballast).expect("it is ours");
-        // A server that met a full disk stays frozen until it is restarted.
+        // After a full disk a server stays frozen until it is restarted.
         stage.kill("nats-server");
         stage.recover();
     }
-    if !stage.said("agent", FROZEN) {
-        stage.finding("the agent does not say that the server is frozen");
+    if !stage.logged("agent", FROZEN) {
+        stage.finding("the agent does not log that the server is frozen");
     }
     Ok(stage)
 }
@@ -87,8 +87,8 @@ fn full_spool(setting: &Setting) -> Result<Stage, Skipped> {
     stage.house.processes.broker.kill().expect("it runs");
     stage.house.go_on(OUTAGE);
     stage.injected(1);
-    if !stage.said("agent", NOT_SYNCED) {
-        stage.finding("the agent does not say that it cannot spill");
+    if !stage.logged("agent", NOT_SYNCED) {
+        stage.finding("the agent does not log that it cannot spill");
     }
     stage.house.processes.broker.restart().expect("its store is there");
     stage.recover();
@@ -115,12 +115,12 @@ fn io_errors(setting: &Setting) -> Result<Stage, Skipped> {
     };
     let mut strace = Child::spawn(&launch).expect("the guard starts it");
     let attached = stage.house.until("strace is attached or has ended", SOON, |_| {
-        let said = crate::house::log(&launch.log);
+        let output = crate::house::log(&launch.log);
         let ended = strace.ended().expect("the kernel knows our children").is_some();
-        (ended || said.contains("attached")).then_some((!ended, said))
+        (ended || output.contains("attached")).then_some((!ended, output))
     });
-    if let (false, said) = attached {
-        return Err(Skipped(format!("strace may not attach: {}", said.trim().replace('\n', ", "))));
+    if let (false, output) = attached {
+        return Err(Skipped(format!("strace may not attach: {}", output.trim().replace('\n', ", "))));
     }
     stage.house.processes.broker.kill().expect("it runs");
     stage.house.go_on(OUTAGE);
@@ -129,8 +129,8 @@ fn io_errors(setting: &Setting) -> Result<Stage, Skipped> {
     stage.house.processes.broker.restart().expect("its store is there");
     let failed = crate::house::log(&trace).matches("(INJECTED)").count();
     stage.injected(u64::try_from(failed).expect("few"));
-    if !stage.said("agent", NOT_SYNCED) {
-        stage.finding("the agent does not say that a sync failed");
+    if !stage.logged("agent", NOT_SYNCED) {
+        stage.finding("the agent does not log that a sync failed");
     }
     stage.recover();
     Ok(stage)

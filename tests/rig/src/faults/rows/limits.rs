@@ -1,4 +1,4 @@
-//! Limits of nats-server that are too small for the gateway: what does not go in waits or is cut smaller.
+//! Limits of nats-server that are too small for the gateway: what does not fit waits or is split.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::Row;
 use crate::faults::stage::{Setting, Stage};
 use crate::house::SOON;
 
-/// Room for the smaller streams, not for SAMPLES.
+/// Room for the smaller streams, but not for SAMPLES.
 const SMALL: (&str, &str) = ("max_file_store: 4GiB", "max_file_store: 900MiB");
 
 pub(super) fn rows() -> Vec<Row> {
@@ -22,7 +22,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// The streams cannot be made until the limit is raised: samples are held.
+/// The streams cannot be created until the limit is raised: samples are held in memory.
 fn storage_full(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     stage.go_on_for_some(500..=1_500);
@@ -38,19 +38,19 @@ fn storage_full(setting: &Setting) -> Stage {
     }
     stage.check("nats.storage", "error", "max_file_store is 900 MiB");
     if stage.house.boilers().iter().any(|boiler| stage.house.stored(boiler).is_some()) {
-        stage.finding("the server made SAMPLES in spite of its limit");
+        stage.finding("the server made SAMPLES despite its limit");
     }
     stage.house.processes.broker.reload(|text| text.replace(SMALL.1, SMALL.0)).expect("it runs");
     stage.recover();
     stage.check("nats.storage", "ok", "");
     stage.check("spool.folder", "ok", "");
     if stage.house.processes.agent.pid() != pid {
-        stage.finding("the agent did not live on");
+        stage.finding("the agent ended");
     }
     stage
 }
 
-/// Readings that do not pack well, two bytes each: a full batch is larger than the server takes, its half is not.
+/// Readings that do not compress well, two bytes each: a full batch is larger than the server's limit, its half is not.
 fn max_payload(setting: &Setting) -> Stage {
     let noise = setting.folder.join("noise.toml");
     fs::write(&noise, "[sensor]\nnoise_counts = 100.0\n").expect("the folder is ours");
@@ -63,7 +63,7 @@ fn max_payload(setting: &Setting) -> Stage {
     stage.injected(1);
     stage.go_on_for_some(3_000..=5_000);
     stage.recover();
-    if !stage.said("agent", "too large for the server") {
+    if !stage.logged("agent", "too large for the server") {
         stage.finding("no batch was too large");
     }
     stage.check("nats.max-payload", "error", "1300 bytes");
@@ -74,7 +74,8 @@ fn max_payload(setting: &Setting) -> Stage {
     stage
 }
 
-/// The server itself refuses, with 10054, what is larger than its stream takes. A stream changes without a reconnect.
+/// The server refuses, with 10054, what is larger than the stream's limit. A stream's limit changes without a
+/// reconnect.
 fn max_msg_size(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "5", "--boilers", "1", "--batch", "100"]);
     let [boiler] = stage.house.boilers().try_into().expect("one boiler");
@@ -90,7 +91,7 @@ fn max_msg_size(setting: &Setting) -> Stage {
             context.update_stream(config).await.expect("the rig may");
         });
     };
-    // The headers count, and have some 60 bytes.
+    // The headers count, and take some 60 bytes.
     limit(&stage, i32::try_from(largest + 30).expect("a batch is small"));
     stage.injected(1);
     let (_, before) = stage.house.stored(&boiler).expect("samples arrived");
@@ -104,7 +105,7 @@ fn max_msg_size(setting: &Setting) -> Stage {
     if Stage::sizes(&stage.house).last().is_none_or(|(slots, _)| *slots < 100) {
         stage.finding("batches stay cut when the limit is raised");
     }
-    if !stage.said("agent", "too large for the server") {
+    if !stage.logged("agent", "too large for the server") {
         stage.finding("no batch was too large");
     }
     stage

@@ -1,4 +1,4 @@
-//! The boiler's side: devices that start again, and a line that breaks bytes.
+//! The boiler's side: devices that reboot, and a line that corrupts bytes.
 
 use std::fs;
 use std::ops::Range;
@@ -13,17 +13,17 @@ use crate::faults::report::{Lost, Predicted};
 use crate::faults::stage::{Setting, Stage};
 use crate::house::{Place, SOON};
 
-/// A ring for a row that must lose something in seconds.
+/// A ring that overwrites slots within seconds.
 const SHORT_RING_S: u64 = 5;
-/// What may be under way, or late, on a busy machine: four real seconds at speed 2.
+/// Slots that may be in transit or late on a busy machine: four real seconds at speed 2.
 const SLACK: u64 = 800;
 /// Slots in a frame of the line: what a device may have sampled and not yet sent.
 const FRAME: u64 = 32;
-/// 200 of a million bytes are broken when 25 of a million bits are.
+/// Corrupts 25 of a million bits, that is 200 of a million bytes.
 const BROKEN: &str = "[[line.bit_errors]]\nppm = 25\n";
 
-/// The room sensor reads 85 °C (it has just got its power) from the start, then −127 °C (it does not answer); the
-/// outdoor sensor what the firmware lets through and no weather has.
+/// The room sensor reads 85 °C (its value after power-on) from the start, then −127 °C (it does not answer); the
+/// outdoor sensor reads what the firmware accepts, but no weather has.
 const FAULTY_READINGS: &str = "[[senses.room]]
 at = \"0 s\"
 for = \"1 min\"
@@ -40,7 +40,7 @@ celsius = 55
 
 pub(super) fn rows() -> Vec<Row> {
     let overwritten = Predicted { lost: Lost::Overwritten, within_s: 15, hours: true };
-    let unsaid = Predicted { lost: Lost::Unsaid { each: FRAME }, within_s: 15, hours: true };
+    let unsent = Predicted { lost: Lost::Unsent { each: FRAME }, within_s: 15, hours: true };
     vec![
         Row::new("cable-out", "the cable out for longer than the ring (5 s)", |it| {
             Ok(cable_out(it, SHORT_RING_S, it.times(3), 6_500))
@@ -51,13 +51,14 @@ pub(super) fn rows() -> Vec<Row> {
         })
         .predicting(overwritten)
         .taking(170),
-        Row::new("reboot", "device reboot, off for 2 s", |it| Ok(reboot(it))).predicting(unsaid).quick(),
+        Row::new("reboot", "device reboot, off for 2 s", |it| Ok(reboot(it))).predicting(unsent).quick(),
         Row::new("sensors", "a board whose sensors read 85 and -127 °C", |it| Ok(sensors(it))).quick(),
         Row::new("bit-errors", "200 ppm byte errors on the line", |it| Ok(bit_errors(it))).quick(),
     ]
 }
 
-/// What is missing is what the ring had overwritten when the cable came back: from the pull to its oldest slot.
+/// The missing slots are those that the ring had overwritten when the cable came back: from the pull to its oldest
+/// slot.
 fn cable_out(setting: &Setting, ring_s: u64, times: u32, length_ms: u64) -> Stage {
     let slots = format!("--sim-arg={}", ring_s * 100);
     let mut stage = Stage::start(setting, &["--speed", "2", "--sim-arg=--ring", &slots]);
@@ -113,14 +114,14 @@ fn reboot(setting: &Setting) -> Stage {
     stage
 }
 
-/// Nothing is lost; STATUS has no such reading, and EVENT names each sensor once. Times are the sensors with
-/// faulty readings.
+/// Nothing is lost; STATUS has no such reading, and EVENT has one event for each sensor. The table's number of times is
+/// the number of sensors with faulty readings.
 fn sensors(setting: &Setting) -> Stage {
     let scenario = setting.folder.join("faulty-readings.toml");
     fs::write(&scenario, FAULTY_READINGS).expect("the folder is ours");
     let path = scenario.to_str().expect("temporary folders have plain names");
     let mut stage = Stage::start(setting, &["--speed", "20", "--scenario", path]);
-    // More than a minute of the boiler: one faulty reading follows the other.
+    // More than a minute of the boiler's time: the second faulty reading follows the first.
     stage.house.go_on(Duration::from_secs(6));
     stage.recover();
     for boiler in stage.house.boilers() {
@@ -136,13 +137,13 @@ fn sensors(setting: &Setting) -> Stage {
         let subject = subject::event(&boiler, EventKind::Sensor);
         let named: Option<Event> = stage.house.last_json(stream::EVENT, &subject);
         if !named.is_some_and(|event| matches!(event.body, EventBody::SensorImplausible { .. })) {
-            stage.finding(format!("{boiler}: EVENT does not end with a sensor that reads what cannot be"));
+            stage.finding(format!("{boiler}: the last event is not about an implausible reading"));
         }
     }
     stage
 }
 
-/// Times are bytes that were broken, as the simulator counted them.
+/// The table's number of times is the number of corrupted bytes, as counted by the simulator.
 fn bit_errors(setting: &Setting) -> Stage {
     let scenario = setting.folder.join("broken.toml");
     fs::write(&scenario, BROKEN).expect("the folder is ours");

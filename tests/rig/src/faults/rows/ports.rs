@@ -1,5 +1,5 @@
-//! Ports that the agent cannot have: another process holds one, as ModemManager does after each plug, or the cable is
-//! out while leases and statuses go on.
+//! Ports that the agent cannot open: another process uses the port, as ModemManager does after each plug, or the cable
+//! is out while leases and statuses are sent.
 
 use std::fs::File;
 use std::time::Duration;
@@ -14,13 +14,12 @@ use crate::faults::report::Predicted;
 use crate::faults::stage::{Setting, Stage};
 use crate::house::SOON;
 
-/// How long the port is held: as long as ModemManager looks at a new one, at speed 2 within the ring.
+/// How long the port is held: as long as ModemManager probes a new one, and at speed 2 less than the ring.
 const HELD: Duration = Duration::from_secs(10);
-/// The cable is out for so long.
 const PULLED: Duration = Duration::from_secs(8);
-/// A plug is repeated where the agent was faster than the holder.
+/// The plug is repeated if the agent opened the port first.
 const PLUGS: u32 = 20;
-/// Another boiler must have got so many slots while the port is held: half of what it samples.
+/// Slots that the other boiler must have got while the port is held: half of what it samples.
 const ALIVE: u64 = HELD.as_secs() * 100;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -33,7 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("port-held-replug", "the same after a plug", |it| Ok(held_at_replug(it)))
             .predicting(Predicted::nothing(5))
             .taking(30),
-        // A try each second; the rest is what a busy machine needs.
+        // A try each second; the rest is for a busy machine.
         Row::new("replug-traffic", "a cable back after 8 s, with leases and statuses several times a second", |it| {
             Ok(replug_under_traffic(it))
         })
@@ -43,7 +42,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Takes the port from the agent, unless the agent has it.
+/// Locks the port, unless the agent has it.
 fn hold(stage: &Stage, boiler: &BoilerId) -> Option<File> {
     let path = stage.house.folder().join("ports").join(boiler.as_str());
     let port = File::open(path).ok()?;
@@ -51,7 +50,7 @@ fn hold(stage: &Stage, boiler: &BoilerId) -> Option<File> {
     Some(port)
 }
 
-/// Its link is down, the holder is named, and the other boiler goes on.
+/// The link is down, the log names the holder, and the other boiler's samples arrive.
 fn while_it_is_held(stage: &mut Stage, held: &BoilerId, other: &BoilerId) {
     stage.injected(1);
     let before = stage.house.stored(other).map_or(0, |(_, next)| next);
@@ -67,7 +66,7 @@ fn while_it_is_held(stage: &mut Stage, held: &BoilerId, other: &BoilerId) {
     let named = stage.lines("agent", &format!("is in use by process {} (", std::process::id()));
     let of_it = format!("boiler={held} ");
     if !named.iter().any(|line| line.contains("WARN") && line.contains(&of_it)) {
-        stage.finding("the agent does not name the process that holds the port");
+        stage.finding("the agent does not log the process that holds the port");
     }
     let tries = |line: &String| line.split_once("tries=")?.1.split(' ').next()?.parse::<u32>().ok();
     let tries = stage.lines("agent", "serial port not open").iter().filter_map(tries).max().unwrap_or(1);
@@ -96,12 +95,12 @@ fn held_at_replug(setting: &Setting) -> Stage {
     let [other, held] = &stage.house.boilers()[..] else { unreachable!("the demo has two boilers") };
     let holder = (0..PLUGS).find_map(|_| {
         assert_eq!(stage.house.order(&format!("unplug {held}")), "unplugged");
-        // Long enough for the pause between two tries to be its longest.
+        // Long enough for the pause between two tries to reach its maximum.
         stage.house.go_on(Duration::from_secs(2));
         assert_eq!(stage.house.order(&format!("plug {held}")), "plugged");
         hold(&stage, held)
     });
-    let holder = holder.expect("faster than the agent once in twenty times");
+    let holder = holder.expect("before the agent once in twenty tries");
     while_it_is_held(&mut stage, held, other);
     drop(holder);
     stage.recover();

@@ -1,4 +1,4 @@
-//! Two that do the same work: a second agent on the port, a second aggregator on the stream.
+//! Two processes with the same role: a second agent on the port, a second aggregator on the stream.
 
 use std::fs;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::faults::stage::{Setting, Skipped, Stage};
 use crate::house::{House, SOON};
 use crate::process::{Child, describe};
 
-/// What the second aggregator calls itself.
+/// The second aggregator's name.
 const SECOND: &str = "attic";
 /// The name of the second agent's log.
 const SECOND_AGENT: &str = "another-agent";
-/// Within this one of two is left; twice what the product promises, on a machine that does other things as well.
+/// Within this time one of two is left; twice what the product promises, for a busy machine.
 const SETTLED: Duration = Duration::from_secs(10);
-/// States in a row of one instance: two that work take turns, within a few.
+/// States in a row of one instance: two active aggregators alternate within fewer.
 const IN_A_ROW: usize = 60;
-/// What the devices remember where an outage must be longer, in real time.
+/// Capacity of the ring in rows with a longer outage, in real time.
 const RING: Duration = Duration::from_secs(16);
-/// How old what is synced of a spill file may be: less than the ring.
+/// Maximum age of unsynced records of a spill file: less than the ring.
 const SYNC: Duration = Duration::from_secs(10);
 /// An hour takes 30 s at speed 120.
 const HOUR: Duration = Duration::from_secs(60);
@@ -42,8 +42,8 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// It stands by, names the process that holds the port, and changes nothing; when the first one ends it takes over, and
-/// the first one stands by when it is back.
+/// It stands by, logs the process that holds the port, and changes nothing; when the first one ends it takes over, and
+/// the first one stands by when it is restarted.
 fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     let second_log = stage.house.another("agent", &stage.house.config(), SECOND_AGENT).log;
@@ -54,7 +54,7 @@ fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
             stage.house.go_on(Duration::from_millis(100));
             for boiler in stage.house.boilers() {
                 let status: Option<Status> = stage.house.last_json(stream::STATUS, &subject::status(&boiler));
-                // It has not opened the port. The first one's is open, and at most silent for a moment.
+                // It has not opened the port. The first agent's link is up, or silent for a moment.
                 if status.is_some_and(|status| status.link == Link::Down) {
                     stage.finding(format!("the second agent reports about {boiler}, which the first one reads"));
                 }
@@ -63,13 +63,13 @@ fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
         stage.recover();
         stage.house.processes.agent.keep_down().expect("the kernel lets us");
         let took = || crate::house::log(&second_log).matches("taking over").count();
-        // Each boiler's port is taken over by itself.
+        // Each boiler's port is taken over separately.
         let all = stage.house.boilers().len() * usize::try_from(number).unwrap_or(usize::MAX);
         stage.house.until("the second agent takes over", SOON, |_| (took() >= all).then_some(()));
         stage.recover();
         let before = stage.lines("agent", "standing by").len();
         stage.house.processes.agent.bring_up().expect("it starts again");
-        stage.until_said("agent", "standing by", before);
+        stage.until_logged("agent", "standing by", before);
         stop_second(second, &mut stage);
         stage.recover();
     }
@@ -79,11 +79,11 @@ fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
 fn start_second(stage: &mut Stage) -> Child {
     let launch = stage.house.another("agent", &stage.house.config(), SECOND_AGENT);
     let holder = format!("is in use by process {} (", stage.house.role("agent").pid().expect("it runs"));
-    let said = || crate::house::log(&launch.log).matches(&holder).count();
-    let before = said();
+    let logged = || crate::house::log(&launch.log).matches(&holder).count();
+    let before = logged();
     let second = Child::spawn(&launch).expect("the guard starts it");
     stage.injected(1);
-    stage.house.until("the second agent names the first", SOON, |_| (said() > before).then_some(()));
+    stage.house.until("the second agent logs the first", SOON, |_| (logged() > before).then_some(()));
     second
 }
 
@@ -94,8 +94,8 @@ fn stop_second(mut second: Child, stage: &mut Stage) {
     }
 }
 
-/// It leaves the spill file of the first one as it is: what the devices have overwritten is nowhere else when the first
-/// one dies. Then one of the two has port and file, and the other one stands by.
+/// It leaves the first one's spill file as it is: slots that the devices have overwritten are nowhere else when the
+/// first one dies. Then one of the two has port and file, and the other stands by.
 fn second_in_outage(setting: &Setting) -> Result<Stage, Skipped> {
     let slots = format!("--sim-arg={}", RING.as_secs() * 100);
     let mut stage = Stage::start(setting, &["--speed", "2", "--sim-arg=--ring", &slots, "--spill-after", "2"]);
@@ -110,9 +110,9 @@ fn second_in_outage(setting: &Setting) -> Result<Stage, Skipped> {
     Ok(stage)
 }
 
-/// However both came to work at the same time, one goes on: the other stands by, and takes over when it dies.
+/// If two are active at the same time, one stands by, and takes over when the other dies.
 ///
-/// STATE is read as it is stored, message by message: who published last says nothing where two publish at once.
+/// STATE is read message by message: its last message does not show that two publish at once.
 fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
     // An hour takes 30 s; the short run does not wait for one.
     let speed = if setting.quick { "30" } else { "120" };
@@ -125,29 +125,29 @@ fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
     let launch = stage.house.another("aggregator", &config, "another-aggregator");
     let mut second = Child::spawn(&launch).expect("the guard starts it");
 
-    // STATE is empty after a restart of the server: both may begin.
+    // STATE is empty after a restart of the server: both may become active.
     for _ in 0..setting.times(3) {
         stage.house.processes.broker.kill().expect("it runs");
         stage.house.processes.broker.restart().expect("its store is there");
         stage.injected(1);
         one_is_left(&mut stage.house);
     }
-    // One hangs while it works, and goes on when the other has taken over: both work, for certain.
+    // One is suspended while active, and continues after the other has taken over: both are active for sure.
     let worker = one_is_left(&mut stage.house);
-    let mut tell = |stage: &mut Stage, signal| {
-        let told = if worker == SECOND { second.signal(signal) } else { stage.house.role("aggregator").signal(signal) };
-        told.expect("the kernel lets us");
+    let mut signal_worker = |stage: &mut Stage, signal| {
+        let sent = if worker == SECOND { second.signal(signal) } else { stage.house.role("aggregator").signal(signal) };
+        sent.expect("the kernel lets us");
     };
-    tell(&mut stage, Signal::STOP);
+    signal_worker(&mut stage, Signal::STOP);
     stage.injected(1);
-    stage.house.until("the other one takes over", SOON, |house| speaker(house).filter(|other| *other != worker));
-    tell(&mut stage, Signal::CONT);
+    stage.house.until("the other one takes over", SOON, |house| active(house).filter(|other| *other != worker));
+    signal_worker(&mut stage, Signal::CONT);
     stage.house.go_on(Duration::from_secs(1));
     one_is_left(&mut stage.house);
 
     stage.house.role("aggregator").keep_down().expect("the kernel lets us");
     stage.injected(1);
-    stage.house.until("the second one works", SOON, |house| speaker(house).filter(|instance| instance == SECOND));
+    stage.house.until("the second one works", SOON, |house| active(house).filter(|instance| instance == SECOND));
     stage.recover();
     stage.house.role("aggregator").bring_up().expect("it starts again");
     if !setting.quick {
@@ -155,23 +155,23 @@ fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
         stage.house.until("an hour is published", HOUR, |house| house.last_json::<Snapshot>(stream::SNAPSHOT, &hour));
     }
     second.kill().expect("the kernel lets us");
-    stage.house.until("the first one works again", SOON, |house| speaker(house).filter(|it| it != SECOND));
+    stage.house.until("the first one works again", SOON, |house| active(house).filter(|it| it != SECOND));
     stage.recover();
     Ok(stage)
 }
 
-fn speaker(house: &House) -> Option<String> {
+fn active(house: &House) -> Option<String> {
     Some(house.last_json::<State>(stream::STATE, &subject::state(&boiler(1)))?.instance)
 }
 
-/// The one that publishes every state from some moment on, none of the other's between them.
+/// The instance that publishes every state from some moment on, with none of the other's in between.
 fn one_is_left(house: &mut House) -> String {
-    house.until("one of the two works", SOON, |house| speaker(house));
+    house.until("one of the two works", SOON, |house| active(house));
     let (watch, mut latest) = (Stopwatch::start(), (String::new(), 0));
     house.wait_for(async {
         while latest.1 < IN_A_ROW {
             assert!(watch.left_of(SETTLED + SOON).is_some(), "one of the two works: {latest:?}");
-            // A consumer that was made right after a restart of the server may end.
+            // A consumer that was created right after a restart of the server may end.
             let _ended = listen(house, &watch, &mut latest).await;
         }
     });

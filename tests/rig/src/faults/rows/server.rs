@@ -1,4 +1,4 @@
-//! nats-server away, gone back, or empty; and the agent away for longer than the devices remember.
+//! nats-server down, rolled back or wiped; and the agent down for longer than the ring.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +11,14 @@ use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
 use crate::faults::stage::{Setting, Stage};
 
-/// Longer than the 120 s that the devices remember.
+/// Longer than the ring of 120 s.
 const LONG: Duration = Duration::from_secs(180);
 
-/// What the devices remember where an outage must be longer, in real time.
+/// Capacity of the ring in rows with a longer outage, in real time.
 const RING: Duration = Duration::from_secs(16);
-/// A sync of the spill file may be this old when the agent dies; with its restart that stays inside the ring.
+/// Maximum age of the last sync of the spill file when the agent dies; with the restart still less than the ring.
 const SYNC: Duration = Duration::from_secs(10);
-/// What the agent logs when the server is there.
+/// The agent's log line when it has connected.
 const CONNECTED: &str = "connected to NATS connection=";
 
 pub(super) fn rows() -> Vec<Row> {
@@ -62,19 +62,19 @@ fn down(setting: &Setting, length: Duration) -> Stage {
         let before = [stage.lines("agent", CONNECTED).len(), stage.lines("agent", " NATS").len()];
         stage.house.go_on(length);
         stage.house.processes.broker.restart().expect("its store is there");
-        stage.until_said("agent", CONNECTED, before[0]);
+        stage.until_logged("agent", CONNECTED, before[0]);
         stage.recover();
         judge_lines(&mut stage, before[1]);
     }
     for name in ["agent", "aggregator", "controller"] {
-        if stage.said(name, "stream updated") {
+        if stage.logged(name, "stream updated") {
             stage.finding(format!("{name} changed a stream when it connected again"));
         }
     }
     stage
 }
 
-/// Few lines for many tries, with address and cause; one when it is back.
+/// An outage has few log lines for many tries, each with address and cause, and one line at its end.
 fn judge_lines(stage: &mut Stage, before: usize) {
     let url = stage.house.processes.broker.url();
     let lines = stage.lines("agent", " NATS").split_off(before);
@@ -95,7 +95,7 @@ fn judge_lines(stage: &mut Stage, before: usize) {
     }
 }
 
-/// The agent holds what it reads, and delivers it when the server is there.
+/// The agent holds what it reads, and publishes it when the server is up.
 fn offline(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     stage.house.processes.agent.keep_down().expect("the kernel lets us");
@@ -111,8 +111,8 @@ fn offline(setting: &Setting) -> Stage {
     stage
 }
 
-/// The agent ends in an outage that is longer than what the devices remember: what it held is in the spill file,
-/// written in the outage or at its end.
+/// The agent ends in an outage that is longer than the ring: what it held is in the spill file,
+/// written during the outage or at its end.
 fn outage(setting: &Setting, ring: Duration, spill_after: &str, end: impl FnOnce(&mut Stage)) -> Stage {
     let slots = format!("--sim-arg={}", ring.as_secs() * 100);
     let mut stage = Stage::start(setting, &["--speed", "2", "--sim-arg=--ring", &slots, "--spill-after", spill_after]);
@@ -142,7 +142,7 @@ fn must_have_spilled(stage: &mut Stage, files: usize) {
     }
 }
 
-/// Before memory is spilled the ring holds what dies with the agent; behind it the spill file does.
+/// Before memory is spilled the ring has what the agent loses; after that the spill file has it.
 fn down_and_kill(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "1"]);
     stage.house.processes.broker.kill().expect("it runs");
@@ -157,8 +157,8 @@ fn down_and_kill(setting: &Setting) -> Stage {
     stage
 }
 
-/// The store as it was some seconds ago takes the place of the store. Every other time the agent dies as well, so that
-/// only the devices know what was cut off.
+/// Restores the store of some seconds ago. Every other time the agent is killed as well, so that only the devices still
+/// have what was cut off.
 fn rollback(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     let before = setting.folder.join("store-before");
@@ -197,7 +197,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.is_ok_and(|status| status.success()), "cp -a {} {}", from.display(), to.display());
 }
 
-/// All that was there comes again, from memory or, the second time, from the devices: the run is shorter than the ring.
+/// Everything is published again, from memory or, the second time, by the devices: the run is shorter than the ring.
 fn wipe(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     for agent_dies in [false, true] {

@@ -1,4 +1,4 @@
-//! SIGKILL and SIGSTOP of each process of the gateway, at moments that are drawn.
+//! SIGKILL and SIGSTOP of each process of the gateway, at random moments.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::house::SOON;
 
 /// How often each process gets each signal: eight rows, 56 times.
 pub(super) const TIMES: u32 = 7;
-/// How often each is killed in the row of all.
+/// How often each process is killed in `kill-any`.
 const KILLS: usize = 5;
 /// The processes of the gateway.
 const PROCESSES: [&str; 4] = ["agent", "aggregator", "controller", "nats-server"];
@@ -40,9 +40,9 @@ fn kill(setting: &Setting, name: &str) -> Stage {
     stage
 }
 
-/// In an order that is drawn, some while others are away; the last one comes back only while the books wait for it.
+/// In random order, some while others are down; the last one restarts while the streams are being audited.
 fn kill_any(setting: &Setting) -> Stage {
-    // Fifty publishes a second and boiler for a death to hit.
+    // Fifty publishes a second and boiler, any of which may be interrupted.
     let mut stage = Stage::start(setting, &["--speed", "1", "--feed", "--batch", "2"]);
     let mut victims = PROCESSES.repeat(KILLS);
     stage.shuffle(&mut victims);
@@ -53,7 +53,7 @@ fn kill_any(setting: &Setting) -> Stage {
             stage.recover();
         }
         stage.go_on_for_some(100..=1_500);
-        // After several deaths it stays away for a while; one that is dying still has its number.
+        // After several deaths its restart is delayed; a dying process still has its pid.
         let last = killed.get(victim).copied();
         let pid = stage
             .house
