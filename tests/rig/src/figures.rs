@@ -1,7 +1,7 @@
-//! `cargo figures`: what the system costs and how fast it is, measured on this machine.
+//! `cargo figures`: measures on this machine what the system costs and how fast it is.
 //!
-//! Every figure comes from processes that really run: the roles, nats-server and the simulator, each its own process,
-//! read from outside. The budgets are those of the design; nothing else here is a constant of the result.
+//! The figures are measured on real processes from outside: the roles, nats-server and the simulator, each as its own
+//! process. The budgets are those of the design.
 
 mod backlog;
 mod recovery;
@@ -30,25 +30,25 @@ use crate::process::Programs;
 /// The first argument that asks for the measurements.
 pub const WORD: &str = "figures";
 
-/// What the shipped program is built for.
+/// The target of the shipped program.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// Measures what Thermowell costs and how fast it is, on this machine, in five minutes.
 ///
-/// It measures the program that is shipped. THERMOWELL_BIN names another one.
+/// It measures the shipped program. THERMOWELL_BIN names another one.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo figures", bin_name = "cargo figures")]
 pub struct Options {
-    /// How long each steady state is watched, in seconds; half a minute is three syncs of nats-server
+    /// How long each steady state is measured, in seconds; half a minute is three syncs of nats-server
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
     window: u64,
-    /// Only what was named: steady, batch-of-1, recovery, backlog, replay, codec, size; may be repeated
+    /// Only these: steady, batch-of-1, recovery, backlog, replay, codec, size; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Part>,
     /// The shipped program: static, stripped
     #[arg(long, value_name = "FILE", default_value_os_t = shipped())]
     binary: PathBuf,
-    /// Put the results into this page, behind what people wrote
+    /// Put the results into this page, after the text that is written by hand
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Print the figures as JSON
@@ -56,17 +56,17 @@ pub struct Options {
     json: bool,
 }
 
-/// What can be measured by itself.
+/// The measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     /// One boiler at 100 Hz, a second in a batch: processor, memory, bytes, latency.
     Steady,
-    /// The same with each sample in a batch of its own: latency.
+    /// The same with each sample in its own batch: latency.
     #[value(name = "batch-of-1")]
     BatchOf1,
-    /// Starts after a SIGKILL, and what an absence of the server left behind.
+    /// Restarts after a SIGKILL, and catching up after an outage of the server.
     Recovery,
-    /// What ten minutes without the server left behind, of one boiler and of sixteen.
+    /// The backlog of ten minutes without the server, of one boiler and of sixteen.
     Backlog,
     /// An aggregator reads a long stream.
     Replay,
@@ -76,7 +76,7 @@ enum Part {
     Size,
 }
 
-/// Measures with the arguments of the command line behind [`WORD`].
+/// Measures with the command-line arguments after [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main(WORD, args, |options: &Options| {
         let origin = Origin::now(WORD);
@@ -131,12 +131,12 @@ fn measure(options: &Options) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Where the shipped program is built.
+/// The path of the shipped program.
 fn shipped() -> PathBuf {
     PathBuf::from(format!("target/{MUSL}/dist/thermowell"))
 }
 
-/// How the shipped program is built.
+/// The command that builds the shipped program.
 fn build() -> String {
     format!("cargo build --profile dist --target {MUSL} -p thermowell")
 }

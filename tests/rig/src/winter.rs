@@ -1,7 +1,7 @@
-//! `cargo winter`: seven simulated days in three climates, by a plain heating curve and by our law.
+//! `cargo winter`: seven simulated days in three climates, with a plain heating curve and with Thermowell's law.
 //!
-//! The plant is the simulator's, the firmware is the real one, and so are the window, the controller and the law; see
-//! [`heating`]. Every figure comes from a run: none is written down here.
+//! Plant and firmware are those of the simulator; window, controller and law are those of the product: see
+//! [`heating`].
 
 pub mod heating;
 pub mod plan;
@@ -26,21 +26,21 @@ mod tests;
 /// The first argument that asks for the winter.
 pub const WORD: &str = "winter";
 
-/// Heats a simulated house for a week in three climates: by a plain heating curve, and by Thermowell's law. Exits 0
-/// when ours is as much better as it is wanted.
+/// Heats a simulated house for a week in three climates: with a plain heating curve, and with Thermowell's law. Exits 0
+/// if the law is as much better as required.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo winter", bin_name = "cargo winter")]
 pub struct Options {
-    /// How many days count
+    /// Number of days that count
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=60))]
     days: u64,
-    /// Seeds of weather and draws; 101 to 106 are those that the curve was tuned with
+    /// Seeds of weather and hot-water draws; the curve was tuned with 101 to 106
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
-    /// Only what was named: table, lazy, sensitivity, step; may be repeated
+    /// Only these: table, lazy, sensitivity, step; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Part>,
-    /// Put the results into this page, behind what people wrote
+    /// Put the results into this page, after the text that is written by hand
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Print the figures as JSON
@@ -48,20 +48,20 @@ pub struct Options {
     json: bool,
 }
 
-/// What can be played by itself.
+/// The simulations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     /// Three climates, both laws.
     Table,
-    /// A boiler of 40 % power that begins 10 K below, with k and without.
+    /// A boiler with 40 % of the power that starts 10 K below the set-point, with k and without.
     Lazy,
     /// Other k and Kp.
     Sensitivity,
-    /// The room is to be 2 K warmer, and cooler again.
+    /// The target of the room rises by 2 K.
     Step,
 }
 
-/// Plays with the arguments of the command line behind [`WORD`].
+/// Runs with the command-line arguments after [`WORD`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main(WORD, args, |options: &Options| {
         let origin = Origin::now(WORD);

@@ -1,4 +1,4 @@
-//! How long a backlog of ten minutes takes to be gone, and that it comes in order.
+//! How long it takes to publish a backlog of ten minutes, in order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::clock::Stopwatch;
 
 /// Ten minutes of samples in ten seconds.
 const SPEED: u32 = 60;
-/// How long the server is away, in simulated time.
+/// The outage of the server, in simulated time.
 const OUTAGE: Duration = Duration::from_secs(600);
 /// L1: after N minutes the backlog is gone within N/10.
 const GONE_S: f64 = 60.0;
@@ -25,7 +25,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 /// nats-server is killed for ten simulated minutes; then each boiler's samples must reach what it had sampled when the
-/// server was back, one message behind the other.
+/// server was up again, message by message in order.
 fn outage(bench: &Bench, boilers: u16) -> Result<Figure> {
     let mut house = bench.start(boilers, SPEED, 100)?;
     settle(&mut house, Duration::ZERO)?;
@@ -39,7 +39,7 @@ fn outage(bench: &Bench, boilers: u16) -> Result<Figure> {
     let watch = Stopwatch::start();
     let sampled = u64::try_from(house.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
     let mut messages = listen_again(&mut house, wildcard::SAMPLES)?;
-    // What was stored between the look and the kill is not heard: a boiler's first message only begins its order.
+    // What was stored between the look and the kill is not received: a boiler's first message only begins its order.
     let mut ends: BTreeMap<&BoilerId, Slot> = BTreeMap::new();
     let search = async {
         let mut disorder = 0_u64;

@@ -1,4 +1,4 @@
-//! How long it takes to be back after a SIGKILL, and to catch up with what has gathered.
+//! How long a restart after a SIGKILL takes, and how fast a backlog is caught up.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use crate::house::House;
 
 /// An hour of history in a quarter of a minute.
 const SPEED: u32 = 240;
-/// Simulated time before anything is killed: the hour, and what the agent and the aggregator need to begin.
+/// Simulated time ahead of the first kill: the hour, and what the agent and the aggregator need to begin.
 const HISTORY: Duration = Duration::from_secs(65 * 60);
-/// The share of the hour that an average must cover to be that of an hour.
+/// The share of the hour that its average must cover.
 const WHOLE: f64 = 0.95;
-/// How often each start is measured.
+/// Number of measured restarts.
 const STARTS: usize = 5;
-/// How long the server is away.
+/// The outage of the server.
 const AWAY: Duration = Duration::from_secs(8);
-/// Simulated time by which a live agent is behind: two batches.
+/// Lag of an agent that has caught up, in simulated time: two batches.
 const LIVE: Duration = Duration::from_millis(2_000);
 
-/// Everything that is killed.
+/// All restarts.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let mut house = bench.start(1, SPEED, 100)?;
     settle(&mut house, Duration::ZERO)?;
@@ -45,7 +45,7 @@ fn aggregator(house: &mut House) -> Result<Figure> {
     let mut took = Vec::new();
     for _ in 0..STARTS {
         house.processes.aggregator.keep_down()?;
-        // From here on only the new one speaks.
+        // From here on only the new process publishes.
         let mut states = house.listen(wildcard::STATE)?;
         let watch = Stopwatch::start();
         house.processes.aggregator.bring_up()?;
@@ -78,13 +78,13 @@ fn agent(house: &mut House) -> Result<Figure> {
     Ok(Figure::new("restart of the agent", percentile(&took, 0.5), "ms", Budget::None, how))
 }
 
-/// nats-server is killed and comes back; the agent hands over what it holds while more arrives.
+/// nats-server is killed and restarted; the agent publishes its backlog while more samples arrive.
 fn outage(house: &mut House) -> Result<Figure> {
-    // What the agent's last start left to do is not the outage's.
+    // The backlog of the agent's last start must not count.
     let live = |house: &House, end: u64| {
         let sampled = u64::try_from(house.plan.elapsed().as_millis()).unwrap_or(0) * RATE / 1_000;
-        let behind = u64::try_from((LIVE * SPEED / 20).as_millis()).unwrap_or(0) * RATE / 1_000;
-        end + behind >= sampled
+        let lag = u64::try_from((LIVE * SPEED / 20).as_millis()).unwrap_or(0) * RATE / 1_000;
+        end + lag >= sampled
     };
     let boiler = demo::boiler(1);
     house

@@ -28,14 +28,14 @@ use crate::wait::Wait;
 
 /// Samples in a batch: a second.
 const COUNT: u16 = 100;
-/// Publishes under way at once.
+/// Number of concurrent publishes.
 const IN_FLIGHT: u64 = 500;
-/// Between two looks at a level.
+/// Interval between two polls.
 const LOOK: Duration = Duration::from_millis(2);
-/// What a packed batch takes at the most.
+/// Maximum size of a packed batch.
 const SPACE: usize = 4_096;
 
-/// One aggregator without snapshots reads `seconds` batches of each boiler from a stream that is there already.
+/// One aggregator without snapshots reads `seconds` batches of each boiler from an existing stream.
 pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Figure> {
     let folder = tempfile::Builder::new().prefix("thermowell-figures-").tempdir().context("make a folder")?;
     let options = BrokerOptions::in_folder(folder.path().join("nats"));
@@ -46,7 +46,7 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     let log = folder.path().join("aggregator.log");
     let launch = Launch::run(&bench.programs, "aggregator", &config, log);
     let runtime = Wait::plain()?;
-    // The streams are the product's to make.
+    // The product creates the streams.
     let mut role = Supervised::start(launch)?;
     let client = runtime.block_on(async_nats::connect(broker.url())).context("connect")?;
     runtime.block_on(streams_are_there(&client))?;
@@ -99,7 +99,7 @@ fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
 async fn streams_are_there(client: &Client) -> Result<()> {
     let context = jetstream::new(client.clone());
     let watch = Stopwatch::start();
-    // SNAPSHOT is made after SAMPLES.
+    // SNAPSHOT is created after SAMPLES.
     while context.get_stream(stream::SNAPSHOT).await.is_err() {
         if watch.left_of(PATIENCE).is_none() {
             bail!(late("the streams are made"));
@@ -109,7 +109,7 @@ async fn streams_are_there(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The boilers in turn, second by second, as a fleet would.
+/// The boilers in turn, second by second, as a fleet does.
 async fn publish(client: &Client, boilers: u16, seconds: u64) -> Result<()> {
     let context = jetstream::new(client.clone());
     let ids: Vec<BoilerId> = (1..=boilers).map(boiler).collect();
@@ -160,7 +160,7 @@ fn header(second: u64, start_ns: i64) -> BatchHeader {
     }
 }
 
-/// A second of a warm pipe: the last two digits move.
+/// A second of a warm pipe: only the last two digits change.
 fn readings() -> Vec<Reading> {
     let noise = |n: u16| 5_500 + i16::try_from((n * 37) % 23).unwrap_or(0);
     (0..COUNT).map(|n| Reading::new(CentiCelsius(noise(n)), Quality::Ok, true, false, true)).collect()
@@ -171,7 +171,7 @@ fn pack(header: &BatchHeader, readings: &[Reading]) -> Vec<u8> {
     batch::encode_batch(header, readings, &mut space).expect("a hundred readings fit").to_vec()
 }
 
-/// Nanoseconds a sample to pack and to unpack, in this thread.
+/// CPU time of this thread per sample, for packing and unpacking.
 pub(super) fn codec() -> Vec<Figure> {
     const ROUNDS: u32 = 20_000;
     let (header, readings) = (header(0, 0), readings());

@@ -9,40 +9,36 @@ use serde::Serialize;
 
 use super::build;
 
-/// What the binary may weigh.
+/// Maximum size of the binary, MB.
 const SIZE_MAX: f64 = 7.5;
 
-/// What is promised of a figure.
+/// The budget of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Budget {
-    /// Nothing: it is told for comparison.
+    /// No budget: the figure is shown for comparison.
     None,
-    /// It is at most this.
     AtMost(f64),
-    /// It is at least this.
     AtLeast(f64),
 }
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Figure {
-    /// What.
+    /// A description.
     pub(super) what: String,
-    /// How much.
+    /// The value.
     pub(super) measured: f64,
-    /// Of what.
+    /// Its unit.
     pub(super) unit: &'static str,
-    /// What is promised.
     pub(super) budget: Budget,
-    /// Whether that is kept; none without a promise.
+    /// Whether the budget is kept; `None` without a budget.
     pub(super) ok: Option<bool>,
     /// How it was measured.
     pub(super) how: String,
 }
 
 impl Figure {
-    /// A line.
     pub(super) fn new(
         what: impl Into<String>,
         measured: f64,
@@ -59,25 +55,24 @@ impl Figure {
     }
 }
 
-/// A count as a number to reckon with.
+/// A count as a float.
 #[expect(clippy::cast_precision_loss, reason = "what is counted here stays far below 2^53")]
 pub(super) fn real(count: u64) -> f64 {
     count as f64
 }
 
-/// A duration in milliseconds.
 pub(super) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// The value below which the share `p` of `sorted` lies; 0 of nothing.
+/// The value at rank `p` of `sorted`; 0 if it is empty.
 pub(super) fn percentile(sorted: &[f64], p: f64) -> f64 {
     let share = Duration::from_secs(u64::try_from(sorted.len()).unwrap_or(0)).mul_f64(p);
     let rank = usize::try_from(share.as_secs()).unwrap_or(0);
     sorted.get(rank).or(sorted.last()).copied().unwrap_or(0.0)
 }
 
-/// The shipped program's size.
+/// The size of the shipped program.
 pub(super) fn size(binary: &Path) -> Result<Figure> {
     let bytes = std::fs::read(binary).with_context(|| binary.display().to_string())?;
     let size = real(u64::try_from(bytes.len()).unwrap_or(0)) / 1e6;
@@ -86,7 +81,7 @@ pub(super) fn size(binary: &Path) -> Result<Figure> {
     Ok(Figure::new("the program", size, "MB", Budget::AtMost(SIZE_MAX), how))
 }
 
-/// The figures as a table for people, which is Markdown too.
+/// The figures as a Markdown table.
 pub(super) fn table(figures: &[Figure]) -> String {
     let mut text = String::from("| figure | measured | budget | | how |\n|---|---|---|---|---|\n");
     for figure in figures {
@@ -107,7 +102,7 @@ pub(super) fn table(figures: &[Figure]) -> String {
     text
 }
 
-/// Three digits that mean something; thousands apart.
+/// Three significant digits, with thousands separators.
 fn number(value: f64) -> String {
     if value >= 1_000.0 {
         let digits = format!("{value:.0}");

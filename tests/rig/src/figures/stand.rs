@@ -1,4 +1,4 @@
-//! The house to measure at, and what the measurements wait for.
+//! The system under measurement, and waiting for its states.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::house::{Builder, House};
 use crate::nats::NatsServer;
 use crate::process::{Launch, Programs, Supervised};
 
-/// How long anything may take that must happen.
+/// The longest wait for any state.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// Samples a device takes in one of its seconds.
+/// Samples per second of the device's time.
 pub(super) const RATE: u64 = 100;
 
-/// What all measurements share.
+/// Parameters of all measurements.
 pub(super) struct Bench {
-    /// The server's program.
+    /// The program of the server.
     pub(super) server: NatsServer,
-    /// The roles' programs.
+    /// The programs of the roles.
     pub(super) programs: Programs,
-    /// How long a steady state is watched.
+    /// How long a steady state is measured.
     pub(super) window: Duration,
 }
 
-/// What must happen does not.
+/// The message of a timeout.
 pub(super) fn late(what: &str) -> String {
     format!("not within {} s: {what}", PATIENCE.as_secs())
 }
 
 impl Bench {
-    /// So many boilers, all roles apart.
+    /// Starts the demo with these parameters, each role as its own process.
     pub(super) fn start(&self, boilers: u16, speed: u32, batch: u32) -> Result<House> {
         let words = [("--boilers", boilers.into()), ("--speed", speed), ("--batch", batch)];
         let arguments: Vec<String> = words.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]).collect();
         Builder::new(self.programs.clone(), &arguments).server(&self.server).start()
     }
 
-    /// Ends the three roles and starts them again in one process.
+    /// Stops the three roles and starts them again in one process.
     pub(super) fn unite(&self, house: &mut House) -> Result<Supervised> {
         let Processes { agent, aggregator, controller, .. } = &mut house.processes;
         for role in [controller, agent, aggregator] {
@@ -54,13 +54,13 @@ impl Bench {
     }
 }
 
-/// Brings the server back and listens before the agent is there again.
+/// Restarts the server and subscribes before the agent connects.
 pub(super) fn listen_again(house: &mut House, subject: &str) -> Result<Subscriber> {
     house.processes.broker.restart()?;
     house.listen(subject)
 }
 
-/// The first state from now on that `wanted` likes.
+/// The first state from now on for which `wanted` is true.
 pub(super) fn state(
     house: &House,
     states: &mut Subscriber,
@@ -80,14 +80,14 @@ pub(super) fn state(
     found.ok().flatten().with_context(|| late(what))
 }
 
-/// Waits for the first state, and a while until nothing of the start is left.
+/// Waits for the first state and then for `length`, until the effects of the start are over.
 pub(super) fn settle(house: &mut House, length: Duration) -> Result<()> {
     let mut states = house.listen(wildcard::STATE)?;
     state(house, &mut states, "the first state", |_| true)?;
     house.try_go_on(length)
 }
 
-/// Where what SAMPLES holds of the boiler ends; none where it is empty or the server away.
+/// The end of the boiler in SAMPLES; `None` if it has no samples or the server does not run.
 pub(super) fn stored(house: &House, boiler: &BoilerId) -> Option<Slot> {
     let last = house.last(stream::SAMPLES, &subject::samples(boiler))?;
     Some(batch::decode(&last).ok()?.end())

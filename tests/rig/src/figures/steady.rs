@@ -18,14 +18,14 @@ use crate::demo;
 use crate::house::House;
 use crate::process::Supervised;
 
-/// What is left of a start, catching up above all, is over after so long.
+/// After this time the effects of a start are over, above all catching up.
 const CALM: Duration = Duration::from_secs(3);
-/// A day.
+/// Seconds in a day.
 const DAY_S: f64 = 86_400.0;
-/// What the latency of a batch of 1 is watched for.
+/// How long the latency of a batch of 1 is measured.
 const LATENCY_WINDOW: Duration = Duration::from_secs(20);
 
-/// What was seen of some processes over a while.
+/// The usage of some processes over some time.
 struct Watched {
     took: Duration,
     used: Vec<(String, Usage)>,
@@ -39,7 +39,7 @@ impl Watched {
         self.used.iter().find(|(n, _)| n == name).map(|(_, usage)| *usage).unwrap_or_default()
     }
 
-    /// Per cent of one core.
+    /// CPU usage in per cent of one core.
     fn cpu(&self, name: &str) -> f64 {
         self.of(name).cpu.as_secs_f64() / self.took.as_secs_f64() * 100.0
     }
@@ -49,7 +49,7 @@ impl Watched {
     }
 }
 
-/// One boiler, a second in a batch: first the roles apart, then all in one process.
+/// One boiler, a batch per second: first each role as its own process, then all in one.
 pub(super) fn batch_of_100(bench: &Bench) -> Result<Vec<Figure>> {
     let mut house = bench.start(1, 1, 100)?;
     settle(&mut house, CALM)?;
@@ -66,7 +66,7 @@ pub(super) fn batch_of_100(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// One boiler, each sample a batch, all roles in one process.
+/// One boiler, a batch per sample, all roles in one process.
 pub(super) fn batch_of_1(bench: &Bench) -> Result<Vec<Figure>> {
     let mut house = bench.start(1, 1, 1)?;
     let thermowell = bench.unite(&mut house)?;
@@ -111,7 +111,7 @@ fn watch(house: &House, length: Duration, roles: &[&Supervised]) -> Result<Watch
     Ok(Watched { took, used: used.collect(), arrivals, samples, stored_bytes })
 }
 
-/// What SAMPLES takes in the server's store.
+/// The size of SAMPLES in the server's store.
 fn stored_bytes(house: &House) -> Result<u64> {
     house.wait_for(async {
         let context = jetstream::new(house.connect().await.context("connect")?);
@@ -168,13 +168,13 @@ fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
         DAY_S / together.took.as_secs_f64()
     );
     let mut written = Figure::new("file data to the block device", day, "GB a day", Budget::AtMost(0.4), how);
-    // The budget counts the journal, write_bytes does not: above the budget it is missed, below nothing is proven.
+    // The budget includes the journal, write_bytes does not: a figure above the budget fails, one below proves nothing.
     written.ok = written.ok.filter(|kept| !kept);
     figures.push(written);
     figures
 }
 
-/// From when a sample was taken, as the simulator wrote it down, to the arrival of the first state that contains it.
+/// From the true time of a sample, as recorded by the simulator, to the arrival of the first state that contains it.
 fn latency(house: &mut House, watched: Watched, batch: u32) -> Result<Vec<Figure>> {
     house.processes.simulator.stop(PATIENCE)?;
     let account = Account::open(&house.plan.account()).context("the simulator's account")?;

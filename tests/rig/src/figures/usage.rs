@@ -1,4 +1,4 @@
-//! What a process has used, as the kernel counts it.
+//! Resource usage of a process, as counted by the kernel.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// The kernel tells processor time in hundredths of a second, on every architecture that we build for.
+/// The kernel reports CPU time in hundredths of a second on every architecture that is built for.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process has used since it began.
+/// Usage of a process since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Processor time, of all its threads, ours and the kernel's for us.
+    /// CPU time of all threads, user and system.
     pub(super) cpu: Duration,
-    /// Resident memory now, KiB.
+    /// Resident memory, KiB.
     pub(super) resident_kib: u64,
-    /// The most resident memory that it ever had, KiB.
+    /// Peak of resident memory, KiB.
     pub(super) peak_kib: u64,
-    /// How often its threads gave up the processor: each time they wait, and are woken.
+    /// Voluntary context switches of all threads: one for each wait.
     pub(super) waits: u64,
-    /// Bytes that it read with read(2): serial ports, but no sockets.
+    /// Bytes read with read(2): serial ports, but no sockets.
     pub(super) read: u64,
-    /// Bytes of the pages that it made dirty and that go to a block device.
+    /// Bytes of dirtied pages that go to a block device.
     pub(super) written: u64,
 }
 
 impl Usage {
-    /// Asks the kernel.
+    /// Reads the counters of a process.
     pub(super) fn of(pid: u32) -> Result<Self> {
         let read = |name: &str| {
             let path = PathBuf::from(format!("/proc/{pid}/{name}"));
@@ -43,7 +43,7 @@ impl Usage {
     }
 
     fn parse(stat: &str, status: &str, io: &str, threads: &[String]) -> Option<Self> {
-        // The name in brackets may hold anything; behind it, state is word 1, utime and stime are words 12 and 13.
+        // The name in brackets may contain anything; after it, state is word 1, utime and stime are words 12 and 13.
         let (_, words) = stat.rsplit_once(')')?;
         let ticks =
             words.split_whitespace().skip(11).take(2).map(|word| word.parse::<u32>().ok()).sum::<Option<u32>>()?;
@@ -61,7 +61,7 @@ impl Usage {
         })
     }
 
-    /// What it has used since `before`; memory is what it has now.
+    /// The difference to `before`; memory is the present one.
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(before.cpu),

@@ -1,12 +1,12 @@
-//! Some days of heating: the product's controller and the real firmware around the plant, without line and broker.
+//! Some days of heating: the product's controller and the real firmware with the plant, without line and broker.
 //!
 //! ```text
 //!   plant ▶ firmware ──reading──▶ window ──State──▶ controller ──lease──▶ firmware
 //!                    ──status───────────Status────▶
 //! ```
-//! The window, the controller and its law are those of the gateway; only the transport between them is a call. A
-//! state is handed over each `STATE_S` simulated seconds instead of each second, because a look at the window's
-//! extremes is what costs most here and the controller fills up to 10 s by itself.
+//! Window, controller and law are those of the gateway; only the transport between them is a call. A
+//! state is passed on every `STATE_S` simulated seconds instead of every second, because computing the window's
+//! extremes takes most of the time here, and the controller bridges up to 10 s by itself.
 
 use std::time::Duration;
 
@@ -27,16 +27,16 @@ const STATE_S: i64 = 5;
 /// 2026-01-05 00:00 UTC, a Monday at a full hour.
 const EPOCH_S: i64 = 1_767_571_200;
 
-/// Who says what the boiler holds.
+/// Who sets the flow temperature.
 #[derive(Clone, Debug)]
 pub enum Author {
-    /// The boiler itself, by its curve.
+    /// The boiler's own curve.
     Curve,
     /// The product's controller with this law.
     Ours(Box<Law>),
 }
 
-/// A house that is heated.
+/// A heated house.
 #[derive(Debug)]
 pub struct Heating {
     bench: Bench,
@@ -56,7 +56,7 @@ impl Heating {
         Self { bench, gateway, second: 0 }
     }
 
-    /// One second goes by.
+    /// Simulates one second.
     pub fn second(&mut self) {
         self.second += 1;
         let us = u64::try_from(self.second).expect("time goes forward") * 1_000_000;
@@ -72,7 +72,7 @@ impl Heating {
         &self.bench
     }
 
-    /// What the controller asked for last, °C; none while it wants no heat.
+    /// The controller's last set-point, °C; `None` while it requests no heat.
     #[must_use]
     pub fn asked(&self) -> Option<f64> {
         self.gateway.as_ref().and_then(|gateway| gateway.asked)
@@ -85,7 +85,7 @@ impl Heating {
     }
 }
 
-/// What stands between the firmware and the law in the product.
+/// What is between the firmware and the law in the product.
 #[derive(Debug)]
 struct Gateway {
     window: Window,
@@ -136,16 +136,16 @@ impl Gateway {
             utc: Utc((EPOCH_S + second) * SECOND_NS),
             clock: ClockQuality::Synced,
         };
-        self.tell_status(&now, bench);
+        self.pass_status(&now, bench);
         if second % STATE_S == 0 {
-            self.tell_state(&now, reading, second);
+            self.pass_state(&now, reading, second);
         } else if self.controller.wake_at().is_some_and(|at| at <= now.monotonic) {
             self.controller.step(now, Input::Wake, &mut self.effects);
         }
         self.carry_out(bench);
     }
 
-    fn tell_status(&mut self, now: &Now, bench: &Bench) {
+    fn pass_status(&mut self, now: &Now, bench: &Bench) {
         let status = bench.status();
         let marks = Reading { temperature: CentiCelsius(0), marks: status.marks };
         let device = self.status.device.get_or_insert_with(|| blank_device(bench));
@@ -158,7 +158,7 @@ impl Gateway {
         self.controller.step(*now, Input::Status(&self.status), &mut self.effects);
     }
 
-    fn tell_state(&mut self, now: &Now, reading: Reading, second: i64) {
+    fn pass_state(&mut self, now: &Now, reading: Reading, second: i64) {
         let View { valid, heating, heating_seconds, is_heating, .. } = self.window.view();
         let mean = |centi: i64, points: u64| published::centi_mean(centi, points).map(published::celsius);
         let state = &mut self.state;

@@ -1,4 +1,4 @@
-//! What is heated, in which weather, and by which law.
+//! The house, the weather and the law of a simulation.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ const COMMITTED: &str = include_str!("../../../../config/winter.toml");
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Room temperature that is wanted, °C.
+    /// Target of the room temperature, °C.
     pub target: f64,
-    /// The heating curve of both.
+    /// The heating curve of the boiler and of the law.
     pub curve: TwoPoints,
-    /// What the law has beside it.
+    /// The law's other parameters.
     pub law: Gains,
 }
 
@@ -28,9 +28,9 @@ pub struct Parameters {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TwoPoints {
-    /// The cold one.
+    /// The cold end.
     pub cold: Point,
-    /// The warm one.
+    /// The warm end.
     pub warm: Point,
 }
 
@@ -38,9 +38,9 @@ pub struct TwoPoints {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
-    /// Outdoors.
+    /// Outdoor temperature.
     pub outdoor: f64,
-    /// Flow.
+    /// Flow temperature.
     pub flow: f64,
 }
 
@@ -48,9 +48,9 @@ pub struct Point {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gains {
-    /// K of flow per K that the room lacks.
+    /// K of flow per K below the room's target.
     pub kp: f64,
-    /// Part of the last hour's lack that is added.
+    /// Gain of the last hour's deviation.
     pub k: f64,
     /// Lowest flow temperature, °C.
     pub flow_min: f64,
@@ -59,23 +59,23 @@ pub struct Gains {
 }
 
 impl Parameters {
-    /// The committed ones.
+    /// The committed parameters.
     ///
     /// # Errors
-    /// Where the file is not what it should be.
+    /// The file is malformed.
     pub fn committed() -> Result<Self, toml::de::Error> {
         Self::parse(COMMITTED)
     }
 
-    /// Those of a file.
+    /// Parses the parameters.
     ///
     /// # Errors
-    /// Where the text is not what it should be.
+    /// The text is malformed.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
 
-    /// The law that the product's controller goes by.
+    /// The law for the product's controller.
     #[must_use]
     pub fn law(&self) -> Law {
         let point = |point: Point| CurvePoint { outdoor: point.outdoor, flow: point.flow };
@@ -106,33 +106,33 @@ impl Parameters {
 /// A climate: its name and the mean outdoor temperature in °C.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Climate {
-    /// As in the table.
+    /// Its name in the table.
     pub name: &'static str,
-    /// °C.
+    /// Mean outdoor temperature, °C.
     pub mean_c: f64,
 }
 
-/// The three that are played.
+/// The simulated climates.
 pub const CLIMATES: [Climate; 3] = [
     Climate { name: "cold", mean_c: -5.0 },
     Climate { name: "mild", mean_c: 5.0 },
     Climate { name: "warm", mean_c: 12.0 },
 ];
 
-/// The boiler in the house.
+/// The kind of boiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// 24 kW, begins 3 K below what it is asked for.
+    /// 24 kW, starts 3 K below the set-point.
     Sound,
-    /// 40 % of that power in one stage, begins 10 K below.
+    /// 40 % of that power in one stage, starts 10 K below the set-point.
     Lazy,
 }
 
-/// The simulator's house and weather in `climate`, all from `seed`. The house is an old one, and there is wind: what a
-/// heating curve cannot see, beside the sun.
+/// The simulator's house and weather in `climate`, all from `seed`. The house is an old one, and there is wind and sun:
+/// a heating curve has no input for either.
 ///
 /// # Errors
-/// Where the simulator does not know a key any more.
+/// The simulator does not accept a key.
 pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenario> {
     let boiler = match kind {
         Kind::Sound => "",
@@ -147,10 +147,10 @@ pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenari
     Ok(Scenario::parse("winter", &text).context("build the house")?.boiler(&id))
 }
 
-/// The same house without anything that disturbs it, for the step response.
+/// The same house without disturbances, for the step response.
 ///
 /// # Errors
-/// Where the simulator does not know a key any more.
+/// The simulator does not accept a key.
 pub fn calm(climate: Climate) -> Result<BoilerScenario> {
     let mut scenario = scenario(climate, Kind::Sound, 1)?;
     let weather = &mut scenario.plant.weather;

@@ -1,4 +1,4 @@
-//! The figures, for people and for programs.
+//! The report as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::trial::{Compared, Lazy, Sensitivity, Step};
 use super::week::Outcome;
 
-/// All that was played. What was not asked for is empty.
+/// All results. What was not selected is empty.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) days: u64,
@@ -21,27 +21,25 @@ pub(crate) struct Report {
 const HEAD: &str = "                    room error     bias   starts   return       gas\n\
                     \u{20}                       K RMSE        K      /h       °C   kWh/day\n";
 
-/// What is wanted of our law: a part of the plain curve's room error, and of its burner starts.
+/// Requirement for the law: share of the plain curve's room error, and of its burner starts.
 const ERROR_MAX: f64 = 0.5;
 const STARTS_MAX: f64 = 1.2;
-/// What is wanted of k with a lazy boiler: a part of the room error without it.
+/// Requirement for k with a lazy boiler: share of the room error without k.
 const LAZY_MAX: f64 = 0.9;
-/// What is wanted of the step: how far beyond its target the room may go, and what may be left of a swing, K.
+/// Requirement for the step: overshoot of the room, and remaining oscillation, K.
 const OVERSHOOT_MAX_K: f64 = 0.3;
 const RIPPLE_MAX_K: f64 = 0.1;
 
 impl Report {
-    /// Whether all that was played is as it is wanted.
+    /// Whether all requirements are met.
     pub(crate) fn is_as_wanted(&self) -> bool {
         self.climates.iter().all(is_better) && self.lazy.iter().all(pays) && self.step.as_ref().is_none_or(is_calm)
     }
 
-    /// One object.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("numbers and names are always JSON")
     }
 
-    /// Tables.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{} days, seeds {:?}\n", self.days, self.seeds);
         self.write(&mut text).expect("a string takes everything");

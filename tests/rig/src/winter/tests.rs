@@ -8,7 +8,7 @@ fn stage(days: u64) -> Stage {
 }
 
 #[test]
-fn a_day_of_ours_is_nearer_to_the_target_than_the_curve() {
+fn law_is_nearer_to_the_target_than_the_curve_in_a_day() {
     let compared = stage(1).compare(CLIMATES[0]).unwrap();
     let (curve, ours) = (compared.curve, compared.ours);
     assert_eq!(ours.refused, 0, "the firmware obeys");
@@ -28,7 +28,7 @@ fn a_step_settles_without_a_swing() {
 }
 
 #[test]
-fn what_is_missed_is_said_and_told_to_programs() {
+fn missed_requirements_are_in_text_and_exit_code() {
     let of = |room_rmse_k, starts_per_hour| Outcome { room_rmse_k, starts_per_hour, ..Outcome::default() };
     let report = |ours, with, overshoot_k| Report {
         days: 1,

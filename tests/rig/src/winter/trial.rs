@@ -1,4 +1,4 @@
-//! What is tried against what.
+//! The simulations and their comparison.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,19 +8,19 @@ use super::heating::{Author, Heating};
 use super::plan::{CLIMATES, Climate, Kind, Parameters, calm, scenario};
 use super::week::{Outcome, heat};
 
-/// Days of each run that shows the sensitivity; the first seed only, in the cold climate.
+/// Days of each run of the sensitivity; only the first seed, in the cold climate.
 const SENSITIVITY_DAYS: u64 = 3;
 /// Days of each run of the lazy boiler, so that a whole `cargo winter` stays within two minutes of one core.
 const LAZY_DAYS: u64 = 3;
-/// k and Kp that are tried beside each other.
+/// The compared pairs of k and Kp.
 const TRIED: [(f64, f64); 7] =
     [(0.5, 10.0), (0.0, 10.0), (0.25, 10.0), (1.0, 10.0), (0.5, 4.0), (0.5, 8.0), (0.5, 12.0)];
-/// Hours that are told after a step.
+/// Hours that are reported after a step.
 const STEP_HOURS: u64 = 12;
-/// How much warmer, K.
+/// Height of the step, K.
 const STEP_K: f64 = 2.0;
 
-/// What stays the same in all trials.
+/// Parameters of all simulations.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) parameters: Parameters,
@@ -28,7 +28,7 @@ pub(crate) struct Stage {
     pub(crate) seeds: Vec<u64>,
 }
 
-/// A climate, by the plain heating curve and by our law.
+/// A climate, with the plain heating curve and with the law.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Compared {
     pub(crate) climate: &'static str,
@@ -37,7 +37,7 @@ pub(crate) struct Compared {
     pub(crate) ours: Outcome,
 }
 
-/// A lazy boiler in a climate, without the hourly term and with it.
+/// A lazy boiler in a climate, without the hourly correction and with it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Lazy {
     pub(crate) climate: &'static str,
@@ -53,18 +53,18 @@ pub(crate) struct Sensitivity {
     pub(crate) ours: Outcome,
 }
 
-/// What a step of the target did.
+/// The response to a step of the target.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Step {
-    /// Hour by hour after the step: room and set-point, °C.
+    /// Room and set-point for each hour after the step, °C.
     pub(crate) hours: Vec<StepHour>,
-    /// How far the room went beyond its target, K.
+    /// Overshoot of the room, K.
     pub(crate) overshoot_k: f64,
-    /// The largest distance from the mean of the last three hours within them, K: what is left of a swing.
+    /// Remaining oscillation: the largest distance from the mean of the last three hours within them, K.
     pub(crate) ripple_k: f64,
 }
 
-/// A moment after the step.
+/// An hour after the step.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct StepHour {
     pub(crate) hour: u64,

@@ -1,4 +1,4 @@
-//! What some days of heating were like: comfort, starts, return temperature, gas.
+//! Figures of some days of heating: comfort, starts, return temperature, gas.
 
 use firmware_sim::scenario::BoilerScenario;
 use serde::Serialize;
@@ -7,13 +7,13 @@ use thermowell_wire::Reading;
 
 use super::heating::{Author, Heating};
 
-/// Not judged: the house begins at 20 °C through and through, and the controller without an hour to look back on.
+/// Not counted: the house begins at 20 °C everywhere, and the controller without an hour of history.
 const SETTLE_S: u64 = 6 * 3_600;
 const DAY_S: u64 = 86_400;
 /// Joules in a kilowatt-hour.
 const KWH_J: f64 = 3.6e6;
 
-/// What it was like.
+/// The figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Outcome {
     /// Root of the mean squared distance of the room from its target, K.
@@ -31,7 +31,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Of equally long weeks together.
+    /// The mean of equally long weeks.
     #[must_use]
     pub fn together(weeks: &[Self]) -> Self {
         let count = weeks.len() as f64;
