@@ -1,6 +1,6 @@
-//! The rig's command lines: parsed, run and concluded alike.
+//! The rig's commands: parsing, running and exit codes.
 //!
-//! Exit codes: 0 what was asked for is as it should be, 1 it is not or could not be done, 2 the arguments are wrong.
+//! Exit codes: 0 the result is as expected, 1 it is not or the command failed, 2 the arguments are wrong.
 //! A command may add codes of its own; its help names them.
 
 use std::error::Error;
@@ -15,7 +15,7 @@ use thermowell::logs::chain;
 /// Exit code for wrong arguments, clap's too; also for arguments that name something that does not exist.
 pub(crate) const WRONG_ARGUMENTS: u8 = 2;
 
-/// An error with an exit code of its own.
+/// An error with its own exit code.
 #[derive(Debug)]
 struct WithCode {
     code: u8,
@@ -34,12 +34,12 @@ impl Error for WithCode {
     }
 }
 
-/// The same error, for which the command ends with `code`.
+/// The same error with the exit code `code`.
 pub(crate) fn with_code(code: u8, error: anyhow::Error) -> anyhow::Error {
     WithCode { code, error }.into()
 }
 
-/// Runs the command `name` with its arguments. `run` returns whether all is as it should be.
+/// Runs the command `name` with its arguments. `run` returns whether the result is as expected.
 pub(crate) fn main<O: Parser>(
     name: &str,
     args: impl IntoIterator<Item = OsString>,
@@ -47,7 +47,7 @@ pub(crate) fn main<O: Parser>(
 ) -> ExitCode {
     let options = match O::try_parse_from([OsString::from(name)].into_iter().chain(args)) {
         Ok(options) => options,
-        // Help is an answer too, on standard output.
+        // Help is printed to standard output.
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(WRONG_ARGUMENTS);
             return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
@@ -63,8 +63,8 @@ pub(crate) fn main<O: Parser>(
     }
 }
 
-/// A line for people, on standard error.
+/// Prints a line to standard error.
 pub(crate) fn say(line: &str) {
-    // Where standard error is closed, the exit code is left.
+    // If standard error is closed, the exit code has to do.
     writeln!(io::stderr().lock(), "{line}").unwrap_or_default();
 }

@@ -1,4 +1,4 @@
-//! The rig's clocks: how long something takes, and where a run lies in time, which is handed to every process of it.
+//! The rig's clocks: stopwatches, and the time axis that all processes of a run share.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub fn realtime_ns() -> i64 {
     ns(ClockId::Realtime)
 }
 
-/// What this thread has used of a processor: waiting for one does not count.
+/// CPU time of this thread, which does not include waiting.
 #[must_use]
 pub fn thread_cpu() -> Duration {
     Duration::from_nanos(u64::try_from(ns(ClockId::ThreadCPUTime)).unwrap_or(0))
@@ -27,14 +27,13 @@ fn ns(clock: ClockId) -> i64 {
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-/// A point in time from which the rig measures.
+/// A stopwatch.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch {
     started: Instant,
 }
 
 impl Stopwatch {
-    /// Starts to measure.
     #[expect(clippy::disallowed_methods, reason = "this is the rig's clock.rs")]
     #[must_use]
     pub fn start() -> Self {
@@ -47,7 +46,7 @@ impl Stopwatch {
         self.started.elapsed()
     }
 
-    /// What is left of `limit`, or `None` when it has been used up.
+    /// The rest of `limit`; `None` if it has passed.
     #[must_use]
     pub fn left_of(&self, limit: Duration) -> Option<Duration> {
         limit.checked_sub(self.elapsed()).filter(|left| !left.is_zero())

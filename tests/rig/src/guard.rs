@@ -1,11 +1,11 @@
-//! The program between the rig and each of its children: it ties the child's life to the rig's, then becomes it.
+//! The program that starts each child of the rig: it ties the child's life to the rig's, then becomes the child.
 //!
 //! `demo guard PARENT PROGRAM [ARGUMENT]...` asks the kernel for SIGKILL when its parent ends, checks that the parent
-//! is still the one that started it, and replaces itself by PROGRAM. The request survives the replacement, so that not
-//! even a SIGKILL of the rig leaves a server or a simulator behind. (`Command::pre_exec` would do the same and needs
-//! `unsafe`.)
+//! is still the one that started it, and replaces itself by PROGRAM. The request survives the replacement, so that
+//! no server or simulator is left over even after a SIGKILL of the rig. (`Command::pre_exec` would do the same and
+//! needs `unsafe`.)
 //!
-//! The kernel counts the *thread* that started the child as its parent: [`crate::process`] says what follows from it.
+//! The kernel counts the *thread* that started the child as its parent: see [`crate::process`].
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -14,21 +14,21 @@ use std::process::{Command, ExitCode};
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
-/// The word in front of the guard's arguments.
+/// The first argument that selects the guard.
 pub const WORD: &str = "guard";
 
-/// Exit code when the guard was called wrongly.
+/// Exit code for wrong arguments of the guard.
 const USAGE: u8 = 2;
-/// Exit code when the program cannot be started, as shells have it.
+/// Exit code if the program cannot be started, as shells have it.
 const NOT_STARTED: u8 = 127;
 
-/// Runs the guard with the arguments behind [`WORD`]. It returns only when it could not become the program.
+/// Runs the guard with the arguments after [`WORD`]. It returns only if it could not become the program.
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match become_program(args.into_iter()) {
         Ok(never) => match never {},
         Err((code, message)) => {
-            // Standard error is the child's log; when even that is gone, the exit code has to do.
+            // Standard error is the child's log; if it is closed, the exit code has to do.
             writeln!(std::io::stderr().lock(), "guard: {message}").ok();
             ExitCode::from(code)
         }

