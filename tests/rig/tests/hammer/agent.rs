@@ -1,6 +1,6 @@
-//! The agent, with anything at the other end of the line, of the stream, of the disk.
+//! The agent with any input from the line, the stream and the disk.
 //!
-//! Answers come only to what was asked, as the shell gives them; all else may come at any time.
+//! Answers are given only to requests, as the shell does; everything else may come at any time.
 
 use std::mem::{replace, take};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use thermowell_wire::line::{Demand, FrameReader, GapReason, Hello, Pong, ToDevic
 
 use super::inputs::{Grammar, number};
 use super::run::Target;
-use super::story::{self, Line, line, lines};
+use super::script::{self, Line, line, lines};
 use super::{json, line as frames, packed};
 
 pub(crate) const TARGET: Target = Target {
@@ -33,12 +33,12 @@ pub(crate) const TARGET: Target = Target {
 
 const PORT_OPENED: u8 = 0;
 const PORT_CLOSED: u8 = 1;
-/// A message of the device without its checksum and frame, which are put on: mutations get through.
+/// A message of the device without checksum and frame, which are added, so that mutations reach the decoder.
 const MESSAGE: u8 = 2;
 const BYTES: u8 = 3;
 const CONNECTED: u8 = 4;
 const DISCONNECTED: u8 = 5;
-/// Sequence and payload of the stream's end, where it was asked for.
+/// Sequence and payload of the stream's end, if it was requested.
 const TAIL: u8 = 6;
 const NO_TAIL: u8 = 7;
 const ACKNOWLEDGED: u8 = 8;
@@ -49,22 +49,22 @@ const SYNCED: u8 = 12;
 const FLUSH: u8 = 13;
 const LEAVE: u8 = 14;
 const PASS: u8 = 15;
-/// The last event about a fault, or nothing, where it was asked for; bytes that are no event are no answer.
+/// The last event about a fault, or none, if it was requested; bytes that are no event are no answer.
 const FAULT: u8 = 16;
 
 const SPOOL: usize = 1 << 20;
-/// The longest that passes at once: an hour.
+/// The longest time that passes at once: an hour.
 const PASS_MAX_NS: u64 = 3_600_000_000_000;
-/// So long an answer is waited for.
+/// Time after which a request counts as unanswered.
 const ANSWER_NS: u64 = 10_000_000_000;
-/// So often in a row it may want to be woken for one moment.
+/// How often in a row it may request a wake-up for the same moment.
 const WAKES: u32 = 4;
 
-/// An agent and what it waits for.
+/// An agent and its pending requests.
 struct Bench {
     agent: Agent,
     passed_ns: u64,
-    /// When the stream's end was asked for, and a message published, that is not answered yet.
+    /// When the stream's end was requested, and a message published, without an answer yet.
     tail_asked: Option<u64>,
     publishing: Option<u64>,
     fault_asked: bool,
@@ -157,7 +157,7 @@ impl Bench {
                     self.step(Input::Setpoint(&lease));
                 }
             }
-            // The shell hands over what decodes, before all else.
+            // The shell passes on what decodes, as the first input.
             SPILLED if !self.begun && decode(line.bytes).is_ok() => self.step(Input::Spilled(line.bytes)),
             SYNCED if take(&mut self.syncing) => {
                 self.step(if line.number().is_multiple_of(2) { Input::SpillSynced } else { Input::SpillFailed });
@@ -172,7 +172,7 @@ impl Bench {
         }
     }
 
-    /// What was asked for at that time will not be answered any more.
+    /// Whether a request of that time will not be answered any more.
     fn is_overdue(&self, asked: Option<u64>) -> bool {
         asked.is_none_or(|asked| self.passed_ns >= asked + ANSWER_NS)
     }
@@ -222,13 +222,13 @@ fn grammar() -> Grammar {
     let sent = frames::from_device();
     let [.., pong] = sent.as_slice() else { unreachable!("there are several") };
     let empty = |kind| line(kind, []);
-    let pass_ms = |ms: u64| story::number(PASS, ms * 1_000_000);
+    let pass_ms = |ms: u64| script::number(PASS, ms * 1_000_000);
     let tail = |payload: &[u8]| line(TAIL, [&7_u64.to_le_bytes(), payload].concat());
     let ping = ToGateway::Pong(Pong { nonce: 1, device_us: 123_470_000 });
     let hello = sent.iter().find(|sent| matches!(sent, ToGateway::Hello(Hello { .. }))).expect("a device sends it");
     let samples = |seq| message(&frames::samples(seq, 10));
     let up = [empty(PORT_OPENED), empty(CONNECTED), message(hello), empty(TAIL), message(&ping), pass_ms(20)];
-    let acknowledged = story::number(ACKNOWLEDGED, 1);
+    let acknowledged = script::number(ACKNOWLEDGED, 1);
     let reading = [samples(0), samples(10), pass_ms(100), acknowledged, samples(20), pass_ms(2_000)];
     let batch = packed::batch(&packed::HEADER, &packed::readings(10)).expect("it is in range");
     let gap_to = |to| packed::gap(&BatchHeader { seq: 0, ..packed::HEADER }, to, GapReason::Ring).expect("in range");
@@ -243,14 +243,14 @@ fn grammar() -> Grammar {
         [up.as_slice(), &[known], &rest].concat(),
         [up.as_slice(), &[empty(FAULT)], &rest, &[line(FAULT, b"?")]].concat(),
         [spilled.as_slice(), &up[..3], &[tail(&gap_to(100))], &up[4..], &reading].concat(),
-        [&up[..3], &[tail(&batch)], &up[4..], &reading, &[story::number(REFUSED, 0), tail(b"?")]].concat(),
-        [&up[..1], &up[2..3], &up[4..], &reading[..2], &[pass_ms(9_000), story::number(SYNCED, 0)]].concat(),
+        [&up[..3], &[tail(&batch)], &up[4..], &reading, &[script::number(REFUSED, 0), tail(b"?")]].concat(),
+        [&up[..1], &up[2..3], &up[4..], &reading[..2], &[pass_ms(9_000), script::number(SYNCED, 0)]].concat(),
     ];
     let tail = |(sequence, message): (u64, Vec<u8>)| line(TAIL, [&sequence.to_le_bytes()[..], &message].concat());
     let parts = prop_oneof![
         (number(), packed::message()).prop_map(tail),
         packed::message().prop_map(|message| line(SPILLED, message)),
-        (ACKNOWLEDGED..=PASS, number()).prop_map(|(kind, number)| story::number(kind, number)),
+        (ACKNOWLEDGED..=PASS, number()).prop_map(|(kind, number)| script::number(kind, number)),
     ];
-    Grammar::new(seeds, story::close).with_parts(parts).with_words("null")
+    Grammar::new(seeds, script::close).with_parts(parts).with_words("null")
 }

@@ -1,4 +1,4 @@
-//! The aggregator, begun at any snapshot and given any messages of SAMPLES.
+//! The aggregator, started from any snapshot and with any messages of SAMPLES.
 
 use proptest::prelude::*;
 use thermowell_flow::aggregator::{Aggregator, Effect, Settings};
@@ -11,20 +11,20 @@ use super::inputs::Grammar;
 use super::json;
 use super::packed::{self, later};
 use super::run::Target;
-use super::story::{self, line, lines};
+use super::script::{self, line, lines};
 
 pub(crate) const TARGET: Target = Target {
     grammar,
     judge,
     cases: &[
-        // The year 2262, stamped by a clock that reports to be synchronised: it was the open hour from then on.
+        // The year 2262, stamped by a clock that reports to be synchronised: it stayed the open hour.
         b"\x01\x1d\x00\x01\x07\x81\x80\x80\x80p\x00\n\x80\x80\xef\xff\xfc\xe7\xa9\x881\x80\xad\xe2\x04\x00\x01\x90N\
           \x00\x04\n\
           \x01\x1e\x00\x01\x07\x81\x80\x80\x80p\n\n\x80\xf0\xa0\xbf\xb5\xff\xff\xff\xff\x01\x80\xad\xe2\x04\x00\x01\
           \x90N\x00\x04\n\
           \x01\x1d\x00\x01\x07\x81\x80\x80\x80p\x14\n\x80\x88\xcd\xbe\xfe\xe7\xa9\x881\x80\xad\xe2\x04\x00\x01\x90N\
           \x00\x04\n",
-        // A stamp whose last digit a quick reader of decimals got wrong.
+        // A stamp whose last digit was wrong after fast decimal parsing.
         b"\x01\x1e\x00\x01\x07\x81\x80\x80\x80p\n\n\x80\xf0\xa0\xbf\xb5\xff\xff\xff\xff\x01\x80\xac\xe2\x04\x00\x01\
           \x90N\x00\x04\n",
         // The last second that a stamp can name, with the next one after it: a multiplication overflowed.
@@ -36,23 +36,23 @@ pub(crate) const TARGET: Target = Target {
 /// The boiler's last snapshot: only as the first line.
 const LAST: u8 = 0;
 const MESSAGE: u8 = 1;
-/// Another snapshot is where ours should go.
+/// Another snapshot has the sequence of ours.
 const CONFLICT: u8 = 2;
 const STORED: u8 = 3;
 const BEGINS_AT: u8 = 4;
 
-/// Hours that one message may close: the empty ones, and those in which a batch of the longest period lies.
+/// Hours that one message may close: the empty ones, and those of a batch with the longest period.
 const CLOSED_MAX: u64 = EMPTY_HOURS_MAX.unsigned_abs() + 4;
 
 fn judge(input: &[u8]) -> bool {
-    let mut story = lines(input).peekable();
-    let last = story.next_if(|line| line.kind == LAST).and_then(|line| serde_json::from_slice(line.bytes).ok());
+    let mut script = lines(input).peekable();
+    let last = script.next_if(|line| line.kind == LAST).and_then(|line| serde_json::from_slice(line.bytes).ok());
     let settings = Settings { boiler: json::boiler(), instance: "cellar".to_owned() };
     let mut aggregator = Aggregator::new(settings, last.map(|last: Snapshot| (7, last)));
     let mut effects = Vec::new();
     let mut sequence = aggregator.replay_from().unwrap_or(1).min(1 << 53);
     let mut accepted = false;
-    for line in story {
+    for line in script {
         let hours = aggregator.counters().hours;
         match line.kind {
             MESSAGE => {
@@ -113,7 +113,7 @@ fn grammar() -> Grammar {
     let conflict = line(CONFLICT, json::json(&snapshot));
     let seeds = vec![
         vec![message(later(0, 0)), message(later(100, 0)), gap, message(later(360_200, 2))],
-        vec![message(later(0, 0)), message(unsynced), message(later(200, 1)), story::number(STORED, 8)],
+        vec![message(later(0, 0)), message(unsynced), message(later(200, 1)), script::number(STORED, 8)],
         vec![last.clone(), message(later(347_700, 0)), message(later(348_000, 2)), conflict],
         vec![
             line(LAST, json::json(&warmed_up)),
@@ -122,7 +122,7 @@ fn grammar() -> Grammar {
             message(later(360_000, 70)),
         ],
         vec![
-            story::number(BEGINS_AT, 9),
+            script::number(BEGINS_AT, 9),
             message(later(0, 0)),
             message(later(900, 0)),
             message(later(100_000, 60)),
@@ -130,7 +130,7 @@ fn grammar() -> Grammar {
         ],
         vec![last, message(later(9_000_000, 30))],
     ];
-    Grammar::new(seeds, story::close)
+    Grammar::new(seeds, script::close)
         .with_parts(packed::message().prop_map(|message| line(MESSAGE, message)))
         .with_words("null|-1|0")
 }

@@ -1,4 +1,4 @@
-//! The configuration: what a person wrote, or an editor left half written.
+//! The configuration, also half written.
 
 use std::fmt::Write as _;
 
@@ -130,7 +130,7 @@ fn celsius(temperature: CentiCelsius) -> String {
 }
 
 fn grammar() -> Grammar {
-    // What is switched off shows its default after `# `: with all of it on, every key is in the text.
+    // Disabled settings are shown as comments after `# `: with all of them enabled, every key is in the text.
     let on = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => rest.to_owned(),
         Some(_) | None => line.to_owned(),

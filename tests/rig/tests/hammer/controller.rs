@@ -1,4 +1,4 @@
-//! The controller, given any states and statuses: what it requests stays within its limits.
+//! The controller with any states and statuses: its set-points stay within their limits.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use thermowell_wire::batch::ClockQuality;
 use super::inputs::{Grammar, number};
 use super::json;
 use super::run::Target;
-use super::story::{self, line, lines};
+use super::script::{self, line, lines};
 
 pub(crate) const TARGET: Target = Target { grammar, judge, cases: &[] };
 
@@ -23,7 +23,7 @@ const PASS: u8 = 2;
 const FLOW_MIN: f64 = 25.0;
 const FLOW_MAX: f64 = 65.0;
 const LEASE_S: u16 = 60;
-/// The longest that passes at once: a day.
+/// The longest time that passes at once: a day.
 const PASS_MAX_NS: u64 = 86_400_000_000_000;
 
 fn settings() -> Settings {
@@ -64,7 +64,7 @@ fn judge(input: &[u8]) -> bool {
         };
         accepted = true;
         effects.iter().for_each(judge_effect);
-        assert_eq!(step(&mut controller, passed_ns, Input::Wake), [], "to wake it again changes nothing");
+        assert_eq!(step(&mut controller, passed_ns, Input::Wake), [], "another wake-up changes nothing");
         assert!(controller.wake_at().is_none_or(|at| at.0 > passed_ns), "it wants to be woken at once");
     }
     accepted
@@ -104,7 +104,7 @@ fn grammar() -> Grammar {
         state.slot.seq += u64::from(seconds) * 100;
         line(STATE, json::json(&state))
     };
-    let pass = |seconds: u64| story::number(PASS, seconds * 1_000_000_000);
+    let pass = |seconds: u64| script::number(PASS, seconds * 1_000_000_000);
     let mut status = json::status(true);
     let device = status.device.as_mut().expect("it is up");
     // Cold enough that heat is requested, and the law's correction differs from 0.
@@ -115,7 +115,7 @@ fn grammar() -> Grammar {
         vec![second(0), status.clone(), second(1), pass(6), pass(60), second(70), status.clone(), away],
         vec![status, second(0), pass(3_600), second(3_600)],
     ];
-    Grammar::new(seeds, story::close)
-        .with_parts(number().prop_map(|ns| story::number(PASS, ns)))
+    Grammar::new(seeds, script::close)
+        .with_parts(number().prop_map(|ns| script::number(PASS, ns)))
         .with_words(json::WORDS)
 }

@@ -1,4 +1,4 @@
-//! The firmware, with anything at the other end of the line.
+//! The firmware with any input on the line.
 
 use std::ops::RangeInclusive;
 
@@ -10,11 +10,11 @@ use thermowell_wire::{Boot, CentiCelsius, Quality, Reading};
 use super::inputs::{Grammar, number};
 use super::line as frames;
 use super::run::Target;
-use super::story::{self, line, lines};
+use super::script::{self, line, lines};
 
 pub(crate) const TARGET: Target = Target { grammar, judge, cases: &[] };
 
-/// A message of the gateway without its checksum and frame, which are put on: mutations get through.
+/// A message of the gateway without checksum and frame, which are added, so that mutations reach the decoder.
 const MESSAGE: u8 = 0;
 const BYTES: u8 = 1;
 const PASS: u8 = 2;
@@ -22,16 +22,16 @@ const PASS: u8 = 2;
 const BOOT: Boot = frames::BOOT;
 const RING: usize = 300;
 const SLOT_US: u64 = 10_000;
-/// The most slots that pass at once, and in all.
+/// The maximum number of slots that pass at once, and in total.
 const SLOTS_MAX: u64 = 2_000;
 const SLOTS_IN_ALL: u64 = 20_000;
-/// No lease is longer, whatever was asked for.
+/// The longest accepted lease.
 const LEASE_MAX_S: u16 = 120;
 const LEASE_MAX_US: u64 = 120_000_000;
 /// The installer's limits.
 const FLOW: RangeInclusive<CentiCelsius> = CentiCelsius(2_500)..=CentiCelsius(7_500);
 
-/// A board on which nothing ever changes.
+/// A board with constant readings.
 struct Still;
 
 impl Board for Still {
@@ -80,7 +80,7 @@ fn judge(input: &[u8]) -> bool {
     slots > 0
 }
 
-/// The slot that is sampled next: slot 0 is at 0.
+/// The slot that is sampled next. Slot 0 is at 0.
 fn slots_at(now_us: u64) -> u64 {
     if now_us == 0 { 0 } else { now_us / SLOT_US + 1 }
 }
@@ -98,7 +98,7 @@ fn judge_sent(device: &mut Device<[Reading; RING]>, now_us: u64, reader: &mut Fr
 
 fn grammar() -> Grammar {
     let message = |message: ToDevice| line(MESSAGE, frames::body(&message));
-    let pass = |slots| story::number(PASS, slots);
+    let pass = |slots| script::number(PASS, slots);
     let resume = |from| message(ToDevice::Resume { boot: BOOT, from });
     let heat = |n, lease_s| {
         let flow = CentiCelsius(5_000);
@@ -113,5 +113,5 @@ fn grammar() -> Grammar {
         [up.as_slice(), &[ping, pass(1), pass(1_000), resume(3), reset]].concat(),
         vec![heat(1, 60), pass(5), resume(u64::MAX), pass(5), line(BYTES, [1, 2, 0, 3])],
     ];
-    Grammar::new(seeds, story::close).with_parts(number().prop_map(|slots| story::number(PASS, slots)))
+    Grammar::new(seeds, script::close).with_parts(number().prop_map(|slots| script::number(PASS, slots)))
 }

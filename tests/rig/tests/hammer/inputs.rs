@@ -1,6 +1,6 @@
-//! Inputs that are almost good, as a proptest strategy.
+//! Almost valid inputs, as a proptest strategy.
 //!
-//! An input begins as a good one from our own encoders, in parts: messages without checksums, lines, members of an
+//! An input begins as a valid one from our own encoders, in parts: messages without checksums, lines, members of an
 //! object. Up to eight changes insert, replace, remove, repeat, swap or edit parts; then the parts are closed, which
 //! adds frames and checksums. One input in four is edited after that as well. While the judge fails, proptest removes
 //! changes and makes numbers smaller.
@@ -11,13 +11,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// The longest that repeating makes a part, bytes.
+/// The maximum size of a repeated part, bytes.
 const LONGEST: usize = 8_192;
 
-/// A piece of an input, without what protects it.
+/// A part of an input, without checksum and frame.
 pub(crate) type Part = Vec<u8>;
 
-/// Prints as the byte string that a target keeps among its cases.
+/// Printed as the byte string for the `cases` of a target.
 #[derive(Clone)]
 pub(crate) struct Input(pub(crate) Vec<u8>);
 
@@ -27,9 +27,9 @@ impl fmt::Debug for Input {
     }
 }
 
-/// From what inputs of a target are made.
+/// The inputs of a target.
 pub(crate) struct Grammar {
-    /// Good inputs, in parts.
+    /// Valid inputs, in parts.
     pub(crate) seeds: Vec<Vec<Part>>,
     /// Parts to insert.
     parts: BoxedStrategy<Part>,
@@ -47,7 +47,7 @@ impl Grammar {
         Self { seeds, parts, words: "\0", gentle: 2, close }
     }
 
-    /// With parts besides those of the seeds.
+    /// Adds parts to those of the seeds.
     pub(crate) fn with_parts(self, parts: impl Strategy<Value = Part> + 'static) -> Self {
         Self { parts: prop_oneof![self.parts, parts].boxed(), ..self }
     }
@@ -56,7 +56,7 @@ impl Grammar {
         Self { words, ..self }
     }
 
-    /// A text, the syntax of which most changes break.
+    /// For a text whose syntax most changes break.
     pub(crate) fn with_text(self, words: &'static str) -> Self {
         Self { words, gentle: 12, ..self }
     }
@@ -77,12 +77,12 @@ impl Grammar {
     }
 }
 
-/// One alone as often as more: what is almost good gets furthest.
+/// One item as often as several: almost valid inputs get furthest.
 fn few<T: fmt::Debug + 'static>(item: BoxedStrategy<T>, most: usize) -> BoxedStrategy<Vec<T>> {
     prop_oneof![vec(item.clone(), 1), vec(item, 2..=most)].boxed()
 }
 
-/// What happens to the parts.
+/// A change of the parts.
 #[derive(Clone, Debug)]
 enum Change {
     Insert(Index, Part),
@@ -124,16 +124,16 @@ impl Change {
     }
 }
 
-/// What happens to bytes.
+/// A change of bytes.
 #[derive(Clone, Debug)]
 enum Edit {
-    /// Lengths and counts are missed by one.
+    /// Off-by-one errors of lengths and counts.
     Add(Index, u8),
-    /// Other bytes in place of that many.
+    /// Other bytes instead of that many.
     Replace(Index, usize, Vec<u8>),
-    /// A number as postcard writes it, in place of what may be one.
+    /// A number in postcard's encoding instead of the next bytes.
     Varint(Index, u64),
-    /// A number as text, in place of the next one.
+    /// A number as text instead of the next one.
     Numeral(Index, String),
 }
 

@@ -1,4 +1,4 @@
-//! JSON that others read and write: what is on a subject may come from anyone.
+//! JSON that other programs read and write: a subject may carry messages of any client.
 
 use std::fmt::Debug;
 
@@ -43,7 +43,7 @@ fn judge<T: Serialize + DeserializeOwned + Debug>(input: &[u8]) -> bool {
     true
 }
 
-/// Not every published type can be compared. Numbers read back to the last digit.
+/// For types without `PartialEq`. Numbers are compared to the last digit.
 fn tree(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("what is published can be printed")
 }

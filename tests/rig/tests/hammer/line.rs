@@ -21,7 +21,7 @@ pub(crate) const TO_GATEWAY: Target = Target {
 pub(crate) const TO_DEVICE: Target =
     Target { grammar: || grammar(&from_gateway()), judge: |input| judge(input, &ToDevice::Identify), cases: &[] };
 
-/// Parts are messages without frame and checksum. One message alone, and all of them in a row.
+/// Parts are messages without frame and checksum: each message alone, and all of them in a row.
 fn grammar<M: Message>(messages: &[M]) -> Grammar {
     let bodies: Vec<Part> = messages.iter().map(body).collect();
     Grammar::new(bodies.iter().map(|body| vec![body.clone()]).chain([bodies.clone()]).collect(), close)
@@ -33,7 +33,7 @@ pub(crate) fn body<M: Message>(message: &M) -> Part {
     open(encode(message, &mut out).expect("no message is longer than a frame")).remove(0)
 }
 
-/// The bodies of the frames that have one.
+/// The bodies of the valid frames.
 pub(crate) fn open(input: &[u8]) -> Vec<Part> {
     let frames = input.split(|&byte| byte == 0).filter_map(unstuff);
     frames.filter_map(|bytes| bytes.split_last_chunk::<4>().map(|(body, _)| body.to_vec())).collect()
@@ -53,14 +53,14 @@ pub(crate) fn close(bodies: &[Part]) -> Vec<u8> {
 
 type Decoded<M> = Result<M, Rejection>;
 
-/// `good` is the message that must be understood after any input.
+/// `good` is a message that must be decoded after any input.
 fn judge<M: Message + Clone + Debug + PartialEq>(input: &[u8], good: &M) -> bool {
     let whole: Vec<Decoded<M>> = decode([input]);
     assert_eq!(whole, decode(input.chunks(1)), "the chunking changes nothing");
     assert_eq!(whole, decode(input.split_inclusive(|byte| byte % 5 == 0)), "the chunking changes nothing");
 
     let expected: Vec<Frame> = input.split(|&byte| byte == 0).map(reference).collect();
-    // After the last zero is no frame yet, and between two zeros there is no frame at all.
+    // There is no frame yet after the last zero, and no frame at all between two zeros.
     let ended = &expected[..expected.len() - 1];
     let frames: Vec<&Frame> = ended.iter().filter(|frame| **frame != Frame::Idle).collect();
     assert_eq!(frames.len(), whole.len(), "each frame that ends has one outcome");

@@ -23,8 +23,8 @@ mod names;
 mod packed;
 mod planted;
 mod run;
+mod script;
 mod spill;
-mod story;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;

@@ -1,4 +1,4 @@
-//! Names and numbers that others write: subjects, boiler ids, boots.
+//! Names and numbers from other programs: subjects, boiler ids, boots.
 
 use thermowell_wire::subject::{self, EventKind};
 use thermowell_wire::{BoilerId, Boot};

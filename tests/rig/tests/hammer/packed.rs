@@ -1,4 +1,4 @@
-//! A message of SAMPLES: a packed batch or a gap, and what the roles do with one at once.
+//! A message of SAMPLES: a packed batch or a gap, and how the roles process it.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -119,7 +119,7 @@ pub(crate) fn readings(count: i16) -> Vec<Reading> {
 
 /// Any message in range: of the slots and hours of one history, or where their numbers end.
 pub(crate) fn message() -> impl Strategy<Value = Part> {
-    // Below 2^60, 365 million years: sums over the boots of a story fit into 64 bits.
+    // Below 2^60, 365 million years: sums over the boots of a script fit into 64 bits.
     let seq = prop_oneof![2 => 0..20_000_u64, 1 => number().prop_map(|seq| seq >> 4)];
     let utc = prop_oneof![
         2 => (0..60 * HOUR_NS).prop_map(|later| HEADER.first_utc_ns + later),

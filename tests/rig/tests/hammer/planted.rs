@@ -1,4 +1,4 @@
-//! Decoders with one defect each: what proptest must find in them shows that it finds something.
+//! Decoders with one planted defect each, which proptest must find.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ fn found(test: &'static str, judge: fn(&[u8]) -> bool) -> Vec<u8> {
 }
 
 fn found_in(test: &'static str, target: Target) -> Vec<u8> {
-    // Each step of reducing an endless loop takes the whole time.
+    // Each step of shrinking an endless loop takes the whole timeout.
     let config = Config { timeout: 1_000, max_shrink_iters: 2, ..run::config(test) };
     match run::run(config, &target) {
         Err(TestError::Fail(_, Input(input))) => input,
@@ -23,7 +23,7 @@ fn found_in(test: &'static str, target: Target) -> Vec<u8> {
     }
 }
 
-/// Only after a good checksum: mutations of the whole never get there.
+/// It is reached only with a valid checksum: mutations of the whole message do not get there.
 #[test]
 fn panic_is_found() {
     fn judge(input: &[u8]) -> bool {

@@ -1,4 +1,4 @@
-//! What a target is, and how proptest runs it.
+//! A target, and its run with proptest.
 
 use std::fs;
 use std::sync::Once;
@@ -33,7 +33,7 @@ pub(crate) fn config(test: &'static str) -> Config {
         // Milliseconds, after which a loop is endless. Forks, too.
         timeout: 30_000,
         max_shrink_iters: 1_000,
-        // A seed would select another input after any change of a grammar; `cases` keep the bytes.
+        // A saved seed would select another input after any change of a grammar; `cases` keep the bytes.
         failure_persistence: None,
         ..Config::default()
     })

@@ -1,4 +1,4 @@
-//! The spill file: what an agent finds on its disk after whatever happened to the disk. As bytes, and on a real disk,
+//! The spill file after any damage to the disk: as bytes, and on a real disk,
 //! where it is read, repaired or put aside, and read again.
 
 use std::fs;

@@ -1,16 +1,16 @@
-//! Inputs of a role: what it is given, one line after the other.
+//! Scripts: the inputs of a role, line by line.
 //!
 //! ```text
 //! line = kind (1) ‖ length (2, little endian) ‖ bytes
 //! ```
 //!
-//! A decoder that accepts is only the begin: a role acts on what was decoded, and must survive that, too.
+//! Decoding is only the beginning: a role acts on what was decoded, and must survive that too.
 
 use super::inputs::Part;
 
-/// One thing that a role is given.
+/// One input of a role.
 pub(crate) struct Line<'a> {
-    /// What it is, to the target.
+    /// The kind of input; its meaning depends on the target.
     pub(crate) kind: u8,
     pub(crate) bytes: &'a [u8],
 }
@@ -30,12 +30,12 @@ impl Line<'_> {
     }
 }
 
-/// The lines of a story, up to the first that is cut off.
-pub(crate) fn lines(mut story: &[u8]) -> impl Iterator<Item = Line<'_>> {
+/// The lines of a script, up to the first incomplete one.
+pub(crate) fn lines(mut script: &[u8]) -> impl Iterator<Item = Line<'_>> {
     std::iter::from_fn(move || {
-        let ([kind, low, high], rest) = story.split_first_chunk()?;
+        let ([kind, low, high], rest) = script.split_first_chunk()?;
         let (bytes, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
-        story = rest;
+        script = rest;
         Some(Line { kind: *kind, bytes })
     })
 }
@@ -51,15 +51,15 @@ pub(crate) fn number(kind: u8, number: u64) -> Part {
 }
 
 pub(crate) fn close(parts: &[Part]) -> Vec<u8> {
-    let mut story = Vec::new();
+    let mut script = Vec::new();
     for part in parts {
         if let Some((kind, bytes)) = part.split_first()
             && let Ok(len) = u16::try_from(bytes.len())
         {
-            story.push(*kind);
-            story.extend_from_slice(&len.to_le_bytes());
-            story.extend_from_slice(bytes);
+            script.push(*kind);
+            script.extend_from_slice(&len.to_le_bytes());
+            script.extend_from_slice(bytes);
         }
     }
-    story
+    script
 }
