@@ -1,4 +1,4 @@
-//! The real nats-server on the documented settings: start, crash, return.
+//! The real nats-server with the documented settings: start, crash, restart.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ fn programs() -> Programs {
     Programs::at(env!("CARGO_BIN_EXE_demo"))
 }
 
-/// What the monitor says about itself.
+/// The monitor's `/varz`.
 fn varz(broker: &Broker) -> serde_json::Value {
     let answer = broker.monitor("/varz").expect("a ready server has a monitor");
     serde_json::from_str(&answer).expect("the monitor answers in JSON")
@@ -23,8 +23,8 @@ fn the_sample_configuration_is_accepted() {
     for (config, accepted) in [(SAMPLE_CONFIG.to_owned(), true), (broken_sample(), false)] {
         std::fs::write(&path, config).unwrap();
         let check = Command::new(server().path()).arg("-t").arg("-c").arg(&path).output().unwrap();
-        let said = String::from_utf8_lossy(&check.stderr).into_owned();
-        assert_eq!(check.status.success(), accepted, "{said}");
+        let stderr = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert_eq!(check.status.success(), accepted, "{stderr}");
     }
 }
 
@@ -94,11 +94,11 @@ fn a_port_that_is_taken_is_an_error_when_it_was_asked_for() {
 }
 
 #[test]
-fn a_setting_that_the_server_refuses_is_told_with_its_log() {
+fn a_refused_setting_is_an_error_with_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = BrokerOptions::in_folder(folder.path());
     options.extra_config = "max_payload: \"a lot\"\n".to_owned();
     let error = Broker::start(&server(), &programs(), options).unwrap_err();
-    let said = error.to_string();
-    assert!(said.contains("nats.conf") && said.contains("string, not int64"), "{said}");
+    let message = error.to_string();
+    assert!(message.contains("nats.conf") && message.contains("string, not int64"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! Children of the rig: none outlives it, and the dead come back as systemd would bring them.
+//! Children of the rig: none outlives it, and they are restarted as systemd would do it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,10 +19,10 @@ fn shell(script: &str, folder: &Path) -> Launch {
     }
 }
 
-/// `exec` keeps the pid, and leaves no grandchild behind.
+/// `exec` keeps the pid, and makes no grandchild.
 const FOREVER: &str = "exec sleep 1000";
 
-/// Until the log holds what the child says.
+/// Waits until the log contains `text`.
 fn wait_for_log(launch: &Launch, text: &str) {
     for _ in 0..1000 {
         if std::fs::read_to_string(&launch.log).is_ok_and(|log| log.contains(text)) {
@@ -30,10 +30,10 @@ fn wait_for_log(launch: &Launch, text: &str) {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("{text:?} never appeared in the log");
+    panic!("{text:?} is not in the log");
 }
 
-/// One turn at `now` that ends when something has changed.
+/// Calls `tend` at `now` until it returns a change.
 fn next_change(role: &mut Supervised, now: Duration) -> Change {
     for _ in 0..1000 {
         if let Some(change) = role.tend(now).expect("a shell can be started") {
@@ -64,15 +64,15 @@ fn a_child_ends_with_the_thread_that_started_it() {
 #[test]
 fn the_guard_refuses_to_wait_for_a_foreign_parent() {
     let output = std::process::Command::new(DEMO).args(["guard", "1", "/bin/true"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(127), "{said}");
-    assert!(said.contains("parent 1 has already ended"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(127), "{stderr}");
+    assert!(stderr.contains("parent 1 has already ended"), "{stderr}");
     let output = std::process::Command::new(DEMO).args(["guard", "me", "/bin/true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
-fn a_program_that_is_not_there_says_so_in_its_log() {
+fn a_missing_program_is_named_in_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut launch = shell("", folder.path());
     launch.role = Role::Program("/nowhere/program".into());
@@ -110,7 +110,7 @@ fn a_role_that_has_recovered_starts_again_at_once() {
     let mut now = Duration::ZERO;
     for expected in [100, 200, 100] {
         if expected == 100 {
-            // Alive for ten seconds, by the clock that the test moves.
+            // Ten seconds by the test's clock.
             assert_eq!(role.tend(now).unwrap(), None);
             now += Duration::from_secs(10);
             assert_eq!(role.tend(now).unwrap(), None);
@@ -154,16 +154,16 @@ fn what_is_kept_down_stays_down_until_it_is_brought_up() {
 }
 
 #[test]
-fn stopping_asks_first_and_kills_what_does_not_hear() {
+fn stopping_terminates_first_and_kills_what_ignores_it() {
     let folder = tempfile::tempdir().unwrap();
     let polite = shell(FOREVER, folder.path());
-    let mut deaf = shell("trap '' TERM; echo deaf; while :; do sleep 0.05; done", folder.path());
-    deaf.log = folder.path().join("deaf.log");
+    let mut stubborn = shell("trap '' TERM; echo stubborn; while :; do sleep 0.05; done", folder.path());
+    stubborn.log = folder.path().join("stubborn.log");
     let mut polite_role = Supervised::start(polite).unwrap();
-    let mut deaf_role = Supervised::start(deaf.clone()).unwrap();
-    wait_for_log(&deaf, "deaf");
+    let mut stubborn_role = Supervised::start(stubborn.clone()).unwrap();
+    wait_for_log(&stubborn, "stubborn");
     let limit = Duration::from_millis(300);
-    let ends = stop_in_order([&mut polite_role, &mut deaf_role], limit).unwrap();
+    let ends = stop_in_order([&mut polite_role, &mut stubborn_role], limit).unwrap();
     let ends: Vec<_> = ends.into_iter().flatten().map(rig::process::describe).collect();
     assert_eq!(ends, ["killed by signal 15", "killed by signal 9"]);
 }

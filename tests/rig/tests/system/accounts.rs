@@ -19,7 +19,7 @@ use thermowell_wire::subject::stream;
 
 use super::permissions::{Probe, Server, users};
 
-/// Of each kind the subject of a message in a stream.
+/// One subject for each kind of message in a stream.
 const FIRSTS: [&str; 10] = [
     "boiler.b1.samples.v1",
     "boiler.b1.status",
@@ -33,7 +33,7 @@ const FIRSTS: [&str; 10] = [
     "boiler.b1",
 ];
 
-/// What the server is told to do by a subject alone, and needs no words for or takes the wrong ones.
+/// Requests that the server executes by their subject alone, without a payload or with any.
 const ORDERS: [&str; 9] = [
     "STREAM.DELETE.{}",
     "STREAM.PURGE.{}",
@@ -46,14 +46,14 @@ const ORDERS: [&str; 9] = [
     "CONSUMER.LEADER.STEPDOWN.{}.x",
 ];
 
-/// A stream of each kind of owner, on disk and in memory.
+/// One stream for each kind of owner, on disk and in memory.
 const ORDERED: [&str; 3] = [stream::SAMPLES, stream::COMMAND, stream::STATE];
 
-/// Each makes some question to a stream have an answer: a message, none, or that it is no question.
+/// For each kind of request to a stream one that has an answer: a message, no message, or an error.
 const QUESTIONS: [&str; 5] =
     ["", "{\"seq\":1}", "{\"seq\":999999}", "{\"last_by_subj\":\"boiler.none\"}", "{\"batch\":2,\"no_wait\":true}"];
 
-/// The questions to a service: for the last message of each subject, to a stream, or a message of one's own.
+/// The requests to a service: the last message of each subject, or the payloads for a stream.
 fn questions(service: &str) -> Vec<(String, &'static str)> {
     if let Some(service) = service.strip_suffix('>') {
         return FIRSTS.map(|subject| (format!("{service}{subject}"), "")).to_vec();
@@ -64,7 +64,7 @@ fn questions(service: &str) -> Vec<(String, &'static str)> {
     vec![(service.replace('*', "x"), "{}")]
 }
 
-/// What stands: of each stream its settings, its first message, how many there are, and the consumer.
+/// The state of all streams: settings, first message and number of messages of each, and the consumer.
 async fn standing(admin: &jetstream::Context) -> Vec<Value> {
     let mut found = Vec::new();
     for name in rights::STREAMS {
@@ -81,15 +81,15 @@ async fn standing(admin: &jetstream::Context) -> Vec<Value> {
     found
 }
 
-/// A reply goes where the question wants it, but never out of the account of the asker: not onto a stream, not as an
-/// order to the server, and not as a request of another person.
+/// A reply goes to the subject that the request names, but never out of the requester's account: not into a stream, not
+/// as an order to the server, and not as a request of another person.
 #[test]
 fn no_answer_to_people_reaches_the_streams() {
     let server = Server::start();
     house::runtime().block_on(async {
         let admin = jetstream::new(server.broker.connect().await.unwrap());
         for wanted in streams::table(&server.config) {
-            // However long it takes, no message goes by itself.
+            // However long the test takes, no message expires.
             admin.create_stream(jetstream::stream::Config { max_age: Duration::ZERO, ..wanted.clone() }).await.unwrap();
             let consumer = pull::Config { durable_name: Some("x".into()), ..pull::Config::default() };
             admin.create_consumer_on_stream(consumer, wanted.name).await.unwrap();
@@ -104,12 +104,12 @@ fn no_answer_to_people_reaches_the_streams() {
         let places: Vec<String> = FIRSTS.map(str::to_owned).into_iter().chain(orders).collect();
         let before = standing(&admin).await;
         assert!(before.iter().all(|stream| stream[0].is_object()), "{before:?}");
-        // A message of theirs is refused by its stream: that is an answer, and nothing that stands.
+        // A publish to their stream is refused: an answer that changes nothing.
         let mut refused = HeaderMap::new();
         refused.insert(NATS_EXPECTED_STREAM, "none");
         for user in users().into_iter().filter(|user| rights::account(user) != rights::PLANT) {
             let probe = Probe::connect(&server, &user).await;
-            // To delete is the installer's own.
+            // Only the installer may delete.
             for service in rights::publishes(&user).into_iter().filter(|subject| !subject.contains("STREAM.DELETE")) {
                 let questions = questions(&service);
                 for place in &places {
@@ -118,7 +118,7 @@ fn no_answer_to_people_reaches_the_streams() {
                         let asked = probe.client.publish_with_reply_and_headers(subject, place, headers, words.into());
                         asked.await.unwrap();
                     }
-                    // The answer to a question of its own comes after those: the service works, and they are done.
+                    // The answer to an own request comes after the others: the service works, and has processed them.
                     let (subject, words) = questions[0].clone();
                     let answer = probe.client.request_with_headers(subject, refused.clone(), words.into()).await;
                     answer.unwrap_or_else(|error| panic!("{user}: {service}, after {place}: {error}"));
@@ -127,7 +127,7 @@ fn no_answer_to_people_reaches_the_streams() {
             probe.settle(0).await;
             assert_eq!(standing(&admin).await, before, "{user}");
         }
-        // The same from the account of the roles is stored: the proof that a question has an answer.
+        // The same request from the account of the roles is stored, which proves that it has an answer.
         let rig = server.broker.connect().await.unwrap();
         rig.publish_with_reply("$JS.API.STREAM.MSG.GET.STATE", FIRSTS[0], "{\"seq\":1}".into()).await.unwrap();
         let stored = async {
@@ -139,7 +139,7 @@ fn no_answer_to_people_reaches_the_streams() {
     });
 }
 
-/// As the unit of the server reloads it: an account that is new works from the second reload on.
+/// As the server's unit reloads it: a new account works only after the second reload.
 #[test]
 fn an_operator_is_added_by_two_reloads() {
     let mut server = Server::start();
@@ -169,7 +169,7 @@ fn an_operator_is_added_by_two_reloads() {
     });
 }
 
-/// The upgrade that deploy/README.md describes: before there were accounts, the streams were in the server's own.
+/// The upgrade in deploy/README.md: formerly the streams were in the server's default account.
 #[test]
 fn streams_from_before_the_accounts_are_kept() {
     let folder = tempfile::tempdir().unwrap();

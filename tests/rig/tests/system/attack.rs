@@ -1,4 +1,4 @@
-//! Delivery under attack: somebody changes, empties, deletes or writes the stream while the agent publishes into it.
+//! Delivery under attack: the stream is changed, emptied, deleted or written by others while the agent publishes.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn house() -> House {
     house
 }
 
-/// Changes SAMPLES by hand, as an administrator would.
+/// Changes SAMPLES as an administrator would.
 fn with_samples<T>(house: &House, what: impl AsyncFnOnce(jetstream::Context, jetstream::stream::Stream) -> T) -> T {
     house.wait_for(async {
         let context = jetstream::new(house.connect().await.expect("the server runs"));
@@ -28,7 +28,7 @@ fn with_samples<T>(house: &House, what: impl AsyncFnOnce(jetstream::Context, jet
 }
 
 #[test]
-fn a_subject_that_is_taken_out_of_the_stream_is_put_back_and_nothing_is_lost() {
+fn a_removed_subject_is_restored_and_nothing_is_lost() {
     let mut house = house();
     with_samples(&house, async |context, samples| {
         let mut config = samples.cached_info().config.clone();
@@ -41,7 +41,7 @@ fn a_subject_that_is_taken_out_of_the_stream_is_put_back_and_nothing_is_lost() {
     assert_whole(&house.close());
 }
 
-/// The ring holds 240 s at this speed: all that was there comes again, from memory and from the devices.
+/// The ring holds 240 s at this speed: everything is published again, from memory and from the devices.
 #[test]
 fn a_stream_that_is_emptied_is_filled_again() {
     let mut house = house();
@@ -63,7 +63,7 @@ fn a_stream_that_is_deleted_is_made_and_filled_again() {
     assert_whole(&house.close());
 }
 
-/// Bytes that are no message of ours end one boiler's delivery, with an event that quotes them; the other goes on.
+/// A foreign message ends one boiler's delivery, with an event that quotes it; the other boiler's delivery continues.
 #[test]
 fn a_foreign_writer_stops_its_boiler_alone_and_is_named() {
     let mut house = house();
@@ -82,5 +82,5 @@ fn a_foreign_writer_stops_its_boiler_alone_and_is_named() {
     let before = house.stored(&second).expect("it has published");
     house.until("the other boiler goes on", SOON, |house| house.stored(&second).filter(|stored| *stored > before));
     let tail = house.last(stream::SAMPLES, &subject::samples(&first)).expect("the foreign message");
-    assert_eq!(tail, b"21.5 degrees", "nothing was written behind it");
+    assert_eq!(tail, b"21.5 degrees", "nothing was written after it");
 }

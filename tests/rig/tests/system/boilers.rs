@@ -1,4 +1,4 @@
-//! `thermowell boiler` on a house: what is refused, what is done, and what stays.
+//! `thermowell boiler`: what is refused, what is done, and what is kept.
 
 use std::fs;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn boiler(config: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 fn refused(config: &Path, arguments: &[&str], why: &str) {
-    let (code, done, said) = boiler(config, arguments);
-    assert!(code == Some(1) && done.is_empty() && said.contains(why), "{arguments:?} without {why:?}: {said}");
+    let (code, done, stderr) = boiler(config, arguments);
+    assert!(code == Some(1) && done.is_empty() && stderr.contains(why), "{arguments:?} without {why:?}: {stderr}");
 }
 
 fn subjects(house: &House) -> Vec<String> {
@@ -43,7 +43,7 @@ fn a_boiler_is_retired_when_it_is_not_written_and_history_stays() {
     refused(&config, &["retire", "b7", "--yes"], "SAMPLES has no boiler b7; it has b1, b2");
     refused(&config, &["retire", "b2", "--yes"], "b2 is still in this configuration");
 
-    // The configuration of a gateway on which the second boiler goes on under another name.
+    // The configuration of a gateway that has the second boiler under another name.
     let renamed = house.folder().join("renamed.toml");
     fs::write(&renamed, fs::read_to_string(&config).unwrap().replace("id = \"b2\"", "id = \"cellar\"")).unwrap();
     refused(&renamed, &["retire", "b2", "--yes"], "an agent still runs with it");
@@ -54,8 +54,8 @@ fn a_boiler_is_retired_when_it_is_not_written_and_history_stays() {
         boiler(&renamed, &["retire", "b2"]).2.contains("add --yes to do it").then_some(())
     });
     assert_eq!(subjects(&house).len(), 2, "without --yes nothing is done");
-    let (code, done, said) = boiler(&renamed, &["retire", "b2", "--yes"]);
-    assert!(code == Some(0) && done.starts_with("boiler b2 is retired"), "{said}");
+    let (code, done, stderr) = boiler(&renamed, &["retire", "b2", "--yes"]);
+    assert!(code == Some(0) && done.starts_with("boiler b2 is retired"), "{stderr}");
     assert_eq!(subjects(&house), ["boiler.b1.samples.v1"]);
     assert_eq!(house.stored(&second), Some(end), "what is stored stays");
     let event: Value = house.last_json(stream::EVENT, &subject::event(&second, EventKind::Boiler)).expect("an event");
@@ -69,7 +69,7 @@ fn a_boiler_is_retired_when_it_is_not_written_and_history_stays() {
     refused(&renamed, &["retire", "b1", "--yes"], "b1 is the only one in SAMPLES");
 }
 
-/// The same boilers with boards out of the box: other serial numbers, and boots that are counted from one again.
+/// The same boilers with new boards: other serial numbers, and boots counted from one.
 fn replaced_boards(house: &House) -> Child {
     let folder = house.folder();
     let plan = &house.plan;
@@ -109,7 +109,7 @@ fn a_replaced_board_is_refused_until_it_is_accepted() {
     let end = house.stored(&id).expect("its history");
     let _new = replaced_boards(&house);
     house.until("the new board is refused", SOON, |house| (link(house, &id)? == Link::Refused).then_some(()));
-    house.until("it is said what to do", SOON, |house| {
+    house.until("an event names the command", SOON, |house| {
         let event: Value = house.last_json(stream::EVENT, &subject::event(&id, EventKind::Boot))?;
         event["reason"].as_str()?.contains("thermowell boiler accept b1 NEW-7 --yes").then_some(())
     });
@@ -123,8 +123,8 @@ fn a_replaced_board_is_refused_until_it_is_accepted() {
     refused(&bound, &["accept", "b1", "NEW-7", "--yes"], "the configuration binds boiler b1 to the board SIM-b1");
     assert_eq!((house.stored(&id), link(&house, &id)), (Some(end), Some(Link::Refused)), "nothing was done");
 
-    let (code, done, said) = boiler(&config, &["accept", "b1", "NEW-7", "--yes"]);
-    assert!(code == Some(0) && done.starts_with("board NEW-7 is accepted as boiler b1"), "{said}");
+    let (code, done, stderr) = boiler(&config, &["accept", "b1", "NEW-7", "--yes"]);
+    assert!(code == Some(0) && done.starts_with("board NEW-7 is accepted as boiler b1"), "{stderr}");
     let event: Value = house.last_json(stream::EVENT, &subject::event(&id, EventKind::Boiler)).expect("an event");
     let last = event["last"].as_u64().expect("a sequence");
     house.until("the new board's slots", SOON, |house| {
@@ -135,11 +135,11 @@ fn a_replaced_board_is_refused_until_it_is_accepted() {
     house.until("the next agent goes on", SOON, |house| {
         house.stored(&id).filter(|(boot, next)| *boot == before.0 && *next >= before.1 + 300)
     });
-    let behind = house.wait_for(async {
+    let next = house.wait_for(async {
         let context = async_nats::jetstream::new(house.connect().await.unwrap());
         context.get_stream(stream::SAMPLES).await.unwrap().get_raw_message(last + 1).await.unwrap().payload
     });
-    let Packed::Batch(first) = decode(&behind).unwrap() else { panic!("the ring had its first slot") };
+    let Packed::Batch(first) = decode(&next).unwrap() else { panic!("the ring had its first slot") };
     assert_eq!((first.header.boot, first.header.seq), (before.0, 0));
     house.until("the average goes on", SOON, |house| {
         let state: State = house.last_json(stream::STATE, &subject::state(&id))?;

@@ -1,4 +1,4 @@
-//! `thermowell conformance`: our controller passes, one that means no good does not.
+//! `thermowell conformance`: our controller passes, an unsafe one does not.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,11 +12,11 @@ use thermowell_flow::published::{Lease, State};
 use thermowell_wire::line::Demand;
 use thermowell_wire::subject;
 
-/// A lease is renewed each 0.75 s then, and the whole play takes half a minute.
+/// At this speed a lease is renewed each 0.75 s, and the whole run takes half a minute.
 const SPEED: u32 = 20;
 const BOILER: &str = "toy-1";
 
-/// A server of its own, and a configuration with the made-up boiler.
+/// A server and a configuration with a virtual boiler.
 fn stage(folder: &Path) -> Broker {
     let options = BrokerOptions::in_folder(folder.join("nats"));
     let broker = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
@@ -32,7 +32,7 @@ fn stage(folder: &Path) -> Broker {
     broker
 }
 
-/// What the kit reports: the verdict of each check, and its exit code.
+/// The kit's verdicts, its report, and its exit code.
 fn conformance(folder: &Path) -> (Vec<(String, String)>, Value, Option<i32>) {
     let config = folder.join("thermowell.toml");
     let output = Command::new(super::DEMO)
@@ -40,8 +40,8 @@ fn conformance(folder: &Path) -> (Vec<(String, String)>, Value, Option<i32>) {
         .arg(&config)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
     let word = |value: &Value| value.as_str().expect("a word").to_owned();
     let checks = report["checks"].as_array().expect("checks").iter();
     let verdicts = checks.map(|check| (word(&check["check"]), word(&check["verdict"]))).collect();
@@ -62,7 +62,7 @@ fn our_controller_conforms() {
     assert_eq!((code, &report["conforms"]), (Some(0), &Value::Bool(true)));
 }
 
-/// It answers each state at once, whatever it says, without an expected sequence, and asks for 0 °C to be safe.
+/// An unsafe controller: it answers each state at once, without an expected sequence, and requests 0 °C.
 async fn toy(url: String) {
     let client = async_nats::connect(url).await.expect("the server runs");
     let boiler = BOILER.parse().expect("an id");
@@ -87,7 +87,7 @@ async fn toy(url: String) {
 #[path = "../../../../agent/gateway/examples/controller.rs"]
 mod example;
 
-/// Runs a controller in this process during the test of it.
+/// Runs a controller in this process, and the kit against it.
 fn conformance_of<F>(folder: &Path, controller: F) -> (Vec<(String, String)>, Value, Option<i32>)
 where
     F: AsyncFnOnce() + Send + 'static,

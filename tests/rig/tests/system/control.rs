@@ -1,4 +1,4 @@
-//! Control that is lost: the boiler falls back to its own when the lease has ended, whatever has died.
+//! Loss of control: whatever has died, the boiler is on its own control after the end of the lease.
 
 use std::time::Duration;
 
@@ -59,10 +59,10 @@ fn without_its_controller_a_boiler_falls_back_with_the_lease() {
     let events = &account.boiler(&boiler).expect("its account").events;
     let end = events.iter().position(|event| matches!(event, Event::OwnControl { .. })).expect("an end of control");
     let [.., Event::Lease { t_ns: from, lease_s, .. }, Event::OwnControl { t_ns: to, .. }] = events[..=end] else {
-        panic!("control did not end behind a lease: {events:?}");
+        panic!("control did not end after a lease: {events:?}");
     };
     let late = (to - from).checked_sub(u64::from(lease_s) * SECOND).expect("a lease does not end early");
-    assert!(late < 2 * SECOND, "control ended {late} ns behind its lease");
+    assert!(late < 2 * SECOND, "control ended {late} ns after its lease");
 }
 
 /// The rule of the controller's newest decision, and the flow temperature that it asks for.
@@ -80,7 +80,7 @@ fn device(house: &House, boiler: &BoilerId) -> Option<DeviceStatus> {
     house.last_json::<Status>(stream::STATUS, &subject::status(boiler))?.device
 }
 
-/// Every event of this kind, in the order in which the stream took them.
+/// Every event of this kind, in the order of the stream.
 fn events(house: &House, boiler: &BoilerId, kind: EventKind) -> Vec<EventBody> {
     let subject = subject::event(boiler, kind);
     house.wait_for(async {
@@ -98,16 +98,16 @@ fn events(house: &House, boiler: &BoilerId, kind: EventKind) -> Vec<EventBody> {
     })
 }
 
-/// What EVENT says of faults: each begin and end in its order, with what the device said then.
+/// The fault events, in order: whether it is a begin, and the report.
 fn faults(house: &House, boiler: &BoilerId) -> Vec<(bool, FaultReport)> {
-    let told = events(house, boiler, EventKind::Fault).into_iter().map(|body| {
+    let reports = events(house, boiler, EventKind::Fault).into_iter().map(|body| {
         if let EventBody::FaultBegan(report) = body {
             return (true, report);
         }
         let EventBody::FaultEnded(report) = body else { panic!("a lockout is a fault of its own here: {body:?}") };
         (false, report)
     });
-    told.collect()
+    reports.collect()
 }
 
 /// An operator's command, as `thermowell command` publishes it.
@@ -115,7 +115,7 @@ fn order(house: &House, boiler: &BoilerId, id: &str, action: Action, seconds: f6
     order_as(house, boiler, "anna", id, action, seconds);
 }
 
-/// Anna's command, published by `publisher`.
+/// A command of anna, published by `publisher`.
 fn order_as(house: &House, boiler: &BoilerId, publisher: &str, id: &str, action: Action, seconds: f64) {
     let now = house.last_json::<published::State>(stream::STATE, &subject::state(boiler)).expect("a state");
     let slot = now.slot;
@@ -150,8 +150,8 @@ fn an_operators_command_acts_outlives_a_restart_and_ends() {
 
     order_as(&house, &boiler, "ben", "x-0", Action::Boost { flow: 63.0 }, 1_800.0);
     house.until("a command in another's name is ignored", SOON, |house| {
-        let said = house::log(house.processes.controller.log());
-        said.contains("ignoring command in another operator's name").then_some(())
+        let log = house::log(house.processes.controller.log());
+        log.contains("ignoring command in another operator's name").then_some(())
     });
     order(&house, &boiler, "x-1", Action::Boost { flow: 64.0 }, 1_800.0);
     until_decided(&mut house, &boiler, "boost");
@@ -187,7 +187,7 @@ fn refusals_and_failures_of_a_boiler_are_seen_and_not_fought() {
     house.until("a lease is obeyed again", SOON, |house| leased(house, &boiler)?.then_some(()));
     house.until("the law is back", SOON, |house| (decided(house, &boiler)?.0 != "refused").then_some(()));
 
-    // Water that does not move passes by itself: the boiler says so, and the controller goes on asking.
+    // A pump fault ends by itself; the controller continues to request heat.
     assert_eq!(house.order("fail b1 pump 1m"), "failing");
     house.until("a fault that passes", SOON, |house| {
         let device = device(house, &boiler)?;
@@ -195,38 +195,38 @@ fn refusals_and_failures_of_a_boiler_are_seen_and_not_fought() {
         (device.state == BoilerState::Blocked).then_some(fault)
     });
     house.until("it passes", SOON, |house| device(house, &boiler)?.fault.is_none().then_some(()));
-    let told = house.until("EVENT has both ends of it", SOON, |house| {
-        Some(faults(house, &boiler)).filter(|told| told.last().is_some_and(|(begins, _)| !begins))
+    let reports = house.until("EVENT has both ends of it", SOON, |house| {
+        Some(faults(house, &boiler)).filter(|reports| reports.last().is_some_and(|(begins, _)| !begins))
     });
-    let [(true, began), (false, ended)] = told[..] else { panic!("{told:?}") };
+    let [(true, began), (false, ended)] = reports[..] else { panic!("{reports:?}") };
     assert_eq!((began.kind, began.lockout, began.state), (FaultKind::Pump, false, BoilerState::Blocked));
-    assert!(ended.fault == began.fault && ended.slot > began.slot, "{told:?}");
-    // A flame that goes out again and again does not.
+    assert!(ended.fault == began.fault && ended.slot > began.slot, "{reports:?}");
+    // A flame that is lost again and again becomes a lockout.
     assert_eq!(house.order("fail b1 flame 60m"), "failing");
     until_decided(&mut house, &boiler, "lockout");
     let locked = device(&house, &boiler).expect("a status");
     let fault = locked.fault.expect("a fault");
     assert!(fault.lockout && locked.setpoint.is_none() && !locked.flame, "{locked:?}");
     assert!([FaultKind::Ignition, FaultKind::FlameLoss].contains(&fault.kind), "{fault:?}");
-    // An agent that starts while it stands does not tell it again; who presses the button ends it.
+    // A restarted agent does not report an active lockout again; the button at the boiler ends it.
     let restarted = restart_agent(&mut house, &boiler);
     house.until("the lockout is seen again", SOON, |house| {
         let status: Status = house.last_json(stream::STATUS, &subject::status(&boiler))?;
         (status.created_at > restarted && status.device?.fault == Some(fault)).then_some(())
     });
     assert_eq!(house.order("press b1"), "pressed");
-    let stands = |fault: Fault, told: &[(bool, FaultReport)]| {
-        told.last().is_none_or(|(begins, report)| *begins || report.as_fault() != fault)
+    let stands = |fault: Fault, reports: &[(bool, FaultReport)]| {
+        reports.last().is_none_or(|(begins, report)| *begins || report.as_fault() != fault)
     };
-    let told = house.until("EVENT has the end of the lockout", SOON, |house| {
-        Some(faults(house, &boiler)).filter(|told| !stands(fault, told))
+    let reports = house.until("EVENT has the end of the lockout", SOON, |house| {
+        Some(faults(house, &boiler)).filter(|reports| !stands(fault, reports))
     });
-    let [_, _, (true, began), (false, ended)] = told[..] else { panic!("{told:?}") };
+    let [_, _, (true, began), (false, ended)] = reports[..] else { panic!("{reports:?}") };
     assert_eq!((began.as_fault(), began.state, ended.as_fault()), (fault, BoilerState::Lockout, fault));
     assert_whole(&house.close());
 }
 
-/// Kills the agent and starts it at once. Returns when that was, as its statuses tell the time.
+/// Kills the agent and restarts it. Returns the time of its last status.
 fn restart_agent(house: &mut House, boiler: &BoilerId) -> f64 {
     house.processes.agent.keep_down().unwrap();
     let last: Status = house.last_json(stream::STATUS, &subject::status(boiler)).expect("a status");
@@ -234,7 +234,7 @@ fn restart_agent(house: &mut House, boiler: &BoilerId) -> f64 {
     last.created_at
 }
 
-/// A lease that is decided on the newest slot in SAMPLES, by the controller's user.
+/// Publishes a lease that is based on the newest slot in SAMPLES, as the controller's user.
 fn lease(house: &House, boiler: &BoilerId, flow: f64) {
     let (boot, seq) = house.stored(boiler).expect("SAMPLES has something");
     let (demand, based_on, instance) = (Demand::Heat, Slot { boot, seq }, "by hand".to_owned());
@@ -248,7 +248,7 @@ fn lease(house: &House, boiler: &BoilerId, flow: f64) {
     });
 }
 
-/// The flow temperatures that the device accepted, as its answers say.
+/// The flow temperatures that the device accepted, from its answers.
 fn accepted(house: &House, boiler: &BoilerId) -> Vec<f64> {
     let answers = events(house, boiler, EventKind::Answer).into_iter().map(|body| {
         let EventBody::Answered { outcome: Outcome::Accepted { flow, .. }, .. } = body else { panic!("{body:?}") };
@@ -257,43 +257,43 @@ fn accepted(house: &House, boiler: &BoilerId) -> Vec<f64> {
     answers.collect()
 }
 
-/// The next renewal counts, not an old wish: what stands in LEASE when an agent begins is not for it.
+/// An agent passes on the next renewal, not the lease that is stored in LEASE at its start.
 #[test]
 fn an_agent_that_starts_does_not_hand_over_an_old_lease() {
     let mut house = House::start(super::DEMO, &["--speed", "1", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.processes.controller.keep_down().unwrap();
     house.until("the device's clock is known", SOON, |house| house.stored(&boiler));
-    // The agent may only begin to read LEASE. Asked for twice, the same is answered once.
+    // The agent may have just begun to read LEASE, so the lease is repeated. A repeated lease is answered once.
     house.until("the first lease is answered", SOON, |house| {
         lease(house, &boiler, 41.0);
         accepted(house, &boiler).contains(&41.0).then_some(())
     });
     lease(&house, &boiler, 41.0);
 
-    // The agent meets the device before the server, so that whatever LEASE gives it could be handed over at once, and
-    // all of it in less time than a lease's data may be old.
+    // The agent reads the device before the server answers, so that a lease from LEASE could be passed on at once, and
+    // all of it takes less time than a lease's data may be old.
     let log = house.processes.agent.log().to_owned();
     house.processes.agent.keep_down().unwrap();
-    let said = house::log(&log).len();
+    let start = house::log(&log).len();
     let place = house.place(&boiler).expect("it runs");
     house.processes.broker.process().signal(Signal::STOP).unwrap();
     house.processes.agent.bring_up().unwrap();
     house.until("the new agent reads the device", SOON, |_| {
-        house::log(&log)[said..].contains("reading from ").then_some(())
+        house::log(&log)[start..].contains("reading from ").then_some(())
     });
     house.processes.broker.process().signal(Signal::CONT).unwrap();
     house.until("it stores what it reads", SOON, |house| {
         house.stored(&boiler).filter(|end| *end > (place.boot, place.next))
     });
-    let said = house::log(&log)[said..].to_owned();
+    let since = house::log(&log)[start..].to_owned();
     house.until("the second lease is answered", SOON, |house| {
         lease(house, &boiler, 42.0);
         accepted(house, &boiler).contains(&42.0).then_some(())
     });
     assert_eq!(accepted(&house, &boiler), [41.0, 42.0]);
-    // Handed to an agent that did not know the device's clock yet, it would only have been declined.
-    assert!(!said.contains("lease not passed on"), "it was given what stood there: {said}");
+    // An agent that did not know the device's clock yet would have declined it.
+    assert!(!since.contains("lease not passed on"), "it read an old lease: {since}");
     assert_whole(&house.close());
 }
 
@@ -301,7 +301,7 @@ fn an_agent_that_starts_does_not_hand_over_an_old_lease() {
 fn a_hung_agent_and_a_pulled_cable_end_control_too() {
     let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
-    // The lease, and some seconds for a machine that does other things as well: the account is exact.
+    // The lease, and some seconds for a busy machine: the account is exact.
     let end = Duration::from_secs(60) / 20 + Duration::from_secs(5);
     for fault in ["hangs", "unplugged"] {
         house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
@@ -326,7 +326,7 @@ fn a_hung_agent_and_a_pulled_cable_end_control_too() {
             Event::Lease { t_ns, lease_s, .. } => lease = Some(t_ns + u64::from(*lease_s) * SECOND),
             Event::OwnControl { t_ns, .. } => {
                 let late = t_ns.checked_sub(lease.expect("a lease")).expect("it is not released");
-                assert!(late < 2 * SECOND, "control ended {late} ns behind its lease");
+                assert!(late < 2 * SECOND, "control ended {late} ns after its lease");
                 ends += 1;
             }
             Event::Boot { .. } | Event::End { .. } | Event::Ring { .. } | Event::Missed { .. } => {}
@@ -336,7 +336,7 @@ fn a_hung_agent_and_a_pulled_cable_end_control_too() {
     assert!(ends >= 2, "{ends} ends");
 }
 
-/// The controller's lease that stands for `boiler`.
+/// The controller's last lease for `boiler`.
 fn asked(house: &House, boiler: &BoilerId) -> Option<Lease> {
     house.last_json(stream::LEASE, &subject::setpoint(boiler))
 }
@@ -360,13 +360,13 @@ fn a_second_controller_takes_over_within_the_lease() {
     let first = house.until("a lease stands", SOON, |house| Some(asked(house, &boiler)?.instance));
     let launch = |number: u32| house.another("controller", &house.config(), &format!("controller-{number}"));
     let (second_launch, third_launch) = (launch(2), launch(3));
-    let said = |launch: &Launch| house::log(&launch.log).matches("another controller asks for set-points").count();
+    let logged = |launch: &Launch| house::log(&launch.log).matches("another controller asks for set-points").count();
     let mut second = Child::spawn(&second_launch).expect("the guard starts it");
-    house.until("the second one says that it stands by", SOON, |_| (said(&second_launch) > 0).then_some(()));
+    house.until("the second one says that it stands by", SOON, |_| (logged(&second_launch) > 0).then_some(()));
     assert!(house::log(&second_launch.log).contains(&first), "it names the first one");
     // Five renewals are more than twice as long as the wait for a lease that is not renewed.
     assert_eq!(authors(&house, &boiler, 5), vec![first.clone(); 5]);
-    assert_eq!(said(&second_launch), 1, "once");
+    assert_eq!(logged(&second_launch), 1, "once");
     assert_eq!(second.ended().expect("the kernel knows our children"), None, "it stands by, and does not end");
 
     house.processes.controller.keep_down().unwrap();
@@ -374,12 +374,12 @@ fn a_second_controller_takes_over_within_the_lease() {
     assert_ne!(next, first);
     // A controller that comes back is another one, also with the same name.
     let mut third = Child::spawn(&third_launch).expect("the guard starts it");
-    house.until("the third one stands by", SOON, |_| (said(&third_launch) > 0).then_some(()));
+    house.until("the third one stands by", SOON, |_| (logged(&third_launch) > 0).then_some(()));
     assert!(house::log(&third_launch.log).contains(&next), "it names the second one");
 
     // The one that works gives way to another author, and does not fight it.
     lease(&house, &boiler, 41.0);
-    house.until("the second one gives way", SOON, |_| (said(&second_launch) > 1).then_some(()));
+    house.until("the second one gives way", SOON, |_| (logged(&second_launch) > 1).then_some(()));
     house.until("one of the two asks again", SOON, |house| {
         asked(house, &boiler).filter(|lease| lease.instance != "by hand")
     });

@@ -1,4 +1,4 @@
-//! `cargo cuts`, short: it needs root and some tools, and says SKIPPED where something is missing.
+//! `cargo cuts`, short: it needs root and some tools, and prints SKIPPED if something is missing.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -19,7 +19,7 @@ fn cuts(arguments: &[&str]) -> Command {
     command
 }
 
-/// For those who read the log of CI.
+/// Prints to the log of CI.
 fn show(line: &str) {
     use std::io::Write as _;
     writeln!(std::io::stderr().lock(), "{line}").unwrap();
@@ -29,9 +29,9 @@ fn show(line: &str) {
 fn what_the_machine_does_not_have_is_skipped_with_its_reason() {
     let empty = tempfile::tempdir().unwrap();
     let output = cuts(&["--cuts", "1"]).env("PATH", empty.path()).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(0), true), "{said}");
-    let reason = said.strip_prefix(SKIPPED).unwrap_or_else(|| panic!("{said}"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(0), true), "{stderr}");
+    let reason = stderr.strip_prefix(SKIPPED).unwrap_or_else(|| panic!("{stderr}"));
     assert!(reason.contains("only root may") || reason.contains("there is no unshare"), "{reason}");
 }
 
@@ -39,12 +39,12 @@ fn what_the_machine_does_not_have_is_skipped_with_its_reason() {
 #[ignore = "a minute, root"]
 fn nothing_is_lost_in_a_few_cuts() {
     let output = cuts(&["--cuts", "7", "--boilers", "2", "--feed"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     let sum = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}{sum}");
-    match said.lines().find(|line| line.starts_with(SKIPPED)) {
+    assert_eq!(output.status.code(), Some(0), "{stderr}{sum}");
+    match stderr.lines().find(|line| line.starts_with(SKIPPED)) {
         Some(skipped) => show(skipped),
-        None => assert!(sum.starts_with("as predicted: 7 cuts, ") && sum.contains(" 0 lost, 0 twice"), "{said}{sum}"),
+        None => assert!(sum.starts_with("as predicted: 7 cuts, ") && sum.contains(" 0 lost, 0 twice"), "{stderr}{sum}"),
     }
 }
 
@@ -54,12 +54,12 @@ fn nothing_stays_mounted_when_it_is_interrupted_or_killed() {
     for (signal, leaves) in [(Signal::INT, 0), (Signal::KILL, 1)] {
         let temporary = tempfile::tempdir().unwrap();
         let mut run = cuts(&["--cuts", "50"]).env("TMPDIR", temporary.path()).stderr(Stdio::piped()).spawn().unwrap();
-        let Some(said) = until_the_first_cut(&mut run) else { return };
-        assert!(holds_loops(temporary.path()), "{said}");
+        let Some(progress) = until_the_first_cut(&mut run) else { return };
+        assert!(holds_loops(temporary.path()), "{progress}");
         kill_process(Pid::from_child(&run), signal).unwrap();
         let status = run.wait().unwrap();
         assert!(!status.success());
-        // The kernel takes a mount namespace apart in its own time.
+        // The kernel removes a mount namespace asynchronously.
         let watch = Stopwatch::start();
         while holds_loops(temporary.path()) {
             assert!(watch.left_of(SOON).is_some(), "a loop device is left after {signal:?}");
@@ -70,19 +70,19 @@ fn nothing_stays_mounted_when_it_is_interrupted_or_killed() {
     }
 }
 
-/// What it said until then; none where it is skipped.
+/// Its output up to the first cut; `None` if it is skipped.
 fn until_the_first_cut(run: &mut Child) -> Option<String> {
-    let mut said = String::new();
+    let mut progress = String::new();
     let mut lines = BufReader::new(run.stderr.as_mut().unwrap());
-    while !said.contains("life  1 cut   1") {
-        let read = lines.read_line(&mut said).unwrap();
-        if let Some(skipped) = said.lines().find(|line| line.starts_with(SKIPPED)) {
+    while !progress.contains("life  1 cut   1") {
+        let read = lines.read_line(&mut progress).unwrap();
+        if let Some(skipped) = progress.lines().find(|line| line.starts_with(SKIPPED)) {
             show(skipped);
             return None;
         }
-        assert!(read > 0, "it ended: {said}");
+        assert!(read > 0, "it ended: {progress}");
     }
-    Some(said)
+    Some(progress)
 }
 
 /// Whether a loop device is on a file below `folder`, named or not.

@@ -1,4 +1,4 @@
-//! `cargo demo` as people and programs start it: its arguments, its exit codes, its JSON.
+//! `cargo demo` as people and programs start it: arguments, exit codes, JSON.
 
 use std::fs;
 use std::path::Path;
@@ -18,10 +18,10 @@ fn ten_minutes_of_json_are_the_documented_ledger() {
     let path = kept.to_str().expect("a path in UTF-8");
     // The hour that has begun is waited for.
     let output = demo(&["--speed", "120", "--for", "10m", "--boilers", "2", "--json", "--keep", path]);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let report = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}\n{report}");
-    assert!(said.contains("verify: 2 published hours agree byte for byte"), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{stderr}\n{report}");
+    assert!(stderr.contains("verify: 2 published hours agree byte for byte"), "{stderr}");
     let ledger: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
     assert_eq!(ledger["ok"], true);
     let boilers = ledger["boilers"].as_array().expect("boilers");
@@ -46,9 +46,9 @@ fn ten_minutes_of_json_are_the_documented_ledger() {
 
 fn refuses_a_full_folder(kept: &Path) {
     let output = demo(&["--keep", kept.to_str().expect("a path in UTF-8")]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("the folder is not empty"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the folder is not empty"), "{stderr}");
 }
 
 #[test]
@@ -62,9 +62,9 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["--spede", "1"], "--speed"),
     ] {
         let output = demo(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains(word), "{arguments:?} without {word}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(word), "{arguments:?} without {word}: {stderr}");
         assert!(output.stdout.is_empty());
     }
 }
@@ -77,13 +77,13 @@ fn the_other_words_answer_alike() {
         assert_eq!((help.status.code(), help.stderr.is_empty()), (Some(0), true), "{word}");
         assert!(text.contains(&format!("Usage: cargo {word} [OPTIONS]")), "{text}");
         let refusal = demo(&[word, "--spede", "1"]);
-        let said = String::from_utf8_lossy(&refusal.stderr);
-        assert_eq!((refusal.status.code(), refusal.stdout.is_empty()), (Some(2), true), "{word}: {said}");
-        assert!(said.contains("unexpected argument '--spede'"), "{word}: {said}");
+        let stderr = String::from_utf8_lossy(&refusal.stderr);
+        assert_eq!((refusal.status.code(), refusal.stdout.is_empty()), (Some(2), true), "{word}: {stderr}");
+        assert!(stderr.contains("unexpected argument '--spede'"), "{word}: {stderr}");
     }
 }
 
-/// Slots that are stamped at or below the ones before them are in no average, in STATE as in the ledger.
+/// Slots whose stamps are not after the previous ones are in no average, neither in STATE nor in the ledger.
 #[test]
 fn a_calendar_that_steps_back_leaves_the_books_closed() {
     let folder = tempfile::tempdir().unwrap();

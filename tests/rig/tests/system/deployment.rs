@@ -28,10 +28,10 @@ use thermowell::nats::{self, Connection, User};
 use thermowell_wire::subject::stream;
 use thermowell_wire::{Slot, batch};
 
-/// Set inside of the namespaces: the folder with what `machine.sh` prepared.
+/// Set inside the namespaces: the folder that `machine.sh` prepared.
 const MACHINE: &str = "THERMOWELL_MACHINE";
 const NAMESPACES: &str = "--mount --pid --fork --kill-child --mount-proc --net --propagation private";
-/// What `machine.sh` ends with where something is missing that it needs.
+/// The exit code of `machine.sh` if a requirement is missing.
 const SKIPPED: i32 = 77;
 const TREE: &str = "tree";
 const CONFIG: &str = "/etc/thermowell/thermowell.toml";
@@ -109,17 +109,17 @@ fn a_gateway_that_begins_to_use_keys_loses_nothing() {
     assert!(!Path::new(STORE).join("$G").exists());
 }
 
-/// A machine with two boilers, from inside.
+/// A machine with two boilers, seen from inside.
 struct Gateway {
     machine: PathBuf,
     document: String,
-    /// They end with the namespace.
+    /// Ends with the namespace.
     _simulator: Child,
     _systemd: Child,
 }
 
 impl Gateway {
-    /// Inside of the namespace: the gateway. Outside: runs `test` inside, and returns none.
+    /// Inside the namespace: the gateway. Outside: runs `test` inside and returns `None`.
     fn enter(test: &str) -> Option<Self> {
         if let Some(machine) = std::env::var_os(MACHINE) {
             return Some(Self::furnish(PathBuf::from(machine)));
@@ -146,11 +146,11 @@ impl Gateway {
             test.as_ref(),
         ];
         let output = unshare(&arguments).unwrap();
-        let said = text(&output);
+        let printed = text(&output);
         if output.status.code() == Some(SKIPPED) {
-            say(said.trim());
+            say(printed.trim());
         } else {
-            assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}", output.status);
+            assert!(output.status.success() && printed.contains("1 passed"), "{}\n{printed}", output.status);
         }
         None
     }
@@ -189,20 +189,20 @@ impl Gateway {
         found
     }
 
-    /// A command that stands in the text between backticks.
+    /// Runs a command that is in the text between backticks.
     fn run_quoted(&self, command: &str) {
         assert!(self.document.contains(&format!("`{command}`")), "{command}");
         self.run(&[command.to_owned()]);
     }
 
-    /// Each ends with exit code 0.
+    /// Runs commands that must end with exit code 0.
     fn run(&self, commands: &[String]) {
         for command in commands {
             say(&format!("# {command}"));
             let output = self.shell(command);
-            let said = text(&output);
-            say(&said);
-            assert!(output.status.success(), "{command}\n{}\n{said}\n{}", output.status, self.logs());
+            let printed = text(&output);
+            say(&printed);
+            assert!(output.status.success(), "{command}\n{}\n{printed}\n{}", output.status, self.logs());
         }
     }
 
@@ -214,7 +214,7 @@ impl Gateway {
         shell.output().unwrap()
     }
 
-    /// Steps 1 to 4, with what a person edits there.
+    /// Steps 1 to 4, with the edits for a person.
     fn install_and_configure(&self, install: &[Vec<String>]) {
         self.run(&install[0]);
         self.run(&install[1]);
@@ -231,11 +231,11 @@ impl Gateway {
         );
         self.run(rest);
         edit(CONFIG, "\n[serial]\n", "\n[[boiler]]\nid = \"b2\"\nport = \"/dev/thermowell-b2\"\n\n[serial]\n");
-        // This machine may be one whose clock is set from outside.
+        // The clock of this machine may be set from outside.
         edit(CONFIG, "# assume_synced = false", "assume_synced = true");
     }
 
-    /// What is edited in step 5.
+    /// The edits of step 5.
     fn begin_to_use_keys(&self) {
         edit(NATS_CONFIG, "#include \"keys/permissions.conf\"", "include \"keys/permissions.conf\"");
         edit(CONFIG, "#keys = \"/etc/thermowell/keys\"", "keys = \"/etc/thermowell/keys\"");
@@ -258,7 +258,7 @@ impl Gateway {
         house::runtime().block_on(async_nats::connect("nats://127.0.0.1:4222")).map(drop)
     }
 
-    /// SAMPLES as it is: where it begins, and each boiler's slots. They are without a gap.
+    /// Checks SAMPLES: each boiler's slots are without a gap. Returns where it begins, and their ends.
     fn samples(&self) -> Samples {
         let config = Config::load(Path::new(CONFIG)).unwrap();
         house::runtime().block_on(async {
@@ -277,7 +277,7 @@ impl Gateway {
         })
     }
 
-    /// Waits until each boiler has more samples, and checks that those from before are there.
+    /// Waits until each boiler has more samples, and checks that the earlier ones are kept.
     fn until_more_than(&self, before: &Samples) {
         let now = self.until("more samples", || {
             let now = self.samples();
@@ -291,7 +291,7 @@ impl Gateway {
         self.until_fresh();
     }
 
-    /// What runs as the two users: nats-server, or a role by its name.
+    /// The processes of the two users: nats-server, or a role by its name.
     fn processes(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for user in ["thermowell", "thermowell-nats"] {
@@ -307,7 +307,7 @@ impl Gateway {
         found
     }
 
-    /// Files in `/etc`, `/usr`, `/var` and `/tmp` that are new or changed, without data, configuration and users.
+    /// New and changed files in `/etc`, `/usr`, `/var` and `/tmp`, without data, configuration and users.
     fn left(&self) -> BTreeSet<String> {
         let stays = [
             "etc/thermowell/",
@@ -340,14 +340,14 @@ impl Gateway {
     }
 }
 
-/// What a reader finds in SAMPLES.
+/// The contents of SAMPLES.
 struct Samples {
     first_sequence: u64,
-    /// By subject: the first slot, and the one behind the last.
+    /// By subject: the first slot, and the slot after the last.
     slots: BTreeMap<String, (Slot, Slot)>,
 }
 
-/// The commands of a block, each as a shell takes it: most are a line, a loop has several.
+/// The commands of a block as a shell takes them: most are a line, a loop has several.
 fn commands(block: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut command = String::new();
@@ -358,11 +358,11 @@ fn commands(block: &str) -> Vec<String> {
             found.push(std::mem::take(&mut command).trim().to_owned());
         }
     }
-    assert!(command.trim().is_empty(), "no command that a shell takes: {command}");
+    assert!(command.trim().is_empty(), "not a complete command: {command}");
     found
 }
 
-/// Replaces what stands in a file once.
+/// Replaces a text that is in the file once.
 fn edit(path: impl AsRef<Path>, from: &str, to: &str) {
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches(from).count(), 1, "{from} in {}", path.as_ref().display());

@@ -1,7 +1,7 @@
-//! The commands in the documents: each is one that its program takes, and those that need only a running system run.
+//! The commands in the documents: each is valid for its program, and those that need only a running system are run.
 //!
-//! A command of ours is given to its program with `--help` after it: what precedes that is parsed, and nothing is done.
-//! A test that is named must exist. Commands of the system (journalctl) are only known by name here. The
+//! A command of ours is run with `--help` appended: the arguments ahead of it are parsed, and nothing is done.
+//! A named test must exist. Commands of the system (journalctl) are only checked by name. The
 //! blocks that install, upgrade and remove a gateway are run by `deployment`.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use rig::house::{House, SOON};
 
-/// Where pages are.
+/// The folders with pages.
 const FOLDERS: [&str; 8] =
     ["", ".github", "agent", "agent/decisions", "agent/wire", "deploy", "tests", "tests/rig/reports"];
 /// Sections whose blocks `deployment` runs.
@@ -32,14 +32,14 @@ fn pages() -> Vec<PathBuf> {
     pages.collect()
 }
 
-/// A command and where it stands.
+/// A command and its place.
 #[derive(Debug)]
 struct Found {
     place: String,
     line: String,
 }
 
-/// The lines of `sh` blocks, and what stands between single backticks and begins with a program of ours.
+/// The lines of `sh` blocks, and what is between single backticks and begins with a program of ours.
 fn commands() -> Vec<Found> {
     let mut found = Vec::new();
     for document in pages().into_iter().chain(["config/thermowell.toml".into()]) {
@@ -90,7 +90,7 @@ fn run(program: &[&str], arguments: &[String]) -> Output {
     Command::new(super::DEMO).args(program).args(arguments).current_dir(root()).output().unwrap()
 }
 
-/// Why this command does not work, if it does not.
+/// Why this command is invalid.
 fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
     let words: &[String] = if words[0] == "sudo" || words[0] == "runuser" { after_user(words) } else { words };
     let help = |program: &[&str], arguments: &[String]| {
@@ -131,8 +131,8 @@ fn no_such_row(words: &[String]) -> Option<String> {
 
 /// What sudo or runuser starts.
 fn after_user(words: &[String]) -> &[String] {
-    let behind = words.iter().position(|word| word == "--").map_or(1, |at| at + 1);
-    &words[behind..]
+    let after = words.iter().position(|word| word == "--").map_or(1, |at| at + 1);
+    &words[after..]
 }
 
 /// A value for what a document leaves open.
@@ -241,28 +241,28 @@ fn the_operators_commands_run() {
     for line in block.lines() {
         let words = words(line);
         let output = Command::new(super::DEMO).args(&words).env("THERMOWELL_CONFIG", &config).output().unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        // There is no lockout to approve the reset of.
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        // No lockout is active, so the approval of a reset is refused.
         let expected = if line.contains("reset approve") { 1 } else { 0 };
-        assert_eq!(output.status.code(), Some(expected), "{line}\n{said}");
+        assert_eq!(output.status.code(), Some(expected), "{line}\n{printed}");
     }
 
-    // Without an agent nothing is reported any more, and nothing old is shown as current.
+    // Without an agent nothing is reported, and nothing old is shown as current.
     house.processes.agent.keep_down().unwrap();
     let answer = |words: &[&str]| {
         let output = Command::new(super::DEMO).args(words).env("THERMOWELL_CONFIG", &config).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     house.until("the last STATUS is old", SOON, |_| {
-        let (code, said) = answer(&["thermowell", "reset", "status", "--boiler", "b1"]);
-        (code == Some(3) && said.starts_with("unknown: the last STATUS is")).then_some(())
+        let (code, text) = answer(&["thermowell", "reset", "status", "--boiler", "b1"]);
+        (code == Some(3) && text.starts_with("unknown: the last STATUS is")).then_some(())
     });
     // The last STATE may be younger than the last STATUS.
-    let said = house.until("no boiler is fresh", SOON, |_| {
-        let (code, said) = answer(&["thermowell", "status"]);
-        (code == Some(1)).then_some(said)
+    let text = house.until("no boiler is fresh", SOON, |_| {
+        let (code, text) = answer(&["thermowell", "status"]);
+        (code == Some(1)).then_some(text)
     });
-    assert!(!said.contains("obeys") && !said.contains("own control"), "{said}");
+    assert!(!text.contains("obeys") && !text.contains("own control"), "{text}");
     house.processes.agent.bring_up().unwrap();
     assert!(house.close().ok);
 }

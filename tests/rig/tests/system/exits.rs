@@ -1,4 +1,4 @@
-//! How a process ends: by a signal, or by what another start would only repeat.
+//! How a process ends: after a signal, or with an exit code after which a restart is pointless.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use rig::process::{Child, Launch, Programs, Role, describe};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// A configuration of a server that is not there, with these lines in `[nats]`.
+/// A configuration without a server, with these lines in `[nats]`.
 fn configuration(folder: &Path, nats: &str) -> PathBuf {
     let path = folder.join("thermowell.toml");
     let folder = folder.display();
@@ -30,7 +30,7 @@ fn role(name: &str, folder: &Path, config: &Path) -> Child {
 }
 
 /// Waits until the process has written `line` to its log.
-fn until_said(folder: &Path, line: &str) {
+fn until_logged(folder: &Path, line: &str) {
     let watch = Stopwatch::start();
     while !house::log(&folder.join("log")).contains(line) {
         assert!(watch.left_of(SOON).is_some(), "no {line:?} in:\n{}", house::log(&folder.join("log")));
@@ -62,13 +62,13 @@ fn a_key_file_of_no_use_is_78_with_its_name() {
     ] {
         let mut child = role(name, folder.path(), &configuration(folder.path(), &nats));
         let status = child.wait(SOON).unwrap();
-        let said = house::log(&folder.path().join("log"));
-        assert_eq!(status.map(describe).as_deref(), Some("exit code 78"), "{nats}:\n{said}");
-        assert!(said.contains(&format!("{key}: {file} ")) && !said.contains("hunter2"), "{nats}:\n{said}");
+        let log = house::log(&folder.path().join("log"));
+        assert_eq!(status.map(describe).as_deref(), Some("exit code 78"), "{nats}:\n{log}");
+        assert!(log.contains(&format!("{key}: {file} ")) && !log.contains("hunter2"), "{nats}:\n{log}");
     }
 }
 
-/// Root reads everything, so this says nothing where the tests run as root.
+/// Root can read everything, so nothing is tested if the tests run as root.
 #[test]
 fn a_key_file_of_another_user_is_78_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,12 +81,12 @@ fn a_key_file_of_another_user_is_78_with_its_name() {
     let nats = format!("keys = \"{}\"", folder.path().display());
     let mut child = role("agent", folder.path(), &configuration(folder.path(), &nats));
     let status = child.wait(SOON).unwrap();
-    let said = house::log(&folder.path().join("log"));
-    assert_eq!(status.map(describe).as_deref(), Some("exit code 78"), "{said}");
-    assert!(said.contains("agent.nk is not readable for this user"), "{said}");
+    let log = house::log(&folder.path().join("log"));
+    assert_eq!(status.map(describe).as_deref(), Some("exit code 78"), "{log}");
+    assert!(log.contains("agent.nk is not readable for this user"), "{log}");
 }
 
-/// Whether this test was started with SIGHUP ignored, as `nohup` does: its children ignore it too, as they should.
+/// Whether this test was started with SIGHUP ignored, as by `nohup`: its children inherit that.
 fn ignores_hangup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
@@ -102,12 +102,12 @@ fn each_role_drains_at_a_hangup() {
     let config = configuration(folder.path(), "");
     for name in ["agent", "aggregator", "controller"] {
         let mut child = role(name, folder.path(), &config);
-        until_said(folder.path(), &format!("role=\"{name}\""));
+        until_logged(folder.path(), &format!("role=\"{name}\""));
         child.signal(Signal::HUP).unwrap();
         let status = child.wait(SOON).unwrap();
-        let said = house::log(&folder.path().join("log"));
-        assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{name}:\n{said}");
-        assert!(said.contains("SIGHUP") && said.contains("stopped"), "{name}:\n{said}");
+        let log = house::log(&folder.path().join("log"));
+        assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{name}:\n{log}");
+        assert!(log.contains("SIGHUP") && log.contains("stopped"), "{name}:\n{log}");
     }
 }
 
@@ -120,16 +120,16 @@ fn an_ignored_hangup_stays_ignored() {
     let (programs, log) = (Programs::at(super::DEMO), folder.path().join("log"));
     let launch = Launch { name: "agent".to_owned(), programs, role: Role::Program("/bin/sh".into()), args, log };
     let mut child = Child::spawn(&launch).unwrap();
-    until_said(folder.path(), "role=\"agent\"");
+    until_logged(folder.path(), "role=\"agent\"");
     child.signal(Signal::HUP).unwrap();
     child.signal(Signal::TERM).unwrap();
     let status = child.wait(SOON).unwrap();
-    let said = house::log(&folder.path().join("log"));
-    assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{said}");
-    assert!(said.contains("SIGTERM") && !said.contains("SIGHUP"), "{said}");
+    let log = house::log(&folder.path().join("log"));
+    assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{log}");
+    assert!(log.contains("SIGTERM") && !log.contains("SIGHUP"), "{log}");
 }
 
-/// A terminal that closes takes stderr with it: the drain must not end with the first line that cannot be written.
+/// When a terminal closes, stderr closes too: the drain must not end at the first line that cannot be written.
 #[test]
 fn a_terminal_that_closes_ends_a_role_in_order() {
     if ignores_hangup() {
@@ -149,11 +149,11 @@ fn a_terminal_that_closes_ends_a_role_in_order() {
         .stderr(stderr)
         .spawn()
         .unwrap();
-    let mut said = String::new();
-    while !said.contains("role=\"agent\"") {
+    let mut output = String::new();
+    while !output.contains("role=\"agent\"") {
         let mut buffer = [0; 4_096];
         let count = rustix::io::read(&terminal, &mut buffer).unwrap();
-        said += &String::from_utf8_lossy(&buffer[..count]);
+        output += &String::from_utf8_lossy(&buffer[..count]);
     }
     drop(terminal);
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
@@ -164,9 +164,9 @@ fn a_terminal_that_closes_ends_a_role_in_order() {
             None if watch.left_of(SOON).is_some() => std::thread::sleep(std::time::Duration::from_millis(20)),
             None => {
                 child.kill().unwrap();
-                panic!("it lives on after its terminal");
+                panic!("it still runs after its terminal was closed");
             }
         }
     };
-    assert_eq!(describe(status), "exit code 0", "{said}");
+    assert_eq!(describe(status), "exit code 0", "{output}");
 }

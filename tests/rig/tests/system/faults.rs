@@ -1,8 +1,8 @@
-//! `cargo faults` itself: a row that is as predicted, and a prediction that is wrong.
+//! `cargo faults` itself: a row that is as predicted, and a wrong prediction.
 
 use std::process::{Command, Output};
 
-/// The cheapest row.
+/// The shortest row.
 const ROW: &str = "second-agent";
 
 fn faults(arguments: &[&str]) -> Output {
@@ -15,7 +15,7 @@ fn printed(output: &Output) -> String {
 }
 
 #[test]
-fn a_row_that_is_as_predicted_says_so() {
+fn a_row_as_predicted_is_reported_so() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("faults.md");
     std::fs::write(&page, "# Faults\n").unwrap();
@@ -40,9 +40,9 @@ fn a_prediction_that_is_wrong_is_a_failure() {
 }
 
 #[test]
-fn a_row_that_is_not_there_is_answered_with_those_that_are() {
+fn an_unknown_row_is_answered_with_the_known_ones() {
     let output = faults(&["--only", "earthquake"]);
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("there is no row earthquake; there are kill-agent"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("there is no row earthquake; there are kill-agent"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Bad input: what the process says, and whether it lives or ends.
+//! Bad input: what the process logs, and whether it continues or ends.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,7 +15,7 @@ use rig::process::{Child, Launch, Programs};
 use thermowell_flow::published::{Link, Status};
 use thermowell_wire::subject::{self, stream};
 
-/// An agent by itself, on a configuration of the test's own.
+/// An agent with a test's own configuration.
 fn agent(folder: &Path, config: &str) -> Child {
     let path = folder.join("thermowell.toml");
     fs::write(&path, config).unwrap();
@@ -23,12 +23,12 @@ fn agent(folder: &Path, config: &str) -> Child {
     Child::spawn(&Launch::run(&Programs::at(super::DEMO), "agent", &path, log)).unwrap()
 }
 
-/// Waits for the end of an agent that cannot work: its exit code, and what it said.
+/// Waits for the end of an agent: its exit code, and its log.
 fn end(mut agent: Child, folder: &Path) -> (Option<i32>, String) {
     let status = agent.wait(SOON).unwrap();
-    let said = house::log(&folder.join("agent.log"));
-    let status = status.unwrap_or_else(|| panic!("it lives on, and says:\n{said}"));
-    (status.code(), said)
+    let log = house::log(&folder.join("agent.log"));
+    let status = status.unwrap_or_else(|| panic!("it still runs; its log:\n{log}"));
+    (status.code(), log)
 }
 
 fn config(url: &str, port: &Path, id: &str) -> String {
@@ -55,11 +55,11 @@ fn garbage_on_the_line_costs_nothing() {
 fn a_wrong_boiler_id_is_refused_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let config = config("nats://127.0.0.1:4222", &folder.path().join("port"), "Boiler 1");
-    let (code, said) = end(agent(folder.path(), &config), folder.path());
-    assert_eq!(code, Some(78), "{said}");
+    let (code, log) = end(agent(folder.path(), &config), folder.path());
+    assert_eq!(code, Some(78), "{log}");
     let line = 1 + config.lines().position(|line| line.starts_with("id = ")).unwrap();
     for word in [&format!("thermowell.toml:{line}"), "id", "Boiler 1"] {
-        assert!(said.contains(word), "no {word:?} in:\n{said}");
+        assert!(log.contains(word), "no {word:?} in:\n{log}");
     }
 }
 
@@ -74,7 +74,7 @@ fn a_port_that_is_not_there_is_waited_for() {
     fs::write(&log, "").unwrap();
     house.processes.agent.bring_up().unwrap();
     let pid = house.processes.agent.pid();
-    house.until("the agent says that the port is not there", SOON, |_| {
+    house.until("the agent logs that the port does not exist", SOON, |_| {
         let log = house::log(&log);
         let line = log.lines().find(|line| line.contains("serial port not open"))?;
         (line.contains("WARN") && line.contains(port.to_str()?)).then_some(())
@@ -82,7 +82,7 @@ fn a_port_that_is_not_there_is_waited_for() {
     house.processes.simulator.bring_up().unwrap();
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("samples arrive", SOON, |house| house.stored(&boiler));
-    assert_eq!(house.processes.agent.pid(), pid, "the agent lives on");
+    assert_eq!(house.processes.agent.pid(), pid, "the agent is not restarted");
     assert_whole(&house.close());
 }
 
@@ -100,20 +100,20 @@ fn a_stream_that_is_full_is_logged_with_its_cause_throttled() {
             before
         })
     };
-    // It has more than one message, keeps them, and refuses the next.
+    // The stream has more than one message, keeps them, and refuses the next.
     let (discard, max_messages) = limits(&house, jetstream::stream::DiscardPolicy::New, 1);
     let log = house.processes.agent.log().to_owned();
-    let said = |words: &str| -> Vec<String> {
+    let logged = |words: &str| -> Vec<String> {
         house::log(&log).lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     };
     let fourth = "times=4 ";
-    house.until("four refusals", SOON, |_| said("the server refused a batch").last()?.contains(fourth).then_some(()));
+    house.until("four refusals", SOON, |_| logged("the server refused a batch").last()?.contains(fourth).then_some(()));
     house.go_on(Duration::from_secs(3));
-    let lines = said("the server refused a batch");
+    let lines = logged("the server refused a batch");
     assert!(lines.len() <= 4, "{} lines:\n{}", lines.len(), lines.join("\n"));
     assert!(lines.iter().all(|line| line.contains("maximum messages exceeded") && line.contains("b1")), "{lines:?}");
     limits(&house, discard, max_messages);
-    house.until("it takes batches again", SOON, |_| said("the server stores batches again").pop());
+    house.until("it takes batches again", SOON, |_| logged("the server stores batches again").pop());
     assert_whole(&house.close());
 }
 
@@ -121,7 +121,7 @@ fn a_stream_that_is_full_is_logged_with_its_cause_throttled() {
 fn a_server_that_is_too_old_is_named_with_both_versions() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // It ends with the process of the tests, without a join.
+    // This thread ends with the process of the tests.
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let mut client = BufReader::new(client.unwrap());
@@ -140,10 +140,10 @@ fn a_server_that_is_too_old_is_named_with_both_versions() {
     });
     let folder = tempfile::tempdir().unwrap();
     let config = config(&format!("nats://127.0.0.1:{port}"), &folder.path().join("port"), "b1");
-    let (code, said) = end(agent(folder.path(), &config), folder.path());
-    assert_eq!(code, Some(1), "{said}");
+    let (code, log) = end(agent(folder.path(), &config), folder.path());
+    assert_eq!(code, Some(1), "{log}");
     for word in ["2.9.0", "2.15.1", &format!("127.0.0.1:{port}")] {
-        assert!(said.contains(word), "no {word:?} in:\n{said}");
+        assert!(log.contains(word), "no {word:?} in:\n{log}");
     }
 }
 
@@ -165,9 +165,9 @@ fn a_foreign_stream_is_left_alone() {
     let before = runtime.block_on(stream.info()).unwrap().clone();
 
     let config = config(&broker.url(), &folder.path().join("port"), "b1");
-    let (code, said) = end(agent(folder.path(), &config), folder.path());
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("stream SAMPLES exists and is not Thermowell's"), "{said}");
+    let (code, log) = end(agent(folder.path(), &config), folder.path());
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("stream SAMPLES exists and is not Thermowell's"), "{log}");
     let after = runtime.block_on(stream.info()).unwrap();
     assert_eq!((&after.config, after.state.messages), (&before.config, 1));
 }
@@ -194,9 +194,9 @@ fn a_real_device_is_refused(arguments: &[&str]) {
     });
     house.until("it could have sent much", SOON, |house| house.place(&boiler).filter(|place| place.next > 400));
     assert_eq!(house.stored(&boiler), None);
-    let said = house::log(house.processes.agent.log());
+    let log = house::log(house.processes.agent.log());
     let reason = "it is not simulated, but the clock is not real: take speed and step_file out of [clock]";
-    assert!(said.lines().any(|line| line.contains("WARN") && line.contains(reason)), "{said}");
+    assert!(log.lines().any(|line| line.contains("WARN") && line.contains(reason)), "{log}");
     assert_eq!(house.processes.agent.stop(Duration::from_secs(10)).unwrap().and_then(|end| end.code()), Some(0));
 }
 
@@ -223,7 +223,7 @@ fn two_boilers_on_one_device_are_named_and_the_first_goes_on() {
     });
     assert!(line.contains("WARN") && line.contains("ports/b1"), "{line}");
     house.until("the first one's samples", SOON, |house| house.stored(&first).filter(|end| end.1 > before.1 + 1_000));
-    assert_eq!(house.processes.agent.deaths(), 0, "the agent lives on");
+    assert_eq!(house.processes.agent.deaths(), 0, "the agent is not restarted");
 
     let output = Command::new(super::DEMO).args(["thermowell", "check", "--config"]).arg(&config).output().unwrap();
     let report = String::from_utf8(output.stdout).unwrap();

@@ -1,7 +1,7 @@
-//! With any process killed or hung the boiler is on its own control when the lease has ended, and is asked again when
-//! what was lost is back.
+//! If any process is killed or hangs, the boiler is on its own control after the end of the lease, and gets leases
+//! again after the process is restarted.
 //!
-//! A controller that is killed, an agent that hangs and a cable that is pulled have their place in `control`.
+//! A killed controller, a hung agent and a pulled cable are tested in `control`.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use rig::process::Supervised;
 use rustix::process::Signal;
 use thermowell_wire::BoilerId;
 
-/// Simulated seconds in a real one.
+/// Simulated seconds per real second.
 const SPEED: u32 = 20;
-/// What a lease lasts, and how old the data may be for which it is still renewed: in simulated time.
+/// The length of a lease, and the maximum age of the data for a renewal, in simulated time.
 const LEASE: Duration = Duration::from_secs(60 + 5);
-/// For a machine that does other things as well, in real time: the account is exact.
+/// For a busy machine, in real time: the account is exact.
 const BUSY: Duration = Duration::from_secs(5);
-/// How late control may end.
+/// Maximum delay of the end of control.
 const LATE_NS: u64 = 2_000_000_000;
 
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ fn with_a_process_hung_the_boiler_is_on_its_own_control() {
     loses(Loss::Hung, &["nats-server", "aggregator", "controller"]);
 }
 
-/// One victim after the other. What is looked at meanwhile is the boiler itself: no server is asked.
+/// One victim after the other. Only the boiler itself is observed, no server.
 fn loses(loss: Loss, victims: &[&str]) {
     let mut house = House::start(super::DEMO, &["--speed", &SPEED.to_string(), "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
@@ -69,15 +69,15 @@ fn loses(loss: Loss, victims: &[&str]) {
 
     let late = ends(&house, &boiler);
     assert!(late.len() >= victims.len(), "{} ends of control without {victims:?}", late.len());
-    assert!(late.iter().all(|late_ns| *late_ns < LATE_NS), "control ended so many ns behind its lease: {late:?}");
+    assert!(late.iter().all(|late_ns| *late_ns < LATE_NS), "control ended so many ns after its lease: {late:?}");
 }
 
 fn until_leased(house: &mut House, boiler: &BoilerId, what: &str) {
     house.until(what, SOON, |house| house.place(boiler)?.leased.then_some(()));
 }
 
-/// How long behind its lease each control ended, as the simulator wrote it down. It may end before: a controller that
-/// sees no fresh data releases the boiler.
+/// How long after its lease each control ended, as recorded by the simulator. It may end earlier: a controller without
+/// fresh data releases the boiler.
 fn ends(house: &House, boiler: &BoilerId) -> Vec<u64> {
     let account = Account::open(&house.plan.account()).unwrap();
     let mut lease_ends_ns = None;

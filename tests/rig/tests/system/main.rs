@@ -1,19 +1,19 @@
 //! The whole system: real processes, a real nats-server, serial lines. Each test ends with the ledger.
 //!
-//! One program, so that the tests share two cores without a queue of their own: the harness runs a few
-//! at a time, because they wait more than they compute.
+//! One program: the harness runs several tests at a time, because they wait more than they compute, and the tests share
+//! two cores.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails a test, and says where")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test with its place")]
 
 mod accounts;
 mod attack;
+mod bench;
 mod boilers;
 mod conformance;
 mod control;
 mod cuts;
 mod demo;
 mod deployment;
-mod desk;
 mod documents;
 mod exits;
 mod faults;

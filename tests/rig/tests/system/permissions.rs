@@ -1,6 +1,6 @@
-//! Who may do what, on a real server: every user tries everything.
+//! Permissions on a real server: every user tries everything.
 //!
-//! The tables say what must be, subject by subject and in full; they know nothing of how the product writes it down.
+//! The tables are complete and independent of the product's own tables.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,11 +28,11 @@ const CONTROLLER: &[&str] = &["controller"];
 const OPERATORS: &[&str] = &["operator-anna", "operator-ben", "operator-carla"];
 const INSTALLER: &[&str] = &["installer"];
 const READER: &[&str] = &["reader"];
-const NOBODY: &[&str] = &[];
+const NO_USER: &[&str] = &[];
 const STAFF: &[&str] = &["agent", "aggregator", "controller"];
 
-/// Each subject, and everybody who may publish to it.
-const MAY_WRITE: &[(&str, &[&str])] = &[
+/// Each subject, and all users who may publish to it.
+const MAY_PUBLISH: &[(&str, &[&str])] = &[
     ("boiler.b1.samples.v1", AGENT),
     ("boiler.b1.status", AGENT),
     ("boiler.b1.reset.00000003deadbeef-7", AGENT),
@@ -42,11 +42,11 @@ const MAY_WRITE: &[(&str, &[&str])] = &[
     ("boiler.b1.setpoint", CONTROLLER),
     ("boiler.b1.command.x1.anna", &["operator-anna"]),
     ("boiler.b1.command.x1.ben", &["operator-ben"]),
-    ("boiler.b1.command.x1.dora", NOBODY),
-    ("boiler.b1.command.x1", NOBODY),
+    ("boiler.b1.command.x1.dora", NO_USER),
+    ("boiler.b1.command.x1", NO_USER),
     ("boiler.b1.approval.00000003deadbeef-7.anna", &["operator-anna"]),
     ("boiler.b1.approval.00000003deadbeef-7.ben", &["operator-ben"]),
-    ("boiler.b1.approval.00000003deadbeef-7.dora", NOBODY),
+    ("boiler.b1.approval.00000003deadbeef-7.dora", NO_USER),
     ("boiler.b1.event.boot", AGENT),
     ("boiler.b1.event.gap", AGENT),
     ("boiler.b1.event.fault", AGENT),
@@ -60,19 +60,19 @@ const MAY_WRITE: &[(&str, &[&str])] = &[
     ("boiler.b1.event.decision", CONTROLLER),
     ("boiler.b1.event.snapshot", AGGREGATOR),
     ("boiler.b1.event.boiler", INSTALLER),
-    // What nobody needs.
-    ("boiler.b1.event.other", NOBODY),
-    ("boiler.b1.setpoint.x", NOBODY),
-    ("boiler.b1.samples.v2", NOBODY),
-    ("boiler", NOBODY),
-    ("other", NOBODY),
-    ("_INBOX_agent.x", NOBODY),
-    ("_INBOX_operator-anna.x", NOBODY),
-    ("$JS.ACK.SAMPLES.x", NOBODY),
-    ("$SYS.REQ.SERVER.PING", NOBODY),
+    // Not needed by any user.
+    ("boiler.b1.event.other", NO_USER),
+    ("boiler.b1.setpoint.x", NO_USER),
+    ("boiler.b1.samples.v2", NO_USER),
+    ("boiler", NO_USER),
+    ("other", NO_USER),
+    ("_INBOX_agent.x", NO_USER),
+    ("_INBOX_operator-anna.x", NO_USER),
+    ("$JS.ACK.SAMPLES.x", NO_USER),
+    ("$SYS.REQ.SERVER.PING", NO_USER),
     // The server's interface to its streams.
     ("$JS.API.STREAM.CREATE.LEASE", STAFF),
-    ("$JS.API.STREAM.CREATE.OTHER", NOBODY),
+    ("$JS.API.STREAM.CREATE.OTHER", NO_USER),
     ("$JS.API.STREAM.UPDATE.SAMPLES", AGENT),
     ("$JS.API.STREAM.UPDATE.STATUS", AGENT),
     ("$JS.API.STREAM.UPDATE.COMMAND", AGENT),
@@ -81,36 +81,36 @@ const MAY_WRITE: &[(&str, &[&str])] = &[
     ("$JS.API.STREAM.UPDATE.STATE", AGGREGATOR),
     ("$JS.API.STREAM.UPDATE.SNAPSHOT", AGGREGATOR),
     ("$JS.API.STREAM.UPDATE.LEASE", CONTROLLER),
-    ("$JS.API.STREAM.DELETE.SAMPLES", NOBODY),
-    ("$JS.API.STREAM.PURGE.SAMPLES", NOBODY),
-    ("$JS.API.STREAM.MSG.DELETE.COMMAND", NOBODY),
-    ("$JS.API.STREAM.SNAPSHOT.SAMPLES", NOBODY),
-    ("$JS.API.STREAM.RESTORE.SAMPLES", NOBODY),
+    ("$JS.API.STREAM.DELETE.SAMPLES", NO_USER),
+    ("$JS.API.STREAM.PURGE.SAMPLES", NO_USER),
+    ("$JS.API.STREAM.MSG.DELETE.COMMAND", NO_USER),
+    ("$JS.API.STREAM.SNAPSHOT.SAMPLES", NO_USER),
+    ("$JS.API.STREAM.RESTORE.SAMPLES", NO_USER),
     ("$JS.API.CONSUMER.CREATE.LEASE", AGENT),
     ("$JS.API.CONSUMER.MSG.NEXT.LEASE.x", AGENT),
     ("$JS.API.CONSUMER.CREATE.COMMAND", &["agent", "controller"]),
     ("$JS.API.CONSUMER.CREATE.SAMPLES", AGGREGATOR),
     ("$JS.API.CONSUMER.MSG.NEXT.SAMPLES.x", AGGREGATOR),
     ("$JS.API.CONSUMER.CREATE.EVENT.x.boiler.b1.event.decision", CONTROLLER),
-    ("$JS.API.CONSUMER.CREATE.STATE", NOBODY),
-    ("$JS.API.CONSUMER.DURABLE.CREATE.SAMPLES.x", NOBODY),
-    ("$JS.API.CONSUMER.DELETE.SAMPLES.x", NOBODY),
+    ("$JS.API.CONSUMER.CREATE.STATE", NO_USER),
+    ("$JS.API.CONSUMER.DURABLE.CREATE.SAMPLES.x", NO_USER),
+    ("$JS.API.CONSUMER.DELETE.SAMPLES.x", NO_USER),
     ("$JS.API.STREAM.MSG.GET.SAMPLES", &["agent", "aggregator"]),
     ("$JS.API.STREAM.MSG.GET.COMMAND", &["agent", "controller"]),
     ("$JS.API.STREAM.MSG.GET.LEASE", CONTROLLER),
     ("$JS.API.DIRECT.GET.SAMPLES", AGENT),
     ("$JS.API.DIRECT.GET.SAMPLES.boiler.b1.samples.v1", AGENT),
-    ("$JS.API.DIRECT.GET.STATE", NOBODY),
-    ("$JS.API.DIRECT.GET.COMMAND", NOBODY),
-    ("$JS.API.DIRECT.GET.COMMAND.boiler.b1.command.x.anna", NOBODY),
-    ("$JS.API.DIRECT.GET.EVENT", NOBODY),
-    // From the other account: the last of a subject, and what people ask of the streams.
+    ("$JS.API.DIRECT.GET.STATE", NO_USER),
+    ("$JS.API.DIRECT.GET.COMMAND", NO_USER),
+    ("$JS.API.DIRECT.GET.COMMAND.boiler.b1.command.x.anna", NO_USER),
+    ("$JS.API.DIRECT.GET.EVENT", NO_USER),
+    // From the other account: the last message of a subject, and requests to the streams.
     ("$JS.API.DIRECT.GET.LEASE.boiler.b1.setpoint", READER),
     ("$JS.API.DIRECT.GET.STATE.boiler.b1.state", READER),
     ("$JS.API.DIRECT.GET.STATUS.boiler.b1.status", READER),
     ("$JS.API.DIRECT.GET.SNAPSHOT.boiler.b1.hourly-snapshot", READER),
     ("$JS.API.DIRECT.GET.EVENT.boiler.b1.event.boot", READER),
-    ("$JS.API.DIRECT.GET.FEED.boiler.b1", NOBODY),
+    ("$JS.API.DIRECT.GET.FEED.boiler.b1", NO_USER),
     ("plant.api.STREAM.MSG.GET.SAMPLES", &["inspector", "installer"]),
     (
         "plant.api.STREAM.MSG.GET.COMMAND",
@@ -118,16 +118,16 @@ const MAY_WRITE: &[(&str, &[&str])] = &[
     ),
     ("plant.api.STREAM.MSG.GET.LEASE", &["inspector", "installer"]),
     ("plant.api.STREAM.CREATE.LEASE", INSTALLER),
-    ("plant.api.STREAM.CREATE.OTHER", NOBODY),
+    ("plant.api.STREAM.CREATE.OTHER", NO_USER),
     ("plant.api.STREAM.UPDATE.SAMPLES", INSTALLER),
     ("plant.api.STREAM.DELETE.SAMPLES", INSTALLER),
-    ("plant.api.STREAM.PURGE.SAMPLES", NOBODY),
-    ("plant.api.DIRECT.GET.COMMAND", NOBODY),
-    ("plant.api.CONSUMER.CREATE.LEASE", NOBODY),
+    ("plant.api.STREAM.PURGE.SAMPLES", NO_USER),
+    ("plant.api.DIRECT.GET.COMMAND", NO_USER),
+    ("plant.api.CONSUMER.CREATE.LEASE", NO_USER),
 ];
 
-/// Each subject, and everybody who may subscribe to it.
-const MAY_HEAR: &[(&str, &[&str])] = &[
+/// Each subject, and all users who may subscribe to it.
+const MAY_SUBSCRIBE: &[(&str, &[&str])] = &[
     ("boiler.>", READER),
     ("boiler.b1", READER),
     ("boiler.*.samples.v1", READER),
@@ -141,18 +141,18 @@ const MAY_HEAR: &[(&str, &[&str])] = &[
     ("_INBOX_controller.>", CONTROLLER),
     ("_INBOX_operator-anna.>", &["operator-anna"]),
     ("_INBOX.>", READER),
-    ("$JS.API.>", NOBODY),
-    ("plant.api.>", NOBODY),
-    ("$JS.EVENT.>", NOBODY),
-    ("$SYS.>", NOBODY),
-    (">", NOBODY),
-    ("*.>", NOBODY),
+    ("$JS.API.>", NO_USER),
+    ("plant.api.>", NO_USER),
+    ("$JS.EVENT.>", NO_USER),
+    ("$SYS.>", NO_USER),
+    (">", NO_USER),
+    ("*.>", NO_USER),
 ];
 
-/// Fewer than the 128 events that the client holds for us.
+/// Fewer than the 128 events that the client buffers.
 const AT_ONCE: usize = 40;
 
-/// A server with keys, in a folder of its own.
+/// A server with keys, in its own folder.
 pub(super) struct Server {
     pub(super) broker: Broker,
     keys: PathBuf,
@@ -186,68 +186,68 @@ pub(super) fn users() -> Vec<User> {
     User::ROLES.into_iter().chain(operators).collect()
 }
 
-/// A connection that keeps what the server says against it.
+/// A connection that records the server's errors.
 pub(super) struct Probe {
     pub(super) client: Client,
-    said: Arc<Mutex<BTreeSet<String>>>,
+    errors: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Probe {
     pub(super) async fn connect(server: &Server, user: &User) -> Self {
-        let said = Arc::new(Mutex::new(BTreeSet::new()));
-        let heard = said.clone();
+        let errors = Arc::new(Mutex::new(BTreeSet::new()));
+        let recorded = errors.clone();
         let seed = fs::read_to_string(user.seed_file(&server.keys)).unwrap();
         let options = ConnectOptions::with_nkey(seed.trim().to_owned())
             .custom_inbox_prefix(user.inbox())
             .event_callback(move |event| {
                 if let Event::ServerError(ServerError::Other(text)) = event {
-                    heard.lock().unwrap().insert(text);
+                    recorded.lock().unwrap().insert(text);
                 }
                 std::future::ready(())
             });
         let client = options.connect(server.broker.url()).await.unwrap();
-        Self { client, said }
+        Self { client, errors }
     }
 
-    fn has_heard(&self, what: &str, subject: &str) -> bool {
-        self.said.lock().unwrap().contains(&format!("Permissions Violation for {what} to \"{subject}\""))
+    fn is_denied(&self, what: &str, subject: &str) -> bool {
+        self.errors.lock().unwrap().contains(&format!("Permissions Violation for {what} to \"{subject}\""))
     }
 
-    /// Everything that was forbidden before is known when the end, which everybody is forbidden, is.
+    /// Waits until all denials are recorded: the last publish is denied for every user.
     pub(super) async fn settle(&self, number: usize) {
         let end = format!("end.{number}");
         self.client.publish(end.clone(), "".into()).await.unwrap();
         self.client.flush().await.unwrap();
-        let heard = async {
-            while !self.has_heard("Publish", &end) {
+        let denied = async {
+            while !self.is_denied("Publish", &end) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(SOON, heard).await.expect("the server forbids the end");
+        tokio::time::timeout(SOON, denied).await.expect("the last publish is denied");
     }
 }
 
 #[test]
-fn nobody_does_what_is_not_theirs_and_everybody_does_what_is() {
+fn each_user_has_exactly_its_permissions() {
     let server = Server::start();
     let mut wrong = Vec::new();
     house::runtime().block_on(async {
         for user in users() {
             let name = user.to_string();
             let probe = Probe::connect(&server, &user).await;
-            for (number, some) in MAY_WRITE.chunks(AT_ONCE).enumerate() {
+            for (number, some) in MAY_PUBLISH.chunks(AT_ONCE).enumerate() {
                 for (subject, _) in some {
                     probe.client.publish(*subject, "{}".into()).await.unwrap();
                 }
                 probe.settle(number).await;
             }
-            for (subject, _) in MAY_HEAR {
+            for (subject, _) in MAY_SUBSCRIBE {
                 drop(probe.client.subscribe(*subject).await.unwrap());
             }
-            probe.settle(MAY_WRITE.len()).await;
-            for (what, table) in [("Publish", MAY_WRITE), ("Subscription", MAY_HEAR)] {
+            probe.settle(MAY_PUBLISH.len()).await;
+            for (what, table) in [("Publish", MAY_PUBLISH), ("Subscription", MAY_SUBSCRIBE)] {
                 for (subject, allowed) in table {
-                    let (may, must) = (!probe.has_heard(what, subject), allowed.contains(&name.as_str()));
+                    let (may, must) = (!probe.is_denied(what, subject), allowed.contains(&name.as_str()));
                     if may != must {
                         wrong.push(format!(
                             "{name}: {what} to {subject} is {}",
@@ -261,7 +261,7 @@ fn nobody_does_what_is_not_theirs_and_everybody_does_what_is() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What the roles do with their streams works, whoever of them comes first, and each hears the answer.
+/// Each role can create the streams in any order, publish to its own, and receive the answers.
 #[test]
 fn each_role_can_make_the_streams_and_write_its_own() {
     let server = Server::start();
@@ -289,7 +289,7 @@ fn each_role_can_make_the_streams_and_write_its_own() {
     });
 }
 
-/// Another boiler and another limit in the configuration: the owner changes its stream, the others wait for that.
+/// If the configuration gets another boiler and another limit, the owner changes its stream and the others wait.
 #[test]
 fn a_stream_is_changed_by_its_owner_alone() {
     let server = Server::start();
@@ -344,7 +344,7 @@ fn a_command_crosses_the_border_and_is_read_once() {
     });
 }
 
-/// What `thermowell check` says of a server's permissions: its word, and its sentence.
+/// The status and the message of `nats.permissions` in `thermowell check`.
 fn checked(folder: &Path, nats: &str, control: bool) -> (String, String) {
     let config = folder.join("check.toml");
     let text = format!(
@@ -364,20 +364,20 @@ fn check_sees_who_may_ask_for_heat() {
     let server = Server::start();
     let folder = server.folder.path();
     let (url, keys) = (format!("url = \"{}\"", server.broker.url()), server.keys.display());
-    let (status, said) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
+    let (status, message) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
     assert_eq!(
-        (status.as_str(), said.as_str()),
+        (status.as_str(), message.as_str()),
         (
             "ok",
             "set-points are forbidden to clients without a key, agent, aggregator, reader, inspector, installer, \
              operator-anna, operator-ben"
         )
     );
-    let (status, said) = checked(folder, &format!("{url}\nnkey_file = \"{keys}/controller.nk\""), true);
-    assert!(status == "warning" && said.contains("all roles are one user"), "{said}");
+    let (status, message) = checked(folder, &format!("{url}\nnkey_file = \"{keys}/controller.nk\""), true);
+    assert!(status == "warning" && message.contains("all roles are one user"), "{message}");
     make(&server.keys, &[], &["agent".to_owned()]).unwrap();
-    let (status, said) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
-    assert!(status == "error" && said == "the server rejects the keys of agent", "{said}");
+    let (status, message) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
+    assert!(status == "error" && message == "the server rejects the keys of agent", "{message}");
 
     let options = BrokerOptions::in_folder(folder.join("open"));
     let open = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
@@ -387,7 +387,7 @@ fn check_sees_who_may_ask_for_heat() {
         (url.clone(), false, "warning"),
         (format!("{url}\nkeys = \"{keys}\""), true, "error"),
     ] {
-        let (status, said) = checked(folder, &nats, control);
-        assert!(status == expected && said.contains("may be published by clients without a key"), "{status}: {said}");
+        let (status, text) = checked(folder, &nats, control);
+        assert!(status == expected && text.contains("may be published by clients without a key"), "{status}: {text}");
     }
 }

@@ -1,6 +1,6 @@
-//! Real input: recorded series through device, line, agent, JetStream and aggregator, against the file itself.
+//! Real input: recorded series through device, line, agent, JetStream and aggregator, compared with the file itself.
 //!
-//! The reference is read from the file by code of its own: it shares neither the simulator's reader nor its account.
+//! The reference is read from the file with separate code: neither the simulator's reader nor its account is used.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,23 +12,23 @@ use rig::house::House;
 use thermowell_flow::published::Snapshot;
 use thermowell_wire::subject::{self, stream};
 
-/// Slots in a row: a minute.
+/// Slots of a row: a minute.
 const ROW: u64 = 6_000;
 /// Nanoseconds in a slot.
 const SLOT_NS: i64 = 10_000_000;
-/// What two cores can do in a debug build, with other tests beside.
+/// What two cores can do in a debug build, while other tests run.
 const SPEED: &str = "240";
 
-/// What the sensor reads in a row.
+/// The sensor's reading in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cell {
     Centi(i64),
     Open,
-    /// The recorder was silent: there are no slots' worth of readings.
+    /// A pause of the recorder: no slots have readings.
     Silence,
 }
 
-/// What a snapshot has to say about some slots.
+/// The expected numbers of a snapshot.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     sum_centi: i64,
@@ -53,7 +53,7 @@ fn sum(rows: &[Cell], slots: Range<u64>) -> Sum {
     sum
 }
 
-/// Where the recordings are, or nothing, said so.
+/// The path of a recording; `None`, with a line, if it is missing.
 fn recording(name: &str) -> Option<PathBuf> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let path = data.join(name);
@@ -66,7 +66,7 @@ fn recording(name: &str) -> Option<PathBuf> {
 
 /// Plays a recording for so many hours and compares each snapshot with `rows`.
 fn compare(file: &Path, column: &str, hours: u64, simulator: &[&str], rows: &[Cell]) {
-    assert!(u64::try_from(rows.len()).unwrap() > hours * 60, "the hour behind the last one has to begin");
+    assert!(u64::try_from(rows.len()).unwrap() > hours * 60, "the hour after the last one has to begin");
     let simulator: Vec<String> = simulator.iter().map(|argument| format!("--sim-arg={argument}")).collect();
     let mut arguments = vec!["--speed", SPEED, "--boilers", "1", "--column", column, "--replay"];
     arguments.push(file.to_str().expect("a path in UTF-8"));
@@ -77,7 +77,7 @@ fn compare(file: &Path, column: &str, hours: u64, simulator: &[&str], rows: &[Ce
     let mut snapshots = Vec::new();
     for hour in 1..=hours {
         let closes = house.plan.epoch_utc_ns / 1_000_000_000 + i64::try_from(hour * 3_600).unwrap();
-        // Four hours take a minute; a machine that is busy may take three.
+        // Four hours take a minute, on a busy machine up to three.
         let snapshot: Snapshot = house.until(&format!("hour {hour}"), std::time::Duration::from_secs(180), |house| {
             house
                 .last_json(stream::SNAPSHOT, &subject::snapshot(&boiler))
@@ -88,14 +88,14 @@ fn compare(file: &Path, column: &str, hours: u64, simulator: &[&str], rows: &[Ce
     }
     assert!(house.close_as_it_is().ok);
 
-    // On a busy machine the device starts late, and the series has begun without it.
+    // On a busy machine the device starts late, after the beginning of the series.
     let account = Account::open(&house.plan.account()).unwrap();
     let late_ns = account.boiler(&boiler).unwrap().boots[0].utc_ns(0) - house.plan.boot().1;
     let late = u64::try_from(late_ns / SLOT_NS).unwrap();
     let mut end = 0;
     for (hour, snapshot) in (1..).zip(&snapshots) {
         let first = snapshot.first.expect("slots").seq;
-        assert_eq!(first, end, "hour {hour} does not begin where the one before ended");
+        assert_eq!(first, end, "hour {hour} does not begin at the end of the previous one");
         end = snapshot.last.seq + 1;
         let missing = snapshot.missing;
         let found = Sum {
@@ -116,8 +116,8 @@ fn compare(file: &Path, column: &str, hours: u64, simulator: &[&str], rows: &[Ce
     }
 }
 
-/// The recording of a solar plant: tabs, ISO-8859-1, decimal commas, a row a minute, and numbers for "no sensor". A row
-/// that is missing leaves the one ahead of it in place.
+/// The recording of a solar plant: tabs, ISO-8859-1, decimal commas, a row a minute, and numbers for "no sensor". For a
+/// missing row the previous one holds.
 fn solar(text: &[u8], column: usize, from: &str) -> Vec<Cell> {
     let text: String = text.iter().map(|byte| char::from(*byte)).collect();
     let rows = text.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
@@ -129,7 +129,7 @@ fn solar(text: &[u8], column: usize, from: &str) -> Vec<Cell> {
     let mut played = Vec::new();
     for cells in &rows {
         let before = played.last().copied();
-        played.resize_with(minute(cells) - minute(&rows[0]), || before.expect("a row ahead"));
+        played.resize_with(minute(cells) - minute(&rows[0]), || before.expect("a previous row"));
         played.push(match cells[column - 1] {
             "888,8" | "-88,8" | "-999,9" => Cell::Open,
             // One decimal: without the comma it is tenths.
@@ -144,7 +144,7 @@ fn solar(text: &[u8], column: usize, from: &str) -> Vec<Cell> {
 fn a_solar_plant_from_ten_to_two() {
     let Some(file) = recording("solar-thermal/20170101.csv") else { return };
     let rows = solar(&fs::read(&file).unwrap(), 4, "10:00");
-    // The fourth hour closes with the first slot behind it.
+    // The fourth hour closes with the first slot after it.
     compare(&file, "4", 4, &["--from", "10:00", "--until", "14:30"], &rows[..250]);
 }
 
@@ -153,7 +153,7 @@ fn a_machine_that_failed_across_a_gap_of_its_recording() {
     let Some(file) = recording("nab/ambient_temperature_system_failure.csv") else { return };
     let text = fs::read_to_string(&file).unwrap();
     let mut rows = Vec::new();
-    // From 100 rows before the gap of two days, so 47 rows of silence, on.
+    // From 100 rows ahead of the gap of two days, which has 47 rows of silence.
     let (from, gap, end) = ("2013-08-23 08:00:00", "2013-08-29 11:00:00", "2013-09-02 11:00:00");
     let lines = text.lines().skip_while(|line| !line.starts_with(from)).take_while(|line| !line.starts_with(end));
     for line in lines {

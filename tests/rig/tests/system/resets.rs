@@ -1,4 +1,4 @@
-//! Maintain order: two different people, then exactly one reset, third, however many try.
+//! Maintain order: two different people, then exactly one reset, third, with any number of gateways.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use thermowell_wire::{Boot, Occurrence};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
-use super::desk::{Desk, Trouble, b1, desk, patiently};
+use super::bench::{Bench, Trouble, b1, bench, patiently};
 
 const IGNITION: Fault =
     Fault { boot: Boot(0x0000_0003_0000_0007), counter: 7, kind: FaultKind::Ignition, lockout: true };
@@ -65,68 +65,68 @@ async fn must_approve(config: &Config, by: &str) {
     assert!(matches!(answer, Answer::Approved { .. }), "{by}: {answer:?}");
 }
 
-/// The reset as it stands in COMMAND, its sequence, and how many there are.
-fn stored(desk: &Desk) -> (u64, Reset, usize) {
+/// The reset in COMMAND, its sequence, and the number of messages.
+fn stored(bench: &Bench) -> (u64, Reset, usize) {
     let subject = subject::reset(&b1(), IGNITION.into());
-    let kept = desk.runtime.block_on(last_kept::<Reset>(&desk.context, stream::COMMAND, &subject)).unwrap();
+    let kept = bench.runtime.block_on(last_kept::<Reset>(&bench.context, stream::COMMAND, &subject)).unwrap();
     let kept = kept.expect("a reset");
-    (kept.sequence, kept.value, desk.count(stream::COMMAND, &subject))
+    (kept.sequence, kept.value, bench.count(stream::COMMAND, &subject))
 }
 
 #[test]
-fn of_eight_gateways_one_orders_third_behind_two_people() {
-    let desk = desk();
-    desk.report(IGNITION);
-    let orders: Vec<Reset> = desk.runtime.block_on(async {
-        let mut gateways = join_all((0..8).map(|_| Gateway::start(&desk.config))).await;
-        // One person, at four places at the same time: one approval, and nothing to order on.
-        let anna = join_all((0..4).map(|_| approve(&desk.config, "anna"))).await;
+fn of_eight_gateways_one_orders_third_after_two_people() {
+    let bench = bench();
+    bench.report(IGNITION);
+    let orders: Vec<Reset> = bench.runtime.block_on(async {
+        let mut gateways = join_all((0..8).map(|_| Gateway::start(&bench.config))).await;
+        // One person from four clients at the same time: one approval, which is not enough.
+        let anna = join_all((0..4).map(|_| approve(&bench.config, "anna"))).await;
         let approved = anna.iter().filter(|answer| matches!(answer, Answer::Approved { stand: 1, .. })).count();
         assert_eq!(approved, 1, "{anna:?}");
-        must_approve(&desk.config, "ben").await;
+        must_approve(&bench.config, "ben").await;
         join_all(gateways.iter_mut().map(Gateway::order)).await
     });
-    let (sequence, reset, count) = stored(&desk);
+    let (sequence, reset, count) = stored(&bench);
     let approved: Vec<_> = reset.approvals.iter().map(|vote| (vote.by.as_str(), vote.sequence)).collect();
     assert_eq!((sequence, count, approved), (3, 1, vec![("anna", 1), ("ben", 2)]));
-    assert!(orders.iter().all(|order| *order == reset), "all of them hand over what stands");
-    let late = desk.runtime.block_on(approve(&desk.config, "carla"));
+    assert!(orders.iter().all(|order| *order == reset), "all of them hand over the stored order");
+    let late = bench.runtime.block_on(approve(&bench.config, "carla"));
     assert!(matches!(&late, Answer::Refused(refusal) if refusal.to_string().contains("ordered already")), "{late:?}");
 }
 
-/// Between the approvals and the order the server loses its stream: what it rests on is gone, and so it is not stored.
+/// Between the approvals and the order the server loses its stream: the approvals are gone, so the order is not stored.
 #[test]
-fn an_order_stands_behind_its_approvals_or_not_at_all() {
-    let desk = desk();
-    desk.report(IGNITION);
+fn an_order_is_stored_after_its_approvals_or_not_at_all() {
+    let bench = bench();
+    bench.report(IGNITION);
     let trouble = Trouble { hold: Some(("HPUB boiler.b1.reset.", 1)), ..Trouble::default() };
-    let order = desk.runtime.block_on(async {
-        let mut gateway = Gateway::start(&desk.through(&trouble).await).await;
-        must_approve(&desk.config, "anna").await;
-        must_approve(&desk.config, "ben").await;
+    let order = bench.runtime.block_on(async {
+        let mut gateway = Gateway::start(&bench.through(&trouble).await).await;
+        must_approve(&bench.config, "anna").await;
+        must_approve(&bench.config, "ben").await;
         timeout(SOON, trouble.held.notified()).await.expect("an order on its way");
-        desk.context.delete_stream(stream::COMMAND).await.unwrap();
-        streams::ensure(&desk.context, &streams::table(&desk.config), &User::Installer).await.unwrap();
+        bench.context.delete_stream(stream::COMMAND).await.unwrap();
+        streams::ensure(&bench.context, &streams::table(&bench.config), &User::Installer).await.unwrap();
         trouble.go_on.notify_one();
-        // Its consumer went with the stream; the next session makes another. Here a new gateway does.
-        must_approve(&desk.config, "ben").await;
-        must_approve(&desk.config, "carla").await;
-        let mut other = Gateway::start(&desk.config).await;
+        // Its consumer was deleted with the stream; the next session makes another. Here a new gateway does.
+        must_approve(&bench.config, "ben").await;
+        must_approve(&bench.config, "carla").await;
+        let mut other = Gateway::start(&bench.config).await;
         tokio::select! { order = gateway.order() => order, order = other.order() => order }
     });
-    let (sequence, reset, count) = stored(&desk);
+    let (sequence, reset, count) = stored(&bench);
     let approved: Vec<_> = reset.approvals.iter().map(|vote| (vote.by.as_str(), vote.sequence)).collect();
     assert_eq!((sequence, count, approved), (3, 1, vec![("ben", 1), ("carla", 2)]));
     assert_eq!(order, reset);
 }
 
-/// Junk, and an order that names anna's approval as ben's: each stands where the order will, and is ignored.
+/// Junk, and an order that claims anna's approval for ben: each is stored on the order's subject, and is ignored.
 #[test]
 fn an_order_without_its_approvals_is_ignored() {
     let place = subject::reset(&b1(), IGNITION.into()).to_string();
     for what in ["junk", "another's"] {
-        let desk = desk();
-        desk.report(IGNITION);
+        let bench = bench();
+        bench.report(IGNITION);
         let approved = |by: &str, sequence| Approved { by: by.parse().unwrap(), sequence, at: 0.0 };
         let forged = Reset {
             boiler: b1(),
@@ -139,14 +139,14 @@ fn an_order_without_its_approvals_is_ignored() {
             version: 1,
         };
         let payload = if what == "junk" { b"{}".to_vec() } else { json(&forged) };
-        let order = desk.runtime.block_on(async {
-            must_approve(&desk.config, "anna").await;
-            desk.context.publish(place.clone(), payload.into()).await.unwrap().await.unwrap();
-            let mut gateway = Gateway::start(&desk.config).await;
-            must_approve(&desk.config, "ben").await;
+        let order = bench.runtime.block_on(async {
+            must_approve(&bench.config, "anna").await;
+            bench.context.publish(place.clone(), payload.into()).await.unwrap().await.unwrap();
+            let mut gateway = Gateway::start(&bench.config).await;
+            must_approve(&bench.config, "ben").await;
             gateway.order().await
         });
-        let (sequence, reset, count) = stored(&desk);
+        let (sequence, reset, count) = stored(&bench);
         let people: Vec<_> = reset.approvals.iter().map(|vote| vote.by.as_str()).collect();
         assert_eq!((sequence, count, people), (4, 2, vec!["anna", "ben"]), "{what}");
         assert_eq!((order.instance.as_str(), &order), ("g1", &reset), "{what}");
@@ -154,32 +154,32 @@ fn an_order_without_its_approvals_is_ignored() {
 }
 
 #[test]
-fn a_wrong_approval_is_told_what_is_allowed() {
-    let desk = desk();
+fn a_refusal_of_an_approval_names_what_is_allowed() {
+    let bench = bench();
     let approve = |boiler: &str, fault: &str, by: &str| {
-        desk.thermowell(&format!("reset approve --boiler {boiler} --fault {fault} --by {by}"))
+        bench.thermowell(&format!("reset approve --boiler {boiler} --fault {fault} --by {by}"))
     };
     let fault = "0000000300000007-7";
-    let refused = |(code, out, error): (Option<i32>, String, String), said: &str| {
-        assert!(code == Some(1) && out.is_empty() && error.contains(said), "{code:?} {out} {error}");
+    let refused = |(code, out, error): (Option<i32>, String, String), expected: &str| {
+        assert!(code == Some(1) && out.is_empty() && error.contains(expected), "{code:?} {out} {error}");
     };
     refused(approve("b1", fault, "anna"), "refused: boiler b1 has no fault 0000000300000007-7; it has none");
-    desk.report(Fault { kind: FaultKind::Overheat, ..IGNITION });
+    bench.report(Fault { kind: FaultKind::Overheat, ..IGNITION });
     refused(approve("b1", fault, "anna"), "can only be reset at the boiler, after an inspection");
-    desk.report(Fault { lockout: false, ..IGNITION });
+    bench.report(Fault { lockout: false, ..IGNITION });
     refused(approve("b1", fault, "anna"), "passes by itself; only a lockout is reset");
-    desk.report(IGNITION);
+    bench.report(IGNITION);
     let other = "refused: boiler b1 has no fault 0000000300000007-8; its fault is 0000000300000007-7 (ignition)";
     refused(approve("b1", "0000000300000007-8", "anna"), other);
     refused(approve("b2", fault, "anna"), "refused: there is no boiler b2 here; boilers are b1");
     refused(approve("b1", fault, "eve"), "refused: eve is no operator here; operators are anna, ben, carla");
     let (code, _, error) = approve("b1", "7", "anna");
     assert!(code == Some(2) && error.contains("`thermowell reset status` shows it"), "{error}");
-    assert_eq!(desk.count(stream::COMMAND, "boiler.>"), 0);
+    assert_eq!(bench.count(stream::COMMAND, "boiler.>"), 0);
     // An unknown operator or boiler makes no event.
-    assert_eq!(desk.count(stream::EVENT, "boiler.>"), 4);
+    assert_eq!(bench.count(stream::EVENT, "boiler.>"), 4);
     let subject = subject::event(&b1(), EventKind::Approval);
-    let kept = desk.runtime.block_on(last_kept::<Event>(&desk.context, stream::EVENT, &subject)).unwrap();
+    let kept = bench.runtime.block_on(last_kept::<Event>(&bench.context, stream::EVENT, &subject)).unwrap();
     let event = kept.expect("an event").value;
     let EventBody::ResetRefused { by, reason, .. } = event.body else { panic!("{event:?}") };
     assert!(by.as_str() == "anna" && reason.contains("its fault is 0000000300000007-7 (ignition)"), "{by} {reason}");
@@ -188,7 +188,7 @@ fn a_wrong_approval_is_told_what_is_allowed() {
     assert_eq!(code, Some(0));
     assert_eq!(out, "approved: fault 0000000300000007-7 (ignition) of boiler b1, by anna; 1 of 2\n");
     refused(approve("b1", fault, "anna"), "it counts for 15 min, and another operator must approve too: ben, carla");
-    let (code, out, _) = desk.thermowell("reset status --boiler b1 --json");
+    let (code, out, _) = bench.thermowell("reset status --boiler b1 --json");
     let status: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (code, &status["occurrence"], &status["missing"]),
@@ -196,7 +196,7 @@ fn a_wrong_approval_is_told_what_is_allowed() {
     );
 }
 
-/// The whole way, with a boiler that finds no gas for five minutes, and an agent that is killed in between.
+/// The whole process with a boiler that finds no gas for five minutes, and an agent that is killed in between.
 #[test]
 fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,7 +213,8 @@ fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
         let by = by.parse().unwrap();
         house.wait_for(reset::approve(&config, &b1(), occurrence, &by)).unwrap()
     };
-    // A command is no way round it, and is allowed again behind it: the rules see what the roles publish.
+    // During the lockout a command is refused, and after the reset it is accepted: the rules use what the roles
+    // publish.
     let boost = |house: &House, id: &str| {
         let (action, length) = (Action::Boost { flow: 70.0 }, Duration::from_secs(1_800));
         let ask = Ask { id: id.parse().unwrap(), boiler: b1(), by: "ben".parse().unwrap(), action, length };
@@ -224,7 +225,7 @@ fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
     assert_eq!(refused, lockout);
     house.until("the gas is back", SOON, |house| (house.plan.elapsed() > Duration::from_secs(300)).then_some(()));
     assert!(matches!(ask(&house, "anna"), Answer::Approved { stand: 1, needed: 2, .. }));
-    // What anna said is not in the agent's memory alone.
+    // The first approval must survive a restart of the agent.
     house.processes.agent.signal(Signal::KILL).unwrap();
     house.until("the agent is back", SOON, |house| {
         matches!(ask(house, "ben"), Answer::Approved { stand: 2, .. }).then_some(())

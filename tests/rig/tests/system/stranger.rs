@@ -1,4 +1,4 @@
-//! A stranger's program: plain NATS over a socket, sharing no code with ours, reads what we publish.
+//! A foreign program reads what is published: plain NATS over a socket, without code of ours.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use rig::nats::{WAY_IN, python_client};
 use serde_json::Value;
 use thermowell_wire::subject::{self, stream};
 
-/// A client that knows the text protocol and nothing else.
+/// A client of the text protocol.
 struct Plain {
     stream: BufReader<TcpStream>,
 }
@@ -25,12 +25,12 @@ impl Plain {
         assert!(client.line().starts_with("INFO {"));
         let (user, password) = WAY_IN;
         let login = serde_json::json!({"verbose": false, "pedantic": false, "user": user, "pass": password});
-        client.say(&format!("CONNECT {login}\r\nPING\r\n"));
+        client.send(&format!("CONNECT {login}\r\nPING\r\n"));
         assert_eq!(client.line(), "PONG");
         client
     }
 
-    fn say(&mut self, words: &str) {
+    fn send(&mut self, words: &str) {
         self.stream.get_mut().write_all(words.as_bytes()).unwrap();
     }
 
@@ -46,13 +46,13 @@ impl Plain {
             let line = self.line();
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
-                ["PING"] => self.say("PONG\r\n"),
+                ["PING"] => self.send("PONG\r\n"),
                 ["MSG", subject, .., length] => {
                     let mut payload = vec![0; length.parse::<usize>().unwrap() + 2];
                     self.stream.read_exact(&mut payload).unwrap();
                     return ((*subject).to_owned(), serde_json::from_slice(&payload).unwrap());
                 }
-                _ => panic!("the server said {line:?}"),
+                _ => panic!("unexpected line {line:?}"),
             }
         }
     }
@@ -62,7 +62,7 @@ impl Plain {
 fn a_plain_subscription_reads_the_hourly_snapshot() {
     let mut house = House::start(super::DEMO, &["--speed", "300", "--boilers", "1"]);
     let mut client = Plain::connect(house.processes.broker.port());
-    client.say("SUB boiler.b1.hourly-snapshot 1\r\n");
+    client.send("SUB boiler.b1.hourly-snapshot 1\r\n");
     let (subject, event) = client.next();
     assert_eq!(subject, "boiler.b1.hourly-snapshot");
     let temperature = event["temperature"].as_f64().expect("a temperature");
@@ -83,12 +83,12 @@ fn a_plain_consumer_reads_each_sample_once() {
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("a second of samples", SOON, |house| (house.stored(&boiler)?.1 >= 300).then_some(()));
     let mut client = Plain::connect(house.processes.broker.port());
-    let wish =
+    let request =
         r#"{"stream_name":"FEED","config":{"deliver_subject":"mine","deliver_policy":"all","ack_policy":"none"}}"#;
-    // The feed is a view: its stream is there, its events may still be on their way.
-    client.say(&format!(
-        "SUB mine 1\r\nSUB answer 2\r\nPUB $JS.API.CONSUMER.CREATE.FEED answer {}\r\n{wish}\r\n",
-        wish.len()
+    // The feed is derived: its stream exists, but its events may still be on their way.
+    client.send(&format!(
+        "SUB mine 1\r\nSUB answer 2\r\nPUB $JS.API.CONSUMER.CREATE.FEED answer {}\r\n{request}\r\n",
+        request.len()
     ));
     let (mut expected, mut newest) = (0, 0.0);
     while expected < 2_000 {
@@ -108,7 +108,7 @@ fn a_plain_consumer_reads_each_sample_once() {
     assert_whole(&house.close());
 }
 
-/// A process that ends with its test, also when that fails.
+/// A process that is killed at the end of its test, also if the test fails.
 struct KilledAtEnd(Child);
 
 impl Drop for KilledAtEnd {
@@ -117,14 +117,14 @@ impl Drop for KilledAtEnd {
     }
 }
 
-/// The program of the README, word by word, with the public client and the reader's key.
+/// The program of the README, verbatim, with the public client and the reader's key.
 #[test]
 fn the_reader_of_the_readme_reads_state_and_hours() {
     let readme = include_str!("../../../../README.md");
     let (_, program) = readme.split_once("```python\n").expect("a program in the README");
     let (program, _) = program.split_once("```").expect("its end");
-    let mut said = String::new();
-    let client = python_client(&mut |line| said += line).unwrap_or_else(|error| panic!("{said}{error}"));
+    let mut progress = String::new();
+    let client = python_client(&mut |line| progress += line).unwrap_or_else(|error| panic!("{progress}{error}"));
 
     let mut house = House::start(super::DEMO, &["--speed", "300", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");

@@ -1,4 +1,4 @@
-//! The demo in a terminal, as its first user sees it: Ctrl-C, signals, the frame, and the lines for a second terminal.
+//! The demo in a terminal: Ctrl-C, signals, the frame, and the commands for a second terminal.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,11 +14,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// For what takes seconds, on a machine that does other things as well.
+/// For what takes seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const CTRL_C: &[u8] = b"\x03";
 
-/// The demo with a terminal of its own, 80 × 24, and a folder for temporary files of its own.
+/// The demo in its own terminal of 80 × 24, with its own folder for temporary files.
 struct Terminal {
     child: Child,
     keyboard: fs::File,
@@ -37,7 +37,7 @@ impl Terminal {
         let slave =
             || -> Stdio { fs::OpenOptions::new().read(true).write(true).open(path.to_str().unwrap()).unwrap().into() };
         let temporary = tempfile::tempdir().unwrap();
-        // A session of its own, whose terminal it is: Ctrl-C is what the terminal makes of it. setsid becomes the demo.
+        // A session of its own with this terminal, which turns the key into a signal. setsid becomes the demo.
         let child = Command::new("setsid")
             .args(["--ctty", super::DEMO])
             .args(arguments)
@@ -56,7 +56,7 @@ impl Terminal {
         self.keyboard.write_all(keys).unwrap();
     }
 
-    /// Until the screen has shown `text`.
+    /// Waits until the screen has shown `text`.
     fn until(&mut self, text: &str) {
         let watch = Stopwatch::start();
         while !self.seen.contains(text) {
@@ -69,7 +69,7 @@ impl Terminal {
         }
     }
 
-    /// Until it ends by itself. What the screen showed, and how it ended.
+    /// Waits until it ends by itself. Returns what the screen showed, and how it ended.
     fn end(mut self) -> (String, ExitStatus) {
         let watch = Stopwatch::start();
         let status = loop {
@@ -81,12 +81,12 @@ impl Terminal {
                 self.seen += &String::from_utf8_lossy(&bytes);
             }
         };
-        // The rest, until the terminal is closed: its last user has ended.
+        // Read the rest, until the terminal is closed: its last user has ended.
         while let Ok(bytes) = self.screen.recv_timeout(PATIENCE) {
             self.seen += &String::from_utf8_lossy(&bytes);
         }
         let left: Vec<_> = fs::read_dir(self.temporary.path()).unwrap().collect();
-        assert!(left.is_empty(), "left behind: {left:?}\n{}", self.seen);
+        assert!(left.is_empty(), "still running: {left:?}\n{}", self.seen);
         assert_eq!(processes_with(self.temporary.path()), Vec::<String>::new(), "{}", self.seen);
         (std::mem::take(&mut self.seen), status)
     }
@@ -99,14 +99,14 @@ impl Terminal {
     }
 }
 
-/// A test that fails leaves no demo behind; its own children end with it.
+/// A failed test must not leave a demo running; the demo's children end with it.
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.child.kill().and_then(|()| self.child.wait()).map(drop).unwrap_or_default();
     }
 }
 
-/// What comes out of the terminal, until its other end is closed.
+/// The output of the terminal, until its other end is closed.
 fn watch(master: OwnedFd) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     let mut master = fs::File::from(master);
@@ -193,7 +193,7 @@ fn sigterm_and_a_closed_terminal_end_with_a_ledger_too() {
     }
 }
 
-/// Killed with the Ctrl-C, they would not be started again before the flow stops.
+/// Roles that were killed with the Ctrl-C are restarted before the flow stops.
 #[test]
 fn roles_killed_with_the_ctrl_c_come_back_for_the_ledger() {
     let mut terminal = Terminal::start(&["--boilers", "1"]);
@@ -209,7 +209,7 @@ fn roles_killed_with_the_ctrl_c_come_back_for_the_ledger() {
     }
 }
 
-/// What a terminal of 80 columns shows: nothing wraps, nothing is cleared, nothing is drawn below the last row.
+/// On a terminal of 80 columns nothing wraps, nothing is cleared, and nothing is drawn below the last row.
 #[test]
 fn the_frame_is_redrawn_in_place_on_80_by_24() {
     let mut terminal = Terminal::start(&["--boilers", "11", "--speed", "10", "--for", "3m"]);
@@ -238,7 +238,7 @@ fn a_file_that_is_not_there_ends_the_demo_with_that_error() {
     for (arguments, word) in [
         (["--scenario", "/nowhere/winter.toml"].as_slice(), "/nowhere/winter.toml"),
         (&["--replay", "/nowhere/series.csv", "--column", "1"], "/nowhere/series.csv"),
-        // What only the simulator itself can refuse.
+        // Only the simulator itself can refuse this.
         (&["--sim-arg=--serial-number=b1"], "ID=TEXT"),
     ] {
         let (seen, status) = Terminal::start(arguments).end();
@@ -263,7 +263,7 @@ fn the_printed_lines_work_in_a_second_terminal() {
         if typed.status.success() {
             break out;
         }
-        // A boost needs a tenth of an hour that is known: the first six seconds are too early. On a busy machine a
+        // A boost needs a tenth of an hour of samples: the first six seconds are too early. On a busy machine a
         // sample may be late.
         let is_early = ["of the last hour is known", "waiting", "unknown"].iter().any(|word| out.contains(word));
         assert!(watch.left_of(PATIENCE).is_some() && is_early, "{script}\n{out}");

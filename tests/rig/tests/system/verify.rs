@@ -1,4 +1,4 @@
-//! `thermowell verify` on a house: it agrees with what was published, and names what was not.
+//! `thermowell verify`: it agrees with what was published, and names deviations.
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use thermowell_flow::published::Snapshot;
 use thermowell_flow::time::hour_text;
 use thermowell_wire::subject::{self, stream};
 
-/// What two cores can do in a debug build, with other tests beside.
+/// What two cores can do in a debug build, while other tests run.
 const SPEED: &str = "240";
-/// Two hours take half a minute; a machine that is busy may take three.
+/// Two hours take half a minute, on a busy machine up to three.
 const HOURS: Duration = Duration::from_secs(240);
 
 fn thermowell(house: &House, arguments: &[&str]) -> Output {
@@ -20,12 +20,12 @@ fn thermowell(house: &House, arguments: &[&str]) -> Output {
     command.arg("thermowell").args(arguments).arg("--config").arg(config).output().unwrap()
 }
 
-/// The lines of a verification, the sum being the last one, and its exit code.
+/// The lines of a verification, with the sum as the last one, and its exit code.
 fn verify(house: &House, arguments: &[&str]) -> (Vec<Value>, i32) {
     let output = thermowell(house, &[["verify", "--json"].as_slice(), arguments].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let text = String::from_utf8_lossy(&output.stdout);
-    let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{said}"));
+    let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{stderr}"));
     (text.lines().map(line).collect(), output.status.code().unwrap())
 }
 
@@ -66,7 +66,7 @@ fn published_hours_agree_and_a_tampered_one_is_named() {
         (0, 2, &second.clone().into(), &"equal".into())
     );
 
-    // The last hour is published again, warmer.
+    // The last hour is published again with a higher mean.
     let mut snapshot = newest(&house, &boilers[0]).unwrap();
     snapshot.temperature = snapshot.temperature.map(|celsius| celsius + 1.0);
     publish(&house, &subject::snapshot(&boilers[0]), &serde_json::to_vec(&snapshot).unwrap());
@@ -83,7 +83,7 @@ fn published_hours_agree_and_a_tampered_one_is_named() {
     replaced_and_deleted(&house, &boilers[1]);
 }
 
-/// The stream itself is rewritten: the first hour in other words, the second one not at all.
+/// Rewrites the stream: the first hour has other bytes, the second one is deleted.
 fn replaced_and_deleted(house: &House, boiler: &thermowell_wire::BoilerId) {
     let subject = subject::snapshot(boiler).to_string();
     let mut snapshots: Vec<Snapshot> = house.wait_for(async {
@@ -120,7 +120,7 @@ fn replaced_and_deleted(house: &House, boiler: &thermowell_wire::BoilerId) {
         assert_eq!(with_verdict(&lines, "equal").len(), hours.len() - 2);
     }
 
-    // SAMPLES has lost what the hours are made of.
+    // SAMPLES no longer has the samples of the hours.
     house.wait_for(async {
         let context = async_nats::jetstream::new(house.connect().await.unwrap());
         let samples = context.get_stream(stream::SAMPLES).await.unwrap();
@@ -139,14 +139,14 @@ fn publish(house: &House, subject: &str, payload: &[u8]) {
 }
 
 #[test]
-fn what_cannot_be_verified_is_said() {
+fn an_unreachable_server_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("t.toml");
     // Port 9 of this machine: no server answers there.
     let text = "nats.url = \"nats://127.0.0.1:9\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"";
     std::fs::write(&config, text).unwrap();
     let output = Command::new(super::DEMO).args(["thermowell", "verify", "--config"]).arg(&config).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("no NATS server accepts the login at nats://127.0.0.1:9"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("no NATS server accepts the login at nats://127.0.0.1:9"), "{stderr}");
 }

@@ -1,7 +1,6 @@
-//! A server with our streams and a boiler that is only talked about: for what people ask of COMMAND, over the border of
-//! their account.
+//! A server with our streams and a virtual boiler, for requests to COMMAND from the people's account.
 //!
-//! No boiler runs here: a state and a status are published over and over, and say what a test wants them to say.
+//! No boiler runs here: a state and a status are published repeatedly, with the fault that a test sets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,19 +31,19 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-/// A server with our streams, and a boiler of which only good is heard.
-pub(crate) struct Desk {
+/// A server with our streams, and a boiler that is well unless a test sets a fault.
+pub(crate) struct Bench {
     pub(crate) context: Context,
     pub(crate) config: Config,
     pub(crate) runtime: Runtime,
     fault: watch::Sender<Option<Fault>>,
     path: PathBuf,
     broker: Broker,
-    talk: JoinHandle<()>,
+    publisher: JoinHandle<()>,
     _folder: TempDir,
 }
 
-pub(crate) fn desk() -> Desk {
+pub(crate) fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys");
     make_keys(&keys).unwrap();
@@ -55,26 +54,26 @@ pub(crate) fn desk() -> Desk {
     fs::write(&path, &text).unwrap();
     let config = Config::parse(&text, "the test's").unwrap();
     let runtime = runtime();
-    let (fault, said) = watch::channel(None);
-    let (context, talk) = runtime.block_on(async {
+    let (fault, reported) = watch::channel(None);
+    let (context, publisher) = runtime.block_on(async {
         let context = jetstream::new(broker.connect().await.unwrap());
         streams::ensure(&context, &streams::table(&config), &User::Installer).await.unwrap();
-        // Clicks of a test count as quick, however long this machine takes for them.
+        // Commands of a test count as repeated clicks, however slow this machine is.
         let mut commands = context.get_stream(stream::COMMAND).await.unwrap().cached_info().config.clone();
         commands.duplicate_window = Duration::from_secs(600);
         context.update_stream(commands).await.unwrap();
-        say(&context, &config, None).await;
+        publish_status(&context, &config, None).await;
         let (again, config) = (context.clone(), config.clone());
-        let talk = tokio::spawn(async move {
+        let publisher = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                let fault = *said.borrow();
-                say(&again, &config, fault).await;
+                let fault = *reported.borrow();
+                publish_status(&again, &config, fault).await;
             }
         });
-        (context, talk)
+        (context, publisher)
     });
-    Desk { context, config, runtime, fault, path, broker, talk, _folder: folder }
+    Bench { context, config, runtime, fault, path, broker, publisher, _folder: folder }
 }
 
 fn settings(url: &str, keys: &Path) -> String {
@@ -89,8 +88,8 @@ fn settings(url: &str, keys: &Path) -> String {
     text
 }
 
-/// All is well with the boiler, but for this.
-async fn say(context: &Context, config: &Config, fault: Option<Fault>) {
+/// Publishes a state and a status of a boiler that is well, except for `fault`.
+async fn publish_status(context: &Context, config: &Config, fault: Option<Fault>) {
     let now = Clock::new(&config.clock).now().utc.unix_seconds();
     let slot = json!({"boot": "0000000300000007", "seq": 360_000});
     let state = json!({
@@ -109,7 +108,7 @@ async fn say(context: &Context, config: &Config, fault: Option<Fault>) {
         },
     });
     for (what, subject) in [(state, subject::state(&b1())), (status, subject::status(&b1()))] {
-        // A server that is stopped at the end of a test takes nothing any more.
+        // The server may have been stopped at the end of a test.
         if let Ok(sent) = context.publish(subject.to_string(), nats::json(&what).into()).await {
             drop(sent.await);
         }
@@ -120,11 +119,11 @@ pub(crate) fn b1() -> BoilerId {
     "b1".parse().unwrap()
 }
 
-impl Desk {
+impl Bench {
     /// From now on the boiler reports this fault.
     pub(crate) fn report(&self, fault: Fault) {
         self.fault.send_replace(Some(fault));
-        self.runtime.block_on(say(&self.context, &self.config, Some(fault)));
+        self.runtime.block_on(publish_status(&self.context, &self.config, Some(fault)));
     }
 
     /// How many messages a stream holds below these subjects.
@@ -145,14 +144,14 @@ impl Desk {
     pub(crate) fn thermowell(&self, line: &str) -> (Option<i32>, String, String) {
         let mut process = Process::new(super::DEMO);
         process.arg("thermowell").args(line.split(' ')).arg("--config").arg(&self.path).kill_on_drop(true);
-        // Meanwhile the boiler goes on talking.
+        // Meanwhile the boiler's messages go on.
         let output = self.runtime.block_on(async { process.output().await.unwrap() });
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 }
 
-/// Asks until there is an answer: on a machine that does other things as well, a server may be away for a moment.
+/// Retries until there is an answer: on a busy machine a server may be unavailable for a moment.
 pub(crate) async fn patiently<T, E: std::error::Error + 'static>(ask: impl AsyncFn() -> Result<T, E>) -> T {
     let watch = Stopwatch::start();
     loop {
@@ -164,25 +163,25 @@ pub(crate) async fn patiently<T, E: std::error::Error + 'static>(ask: impl Async
     }
 }
 
-impl Drop for Desk {
+impl Drop for Bench {
     fn drop(&mut self) {
-        self.talk.abort();
+        self.publisher.abort();
     }
 }
 
-/// What happens on the way to the server, on its first connection: a request is held, or an acknowledgement of COMMAND
-/// is lost, and the connection with it.
+/// A fault on the first connection to the server: a request is held, or an acknowledgement of COMMAND
+/// is lost together with the connection.
 #[derive(Clone, Default)]
 pub(crate) struct Trouble {
-    /// These words, so often, make the request that is held.
+    /// The request is held when these words have passed so many times.
     pub(crate) hold: Option<(&'static str, usize)>,
     pub(crate) held: Arc<Notify>,
     pub(crate) go_on: Arc<Notify>,
     pub(crate) lost: Arc<Notify>,
 }
 
-impl Desk {
-    /// A configuration whose way to the server has `trouble`.
+impl Bench {
+    /// A configuration whose connection to the server has `trouble`.
     pub(crate) async fn through(&self, trouble: &Trouble) -> Config {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = self.config.clone();
@@ -191,7 +190,7 @@ impl Desk {
         tokio::spawn(async move {
             let (client, _) = listener.accept().await.unwrap();
             let server_side = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-            // Before it logs in, the client tries its key on a connection of its own.
+            // Before its login, the client tries its key on another connection.
             tokio::spawn(async move { trouble.between(client, server_side).await });
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
@@ -206,7 +205,7 @@ impl Trouble {
     async fn between(&self, client: TcpStream, server: TcpStream) {
         let (from_client, mut to_client) = client.into_split();
         let (mut from_server, to_server) = server.into_split();
-        let asking = tokio::spawn(self.clone().asking(from_client, to_server));
+        let requests = tokio::spawn(self.clone().forward_requests(from_client, to_server));
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count) = from_server.read(&mut buffer).await {
             let is_acknowledgement = String::from_utf8_lossy(&buffer[..count]).contains(r#""stream":"COMMAND""#);
@@ -218,10 +217,10 @@ impl Trouble {
                 break;
             }
         }
-        asking.abort();
+        requests.abort();
     }
 
-    async fn asking(self, mut from_client: OwnedReadHalf, mut to_server: OwnedWriteHalf) {
+    async fn forward_requests(self, mut from_client: OwnedReadHalf, mut to_server: OwnedWriteHalf) {
         let (mut buffer, mut left) = (vec![0; 1 << 16], self.hold);
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
             if let Some((words, times)) = &mut left
