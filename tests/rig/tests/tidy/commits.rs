@@ -5,7 +5,7 @@ use std::process::Command;
 /// Older subjects stay as they are.
 const LAST: &str = "-50";
 const SUBJECT_CHARS: usize = 72;
-/// Words that begin a description and not an order.
+/// First words of a description, which is not an order.
 const NOT_IMPERATIVE: &str = "a an the this that what where when which who how its it one two three every each several \
                               no some any all of in on at by for with without";
 

@@ -4,7 +4,7 @@ use rig::process::NEVER_RESTART;
 
 use crate::source::{Breaches, Rule, Source, breach};
 
-/// Every command line of a unit. systemd replaces $NAME only where it is a whole word.
+/// Every command line of a unit. systemd replaces $NAME only if it is a whole word.
 const COMMANDS: [&str; 5] = [
     "/usr/bin/thermowell run agent --config /etc/thermowell/thermowell.toml",
     "/usr/bin/thermowell run aggregator --config /etc/thermowell/thermowell.toml",

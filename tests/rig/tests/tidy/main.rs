@@ -1,7 +1,7 @@
 //! Tidy: the rules of the layout and of the language, as data. Each finding names file, line and rule.
 //!
-//! The compiler and clippy keep most rules (`no_std`, functions up to 70 lines, clocks, exits, `unsafe`, see
-//! `.clippy.toml`). Here is what they cannot see. Every rule has a sample that breaks it: a rule that cannot fail is a
+//! The compiler and clippy check most rules (`no_std`, functions up to 70 lines, clocks, exits, `unsafe`, see
+//! `.clippy.toml`). These are the others. Every rule has a sample that breaks it: a rule that cannot fail is a
 //! defect.
 
 mod commits;
@@ -18,7 +18,7 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
     [text::RULES, rooms::RULES, members::RULES, deploy::RULES, config::RULES].into_iter().flatten()
 }
 
-/// Fails with every finding at once, so that one run is enough to correct them all.
+/// Fails with all findings at once, so that one run is enough to correct them.
 #[test]
 fn tree_keeps_the_rules() {
     let tree = tree();

@@ -1,4 +1,4 @@
-//! Which member may know which.
+//! Dependencies between the members.
 
 use crate::source::{Rule, Source, breach};
 

@@ -1,10 +1,10 @@
-//! Which room may import which.
+//! Imports between the rooms.
 
 use crate::source::{Breaches, Rule, Source};
 
-/// The rooms of a crate in the direction of the data: each may import what stands to its left. In `flow`, `time`,
-/// `plausible` (which readings can be) and `published` (the JSON that others read) are what all stand on, and the roles
-/// compose the rooms before them.
+/// The rooms of a crate in the direction of the data: each may import the rooms to its left. In `flow`, all may import
+/// `time`, `plausible` (which readings can be) and `published` (the JSON that others read), and the roles
+/// compose the rooms ahead of them.
 const ORDERS: [(&str, &str); 2] = [
     (
         "agent/flow/src/",
@@ -20,7 +20,7 @@ const ORDERS: [(&str, &str); 2] = [
 
 const GATEWAY_ROOMS: &str =
     "serial decode batch spool publish consume aggregate snapshot feed control actuate command reset";
-/// Those who compose the rooms of the gateway.
+/// The composers of the gateway's rooms.
 const GATEWAY_COMPOSERS: &str = "agent aggregator controller cli commands run";
 
 pub(crate) const RULES: &[Rule] = &[
@@ -80,15 +80,15 @@ fn module_path(source: &Source) -> Vec<&str> {
     inner.split('/').filter(|part| !["mod", "lib", "main", ""].contains(part)).collect()
 }
 
-/// Every name right below the crate that the file's code (not its tests) refers to, with its line: of `crate::a::b`
-/// it is `a`, of `crate::{a::{b, c}, d}` `a` and `d`, and `super` counts where it leads to the crate.
+/// Every name below the crate's root that the file's code (not its tests) refers to, with its line: of `crate::a::b`
+/// it is `a`, of `crate::{a::{b, c}, d}` `a` and `d`; `super` counts if it leads to the root.
 fn imports(source: &Source) -> Breaches {
     let tokens: Vec<_> = source.tokens.iter().map(|(_, token)| token.as_str()).collect();
     let up = ["super", "::"].repeat(module_path(source).len());
     let mut found = Vec::new();
     for root in [&["crate", "::"], up.as_slice()] {
         for at in source.places_of(root) {
-            // `super::super::x` is looked at as a whole, and `$crate::` belongs to a macro's user.
+            // `super::super::x` is resolved as a whole, and `$crate::` belongs to the user of a macro.
             if at > 0 && ["::", "$"].contains(&tokens[at - 1]) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The tree as tidy sees it: rules, files, and the tokens of Rust code.
+//! The tree for tidy: rules, files, and the tokens of Rust code.
 
 use std::fs;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::path::Path;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 
-/// What is wrong in a file, and in which line: from 1; 0 stands for the whole file.
+/// The breaches of a file with their lines: from 1; 0 stands for the whole file.
 pub(crate) type Breaches = Vec<(usize, String)>;
 
-/// One rule, looked at file by file.
+/// A rule, checked file by file.
 pub(crate) struct Rule {
     pub(crate) name: &'static str,
     pub(crate) breaches: fn(&Source) -> Breaches,
-    /// Path, text, and how often it breaks the rule.
+    /// Path, text, and the number of breaches.
     pub(crate) samples: &'static [(&'static str, &'static str, usize)],
 }
 
@@ -29,14 +29,14 @@ pub(crate) fn breach(is_broken: bool, what: impl Into<String>) -> Breaches {
     if is_broken { vec![(0, what.into())] } else { Vec::new() }
 }
 
-/// A file of the tree. Of Rust code also what the compiler reads: no comments, and strings as single tokens.
+/// A file of the tree. For Rust also what the compiler reads: no comments, and strings as single tokens.
 pub(crate) struct Source {
     /// From the root, with `/`.
     pub(crate) path: String,
     pub(crate) text: String,
     /// Line and text of each token; brackets and `::` are tokens of their own.
     pub(crate) tokens: Vec<(usize, String)>,
-    /// How many lines stand before the test module at the end: all without one.
+    /// Number of lines before the test module at the end; all lines without one.
     pub(crate) lines_before_tests: usize,
 }
 
@@ -70,13 +70,13 @@ impl Source {
         self.path.ends_with(".rs")
     }
 
-    /// Whether the line belongs to a test module: in a file of its own below `src`, or at the file's end.
+    /// Whether the line is in a test module: in its own file below `src`, or at the file's end.
     pub(crate) fn is_test(&self, line: usize) -> bool {
         let inner = self.path.rsplit_once("/src/").map_or(String::new(), |(_, inner)| format!("/{inner}"));
         inner.ends_with("/tests.rs") || inner.contains("/tests/") || line > self.lines_before_tests
     }
 
-    /// Where these tokens follow each other: the index of the first.
+    /// The indices where these tokens follow each other.
     pub(crate) fn places_of(&self, tokens: &[&str]) -> impl Iterator<Item = usize> {
         let all = self.tokens.windows(tokens.len()).enumerate();
         all.filter(move |(_, found)| found.iter().zip(tokens).all(|((_, a), b)| a == b)).map(|(at, _)| at)

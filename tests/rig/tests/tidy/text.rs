@@ -7,7 +7,7 @@ const TOP_LEVEL: &str = "Cargo.toml Cargo.lock LICENSE README.md agent config de
 const VAGUE_NAMES: &str = "utils util helpers helper common manager";
 const FILE_LINES: usize = 500;
 const LINE_CHARS: usize = 120;
-/// What is written by hand beside Rust and has lines that a terminal shows.
+/// Files other than Rust that are written by hand and should fit into a terminal.
 const SHORT_LINES: [&str; 7] = [".rs", ".ci/run", ".conf", ".service", ".rules", ".sysusers", ".tmpfiles"];
 
 /// Tokens, where they may stand, and what to do elsewhere. A place is a file's end or a folder's beginning.
@@ -25,13 +25,19 @@ const NATS_MODULES: &str = "tests/rig/ agent/gateway/examples/ actuate agent agg
                             conformance consume control controller feed nats publish report reset session \
                             snapshot streams verify";
 
-/// Words that do not belong into plain technical English.
-const WORDS: [&str; 7] = ["nobody", "whoever", "somebody", "anew", "for ever", "is none", "said"];
-/// Where they still stand.
-const NOT_YET_REWORDED: [&str; 2] = ["tests/rig/", "agent/flow/src/agent/tests/"];
+/// Words that do not belong into plain technical English, in two halves so that this file may contain them.
+const WORDS: [&str; 7] = [
+    concat!("no", "body"),
+    concat!("who", "ever"),
+    concat!("some", "body"),
+    concat!("an", "ew"),
+    concat!("for", " ever"),
+    concat!("is", " none"),
+    concat!("sa", "id"),
+];
 const TEST_NAME_CHARS: usize = 60;
 
-/// Words that would tie the tree to one machine, in two halves so that this file may name them.
+/// Words that would tie the tree to one machine, in two halves so that this file may contain them.
 const MACHINE_PATHS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/tmp/", "t-"), concat!("/ro", "ot/")];
 const REGISTRY_HOSTS: [&str; 6] = [
     concat!("crates", ".io"),
@@ -117,23 +123,22 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         name: "plain technical English",
-        breaches: |source| {
-            let is_later = NOT_YET_REWORDED.iter().any(|folder| source.path.starts_with(folder));
-            lines(source, |line| word(line).filter(|_| !is_later).map(str::to_owned))
-        },
+        breaches: |source| lines(source, |line| word(line).map(str::to_owned)),
         samples: &[
-            ("a.md", "Nobody reads it.\nIt waits for ever, and is asked anew.", 2),
-            ("a/src/b.rs", "// whoever or somebody\nconst A: &str = \"a message that is none\"; // as was said", 2),
+            ("a.md", concat!("No", "body reads it.\nIt waits for", " ever, and is asked an", "ew."), 2),
+            (
+                "a.rs",
+                concat!("// who", "ever, some", "body\nconst A: &str = \"it is", " none\"; // as was sa", "id"),
+                2,
+            ),
             ("a/src/b.rs", "// 0 if there is none; None if `x.is_none()`; renewed for every one", 0),
-            ("tests/rig/src/b.rs", "// nobody", 0),
         ],
     },
     Rule {
         name: "names of functions have up to 60 characters",
         breaches: |source| {
-            let is_later = NOT_YET_REWORDED.iter().any(|folder| source.path.starts_with(folder));
             let names = source.places_of(&["fn"]).filter_map(|at| source.tokens.get(at + 1));
-            let long = names.filter(|(_, name)| name.len() > TEST_NAME_CHARS && !is_later);
+            let long = names.filter(|(_, name)| name.len() > TEST_NAME_CHARS);
             long.map(|(line, name)| (*line, name.clone())).collect()
         },
         samples: &[
