@@ -79,7 +79,8 @@ impl Shutdown {
 }
 
 /// Whether the process ignores this signal, from /proc: a mask in hexadecimal with signal 1 in its lowest bit.
-fn is_ignored(kind: SignalKind) -> bool {
+#[must_use]
+pub fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

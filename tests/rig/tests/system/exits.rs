@@ -10,6 +10,8 @@ use rig::house::{self, SOON};
 use rig::process::{Child, Launch, Programs, Role, describe};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use thermowell::shutdown::is_ignored;
+use tokio::signal::unix::SignalKind;
 
 /// A configuration without a server, with these lines in `[nats]`.
 fn configuration(folder: &Path, nats: &str) -> PathBuf {
@@ -86,16 +88,9 @@ fn a_key_file_of_another_user_is_78_with_its_name() {
     assert!(log.contains("agent.nk is not readable for this user"), "{log}");
 }
 
-/// Whether this test was started with SIGHUP ignored, as by `nohup`: its children inherit that.
-fn ignores_hangup() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
-    u64::from_str_radix(ignored, 16).unwrap() & 1 == 1
-}
-
 #[test]
 fn each_role_drains_at_a_hangup() {
-    if ignores_hangup() {
+    if is_ignored(SignalKind::hangup()) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +127,7 @@ fn an_ignored_hangup_stays_ignored() {
 /// When a terminal closes, stderr closes too: the drain must not end at the first line that cannot be written.
 #[test]
 fn a_terminal_that_closes_ends_a_role_in_order() {
-    if ignores_hangup() {
+    if is_ignored(SignalKind::hangup()) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

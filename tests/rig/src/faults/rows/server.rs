@@ -6,10 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use thermowell::shutdown::is_ignored;
+use tokio::signal::unix::SignalKind;
 
 use super::{Row, SHORT_RING};
 use crate::faults::report::{Lost, Predicted};
-use crate::faults::stage::{Setting, Stage};
+use crate::faults::stage::{Setting, Skipped, Stage};
 
 /// Longer than the ring of 120 s.
 const LONG: Duration = Duration::from_secs(180);
@@ -41,6 +43,9 @@ pub(super) fn rows() -> Vec<Row> {
         })
         .taking(25),
         Row::new("outage-hangup", "the same with SIGHUP", |it| {
+            if is_ignored(SignalKind::hangup()) {
+                return Err(Skipped("SIGHUP is ignored here, as under nohup".to_owned()));
+            }
             Ok(outage(it, RING / 2, "60", |stage| end_and_start(stage, Signal::HUP)))
         })
         .taking(25),
