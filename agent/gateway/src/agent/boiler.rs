@@ -158,7 +158,8 @@ impl Boiler {
         }
     }
 
-    /// Runs until shutdown, and then until the backlog is published or the grace period ends.
+    /// Runs until shutdown, and then until the backlog is published or the grace period ends. A rest of the backlog goes
+    /// to the spill file, also when delivery stops for an operator.
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<(), AgentError> {
         let mut ready = self.session.ready();
         let mut buffer = vec![0; READ];
@@ -169,11 +170,14 @@ impl Boiler {
         self.phase(phase);
         loop {
             if let Some(reason) = self.stopped.take() {
-                tracing::error!(boiler = %self.config.id, reason, "this boiler stops");
-                return Err(AgentError::Stopped { boiler: self.config.id, reason });
+                let boiler = self.config.id.clone();
+                tracing::error!(%boiler, reason, "this boiler stops");
+                self.finish().await;
+                return Err(AgentError::Stopped { boiler, reason });
             }
             if self.grace.is_some() && self.agent.is_drained() {
-                return self.finish().await;
+                self.finish().await;
+                return Ok(());
             }
             match self.next(&mut shutdown, &mut ready, &mut buffer).await {
                 LoopEvent::Read(read) => self.read(read, &buffer),
@@ -188,7 +192,10 @@ impl Boiler {
                     self.grace = Some(Box::pin(tokio::time::sleep(GRACE)));
                     self.step(Input::Flush);
                 }
-                LoopEvent::GraceIsOver => return self.finish().await,
+                LoopEvent::GraceIsOver => {
+                    self.finish().await;
+                    return Ok(());
+                }
             }
         }
     }

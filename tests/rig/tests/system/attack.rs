@@ -63,7 +63,8 @@ fn a_stream_that_is_deleted_is_made_and_filled_again() {
     assert_whole(&house.close());
 }
 
-/// A foreign message ends one boiler's delivery, with an event that quotes it; the other boiler's delivery continues.
+/// A foreign message ends one boiler's delivery, with an event that quotes it and its backlog in the spill file; the other
+/// boiler's delivery continues.
 #[test]
 fn a_foreign_writer_stops_its_boiler_alone_and_is_named() {
     let mut house = house();
@@ -83,4 +84,6 @@ fn a_foreign_writer_stops_its_boiler_alone_and_is_named() {
     house.until("the other boiler goes on", SOON, |house| house.stored(&second).filter(|stored| *stored > before));
     let tail = house.last(stream::SAMPLES, &subject::samples(&first)).expect("the foreign message");
     assert_eq!(tail, b"21.5 degrees", "nothing was written after it");
+    let [spill, _] = thermowell::spool::SpillFile::paths(&house.plan.spool(), &first);
+    house.until("what it held is in the spill file", SOON, |_| spill.exists().then_some(()));
 }

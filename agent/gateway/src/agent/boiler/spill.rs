@@ -7,7 +7,6 @@ use thermowell_flow::spool::spill::Spill;
 use thermowell_wire::subject::EventKind;
 
 use super::Boiler;
-use crate::agent::AgentError;
 use crate::logs::Throttle;
 use crate::nats::RETRY;
 use crate::serial::holder;
@@ -141,10 +140,10 @@ impl Boiler {
         }
     }
 
-    /// At shutdown, writes the backlog to the spill file.
-    pub(super) async fn finish(mut self) -> Result<(), AgentError> {
+    /// At the end of the task, writes the backlog to the spill file.
+    pub(super) async fn finish(mut self) {
         if self.agent.backlog() == 0 {
-            return Ok(());
+            return;
         }
         if let Some(syncing) = self.syncing.take() {
             let synced = syncing.await;
@@ -165,6 +164,5 @@ impl Boiler {
                 tracing::error!(%boiler, slots, error, "{line}");
             }
         }
-        Ok(())
     }
 }
