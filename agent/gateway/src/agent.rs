@@ -12,6 +12,7 @@ use thermowell_wire::BoilerId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::actuate::{self, Leases};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nats::{Connection, NatsError, User};
@@ -20,12 +21,10 @@ use crate::reset::{self, Station};
 use crate::serial::Ports;
 use crate::session::{Session, SessionError};
 use crate::shutdown::Shutdown;
-use crate::{actuate, streams};
+use crate::streams;
 
 use boiler::{Boiler, Inbox};
 
-/// Capacity of the lease channel of a boiler's task. The controller renews every few seconds: one would do.
-const LEASES: usize = 4;
 /// Capacity of the reset channel. A pending reset is sent again every few seconds.
 const RESETS: usize = 1;
 
@@ -63,13 +62,13 @@ pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> 
     let (mut leases, mut changes) = (HashMap::new(), HashMap::new());
     let (mut background_tasks, shared) = (JoinSet::new(), Arc::new(config.clone()));
     for boiler in &config.boilers {
-        let (lease_sender, lease_receiver) = mpsc::channel(LEASES);
+        let (lease_sender, boiler_leases) = Leases::channel(boiler.id.clone());
         let (reset_sender, reset_receiver) = mpsc::channel(RESETS);
         let (seen_sender, seen) = watch::channel(reset::Seen::default());
         let changed = Arc::new(Notify::new());
         leases.insert(boiler.id.clone(), lease_sender);
         changes.insert(boiler.id.clone(), changed.clone());
-        let inbox = Inbox { leases: lease_receiver, resets: reset_receiver, seen: seen_sender };
+        let inbox = Inbox { leases: boiler_leases, resets: reset_receiver, seen: seen_sender };
         let task = Boiler::new(config, boiler, &session, &reporter, &clock, &ports, inbox);
         boilers.spawn(task.run(shutdown.clone()));
         let station = Station { seen, changed, orders: reset_sender };

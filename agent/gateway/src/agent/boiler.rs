@@ -18,6 +18,7 @@ use thermowell_wire::subject;
 use tokio::sync::{mpsc, watch};
 
 use super::AgentError;
+use crate::actuate::Leases;
 use crate::clock::{Clock, boottime_ns};
 use crate::config::{self, Config};
 use crate::logs::{Throttle, elapsed};
@@ -72,7 +73,7 @@ enum LoopEvent {
 
 /// The channels between a boiler's task and the other tasks of the agent.
 pub(super) struct Inbox {
-    pub(super) leases: mpsc::Receiver<Lease>,
+    pub(super) leases: Leases,
     pub(super) resets: mpsc::Receiver<Reset>,
     pub(super) seen: watch::Sender<Seen>,
 }
@@ -234,7 +235,7 @@ impl Boiler {
                 LoopEvent::Synced(synced)
             }
             Ok(()) = ready.changed() => LoopEvent::Phase(*ready.borrow_and_update()),
-            Some(lease) = inbox.leases.recv() => LoopEvent::Lease(lease),
+            lease = inbox.leases.next() => LoopEvent::Lease(lease),
             Some(reset) = inbox.resets.recv() => LoopEvent::Reset(reset),
             read = read_or_never(port, buffer), if !ending && rests_until.is_none() => LoopEvent::Read(read),
             () = or_never(&mut waiting.due), if !ending => {

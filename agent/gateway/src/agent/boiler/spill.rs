@@ -36,7 +36,8 @@ impl Boiler {
         if let tries @ 1.. = failures.end() {
             tracing::info!(boiler = %self.config.id, tries, "the other agent has ended, taking over");
             // Leases and resets received meanwhile were for the other agent.
-            while self.inbox.leases.try_recv().is_ok() || self.inbox.resets.try_recv().is_ok() {}
+            self.inbox.leases.clear();
+            while self.inbox.resets.try_recv().is_ok() {}
         }
         self.load(found);
         true
