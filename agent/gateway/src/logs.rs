@@ -6,6 +6,7 @@ mod throttle;
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 use thermowell_flow::published::{EventBody, Link, Status};
@@ -48,15 +49,16 @@ pub fn agent(boiler: &BoilerId, log: &agent::Log) {
     }
 }
 
-/// Logs a decision of the aggregator.
-pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log) {
+/// Logs a decision of the aggregator, throttled by its kind: there may be one for each message.
+pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log, throttle: &mut Throttle<Discriminant<aggregator::Log>>) {
+    let Some(times) = throttle.admits_each(discriminant(log)) else { return };
     let line = sentence::aggregator(log);
     if matches!(log, aggregator::Log::Unexplained { .. }) {
-        tracing::error!(%boiler, "{line}");
+        tracing::error!(%boiler, times, "{line}");
     } else if matches!(log, aggregator::Log::Seen { .. }) {
-        tracing::info!(%boiler, "{line}");
+        tracing::info!(%boiler, times, "{line}");
     } else {
-        tracing::warn!(%boiler, "{line}");
+        tracing::warn!(%boiler, times, "{line}");
     }
 }
 

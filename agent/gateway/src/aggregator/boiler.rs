@@ -1,5 +1,7 @@
 //! One boiler in the aggregator: `flow::Aggregator`, and at most one publish of STATE and one of SNAPSHOT in flight.
 
+use std::mem::Discriminant;
+
 use async_nats::jetstream::Context;
 use thermowell_flow::aggregator::{self as flow, Effect};
 use thermowell_wire::BoilerId;
@@ -9,6 +11,7 @@ use super::Pending;
 use super::rival::{self, Put};
 use crate::clock::Clock;
 use crate::consume;
+use crate::logs::{self, Throttle};
 use crate::nats::RequestError;
 use crate::report::Reporter;
 use crate::snapshot;
@@ -26,6 +29,7 @@ pub(super) struct Boiler {
     context: Context,
     reporter: Reporter,
     effects: Vec<Effect>,
+    logged: Throttle<Discriminant<flow::Log>>,
     /// The state has changed since the last publish of STATE.
     dirty: bool,
     publishing_state: bool,
@@ -58,6 +62,7 @@ impl Boiler {
             context: context.clone(),
             reporter: reporter.clone(),
             effects: Vec::new(),
+            logged: Throttle::default(),
             dirty: false,
             publishing_state: false,
             state_at: None,
@@ -162,7 +167,7 @@ impl Boiler {
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Event(kind, body) => self.reporter.event(&self.id, kind, clock.now().utc, *body),
-                Effect::Log(log) => crate::logs::aggregator(&self.id, &log),
+                Effect::Log(log) => logs::aggregator(&self.id, &log, &mut self.logged),
                 Effect::Restart => restart = true,
             }
         }

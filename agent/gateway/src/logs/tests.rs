@@ -160,23 +160,46 @@ fn events() -> Vec<EventBody> {
     events.into_iter().chain(refusals).map(|json| serde_json::from_value(json).unwrap()).collect()
 }
 
-/// `lines.txt` is what operators read: change it on purpose, and look for what quotes it in deploy/.
-#[test]
-fn every_line_reads_as_in_lines_txt() {
+/// What the journal gets while `run` runs.
+fn journal_of(run: impl FnOnce()) -> String {
     let written = tempfile::NamedTempFile::new().unwrap();
     let file = Arc::new(written.reopen().unwrap());
     let lines = tracing_subscriber::fmt::layer().with_writer(file).with_ansi(false);
     let journal = tracing_subscriber::registry().with(lines.event_format(Journal::new()));
+    tracing::subscriber::with_default(journal, run);
+    std::fs::read_to_string(written.path()).unwrap()
+}
+
+#[test]
+fn line_of_each_message_is_throttled_and_counted() {
+    let (boiler, mut throttle) = ("b1".parse().unwrap(), Throttle::default());
+    let text = journal_of(|| {
+        for slots in 1..=100 {
+            aggregator(&boiler, &aggregator::Log::SteppedBack { first: SLOT, slots }, &mut throttle);
+            aggregator(&boiler, &aggregator::Log::Seen { sequence: 1, slots }, &mut throttle);
+        }
+    });
+    let times = |kind: &str| {
+        let of_kind = text.lines().filter(|line| line.contains(kind));
+        of_kind.map(|line| line.rsplit_once("times=").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    for kind in ["stamps went back", "duplicate slots"] {
+        assert_eq!(times(kind), ["1", "2", "4", "8", "16", "32", "64"], "{text}");
+    }
+}
+
+/// `lines.txt` is what operators read: change it on purpose, and look for what quotes it in deploy/.
+#[test]
+fn every_line_reads_as_in_lines_txt() {
     let boiler = "b1".parse().unwrap();
-    tracing::subscriber::with_default(journal, || {
+    let text = journal_of(|| {
         samples_flow(&boiler, SLOT);
         agent_lines().iter().for_each(|log| agent(&boiler, log));
-        aggregator_lines().iter().for_each(|log| aggregator(&boiler, log));
+        aggregator_lines().iter().for_each(|log| aggregator(&boiler, log, &mut Throttle::default()));
         controller_lines().iter().for_each(|log| controller(&boiler, log));
         events().iter().for_each(|body| event(&boiler, EventKind::Gap, body));
     });
-    let text = std::fs::read_to_string(written.path()).unwrap().replace("thermowell::logs: ", "");
-    let text = text.replace(" event=\"gap\"", "");
+    let text = text.replace("thermowell::logs: ", "").replace(" event=\"gap\"", "");
     assert_eq!(text, include_str!("lines.txt"), "the lines are now:\n{text}");
 }
 

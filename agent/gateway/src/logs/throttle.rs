@@ -33,10 +33,15 @@ impl<C> Default for Throttle<C> {
 impl<C: PartialEq> Throttle<C> {
     /// Counts a failure. Returns the count over all causes if its line is to be logged.
     pub fn admits(&mut self, cause: C) -> Option<u32> {
-        self.admits_at(cause, boottime_ns())
+        self.count(cause, boottime_ns()).map(|(total, _)| total)
     }
 
-    fn admits_at(&mut self, cause: C, now_ns: u64) -> Option<u32> {
+    /// Counts a failure. Returns the count of this cause if its line is to be logged.
+    pub fn admits_each(&mut self, cause: C) -> Option<u32> {
+        self.count(cause, boottime_ns()).map(|(_, count)| count)
+    }
+
+    fn count(&mut self, cause: C, now_ns: u64) -> Option<(u32, u32)> {
         let began = |last_ns: u64| now_ns.saturating_sub(last_ns) > CALM_NS;
         self.total = if began(self.last_ns) { 1 } else { self.total.saturating_add(1) };
         self.last_ns = now_ns;
@@ -48,7 +53,7 @@ impl<C: PartialEq> Throttle<C> {
         let known = &mut self.counts[index];
         known.count = if began(known.last_ns) { 1 } else { known.count.saturating_add(1) };
         known.last_ns = now_ns;
-        known.count.is_power_of_two().then_some(self.total)
+        known.count.is_power_of_two().then_some((self.total, known.count))
     }
 
     /// Resets the count. Returns how many failures there were.
@@ -79,18 +84,15 @@ mod tests {
     #[test]
     fn weekly_failure_is_logged_each_time() {
         let (mut throttle, second) = (Throttle::default(), 1_000_000_000);
+        let mut admits_at = |cause, now_ns| throttle.count(cause, now_ns).map(|(total, _)| total);
         let week = 7 * 86_400 * second;
         for n in 1..10 {
-            assert_eq!(throttle.admits_at("consumer", n * week), Some(1), "{n}");
-            assert_eq!(throttle.admits_at("consumer", n * week + second), Some(2), "{n}");
-            assert_eq!(throttle.admits_at("consumer", n * week + 2 * second), None, "{n}");
+            assert_eq!(admits_at("consumer", n * week), Some(1), "{n}");
+            assert_eq!(admits_at("consumer", n * week + second), Some(2), "{n}");
+            assert_eq!(admits_at("consumer", n * week + 2 * second), None, "{n}");
         }
-        let often = (0..100).filter_map(|n| throttle.admits_at("often", 20 * week + n * second)).count();
+        let often = (0..100).filter_map(|n| admits_at("often", 20 * week + n * second)).count();
         assert_eq!(often, 7);
-        assert_eq!(
-            throttle.admits_at("consumer", 20 * week + 100 * second),
-            Some(101),
-            "it did not occur for a minute"
-        );
+        assert_eq!(admits_at("consumer", 20 * week + 100 * second), Some(101), "it did not occur for a minute");
     }
 }
