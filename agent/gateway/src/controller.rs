@@ -75,7 +75,7 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Controll
     });
     let boilers = boilers.collect();
     let poll = law.renew / POLLS;
-    let mut controller = Controller { context, reporter, clock, boilers, poll };
+    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored: Throttle::default() };
     tokio::select! {
         never = controller.sessions(&session) => match never {},
         error = session.keep() => Err(ControllerError::Session(error)),
@@ -90,6 +90,8 @@ struct Controller {
     boilers: BTreeMap<BoilerId, Boiler>,
     /// Between two polls of another controller's leases.
     poll: Duration,
+    /// Messages that were ignored, by boiler and cause.
+    ignored: Throttle<(BoilerId, &'static str)>,
 }
 
 struct Boiler {
@@ -97,13 +99,15 @@ struct Boiler {
     controller: flow::Controller,
     author: Author,
     expected: Option<u64>,
+    /// Set-points in a row that were not published.
+    unpublished: Throttle<String>,
 }
 
 impl Boiler {
     fn new(settings: flow::Settings) -> Self {
         let controller = flow::Controller::new(settings.clone());
         let author = Author::new(settings.instance.clone(), &settings.law);
-        Self { settings, controller, author, expected: None }
+        Self { settings, controller, author, expected: None, unpublished: Throttle::default() }
     }
 
     /// Stops publishing set-points. A later takeover starts from the streams.
@@ -272,7 +276,7 @@ impl Controller {
             Ok(Parsed::State(state)) => self.step(&id, Input::State(&state)).await,
             Ok(Parsed::Status(status)) => self.step(&id, Input::Status(&status)).await,
             Err(error) => {
-                tracing::warn!(subject, %error, "ignoring malformed message");
+                self.ignore(id, subject, "malformed message", Some(error.to_string()));
                 Ok(())
             }
         }
@@ -283,13 +287,19 @@ impl Controller {
         match serde_json::from_slice::<Command>(payload) {
             Ok(command) if command.is_at(subject) => self.step(&id, Input::Command(sequence, &command)).await,
             Ok(_) => {
-                tracing::warn!(subject, "ignoring command in another operator's name");
+                self.ignore(id, subject, "command in another operator's name", None);
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(subject, %error, "ignoring malformed command");
+                self.ignore(id, subject, "malformed command", Some(error.to_string()));
                 Ok(())
             }
+        }
+    }
+
+    fn ignore(&mut self, id: BoilerId, subject: &str, what: &'static str, error: Option<String>) {
+        if let Some(times) = self.ignored.admits_each((id, what)) {
+            tracing::warn!(subject, times, error, "ignoring {what}");
         }
     }
 
@@ -342,7 +352,10 @@ impl Controller {
     async fn publish(&mut self, id: &BoilerId, lease: &Lease) -> Result<(), RequestError> {
         let Some(boiler) = self.boilers.get_mut(id) else { return Ok(()) };
         match control::publish(&self.context, &self.clock, &boiler.author, id, boiler.expected, lease).await {
-            Ok(Published::Stored(sequence)) => boiler.expected = Some(sequence),
+            Ok(Published::Stored(sequence)) => {
+                boiler.expected = Some(sequence);
+                boiler.unpublished.end();
+            }
             Ok(Published::Another(standing)) => {
                 let another = standing.instance.as_str();
                 tracing::warn!(boiler = %id, another, "another controller asks for set-points, standing by");
@@ -351,7 +364,10 @@ impl Controller {
             }
             Err(error) => {
                 boiler.expected = None;
-                tracing::warn!(boiler = %id, error = logs::chain(&error), "set-point not published");
+                let error = logs::chain(&error);
+                if let Some(times) = boiler.unpublished.admits(error.clone()) {
+                    tracing::warn!(boiler = %id, times, error, "set-point not published");
+                }
             }
         }
         Ok(())
