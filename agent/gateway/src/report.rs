@@ -7,6 +7,8 @@
 //! | a status | the newest of each boiler | replaced by the next one |
 //! | an event | until the server has stored it, in order, up to `EVENTS_MAX` | the oldest is dropped, counted, logged |
 //!
+//! A report whose subject the server forbids is dropped: kept, it would block all later ones.
+//!
 //! The oldest is dropped and not the newest, so that the last event of a boiler in EVENT is true: an agent continues
 //! from it after a restart. What is dropped can be found elsewhere: boots and gaps are in SAMPLES, a present fault is
 //! in STATUS.
@@ -97,7 +99,7 @@ async fn work<F>(outbox: Arc<Outbox>, mut ready: watch::Receiver<Phase>, send: i
 where
     F: Future<Output = Sent>,
 {
-    let mut failures = Throttle::default();
+    let (mut failures, mut forbidden) = (Throttle::default(), Throttle::default());
     while ready.wait_for(|phase| *phase != Phase::Down).await.is_ok() {
         let Some(report) = outbox.held().next() else {
             tokio::select! {
@@ -110,11 +112,13 @@ where
         };
         match send(report.clone()).await {
             Sent::Stored => drop(failures.end()),
-            // Kept, it would block all later reports.
-            Sent::Forbidden if report.event.is_some() => {
-                tracing::error!(subject = report.subject, "event dropped: the server forbids its subject");
+            Sent::Forbidden => {
+                outbox.held().forbidden(&report);
+                let subject = report.subject;
+                if let Some(times) = forbidden.admits_each(subject.clone()) {
+                    tracing::error!(subject, times, "event or status dropped: the server forbids its subject");
+                }
             }
-            Sent::Forbidden => {}
             Sent::Unknown(cause) => {
                 // The end of a session is logged where it is detected.
                 if *ready.borrow() != Phase::Down
@@ -157,7 +161,7 @@ struct Held {
     /// In the order of publishing; at most one status per boiler.
     reports: VecDeque<Report>,
     events: usize,
-    /// Events that were dropped since the process began, and how many of them were logged after an outage.
+    /// Events that were dropped since the process began, and how many of them have been logged.
     dropped: u64,
     logged: u64,
     flowing: BTreeMap<BoilerId, Flowing>,
@@ -185,6 +189,13 @@ impl Held {
             self.logged = self.dropped;
         }
         report
+    }
+
+    /// Counts a report of [`Held::next`] that the server forbids; it has a log line of its own.
+    fn forbidden(&mut self, report: &Report) {
+        let events = u64::from(report.event.is_some());
+        self.dropped += events;
+        self.logged += events;
     }
 
     /// Puts a report of [`Held::next`] back to the front; a status only if no newer one of its boiler has come.
@@ -269,12 +280,17 @@ mod tests {
     }
 
     impl Bench {
+        /// It forbids the subjects of boiler `forbidden`.
         fn new() -> Self {
             let (phase, ready) = watch::channel(Phase::Down);
             let (sender, stored) = mpsc::unbounded_channel();
             let reporter = Reporter::start_with(ready, move |report| {
-                sender.send(report).unwrap();
-                std::future::ready(Sent::Stored)
+                std::future::ready(if report.subject.starts_with("boiler.forbidden.") {
+                    Sent::Forbidden
+                } else {
+                    sender.send(report).unwrap();
+                    Sent::Stored
+                })
             });
             Self { reporter, phase, stored }
         }
@@ -338,6 +354,21 @@ mod tests {
         assert_eq!(statuses, [status("b1", 7)], "statuses and events have separate limits");
         let held = bench.reporter.outbox.held();
         assert_eq!((held.dropped, held.events), (11, 0));
+    }
+
+    #[tokio::test]
+    async fn forbidden_reports_are_dropped_and_their_events_counted() {
+        let mut bench = Bench::new();
+        bench.phase.send_replace(Phase::Up(1));
+        for n in 0..3 {
+            bench.event("forbidden", n);
+            bench.reporter.status(&status("forbidden", n));
+            bench.event("b1", n);
+        }
+        let (events, statuses) = bench.all().await;
+        assert_eq!((events, statuses), (vec![0, 1, 2], vec![]), "later reports are not blocked");
+        let held = bench.reporter.outbox.held();
+        assert_eq!((held.dropped, held.logged), (3, 3), "an outage did not drop them");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::logs::Throttle;
 use crate::nats::{self, Doubt, Kept, Phase, RequestError};
 use crate::report::Reporter;
 
@@ -84,7 +85,8 @@ pub async fn keep(config: Arc<Config>, boiler: BoilerId, context: Context, repor
         again: clock.transport(AGAIN),
     });
     let (operators, approvals) = (config.operators.clone(), config.reset.approvals);
-    let executor = Executor { boiler, operators, approvals, context, reporter, orders: station.orders };
+    let (orders, ignored) = (station.orders, Throttle::default());
+    let mut executor = Executor { boiler, operators, approvals, context, reporter, orders, ignored };
     loop {
         let mut inputs = Vec::from([tokio::select! {
             changed = station.seen.changed() => {
@@ -114,11 +116,13 @@ struct Executor {
     context: Context,
     reporter: Reporter,
     orders: mpsc::Sender<Reset>,
+    /// Messages that were ignored, by subject. They are read again with each attempt.
+    ignored: Throttle<String>,
 }
 
 impl Executor {
     /// Carries out an effect; its outcome is the next input.
-    async fn carry_out(&self, effect: Effect, clock: &Clock) -> Option<Input> {
+    async fn carry_out(&mut self, effect: Effect, clock: &Clock) -> Option<Input> {
         match effect {
             Effect::Read(fault) => Some(self.read(fault).await),
             Effect::Order { reset, end, last } => Some(self.order(&reset, end, last).await),
@@ -134,11 +138,14 @@ impl Executor {
         }
     }
 
-    async fn read(&self, fault: Occurrence) -> Input {
-        match read(&self.context, &self.boiler, fault, &self.operators).await {
+    async fn read(&mut self, fault: Occurrence) -> Input {
+        match read(&self.context, &self.boiler, fault, &self.operators, &mut self.ignored).await {
             Ok(found) => {
-                if found.reset.is_some() && found.order(self.approvals).is_none() {
-                    tracing::warn!(boiler = %self.boiler, %fault, "ignoring reset with too few approvals");
+                if found.reset.is_some()
+                    && found.order(self.approvals).is_none()
+                    && let Some(times) = self.ignored.admits_each(format!("approvals of {fault}"))
+                {
+                    tracing::warn!(boiler = %self.boiler, %fault, times, "ignoring reset with too few approvals");
                 }
                 Input::Found(Box::new(found))
             }
@@ -175,6 +182,7 @@ async fn read(
     boiler: &BoilerId,
     fault: Occurrence,
     operators: &[OperatorName],
+    ignored: &mut Throttle<String>,
 ) -> Result<Found, RequestError> {
     // Read the stream's last sequence first. The order is conditional on it, so the server refuses the order if
     // anything was stored since.
@@ -184,23 +192,29 @@ async fn read(
     for operator in operators {
         let subject = subject::approval(boiler, fault, operator);
         let Some(message) = nats::last(context, stream::COMMAND, &subject).await? else { continue };
-        let Some(kept) = parsed::<Approval>(boiler, &message) else { continue };
+        let Some(kept) = parsed::<Approval>(boiler, &message, ignored) else { continue };
         votes.push(Vote { approved: approved(operator, &kept), age: kept.age() });
     }
     let end = stored.as_ref().map_or(0, |message| message.sequence);
-    let reset = match stored.as_ref().and_then(|message| parsed::<Reset>(boiler, message)) {
-        Some(kept) => Some(ordered(context, boiler, kept, operators).await?),
+    let reset = match stored.as_ref().and_then(|message| parsed::<Reset>(boiler, message, ignored)) {
+        Some(kept) => Some(ordered(context, boiler, kept, operators, ignored).await?),
         None => None,
     };
     Ok(Found { fault, last, votes, end, reset })
 }
 
 /// The parsed message; none for a malformed one.
-fn parsed<T: DeserializeOwned>(boiler: &BoilerId, message: &StreamMessage) -> Option<Kept<T>> {
+fn parsed<T: DeserializeOwned>(
+    boiler: &BoilerId,
+    message: &StreamMessage,
+    ignored: &mut Throttle<String>,
+) -> Option<Kept<T>> {
     let subject = message.subject.as_str();
     let kept = Kept::read(message);
-    if let Err(error) = &kept {
-        tracing::warn!(%boiler, subject, error = crate::logs::chain(error), "ignoring malformed message");
+    if let Err(error) = &kept
+        && let Some(times) = ignored.admits_each(subject.to_owned())
+    {
+        tracing::warn!(%boiler, subject, times, error = crate::logs::chain(error), "ignoring malformed message");
     }
     kept.ok()
 }
@@ -215,6 +229,7 @@ async fn ordered(
     boiler: &BoilerId,
     order: Kept<Reset>,
     operators: &[OperatorName],
+    ignored: &mut Throttle<String>,
 ) -> Result<Ordered, RequestError> {
     let mut votes = Vec::new();
     for operator in operators {
@@ -223,7 +238,7 @@ async fn ordered(
         if message.subject.as_str() != subject::approval(boiler, order.value.fault, operator).as_str() {
             continue;
         }
-        let Some(kept) = parsed::<Approval>(boiler, &message) else { continue };
+        let Some(kept) = parsed::<Approval>(boiler, &message, ignored) else { continue };
         // If the calendar was set back, the age is 0.
         let age = Duration::from_nanos(u64::try_from(order.at.0 - kept.at.0).unwrap_or(0));
         votes.push(Vote { approved: approved(operator, &kept), age });

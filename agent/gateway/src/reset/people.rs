@@ -14,6 +14,7 @@ use thermowell_wire::{BoilerId, Occurrence, OperatorName};
 use super::read;
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::logs::Throttle;
 use crate::nats::{self, Connection, Doubt, NatsError, RequestError, User};
 
 /// Attempts after a conflict with another approval of the same person, or without an answer.
@@ -87,7 +88,7 @@ pub async fn status(config: &Config, boiler: &BoilerId) -> Result<Standing, Rese
     let fault = status.and_then(|status| status.device).and_then(|device| device.fault);
     let occurrence = fault.map(Occurrence::from);
     let found = match occurrence {
-        Some(fault) => Some(read(context, boiler, fault, &config.operators).await.map_err(ResetError::Request)?),
+        Some(fault) => Some(found(config, context, boiler, fault).await?),
         None => None,
     };
     let reset = found.as_ref().and_then(|found| found.order(config.reset.approvals)).map(|(_, reset)| reset.clone());
@@ -129,7 +130,7 @@ pub async fn approve(
     let (mut sent, mut silent) = (None, None);
     for _ in 0..TRIES {
         let last = nats::last(context, stream::COMMAND, &own).await.map_err(ResetError::Request)?;
-        let found = read(context, boiler, fault, &config.operators).await.map_err(ResetError::Request)?;
+        let found = found(config, context, boiler, fault).await?;
         // After a lost acknowledgement, our own stored approval is no second one.
         if let (Some(sent), Some(last)) = (&sent, &last)
             && last.payload == nats::json(sent)
@@ -190,6 +191,12 @@ async fn announce(context: &Context, mark: &str, event: &Event) {
     if let Err(error) = nats::announce(context, EventKind::Approval, mark, event).await {
         tracing::warn!(boiler = %event.boiler, error = crate::logs::chain(&error), "the event was not stored");
     }
+}
+
+/// The messages of COMMAND about `fault`.
+async fn found(config: &Config, context: &Context, boiler: &BoilerId, fault: Occurrence) -> Result<Found, ResetError> {
+    let found = read(context, boiler, fault, &config.operators, &mut Throttle::default()).await;
+    found.map_err(ResetError::Request)
 }
 
 async fn last_status(context: &Context, boiler: &BoilerId) -> Result<Option<Status>, ResetError> {
