@@ -201,7 +201,6 @@ impl Delivery {
     pub(super) fn spill_failed(&mut self, out: &mut Out) {
         out.counters.spill_failures += 1;
         self.spiller.failed(out.now.monotonic, &mut self.spool);
-        out.log(Log::SpillFailed);
     }
 
     /// Spills records that have waited too long, and removes a file that is no longer needed.

@@ -247,8 +247,6 @@ pub enum Log {
     },
     /// The spill file is no longer needed.
     SpillDone,
-    /// The spill file could not be synced: it is rewritten.
-    SpillFailed,
     /// Frames were rejected.
     Rejected {
         /// The last cause.
@@ -290,7 +288,6 @@ impl Log {
             | Self::TooLarge { .. }
             | Self::SpoolFull { .. }
             | Self::Spilling { .. }
-            | Self::SpillFailed
             | Self::Rejected { .. }
             | Self::LeaseDeclined(_)
             | Self::ResetDeclined(_)
@@ -323,7 +320,6 @@ impl fmt::Display for Log {
                 write!(f, "the server acknowledges nothing: {backlog} slots go to the spill file")
             }
             Self::SpillDone => f.write_str("the spill file is no longer needed"),
-            Self::SpillFailed => f.write_str("the spill file could not be synced: it will be rewritten"),
             Self::Rejected { cause, total } => write!(f, "frame rejected: {cause} ({total} so far)"),
             Self::LeaseDeclined(declined) => write!(f, "lease not passed on: {declined}"),
             Self::ResetDeclined(declined) => write!(f, "reset not passed on: {declined}"),

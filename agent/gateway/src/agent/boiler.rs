@@ -100,6 +100,8 @@ pub(super) struct Boiler {
     /// The spill file found at the start is kept aside, because memory had no room for all of it.
     kept_aside: bool,
     syncing: Option<Syncing>,
+    /// Failed syncs of the spill file, by line and cause.
+    spill_failures: Throttle<(&'static str, String)>,
     effects: Vec<Effect>,
     /// Batches that the server answered with an error, since it last stored one.
     declined: Throttle<String>,
@@ -151,6 +153,7 @@ impl Boiler {
             spill_file: SpillFile::new(&config.spool.directory, &config.gateway, &boiler.id),
             kept_aside: false,
             syncing: None,
+            spill_failures: Throttle::default(),
             effects: Vec::with_capacity(16),
             declined: Throttle::default(),
             draining: None,

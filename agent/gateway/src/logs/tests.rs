@@ -49,7 +49,6 @@ fn agent_lines() -> Vec<agent::Log> {
         Log::SpoolHasRoom,
         Log::Spilling { backlog: 3_000 },
         Log::SpillDone,
-        Log::SpillFailed,
         Log::ClockJumped { by_ns: -40_000_000 },
         Log::ClockRate(Rate { ppm: 20_000, followed: true }),
         Log::ClockRate(Rate { ppm: 90_000, followed: false }),

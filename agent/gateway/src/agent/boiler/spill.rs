@@ -110,8 +110,7 @@ impl Boiler {
         if (is_end || spill == Spill::Begin)
             && let Err(error) = self.keep_unrestored()
         {
-            let error = crate::logs::chain(&error);
-            tracing::error!(boiler = %self.config.id, error, "records without room in memory could not be kept");
+            self.log_failure("records without room in memory could not be kept", &error);
             if is_end {
                 return;
             }
@@ -131,13 +130,23 @@ impl Boiler {
 
     pub(super) fn synced(&mut self, synced: Result<(), SpoolError>) {
         match synced {
-            Ok(()) => self.step(Input::SpillSynced),
+            Ok(()) => {
+                self.spill_failures.end();
+                self.step(Input::SpillSynced);
+            }
             Err(error) => {
-                let error = crate::logs::chain(&error);
-                tracing::error!(boiler = %self.config.id, error, "the spill file could not be synced");
+                self.log_failure("the spill file could not be synced, rewriting it", &error);
                 self.spill_file.give_up();
                 self.step(Input::SpillFailed);
             }
+        }
+    }
+
+    /// A full disk fails every few seconds.
+    fn log_failure(&mut self, line: &'static str, error: &SpoolError) {
+        let error = crate::logs::chain(error);
+        if let Some(times) = self.spill_failures.admits_each((line, error.clone())) {
+            tracing::error!(boiler = %self.config.id, times, error, "{line}");
         }
     }
 
