@@ -28,6 +28,9 @@ use crate::serial::{OpenError, Port, holder};
 /// The first and the longest pause between two attempts to open a port.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// A port that flaps is not logged each time, unless so many attempts have failed: two seconds.
+const LONG: u32 = 8;
+
 /// Back-off and log throttling of a port.
 pub(super) struct Waiting {
     /// The next attempt. None while the port is open.
@@ -36,6 +39,10 @@ pub(super) struct Waiting {
     failures: Throttle<Discriminant<OpenError>>,
     /// How often the port opened since its last byte.
     silent_opens: u32,
+    /// Losses after a byte.
+    losses: Throttle<()>,
+    /// The last loss is in the log, so failed attempts and the next opening are too.
+    is_loss_logged: bool,
     /// Since when the port is missing, CLOCK_BOOTTIME.
     since_ns: u64,
 }
@@ -44,7 +51,15 @@ impl Waiting {
     /// The first attempt is due at once.
     pub(super) fn new() -> Self {
         let due = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
-        Self { due, pause: Duration::ZERO, failures: Throttle::default(), silent_opens: 0, since_ns: boottime_ns() }
+        Self {
+            due,
+            pause: Duration::ZERO,
+            failures: Throttle::default(),
+            silent_opens: 0,
+            losses: Throttle::default(),
+            is_loss_logged: true,
+            since_ns: boottime_ns(),
+        }
     }
 
     fn back_off(&mut self) {
@@ -56,7 +71,9 @@ impl Waiting {
     /// the second, the fourth and so on.
     fn failed(&mut self, error: &OpenError) -> Option<u32> {
         self.back_off();
-        self.failures.admits(discriminant(error))
+        let tries = self.failures.admits(discriminant(error))?;
+        self.is_loss_logged |= tries >= LONG;
+        self.is_loss_logged.then_some(tries)
     }
 
     /// Records that the port opened. Returns the number of attempts if this is to be logged.
@@ -64,7 +81,7 @@ impl Waiting {
         self.due = None;
         self.silent_opens = self.silent_opens.saturating_add(1);
         let tries = self.failures.end() + 1;
-        self.silent_opens.is_power_of_two().then_some(tries)
+        (self.is_loss_logged && self.silent_opens.is_power_of_two()).then_some(tries)
     }
 
     fn received(&mut self) {
@@ -75,7 +92,11 @@ impl Waiting {
     fn lost(&mut self) -> bool {
         self.back_off();
         self.since_ns = boottime_ns();
-        self.silent_opens == 0 || self.silent_opens.is_power_of_two()
+        self.is_loss_logged = match self.silent_opens {
+            0 => self.losses.admits(()).is_some(),
+            opens => opens.is_power_of_two(),
+        };
+        self.is_loss_logged
     }
 }
 
@@ -209,5 +230,22 @@ mod tests {
         assert!(waiting.lost(), "the loss is logged after a byte");
         assert_eq!(waiting.pause, REOPEN.0);
         assert_eq!(waiting.opened(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn flapping_port_with_bytes_is_throttled() {
+        let mut waiting = Waiting::new();
+        let flap = |waiting: &mut Waiting| {
+            let opened = waiting.opened().is_some();
+            waiting.received();
+            let lost = waiting.lost();
+            assert_eq!(waiting.failed(&absent()).is_some(), lost);
+            (opened, lost)
+        };
+        let flaps: Vec<_> = (1..=100).map(|_| flap(&mut waiting)).collect();
+        let counts = (flaps.iter().filter(|flap| flap.0).count(), flaps.iter().filter(|flap| flap.1).count());
+        assert_eq!(counts, (8, 7), "the first opening, and 7 losses with the openings after them");
+        let logged = (2..=100).filter_map(|_| waiting.failed(&absent())).count();
+        assert_eq!((logged, waiting.opened()), (4, Some(101)), "attempts 8, 16, 32 and 64 of a long loss");
     }
 }
