@@ -97,6 +97,7 @@ fn read(mut file: &File, buffer: &mut [u8]) -> io::Result<Option<usize>> {
 fn write(mut file: &File, outgoing: &mut Vec<u8>) -> io::Result<bool> {
     while !outgoing.is_empty() {
         match file.write(outgoing) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => drop(outgoing.drain(..count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
