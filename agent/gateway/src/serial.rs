@@ -53,6 +53,7 @@ pub enum OpenError {
 
 #[derive(Debug)]
 pub struct Port {
+    boiler: Boiler,
     bytes: Bytes,
     /// Keeps the port exclusive.
     _port: Box<dyn SerialPort>,
@@ -96,9 +97,19 @@ impl Port {
         if let Err(error) = port.clear(ClearBuffer::Input) {
             tracing::debug!(port = %name, %error, "could not flush old input");
         }
-        set_dtr(port.as_mut(), boiler);
-        lower_latency(path);
-        Ok(Self { bytes: Bytes::new(probe), _port: port, outgoing: Vec::with_capacity(512), dropped: 0 })
+        if let Err(error) = set_dtr(port.as_mut(), boiler)
+            && let Some(times) = ports.unset(&boiler.id, "DTR")
+        {
+            tracing::info!(boiler = %boiler.id, port = %path.display(), times, %error, "could not set DTR");
+        }
+        if let Err((knob, error)) = lower_latency(path)
+            && let Some(times) = ports.unset(&boiler.id, "latency")
+        {
+            let (boiler, knob) = (&boiler.id, knob.display());
+            tracing::info!(%boiler, %knob, times, %error, "adapter latency not lowered; stamps may be off by 16 ms");
+        }
+        let (boiler, outgoing) = (boiler.clone(), Vec::with_capacity(512));
+        Ok(Self { boiler, bytes: Bytes::new(probe), _port: port, outgoing, dropped: 0 })
     }
 
     /// Queues a frame for the device. Without room it is dropped and counted: every request of the protocol is repeated
@@ -107,7 +118,8 @@ impl Port {
         if self.outgoing.len() + frame.len() > OUTGOING_MAX {
             self.dropped += 1;
             if self.dropped.is_power_of_two() {
-                tracing::warn!(dropped = self.dropped, "frames dropped: the serial port accepts no output");
+                let (boiler, port, dropped) = (&self.boiler.id, self.boiler.port.display(), self.dropped);
+                tracing::warn!(%boiler, %port, dropped, "frames dropped: the serial port accepts no output");
             }
         } else {
             self.outgoing.extend_from_slice(frame);
@@ -150,7 +162,8 @@ pub fn check(boiler: &Boiler) -> Result<(), Obstacle> {
     if boiler.dtr == Dtr::Off {
         flock(&held, FlockOperation::Unlock).map_err(|error| Obstacle::System(error.into()))?;
         match tokio_serial::new(boiler.port.to_string_lossy(), boiler.baud).open() {
-            Ok(mut port) => set_dtr(port.as_mut(), boiler),
+            // A pty has no DTR.
+            Ok(mut port) => set_dtr(port.as_mut(), boiler).unwrap_or_default(),
             Err(error) if is_busy(&error) => return Err(Obstacle::InUse),
             Err(error) => return Err(Obstacle::System(error.into())),
         }
@@ -172,28 +185,26 @@ fn is_busy(error: &tokio_serial::Error) -> bool {
     }
 }
 
-/// Best effort: a pty has no DTR.
-fn set_dtr(port: &mut dyn SerialPort, boiler: &Boiler) {
-    let level = match boiler.dtr {
-        Dtr::Keep => return,
-        Dtr::On => true,
-        Dtr::Off => false,
-    };
-    if let Err(error) = port.write_data_terminal_ready(level) {
-        tracing::info!(boiler = %boiler.id, port = %boiler.port.display(), %error, "could not set DTR");
+fn set_dtr(port: &mut dyn SerialPort, boiler: &Boiler) -> Result<(), tokio_serial::Error> {
+    match boiler.dtr {
+        Dtr::Keep => Ok(()),
+        Dtr::On => port.write_data_terminal_ready(true),
+        Dtr::Off => port.write_data_terminal_ready(false),
     }
 }
 
-/// FTDI adapters collect bytes for 16 ms by default; sets 1 ms if the driver has that setting. Best effort.
-fn lower_latency(path: &Path) {
-    let Ok(target) = fs::canonicalize(path) else { return };
-    let Some(name) = target.file_name() else { return };
+/// FTDI adapters collect bytes for 16 ms by default; sets 1 ms if the driver has that setting.
+///
+/// # Errors
+/// The setting, and why it is not set.
+fn lower_latency(path: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let target = fs::canonicalize(path).unwrap_or_default();
+    let Some(name) = target.file_name() else { return Ok(()) };
     let knob = Path::new("/sys/class/tty").join(name).join("device/latency_timer");
-    if knob.exists()
-        && let Err(error) = fs::write(&knob, "1")
-    {
-        tracing::info!(knob = %knob.display(), %error, "adapter latency not lowered; stamps may be off by 16 ms");
+    if !knob.exists() {
+        return Ok(());
     }
+    fs::write(&knob, "1").map_err(|error| (knob, error))
 }
 
 #[cfg(test)]

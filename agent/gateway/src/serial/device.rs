@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, OFlags, flock, major, minor};
 use rustix::io::Errno;
@@ -12,6 +12,7 @@ use rustix::termios::{ControlModes, OptionalActions, isatty, tcgetattr, tcsetatt
 use thermowell_wire::BoilerId;
 
 use crate::config::Boiler;
+use crate::logs::Throttle;
 
 /// Why a device cannot be opened now.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +101,11 @@ pub(super) fn find_holder(path: &Path) -> Option<String> {
 ///
 /// The boiler that comes first in the configuration gets the port: the same one after each start.
 #[derive(Clone, Debug)]
-pub struct Ports(Arc<[(BoilerId, PathBuf)]>);
+pub struct Ports {
+    ports: Arc<[(BoilerId, PathBuf)]>,
+    /// What could not be set at a port, each time that it opened.
+    unset: Arc<Mutex<Throttle<(BoilerId, &'static str)>>>,
+}
 
 /// Another boiler with the same device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,19 +121,25 @@ impl Ports {
     /// The ports of all boilers of a configuration, in its order.
     #[must_use]
     pub fn of(boilers: &[Boiler]) -> Self {
-        Self(boilers.iter().map(|boiler| (boiler.id.clone(), boiler.port.clone())).collect())
+        let ports = boilers.iter().map(|boiler| (boiler.id.clone(), boiler.port.clone())).collect();
+        Self { ports, unset: Arc::default() }
     }
 
     /// The first other boiler whose port is the same device as that of `boiler` now.
     #[must_use]
     pub fn twin(&self, boiler: &BoilerId) -> Option<Twin> {
-        let own = self.0.iter().position(|(id, _)| id == boiler)?;
-        let device = device(&self.0[own].1)?;
+        let own = self.ports.iter().position(|(id, _)| id == boiler)?;
+        let device = device(&self.ports[own].1)?;
         let twin = |(index, (id, port)): (usize, &(BoilerId, PathBuf))| {
             let is_same = index != own && self::device(port) == Some(device);
             is_same.then(|| Twin { boiler: id.clone(), port: port.clone(), is_earlier: index < own })
         };
-        self.0.iter().enumerate().find_map(twin)
+        self.ports.iter().enumerate().find_map(twin)
+    }
+
+    /// Counts that `what` could not be set at the port of `boiler`. Returns the count if this is to be logged.
+    pub(super) fn unset(&self, boiler: &BoilerId, what: &'static str) -> Option<u32> {
+        self.unset.lock().unwrap_or_else(PoisonError::into_inner).admits_each((boiler.clone(), what))
     }
 }
 
