@@ -85,7 +85,7 @@ impl Aggregator {
     /// Runs one session after another, until shutdown.
     async fn sessions(&self, session: &Session, mut shutdown: Shutdown) {
         let mut ready = session.ready();
-        let mut failures = Throttle::default();
+        let (mut failures, mut rivals) = (Throttle::default(), Throttle::default());
         loop {
             tokio::select! {
                 Ok(_) = ready.wait_for(|phase| *phase != Phase::Down) => {}
@@ -93,7 +93,7 @@ impl Aggregator {
             }
             ready.mark_unchanged();
             tokio::select! {
-                outcome = self.work(shutdown.clone()) => match outcome {
+                outcome = self.work(shutdown.clone(), &mut rivals) => match outcome {
                     Ok(()) => return,
                     Err(error) => {
                         let error = logs::chain(&error);
@@ -105,15 +105,15 @@ impl Aggregator {
                 },
                 _ = ready.changed() => {
                     failures.end();
-                    tracing::info!("session ended with the connection");
+                    tracing::debug!("session ended");
                 }
             }
         }
     }
 
     /// One session: start from the last snapshots, replay, follow.
-    async fn work(&self, mut shutdown: Shutdown) -> Result<(), RequestError> {
-        rival::stand_by(&self.context, &self.boilers, &self.instance).await?;
+    async fn work(&self, mut shutdown: Shutdown, rivals: &mut Throttle<String>) -> Result<(), RequestError> {
+        rival::stand_by(&self.context, &self.boilers, &self.instance, rivals).await?;
         let first = consume::first_sequence(&self.context).await?;
         let mut boilers = BTreeMap::new();
         for id in &self.boilers {

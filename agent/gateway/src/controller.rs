@@ -145,7 +145,7 @@ impl Controller {
                 },
                 _ = ready.changed() => {
                     failures.end();
-                    tracing::info!("session ended with the connection");
+                    tracing::debug!("session ended");
                 }
             }
         }

@@ -62,7 +62,7 @@ impl Session {
     /// Keeps sessions until only an operator can help; returns the error of the unusable server or stream.
     pub async fn keep(&self) -> SessionError {
         let mut phase = self.connection.phase();
-        let mut failures = Throttle::default();
+        let (mut failures, mut outdated) = (Throttle::default(), Throttle::default());
         // The earliest next check of the streams: one that goes missing repeatedly must not be checked faster.
         let mut due = retry();
         let mut current = *phase.borrow_and_update();
@@ -75,7 +75,7 @@ impl Session {
                 Phase::Up(_) if is_due => {
                     due = retry();
                     is_due = false;
-                    if let Err(error) = self.prepare(current, &mut failures).await {
+                    if let Err(error) = self.prepare(current, &mut failures, &mut outdated).await {
                         return error;
                     }
                 }
@@ -97,10 +97,20 @@ impl Session {
         }
     }
 
-    async fn prepare(&self, phase: Phase, failures: &mut Throttle<String>) -> Result<(), SessionError> {
+    async fn prepare(
+        &self,
+        phase: Phase,
+        failures: &mut Throttle<String>,
+        outdated: &mut Throttle<String>,
+    ) -> Result<(), SessionError> {
         self.connection.verify_server().map_err(SessionError::Server)?;
         match streams::ensure(self.connection.context(), &self.table, self.connection.user()).await {
-            Ok(()) => {
+            Ok(found) => {
+                for error in found.iter().map(|error| chain(error)) {
+                    if let Some(times) = outdated.admits_each(error.clone()) {
+                        tracing::warn!(times, error, "stream not updated");
+                    }
+                }
                 let tries = failures.end() + 1;
                 if tries > 1 {
                     tracing::info!(tries, "streams are ready");

@@ -169,32 +169,40 @@ fn command(max_bytes: u64) -> Config {
     }
 }
 
-/// Creates missing streams, verifies existing ones, and updates those that `user` owns.
+/// Creates missing streams, verifies existing ones, and updates those that `user` owns. Returns why usable streams could
+/// not be updated.
 ///
 /// # Errors
 /// The first unusable stream.
-pub async fn ensure(context: &Context, table: &[Config], user: &User) -> Result<(), StreamError> {
+pub async fn ensure(context: &Context, table: &[Config], user: &User) -> Result<Vec<StreamError>, StreamError> {
+    let mut outdated = Vec::new();
     for wanted in table {
-        ensure_one(context, wanted, user).await?;
+        let name = &wanted.name;
+        match context.get_stream(name).await {
+            Ok(found) => outdated.extend(update(context, &found.cached_info().config, wanted, user).await?),
+            Err(error) if is_absent(&error) => create(context, wanted).await?,
+            Err(error) => return Err(request("read", name, error)),
+        }
     }
-    Ok(())
+    Ok(outdated)
 }
 
-async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(), StreamError> {
+/// Verifies the stream `found` and updates it. Returns why it could not be updated, if it is usable as it is.
+async fn update(
+    context: &Context,
+    found: &Config,
+    wanted: &Config,
+    user: &User,
+) -> Result<Option<StreamError>, StreamError> {
     let name = wanted.name.clone();
-    let found = match context.get_stream(&name).await {
-        Ok(found) => found.cached_info().config.clone(),
-        Err(error) if is_absent(&error) => return create(context, wanted).await,
-        Err(error) => return Err(request("read", &name, error)),
-    };
-    let merged = merge(&found, wanted)?;
-    if is_same(&merged, &found) {
-        return Ok(());
+    let merged = merge(found, wanted)?;
+    if merged == *found {
+        return Ok(None);
     }
     if !rights::changes(user, &name) {
         // The owner updates the limits; other roles only need their subjects.
         let missing = wanted.subjects.iter().find(|subject| !found.subjects.contains(subject));
-        return missing.map_or(Ok(()), |subject| {
+        return missing.map_or(Ok(None), |subject| {
             Err(request("use", &name, format!("it does not take {subject} yet; the role that writes it adds that")))
         });
     }
@@ -207,8 +215,7 @@ async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(
             return Err(error);
         }
         // The present limits suffice for operation: do not stop the samples for this.
-        tracing::warn!(error = crate::logs::chain(&error), "stream not updated");
-        return Ok(());
+        return Ok(Some(error));
     }
     // Concurrent updates from stale reads overwrite each other: read back the result.
     let now = context.get_stream(&name).await.map_err(|error| request("read", &name, error))?;
@@ -217,7 +224,7 @@ async fn ensure_one(context: &Context, wanted: &Config, user: &User) -> Result<(
         return Err(request("update", &name, "another gateway changed it at the same time"));
     }
     tracing::info!(stream = name, subjects = now.cached_info().config.subjects.len(), "stream updated");
-    Ok(())
+    Ok(None)
 }
 
 async fn create(context: &Context, wanted: &Config) -> Result<(), StreamError> {
@@ -320,19 +327,6 @@ fn retention_word(retention: RetentionPolicy) -> String {
         RetentionPolicy::WorkQueue => "workqueue",
     }
     .to_owned()
-}
-
-fn is_same(a: &Config, b: &Config) -> bool {
-    a.max_bytes == b.max_bytes
-        && a.max_age == b.max_age
-        && a.max_messages_per_subject == b.max_messages_per_subject
-        && a.discard == b.discard
-        && a.deny_delete == b.deny_delete
-        && a.deny_purge == b.deny_purge
-        && a.duplicate_window == b.duplicate_window
-        && a.allow_direct == b.allow_direct
-        && a.allow_atomic_publish == b.allow_atomic_publish
-        && a.subjects == b.subjects
 }
 
 fn request(

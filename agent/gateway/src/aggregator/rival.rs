@@ -25,6 +25,7 @@ use thermowell_flow::published::State;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
+use crate::logs::Throttle;
 use crate::nats::{self, RETRY, RequestError, Stored};
 
 /// The publisher of a state younger than this counts as alive.
@@ -67,13 +68,19 @@ pub(super) async fn put(context: &Context, boiler: &BoilerId, expected: Option<u
 }
 
 /// Waits while another instance keeps the STATE of any boiler fresh.
-pub(super) async fn stand_by(context: &Context, boilers: &[BoilerId], own: &str) -> Result<(), RequestError> {
-    let mut logged = false;
+/// `rivals` are the names of all sessions.
+pub(super) async fn stand_by(
+    context: &Context,
+    boilers: &[BoilerId],
+    own: &str,
+    rivals: &mut Throttle<String>,
+) -> Result<(), RequestError> {
+    let mut is_counted = false;
     while let Some(rival) = any_alive(context, boilers, own).await? {
-        if !logged {
-            tracing::warn!(rival, "another aggregator is active, standing by");
-            logged = true;
+        if !is_counted && let Some(times) = rivals.admits_each(rival.clone()) {
+            tracing::warn!(rival, times, "another aggregator is active, standing by");
         }
+        is_counted = true;
         tokio::time::sleep(RETRY).await;
     }
     Ok(())
