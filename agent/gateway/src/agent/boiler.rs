@@ -368,7 +368,7 @@ impl Boiler {
             Answer::Published(Published::Stored(sequence)) => self.step(Input::Acknowledged { sequence: *sequence }),
             Answer::Published(Published::Refused(refused)) => self.step(Input::Refused(*refused)),
             Answer::Published(Published::NoStream) => {
-                self.session.stream_is_missing();
+                self.stream_is_missing();
                 self.step(Input::Refused(flow::Refused::Unknown));
             }
             Answer::Published(Published::Declined(cause)) => {
@@ -391,13 +391,22 @@ impl Boiler {
         self.log_drained();
     }
 
+    /// Ends the session, for all boilers.
+    fn stream_is_missing(&mut self) {
+        if let Some(times) = self.declined.admits("no stream".to_owned()) {
+            let (boiler, subject) = (&self.config.id, &self.subject);
+            tracing::warn!(%boiler, subject, times, "no stream has this subject, checking the streams");
+        }
+        self.session.stream_is_missing();
+    }
+
     fn tail_read(&mut self, tail: &Tail) {
         match tail {
             Tail::Found { sequence, payload } => self.step(Input::Tail(Some((*sequence, payload)))),
             Tail::Empty => self.step(Input::Tail(None)),
             Tail::Unknown => self.step(Input::TailUnknown),
             Tail::NoStream => {
-                self.session.stream_is_missing();
+                self.stream_is_missing();
                 self.step(Input::TailUnknown);
             }
         }
