@@ -21,6 +21,7 @@ use std::io::{self, Write as _};
 use std::mem;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use thermowell_wire::BoilerId;
@@ -42,6 +43,8 @@ use crate::{check, conformance, logs, quantity};
 pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
 /// Overrides `[log] filter`.
 const LOG_VARIABLE: &str = "THERMOWELL_LOG";
+/// How long blocking calls, such as a search for the process that has a port open, may delay the end of the roles.
+const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
@@ -91,7 +94,7 @@ Environment:
   THERMOWELL_CONFIG=my.toml          the configuration, unless --config is given
   THERMOWELL_LOG=debug               overrides `filter` in [log]
 
-Exit codes: 0 fine, 1 failure, 2 wrong command line, 78 wrong configuration";
+Exit codes: 0 fine, 1 failure, 2 wrong command line, 3 no current data, 78 wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -268,7 +271,10 @@ fn run(source: &Source, role: Option<Role>) -> Outcome {
         return Err(Exit::Configuration);
     };
     logs::start(filter);
-    Ok(runtime()?.block_on(run_roles(&config, role)))
+    let runtime = runtime()?;
+    let exit = runtime.block_on(run_roles(&config, role));
+    runtime.shutdown_timeout(GRACE);
+    Ok(exit)
 }
 
 async fn run_roles(config: &Config, role: Option<Role>) -> Exit {
