@@ -133,8 +133,6 @@ impl Session {
 pub enum Greeting {
     /// The same boot as before, or the first one of this run.
     Accepted {
-        /// The previous boot, if this is another one.
-        ended: Option<Boot>,
         /// There was no session for this boot.
         new: bool,
     },
@@ -250,7 +248,6 @@ impl Link {
         self.bound.get_or_insert_with(|| hello.serial_number.to_string());
         let before = self.session.as_ref().map(Session::boot);
         let new = before != Some(hello.boot);
-        let ended = before.filter(|_| new);
         match self.session.as_mut().filter(|_| !new) {
             Some(session) => {
                 session.saw_next(hello.next);
@@ -263,7 +260,7 @@ impl Link {
             self.ping_at = Some(now);
             self.pinged.clear();
         }
-        Greeting::Accepted { ended, new }
+        Greeting::Accepted { new }
     }
 
     /// Refuses the device for a `reason` that may come from outside the link.

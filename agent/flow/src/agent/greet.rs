@@ -33,7 +33,7 @@ impl Agent {
                     self.out.event(EventKind::Boot, EventBody::DeviceRefused { serial_number, reason });
                 }
             }
-            Greeting::Accepted { new, .. } => {
+            Greeting::Accepted { new } => {
                 if new {
                     self.begin_boot(hello);
                 } else {
