@@ -319,7 +319,7 @@ pub struct Missing {
     pub invalid: u64,
     /// Without a trusted time.
     pub clock: u64,
-    /// Refused by the server, or removed from the stream before they were read.
+    /// Removed from the stream before they were read.
     pub discarded: u64,
     /// Unknown cause: a bug.
     pub unexplained: u64,

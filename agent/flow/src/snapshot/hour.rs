@@ -20,7 +20,7 @@ pub enum Reason {
     Missed,
     /// Without a trusted time.
     Clock,
-    /// Refused by the server, or removed from the stream before they were read.
+    /// Removed from the stream before they were read.
     Discarded,
     /// Unknown cause: a bug.
     Unexplained,
