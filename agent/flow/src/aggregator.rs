@@ -17,7 +17,7 @@ use crate::aggregate::{Pane, Window, coverage};
 use crate::consume::{Arrival, Consume, Lost, Refusal};
 use crate::published::{EventBody, Provisional, SlotQuality, Snapshot, State, celsius, centi_mean};
 use crate::snapshot::{Head, Ledger, Reason, Span, hour_of};
-use crate::time::{SECOND_NS, Utc, hour_text};
+use crate::time::{SECOND_NS, Utc, hour_text, slots_ns};
 
 #[cfg(test)]
 mod tests;
@@ -320,7 +320,7 @@ impl Aggregator {
 
     fn lose(&mut self, lost: &Lost, head: &Head, effects: &mut Vec<Effect>) {
         let (first, slots) = (lost.first, lost.count);
-        let back_ns = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(head.period_ns));
+        let back_ns = slots_ns(slots, head.period_ns);
         let span = Span { first, count: slots, utc_ns: head.utc_ns.saturating_sub(back_ns) };
         if lost.discarded {
             self.counters.discarded = self.counters.discarded.saturating_add(slots);
@@ -335,7 +335,7 @@ impl Aggregator {
 
     fn gap(&mut self, gap: &Gap, seen: u64, head: &Head) {
         self.counters.gaps += 1;
-        let skip_ns = i64::try_from(seen).unwrap_or(i64::MAX).saturating_mul(i64::from(gap.period_ns));
+        let skip_ns = slots_ns(seen, gap.period_ns);
         let first = Slot::new(gap.boot, gap.from + seen);
         let span = Span { first, count: gap.to - first.seq, utc_ns: gap.from_utc_ns.saturating_add(skip_ns) };
         self.ledger.record_missing(span, gap.reason.into(), head);

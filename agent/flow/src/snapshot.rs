@@ -18,7 +18,7 @@ use thermowell_wire::{BoilerId, Boot, Slot};
 use crate::aggregate::Pane;
 use crate::consume::slot_after;
 use crate::published::{Missing, Snapshot};
-use crate::time::{HOUR_NS, SECOND_NS, Utc};
+use crate::time::{HOUR_NS, SECOND_NS, Utc, slots_ns};
 
 mod hour;
 #[cfg(test)]
@@ -45,7 +45,7 @@ impl Span {
     fn advance(&mut self, slots: u64, period_ns: u32) {
         self.first.seq += slots;
         self.count -= slots;
-        self.utc_ns = self.utc_ns.saturating_add(length(slots, period_ns));
+        self.utc_ns = self.utc_ns.saturating_add(slots_ns(slots, period_ns));
     }
 
     fn last(&self) -> Slot {
@@ -218,12 +218,12 @@ impl Ledger {
     /// Begins a message: accounts for the time between two boots. [`Ledger::leave`] ends it.
     pub fn enter(&mut self, head: &Head) {
         let Some(mark) = self.mark.filter(|mark| head.synced && mark.boot != head.first.boot) else { return };
-        let zero_ns = head.utc_ns.saturating_sub(length(head.first.seq, head.period_ns));
+        let zero_ns = head.utc_ns.saturating_sub(slots_ns(head.first.seq, head.period_ns));
         let period = i64::from(head.period_ns);
         let between = zero_ns.saturating_sub(mark.end_ns).saturating_add(period / 2).div_euclid(period);
         let waiting_slots = self.waiting.map_or(0, |waiting| waiting.before(head.first));
         let slots = u64::try_from(between).unwrap_or(0).saturating_sub(waiting_slots);
-        let from_ns = mark.end_ns.saturating_add(length(waiting_slots, head.period_ns));
+        let from_ns = mark.end_ns.saturating_add(slots_ns(waiting_slots, head.period_ns));
         self.fill(Span { first: Slot::new(head.first.boot, 0), count: slots, utc_ns: from_ns }, head, mark.reason);
     }
 
@@ -359,7 +359,7 @@ impl Ledger {
             if let Some(hour) = hour {
                 add_missing(&mut self.place(hour, head).missing, reason, slots);
             }
-            span.utc_ns = span.utc_ns.saturating_add(length(slots, head.period_ns));
+            span.utc_ns = span.utc_ns.saturating_add(slots_ns(slots, head.period_ns));
             span.count -= slots;
         }
     }
@@ -465,10 +465,6 @@ pub fn hour_of(snapshot: &Snapshot) -> i64 {
 
 fn start_ns(hour: i64) -> i64 {
     hour.saturating_mul(HOUR_NS)
-}
-
-fn length(slots: u64, period_ns: u32) -> i64 {
-    i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns))
 }
 
 /// How many slots from `from_ns` on begin before `end_ns`; at least one, and all of them where `end_ns` is saturated.

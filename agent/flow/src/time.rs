@@ -102,6 +102,12 @@ pub fn hour_text(hour: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour_of_day:02}:00:00Z")
 }
 
+/// How long `slots` last, in nanoseconds; saturating.
+#[must_use]
+pub fn slots_ns(slots: u64, period_ns: u32) -> i64 {
+    i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns))
+}
+
 /// Microseconds of the device clock since one start of the firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceTime(pub u64);

@@ -6,12 +6,12 @@ use thermowell_wire::line::GapReason;
 use super::Live;
 use crate::batch::{Record, Stamp};
 use crate::spool::Spool;
+use crate::time::slots_ns;
 
 /// The gap from `from` up to `record`: slots that neither memory nor device holds any more.
 pub(super) fn gap_before(record: &Record, from: u64) -> Record {
     let mut gap = Record::gap(Slot::new(record.first.boot, from), record.first.seq, GapReason::Ring, record.origin);
-    let slots = i64::try_from(gap.slots()).unwrap_or(i64::MAX);
-    let back = slots.saturating_mul(i64::from(record.origin.period_ns));
+    let back = slots_ns(gap.slots(), record.origin.period_ns);
     gap.stamp = match record.stamp {
         Stamp::Waiting => Stamp::Waiting,
         Stamp::Placed(ns) => Stamp::Placed(ns.saturating_sub(back)),

@@ -43,7 +43,7 @@ use size::Size;
 
 use crate::batch::{Body, Origin, Record, Stamp, pack};
 use crate::spool::Spool;
-use crate::time::Monotonic;
+use crate::time::{Monotonic, slots_ns};
 
 /// Conflicts within the window that stop a boiler.
 const CONFLICTS_MAX: usize = 3;
@@ -429,7 +429,7 @@ impl Publisher {
         };
         let end = if gap.is_some() { record.end } else { record.end.min(from.seq.saturating_add(self.size.max())) };
         let period_ns = record.origin.period_ns;
-        let lasts_ns = length_ns(end - from.seq, period_ns);
+        let lasts_ns = slots_ns(end - from.seq, period_ns);
         let moved_ns = self.end_utc_ns.filter(|end| self.is_overlap(end.saturating_sub(utc_ns), period_ns));
         // Restored records may have any stamp: do not move if the end would overflow.
         let moved_ns = moved_ns.filter(|moved| moved.checked_add(lasts_ns).is_some());
@@ -440,7 +440,7 @@ impl Publisher {
             Some(joined) => {
                 let origin = Origin { period_ns: joined.period_ns, ..record.origin };
                 let payload = pack(from, &joined.readings, first_utc_ns, clock, origin);
-                (joined.end, first_utc_ns.saturating_add(length_ns(joined.end - from.seq, joined.period_ns)), payload)
+                (joined.end, first_utc_ns.saturating_add(slots_ns(joined.end - from.seq, joined.period_ns)), payload)
             }
             None => (end, first_utc_ns.saturating_add(lasts_ns), record.message(from.seq..end, first_utc_ns, clock)),
         };
@@ -473,11 +473,6 @@ impl Publisher {
         }
         Some(self.asked.map_or(self.retry_at, |at| at.after(self.timing.answer).max(self.retry_at)))
     }
-}
-
-/// How long `slots` last, in nanoseconds.
-fn length_ns(slots: u64, period_ns: u32) -> i64 {
-    i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(i64::from(period_ns))
 }
 
 /// A description of the stream's end, if it is later than the device can have sampled.

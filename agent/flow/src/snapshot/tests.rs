@@ -21,7 +21,7 @@ impl Bench {
         Self {
             ledger: Ledger::new("b1".parse().unwrap()),
             next: Slot::new(Boot::new(1, 0), 0),
-            utc_ns: start_ns(HOUR) - length(before_hour, PERIOD_NS),
+            utc_ns: start_ns(HOUR) - slots_ns(before_hour, PERIOD_NS),
             sequence: 1,
         }
     }
@@ -39,7 +39,7 @@ impl Bench {
     }
 
     fn pass(&mut self, head: &Head, slots: u64) {
-        self.utc_ns += length(slots, PERIOD_NS);
+        self.utc_ns += slots_ns(slots, PERIOD_NS);
         self.ledger.leave(head, self.utc_ns);
         self.next.seq += slots;
         self.sequence += 1;
@@ -53,7 +53,7 @@ impl Bench {
             let mut pane = Pane::EMPTY;
             pane.add(Reading { temperature: CentiCelsius(5_000), marks: Reading::PUMP });
             let first = Slot::new(self.next.boot, self.next.seq + at);
-            let span = Span { first, count: 1, utc_ns: self.utc_ns + length(at, PERIOD_NS) };
+            let span = Span { first, count: 1, utc_ns: self.utc_ns + slots_ns(at, PERIOD_NS) };
             self.ledger.count(&span, &pane, &head);
         }
         self.pass(&head, slots);
@@ -67,7 +67,7 @@ impl Bench {
     }
 
     fn reboot(&mut self, off_slots: u64) {
-        self.utc_ns += length(off_slots, PERIOD_NS);
+        self.utc_ns += slots_ns(off_slots, PERIOD_NS);
         self.next = Slot::new(Boot::new(self.next.boot.counter() + 1, 0), 0);
     }
 
