@@ -94,6 +94,10 @@ pub(super) fn event(body: &EventBody) -> String {
         EventBody::ResetOrdered { fault, approvals, .. } => {
             format!("reset of fault {fault} ordered, {} approvals", approvals.len())
         }
+        // The device answers a reset without a set-point.
+        EventBody::ResetAnswered { fault, outcome: Outcome::Accepted { .. }, .. } => {
+            format!("reset of fault {fault} accepted")
+        }
         EventBody::ResetAnswered { fault, outcome, .. } => format!("reset of fault {fault} {}", answer(outcome)),
         EventBody::ResetDropped { fault, reason } => format!("reset of fault {fault} dropped: {reason}"),
         EventBody::BurnerCycles { starts } => format!("the burner started {starts} times within an hour"),
