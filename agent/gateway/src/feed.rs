@@ -34,10 +34,8 @@ struct Refusal {
 /// # Errors
 /// The server does not answer, or this version cannot parse the event.
 pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, FeedEvent)>, RequestError> {
-    let Some(message) = nats::last(context, stream::FEED, &subject::feed(boiler)).await? else { return Ok(None) };
-    let event = serde_json::from_slice(&message.payload)
-        .map_err(|error| RequestError::new(format!("parse the last feed event of {boiler}"), error))?;
-    Ok(Some((message.sequence, event)))
+    let last = nats::last_kept(context, stream::FEED, &subject::feed(boiler)).await?;
+    Ok(last.map(|kept| (kept.sequence, kept.value)))
 }
 
 /// Publishes `events`, at most [`EVENTS_MAX`], if the subject's last sequence is `expected` (0: the subject is empty).

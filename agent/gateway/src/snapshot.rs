@@ -38,11 +38,6 @@ pub async fn store(
 /// # Errors
 /// The server does not answer, or this version cannot parse the message.
 pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<Box<(u64, Snapshot)>>, RequestError> {
-    let Some(message) = nats::last(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await? else {
-        return Ok(None);
-    };
-    let sequence = message.sequence;
-    let snapshot = serde_json::from_slice(&message.payload)
-        .map_err(|error| RequestError::new(format!("parse the snapshot of {boiler} at sequence {sequence}"), error))?;
-    Ok(Some(Box::new((sequence, snapshot))))
+    let last = nats::last_kept(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await?;
+    Ok(last.map(|kept| Box::new((kept.sequence, kept.value))))
 }
