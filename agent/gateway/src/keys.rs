@@ -17,11 +17,11 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nkeys::{KeyPair, KeyPairType};
+use nkeys::KeyPair;
 use serde::Serialize;
 use thermowell_wire::OperatorName;
 
-use crate::nats::User;
+use crate::nats::{User, user_pair};
 use crate::output::{Report, word};
 
 /// The folder of the keys, unless the configuration names one.
@@ -191,8 +191,8 @@ fn key(folder: &Path, user: &User, replace: bool) -> Result<Key, KeysError> {
 }
 
 fn pair_of(seed: &str, path: &Path, user: &User) -> Result<KeyPair, KeysError> {
-    let pair = KeyPair::from_seed(seed.trim()).ok().filter(|pair| matches!(pair.key_pair_type(), KeyPairType::User));
-    pair.ok_or_else(|| KeysError::NoSeed { path: path.to_owned(), user: user.to_string() })
+    let no_seed = || KeysError::NoSeed { path: path.to_owned(), user: user.to_string() };
+    user_pair(seed.trim()).ok_or_else(no_seed)
 }
 
 fn distinct(keys: impl Iterator<Item = (String, String)>) -> Result<(), KeysError> {

@@ -59,7 +59,7 @@ impl Holds {
     fn is_in(&self, bytes: &[u8]) -> bool {
         let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
         match self {
-            Self::RoleKey(_) | Self::Nkey => pair(text).is_some(),
+            Self::RoleKey(_) | Self::Nkey => user_pair(text).is_some(),
             Self::Credentials => async_nats::ConnectOptions::with_credentials(text).is_ok(),
             Self::Password => !text.is_empty(),
             Self::Authority | Self::Certificate => {
@@ -151,7 +151,7 @@ pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError>
 /// The key pair of the seed in the file.
 pub(super) async fn read_key(path: &Path, holds: Holds) -> Result<KeyPair, FileError> {
     let seed = read(path, holds).await?;
-    Ok(pair(&seed).expect("`read` accepts only a user's seed"))
+    Ok(user_pair(&seed).expect("`read` accepts only a user's seed"))
 }
 
 /// Checks the files of `[nats.tls]`: the client would read them at each attempt without reporting errors.
@@ -165,7 +165,8 @@ pub(super) async fn check_tls(tls: &config::Tls) -> Result<(), FileError> {
     Ok(())
 }
 
-fn pair(seed: &str) -> Option<KeyPair> {
+/// The key pair of a seed, if it is a user's.
+pub fn user_pair(seed: &str) -> Option<KeyPair> {
     KeyPair::from_seed(seed).ok().filter(|pair| matches!(pair.key_pair_type(), KeyPairType::User))
 }
 

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use crate::config;
 
-pub use file::FileError;
+pub use file::{FileError, user_pair};
 pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, read_stored, remaining, sequence};
 pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
 pub use request::{Doubt, RequestError, Stored};
