@@ -263,8 +263,7 @@ impl Report for KeySet {
             text += &format!("{:width$}  {:<8}  {}\n", key.user, word(&key.done), key.public);
         }
         for path in &self.left {
-            text +=
-                &format!("left: {} has no user in the configuration and is not accepted; delete it\n", path.display());
+            text += &format!("unused: {} belongs to no configured user; delete it\n", path.display());
         }
         let (permissions, folder) = (self.permissions.display(), self.folder.display());
         if !self.changed {

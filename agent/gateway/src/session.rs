@@ -23,7 +23,7 @@ pub enum SessionError {
     #[error("prepare the streams")]
     Stream(#[source] StreamError),
     /// The client has stopped for good; a restart creates a new one.
-    #[error("the NATS client gave up, because the server refused us; look at [nats] and at the server's users")]
+    #[error("the NATS client gave up, because the server refused us; check [nats] and the server's users")]
     Refused,
 }
 

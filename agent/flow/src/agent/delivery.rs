@@ -7,7 +7,7 @@
 //!          spill file
 //! ```
 //!
-//! What a step means for the reader is its result, a [`Turn`].
+//! Each step returns a [`Turn`]: what the reader does next.
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
@@ -306,12 +306,12 @@ impl Delivery {
     }
 }
 
-/// The stream's end is not ours.
+/// The last message in SAMPLES is not from this agent.
 fn conflicting(out: &mut Out, Conflict { found, stop }: Conflict) -> Turn {
     out.counters.conflicts += 1;
     out.log(Log::Conflict { found: found.clone() });
     if stop {
-        let reason = alloc::format!("the stream's end is not ours: {found}");
+        let reason = alloc::format!("the last message in SAMPLES is not from this agent: {found}");
         out.effects.push(Effect::Event(EventKind::Delivery, Box::new(EventBody::Conflict { found })));
         out.effects.push(Effect::Stop { reason });
     }

@@ -223,7 +223,7 @@ pub enum Log {
         /// Slots to publish again from memory; the device has the rest.
         slots: u64,
     },
-    /// The stream's end is not ours.
+    /// The last message in SAMPLES is not from this agent.
     Conflict {
         /// What was found.
         found: String,
@@ -304,12 +304,15 @@ impl fmt::Display for Log {
             Self::Device { serial_number, boot } => write!(f, "device {serial_number} accepted, boot {boot}"),
             Self::DeviceRefused { reason } => write!(f, "device refused: {reason}"),
             Self::Resumed { from } => write!(f, "reading from {from}"),
-            Self::TailRead { end: Some(end) } => write!(f, "the stream ends before {end}"),
-            Self::TailRead { end: None } => f.write_str("the stream has nothing of this boiler"),
+            Self::TailRead { end: Some(end) } => write!(f, "SAMPLES ends at {end}"),
+            Self::TailRead { end: None } => f.write_str("SAMPLES has no message of this boiler"),
             Self::StreamWentBack { expected, found, slots } => {
-                write!(f, "the stream went back from {expected} to {found}: {slots} slots again from memory")
+                write!(
+                    f,
+                    "SAMPLES lost messages (sequence {expected} → {found}): republishing {slots} slots from memory"
+                )
             }
-            Self::Conflict { found } => write!(f, "the stream's end is not ours: {found}"),
+            Self::Conflict { found } => write!(f, "the last message in SAMPLES is not from this agent: {found}"),
             Self::TooLarge { slots: 1 } => f.write_str("one sample is too large for the server, raise its max_payload"),
             Self::TooLarge { slots } => {
                 write!(f, "a message of {slots} slots is too large for the server: splitting it")
@@ -388,7 +391,7 @@ pub struct Counters {
     pub too_large: u64,
     /// Times that the stream lost what it had acknowledged.
     pub rollbacks: u64,
-    /// Times that the stream's end was not ours.
+    /// Times that the last message in SAMPLES was not from this agent.
     pub conflicts: u64,
     /// Jumps of the stamps.
     pub clock_jumps: u64,

@@ -1,10 +1,10 @@
 //! Determines when a slot was sampled, on this machine's monotonic clock.
 //!
-//! Slot n is at n × period of the device clock, so one number places a whole boot: the offset between the two clocks.
-//! Each `Pong`, `Status` and `Hello` contains the device's clock and gives one observation of the offset that is too
-//! large by its transmission time, never too small: an upper bound. A `Pong` also gives a lower bound, because the time
-//! of its `Ping` is known and the device's clock was read after that. The bounds leak apart to allow for the drift of
-//! the oscillators (±50 ppm is usual), and the estimate is their middle:
+//! Slot n is at n × period of the device clock, so one offset between the two clocks dates every slot of a boot. Each
+//! `Pong`, `Status` and `Hello` contains the device's clock and gives one observation of the offset that is too large
+//! by its transmission time, never too small: an upper bound. A `Pong` also gives a lower bound, because the time of
+//! its `Ping` is known and the device's clock was read after that. The bounds leak apart to allow for the drift of the
+//! oscillators (±50 ppm is usual), and the estimate is their middle:
 //!
 //! ```text
 //! upper = min(upper + 100 ppm · dt, received − device_us)        estimate = (lower + upper) ÷ 2

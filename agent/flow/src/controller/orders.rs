@@ -29,7 +29,7 @@ pub enum Unfit {
     #[error("it expired before it could take effect")]
     Expired,
     /// It would last too long, or has no end.
-    #[error("it has no end within {} h", longest.as_secs() / 3_600)]
+    #[error("it does not expire within {} h", longest.as_secs() / 3_600)]
     TooLong {
         /// The longest duration of its action.
         longest: Duration,

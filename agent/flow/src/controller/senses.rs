@@ -18,8 +18,8 @@
 //! others lose faster), and to stay [`GAINS`] warmer than the outdoor air without heating: 5 K by people and devices,
 //! as in the degree days 20/15 of VDI 3807, and 5 K more by the sun of clear days. It loses 1 % of the rest of the
 //! difference an hour while heating is off. After [`LOST`] the sensor is frozen: four steps of a half-degree sensor, of
-//! which the sun of an afternoon may delay two. 25.5 °C are frozen after 19 h at 5 °C outdoors, after 10 h at −5 °C,
-//! never at 15.5 °C or more; 45 °C after 4 h at −10 °C.
+//! which the sun of an afternoon may delay two. A constant 25.5 °C counts as frozen after 19 h at 5 °C outdoors, after
+//! 10 h at −5 °C, never at 15.5 °C or more; 45 °C after 4 h at −10 °C.
 //!
 //! All of these counts restart when the number changes, and after 30 min without a reading: it may have changed then.
 //! Impossible values are not handled here: the agent publishes them as null ([`crate::plausible`]), and the controller

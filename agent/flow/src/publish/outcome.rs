@@ -78,11 +78,11 @@ pub enum Next {
     },
     /// Slots from here on are missing before the next held record, and the device may still hold them.
     Hole(Slot),
-    /// The stream's end is not ours.
+    /// The last message in SAMPLES is not from this agent.
     Conflict(Conflict),
 }
 
-/// The stream's end is not ours.
+/// The last message in SAMPLES is not from this agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// What was found there.
@@ -107,6 +107,6 @@ pub enum TailOutcome {
         /// Slots that have to be published again.
         slots: u64,
     },
-    /// The stream's end is not ours.
+    /// The last message in SAMPLES is not from this agent.
     Conflict(Conflict),
 }

@@ -125,7 +125,7 @@ fn last_reported(report: &Standing) -> String {
     let others = missing.iter().map(OperatorName::as_str).collect::<Vec<_>>().join(", ");
     if let Some(reset) = reset {
         let at = moment(reset.created_at);
-        let _always_fits = writeln!(text, "ordered by gateway {} at {at}; there is no second one", reset.instance);
+        let _always_fits = writeln!(text, "ordered by gateway {} at {at}; a fault is reset only once", reset.instance);
     } else if *remote {
         let _always_fits =
             writeln!(text, "{} of {needed} approvals; others who can approve: {others}", approvals.len());

@@ -4,7 +4,7 @@ use thermowell_flow::published::{Action, Decision, EventBody, FaultReport, Outco
 use thermowell_flow::time::hour_text;
 use thermowell_flow::{aggregator, controller};
 use thermowell_wire::Occurrence;
-use thermowell_wire::line::{Demand, Fault};
+use thermowell_wire::line::{Demand, Fault, Refusal};
 
 use crate::output::word;
 
@@ -37,9 +37,11 @@ pub(super) fn aggregator(log: &aggregator::Log) -> String {
 pub(super) fn controller(log: &controller::Log) -> String {
     use controller::Log;
     match log {
-        Log::Rule { rule } => format!("rule {rule} decides"),
-        Log::RoomMissing => "the room temperature is missing or old: its term is 0".to_owned(),
-        Log::RoomFrozen => "the room temperature is frozen for 12 h of heating: its term is 0".to_owned(),
+        Log::Rule { rule } => format!("rule in force: {rule}"),
+        Log::RoomMissing => "the room temperature is missing or old: control continues without it".to_owned(),
+        Log::RoomFrozen => {
+            "the room temperature has not changed in 12 h of heating: control continues without it".to_owned()
+        }
         Log::RoomBack => "the room temperature is available again".to_owned(),
         Log::OutdoorMissing { mean } => {
             format!("the outdoor temperature is old: using the mean of the last 24 h, {mean:.1} °C")
@@ -66,8 +68,10 @@ pub(super) fn event(body: &EventBody) -> String {
             format!("gap of {} slots, {boot}/{from} to {to}: {reason}", to.saturating_sub(*from))
         }
         EventBody::DeviceRefused { serial_number, reason } => format!("board {serial_number} refused: {reason}"),
-        EventBody::StreamWentBack { expected, found } => format!("the stream went back from {expected} to {found}"),
-        EventBody::Conflict { found } => format!("the stream's last message is not ours: {found}"),
+        EventBody::StreamWentBack { expected, found } => {
+            format!("SAMPLES lost messages (sequence {expected} → {found})")
+        }
+        EventBody::Conflict { found } => format!("the last message in SAMPLES is not from this agent: {found}"),
         EventBody::SpillFilePutAside { file, reason } => format!("spill file put aside as {file}: {reason}"),
         EventBody::ClockJumped { by_ns } => format!("stamps jumped by {} ms", by_ns / 1_000_000),
         EventBody::ClockRate { ppm, followed: true } => format!("the device's clock is {ppm} ppm fast: followed"),
@@ -135,6 +139,7 @@ fn asked(action: &Action) -> String {
 fn answer(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted { flow, lease_s } => format!("accepted: {flow:.1} °C for {lease_s} s"),
+        Outcome::Refused(Refusal::Boot) => "refused: issued for another boot".to_owned(),
         Outcome::Refused(refusal) => format!("refused: {}", word(refusal)),
     }
 }

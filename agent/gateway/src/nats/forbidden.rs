@@ -89,7 +89,7 @@ impl Record {
         let Some((what, subject)) = parse(text) else { return false };
         let forbidden = Forbidden { user: self.user.clone(), what, subject: subject.to_owned() };
         if !self.logged.contains(&forbidden) && self.logged.len() < LOGGED_MAX {
-            tracing::error!(user = forbidden.user, subject, "the server forbids us to {what} this subject");
+            tracing::error!(user = forbidden.user, "permission denied: {what} {subject}");
             self.logged.push(forbidden.clone());
         }
         violations().take(forbidden.clone());

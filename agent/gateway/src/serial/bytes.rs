@@ -29,7 +29,7 @@ impl Bytes {
         Self(Descriptor::AtRest(file))
     }
 
-    /// Wakes nothing until the next exchange.
+    /// Ignores readiness until the next exchange.
     pub(super) fn rest(&mut self) {
         self.0 = match std::mem::replace(&mut self.0, Descriptor::Lost) {
             Descriptor::Watched(watched) => Descriptor::AtRest(watched.into_inner()),

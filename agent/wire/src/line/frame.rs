@@ -68,7 +68,7 @@ pub enum Rejection {
     #[error("longer than a frame")]
     Oversized,
     /// The COBS code points outside the frame.
-    #[error("not COBS")]
+    #[error("invalid COBS encoding")]
     Cobs,
     /// Too short to hold a message and a checksum.
     #[error("too short")]

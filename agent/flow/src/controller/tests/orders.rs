@@ -159,9 +159,9 @@ fn invalid_command_is_refused_and_ends_the_active_one() {
         (boost(f64::NAN), 30.0, "NaN °C is outside 25 to 65 °C"),
         (boost(24.9), 30.0, "24.9 °C is outside 25 to 65 °C"),
         (boost(50.0), -1.0, "it expired before it could take effect"),
-        (boost(50.0), 61.0, "it has no end within 1 h"),
-        (boost(50.0), f64::INFINITY, "it has no end within 1 h"),
-        (Action::SetBack { room: 16.0 }, 7.0 * 24.0 * 60.0 + 1.0, "it has no end within 168 h"),
+        (boost(50.0), 61.0, "it does not expire within 1 h"),
+        (boost(50.0), f64::INFINITY, "it does not expire within 1 h"),
+        (Action::SetBack { room: 16.0 }, 7.0 * 24.0 * 60.0 + 1.0, "it does not expire within 168 h"),
         (Action::SetBack { room: 4.0 }, 30.0, "4 °C is outside 5 to 30 °C"),
     ] {
         let mut bench = Bench::new();
