@@ -1,6 +1,6 @@
 //! The spill file in the boiler's task: read once at the start, written during an outage and at the end.
 
-use thermowell_flow::agent::Input;
+use thermowell_flow::agent::{Counters, Input};
 use thermowell_flow::published::EventBody;
 use thermowell_flow::spool::Unrestored;
 use thermowell_flow::spool::spill::Spill;
@@ -142,6 +142,14 @@ impl Boiler {
         }
     }
 
+    /// Logs what was dropped since the start, if anything was.
+    fn log_dropped(&self) {
+        let Counters { full, declined, faults_unreported, .. } = *self.agent.counters();
+        if full + declined + faults_unreported > 0 {
+            tracing::info!(boiler = %self.config.id, full, declined, faults_unreported, "dropped since the start");
+        }
+    }
+
     /// A full disk fails every few seconds.
     fn log_failure(&mut self, line: &'static str, error: &SpoolError) {
         let error = crate::logs::chain(error);
@@ -152,6 +160,7 @@ impl Boiler {
 
     /// At the end of the task, writes the backlog to the spill file.
     pub(super) async fn finish(mut self) {
+        self.log_dropped();
         if self.agent.backlog() == 0 {
             return;
         }
