@@ -6,8 +6,7 @@ use thermowell_wire::batch::encoded_max;
 
 use super::{Finding, Status};
 use crate::config::{Config, SAMPLES_PER_SECOND, show_bytes};
-use crate::logs;
-use crate::nats::{Connection, monitor};
+use crate::nats::Connection;
 use crate::streams::{self, Room};
 
 /// Room for the headers of a publish: conditions, ids.
@@ -80,25 +79,16 @@ pub(super) fn max_payload(config: &Config, max_payload: Option<u64>) -> Finding 
     make(Status::Ok, format!("the server accepts messages of {limit} bytes"))
 }
 
+/// The limits of a server or an account.
 #[derive(Debug, Deserialize)]
-struct Varz {
-    jetstream: Option<JetStream>,
-}
-
-#[derive(Debug, Deserialize)]
-struct JetStream {
-    config: Option<Bounds>,
-    stats: Option<Reserved>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Bounds {
+pub(super) struct Bounds {
     max_storage: Option<u64>,
     max_memory: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-struct Reserved {
+/// What all streams of a server reserve.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Reserved {
     #[serde(default)]
     reserved_storage: u64,
     #[serde(default)]
@@ -112,8 +102,13 @@ enum Whose {
     Account,
 }
 
-/// Whether the streams of this configuration fit into the limits of the server and of our account.
-pub(super) async fn storage(config: &Config, connection: Option<&Connection>) -> Finding {
+/// Whether the streams of this configuration fit into the limits of the server and of our account. `server` is what the
+/// server's monitor reports.
+pub(super) async fn storage(
+    config: &Config,
+    connection: Option<&Connection>,
+    server: Result<(&Bounds, &Reserved), Finding>,
+) -> Finding {
     let table = streams::table(config);
     let wanted = Room::of(&table);
     let ours = match connection {
@@ -130,8 +125,10 @@ pub(super) async fn storage(config: &Config, connection: Option<&Connection>) ->
             return found;
         }
     }
-    match of_server(config).await {
-        Ok((bounds, all)) => judge(Whose::Server, &bounds, wanted, others(all, ours)),
+    match server {
+        Ok((bounds, &Reserved { reserved_storage: disk, reserved_memory: memory })) => {
+            judge(Whose::Server, bounds, wanted, others(Room { disk, memory }, ours))
+        }
         Err(unknown) => unknown,
     }
 }
@@ -142,26 +139,6 @@ fn others(all: Room, ours: Option<Room>) -> Room {
         disk: all.disk.saturating_sub(ours.disk),
         memory: all.memory.saturating_sub(ours.memory),
     })
-}
-
-/// The server's limits, and what all streams reserve.
-async fn of_server(config: &Config) -> Result<(Bounds, Room), Finding> {
-    let unknown =
-        |message: String, advice: &str| Err(Finding::new("nats.storage", Status::Unknown, message).advise(advice));
-    let Some(address) = &config.nats.monitor else {
-        let advice = "set monitor in [nats] to the server's monitor, such as \"http://127.0.0.1:8222\"";
-        return unknown("this needs the server's monitor".to_owned(), advice);
-    };
-    let advice = "compare `http` in nats.conf with monitor in [nats]";
-    let found = match monitor::get(address, "/varz").await {
-        Ok(body) => serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream),
-        Err(error) => return unknown(format!("the monitor at {address}: {}", logs::chain(&error)), advice),
-    };
-    let Some(JetStream { config: Some(bounds), stats }) = found else {
-        return unknown(format!("the monitor at {address} does not report it"), advice);
-    };
-    let all = stats.unwrap_or_default();
-    Ok((bounds, Room { disk: all.reserved_storage, memory: all.reserved_memory }))
 }
 
 fn judge(whose: Whose, bounds: &Bounds, wanted: Room, others: Room) -> Finding {

@@ -8,7 +8,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Finding, Status, authority, limits};
+use super::limits::{self, Bounds, Reserved};
+use super::{Finding, Status, authority};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
 use crate::nats::probe::{self, Answer};
@@ -39,8 +40,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             let unseen = |id| Finding::new(id, Status::Unknown, "not checked: no server");
             let ids = ["nats.version", "nats.jetstream", "nats.login", "nats.max-payload", "nats.permissions"];
             findings.extend(ids.map(unseen));
-            findings.push(limits::storage(config, None).await);
-            findings.push(sync_interval(nats).await);
+            findings.extend(monitored(config, None).await);
             return findings;
         }
     };
@@ -62,11 +62,12 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     }
     findings.push(login);
     findings.push(limits::max_payload(config, payload));
-    findings.push(limits::storage(config, connection.as_ref()).await);
+    let [storage, sync_interval] = monitored(config, connection.as_ref()).await;
+    findings.push(storage);
     findings.push(authority::check(config).await);
     findings.extend(authority::current(config));
     findings.extend(health(nats).await);
-    findings.push(sync_interval(nats).await);
+    findings.push(sync_interval);
     findings
 }
 
@@ -150,11 +151,15 @@ struct Varz {
 
 #[derive(Debug, Deserialize)]
 struct VarzJetStream {
-    config: Option<VarzConfig>,
+    config: VarzConfig,
+    #[serde(default)]
+    stats: Reserved,
 }
 
 #[derive(Debug, Deserialize)]
 struct VarzConfig {
+    #[serde(flatten)]
+    bounds: Bounds,
     /// Nanoseconds.
     sync_interval: Option<u64>,
     /// Absent when off.
@@ -162,21 +167,30 @@ struct VarzConfig {
     sync_always: bool,
 }
 
-async fn sync_interval(nats: &Nats) -> Finding {
-    let unknown =
-        |message: String, advice: &str| Finding::new("nats.sync-interval", Status::Unknown, message).advise(advice);
+/// What the server's monitor is needed for: `nats.storage` and `nats.sync-interval`.
+async fn monitored(config: &Config, connection: Option<&Connection>) -> [Finding; 2] {
+    let varz = varz(&config.nats).await;
+    let found = |id| varz.as_ref().map_err(|(message, advice)| unknown(id, message, advice));
+    let bounds = found("nats.storage").map(|varz| (&varz.config.bounds, &varz.stats));
+    let sync_interval = found("nats.sync-interval").map(|varz| judge_sync(&varz.config, config.nats.sync_interval));
+    [limits::storage(config, connection, bounds).await, sync_interval.unwrap_or_else(|unknown| unknown)]
+}
+
+fn unknown(id: &'static str, message: &str, advice: &str) -> Finding {
+    Finding::new(id, Status::Unknown, message).advise(advice)
+}
+
+/// What the monitor reports about JetStream; else why it does not, and what to do.
+async fn varz(nats: &Nats) -> Result<VarzJetStream, (String, &'static str)> {
     let Some(address) = &nats.monitor else {
         let advice = "set monitor in [nats] to the server's monitor, such as \"http://127.0.0.1:8222\"";
-        return unknown("this needs the server's monitor".to_owned(), advice);
+        return Err(("this needs the server's monitor".to_owned(), advice));
     };
     let advice = "compare `http` in nats.conf with monitor in [nats]";
-    match monitor::get(address, "/varz").await {
-        Ok(body) => match serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream?.config) {
-            Some(config) => judge_sync(&config, nats.sync_interval),
-            None => unknown(format!("the monitor at {address} does not report it"), advice),
-        },
-        Err(error) => unknown(format!("the monitor at {address}: {}", logs::chain(&error)), advice),
-    }
+    let body = monitor::get(address, "/varz").await;
+    let body = body.map_err(|error| (format!("the monitor at {address}: {}", logs::chain(&error)), advice))?;
+    let varz = serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream);
+    varz.ok_or_else(|| (format!("the monitor at {address} does not report it"), advice))
 }
 
 /// The server's health probe: the only check that detects a full disk.
