@@ -618,6 +618,7 @@ fn state_without_a_reading_has_the_cause() {
     let (_, _, aggregator) = run(&stream.messages, None);
     let state = aggregator.state().unwrap();
     assert_eq!((state.current, state.quality), (None, SlotQuality::Missing));
+    assert_eq!(state.slot.seq, stream.next.seq - 1, "the last missing slot");
     assert!(serde_json::to_string(&state).unwrap().contains(r#""current":null,"quality":"missing""#));
 }
 
