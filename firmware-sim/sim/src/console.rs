@@ -48,7 +48,7 @@ const COMMANDS: [Usage; 12] = [
     usage("fail BOILER flame|pump TIME", "no flame, or no water flow, for TIME"),
     usage("panel BOILER auto|off|5..95", "set the panel: automatic, off, or a flow temperature"),
     usage("press BOILER", "press the reset button at the boiler"),
-    usage("status BOILER", "show boot, slots, lease and corrupted bytes"),
+    usage("status BOILER", "show boot, slots, lease, corrupted and dropped bytes"),
     usage("help", "list these commands"),
     usage("quit", "stop, with a complete account"),
 ];
@@ -99,15 +99,18 @@ pub enum Action {
     Panel(Panel),
     /// Press the reset button.
     Press,
-    /// Report boot, slots, lease and corrupted bytes.
+    /// Report boot, slots, lease, corrupted and dropped bytes.
     Status,
 }
 
 impl Action {
     /// Executes it at simulated `now_ns`, and returns the reply.
-    pub fn execute(self, station: &mut Station, now_ns: u64) -> String {
+    ///
+    /// # Errors
+    /// Why it cannot be executed now.
+    pub fn execute(self, station: &mut Station, now_ns: u64) -> Result<String, String> {
         let end_ns = |length: Duration| now_ns.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
-        match self {
+        let reply = match self {
             Self::Unplug => {
                 station.line_mut().pull(true);
                 String::from("unplugged")
@@ -131,7 +134,8 @@ impl Action {
             Self::Garbage(count) => {
                 // All byte values occur, including the zeros that end frames.
                 let bytes = (0..count).map(|n| (n * 151 + n / 251).to_le_bytes()[0]);
-                station.inject(&bytes.collect::<Vec<u8>>());
+                let put = station.inject(&bytes.collect::<Vec<u8>>());
+                put.map_err(|room| format!("the line has room for {room} bytes: the gateway does not read"))?;
                 format!("{count} bytes")
             }
             Self::Fail(what, length) => {
@@ -141,7 +145,8 @@ impl Action {
             Self::Panel(panel) => on_plant(station, "set", |plant| plant.set_panel(panel)),
             Self::Press => on_plant(station, "pressed", PlantSource::press_reset),
             Self::Status => status(station),
-        }
+        };
+        Ok(reply)
     }
 }
 
@@ -159,8 +164,8 @@ fn on_plant(station: &mut Station, done: &str, action: impl FnOnce(&mut PlantSou
 fn status(station: &Station) -> String {
     let Some(device) = station.boiler().device() else { return String::from("off") };
     let (boot, next, oldest, leased) = (device.boot(), device.next(), device.oldest(), device.is_leased());
-    let broken = station.line().broken();
-    format!("boot={boot} next={next} oldest={oldest} leased={leased} broken={broken}")
+    let (broken, dropped) = (station.line().broken(), station.dropped());
+    format!("boot={boot} next={next} oldest={oldest} leased={leased} broken={broken} dropped={dropped}")
 }
 
 fn parse(line: &str) -> Result<Command, String> {

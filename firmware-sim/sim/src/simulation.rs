@@ -62,11 +62,14 @@ impl Simulation {
             if self.wait(&timer, &signals)? {
                 return self.close();
             }
-            let Some(now_ns) = self.clock.now_ns() else { continue };
-            for station in &mut self.stations {
-                station.serve(now_ns, &self.clock)?;
+            let now_ns = self.clock.now_ns();
+            if let Some(now_ns) = now_ns {
+                for station in &mut self.stations {
+                    station.serve(now_ns, &self.clock)?;
+                }
             }
-            if self.take_commands(now_ns) {
+            // Commands ahead of the epoch take effect at it.
+            if self.take_commands(now_ns.unwrap_or(0)) {
                 return self.close();
             }
             let real_ns = self.clock.real_ns();
@@ -84,8 +87,9 @@ impl Simulation {
         let mut waits = Vec::with_capacity(self.stations.len() + 4);
         waits.push(PollFd::new(signals, PollFlags::IN));
         waits.push(PollFd::new(timer, PollFlags::IN));
-        for station in &self.stations {
-            waits.extend(station.port().readable().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        if let Some(now_ns) = self.clock.now_ns() {
+            let ports = self.stations.iter().filter_map(|station| station.readable(now_ns));
+            waits.extend(ports.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         }
         if let Some(console) = &self.console {
             waits.extend(console.readable().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
@@ -117,7 +121,7 @@ impl Simulation {
             Command::Boiler { id, action } => {
                 let station = stations.iter_mut().find(|station| *station.boiler().id() == id);
                 let station = station.ok_or_else(|| format!("there is no boiler {id}"))?;
-                Ok(action.execute(station, now_ns))
+                action.execute(station, now_ns)
             }
         });
         quit

@@ -1,5 +1,7 @@
 //! A boiler on its cable: moves bytes between firmware and port, and writes the account.
 
+use std::os::fd::BorrowedFd;
+
 use crate::account::{Event, Writer, WriterError};
 use crate::boiler::Boiler;
 use crate::clock::Clock;
@@ -9,6 +11,8 @@ use crate::port::{Port, PortError};
 /// Bytes that may wait for a slow reader or the end of a stall. Beyond that the firmware cannot send; its ring keeps
 /// filling.
 const WAITING_MAX: usize = 16 * 1024;
+/// Bytes that may wait with those of a command: its longest garbage fits on top of what the firmware has sent.
+const INJECTED_MAX: usize = 2 * WAITING_MAX;
 /// Bytes read from a port at once; far more than a gateway sends in a millisecond.
 const READ_MAX: usize = 4 * 1024;
 /// Without a read for this long the waiting bytes are dropped, as a real UART would drop them.
@@ -21,6 +25,8 @@ pub struct Station {
     port: Port,
     account: Option<Writer>,
     waiting: Vec<u8>,
+    /// Bytes to the gateway that were dropped because it did not read.
+    dropped: usize,
     /// Real time since when bytes wait and none are taken.
     stuck_since_ns: Option<u64>,
     buffer: Vec<u8>,
@@ -41,7 +47,7 @@ impl Station {
     #[must_use]
     pub fn new(boiler: Boiler, line: Line, port: Port, account: Option<Writer>) -> Self {
         let buffer = vec![0; WAITING_MAX];
-        Self { boiler, line, port, account, waiting: Vec::new(), stuck_since_ns: None, buffer }
+        Self { boiler, line, port, account, waiting: Vec::new(), dropped: 0, stuck_since_ns: None, buffer }
     }
 
     #[must_use]
@@ -62,14 +68,29 @@ impl Station {
         &mut self.line
     }
 
+    /// Descriptor to wait on. None while the line stalls: its port is not read then, so it would stay readable.
     #[must_use]
-    pub fn port(&self) -> &Port {
-        &self.port
+    pub fn readable(&self, now_ns: u64) -> Option<BorrowedFd<'_>> {
+        if self.line.is_stalled(now_ns / 1_000) { None } else { self.port.readable() }
+    }
+
+    /// Bytes to the gateway that were dropped because it did not read.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped
     }
 
     /// Puts `bytes` on the line to the gateway, as if the firmware had sent them.
-    pub fn inject(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// If there are more than fit: how many do.
+    pub fn inject(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        let room = INJECTED_MAX.saturating_sub(self.waiting.len());
+        if bytes.len() > room {
+            return Err(room);
+        }
         self.waiting.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Advances the boiler to `now_ns` and moves the bytes of both directions.
@@ -165,6 +186,7 @@ impl Station {
             let real_ns = clock.real_ns();
             let since_ns = *self.stuck_since_ns.get_or_insert(real_ns);
             if real_ns.saturating_sub(since_ns) > READ_TIMEOUT_NS {
+                self.dropped += self.waiting.len();
                 self.waiting.clear();
             }
         }
