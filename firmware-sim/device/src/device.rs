@@ -16,8 +16,6 @@ pub struct Device<S> {
 /// Events that the bytes on the line do not show. For a debug log and for the simulator's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Slots `from..to` were not sampled.
-    Missed { from: u64, to: u64 },
     /// Slots `from..to` were requested but are overwritten; a gap is sent to the gateway.
     Overwritten { from: u64, to: u64, device_us: u64 },
     /// A lease began.

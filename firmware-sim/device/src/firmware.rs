@@ -76,9 +76,7 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         // The newest slot is on time; earlier ones are late.
         let late = due.saturating_sub(1);
         if late > self.config.catch_up_slots {
-            let from = self.ring.next();
             self.ring.skip(late);
-            self.report(Event::Missed { from, to: from + late });
         }
         while self.ring.next() <= newest {
             self.sample(board);
@@ -110,9 +108,8 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         let pump = actuators.pump;
         let reading = measured.map(|it| Reading::new(it.flow, it.quality, pump, it.hot_water, it.flame));
         self.ring.push(reading);
-        match measured {
-            Some(measured) => (self.measured, self.measured_us) = (measured, Some(slot_us)),
-            None => self.report(Event::Missed { from: seq, to: seq + 1 }),
+        if let Some(measured) = measured {
+            (self.measured, self.measured_us) = (measured, Some(slot_us));
         }
         self.newest = reading;
     }
@@ -348,13 +345,6 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
     }
 
     fn report(&mut self, event: Event) {
-        // Merge missed slots that follow each other.
-        if let (Event::Missed { from, to }, Some(Event::Missed { to: end, .. })) = (event, self.events.back_mut())
-            && *end == from
-        {
-            *end = to;
-            return;
-        }
         if self.events.is_full() {
             self.events.pop_front();
             self.counters.dropped_events += 1;

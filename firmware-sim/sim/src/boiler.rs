@@ -245,13 +245,12 @@ fn note_missed(running: &mut Running, t_ns: u64, journal: &mut Vec<Entry>) {
     }
 }
 
-/// Records the device's events. Missed slots are recorded by the board, slot by slot.
+/// Records the device's events.
 fn note_events(running: &mut Running, drift_ppb: i64, journal: &mut Vec<Entry>) {
     let boot = running.device.boot();
     while let Some(event) = running.device.take_event() {
         let when = |device_us| when_ns(running.since_ns, device_us, drift_ppb);
         journal.push(Entry::Event(match event {
-            DeviceEvent::Missed { .. } => continue,
             DeviceEvent::Overwritten { from, to, device_us } => Event::Ring { t_ns: when(device_us), boot, from, to },
             DeviceEvent::LeaseAccepted { n, flow, lease_s, device_us } => {
                 Event::Lease { t_ns: when(device_us), boot, n, flow, lease_s }
