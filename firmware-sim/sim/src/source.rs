@@ -1,9 +1,9 @@
 //! Sources of the firmware's inputs.
 
-use thermowell_device::{Actuators, Diverter, Inputs, Measured, Panel};
+use thermowell_device::{Actuators, Inputs, Measured, Panel};
 use thermowell_wire::{CentiCelsius, Quality};
 
-use crate::plant::{self, Failing, Plant, Signals};
+use crate::plant::{Failing, Plant, Signals};
 use crate::replay::{Played, Replay};
 use crate::scenario::{BoilerScenario, ManualSetting, Senses};
 use crate::sensor::{Sensor, SensorConfig};
@@ -135,12 +135,7 @@ impl PlantSource {
     }
 
     fn advance(&mut self, t_us: u64, actuators: &Actuators) {
-        let diverter = match actuators.diverter {
-            Diverter::Heating => plant::Diverter::Heating,
-            Diverter::HotWater => plant::Diverter::HotWater,
-        };
-        let burner = f64::from(actuators.burner_permille) / 1_000.0;
-        self.plant.step_to(t_us, &plant::Actuators { burner, pump: actuators.pump, diverter });
+        self.plant.step_to(t_us, actuators);
         self.signals = self.plant.signals();
     }
 }

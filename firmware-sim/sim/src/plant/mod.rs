@@ -23,6 +23,8 @@ mod config;
 mod tap;
 mod trouble;
 
+use thermowell_device::{Actuators, Diverter};
+
 pub use self::{
     config::{HeatingConfig, HouseConfig, PlantConfig},
     tap::{DrawConfig, HotWaterConfig},
@@ -36,25 +38,6 @@ use crate::{
     quantity,
     weather::{Sky, Weather},
 };
-
-/// Position of the diverter valve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Diverter {
-    /// To the radiators.
-    #[default]
-    Heating,
-    /// To the plate exchanger of the hot water.
-    HotWater,
-}
-
-/// The firmware's commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Actuators {
-    /// Burner power as a share of the full one; 0 (or NaN) is off, anything above is clamped to the burner's range.
-    pub burner: f64,
-    pub pump: bool,
-    pub diverter: Diverter,
-}
 
 /// The plant's true values at one moment, without sensor errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -99,14 +82,6 @@ pub struct Account {
     pub radiators_j: f64,
     /// Internal: from boiler and pipes to rooms.
     pub casing_j: f64,
-}
-
-impl Account {
-    /// Increase of the stored heat if every joule is accounted for.
-    #[must_use]
-    pub fn surplus_j(&self) -> f64 {
-        self.gas_j + self.gains_j - self.flue_j - self.tap_j - self.outdoors_j
-    }
 }
 
 /// Integration step.
@@ -297,20 +272,8 @@ impl Plant {
         self.account
     }
 
-    /// Heat in all nodes above 0 °C, in joules.
-    #[must_use]
-    pub fn stored_j(&self) -> f64 {
-        let (k, nodes) = (&self.k, &self.nodes);
-        nodes.body * k.body_j_per_k
-            + nodes.inlet * k.inlet_j_per_k
-            + (nodes.supply + nodes.back) * k.pipe_j_per_k
-            + nodes.radiators.iter().sum::<f64>() * k.radiator_j_per_k
-            + nodes.room * k.room_j_per_k
-            + nodes.mass * k.mass_j_per_k
-    }
-
     fn step(&mut self, actuators: &Actuators) {
-        let burner_w = self.burn(actuators.burner);
+        let burner_w = self.burn(f64::from(actuators.burner_permille) / 1_000.0);
         let trouble = self.trouble;
         let k = &self.k;
         let old = self.nodes;
@@ -389,10 +352,10 @@ impl Plant {
         self.nodes = new;
     }
 
-    /// Moves the burner towards the requested power and returns the heat to the water in W.
+    /// Moves the burner towards the requested share of its full power and returns the heat to the water in W.
     fn burn(&mut self, asked: f64) -> f64 {
         self.limited |= self.nodes.body >= LIMITER_C;
-        self.modulation = if self.limited || self.trouble.flame || asked.is_nan() || asked <= 0.0 {
+        self.modulation = if self.limited || self.trouble.flame || asked <= 0.0 {
             0.0
         } else if self.modulation == 0.0 {
             self.k.minimum

@@ -13,8 +13,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use thermowell_device::Diverter;
 
-use super::Diverter;
 use crate::quantity::{self, window_us};
 
 /// All faults of a plant.
