@@ -20,7 +20,7 @@ use crate::proof::prove;
 use crate::quantity::whole;
 use crate::replay::{Replay, ReplayArgs, ReplayError};
 use crate::scenario::{BoilerScenario, Scenario, ScenarioError};
-use crate::simulation::{Simulation, SimulationError, log};
+use crate::simulation::{Simulation, log};
 use crate::source::Source;
 use crate::station::Station;
 
@@ -28,10 +28,6 @@ use crate::station::Station;
 const RING_SLOTS: u32 = 12_000;
 /// Milliseconds per slot.
 const SLOT_MS: u128 = 10;
-/// 115,200 baud, with start and stop bit.
-const LINE_BYTES_PER_SECOND: u32 = 11_520;
-/// Real line time that a late tick may make up for.
-const BURST_US: u64 = 20_000;
 /// Bounds the ring to 16 MB per boiler, and keeps simulated nanoseconds in a `u64` for months.
 const SPEED_MAX: u32 = 4_000;
 
@@ -159,7 +155,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         return prove_all(&args);
     }
     match build(&args) {
-        Ok(simulation) => conclude(run(simulation)),
+        Ok(mut simulation) => match simulation.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, ExitCode::FAILURE),
+        },
         Err(error) => refuse(&error),
     }
 }
@@ -183,30 +182,19 @@ fn prove_all(args: &Args) -> ExitCode {
     if failed == 0 && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(mut simulation: Simulation) -> Result<(), Box<dyn Error>> {
-    simulation.run().map_err(|error: SimulationError| error.into())
-}
-
-fn conclude(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
-    // If standard error is closed, the exit code remains.
-    log(format_args!("{}", on_one_line(&*error))).map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE)
-}
-
 fn refuse(error: &SetupError) -> ExitCode {
-    let code = ExitCode::from(error.exit_code());
-    log(format_args!("{}", on_one_line(error))).map_or(code, |()| code)
+    fail(error, ExitCode::from(error.exit_code()))
 }
 
-/// The error and its causes.
-fn on_one_line(error: &dyn Error) -> String {
+/// Logs the error and its causes, and returns `code`. If standard error is closed, the code remains.
+fn fail(error: &dyn Error, code: ExitCode) -> ExitCode {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    text
+    log(format_args!("{text}")).map_or(code, |()| code)
 }
 
 fn build(args: &Args) -> Result<Simulation, SetupError> {
@@ -305,6 +293,7 @@ fn boots_by_time(clock: &Clock, on_ns: u64) -> u32 {
 }
 
 fn device_config(args: &Args, id: &BoilerId) -> Config {
+    let line = LineConfig::default();
     let given = args.serial_numbers.iter().find(|(boiler, _)| boiler == id).map(|(_, text)| text.clone());
     Config {
         serial_number: given.unwrap_or_else(|| serial_number(id)),
@@ -313,8 +302,8 @@ fn device_config(args: &Args, id: &BoilerId) -> Config {
         // Time is virtual: a busy machine must not lose slots.
         catch_up_slots: u64::MAX,
         line: LineConfig {
-            bytes_per_second: LINE_BYTES_PER_SECOND * args.speed,
-            burst_us: BURST_US * u64::from(args.speed),
+            bytes_per_second: line.bytes_per_second * args.speed,
+            burst_us: line.burst_us * u64::from(args.speed),
         },
         ..Config::default()
     }
