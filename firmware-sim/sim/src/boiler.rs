@@ -7,6 +7,7 @@ use thermowell_device::{Actuators, Board, Config, Device, Event as DeviceEvent, 
 use thermowell_wire::{BoilerId, Boot, Reading};
 
 use crate::account::{Entry, Event, true_ns};
+use crate::random::{GAMMA, stir};
 use crate::scenario::{BoilerScenario, DeviceFault, DeviceFaultKind};
 use crate::source::{PlantSource, Source};
 
@@ -280,11 +281,9 @@ fn parts_per_billion(ppm: f64) -> i64 {
     (ppm * 1_000.0).round() as i64
 }
 
-/// The random half of a boot id: splitmix64 of the seed and the number of the start.
+/// The random half of a boot id, from the seed and the number of the start.
 fn random_half(seed: u64, counter: u32) -> u32 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(u64::from(counter) + 1));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let z = stir(seed.wrapping_add(GAMMA.wrapping_mul(u64::from(counter) + 1)));
     u32::try_from(z >> 32).unwrap_or(0)
 }
 

@@ -23,6 +23,7 @@ pub mod plant;
 pub mod port;
 pub mod proof;
 pub mod quantity;
+pub mod random;
 pub mod replay;
 pub mod scenario;
 pub mod sensor;

@@ -1,6 +1,6 @@
 //! The account of the boiler: what it sampled and lost.
 
-use firmware_sim::account::{Entry, Event};
+use firmware_sim::account::{Entry, Event, true_ns};
 use thermowell_wire::{Boot, CentiCelsius, Reading};
 
 #[derive(Clone, Debug)]
@@ -16,9 +16,8 @@ pub(crate) struct BootRecord {
 impl BootRecord {
     /// True UTC of a slot.
     pub(crate) fn utc_of(&self, seq: u64) -> i64 {
-        let device_ns = i128::from(seq) * i128::from(self.period_us) * 1_000;
-        let true_ns = device_ns * 1_000_000_000 / (1_000_000_000 + i128::from(self.drift_ppb));
-        self.utc_ns + i64::try_from(true_ns).unwrap_or(i64::MAX)
+        let since_ns = true_ns(u128::from(seq) * u128::from(self.period_us) * 1_000, self.drift_ppb);
+        self.utc_ns + i64::try_from(since_ns).unwrap_or(i64::MAX)
     }
 
     pub(crate) fn reading(&self, seq: u64) -> Option<Option<Reading>> {

@@ -18,8 +18,7 @@ mod writer;
 use serde::{Deserialize, Serialize};
 use thermowell_wire::{Boot, CentiCelsius, Reading};
 
-pub(crate) use self::reader::true_ns;
-pub use self::reader::{Account, AccountError, Boiler, BootRecord, Readings, Summary};
+pub use self::reader::{Account, AccountError, Boiler, BootRecord, Readings, Summary, true_ns};
 pub use self::writer::{Writer, WriterError};
 
 /// Bytes per slot in the file.

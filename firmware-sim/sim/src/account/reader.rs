@@ -254,7 +254,8 @@ impl Iterator for Readings {
 }
 
 /// Duration of `device_ns` of a clock that runs `drift_ppb` fast, in true nanoseconds.
-pub(crate) fn true_ns(device_ns: u128, drift_ppb: i64) -> u128 {
+#[must_use]
+pub fn true_ns(device_ns: u128, drift_ppb: i64) -> u128 {
     // A scenario's drift is 10 % at most, so the divisor stays near a billion.
     let rate = u128::try_from(1_000_000_000 + drift_ppb).unwrap_or(1);
     device_ns * 1_000_000_000 / rate

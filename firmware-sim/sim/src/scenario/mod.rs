@@ -26,6 +26,7 @@ pub use crate::sensor::Outage;
 use crate::{
     plant::{HeatingConfig, HotWaterConfig, HouseConfig, PlantConfig, TroubleConfig},
     quantity::{self, window_us},
+    random::mix,
     sensor::SensorConfig,
     weather::WeatherConfig,
 };
@@ -425,15 +426,13 @@ fn located(name: &str, text: &str, error: &toml::de::Error) -> ScenarioError {
     }
 }
 
-/// A seed for `part`, independent of `seed` and of other parts: FNV-1a over the name, then SplitMix64's finaliser.
+/// A seed for `part`, independent of `seed` and of other parts: FNV-1a over the name, then mixed.
 fn split(seed: u64, part: &str) -> u64 {
     let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
     for byte in part.bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
+    mix(hash)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const ORDERS: [(&str, &str); 2] = [
     ),
     (
         "firmware-sim/sim/src/",
-        "quantity weather plant sensor scenario replay source account boiler bench proof clock line port station \
+        "quantity random weather plant sensor scenario replay source account boiler bench proof clock line port station \
          console simulation cli",
     ),
 ];
