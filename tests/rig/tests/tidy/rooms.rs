@@ -13,8 +13,8 @@ const ORDERS: [(&str, &str); 2] = [
     ),
     (
         "firmware-sim/sim/src/",
-        "quantity random weather plant sensor scenario replay source account boiler bench proof clock line port station \
-         console simulation cli",
+        "quantity random weather plant sensor scenario replay source account boiler bench proof clock line port \
+         station console simulation cli",
     ),
 ];
 
