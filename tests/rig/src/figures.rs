@@ -37,7 +37,11 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 ///
 /// It measures the shipped program. THERMOWELL_BIN names another one.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "cargo figures", bin_name = "cargo figures")]
+#[command(
+    name = "cargo figures",
+    bin_name = "cargo figures",
+    after_help = "Exit codes: 0 each budget is kept, 1 one is MISSED or it could not run, 2 wrong arguments."
+)]
 pub struct Options {
     /// How long each steady state is measured, in seconds; half a minute is three syncs of nats-server
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
@@ -84,7 +88,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         if let Some(page) = &options.report {
             origin.write(page, &shape::table(&figures))?;
         }
-        Ok(print(options, &figures).is_ok())
+        Ok(print(options, &figures).is_ok() && figures.iter().all(|figure| figure.ok != Some(false)))
     })
 }
 
