@@ -26,6 +26,7 @@ use clap::Parser;
 use self::disk::{Disk, Outer};
 use self::report::Report;
 use crate::cli::{self, say};
+use crate::demo::setup::kept;
 use crate::nats::{NatsServer, locate};
 use crate::page::Origin;
 use crate::process::Programs;
@@ -134,11 +135,8 @@ fn run(options: &Options) -> Result<Ran> {
         Ok(outer) => outer,
         Err(error) => return Ok(Ran::Skipped(thermowell::logs::chain(error.as_ref()))),
     };
-    let folder = match &options.keep {
-        Some(folder) => std::path::absolute(folder).context("--keep")?,
-        None => temporary.path().join("lives"),
-    };
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let lives = temporary.path().join("lives");
+    let folder = kept(options.keep.as_deref().unwrap_or(&lives))?;
     let Options { cuts, seed, boilers, feed, .. } = *options;
     let nats_server = server.version().to_string();
     let bench = Bench { server, programs, folder, boilers, seed, feed, wait };

@@ -115,14 +115,24 @@ pub struct Processes {
     pub controller: Supervised,
 }
 
+/// Makes the folder of `--keep` and returns its absolute path.
+///
+/// # Errors
+/// It cannot be made, or is not empty.
+pub(crate) fn kept(folder: &Path) -> Result<PathBuf> {
+    let folder = std::path::absolute(folder).context("--keep")?;
+    fs::create_dir_all(&folder).with_context(|| make(&folder))?;
+    let is_empty = fs::read_dir(&folder).with_context(|| make(&folder))?.next().is_none();
+    ensure!(is_empty, "--keep {}: the folder is not empty", folder.display());
+    Ok(folder)
+}
+
 /// Makes the folder of a run.
 ///
 /// # Errors
 /// It cannot be made, or is not empty.
 pub fn prepare(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| make(folder))?;
-    let is_empty = fs::read_dir(folder).with_context(|| make(folder))?.next().is_none();
-    ensure!(is_empty, "--keep {}: the folder is not empty", folder.display());
+    let folder = kept(folder)?;
     for name in ["ports", "account", "logs", "nats"] {
         let path = folder.join(name);
         fs::create_dir(&path).with_context(|| make(&path))?;
@@ -267,4 +277,19 @@ fn simulator_arguments(options: &Options, plan: &Plan, winter_day: &Path) -> Vec
     args.extend(options.replay.to_arguments());
     args.extend(options.sim_arg.iter().map(OsString::from));
     args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_folder_is_made_or_must_be_empty() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("new");
+        assert_eq!(kept(&folder).unwrap(), folder);
+        assert_eq!(kept(&folder).unwrap(), folder, "it is empty");
+        fs::write(folder.join("file"), "").unwrap();
+        assert!(kept(&folder).unwrap_err().to_string().contains("the folder is not empty"));
+    }
 }

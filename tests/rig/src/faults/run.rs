@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use rustix::process::geteuid;
 
 use super::report::{Line, Verdict};
@@ -14,6 +14,7 @@ use super::rows::Row;
 use super::{Options, WORD};
 use crate::cli::say;
 use crate::clock::Stopwatch;
+use crate::demo::setup::kept;
 use crate::process::{Child, Launch, Programs, Role, describe, last_lines, own_program};
 use crate::wait::Wait;
 
@@ -76,15 +77,6 @@ pub(super) fn run(options: &Options, rows: Vec<Row>) -> Result<Vec<Line>> {
         wait.sleep(LOOK)?;
     }
     Ok(lines.into_iter().flatten().collect())
-}
-
-fn kept(folder: &Path) -> Result<PathBuf> {
-    let folder = std::path::absolute(folder).context("--keep")?;
-    let failed = || format!("make {}", folder.display());
-    fs::create_dir_all(&folder).with_context(failed)?;
-    let is_empty = fs::read_dir(&folder).with_context(failed)?.next().is_none();
-    ensure!(is_empty, "--keep {}: the folder is not empty", folder.display());
-    Ok(folder)
 }
 
 /// The line of a row that cannot run here.
