@@ -173,7 +173,7 @@ impl World {
 
     fn judge_snapshots(&mut self) {
         let mut before: Option<i64> = None;
-        let wiped = self.plan.has(Kind::Rollback);
+        let rolled_back = self.plan.has(Kind::Rollback);
         for stored in self.broker.snapshots.messages.clone() {
             let snapshot = snapshot(&stored);
             let Snapshot { slots, temperature_points, missing, created_at, .. } = &snapshot;
@@ -181,7 +181,7 @@ impl World {
             self.check(closes, || format!("S4 {} does not add up: {snapshot:?}", snapshot.hour));
             self.check(missing.unexplained == 0, || format!("S4 unexplained slots: {snapshot:?}"));
             let rises = before.is_none_or(|before| before < *created_at);
-            self.check(rises || wiped, || format!("S6 {} is stored twice", snapshot.hour));
+            self.check(rises || rolled_back, || format!("S6 {} is stored twice", snapshot.hour));
             before = Some(*created_at);
         }
     }

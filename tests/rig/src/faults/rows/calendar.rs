@@ -1,7 +1,7 @@
 //! The wall clock steps: through the fault input of the gateway's `clock.rs`, never the machine's own.
 //!
 //! Only stamps are affected; no sample is lost, stored twice or out of order. The account has only the true
-//! time, so hours and averages are not compared with it here: `tests/world` does that with clocks that step.
+//! time, so hours and averages are not compared with it here: `flow` has tests of them with clocks that step.
 
 use thermowell_wire::units::SECOND_NS;
 
@@ -19,8 +19,8 @@ pub(super) fn rows() -> Vec<Row> {
         ("clock-1970", "to 1970", -SIMULATED_START_NS),
     ];
     let row = |(name, words, step_ns): (&str, &str, i64)| {
-        // In the first minute after its start an agent does not trust a calendar that has stepped or that shows a time
-        // before this program was built: it holds what it reads until then.
+        // A calendar outside 2020 to 2099, or one that has stepped forward by more than an hour, is not trusted. In the
+        // first minute after its start an agent holds what it reads until the calendar is; then it stamps all the same.
         let is_trusted = step_ns.abs() <= 3_600 * SECOND_NS;
         let within_s = if is_trusted { 15 } else { 65 };
         let predicted = Predicted { lost: Lost::Nothing, within_s, hours: false };
