@@ -14,6 +14,7 @@ pub mod figures;
 pub mod guard;
 pub mod house;
 pub mod nats;
+mod numbers;
 mod page;
 pub mod process;
 pub mod wait;

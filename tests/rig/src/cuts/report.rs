@@ -13,6 +13,7 @@ use super::control::Verdict;
 use super::moment::{Kind, LifePlan, Moment};
 use crate::demo::audit::FILED;
 use crate::demo::samples::SamplesBook;
+use crate::numbers::percentile;
 use crate::page::Origin;
 
 /// With so many unsynced records a cut is expected to lose some: the first seconds may be synced by chance.
@@ -186,9 +187,8 @@ impl Spread {
         Self(numbers)
     }
 
-    fn percent(&self, percent: usize) -> f64 {
-        let last = self.0.len().saturating_sub(1);
-        self.0.get(last * percent / 100).copied().unwrap_or(f64::NAN)
+    fn percent(&self, percent: u32) -> f64 {
+        percentile(&self.0, f64::from(percent) / 100.0)
     }
 
     /// Median, 90 % and maximum.

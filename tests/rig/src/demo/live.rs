@@ -20,6 +20,7 @@ use thermowell_wire::subject;
 
 use super::screen::Size;
 use super::setup::Plan;
+use crate::numbers::thousands;
 
 /// The last messages about one boiler.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +140,7 @@ impl View<'_> {
         let missing = missing.total();
         // First, because a narrow terminal cuts the end of the line.
         let closes = if slots == counted + missing { "the sum closes" } else { "the sum does NOT close" };
-        let [slots, counted, missing] = [slots, counted, missing].map(grouped);
+        let [slots, counted, missing] = [slots, counted, missing].map(|number| thousands(&number.to_string()));
         format!("closed hours: {hours}, {closes}: {slots} slots = {counted} counted + {missing} missing{reasons}")
     }
 
@@ -148,19 +149,6 @@ impl View<'_> {
         let restarts: Vec<String> = restarts.map(|(name, n)| format!("{name} {n}")).collect();
         if restarts.is_empty() { None } else { Some(format!("restarts: {}", restarts.join(", "))) }
     }
-}
-
-/// A number with thousands separators: 1,440,000.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A line for a shell. A long one is folded with backslashes, so that it still works when copied.
@@ -307,14 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_grouped_by_thousands() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_440_000, "1,440,000")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
-
-    #[test]
-    fn boilers_stand_in_the_order_of_their_numbers() {
+    fn boilers_are_sorted_by_number() {
         let lines = frame(11, None);
         let ids: Vec<&str> = lines.iter().filter(|l| l.starts_with('b')).filter_map(|l| l.split(' ').next()).collect();
         let expected: Vec<String> = (1..=11).map(|n| format!("b{n}")).collect();

@@ -8,7 +8,7 @@ use thermowell_wire::subject::wildcard;
 use thermowell_wire::{batch, subject};
 
 use super::shape::{Budget, Figure, millis, percentile, real};
-use super::stand::{Bench, PATIENCE, RATE, late, listen_again, settle, state, stored};
+use super::stand::{Bench, PATIENCE, RATE, late, listen_again, settle, state};
 use crate::clock::Stopwatch;
 use crate::demo;
 use crate::house::House;
@@ -88,7 +88,7 @@ fn outage(house: &mut House) -> Result<Figure> {
     };
     let boiler = demo::boiler(1);
     house
-        .try_until("the agent is live", PATIENCE, |house| stored(house, &boiler).filter(|end| live(house, end.seq)))?;
+        .try_until("the agent is live", PATIENCE, |house| house.stored(&boiler).filter(|(_, end)| live(house, *end)))?;
     house.processes.broker.kill()?;
     house.try_go_on(AWAY)?;
     let mut samples = listen_again(house, &subject::samples(&boiler))?;

@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::build;
+pub(super) use crate::numbers::percentile;
+use crate::numbers::thousands;
 
 /// Maximum size of the binary, MB.
 const SIZE_MAX: f64 = 7.5;
@@ -65,13 +67,6 @@ pub(super) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// The value at rank `p` of `sorted`; 0 if it is empty.
-pub(super) fn percentile(sorted: &[f64], p: f64) -> f64 {
-    let share = Duration::from_secs(u64::try_from(sorted.len()).unwrap_or(0)).mul_f64(p);
-    let rank = usize::try_from(share.as_secs()).unwrap_or(0);
-    sorted.get(rank).or(sorted.last()).copied().unwrap_or(0.0)
-}
-
 /// The size of the shipped program.
 pub(super) fn size(binary: &Path) -> Result<Figure> {
     let bytes = std::fs::read(binary).with_context(|| binary.display().to_string())?;
@@ -105,15 +100,7 @@ pub(super) fn table(figures: &[Figure]) -> String {
 /// Three significant digits, with thousands separators.
 fn number(value: f64) -> String {
     if value >= 1_000.0 {
-        let digits = format!("{value:.0}");
-        let mut text = String::new();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                text.push(',');
-            }
-            text.push(digit);
-        }
-        return text;
+        return thousands(&format!("{value:.0}"));
     }
     let text = if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") };
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
@@ -138,14 +125,5 @@ mod tests {
         assert_eq!(figure(1.1, Budget::AtMost(1.0)).ok, Some(false));
         assert_eq!(figure(0.9, Budget::AtLeast(1.0)).ok, Some(false));
         assert!(table(&[figure(1.1, Budget::AtMost(1.0))]).contains("| x | 1.1 ms | ≤ 1 ms | **MISSED** |"));
-    }
-
-    #[test]
-    fn percentiles_are_ranks() {
-        let values: Vec<f64> = (0..100u32).map(f64::from).collect();
-        assert!((percentile(&values, 0.5) - 50.0).abs() < f64::EPSILON);
-        assert!((percentile(&values, 0.99) - 99.0).abs() < f64::EPSILON);
-        assert!((percentile(&values, 1.0) - 99.0).abs() < f64::EPSILON);
-        assert!(percentile(&[], 0.5).abs() < f64::EPSILON);
     }
 }

@@ -6,8 +6,7 @@ use anyhow::{Context as _, Result};
 use async_nats::Subscriber;
 use futures_util::StreamExt as _;
 use thermowell_flow::published::State;
-use thermowell_wire::subject::{self, stream, wildcard};
-use thermowell_wire::{BoilerId, Slot, batch};
+use thermowell_wire::subject::wildcard;
 
 use crate::demo::setup::Processes;
 use crate::house::{Builder, House};
@@ -85,10 +84,4 @@ pub(super) fn settle(house: &mut House, length: Duration) -> Result<()> {
     let mut states = house.listen(wildcard::STATE)?;
     state(house, &mut states, "the first state", |_| true)?;
     house.try_go_on(length)
-}
-
-/// The end of the boiler in SAMPLES; `None` if it has no samples or the server does not run.
-pub(super) fn stored(house: &House, boiler: &BoilerId) -> Option<Slot> {
-    let last = house.last(stream::SAMPLES, &subject::samples(boiler))?;
-    Some(batch::decode(&last).ok()?.end())
 }

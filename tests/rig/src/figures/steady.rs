@@ -11,7 +11,7 @@ use thermowell_wire::Slot;
 use thermowell_wire::subject::{stream, wildcard};
 
 use super::shape::{Budget, Figure, percentile, real};
-use super::stand::{Bench, PATIENCE, late, settle, stored};
+use super::stand::{Bench, PATIENCE, late, settle};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo;
@@ -86,7 +86,7 @@ fn watch(house: &House, length: Duration, roles: &[&Supervised]) -> Result<Watch
     pids.extend(house.processes.broker.pid().map(|pid| ("nats-server".to_owned(), pid)));
     let usages = || pids.iter().map(|(_, pid)| Usage::of(*pid)).collect::<Result<Vec<_>, _>>();
     let mut states = house.listen(wildcard::STATE)?;
-    let (bytes, end) = (stored_bytes(house)?, stored(house, &demo::boiler(1)));
+    let (bytes, end) = (stored_bytes(house)?, house.stored(&demo::boiler(1)));
     let before = usages()?;
     let watch = Stopwatch::start();
     let mut arrivals = Vec::new();
@@ -105,8 +105,9 @@ fn watch(house: &House, length: Duration, roles: &[&Supervised]) -> Result<Watch
         .into_iter()
         .zip(after.into_iter().zip(before))
         .map(|((name, _), (after, before))| (name, after.since(before)));
-    let (Some(first), Some(last)) = (end, stored(house, &demo::boiler(1))) else { bail!(late("samples are stored")) };
-    let (samples, stored_bytes) = (last.seq.saturating_sub(first.seq), stored_bytes(house)?.saturating_sub(bytes));
+    let stored = (end, house.stored(&demo::boiler(1)));
+    let (Some((_, first)), Some((_, last))) = stored else { bail!(late("samples are stored")) };
+    let (samples, stored_bytes) = (last.saturating_sub(first), stored_bytes(house)?.saturating_sub(bytes));
     ensure!(samples > 0, late("samples are stored"));
     Ok(Watched { took, used: used.collect(), arrivals, samples, stored_bytes })
 }
