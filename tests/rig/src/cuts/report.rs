@@ -213,7 +213,7 @@ impl Report {
     }
 
     /// Whether each synced record survived, and enough cuts lost unsynced ones.
-    fn the_cuts_were_cuts(&self) -> bool {
+    fn dropped_unsynced_data(&self) -> bool {
         let enough = || self.cuts().filter(|cut| cut.control.written.unsynced >= ENOUGH);
         let cutting = enough().filter(|cut| cut.control.unsynced_lost() > 0).count();
         self.cuts().all(|cut| cut.control.synced_lost() == 0) && 2 * cutting >= enough().count() && cutting > 0
@@ -222,7 +222,7 @@ impl Report {
     /// Whether all is as predicted, which becomes `ok`.
     #[must_use]
     pub(super) fn judge(&self) -> bool {
-        self.the_cuts_were_cuts() && self.lives.iter().all(Life::is_whole)
+        self.dropped_unsynced_data() && self.lives.iter().all(Life::is_whole)
     }
 
     /// The verdict in a sentence.
@@ -233,7 +233,7 @@ impl Report {
         let problems: usize = self.lives.iter().map(|life| life.problems.len()).sum();
         format!(
             "{}: {} cuts, {} samples of {} lives: {} lost, {} twice, {} wrong, {} named missing; {} hours; \
-             {findings} findings, {problems} problems in the ledgers; the cuts were {}",
+             {findings} findings, {problems} problems in the ledgers; {}",
             if self.ok { "as predicted" } else { "NOT as predicted" },
             self.cuts().count(),
             sum(|life| life.samples),
@@ -243,7 +243,7 @@ impl Report {
             sum(|life| life.wrong),
             sum(|life| life.named),
             self.lives.iter().map(|life| life.hours).sum::<usize>(),
-            if self.the_cuts_were_cuts() { "cuts" } else { "NOT cuts" },
+            if self.dropped_unsynced_data() { "the cuts dropped unsynced data" } else { "cuts that dropped NOTHING" },
         )
     }
 
@@ -269,7 +269,7 @@ impl Report {
         let enough = || self.cuts().filter(|cut| cut.control.written.unsynced >= ENOUGH);
         let hit = enough().filter(|cut| cut.control.unsynced_lost() > 0).count();
         let (of, copy) = (enough().count(), Spread::of(self.cuts().map(|cut| cut.copied_ms)));
-        line(page, "\n## Was a cut a cut?\n");
+        line(page, "\n## Did each cut drop unsynced data?\n");
         line(page, "| records next to the stores | written | survived | lost | predicted |\n|---|---|---|---|---|");
         let (synced, unsynced) = (sum.synced_lost(), sum.unsynced_lost());
         let (written, survived) = (sum.written, sum.survived);

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_to_hold_is_not_shown() {
+    fn outdated_values_are_not_shown() {
         let plan = Plan::in_folder(Path::new("/nowhere"), 1);
         let now_s = Utc(plan.utc_ns()).unix_seconds();
         let row_of = |age_s: f64| {

@@ -292,8 +292,8 @@ pub fn rfc3339(utc_ns: i64) -> String {
 /// Answers a signal. `Err`: the run ends without a ledger.
 fn answer(signal: &str, signals: u32, say: &mut dyn FnMut(&str)) -> Result<()> {
     match signals {
-        0 | 1 => say(&format!("{signal}: the flow stops in order, and the books are read")),
-        n if n < PATIENCE => say(&format!("{signal}: still reading the books; once more ends without a ledger")),
+        0 | 1 => say(&format!("{signal}: stopping all roles in order, then auditing the streams")),
+        n if n < PATIENCE => say(&format!("{signal}: still auditing; one more signal exits without a ledger")),
         _ => return Err(interrupted()),
     }
     Ok(())

@@ -35,7 +35,8 @@ pub struct Options {
     /// Simulated seconds per real second; 60: an hour passes in a minute, 1: real time.
     #[arg(long, default_value_t = 60, value_parser = |text: &str| whole::<u32>(text, 1..=1_000))]
     pub speed: u32,
-    /// Duration in simulated time ("3h", "2m", "90s"); hours begun before it ends are waited for (not at speed 1).
+    /// Duration in simulated time ("3h", "2m", "90s"); the run continues until the current hour closes (not
+    /// at speed 1).
     /// Without it: until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -91,16 +92,5 @@ impl Options {
         }
         let Some(replay) = self.replay.open().context("--replay")? else { return Ok(Vec::new()) };
         Ok(replay.notes().iter().cloned().chain([replay.summary().to_owned()]).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        use clap::CommandFactory as _;
-        Options::command().debug_assert();
     }
 }

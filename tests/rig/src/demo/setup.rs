@@ -10,7 +10,7 @@ use thermowell::keys;
 
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
-use crate::nats::{Broker, BrokerOptions, NatsServer, WAY_IN};
+use crate::nats::{Broker, BrokerOptions, NatsServer, RIG_LOGIN};
 use crate::process::{Change, Launch, Programs, Role, Supervised};
 
 /// The devices boot this long after everything was started: agents and aggregator run by then.
@@ -214,7 +214,7 @@ fn keys_in(folder: &Path) -> PathBuf {
 /// Never: the operators' names are names.
 pub fn make_keys(folder: &Path) -> Result<()> {
     let others = folder.join(keys::OTHERS);
-    let (user, password) = WAY_IN;
+    let (user, password) = RIG_LOGIN;
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&others, format!("{{ user: {user}, password: {password} }}\n")))
         .with_context(|| make(&others))?;

@@ -197,7 +197,7 @@ mod tests {
             (ring, good(), "the rings had overwritten nothing"),
             (NOTHING, Measured { recovery_ms: Some(10_001), ..good() }, "recovery took 10.0 s"),
             (NOTHING, Measured { recovery_ms: None, ..good() }, "recovery took –"),
-            (NOTHING, Measured { findings: vec!["it smoked".into()], ..good() }, "it smoked"),
+            (NOTHING, Measured { findings: vec!["a finding".into()], ..good() }, "a finding"),
         ] {
             let Verdict::Otherwise(reasons) = judge(&predicted, &measured) else { panic!("not seen: {reason}") };
             assert!(reasons.len() == 1 && reasons[0].starts_with(reason), "{reasons:?}");
@@ -206,12 +206,12 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_row() {
-        let line = |verdict, measured| Line { row: "r".into(), fault: "it rains".into(), verdict, measured };
-        let skipped = line(Verdict::Skipped("no roof".into()), None);
+        let line = |verdict, measured| Line { row: "r".into(), fault: "a fault".into(), verdict, measured };
+        let skipped = line(Verdict::Skipped("no root".into()), None);
         let lines = [line(Verdict::AsPredicted, Some(good())), skipped];
         let text = table(&lines);
-        assert!(text.contains("| it rains | 3 | 1000 | 0 | 0 | 0 | 0 | 0.9 s | as predicted |"), "{text}");
-        assert!(text.contains("| it rains | – | – | – | – | – | – | – | SKIPPED: no roof |"), "{text}");
+        assert!(text.contains("| a fault | 3 | 1000 | 0 | 0 | 0 | 0 | 0.9 s | as predicted |"), "{text}");
+        assert!(text.contains("| a fault | – | – | – | – | – | – | – | SKIPPED: no root |"), "{text}");
         assert!(ok(&lines), "a skipped row is no failure");
         let wrong = line(Verdict::Otherwise(vec!["wet".into()]), None);
         assert!(!ok(std::slice::from_ref(&wrong)) && complaints(&[wrong]) == "r: wet\n");

@@ -83,7 +83,7 @@ impl Stage {
         let small = if arguments.contains(&"--batch") { &[][..] } else { &["--batch", "10"] };
         let words: Vec<&str> = small.iter().chain(arguments).copied().collect();
         let folder = setting.folder.join("house");
-        prepare(&folder).expect("the folder is ours");
+        prepare(&folder).expect("the folder is writable");
         furnish(&folder);
         let built = Builder::new(Programs::at(&setting.program), &words).folder(&folder).start();
         let mut house = built.unwrap_or_else(|error| panic!("{}", thermowell::logs::chain(error.as_ref())));
@@ -107,7 +107,7 @@ impl Stage {
         self.injected += times;
     }
 
-    /// An agent is about to start and ask the devices: what their rings have overwritten by now is lost for sure.
+    /// An agent is about to start and ask the devices: what their rings have overwritten by now is certainly lost.
     pub(super) fn about_to_ask(&mut self) {
         for boiler in self.house.boilers() {
             let place = self.house.place(&boiler).expect("the boiler runs");
@@ -134,15 +134,15 @@ impl Stage {
     /// Ends the agent with this signal, to which it must react in order. It stays down.
     pub(super) fn end_agent(&mut self, signal: Signal) {
         let (agent, watch) = (self.house.role("agent"), Stopwatch::start());
-        agent.signal(signal).expect("the kernel lets us");
+        agent.signal(signal).expect("the signal is delivered");
         let status = loop {
-            match agent.ended().expect("the kernel knows our children") {
+            match agent.ended().expect("waitpid succeeds") {
                 Some(status) => break status,
                 None => assert!(watch.left_of(SOON).is_some(), "the agent does not end"),
             }
             std::thread::sleep(LOOK);
         };
-        agent.keep_down().expect("the kernel lets us");
+        agent.keep_down().expect("the signal is delivered");
         if !status.success() {
             self.finding(format!("the agent ended with {}", describe(status)));
         }
@@ -179,7 +179,7 @@ impl Stage {
 
     /// Sends a signal to a process of the gateway.
     pub(super) fn signal(&mut self, name: &str, signal: Signal) {
-        self.house.role(name).signal(signal).expect("the kernel lets us");
+        self.house.role(name).signal(signal).expect("the signal is delivered");
     }
 
     /// SIGKILL, and waits until the supervisor has started it again.

@@ -37,9 +37,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Another process can take a free port before the server has it. Three times in a row is no coincidence.
 const PORT_TRIES: u32 = 3;
 
-/// The rig's own user, which no gateway has: it has all rights, for tests that play a stranger, an administrator
-/// or a foreign writer. The server listens on the loopback interface only, for the duration of the run.
-pub const WAY_IN: (&str, &str) = ("rig", "rig");
+/// The rig's own user, which no gateway has: it has all rights, for tests that act as a foreign client, an
+/// administrator or a foreign writer. The server listens on the loopback interface only, for the duration of the run.
+pub const RIG_LOGIN: (&str, &str) = ("rig", "rig");
 
 /// How to run a server.
 #[derive(Debug, Clone)]
@@ -53,14 +53,14 @@ pub struct BrokerOptions {
     /// Appended to the sample configuration: users, limits, listeners.
     pub extra_config: String,
     /// User and password of the rig, if the server requires a login.
-    pub way_in: Option<(&'static str, &'static str)>,
+    pub login: Option<(&'static str, &'static str)>,
 }
 
 impl BrokerOptions {
     /// Everything in `folder`, free ports, nothing else.
     #[must_use]
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), port: None, monitor_port: None, extra_config: String::new(), way_in: None }
+        Self { folder: folder.into(), port: None, monitor_port: None, extra_config: String::new(), login: None }
     }
 
     /// The same with the users of the folder `keys`, which must include the rig's.
@@ -71,7 +71,7 @@ impl BrokerOptions {
         let up = "../".repeat(folder.components().count());
         let file = keys.join(permissions::PERMISSIONS);
         let extra_config = format!("\ninclude \"{up}{}\"\n", file.display());
-        Self { extra_config, way_in: Some(WAY_IN), ..Self::in_folder(folder) }
+        Self { extra_config, login: Some(RIG_LOGIN), ..Self::in_folder(folder) }
     }
 }
 
@@ -82,7 +82,7 @@ pub struct Broker {
     folder: PathBuf,
     port: u16,
     monitor_port: u16,
-    way_in: Option<(&'static str, &'static str)>,
+    login: Option<(&'static str, &'static str)>,
 }
 
 impl Broker {
@@ -107,7 +107,7 @@ impl Broker {
                 folder: options.folder.clone(),
                 port,
                 monitor_port,
-                way_in: options.way_in,
+                login: options.login,
             };
             match broker.wait_ready() {
                 Ok(()) => return Ok(broker),
@@ -159,7 +159,7 @@ impl Broker {
     #[must_use]
     pub fn options(&self) -> ConnectOptions {
         let options = ConnectOptions::new();
-        match self.way_in {
+        match self.login {
             Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
             None => options,
         }

@@ -90,7 +90,7 @@ fn judge_effect(effect: &Effect) {
             let known = [decision.flow, decision.wish, decision.current, decision.asked, decision.outdoor];
             let finite = numbers.into_iter().chain(known.into_iter().flatten()).all(f64::is_finite);
             assert!(finite, "a decision has finite numbers: {decision:?}");
-            assert!((0.0..=1.0).contains(&decision.share), "a share is a share: {decision:?}");
+            assert!((0.0..=1.0).contains(&decision.share), "share is within 0..=1: {decision:?}");
             assert!((-5.0..=5.0).contains(&decision.correction), "the correction keeps its limit: {decision:?}");
         }
         Effect::Event(_) | Effect::Log(_) => {}

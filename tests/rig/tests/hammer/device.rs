@@ -74,7 +74,10 @@ fn judge(input: &[u8]) -> bool {
         assert!(device.actuators().burner_permille <= 1_000, "S7 the burner has no more than its power");
         let too_long = device.is_leased() && now_us > heard_us + LEASE_MAX_US + SLOT_US;
         assert!(!too_long, "S7 a lease lasts longer than 120 s after the last message");
-        assert!(device.next() >= device.oldest() && device.next() - device.oldest() <= 300, "the ring is a ring");
+        assert!(
+            device.next() >= device.oldest() && device.next() - device.oldest() <= 300,
+            "at most 300 slots are held"
+        );
         assert_eq!(device.next(), slots_at(now_us), "every slot is sampled or missed, whatever is received");
     }
     slots > 0

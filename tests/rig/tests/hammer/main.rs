@@ -1,9 +1,9 @@
 //! Fuzz targets: mutated bytes for every decoder, and for the roles that act on what was decoded.
 //!
 //! A target is a grammar (good inputs from our own encoders, in parts, and how checksums are put on them) and a judge.
-//! The judge asserts more than the absence of panics: what is accepted survives encoding and decoding, places lie where
-//! they say, the next good frame is read, invariants of the roles hold. An input may take 64 MiB and a second of a
-//! processor.
+//! The judge asserts more than the absence of panics: what is accepted survives encoding and decoding, reported
+//! positions are correct, the next good frame is read, invariants of the roles hold. An input may take 64 MiB of memory
+//! and 1 s of CPU time.
 //!
 //! proptest makes the inputs, runs them in a child process (an exhausted stack, an allocation that fails and an endless
 //! loop are failures like any other) and reduces the one that fails. The seed and the number of cases are fixed in

@@ -171,7 +171,7 @@ fn an_operators_command_acts_outlives_a_restart_and_ends() {
 }
 
 #[test]
-fn refusals_and_failures_of_a_boiler_are_seen_and_not_fought() {
+fn refusals_and_faults_are_reported_and_respected() {
     let mut house = House::start(super::DEMO, &["--speed", "30", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
@@ -367,7 +367,7 @@ fn a_second_controller_takes_over_within_the_lease() {
     // Five renewals are more than twice as long as the wait for a lease that is not renewed.
     assert_eq!(authors(&house, &boiler, 5), vec![first.clone(); 5]);
     assert_eq!(logged(&second_launch), 1, "once");
-    assert_eq!(second.ended().expect("the kernel knows our children"), None, "it stands by, and does not end");
+    assert_eq!(second.ended().expect("waitpid succeeds"), None, "it stands by, and does not end");
 
     house.processes.controller.keep_down().unwrap();
     let [next] = authors(&house, &boiler, 1).try_into().expect("one lease");

@@ -70,7 +70,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
 }
 
 #[test]
-fn the_other_words_answer_alike() {
+fn subcommands_share_help_and_usage_errors() {
     for word in ["cuts", "faults", "figures", "winter"] {
         let help = demo(&[word, "--help"]);
         let text = String::from_utf8_lossy(&help.stdout);
@@ -85,7 +85,7 @@ fn the_other_words_answer_alike() {
 
 /// Slots whose stamps are not after the previous ones are in no average, neither in STATE nor in the ledger.
 #[test]
-fn a_calendar_that_steps_back_leaves_the_books_closed() {
+fn ledger_adds_up_after_the_clock_steps_back() {
     let folder = tempfile::tempdir().unwrap();
     let step = folder.path().join("step");
     let path = step.to_str().expect("a path in UTF-8");

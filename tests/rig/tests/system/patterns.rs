@@ -107,7 +107,7 @@ fn an_id_that_is_stored_between_two_reads_is_seen() {
 }
 
 #[test]
-fn five_clicks_are_one_command_and_a_stop_is_never_swallowed() {
+fn clicks_are_one_command_a_release_is_never_deduplicated() {
     let bench = bench();
     let clicks: Vec<Ask> = (1..=5).map(|n| request(&format!("click-{n}"), "anna", BOOST)).collect();
     let (sequence, id, new) = one_command(bench.ask_all(true, &clicks));

@@ -313,7 +313,7 @@ fn a_stream_is_changed_by_its_owner_alone() {
     });
 }
 
-/// A message that crosses the border is not sent back over it: a reader has an operator's from the operator.
+/// A message that crosses the border is not sent back over it: a reader receives an operator's command once, directly.
 #[test]
 fn a_command_crosses_the_border_and_is_read_once() {
     let server = Server::start();

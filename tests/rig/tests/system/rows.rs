@@ -7,12 +7,12 @@ fn play(row: &str) {
 }
 
 #[test]
-fn twenty_kills_lose_nothing_and_double_nothing() {
+fn twenty_kills_lose_and_duplicate_nothing() {
     play("kill-any");
 }
 
 #[test]
-fn ten_seconds_without_a_server_cost_nothing_and_few_lines() {
+fn ten_second_outage_loses_nothing_and_logs_little() {
     play("down-10s");
 }
 
@@ -32,7 +32,7 @@ fn an_agent_stopped_in_an_outage_writes_down_what_it_holds() {
 }
 
 #[test]
-fn an_agent_hung_up_in_an_outage_writes_down_what_it_holds() {
+fn sighup_in_an_outage_spills_the_backlog() {
     play("outage-hangup");
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rig::house::{House, SOON, assert_whole};
-use rig::nats::{WAY_IN, python_client};
+use rig::nats::{RIG_LOGIN, python_client};
 use serde_json::Value;
 use thermowell_wire::subject::{self, stream};
 
@@ -23,7 +23,7 @@ impl Plain {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut client = Self { stream: BufReader::new(stream) };
         assert!(client.line().starts_with("INFO {"));
-        let (user, password) = WAY_IN;
+        let (user, password) = RIG_LOGIN;
         let login = serde_json::json!({"verbose": false, "pedantic": false, "user": user, "pass": password});
         client.send(&format!("CONNECT {login}\r\nPING\r\n"));
         assert_eq!(client.line(), "PONG");

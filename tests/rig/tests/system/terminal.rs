@@ -169,13 +169,13 @@ fn a_second_ctrl_c_changes_nothing_and_a_third_ends_at_once() {
     let mut terminal = Terminal::start(&["--boilers", "1"]);
     terminal.until("fire ");
     terminal.press(CTRL_C);
-    terminal.until("Ctrl-C: the flow stops");
+    terminal.until("Ctrl-C: stopping all roles");
     terminal.press(CTRL_C);
     terminal.ends_with_a_ledger();
 
     let mut terminal = Terminal::start(&["--boilers", "1"]);
     terminal.until("nats-server 2");
-    for answer in ["the flow stops", "once more", "without a ledger"] {
+    for answer in ["stopping all roles", "one more signal", "interrupted, without a ledger"] {
         terminal.press(CTRL_C);
         terminal.until(answer);
     }

@@ -39,7 +39,7 @@ pub(super) fn rows() -> Vec<Row> {
 /// A tmpfs for this row.
 fn small_disk(folder: &Path, megabytes: u32) -> Result<PathBuf, Skipped> {
     let disk = folder.join("small-disk");
-    fs::create_dir(&disk).expect("the folder is ours");
+    fs::create_dir(&disk).expect("the folder is writable");
     let size = format!("size={megabytes}m");
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).output();
     match mount {
@@ -60,7 +60,7 @@ fn fill(ballast: &Path) {
 
 fn full_server(setting: &Setting) -> Result<Stage, Skipped> {
     let disk = small_disk(&setting.folder, 32)?;
-    let furnish = |folder: &Path| symlink(&disk, folder.join("nats").join("store")).expect("the folder is ours");
+    let furnish = |folder: &Path| symlink(&disk, folder.join("nats").join("store")).expect("the folder is writable");
     let mut stage = Stage::furnished(setting, &["--speed", "1"], furnish);
     for _ in 0..setting.times(2) {
         stage.go_on_for_some(500..=1_500);
@@ -81,7 +81,7 @@ fn full_server(setting: &Setting) -> Result<Stage, Skipped> {
 
 fn full_spool(setting: &Setting) -> Result<Stage, Skipped> {
     let disk = small_disk(&setting.folder, 1)?;
-    let furnish = |folder: &Path| symlink(&disk, folder.join("spool")).expect("the folder is ours");
+    let furnish = |folder: &Path| symlink(&disk, folder.join("spool")).expect("the folder is writable");
     let mut stage = Stage::furnished(setting, &["--speed", "2", SPILL_AFTER[0], SPILL_AFTER[1]], furnish);
     fill(&disk.join("ballast"));
     stage.house.processes.broker.kill().expect("it runs");
@@ -116,7 +116,7 @@ fn io_errors(setting: &Setting) -> Result<Stage, Skipped> {
     let mut strace = Child::spawn(&launch).expect("the guard starts it");
     let attached = stage.house.until("strace is attached or has ended", SOON, |_| {
         let output = crate::house::log(&launch.log);
-        let ended = strace.ended().expect("the kernel knows our children").is_some();
+        let ended = strace.ended().expect("waitpid succeeds").is_some();
         (ended || output.contains("attached")).then_some((!ended, output))
     });
     if let (false, output) = attached {
@@ -124,8 +124,8 @@ fn io_errors(setting: &Setting) -> Result<Stage, Skipped> {
     }
     stage.house.processes.broker.kill().expect("it runs");
     stage.house.go_on(OUTAGE);
-    strace.signal(Signal::INT).expect("the kernel lets us");
-    strace.wait(SOON).expect("the kernel knows our children");
+    strace.signal(Signal::INT).expect("the signal is delivered");
+    strace.wait(SOON).expect("waitpid succeeds");
     stage.house.processes.broker.restart().expect("its store is there");
     let failed = crate::house::log(&trace).matches("(INJECTED)").count();
     stage.injected(u64::try_from(failed).expect("few"));

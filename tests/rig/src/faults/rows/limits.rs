@@ -27,7 +27,7 @@ fn storage_full(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     stage.go_on_for_some(500..=1_500);
     stage.house.processes.broker.kill().expect("it runs");
-    stage.house.processes.broker.configure(|text| text.replace(SMALL.0, SMALL.1)).expect("its folder is ours");
+    stage.house.processes.broker.configure(|text| text.replace(SMALL.0, SMALL.1)).expect("its folder is writable");
     fs::remove_dir_all(stage.store()).expect("no process uses it");
     stage.house.processes.broker.restart().expect("it makes a store");
     stage.injected(1);
@@ -53,7 +53,7 @@ fn storage_full(setting: &Setting) -> Stage {
 /// Readings that do not compress well, two bytes each: a full batch is larger than the server's limit, its half is not.
 fn max_payload(setting: &Setting) -> Stage {
     let noise = setting.folder.join("noise.toml");
-    fs::write(&noise, "[sensor]\nnoise_counts = 100.0\n").expect("the folder is ours");
+    fs::write(&noise, "[sensor]\nnoise_counts = 100.0\n").expect("the folder is writable");
     let scenario = noise.to_str().expect("a path in UTF-8");
     let arguments = ["--speed", "20", "--boilers", "1", "--batch", "1000", "--scenario", scenario];
     let mut stage = Stage::start(setting, &arguments);

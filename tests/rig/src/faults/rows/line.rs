@@ -118,7 +118,7 @@ fn reboot(setting: &Setting) -> Stage {
 /// the number of sensors with faulty readings.
 fn sensors(setting: &Setting) -> Stage {
     let scenario = setting.folder.join("faulty-readings.toml");
-    fs::write(&scenario, FAULTY_READINGS).expect("the folder is ours");
+    fs::write(&scenario, FAULTY_READINGS).expect("the folder is writable");
     let path = scenario.to_str().expect("temporary folders have plain names");
     let mut stage = Stage::start(setting, &["--speed", "20", "--scenario", path]);
     // More than a minute of the boiler's time: the second faulty reading follows the first.
@@ -146,7 +146,7 @@ fn sensors(setting: &Setting) -> Stage {
 /// The table's number of times is the number of corrupted bytes, as counted by the simulator.
 fn bit_errors(setting: &Setting) -> Stage {
     let scenario = setting.folder.join("broken.toml");
-    fs::write(&scenario, BROKEN).expect("the folder is ours");
+    fs::write(&scenario, BROKEN).expect("the folder is writable");
     let path = scenario.to_str().expect("temporary folders have plain names");
     let mut stage = Stage::start(setting, &["--speed", "5", "--scenario", path]);
     stage.house.go_on(Duration::from_secs(if setting.quick { 6 } else { 25 }));

@@ -81,7 +81,7 @@ fn while_it_is_held(stage: &mut Stage, held: &BoilerId, other: &BoilerId) {
 fn held_at_start(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
     let [other, held] = &stage.house.boilers()[..] else { unreachable!("the demo has two boilers") };
-    stage.house.role("agent").keep_down().expect("the kernel lets us");
+    stage.house.role("agent").keep_down().expect("the signal is delivered");
     let holder = hold(&stage, held).expect("no agent runs");
     stage.house.role("agent").bring_up().expect("it starts again");
     while_it_is_held(&mut stage, held, other);
@@ -100,7 +100,7 @@ fn held_at_replug(setting: &Setting) -> Stage {
         assert_eq!(stage.house.order(&format!("plug {held}")), "plugged");
         hold(&stage, held)
     });
-    let holder = holder.expect("before the agent once in twenty tries");
+    let holder = holder.expect("won the port from the agent in 20 tries");
     while_it_is_held(&mut stage, held, other);
     drop(holder);
     stage.recover();

@@ -61,7 +61,7 @@ fn second_agent(setting: &Setting) -> Result<Stage, Skipped> {
             }
         }
         stage.recover();
-        stage.house.processes.agent.keep_down().expect("the kernel lets us");
+        stage.house.processes.agent.keep_down().expect("the signal is delivered");
         let took = || crate::house::log(&second_log).matches("taking over").count();
         // Each boiler's port is taken over separately.
         let all = stage.house.boilers().len() * usize::try_from(number).unwrap_or(usize::MAX);
@@ -88,7 +88,7 @@ fn start_second(stage: &mut Stage) -> Child {
 }
 
 fn stop_second(mut second: Child, stage: &mut Stage) {
-    let status = second.stop(SOON).expect("the kernel knows our children");
+    let status = second.stop(SOON).expect("waitpid succeeds");
     if !status.success() {
         stage.finding(format!("the second agent: {}, not exit code 0", describe(status)));
     }
@@ -121,7 +121,7 @@ fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
     let text = fs::read_to_string(stage.house.config()).expect("the demo has written it");
     let renamed = text.replace("gateway = \"demo\"", &format!("gateway = \"{SECOND}\""));
     assert_ne!(renamed, text, "the demo's gateway has a name");
-    fs::write(&config, renamed).expect("the folder is ours");
+    fs::write(&config, renamed).expect("the folder is writable");
     let launch = stage.house.another("aggregator", &config, "another-aggregator");
     let mut second = Child::spawn(&launch).expect("the guard starts it");
 
@@ -136,7 +136,7 @@ fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
     let worker = one_is_left(&mut stage.house);
     let mut signal_worker = |stage: &mut Stage, signal| {
         let sent = if worker == SECOND { second.signal(signal) } else { stage.house.role("aggregator").signal(signal) };
-        sent.expect("the kernel lets us");
+        sent.expect("the signal is delivered");
     };
     signal_worker(&mut stage, Signal::STOP);
     stage.injected(1);
@@ -145,7 +145,7 @@ fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
     stage.house.go_on(Duration::from_secs(1));
     one_is_left(&mut stage.house);
 
-    stage.house.role("aggregator").keep_down().expect("the kernel lets us");
+    stage.house.role("aggregator").keep_down().expect("the signal is delivered");
     stage.injected(1);
     stage.house.until("the second one works", SOON, |house| active(house).filter(|instance| instance == SECOND));
     stage.recover();
@@ -154,7 +154,7 @@ fn second_aggregator(setting: &Setting) -> Result<Stage, Skipped> {
         let hour = subject::snapshot(&boiler(1));
         stage.house.until("an hour is published", HOUR, |house| house.last_json::<Snapshot>(stream::SNAPSHOT, &hour));
     }
-    second.kill().expect("the kernel lets us");
+    second.kill().expect("the signal is delivered");
     stage.house.until("the first one works again", SOON, |house| active(house).filter(|it| it != SECOND));
     stage.recover();
     Ok(stage)

@@ -103,7 +103,7 @@ fn judge_lines(stage: &mut Stage, before: usize) {
 /// The agent holds what it reads, and publishes it when the server is up.
 fn offline(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2"]);
-    stage.house.processes.agent.keep_down().expect("the kernel lets us");
+    stage.house.processes.agent.keep_down().expect("the signal is delivered");
     stage.house.processes.broker.kill().expect("it runs");
     stage.house.processes.agent.bring_up().expect("it starts again");
     stage.injected(1);
@@ -177,7 +177,7 @@ fn rollback(setting: &Setting) -> Stage {
         let boilers = stage.house.boilers();
         let had: Vec<_> = boilers.iter().map(|boiler| stage.house.stored(boiler)).collect();
         if agent_dies {
-            stage.house.processes.agent.keep_down().expect("the kernel lets us");
+            stage.house.processes.agent.keep_down().expect("the signal is delivered");
         }
         stage.house.processes.broker.kill().expect("it runs");
         fs::remove_dir_all(stage.store()).expect("no process uses it");
@@ -223,7 +223,7 @@ fn agent_away(setting: &Setting) -> Stage {
     let mut stage = Stage::start(setting, &["--speed", "2", SHORT_RING[0], SHORT_RING[1]]);
     for _ in 0..setting.times(3) {
         stage.go_on_for_some(500..=1_500);
-        stage.house.processes.agent.keep_down().expect("the kernel lets us");
+        stage.house.processes.agent.keep_down().expect("the signal is delivered");
         stage.injected(1);
         stage.go_on_for_some(6_000..=8_000);
         stage.about_to_ask();
