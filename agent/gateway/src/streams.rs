@@ -169,8 +169,8 @@ fn command(max_bytes: u64) -> Config {
     }
 }
 
-/// Creates missing streams, verifies existing ones, and updates those that `user` owns. Returns why usable streams could
-/// not be updated.
+/// Creates missing streams, verifies existing ones, and updates those that `user` owns. Returns why usable streams
+/// could not be updated.
 ///
 /// # Errors
 /// The first unusable stream.

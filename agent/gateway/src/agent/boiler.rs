@@ -162,8 +162,8 @@ impl Boiler {
         }
     }
 
-    /// Runs until shutdown, and then until the backlog is published or the grace period ends. A rest of the backlog goes
-    /// to the spill file, also when delivery stops for an operator.
+    /// Runs until shutdown, and then until the backlog is published or the grace period ends. The rest of the
+    /// backlog goes to the spill file, also when delivery stops for an operator.
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<(), AgentError> {
         let mut ready = self.session.ready();
         let mut buffer = vec![0; READ];

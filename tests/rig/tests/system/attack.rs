@@ -63,8 +63,8 @@ fn a_stream_that_is_deleted_is_made_and_filled_again() {
     assert_whole(&house.close());
 }
 
-/// A foreign message ends one boiler's delivery, with an event that quotes it and its backlog in the spill file; the other
-/// boiler's delivery continues.
+/// A foreign message ends one boiler's delivery, with an event that quotes it and its backlog in the spill file; the
+/// other boiler's delivery continues.
 #[test]
 fn a_foreign_writer_stops_its_boiler_alone_and_is_named() {
     let mut house = house();
