@@ -3,6 +3,8 @@
 //! The first event carries the condition that the subject's last sequence is the expected one. So a retry, a crash
 //! between two events or a second writer leaves neither a gap nor a duplicate.
 
+use std::collections::BTreeMap;
+
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use serde::Deserialize;
@@ -10,7 +12,7 @@ use thermowell_flow::published::FeedEvent;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use crate::nats::{self, ACK_TIMEOUT, RequestError};
+use crate::nats::{self, ACK_TIMEOUT, Kept, RequestError};
 
 /// The most events in one atomic batch: the server's limit.
 pub const EVENTS_MAX: usize = 1_000;
@@ -29,13 +31,16 @@ struct Refusal {
     description: String,
 }
 
-/// The boiler's last event in the feed and its sequence.
+/// The last event in the feed and its sequence of each of `boilers` that has one.
 ///
 /// # Errors
 /// The server does not answer, or this version cannot parse the event.
-pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, FeedEvent)>, RequestError> {
-    let last = nats::last_kept(context, stream::FEED, &subject::feed(boiler)).await?;
-    Ok(last.map(|kept| (kept.sequence, kept.value)))
+pub async fn last_of_each(
+    context: &Context,
+    boilers: &[BoilerId],
+) -> Result<BTreeMap<BoilerId, (u64, FeedEvent)>, RequestError> {
+    let last = nats::last_of_each(context, stream::FEED, boilers, subject::feed).await?;
+    last.into_iter().map(|(boiler, last)| Ok((boiler, Kept::read(&last)?.into_numbered()))).collect()
 }
 
 /// Publishes `events`, at most [`EVENTS_MAX`], if the subject's last sequence is `expected` (0: the subject is empty).

@@ -1,11 +1,13 @@
 //! Publishes snapshots by compare-and-set: at most one per boiler and hour, also with several writers.
 
+use std::collections::BTreeMap;
+
 use async_nats::jetstream::Context;
 use thermowell_flow::published::Snapshot;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use crate::nats::{self, RequestError, Stored};
+use crate::nats::{self, Kept, RequestError, Stored};
 
 /// The outcome of a publish of a snapshot.
 #[derive(Debug)]
@@ -39,5 +41,17 @@ pub async fn store(
 /// The server does not answer, or this version cannot parse the message.
 pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<Box<(u64, Snapshot)>>, RequestError> {
     let last = nats::last_kept(context, stream::SNAPSHOT, &subject::snapshot(boiler)).await?;
-    Ok(last.map(|kept| Box::new((kept.sequence, kept.value))))
+    Ok(last.map(|kept| Box::new(kept.into_numbered())))
+}
+
+/// The last snapshot and its sequence of each of `boilers` that has one.
+///
+/// # Errors
+/// As [`last`].
+pub async fn last_of_each(
+    context: &Context,
+    boilers: &[BoilerId],
+) -> Result<BTreeMap<BoilerId, (u64, Snapshot)>, RequestError> {
+    let last = nats::last_of_each(context, stream::SNAPSHOT, boilers, subject::snapshot).await?;
+    last.into_iter().map(|(boiler, last)| Ok((boiler, Kept::read(&last)?.into_numbered()))).collect()
 }

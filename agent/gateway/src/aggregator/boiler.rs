@@ -4,11 +4,12 @@ use std::mem::Discriminant;
 
 use async_nats::jetstream::Context;
 use thermowell_flow::aggregator::{self as flow, Effect};
+use thermowell_flow::published::Snapshot;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject;
 
-use super::Pending;
 use super::rival::{self, Put};
+use super::{Aggregator, Pending};
 use crate::clock::Clock;
 use crate::consume;
 use crate::logs::{self, Throttle};
@@ -20,6 +21,16 @@ use crate::snapshot;
 pub(super) enum Outcome {
     State(Put),
     Snapshot(Box<Result<snapshot::Outcome, RequestError>>),
+}
+
+/// What the streams hold when a boiler begins.
+pub(super) struct Stored {
+    /// The first sequence of SAMPLES.
+    pub(super) first_sequence: u64,
+    /// The boiler's last snapshot and its sequence.
+    pub(super) snapshot: Option<(u64, Snapshot)>,
+    /// The sequence of the boiler's last STATE; 0 without one.
+    pub(super) state_at: u64,
 }
 
 pub(super) struct Boiler {
@@ -40,23 +51,17 @@ pub(super) struct Boiler {
 
 impl Boiler {
     /// Starts from the boiler's last snapshot.
-    pub(super) async fn begin(
-        context: &Context,
-        reporter: &Reporter,
-        id: &BoilerId,
-        instance: &str,
-        first_sequence: u64,
-    ) -> Result<Self, RequestError> {
-        let last = snapshot::last(context, id).await?;
-        let settings = flow::Settings { boiler: id.clone(), instance: instance.to_owned() };
-        let mut aggregator = flow::Aggregator::new(settings, last.map(|last| *last));
-        aggregator.stream_begins_at(first_sequence);
+    pub(super) async fn begin(parent: &Aggregator, id: BoilerId, stored: Stored) -> Result<Self, RequestError> {
+        let Aggregator { context, reporter, instance, .. } = parent;
+        let settings = flow::Settings { boiler: id.clone(), instance: instance.clone() };
+        let mut aggregator = flow::Aggregator::new(settings, stored.snapshot);
+        aggregator.stream_begins_at(stored.first_sequence);
         if let Some(from) = aggregator.replay_from() {
-            let found = consume::message(context, from, &subject::samples(id)).await?;
+            let found = consume::message(context, from, &subject::samples(&id)).await?;
             aggregator.found_at_replay(found.as_deref());
         }
         Ok(Self {
-            id: id.clone(),
+            id,
             replay_from: aggregator.replay_from(),
             aggregator,
             context: context.clone(),
@@ -65,9 +70,14 @@ impl Boiler {
             logged: Throttle::default(),
             dirty: false,
             publishing_state: false,
-            state_at: None,
+            state_at: Some(stored.state_at),
             publishing_snapshot: false,
         })
+    }
+
+    #[must_use]
+    pub(super) fn id(&self) -> &BoilerId {
+        &self.id
     }
 
     /// The sequence in SAMPLES from which this boiler reads; none is the beginning of the stream.

@@ -8,13 +8,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 
 use async_nats::jetstream::Context;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use thermowell_flow::feed::Feed;
 use thermowell_flow::published::FeedEvent;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject;
 use tokio::sync::watch;
 
+use super::BEGINS;
 use crate::nats::{self, Phase, RequestError};
 use crate::{consume, feed};
 
@@ -41,15 +42,16 @@ struct Lane {
 }
 
 async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<Infallible, RequestError> {
-    let mut lanes = BTreeMap::new();
-    let mut starts = Vec::new();
-    for boiler in boilers {
-        let last = feed::last(context, boiler).await?;
+    let mut last = feed::last_of_each(context, boilers).await?;
+    let lane = |boiler: &BoilerId| {
+        let last = last.remove(boiler);
         let expected = last.as_ref().map_or(0, |(sequence, _)| *sequence);
-        let feed = Feed::new(last);
-        starts.push(start(context, boiler, &feed).await?);
-        lanes.insert(boiler.clone(), Lane { feed, expected, events: Vec::new() });
-    }
+        (boiler.clone(), Lane { feed: Feed::new(last), expected, events: Vec::new() })
+    };
+    let mut lanes: BTreeMap<BoilerId, Lane> = boilers.iter().map(lane).collect();
+    let starts: Vec<_> = lanes.iter().map(|(id, lane)| start(context, id, lane.feed.replay_from())).collect();
+    let starts = futures_util::stream::iter(starts).buffer_unordered(BEGINS);
+    let starts: Vec<Option<u64>> = starts.try_collect().await?;
     let from = starts.into_iter().min().flatten();
     let mut messages = consume::samples(context, boilers, from).await?;
     loop {
@@ -84,8 +86,8 @@ impl Lane {
 
 /// The sequence to start from: that of the message from which the last event was made. None, the beginning of the
 /// stream, if SAMPLES has no message of this boiler there, because the stream was created again.
-async fn start(context: &Context, boiler: &BoilerId, feed: &Feed) -> Result<Option<u64>, RequestError> {
-    let Some(from) = feed.replay_from() else { return Ok(None) };
+async fn start(context: &Context, boiler: &BoilerId, from: Option<u64>) -> Result<Option<u64>, RequestError> {
+    let Some(from) = from else { return Ok(None) };
     let found = consume::message(context, from, &subject::samples(boiler)).await?;
     Ok(found.map(|_| from))
 }

@@ -17,6 +17,7 @@
 //! Two aggregators with the same name are not told apart, and both stay active: a name belongs to one gateway, and a
 //! gateway runs one aggregator.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
@@ -67,33 +68,26 @@ pub(super) async fn put(context: &Context, boiler: &BoilerId, expected: Option<u
     }
 }
 
-/// Waits while another instance keeps the STATE of any boiler fresh.
+/// Waits while another instance keeps the STATE of any boiler fresh. Returns the sequences of the last STATES.
 /// `rivals` are the names of all sessions.
 pub(super) async fn stand_by(
     context: &Context,
     boilers: &[BoilerId],
     own: &str,
     rivals: &mut Throttle<String>,
-) -> Result<(), RequestError> {
+) -> Result<BTreeMap<BoilerId, u64>, RequestError> {
     let mut is_counted = false;
-    while let Some(rival) = any_alive(context, boilers, own).await? {
+    loop {
+        let last = nats::last_of_each(context, stream::STATE, boilers, subject::state).await?;
+        let Some(rival) = last.values().find_map(|last| alive(last, own)) else {
+            return Ok(last.into_iter().map(|(boiler, last)| (boiler, last.sequence)).collect());
+        };
         if !is_counted && let Some(times) = rivals.admits_each(rival.clone()) {
             tracing::warn!(rival, times, "another aggregator is active, standing by");
         }
         is_counted = true;
         tokio::time::sleep(RETRY).await;
     }
-    Ok(())
-}
-
-async fn any_alive(context: &Context, boilers: &[BoilerId], own: &str) -> Result<Option<String>, RequestError> {
-    for boiler in boilers {
-        let last = nats::last(context, stream::STATE, &subject::state(boiler)).await?;
-        if let Some(rival) = last.and_then(|last| alive(&last, own)) {
-            return Ok(Some(rival));
-        }
-    }
-    Ok(None)
 }
 
 /// The publisher of this STATE, if it is another instance and alive.

@@ -99,6 +99,8 @@ struct Rights {
     get: &'static [&'static str],
     /// Streams whose messages it reads one by one, raw.
     direct_get: &'static [&'static str],
+    /// Streams of which it reads the last messages of many subjects at once.
+    last_of_each: &'static [&'static str],
     /// Streams of which it reads the last message of a subject, raw.
     last: &'static [&'static str],
     /// Streams that it follows with a consumer.
@@ -119,6 +121,7 @@ const NOTHING: Rights = Rights {
     info: &STREAMS,
     get: &[],
     direct_get: &[],
+    last_of_each: &[],
     last: &[],
     consume: &[],
     create: &[],
@@ -142,7 +145,8 @@ const AGGREGATOR: Rights = Rights {
     purpose: "averages, hourly snapshots and the feed",
     publish: &[wildcard::STATE, wildcard::SNAPSHOT, wildcard::FEED],
     events: &[Snapshot],
-    get: &[SAMPLES, STATE, SNAPSHOT, FEED],
+    get: &[SAMPLES, STATE, SNAPSHOT],
+    last_of_each: &[STATE, SNAPSHOT, FEED],
     consume: &[SAMPLES],
     create: &STREAMS,
     update: &[FEED, STATE, SNAPSHOT],
@@ -226,10 +230,11 @@ pub fn publishes(user: &User) -> Vec<String> {
     }
     subjects.extend(rights.events.iter().map(|kind| subject::events(*kind).to_string()));
     let api = api(user);
-    let requests: [(&[&str], &[&str]); 7] = [
+    let requests: [(&[&str], &[&str]); 8] = [
         (rights.info, &["STREAM.INFO.{}"]),
         (rights.get, &["STREAM.MSG.GET.{}"]),
         (rights.direct_get, &["DIRECT.GET.{}", "DIRECT.GET.{}.>"]),
+        (rights.last_of_each, &["DIRECT.GET.{}"]),
         (
             rights.consume,
             &["CONSUMER.CREATE.{}", "CONSUMER.CREATE.{}.>", "CONSUMER.INFO.{}.*", "CONSUMER.MSG.NEXT.{}.*"],

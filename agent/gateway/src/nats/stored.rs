@@ -40,6 +40,11 @@ impl<T> Kept<T> {
     }
 
     #[must_use]
+    pub fn into_numbered(self) -> (u64, T) {
+        (self.sequence, self.value)
+    }
+
+    #[must_use]
     pub fn numbered(&self) -> (u64, &T) {
         (self.sequence, &self.value)
     }

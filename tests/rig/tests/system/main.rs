@@ -24,6 +24,7 @@ mod permissions;
 mod replay;
 mod resets;
 mod rows;
+mod starts;
 mod stranger;
 mod terminal;
 mod verify;
