@@ -9,9 +9,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
+use futures_util::future::join_all;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream, wildcard};
 
@@ -176,12 +177,13 @@ fn command(max_bytes: u64) -> Config {
 /// The first unusable stream.
 pub async fn ensure(context: &Context, table: &[Config], user: &User) -> Result<Vec<StreamError>, StreamError> {
     let mut outdated = Vec::new();
-    for wanted in table {
-        let name = &wanted.name;
-        match context.get_stream(name).await {
+    // In one round trip: at a start there is rarely anything else to do.
+    let found = join_all(table.iter().map(|wanted| context.get_stream(&wanted.name))).await;
+    for (wanted, found) in table.iter().zip(found) {
+        match found {
             Ok(found) => outdated.extend(update(context, &found.cached_info().config, wanted, user).await?),
             Err(error) if is_absent(&error) => create(context, wanted).await?,
-            Err(error) => return Err(request("read", name, error)),
+            Err(error) => return Err(request("read", &wanted.name, error)),
         }
     }
     Ok(outdated)
@@ -270,7 +272,7 @@ fn no_room(wanted: &Config, source: CreateStreamError) -> StreamError {
     StreamError::NoRoom { name, size, limit, or, source: Box::new(source) }
 }
 
-pub(crate) fn is_absent(error: &async_nats::jetstream::context::GetStreamError) -> bool {
+pub(crate) fn is_absent(error: &GetStreamError) -> bool {
     matches!(
         error.kind(),
         GetStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND

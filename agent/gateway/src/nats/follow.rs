@@ -17,8 +17,11 @@ use tokio::sync::watch;
 use super::{Phase, RETRY, RequestError};
 use crate::logs::{self, Throttle};
 
-/// The most messages per pull request: 434,000 messages a second at a peak of 4.9 MB were measured with it.
+/// The most messages of a chunk: 434,000 messages a second at a peak of 4.9 MB were measured with it.
 pub const MESSAGES_MAX: usize = 500;
+/// Messages per pull request. The client requests more when half of them are taken, so that the server sends one chunk
+/// while the one before it is processed.
+const PULL: usize = 2 * MESSAGES_MAX;
 /// A server that is silent for two of these counts as gone.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Expiry of a pull request, so that the server soon drops those of a dead reader. The server requires at least two
@@ -80,7 +83,7 @@ async fn messages(
     let consumer = consumer.map_err(|error| RequestError::new(format!("create a consumer of {stream}"), error))?;
     let pending = consumer.cached_info().num_pending;
     let operation = format!("read {stream}");
-    let pulls = consumer.stream().max_messages_per_batch(MESSAGES_MAX);
+    let pulls = consumer.stream().max_messages_per_batch(PULL);
     let pulls = pulls.heartbeat(HEARTBEAT * patience).expires(EXPIRES * patience);
     match pulls.messages().await {
         Ok(stream) => Ok(Messages { stream, pending, operation }),

@@ -16,6 +16,7 @@ pub mod rights;
 mod stored;
 mod user;
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -132,9 +133,11 @@ impl Connection {
         let tries = outage.clone();
         let options = login::options(config, &user).await?;
         // The client's events have only the kind of an error; its cause is in the list of servers passed here.
+        let is_first = AtomicBool::new(true);
         let options = options.reconnect_to_server_callback(move |servers, _| {
             tries.tried(&servers);
-            std::future::ready(None)
+            let is_first = is_first.swap(false, Ordering::Relaxed);
+            std::future::ready(if is_first { login::at_once(&servers) } else { None })
         });
         let options = options.event_callback(move |event| {
             note(&sender, &record, &outage, &event);
@@ -221,7 +224,7 @@ fn note(sender: &watch::Sender<Phase>, record: &Mutex<Record>, outage: &Outage, 
             record.begin();
             let mut generation = 0;
             sender.send_modify(|phase| {
-                generation = CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                generation = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
                 *phase = Phase::Up(generation);
             });
             outage.end(generation);
@@ -237,4 +240,4 @@ fn note(sender: &watch::Sender<Phase>, record: &Mutex<Record>, outage: &Outage, 
 }
 
 /// Numbers the connections of this process.
-static CONNECTIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
