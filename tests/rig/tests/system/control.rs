@@ -7,8 +7,6 @@ use futures_util::StreamExt as _;
 use rig::house::{self, House, SOON, assert_whole};
 use rig::process::{Child, Launch};
 use rustix::process::Signal;
-use thermowell::config::Config;
-use thermowell::nats::{Connection, User};
 use thermowell_flow::published::{
     self, Action, BasedOn, Command, DeviceStatus, EventBody, FaultReport, Lease, Outcome, Status,
 };
@@ -132,12 +130,7 @@ fn order_as(house: &House, boiler: &BoilerId, publisher: &str, id: &str, action:
         version: 1,
     };
     let subject = subject::command(boiler, &command.id, &publisher.parse().unwrap());
-    house.wait_for(async {
-        let context = async_nats::jetstream::new(house.connect().await.expect("the server runs"));
-        let json = thermowell::nats::json(&command);
-        let sent = context.publish(subject.to_string(), json.into()).await.expect("COMMAND is there");
-        sent.await.expect("COMMAND takes it");
-    });
+    house.publish(subject, thermowell::nats::json(&command));
 }
 
 #[test]
@@ -234,18 +227,12 @@ fn restart_agent(house: &mut House, boiler: &BoilerId) -> f64 {
     last.created_at
 }
 
-/// Publishes a lease that is based on the newest slot in SAMPLES, as the controller's user.
+/// Publishes a lease that is based on the newest slot in SAMPLES.
 fn lease(house: &House, boiler: &BoilerId, flow: f64) {
     let (boot, seq) = house.stored(boiler).expect("SAMPLES has something");
     let (demand, based_on, instance) = (Demand::Heat, Slot { boot, seq }, "by hand".to_owned());
     let lease = Lease { demand, flow, lease_s: 60, based_on, instance, created_at: 0.0, version: 1 };
-    let config = Config::load(&house.config()).expect("the run's configuration");
-    house.wait_for(async {
-        let connection = Connection::reach(&config.nats, User::Controller).await.expect("the server runs");
-        let json = thermowell::nats::json(&lease);
-        let sent = connection.context().publish(subject::setpoint(boiler).to_string(), json.into()).await;
-        sent.expect("LEASE is there").await.expect("LEASE takes it");
-    });
+    house.publish(subject::setpoint(boiler), thermowell::nats::json(&lease));
 }
 
 /// The flow temperatures that the device accepted, from its answers.
