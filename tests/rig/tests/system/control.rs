@@ -1,6 +1,4 @@
-//! Loss of control: whatever has died, the boiler is on its own control after the end of the lease.
-
-use std::time::Duration;
+//! Operators' commands, refusals and faults of a boiler, old leases, and two controllers.
 
 use firmware_sim::account::{Account, Event};
 use futures_util::StreamExt as _;
@@ -20,47 +18,6 @@ const SECOND: u64 = 1_000_000_000;
 fn leased(house: &House, boiler: &BoilerId) -> Option<bool> {
     let status: Status = house.last_json(stream::STATUS, &subject::status(boiler))?;
     Some(status.device?.setpoint.is_some())
-}
-
-/// The column `obeyed` of the demo's table.
-fn obeyed(house: &House, boiler: &BoilerId) -> String {
-    let table = house.table();
-    let line = |sign: &dyn Fn(&&str) -> bool| table.lines().find(sign).expect("a line of the table");
-    let (header, row) = (line(&|line| line.contains("obeyed")), line(&|line| line.starts_with(boiler.as_str())));
-    let end = header.find("obeyed").expect("a column") + "obeyed".len();
-    let word: String = row.chars().take(end).skip(end - 8).collect();
-    word.trim().to_owned()
-}
-
-#[test]
-fn without_its_controller_a_boiler_falls_back_with_the_lease() {
-    let speed = 10;
-    let mut house = House::start(super::DEMO, &["--speed", "10", "--boilers", "1"]);
-    let [boiler] = house.boilers().try_into().expect("one boiler");
-    house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
-    let word = obeyed(&house, &boiler);
-    assert!(word == "no heat" || word.ends_with('°'), "{word}");
-    house.processes.controller.keep_down().unwrap();
-
-    let lease = Duration::from_secs(60) / speed;
-    house.until("the boiler is on its own control", lease + Duration::from_secs(5), |house| {
-        (!leased(house, &boiler)?).then_some(())
-    });
-    assert!(!house.place(&boiler).expect("the boiler runs").leased);
-    assert_eq!(obeyed(&house, &boiler), "own");
-
-    house.processes.controller.bring_up().unwrap();
-    house.until("control comes back", SOON, |house| leased(house, &boiler)?.then_some(()));
-    assert_whole(&house.close());
-
-    let account = Account::open(&house.plan.account()).unwrap();
-    let events = &account.boiler(&boiler).expect("its account").events;
-    let end = events.iter().position(|event| matches!(event, Event::OwnControl { .. })).expect("an end of control");
-    let [.., Event::Lease { t_ns: from, lease_s, .. }, Event::OwnControl { t_ns: to, .. }] = events[..=end] else {
-        panic!("control did not end after a lease: {events:?}");
-    };
-    let late = (to - from).checked_sub(u64::from(lease_s) * SECOND).expect("a lease does not end early");
-    assert!(late < 2 * SECOND, "control ended {late} ns after its lease");
 }
 
 /// The rule of the controller's newest decision, and the flow temperature that it asks for.
@@ -282,45 +239,6 @@ fn an_agent_that_starts_does_not_hand_over_an_old_lease() {
     // An agent that did not know the device's clock yet would have declined it.
     assert!(!since.contains("lease not passed on"), "it read an old lease: {since}");
     assert_whole(&house.close());
-}
-
-#[test]
-fn a_hung_agent_and_a_pulled_cable_end_control_too() {
-    let mut house = House::start(super::DEMO, &["--speed", "20", "--boilers", "1"]);
-    let [boiler] = house.boilers().try_into().expect("one boiler");
-    // The lease, and some seconds for a busy machine: the account is exact.
-    let end = Duration::from_secs(60) / 20 + Duration::from_secs(5);
-    for fault in ["hangs", "unplugged"] {
-        house.until("a lease is obeyed", SOON, |house| leased(house, &boiler)?.then_some(()));
-        match fault {
-            "hangs" => house.processes.agent.signal(Signal::STOP).unwrap(),
-            _ => assert_eq!(house.order("unplug b1"), "unplugged"),
-        }
-        house.until(fault, end, |house| (!house.place(&boiler)?.leased).then_some(()));
-        match fault {
-            "hangs" => house.processes.agent.signal(Signal::CONT).unwrap(),
-            _ => assert_eq!(house.order("plug b1"), "plugged"),
-        }
-        house.until("control comes back", SOON, |house| house.place(&boiler)?.leased.then_some(()));
-    }
-    assert_whole(&house.close());
-
-    let account = Account::open(&house.plan.account()).unwrap();
-    let mut lease = None;
-    let mut ends = 0;
-    for event in &account.boiler(&boiler).expect("its account").events {
-        match event {
-            Event::Lease { t_ns, lease_s, .. } => lease = Some(t_ns + u64::from(*lease_s) * SECOND),
-            Event::OwnControl { t_ns, .. } => {
-                let late = t_ns.checked_sub(lease.expect("a lease")).expect("it is not released");
-                assert!(late < 2 * SECOND, "control ended {late} ns after its lease");
-                ends += 1;
-            }
-            Event::Boot { .. } | Event::End { .. } | Event::Ring { .. } | Event::Missed { .. } => {}
-            Event::Unplug { .. } | Event::Plug { .. } => {}
-        }
-    }
-    assert!(ends >= 2, "{ends} ends");
 }
 
 /// The controller's last lease for `boiler`.
