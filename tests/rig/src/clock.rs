@@ -1,8 +1,11 @@
-//! The rig's clocks: stopwatches, and the time axis that all processes of a run share.
+//! The rig's clocks: stopwatches, waiting for a level, and the time axis that all processes of a run share.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
+
+/// Interval between two polls of a level.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// CLOCK_BOOTTIME in nanoseconds: the axis that every process of a run shares.
 #[must_use]
@@ -50,5 +53,17 @@ impl Stopwatch {
     #[must_use]
     pub fn left_of(&self, limit: Duration) -> Option<Duration> {
         limit.checked_sub(self.elapsed()).filter(|left| !left.is_zero())
+    }
+}
+
+/// Polls `look` until it returns a value; `None` if there is none within `limit`.
+pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let watch = Stopwatch::start();
+    loop {
+        let left = watch.left_of(limit);
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(LOOK.min(left?));
     }
 }

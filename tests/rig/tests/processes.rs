@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rig::clock::until;
 use rig::process::{Change, Child, Launch, Programs, Role, Supervised, stop_in_order};
 use rustix::process::Signal;
 
@@ -24,24 +25,13 @@ const FOREVER: &str = "exec sleep 1000";
 
 /// Waits until the log contains `text`.
 fn wait_for_log(launch: &Launch, text: &str) {
-    for _ in 0..1000 {
-        if std::fs::read_to_string(&launch.log).is_ok_and(|log| log.contains(text)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{text:?} is not in the log");
+    let found = until(LIMIT, || rig::house::log(&launch.log).contains(text).then_some(()));
+    found.unwrap_or_else(|| panic!("{text:?} is not in the log"));
 }
 
 /// Calls `tend` at `now` until it returns a change.
 fn next_change(role: &mut Supervised, now: Duration) -> Change {
-    for _ in 0..1000 {
-        if let Some(change) = role.tend(now).expect("a shell can be started") {
-            return change;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("nothing has changed");
+    until(LIMIT, || role.tend(now).expect("a shell can be started")).expect("a change")
 }
 
 #[test]

@@ -17,9 +17,8 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
-use rig::clock::Stopwatch;
+use rig::clock;
 use rig::house::{self, SOON};
 use rig::nats::OLDEST;
 use rustix::process::geteuid;
@@ -324,15 +323,8 @@ impl Gateway {
         found.filter(|path| !stays.iter().any(|stay| path.starts_with(stay))).collect()
     }
 
-    fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-        let stopwatch = Stopwatch::start();
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            assert!(stopwatch.elapsed() < SOON, "not within {SOON:?}: {what}\n{}", self.logs());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        clock::until(SOON, look).unwrap_or_else(|| panic!("not within {SOON:?}: {what}\n{}", self.logs()))
     }
 
     fn logs(&self) -> String {

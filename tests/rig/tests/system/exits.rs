@@ -1,13 +1,15 @@
 //! How a process ends: after a signal, or with an exit code after which a restart is pointless.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rig::clock::Stopwatch;
+use rig::clock::{Stopwatch, until};
 use rig::house::{self, SOON};
 use rig::process::{Child, Launch, Programs, Role, describe};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use thermowell::shutdown::is_ignored;
@@ -25,6 +27,11 @@ fn configuration(folder: &Path, nats: &str) -> PathBuf {
     path
 }
 
+/// On standard error itself, because the harness captures what a test prints.
+fn skipped(reason: &str) {
+    writeln!(std::io::stderr().lock(), "SKIPPED: {reason}").unwrap();
+}
+
 fn role(name: &str, folder: &Path, config: &Path) -> Child {
     let log = folder.join("log");
     fs::write(&log, "").unwrap();
@@ -33,11 +40,9 @@ fn role(name: &str, folder: &Path, config: &Path) -> Child {
 
 /// Waits until the process has written `line` to its log.
 fn until_logged(folder: &Path, line: &str) {
-    let watch = Stopwatch::start();
-    while !house::log(&folder.join("log")).contains(line) {
-        assert!(watch.left_of(SOON).is_some(), "no {line:?} in:\n{}", house::log(&folder.join("log")));
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let log = || house::log(&folder.join("log"));
+    let found = until(SOON, || log().contains(line).then_some(()));
+    found.unwrap_or_else(|| panic!("no {line:?} in:\n{}", log()));
 }
 
 #[test]
@@ -70,7 +75,6 @@ fn a_key_file_of_no_use_is_78_with_its_name() {
     }
 }
 
-/// Root can read everything, so nothing is tested if the tests run as root.
 #[test]
 fn a_key_file_of_another_user_is_78_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +82,7 @@ fn a_key_file_of_another_user_is_78_with_its_name() {
     fs::write(&file, "").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&file).is_ok() {
-        return;
+        return skipped("root reads the files of all users");
     }
     let nats = format!("keys = \"{}\"", folder.path().display());
     let mut child = role("agent", folder.path(), &configuration(folder.path(), &nats));
@@ -91,7 +95,7 @@ fn a_key_file_of_another_user_is_78_with_its_name() {
 #[test]
 fn each_role_drains_at_a_hangup() {
     if is_ignored(SignalKind::hangup()) {
-        return;
+        return skipped("SIGHUP is ignored here");
     }
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), "");
@@ -128,7 +132,7 @@ fn an_ignored_hangup_stays_ignored() {
 #[test]
 fn a_terminal_that_closes_ends_a_role_in_order() {
     if is_ignored(SignalKind::hangup()) {
-        return;
+        return skipped("SIGHUP is ignored here");
     }
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), "");
@@ -145,23 +149,22 @@ fn a_terminal_that_closes_ends_a_role_in_order() {
         .spawn()
         .unwrap();
     let mut output = String::new();
+    let watch = Stopwatch::start();
     while !output.contains("role=\"agent\"") {
+        let left = watch.left_of(SOON).unwrap_or_else(|| panic!("the agent does not start: {output}"));
+        let left = Timespec::try_from(left).unwrap();
+        if poll(&mut [PollFd::new(&terminal, PollFlags::IN)], Some(&left)).unwrap() == 0 {
+            continue;
+        }
         let mut buffer = [0; 4_096];
         let count = rustix::io::read(&terminal, &mut buffer).unwrap();
         output += &String::from_utf8_lossy(&buffer[..count]);
     }
     drop(terminal);
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
-    let watch = Stopwatch::start();
-    let status = loop {
-        match child.try_wait().unwrap() {
-            Some(status) => break status,
-            None if watch.left_of(SOON).is_some() => std::thread::sleep(std::time::Duration::from_millis(20)),
-            None => {
-                child.kill().unwrap();
-                panic!("it still runs after its terminal was closed");
-            }
-        }
-    };
-    assert_eq!(describe(status), "exit code 0", "{output}");
+    let status = until(SOON, || child.try_wait().unwrap());
+    if status.is_none() {
+        child.kill().unwrap();
+    }
+    assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{output}");
 }
