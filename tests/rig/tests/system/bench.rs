@@ -26,7 +26,6 @@ use thermowell_wire::subject::{self, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command as Process;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -142,12 +141,10 @@ impl Bench {
 
     /// Exit code, stdout and stderr of `thermowell` with this configuration.
     pub(crate) fn thermowell(&self, line: &str) -> (Option<i32>, String, String) {
-        let mut process = Process::new(super::DEMO);
-        process.arg("thermowell").args(line.split(' ')).arg("--config").arg(&self.path).kill_on_drop(true);
+        let (path, line) = (self.path.clone(), line.to_owned());
+        let run = move || super::thermowell(&path, &line.split(' ').collect::<Vec<_>>());
         // Meanwhile the boiler's messages go on.
-        let output = self.runtime.block_on(async { process.output().await.unwrap() });
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        self.runtime.block_on(async { tokio::task::spawn_blocking(run).await.unwrap() })
     }
 }
 

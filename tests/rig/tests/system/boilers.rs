@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rig::house::{House, SOON};
@@ -16,10 +15,7 @@ use thermowell_wire::subject::{self, EventKind, stream};
 
 /// Exit code, stdout and stderr.
 fn boiler(config: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(super::DEMO);
-    let output = command.args(["thermowell", "boiler"]).args(arguments).arg("--config").arg(config).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    super::thermowell(config, &[&["boiler"], arguments].concat())
 }
 
 fn refused(config: &Path, arguments: &[&str], why: &str) {

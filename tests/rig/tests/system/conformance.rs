@@ -1,7 +1,6 @@
 //! `thermowell conformance`: our controller passes, an unsafe one does not.
 
 use std::path::Path;
-use std::process::Command;
 
 use futures_util::StreamExt as _;
 use rig::house;
@@ -34,18 +33,13 @@ fn stage(folder: &Path) -> Broker {
 
 /// The kit's verdicts, its report, and its exit code.
 fn conformance(folder: &Path) -> (Vec<(String, String)>, Value, Option<i32>) {
-    let config = folder.join("thermowell.toml");
-    let output = Command::new(super::DEMO)
-        .args(["thermowell", "conformance", "--json", "--boiler", BOILER, "--config"])
-        .arg(&config)
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let arguments = ["conformance", "--json", "--boiler", BOILER];
+    let (code, report, stderr) = super::thermowell(&folder.join("thermowell.toml"), &arguments);
+    let report: Value = serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {stderr}"));
     let word = |value: &Value| value.as_str().expect("a word").to_owned();
     let checks = report["checks"].as_array().expect("checks").iter();
     let verdicts = checks.map(|check| (word(&check["check"]), word(&check["verdict"]))).collect();
-    (verdicts, report, output.status.code())
+    (verdicts, report, code)
 }
 
 #[test]

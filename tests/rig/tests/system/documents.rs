@@ -249,17 +249,13 @@ fn the_operators_commands_run() {
 
     // Without an agent nothing is reported, and nothing old is shown as current.
     house.processes.agent.keep_down().unwrap();
-    let answer = |words: &[&str]| {
-        let output = Command::new(super::DEMO).args(words).env("THERMOWELL_CONFIG", &config).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
     house.until("the last STATUS is old", SOON, |_| {
-        let (code, text) = answer(&["thermowell", "reset", "status", "--boiler", "b1"]);
+        let (code, text, _) = super::thermowell(&config, &["reset", "status", "--boiler", "b1"]);
         (code == Some(3) && text.starts_with("unknown: the last STATUS is")).then_some(())
     });
     // The last STATE may be younger than the last STATUS.
     let text = house.until("no boiler is fresh", SOON, |_| {
-        let (code, text) = answer(&["thermowell", "status"]);
+        let (code, text, _) = super::thermowell(&config, &["status"]);
         (code == Some(1)).then_some(text)
     });
     assert!(!text.contains("obeys") && !text.contains("own control"), "{text}");

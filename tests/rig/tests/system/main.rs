@@ -29,5 +29,16 @@ mod stranger;
 mod terminal;
 mod verify;
 
+use std::path::Path;
+use std::process::Command;
+
 /// The multi-call binary.
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
+
+/// Runs `thermowell` with this configuration. Returns the exit code, stdout and stderr.
+fn thermowell(config: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(DEMO);
+    let output = command.arg("thermowell").args(arguments).arg("--config").arg(config).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}

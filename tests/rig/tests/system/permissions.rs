@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -355,8 +354,8 @@ fn checked(folder: &Path, nats: &str, control: bool) -> (String, String) {
          [[operator]]\nname = \"ben\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n"
     );
     fs::write(&config, text).unwrap();
-    let output = Command::new(super::DEMO).args(["thermowell", "check", "--json", "--config"]).arg(config).output();
-    let report: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let (_, report, _) = super::thermowell(&config, &["check", "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
     let finding = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "nats.permissions");
     let word = |key: &str| finding.unwrap()[key].as_str().unwrap().to_owned();
     (word("status"), word("message"))
