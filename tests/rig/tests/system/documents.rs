@@ -152,12 +152,16 @@ fn no_such_test(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
         .iter()
         .enumerate()
         .find(|(at, word)| !word.starts_with('-') && (*at == 0 || !["-p", "--test"].contains(&words[at - 1].as_str())));
-    let package = after("-p")?;
+    let Some(package) = after("-p") else {
+        let narrows = filter.is_some() || after("--test").is_some();
+        return narrows.then(|| "a name of a test without its package".to_owned());
+    };
     let folder = match package.as_str() {
         "rig" | "world" => format!("tests/{package}"),
         "thermowell-flow" => "agent/flow".to_owned(),
         "thermowell-wire" => "agent/wire".to_owned(),
         "thermowell" => "agent/gateway".to_owned(),
+        "thermowell-device" => "firmware-sim/device".to_owned(),
         "firmware-sim" => "firmware-sim/sim".to_owned(),
         other => return Some(format!("no package {other}")),
     };
@@ -170,13 +174,32 @@ fn no_such_test(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
     }
     let (_, filter) = filter?;
     if after("--test").is_some_and(|test| test == "system") {
-        return tests.iter().all(|name| !name.contains(filter.as_str())).then(|| format!("no system test {filter}"));
+        return tests.iter().all(|path| !is_meant(path, filter)).then(|| format!("no system test {filter}"));
     }
-    let pieces: Vec<&str> = filter.split("::").collect();
-    let found = Command::new("grep").args(["-rlE", &format!("(fn|mod) [a-z_0-9]*{}", pieces[0])]).arg(&folder).output();
-    let module = Command::new("find").arg(&folder).args(["-name", &format!("*{}*", pieces[0])]).output().unwrap();
-    let is_there = !found.unwrap().stdout.is_empty() || !module.stdout.is_empty();
-    (!is_there).then(|| format!("nothing named {filter} in {package}"))
+    let mut paths = Vec::new();
+    test_paths(&folder, &[], &mut paths);
+    paths.iter().all(|path| !is_meant(path, filter)).then(|| format!("no test or module {filter} in {package}"))
+}
+
+/// Whether a page means the test of this path by `filter`: some of its whole words.
+fn is_meant(path: &str, filter: &str) -> bool {
+    let words = |text: &str| format!("_{}_", text.replace("::", "_"));
+    words(path).contains(&words(filter))
+}
+
+/// The tests below a folder, each with the names of its folders and its file.
+fn test_paths(folder: &Path, modules: &[String], found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let inside = [modules, &[path.file_stem().unwrap().to_str().unwrap().to_owned()]].concat();
+        if path.is_dir() {
+            test_paths(&path, &inside, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names = text.split("#[test]\n").skip(1).filter_map(|rest| rest.split_once("fn ")?.1.split('(').next());
+            found.extend(names.map(|name| format!("{}::{name}", inside.join("::"))));
+        }
+    }
 }
 
 #[test]
