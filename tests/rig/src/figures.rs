@@ -4,6 +4,8 @@
 //! process. The budgets are those of the design.
 
 mod backlog;
+mod fleet;
+mod load;
 mod recovery;
 mod replay;
 mod shape;
@@ -33,7 +35,7 @@ pub const WORD: &str = "figures";
 /// The target of the shipped program.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// Measures what Thermowell costs and how fast it is, on this machine, in five minutes.
+/// Measures what Thermowell costs and how fast it is, on this machine, in six minutes.
 ///
 /// It measures the shipped program. THERMOWELL_BIN names another one.
 #[derive(Clone, Debug, Parser)]
@@ -46,7 +48,7 @@ pub struct Options {
     /// How long each steady state is measured, in seconds; half a minute is three syncs of nats-server
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
     window: u64,
-    /// Only these: steady, batch-of-1, recovery, backlog, replay, codec, size; may be repeated
+    /// Only these: steady, batch-of-1, recovery, backlog, replay, load, codec, size; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Part>,
     /// The shipped program: static, stripped
@@ -74,6 +76,8 @@ enum Part {
     Backlog,
     /// An aggregator reads a long stream.
     Replay,
+    /// How many boilers one agent and one aggregator carry.
+    Load,
     /// Packing and unpacking.
     Codec,
     /// The binary's size.
@@ -125,6 +129,9 @@ fn measure(options: &Options) -> Result<Vec<Figure>> {
     if wanted(Part::Replay) {
         figures.push(replay::aggregator(&bench, 1, 50_000)?);
         figures.push(replay::aggregator(&bench, 100, 1_000)?);
+    }
+    if wanted(Part::Load) {
+        figures.extend(load::measure(&bench)?);
     }
     if wanted(Part::Codec) {
         figures.extend(replay::codec());

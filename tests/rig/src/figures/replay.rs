@@ -82,7 +82,7 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     Ok(Figure::new(what, real(samples) / took.as_secs_f64(), "samples/s", Budget::AtLeast(bound), how))
 }
 
-fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
+pub(super) fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
     let mut text = format!(
         "gateway = \"figures\"\n\n[nats]\nurl = \"{}\"\nmonitor = \"{}\"\n\n[clock]\nassume_synced = true\n",
         broker.url(),
@@ -134,7 +134,7 @@ async fn publish(client: &Client, boilers: u16, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-async fn all_at(states: &mut Subscriber, boilers: u16, end: u64) {
+pub(super) async fn all_at(states: &mut Subscriber, boilers: u16, end: u64) {
     let mut there: BTreeMap<BoilerId, u64> = BTreeMap::new();
     while let Some(message) = states.next().await {
         if let Ok(state) = serde_json::from_slice::<State>(&message.payload) {
