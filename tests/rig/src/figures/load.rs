@@ -17,9 +17,9 @@ use super::stand::{Bench, PATIENCE, late};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
-use crate::ears::Ears;
 use crate::nats::{Broker, BrokerOptions};
 use crate::process::{Launch, Supervised};
+use crate::wait::Wait;
 
 /// How many are tried, one size after another, until one is carried.
 const SIZES: [u16; 4] = [1_000, 500, 200, 100];
@@ -59,7 +59,7 @@ struct Site {
     broker: Broker,
     fleet: Fleet,
     boilers: Vec<BoilerId>,
-    runtime: Ears,
+    runtime: Wait,
     context: Context,
     age: Stopwatch,
     _folder: tempfile::TempDir,
@@ -90,8 +90,8 @@ impl Site {
             let log = folder.path().join(format!("{role}.log"));
             Supervised::start(Launch::run(&bench.programs, role, &config, log))
         });
-        let runtime = Ears::deaf()?;
-        let context = runtime.wait_for(async { broker.connect().await.map(jetstream::new) }).context("connect")?;
+        let runtime = Wait::plain()?;
+        let context = runtime.block_on(async { broker.connect().await.map(jetstream::new) }).context("connect")?;
         let (agent, aggregator) = (agent?, aggregator?);
         Ok(Self { aggregator, agent, broker, fleet, boilers, runtime, context, age, _folder: folder })
     }
@@ -103,12 +103,12 @@ impl Site {
             if start.left_of(PATIENCE).is_none() {
                 return Ok(Err(format!("{cause} {} s after the start", PATIENCE.as_secs())));
             }
-            self.runtime.pass(LOOK)?;
+            self.runtime.sleep(LOOK)?;
         }
         // The start's own lateness is not the window's.
         self.fleet.late();
         let (before, fleet, watch) = (self.used()?, self.fleet.used(), Stopwatch::start());
-        self.runtime.pass(window)?;
+        self.runtime.sleep(window)?;
         let (after, took) = (self.used()?, watch.elapsed());
         if let Err(cause) = self.live() {
             return Ok(Err(format!("{cause} after {:.0} s", took.as_secs_f64())));
@@ -124,7 +124,7 @@ impl Site {
     /// Whether every state is near its device's newest slot, with no slot missing; otherwise what is wrong.
     fn live(&self) -> Result<(), String> {
         let found = nats::last_of_each(&self.context, stream::STATE, &self.boilers, subject::state);
-        let found = self.runtime.wait_for(found).map_err(|error| thermowell::logs::chain(&error))?;
+        let found = self.runtime.block_on(found).map_err(|error| thermowell::logs::chain(&error))?;
         let next = self.fleet.next();
         let states = found.values().filter_map(|message| serde_json::from_slice::<State>(&message.payload).ok());
         let (mut live, mut lost) = (0, 0);
@@ -157,7 +157,7 @@ impl Site {
         let (mut took, mut computed) = (Vec::new(), Duration::ZERO);
         for _ in 0..STARTS {
             self.aggregator.keep_down()?;
-            let mut states = self.runtime.wait_for(async {
+            let mut states = self.runtime.block_on(async {
                 let states = client.subscribe(wildcard::STATE).await.context("subscribe")?;
                 client.flush().await.context("subscribe")?;
                 anyhow::Ok(states)
@@ -165,7 +165,7 @@ impl Site {
             let watch = Stopwatch::start();
             self.aggregator.bring_up()?;
             let all = async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, 0)).await };
-            self.runtime.wait_for(all).with_context(|| late("a state of every boiler after a start"))?;
+            self.runtime.block_on(all).with_context(|| late("a state of every boiler after a start"))?;
             took.push(watch.elapsed().as_secs_f64());
             let [_, aggregator, _] = self.used()?;
             computed += aggregator.cpu;
