@@ -192,3 +192,28 @@ impl Station {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use thermowell_device::Config;
+
+    use super::*;
+    use crate::boiler::BoilerSetup;
+    use crate::port::PortKind;
+    use crate::scenario::Scenario;
+    use crate::source::Source;
+
+    #[test]
+    fn stalled_port_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let id: thermowell_wire::BoilerId = "b1".parse().unwrap();
+        let scenario = Scenario::default().boiler(&id);
+        let source = Source::plant(&scenario);
+        let setup = BoilerSetup { id, device: Config::default(), scenario, source, ring: 100, boots: 0 };
+        let port = Port::open(PortKind::Socket, folder.path().join("b1")).unwrap();
+        let mut station = Station::new(Boiler::new(setup, 0), Line::new(Vec::new(), 1), port, None);
+        station.line_mut().stall(5_000);
+        let waits = [0, 4_999_999, 5_000_000].map(|now_ns| station.readable(now_ns).is_some());
+        assert_eq!(waits, [false, false, true]);
+    }
+}
