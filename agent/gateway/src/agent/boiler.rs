@@ -172,16 +172,14 @@ impl Boiler {
         }
         let phase = *ready.borrow_and_update();
         self.phase(phase);
-        loop {
+        let ended = loop {
             if let Some(reason) = self.stopped.take() {
                 let boiler = self.config.id.clone();
                 tracing::error!(%boiler, reason, "this boiler stops");
-                self.finish().await;
-                return Err(AgentError::Stopped { boiler, reason });
+                break Err(AgentError::Stopped { boiler, reason });
             }
             if self.grace.is_some() && self.agent.is_drained() {
-                self.finish().await;
-                return Ok(());
+                break Ok(());
             }
             match self.next(&mut shutdown, &mut ready, &mut buffer).await {
                 LoopEvent::Read(read) => self.read(read, &buffer),
@@ -196,12 +194,11 @@ impl Boiler {
                     self.grace = Some(Box::pin(tokio::time::sleep(GRACE)));
                     self.step(Input::Flush);
                 }
-                LoopEvent::GraceIsOver => {
-                    self.finish().await;
-                    return Ok(());
-                }
+                LoopEvent::GraceIsOver => break Ok(()),
             }
-        }
+        };
+        self.finish().await;
+        ended
     }
 
     async fn next(
