@@ -12,7 +12,7 @@ use thermowell_flow::published::FeedEvent;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use crate::nats::{self, ACK_TIMEOUT, Kept, RequestError};
+use crate::nats::{self, ACK_TIMEOUT, RequestError};
 
 /// The most events in one atomic batch: the server's limit.
 pub const EVENTS_MAX: usize = 1_000;
@@ -39,8 +39,7 @@ pub async fn last_of_each(
     context: &Context,
     boilers: &[BoilerId],
 ) -> Result<BTreeMap<BoilerId, (u64, FeedEvent)>, RequestError> {
-    let last = nats::last_of_each(context, stream::FEED, boilers, subject::feed).await?;
-    last.into_iter().map(|(boiler, last)| Ok((boiler, Kept::read(&last)?.into_numbered()))).collect()
+    nats::last_kept_of_each(context, stream::FEED, boilers, subject::feed).await
 }
 
 /// Publishes `events`, at most [`EVENTS_MAX`], if the subject's last sequence is `expected` (0: the subject is empty).

@@ -7,7 +7,7 @@ use thermowell_flow::published::Snapshot;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use crate::nats::{self, Kept, RequestError, Stored};
+use crate::nats::{self, RequestError, Stored};
 
 /// The outcome of a publish of a snapshot.
 #[derive(Debug)]
@@ -52,6 +52,5 @@ pub async fn last_of_each(
     context: &Context,
     boilers: &[BoilerId],
 ) -> Result<BTreeMap<BoilerId, (u64, Snapshot)>, RequestError> {
-    let last = nats::last_of_each(context, stream::SNAPSHOT, boilers, subject::snapshot).await?;
-    last.into_iter().map(|(boiler, last)| Ok((boiler, Kept::read(&last)?.into_numbered()))).collect()
+    nats::last_kept_of_each(context, stream::SNAPSHOT, boilers, subject::snapshot).await
 }

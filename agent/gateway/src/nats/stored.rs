@@ -1,13 +1,16 @@
 //! A stored message, parsed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
 use serde::de::DeserializeOwned;
 use thermowell_flow::time::Utc;
+use thermowell_wire::BoilerId;
+use thermowell_wire::subject::Subject;
 
-use super::{RequestError, last};
+use super::{RequestError, last, last_of_each};
 use crate::clock;
 
 /// A stored message, parsed.
@@ -71,4 +74,19 @@ pub async fn last_kept<T: DeserializeOwned>(
     subject: &str,
 ) -> Result<Option<Kept<T>>, RequestError> {
     last(context, stream, subject).await?.as_ref().map(Kept::read).transpose()
+}
+
+/// The last message of the `subject` of each of `boilers` in `stream`: its sequence and, parsed, its value. Boilers
+/// without one are left out.
+///
+/// # Errors
+/// The server does not answer, or this version cannot parse a message.
+pub async fn last_kept_of_each<T: DeserializeOwned>(
+    context: &Context,
+    stream: &str,
+    boilers: &[BoilerId],
+    subject: fn(&BoilerId) -> Subject,
+) -> Result<BTreeMap<BoilerId, (u64, T)>, RequestError> {
+    let last = last_of_each(context, stream, boilers, subject).await?;
+    last.into_iter().map(|(boiler, last)| Ok((boiler, Kept::read(&last)?.into_numbered()))).collect()
 }
