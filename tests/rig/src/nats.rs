@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use async_nats::{Client, Subscriber};
 
 pub use broker::{Broker, BrokerOptions, RIG_LOGIN, SAMPLE_CONFIG};
 pub use install::python_client;
@@ -26,6 +27,13 @@ pub const NATS_SERVER: &str = "THERMOWELL_NATS_SERVER";
 
 /// The oldest supported version.
 pub const OLDEST: Version = Version(2, 15, 1);
+
+/// A subscription that the server has: what is published after the call is received.
+pub(crate) async fn subscribed(client: &Client, subject: &str) -> Result<Subscriber> {
+    let subscriber = client.subscribe(subject.to_owned()).await.context("subscribe")?;
+    client.flush().await.context("subscribe")?;
+    Ok(subscriber)
+}
 
 /// A version of nats-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

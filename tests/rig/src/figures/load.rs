@@ -1,6 +1,5 @@
 //! How many boilers at 100 Hz one agent and one aggregator carry, and what that takes.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,13 +10,13 @@ use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream, wildcard};
 
 use super::fleet::Fleet;
-use super::replay::{all_at, configuration};
+use super::replay::{all_at, gateway};
 use super::shape::{Budget, Figure, percentile, real};
 use super::stand::{Bench, PATIENCE, late};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
-use crate::nats::{Broker, BrokerOptions};
+use crate::nats::{Broker, subscribed};
 use crate::process::{Launch, Supervised};
 use crate::wait::Wait;
 
@@ -77,12 +76,7 @@ struct Load {
 
 impl Site {
     fn start(bench: &Bench, boilers: u16) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("thermowell-load-").tempdir().context("make a folder")?;
-        let options = BrokerOptions::in_folder(folder.path().join("nats"));
-        let broker = Broker::start(&bench.server, &bench.programs, options)?;
-        let config = folder.path().join("thermowell.toml");
-        let text = configuration(&broker, boilers, folder.path());
-        fs::write(&config, text).with_context(|| config.display().to_string())?;
+        let (folder, broker, config) = gateway(bench, boilers)?;
         let boilers: Vec<BoilerId> = (1..=boilers).map(boiler).collect();
         let fleet = Fleet::start(&boilers, folder.path())?;
         let age = Stopwatch::start();
@@ -157,11 +151,7 @@ impl Site {
         let (mut took, mut computed) = (Vec::new(), Duration::ZERO);
         for _ in 0..STARTS {
             self.aggregator.keep_down()?;
-            let mut states = self.runtime.block_on(async {
-                let states = client.subscribe(wildcard::STATE).await.context("subscribe")?;
-                client.flush().await.context("subscribe")?;
-                anyhow::Ok(states)
-            })?;
+            let mut states = self.runtime.block_on(subscribed(&client, wildcard::STATE))?;
             let watch = Stopwatch::start();
             self.aggregator.bring_up()?;
             let all = async { tokio::time::timeout(PATIENCE, all_at(&mut states, boilers, 0)).await };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,6 +12,7 @@ use async_nats::jetstream;
 use async_nats::{Client, Subscriber};
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
+use tempfile::TempDir;
 use thermowell_flow::published::State;
 use thermowell_wire::batch::{self, BatchHeader, ClockQuality, Packed};
 use thermowell_wire::subject::{self, stream, wildcard};
@@ -22,7 +23,7 @@ use super::stand::{Bench, PATIENCE, late};
 use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
-use crate::nats::{Broker, BrokerOptions};
+use crate::nats::{Broker, BrokerOptions, subscribed};
 use crate::process::{Launch, Supervised};
 use crate::wait::Wait;
 
@@ -37,12 +38,7 @@ const SPACE: usize = 4_096;
 
 /// One aggregator without snapshots reads `seconds` batches of each boiler from an existing stream.
 pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Figure> {
-    let folder = tempfile::Builder::new().prefix("thermowell-figures-").tempdir().context("make a folder")?;
-    let options = BrokerOptions::in_folder(folder.path().join("nats"));
-    let broker = Broker::start(&bench.server, &bench.programs, options)?;
-    let config = folder.path().join("thermowell.toml");
-    let text = configuration(&broker, boilers, folder.path());
-    fs::write(&config, text).with_context(|| config.display().to_string())?;
+    let (folder, broker, config) = gateway(bench, boilers)?;
     let log = folder.path().join("aggregator.log");
     let launch = Launch::run(&bench.programs, "aggregator", &config, log);
     let runtime = Wait::plain()?;
@@ -52,11 +48,7 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     runtime.block_on(streams_are_there(&client))?;
     role.stop(PATIENCE)?;
     runtime.block_on(publish(&client, boilers, seconds))?;
-    let mut states = runtime.block_on(async {
-        let states = client.subscribe(wildcard::STATE).await.context("subscribe")?;
-        client.flush().await.context("subscribe")?;
-        anyhow::Ok(states)
-    })?;
+    let mut states = runtime.block_on(subscribed(&client, wildcard::STATE))?;
     let used = |pid: Option<u32>| pid.map_or(Ok(Usage::default()), Usage::of);
     let server_before = used(broker.pid())?;
     let watch = Stopwatch::start();
@@ -82,7 +74,18 @@ pub(super) fn aggregator(bench: &Bench, boilers: u16, seconds: u64) -> Result<Fi
     Ok(Figure::new(what, real(samples) / took.as_secs_f64(), "samples/s", Budget::AtLeast(bound), how))
 }
 
-pub(super) fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
+/// A folder with a server of its own, and a configuration of so many boilers in it.
+pub(super) fn gateway(bench: &Bench, boilers: u16) -> Result<(TempDir, Broker, PathBuf)> {
+    let folder = tempfile::Builder::new().prefix("thermowell-figures-").tempdir().context("make a folder")?;
+    let options = BrokerOptions::in_folder(folder.path().join("nats"));
+    let broker = Broker::start(&bench.server, &bench.programs, options)?;
+    let config = folder.path().join("thermowell.toml");
+    let text = configuration(&broker, boilers, folder.path());
+    fs::write(&config, text).with_context(|| config.display().to_string())?;
+    Ok((folder, broker, config))
+}
+
+fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
     let mut text = format!(
         "gateway = \"figures\"\n\n[nats]\nurl = \"{}\"\nmonitor = \"{}\"\n\n[clock]\nassume_synced = true\n",
         broker.url(),

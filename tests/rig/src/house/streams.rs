@@ -9,6 +9,7 @@ use thermowell_wire::subject::{self, stream};
 use thermowell_wire::{BoilerId, Boot, batch};
 
 use super::{House, Place};
+use crate::nats::subscribed;
 
 impl House {
     /// A new connection to the server of the run.
@@ -26,9 +27,7 @@ impl House {
     pub(crate) fn listen(&self, subject: &str) -> Result<Subscriber> {
         self.wait_for(async {
             let client = self.connect().await.context("connect")?;
-            let subscriber = client.subscribe(subject.to_owned()).await.context("subscribe")?;
-            client.flush().await.context("subscribe")?;
-            Ok(subscriber)
+            subscribed(&client, subject).await
         })
     }
 
