@@ -14,7 +14,7 @@
 //! | different people | an approval's subject contains the operator, and only that user may publish there |
 //! | fresh | each is at most [`APPROVAL_AGE_MAX`] old, by the server's stamp |
 //! | at most once | `boiler.{id}.reset.{fault}` must hold no order; the next occurrence has another subject |
-//! | after its approvals | nothing was stored in COMMAND since they were read: the order's second condition |
+//! | after its approvals | COMMAND still ends where it ended before they were read: the order's second condition |
 //! | not forged | a stored order is valid only with its approvals before it in COMMAND: [`Found::order`] |
 //! | not late | the order expires; the device resets only the named fault, and limits the number of resets |
 //!
@@ -256,6 +256,11 @@ impl Resets {
         let Some(lockout) = self.lockout.filter(|lockout| Occurrence::from(*lockout) == found.fault) else { return };
         if let Some((sequence, reset)) = found.order(self.settings.approvals) {
             return self.take(now, sequence, reset.clone(), effects);
+        }
+        // An approval above `last` was stored after it was read, so the order's condition would not cover it.
+        if found.votes.iter().any(|vote| vote.approved.sequence > found.last) {
+            self.read_at = Some(now.monotonic);
+            return;
         }
         let mut votes: Vec<Approved> = people(found.votes.into_iter(), APPROVAL_AGE_MAX).collect();
         if votes.len() < usize::from(self.settings.approvals.max(1)) {

@@ -369,6 +369,28 @@ fn lost_answer_or_concurrent_write_causes_no_second_reset() {
 }
 
 /// An order is valid only with its approvals before it, and an invalid one does not block a valid one.
+/// The end of COMMAND is read, then two approvals are stored and read. If the server lost its stream now, an order based
+/// on that end would be stored without them.
+#[test]
+fn approvals_later_than_the_end_are_read_again_before_the_order() {
+    let mut bench = Bench::new(2);
+    bench.lock(Some(fault(7, FaultKind::Ignition)));
+    let fault = Occurrence::from(bench.device.unwrap());
+    for person in 0..2 {
+        bench.stream.messages.push((bench.now_s, Message::Approval { fault, by: name(person) }));
+    }
+    let mut effects_of = |last| {
+        let mut effects = vec![];
+        let found = Found { last, ..bench.stream.found(fault, bench.now_s) };
+        bench.state.step(bench.now(), Input::Found(Box::new(found)), &mut effects);
+        effects
+    };
+    assert_eq!(effects_of(0), [Effect::Read(fault)]);
+    assert_eq!(effects_of(1), [Effect::Read(fault)]);
+    let effects = effects_of(2);
+    assert!(matches!(&effects[..], [Effect::Order { end: 0, last: 2, .. }]), "{effects:?}");
+}
+
 #[test]
 fn order_without_valid_approvals_is_ignored() {
     let ordered = |people: &[(usize, u64)]| {
