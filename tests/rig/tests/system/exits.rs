@@ -136,7 +136,7 @@ fn a_terminal_that_closes_ends_a_role_in_order() {
     }
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), "");
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
