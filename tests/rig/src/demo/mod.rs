@@ -153,6 +153,7 @@ impl Demo<'_> {
         // The last frame stays, without the commands for a second terminal.
         self.draw(false).unwrap_or_default();
         self.screen.leave();
+        let json = self.options.json;
         let ledger = {
             let books = self.close_the_books(&client, signals == 0);
             tokio::pin!(books);
@@ -161,7 +162,7 @@ impl Demo<'_> {
                     ledger = &mut books => break ledger,
                     name = interrupts.next() => {
                         signals += 1;
-                        answer(name, signals, &mut |line| say(line))?;
+                        answer(name, signals, &mut |line| if !screen::is_stopped(json) { say(line) })?;
                     }
                 }
             }
@@ -169,6 +170,7 @@ impl Demo<'_> {
         for role in self.house.processes.all() {
             role.stop(STOP)?;
         }
+        self.screen.catch_up();
         ledger
     }
 
@@ -220,10 +222,10 @@ impl Demo<'_> {
     }
 
     /// Compares the published hours with their recomputation and prints the result. Returns what is wrong.
-    async fn verify(&self) -> Option<String> {
+    async fn verify(&mut self) -> Option<String> {
         match verify(&self.house.config()).await {
             Ok(agreed) => {
-                say(&format!("verify: {agreed}"));
+                self.screen.say(&format!("verify: {agreed}"));
                 None
             }
             Err(problem) => Some(format!("verify: {problem}")),

@@ -6,9 +6,11 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use rustix::termios::tcgetwinsize;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{isatty, tcgetwinsize};
 
 /// Interval of frames if they are not redrawn.
 const REPORT: Duration = Duration::from_secs(10);
@@ -32,12 +34,14 @@ pub(super) struct Screen {
     drawn: usize,
     size: Size,
     printed: Option<Duration>,
+    /// Messages of a stopped terminal. Each stands for a signal or for the death of a process, which has a back-off.
+    waiting: Vec<String>,
 }
 
 impl Screen {
     pub(super) fn new(json: bool) -> Self {
         let terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-        Self { json, terminal, drawn: 0, size: USUAL, printed: None }
+        Self { json, terminal, drawn: 0, size: USUAL, printed: None, waiting: Vec::new() }
     }
 
     /// The terminal's size; `None` without a terminal.
@@ -57,10 +61,20 @@ impl Screen {
         Some(size)
     }
 
-    /// Prints a message above the frame.
+    /// Prints a message above the frame, at once or as soon as the terminal reads again.
     pub(super) fn say(&mut self, message: &str) {
+        if is_stopped(self.json) {
+            self.waiting.push(message.to_owned());
+            return;
+        }
         self.erase().unwrap_or_default();
+        self.catch_up();
         crate::cli::say(message);
+    }
+
+    /// Prints what waits, however long the terminal takes.
+    pub(super) fn catch_up(&mut self) {
+        self.waiting.drain(..).for_each(|message| crate::cli::say(&message));
     }
 
     /// Draws the frame that `lines` makes for the terminal's size. `Err`: the output is closed.
@@ -73,6 +87,13 @@ impl Screen {
             self.printed = Some(now);
             return self.put(&(lines(None).join("\n") + "\n\n"));
         };
+        if is_stopped(self.json) {
+            return Ok(());
+        }
+        if !self.waiting.is_empty() {
+            self.erase()?;
+            self.catch_up();
+        }
         let lines = lines(Some(size));
         let mut text = self.to_top();
         let shown = &lines[..lines.len().min(size.rows.saturating_sub(1))];
@@ -112,4 +133,12 @@ impl Screen {
             out.write_all(text.as_bytes()).and_then(|()| out.flush())
         }
     }
+}
+
+/// Whether this is a terminal that does not read (Ctrl-S). A write would wait, and signals with it.
+pub(super) fn is_stopped(json: bool) -> bool {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let file = if json { stderr.as_fd() } else { stdout.as_fd() };
+    let mut terminal = [PollFd::from_borrowed_fd(file, PollFlags::OUT)];
+    isatty(file) && poll(&mut terminal, Some(&Timespec::default())).is_ok_and(|ready| ready == 0)
 }

@@ -17,6 +17,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 /// For what takes seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const CTRL_C: &[u8] = b"\x03";
+const CTRL_S: &[u8] = b"\x13";
+const CTRL_Q: &[u8] = b"\x11";
 
 /// The demo in its own terminal of 80 × 24, with its own folder for temporary files.
 struct Terminal {
@@ -191,6 +193,27 @@ fn sigterm_and_a_closed_terminal_end_with_a_ledger_too() {
         kill_process(Pid::from_child(&terminal.child), signal).unwrap();
         terminal.ends_with_a_ledger();
     }
+}
+
+/// A stopped terminal (Ctrl-S) holds up only the frames: after SIGTERM the roles stop, and only the ledger waits.
+#[test]
+fn sigterm_is_obeyed_while_the_terminal_is_stopped() {
+    let mut terminal = Terminal::start(&["--boilers", "1"]);
+    terminal.until("fire ");
+    terminal.press(CTRL_S);
+    // Frames are drawn four times a second: without one for a second, the key has taken effect.
+    let watch = Stopwatch::start();
+    while terminal.screen.recv_timeout(Duration::from_secs(1)).is_ok() {
+        assert!(watch.left_of(PATIENCE).is_some(), "the terminal is not stopped");
+    }
+    let boiler = child_of(&terminal.child, "firmware-sim");
+    kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+    while rustix::process::test_kill_process(boiler).is_ok() {
+        assert!(watch.left_of(PATIENCE).is_some(), "the roles go on");
+        thread::sleep(Duration::from_millis(50));
+    }
+    terminal.press(CTRL_Q);
+    terminal.ends_with_a_ledger();
 }
 
 /// Roles that were killed with the Ctrl-C are restarted before the flow stops.
