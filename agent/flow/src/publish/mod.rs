@@ -436,14 +436,15 @@ impl Publisher {
         let first_utc_ns = moved_ns.unwrap_or(utc_ns);
         let slots_max = self.size.max().min(self.catch_up);
         let joined = if end == record.end { join(spool, record, from, first_utc_ns, slots_max) } else { None };
-        let (end, end_utc_ns, payload) = match joined {
+        let (end, period_ns, payload) = match joined {
             Some(joined) => {
                 let origin = Origin { period_ns: joined.period_ns, ..record.origin };
                 let payload = pack(from, &joined.readings, first_utc_ns, clock, origin);
-                (joined.end, first_utc_ns.saturating_add(slots_ns(joined.end - from.seq, joined.period_ns)), payload)
+                (joined.end, joined.period_ns, payload)
             }
-            None => (end, first_utc_ns.saturating_add(lasts_ns), record.message(from.seq..end, first_utc_ns, clock)),
+            None => (end, period_ns, record.message(from.seq..end, first_utc_ns, clock)),
         };
+        let end_utc_ns = first_utc_ns.saturating_add(slots_ns(end - from.seq, period_ns));
         self.in_flight = Some(InFlight {
             record: record.first,
             slots: end - from.seq,
