@@ -368,9 +368,8 @@ fn lost_answer_or_concurrent_write_causes_no_second_reset() {
     }
 }
 
-/// An order is valid only with its approvals before it, and an invalid one does not block a valid one.
-/// The end of COMMAND is read, then two approvals are stored and read. If the server lost its stream now, an order based
-/// on that end would be stored without them.
+/// The end of COMMAND is read, then two approvals are stored and read. If the server lost its stream now, an order
+/// based on that end would be stored without them.
 #[test]
 fn approvals_later_than_the_end_are_read_again_before_the_order() {
     let mut bench = Bench::new(2);
@@ -391,6 +390,7 @@ fn approvals_later_than_the_end_are_read_again_before_the_order() {
     assert!(matches!(&effects[..], [Effect::Order { end: 0, last: 2, .. }]), "{effects:?}");
 }
 
+/// An order is valid only with its approvals before it, and an invalid one does not block a valid one.
 #[test]
 fn order_without_valid_approvals_is_ignored() {
     let ordered = |people: &[(usize, u64)]| {
