@@ -79,7 +79,7 @@ pub enum Refusal {
         /// The configured boilers.
         known: String,
     },
-    #[error("{by} is no operator here; {known}")]
+    #[error("{by} is not an operator; {known}")]
     UnknownOperator {
         by: OperatorName,
         /// The configured operators.
@@ -209,7 +209,7 @@ pub fn admit(
     admit_boiler(boiler, boilers)?;
     if !operators.contains(by) {
         let known = match operators {
-            [] => "there are none: add an [[operator]]".into(),
+            [] => "no operator is configured: add an [[operator]]".into(),
             [..] => format!("operators are {}", names(operators.iter().map(OperatorName::as_str))),
         };
         return Err(Refusal::UnknownOperator { by: by.clone(), known });

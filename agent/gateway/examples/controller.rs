@@ -5,10 +5,12 @@
 use std::env;
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
 use futures_util::StreamExt as _;
 use thermowell::clock::Clock;
 use thermowell::config::Config;
+use thermowell::logs::chain;
 use thermowell::nats::{self, Connection, Stored, User};
 use thermowell_flow::published::{Lease, Link, State, Status};
 use thermowell_wire::BoilerId;
@@ -16,10 +18,23 @@ use thermowell_wire::line::{BoilerState, Demand};
 use thermowell_wire::subject;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+#[expect(clippy::print_stderr, reason = "an error is its only output")]
+async fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [config, boiler] = arguments.as_slice() else { return Err("expected a configuration and a boiler".into()) };
-    control(Path::new(config), &boiler.parse()?).await
+    let outcome = match arguments.as_slice() {
+        [config, boiler] => match boiler.parse() {
+            Ok(boiler) => control(Path::new(config), &boiler).await,
+            Err(error) => Err(format!("boiler {boiler}: {error}").into()),
+        },
+        _ => Err("expected a configuration and a boiler".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 pub(crate) async fn control(config: &Path, boiler: &BoilerId) -> Result<(), Box<dyn Error>> {

@@ -1,11 +1,10 @@
 //! Prints each boiler's state whenever it is published:
 //! `NATS_URL=nats://127.0.0.1:4222 NATS_NKEY=/etc/thermowell/keys/reader.nk cargo run -p thermowell --example states`.
 
-#![expect(clippy::print_stdout, reason = "what it is for")]
-
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::io::{self, Write as _};
 
 use async_nats::ConnectOptions;
 use futures_util::StreamExt as _;
@@ -16,7 +15,10 @@ use thermowell_wire::subject::wildcard;
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("NATS_URL").unwrap_or_else(|_| "nats://127.0.0.1:4222".to_owned());
     let options = match env::var("NATS_NKEY") {
-        Ok(file) => ConnectOptions::with_nkey(fs::read_to_string(file)?.trim().to_owned()),
+        Ok(file) => {
+            let seed = fs::read_to_string(&file).map_err(|error| format!("NATS_NKEY: {file}: {error}"))?;
+            ConnectOptions::with_nkey(seed.trim().to_owned())
+        }
         Err(_) => ConnectOptions::new(),
     };
     let mut states = options.connect(url).await?.subscribe(wildcard::STATE).await?;
@@ -26,7 +28,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let Ok(state) = serde_json::from_slice::<State>(&message.payload) else { continue };
         let (now, mean, known) = (celsius(state.current), celsius(state.average), state.coverage * 100.0);
         // Compare the stamp with the clock before the values are used: a state is also published while it is old.
-        println!("{} at {:.2}: {now}; last hour {mean}, {known:.1} % known", state.boiler, state.stamp);
+        let (boiler, stamp) = (&state.boiler, state.stamp);
+        // `head` closes the pipe.
+        if writeln!(io::stdout(), "{boiler} at {stamp:.2}: {now}; last hour {mean}, {known:.1} % known").is_err() {
+            break;
+        }
     }
     Ok(())
 }

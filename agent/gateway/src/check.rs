@@ -237,6 +237,8 @@ mod tests {
             assert_eq!(statuses(&report, id), [Status::Unknown], "{id}");
         }
         assert_eq!(report.verdict(), Verdict::Failed);
+        let keyless = check_text(&format!("nats.keys = \"/absent\"\n{text}")).await;
+        assert_eq!(statuses(&keyless, "nats.login"), [Status::Error]);
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["checks"][2]["id"], "port.present");

@@ -18,6 +18,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::iter;
 use std::mem;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,12 +29,11 @@ use thermowell_wire::BoilerId;
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::Targets;
 
-use crate::agent::AgentError;
-use crate::aggregator::AggregatorError;
 use crate::config::{self, Config, ConfigError};
 use crate::controller::ControllerError;
+use crate::nats::NatsError;
 use crate::output::Report;
-use crate::run::{self, Role, RunError};
+use crate::run::{self, Role};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
 use crate::verify;
@@ -81,20 +81,21 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  thermowell check                   check configuration, ports, server and clock
-  thermowell run                     all roles in one process, with /etc/thermowell/thermowell.toml
-  thermowell run agent               one role, as the service units do
-  thermowell run --config my.toml    with another configuration
-  thermowell status                  the state of each boiler
-  thermowell verify                  compare the published hours with the samples
-  thermowell keys                    make a key for each role, and the server's permissions
+  thermowell check                 check configuration, ports, server and clock
+  thermowell run                   all roles in one process
+  thermowell run agent             one role, as the service units do
+  thermowell run --config my.toml  with another configuration
+  thermowell status                the state of each boiler
+  thermowell verify                compare published hours with the samples
+  thermowell keys                  make keys, and the server's permissions
   thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
 
 Environment:
-  THERMOWELL_CONFIG=my.toml          the configuration, unless --config is given
-  THERMOWELL_LOG=debug               overrides `filter` in [log]
+  THERMOWELL_CONFIG=my.toml        the configuration, unless --config is given
+  THERMOWELL_LOG=debug             overrides `filter` in [log]
 
-Exit codes: 0 fine, 1 failure, 2 wrong command line, 3 no current data, 78 wrong configuration";
+Exit codes: 0 fine, 1 failure, 2 wrong command line, 3 no current data, 78
+wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -140,26 +141,30 @@ enum Command {
 
 const RUN_EXAMPLES: &str = "\
 Examples:
-  thermowell run                                  agent, aggregator and, where enabled, controller
-  thermowell run aggregator --config my.toml      one role with another configuration
+  thermowell run                              all roles that are enabled
+  thermowell run aggregator --config my.toml  one role
   THERMOWELL_LOG=warn,thermowell=debug thermowell run agent";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
   thermowell check
-  thermowell check --config my.toml --json | jq '.checks[] | select(.status == \"error\")'
+  thermowell check --json | jq '.checks[] | select(.status == \"error\")'
 
-Exit codes: 0 no error (but check warnings and unknowns), 1 an error, 78 the configuration is wrong";
+Exit codes: 0 no error (but check warnings and unknowns), 1 an error, 78 the
+configuration is wrong";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
-  thermowell verify                                             every hour that SAMPLES still holds
+  thermowell verify                 every hour that SAMPLES still holds
   thermowell verify --boiler b1 --hour 2026-01-07T02:00:00Z
-  thermowell verify --from 2026-01-07T00:00:00Z --to 2026-01-08T00:00:00Z --json | jq 'select(.differences)'
+  thermowell verify --from 2026-01-07T00:00:00Z --to 2026-01-08T00:00:00Z
+  thermowell verify --json | jq 'select(.differences)'
 
-It publishes nothing. SAMPLES holds three days; older hours are reported as having no samples.
+It publishes nothing. SAMPLES holds three days; older hours are reported as
+having no samples.
 
-Exit codes: 0 everything that can be compared agrees, 1 a difference or a read error, 78 the configuration is wrong";
+Exit codes: 0 everything that can be compared agrees, 1 a difference or a read
+error, 78 the configuration is wrong";
 
 #[derive(Debug, Args)]
 struct Verification {
@@ -189,14 +194,17 @@ fn full_hour(text: &str) -> Result<i64, String> {
 
 const CONFORMANCE_EXAMPLES: &str = "\
 Examples:
-  thermowell conformance --boiler toy-1                    three minutes
-  thermowell conformance --boiler toy-1 --frozen --json    four minutes, with frozen states
+  thermowell conformance --boiler toy-1                  three minutes
+  thermowell conformance --boiler toy-1 --frozen --json  four, frozen states too
 
-Use a separate server with nothing but the controller under test. It must run without users (no permissions.conf): this
-command publishes STATE and STATUS, which no key for people allows. The limits of the flow temperature are those of
-[control]. Any controller that reads boiler.ID.state and publishes boiler.ID.setpoint can be tested.
+Use a separate server with nothing but the controller under test. It must run
+without users (no permissions.conf): this command publishes STATE and STATUS,
+which no key for people allows. The limits of the flow temperature are those
+of [control]. Any controller that reads boiler.ID.state and publishes
+boiler.ID.setpoint can be tested.
 
-Exit codes: 0 it conforms, 1 it does not or cannot be tested, 78 the configuration is wrong";
+Exit codes: 0 it conforms, 1 it does not or cannot be tested, 78 the
+configuration is wrong";
 
 #[derive(Debug, Args)]
 struct Conformance {
@@ -306,14 +314,11 @@ async fn run_roles(config: &Config, role: Option<Role>) -> Exit {
 }
 
 /// A role that the configuration does not enable and a missing key are configuration errors: a restart does not help.
-fn exit_of(error: &RunError) -> Exit {
-    let is_configuration = match error {
-        RunError::Controller(ControllerError::Off) => true,
-        RunError::Agent(AgentError::Connect(error))
-        | RunError::Aggregator(AggregatorError::Connect(error))
-        | RunError::Controller(ControllerError::Connect(error)) => error.is_configuration(),
-        RunError::Agent(_) | RunError::Aggregator(_) | RunError::Controller(_) | RunError::Ended { .. } => false,
-    };
+fn exit_of(error: &(dyn std::error::Error + 'static)) -> Exit {
+    let is_configuration = iter::successors(Some(error), |error| error.source()).any(|error| {
+        matches!(error.downcast_ref(), Some(ControllerError::Off))
+            || error.downcast_ref().is_some_and(NatsError::is_configuration)
+    });
     if is_configuration { Exit::Configuration } else { Exit::Failure }
 }
 
@@ -387,7 +392,7 @@ fn command<T, E: std::error::Error + 'static>(
     let config = load(source)?;
     runtime()?.block_on(run(&config)).map_err(|error| {
         print_error(&logs::chain(&error));
-        Exit::Failure
+        exit_of(&error)
     })
 }
 
@@ -432,6 +437,20 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// Examples and exit codes are not wrapped by clap.
+    #[test]
+    fn help_below_the_options_fits_80_columns() {
+        use clap::CommandFactory as _;
+        let root = Arguments::command();
+        let mut commands = vec![&root];
+        while let Some(command) = commands.pop() {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let wide = text.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(wide, None, "{}", command.get_name());
+            commands.extend(command.get_subcommands());
+        }
+    }
+
     #[test]
     fn usage_errors_exit_2_and_help_0() {
         assert_eq!(exit(&[]), Exit::Usage);
@@ -452,7 +471,10 @@ mod tests {
         std::fs::write(&file, "boiler = 3").unwrap();
         assert_eq!(exit(&["run", "agent", "--config", path]), Exit::Configuration);
         assert_eq!(exit(&["check", "--json", "--config", path]), Exit::Configuration);
-        let off = exit_of(&RunError::Controller(ControllerError::Off));
+        let keyless = "nats.keys = \"/absent\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"";
+        std::fs::write(&file, keyless).unwrap();
+        assert_eq!(exit(&["status", "--config", path]), Exit::Configuration);
+        let off = exit_of(&crate::run::RunError::Controller(ControllerError::Off));
         assert_eq!(off, Exit::Configuration);
     }
 

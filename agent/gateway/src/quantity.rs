@@ -28,7 +28,7 @@ pub(crate) const TIME: Kind = Kind {
         ("h", 3_600_000_000_000),
         ("d", 86_400_000_000_000),
     ],
-    names: "ms, s, min, h",
+    names: "ms, s, min, h, d",
     what: "a duration",
 };
 /// Sizes, in bytes.

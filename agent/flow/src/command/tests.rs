@@ -211,8 +211,8 @@ fn unknown_boiler_or_operator_is_refused() {
     };
     assert_eq!(refusal("b2", "ben", &people), Ok(()));
     assert_eq!(refusal("b3", "ben", &people), Err("there is no boiler b3 here; boilers are b1, b2".into()));
-    assert_eq!(refusal("b1", "eve", &people), Err("eve is no operator here; operators are anna, ben".into()));
-    let none = "eve is no operator here; there are none: add an [[operator]]";
+    assert_eq!(refusal("b1", "eve", &people), Err("eve is not an operator; operators are anna, ben".into()));
+    let none = "eve is not an operator; no operator is configured: add an [[operator]]";
     assert_eq!(refusal("b1", "eve", &[]), Err(none.into()));
 }
 

@@ -115,6 +115,6 @@ fn reported_lockout(now: Utc, on: &Approving<'_>) -> Result<Fault, Refusal> {
             let actual = alloc::format!("its fault is {} ({})", Occurrence::from(found), found.kind);
             Err(Refusal::NoSuchFault { boiler, fault, actual })
         }
-        None => Err(Refusal::NoSuchFault { boiler, fault, actual: "it has none".into() }),
+        None => Err(Refusal::NoSuchFault { boiler, fault, actual: "it has no fault".into() }),
     }
 }

@@ -553,7 +553,7 @@ fn refused_approval_names_the_cause() {
     let reason = "boiler b1 has no fault 00000003deadbeef-8; its fault is 00000003deadbeef-7 (ignition)";
     assert_eq!(refused(&other), reason);
     for (fault, reason) in [
-        (None, "boiler b1 has no fault 00000003deadbeef-7; it has none"),
+        (None, "boiler b1 has no fault 00000003deadbeef-7; it has no fault"),
         (
             Some(fault(7, FaultKind::Overheat)),
             "fault 00000003deadbeef-7 (overheat) can only be reset at the boiler, after an inspection",

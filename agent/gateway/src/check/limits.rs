@@ -30,8 +30,8 @@ pub(super) fn samples(config: &Config) -> Finding {
     let per_second = (PER_SECOND + messages * PER_MESSAGE) * boilers;
     let (bound, lasts) = (config.streams.samples, config.streams.samples / per_second);
     let has = match boilers {
-        1 => format!("{} hold", show_bytes(bound)),
-        many => format!("{} for {many} boilers hold", show_bytes(bound)),
+        1 => format!("{} has room for", show_bytes(bound)),
+        many => format!("{} for {many} boilers has room for", show_bytes(bound)),
     };
     let wanted = |seconds: u64| show_bytes((per_second * seconds).next_multiple_of(64 << 20));
     let raise = |seconds| format!("set samples = \"{}\" or more in [streams]", wanted(seconds));
@@ -213,11 +213,14 @@ mod tests {
         assert_eq!(samples(&of_boilers(21, "")).status, Status::Ok, "as config/thermowell.toml has it");
         let many = samples(&of_boilers(64, ""));
         assert_eq!(many.status, Status::Warning);
-        assert_eq!(many.message, "1 GiB for 64 boilers hold about 24 h of samples; SAMPLES keeps up to 72 h");
+        assert_eq!(many.message, "1 GiB for 64 boilers has room for about 24 h of samples; SAMPLES keeps up to 72 h");
         assert_eq!(many.advice.as_deref(), Some("set samples = \"3 GiB\" or more in [streams]"));
         let short = samples(&of_boilers(2, "streams.samples = \"1 MiB\""));
         assert_eq!(short.status, Status::Error);
-        assert_eq!(short.message, "1 MiB for 2 boilers hold about 45 min of samples: too few to recompute an hour");
+        assert_eq!(
+            short.message,
+            "1 MiB for 2 boilers has room for about 45 min of samples: too few to recompute an hour"
+        );
         assert_eq!(samples(&config("batch.samples = 1\nstreams.samples = \"8 MiB\"")).status, Status::Error);
     }
 

@@ -38,8 +38,13 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             let advice = "start it (systemctl start thermowell-nats), or set url in [nats] to another server";
             let mut findings = vec![Finding::new("nats.reachable", Status::Error, message).advise(advice)];
             let unseen = |id| Finding::new(id, Status::Unknown, "not checked: no server");
-            let ids = ["nats.version", "nats.jetstream", "nats.login", "nats.max-payload", "nats.permissions"];
-            findings.extend(ids.map(unseen));
+            findings.extend(["nats.version", "nats.jetstream"].map(unseen));
+            // The files of the login are read without a server.
+            findings.push(match Connection::open(nats, User::Inspector).await {
+                Ok(_) => unseen("nats.login"),
+                Err(error) => Finding::new("nats.login", Status::Error, logs::chain(&error)),
+            });
+            findings.extend(["nats.max-payload", "nats.permissions"].map(unseen));
             findings.extend(monitored(config, None).await);
             return findings;
         }

@@ -20,13 +20,16 @@ Examples:
   thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
   thermowell command set-back --boiler b1 --room 16 --for 3d --by anna
   thermowell command release --boiler b1 --by ben
-  thermowell command boost --boiler b1 --flow 65 --for 1h --by anna --id 2026-01-07-party --json
+  thermowell command release --boiler b1 --by ben --id party-over --json
 
-A command is accepted only if the boiler's newest state allows it; a refusal names what is allowed. One command is
-active at a time, until it expires or is released. Without --id, the same command of the same person within 5 s is one
-command; with --id, the same id always is: after a lost answer, repeat the command with it.
+A command is accepted only if the boiler's newest state allows it; a refusal
+names what is allowed. One command is active at a time, until it expires or is
+released. Without --id, the same command of the same person within 5 s is one
+command; with --id, the same id always is: after a lost answer, repeat the
+command with it.
 
-Exit codes: 0 accepted, 1 refused or no answer, 2 wrong command line, 78 the configuration is wrong";
+Exit codes: 0 accepted, 1 refused or no answer, 2 wrong command line, 78 the
+configuration is wrong";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AskCommand {

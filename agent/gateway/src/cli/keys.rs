@@ -9,13 +9,14 @@ use crate::keys::{self, KeySet, KeysError};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  thermowell keys                             make missing keys, for example for a new [[operator]]
+  thermowell keys                          make missing keys, as for an operator
   thermowell keys --out /etc/thermowell/keys
-  thermowell keys --replace operator-anna     replace a lost or disclosed key
+  thermowell keys --replace operator-anna  replace a lost or disclosed key
 
-It writes one seed for each user (agent.nk, ...), readable only by its owner, and permissions.conf
-with the least rights that each user needs. The configuration of nats-server includes that file.
-Existing seeds are kept and never printed. Put users of your own into others.conf in the same folder.
+It writes one seed for each user (agent.nk, ...), readable only by its owner,
+and permissions.conf with the least rights that each user needs. The
+configuration of nats-server includes that file. Existing seeds are kept and
+never printed. Put users of your own into others.conf in the same folder.
 
 Exit codes: 0 done, 1 not done, 78 the configuration is wrong";
 

@@ -18,12 +18,13 @@ Examples:
   thermowell reset status --boiler b1
   thermowell reset approve --boiler b1 --fault 00000003deadbeef-7 --by anna
 
-A lockout is reset when enough different people have approved within 15 minutes ([reset] approvals). The agent then
-orders it once and sends it to the boiler, which decides: it allows five resets in 15 minutes. A lockout for
+A lockout is reset when enough different people have approved within 15
+minutes ([reset] approvals). The agent then orders it once and sends it to the
+boiler, which decides: it allows five resets in 15 minutes. A lockout for
 overheating, disagreeing sensors or low water can only be reset at the boiler.
 
-Exit codes: 0 done, 1 refused or no answer, 2 wrong command line, 3 the boiler does not report now, 78 the
-configuration is wrong";
+Exit codes: 0 done, 1 refused or no answer, 2 wrong command line, 3 the boiler
+does not report now, 78 the configuration is wrong";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ResetCommand {

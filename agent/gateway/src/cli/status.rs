@@ -11,11 +11,12 @@ Examples:
   thermowell status --boiler b1
   thermowell status --json | jq '.boilers[] | {boiler, freshness, age_s}'
 
-The JSON has one entry per boiler: boiler, freshness (fresh, coasting, fault or null), age_s, and the last messages as
-they were published: state, status, lease, snapshot, each null where it is absent.
+The JSON has one entry per boiler: boiler, freshness (fresh, coasting, fault
+or null), age_s, and the last messages as they were published: state, status,
+lease, snapshot, each null where it is absent.
 
-Exit codes: 0 every boiler is fresh, 1 one is not or the server does not answer, 3 no state of any boiler, 78 the
-configuration is wrong";
+Exit codes: 0 every boiler is fresh, 1 one is not or the server does not
+answer, 3 no state of any boiler, 78 the configuration is wrong";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {

@@ -71,7 +71,9 @@ impl ConfigError {
         let path = path.display();
         let kind = source.kind();
         if kind == io::ErrorKind::NotFound {
-            return Some("set the path of the configuration with --config, and remove dangling links".into());
+            return Some(
+                "set the path of the configuration with --config; a link to a file that does not exist must go".into(),
+            );
         }
         if kind == io::ErrorKind::PermissionDenied {
             return Some(format!("let this user read it, as in: chgrp thermowell {path} && chmod g+rX {path}"));

@@ -74,7 +74,10 @@ impl Unknown {
     /// The hint is the most similar key of this table, else a table with a key of the same name.
     fn problem(self, known: &BTreeSet<String>) -> Problem {
         let Self { place, path, key, known_here } = self;
-        let elsewhere = known.iter().find(|known| known.rsplit('.').next() == Some(key.as_str()) && **known != path);
+        let is_table =
+            |path: &str| known.iter().any(|other| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
+        let has_name = |known: &&String| known.rsplit('.').next() == Some(key.as_str()) && **known != path;
+        let elsewhere = known.iter().find(|known| has_name(known) && !is_table(known));
         let hint = match (nearest(&key, &known_here), elsewhere.and_then(|known| known.rsplit_once('.'))) {
             (Some(near), _) => format!("did you mean \"{near}\"?"),
             (None, Some((table, _))) => format!("did you mean {key} in [{table}]?"),
@@ -235,6 +238,10 @@ impl<'a> Section<'a> {
 /// The known word most similar to `word`, if at most a third of its letters must be added, removed, changed or swapped
 /// with their neighbour.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    if let Some(longer) = known.iter().find(|known| known.strip_prefix(word).is_some_and(|rest| rest.starts_with('_')))
+    {
+        return Some(longer);
+    }
     let (distance, near) = known.iter().map(|known| (osa_distance(word, known), *known)).min()?;
     let longest = word.chars().count().max(near.chars().count());
     (distance * 3 <= longest).then_some(near)
@@ -250,6 +257,7 @@ mod tests {
         assert_eq!(nearest("sync_intervall", &known), Some("sync_interval"));
         assert_eq!(nearest("snyc_interval", &known), Some("sync_interval"));
         assert_eq!(nearest("uesr", &known), Some("user"));
+        assert_eq!(nearest("sync", &known), Some("sync_interval"));
         assert_eq!(nearest("password", &known), None);
         assert_eq!(nearest("x", &[]), None);
     }

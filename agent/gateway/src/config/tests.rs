@@ -42,13 +42,13 @@ const UNITS: &[(&str, &str)] = &[
     ),
     (
         "nats.sync_interval = \"10\"",
-        "1:22: nats.sync_interval = \"10\": no unit; units of a duration are ms, s, min, h, as in \"100 ms\"; \
+        "1:22: nats.sync_interval = \"10\": no unit; units of a duration are ms, s, min, h, d, as in \"100 ms\"; \
          allowed are 100 ms to 2 min",
     ),
     (
         "nats.sync_interval = \"10 parsecs\"",
         "1:22: nats.sync_interval = \"10 parsecs\": unknown unit \"parsecs\"; units of a duration are \
-         ms, s, min, h, as in \"100 ms\"; allowed are 100 ms to 2 min",
+         ms, s, min, h, d, as in \"100 ms\"; allowed are 100 ms to 2 min",
     ),
     (
         "spool.memory = \"8 MB\"",

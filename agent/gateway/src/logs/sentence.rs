@@ -96,7 +96,7 @@ pub(super) fn event(body: &EventBody) -> String {
             format!("approval by {by} of the reset of fault {fault} refused: {reason}")
         }
         EventBody::ResetOrdered { fault, approvals, .. } => {
-            format!("reset of fault {fault} ordered, {} approvals", approvals.len())
+            format!("reset of fault {fault} ordered, approvals: {}", approvals.len())
         }
         // The device answers a reset without a set-point.
         EventBody::ResetAnswered { fault, outcome: Outcome::Accepted { .. }, .. } => {

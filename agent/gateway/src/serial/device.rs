@@ -77,7 +77,7 @@ pub fn holder(path: &Path) -> String {
 }
 
 /// Another process that has `path` open, from /proc; those of other users are visible only to root.
-pub(super) fn find_holder(path: &Path) -> Option<String> {
+pub(crate) fn find_holder(path: &Path) -> Option<String> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -188,7 +188,7 @@ fn a_refusal_of_a_command_names_what_is_allowed() {
         (
             1,
             "boost --boiler b1 --flow 65 --for 30m --by eve",
-            "refused: eve is no operator here; operators are anna, ben, carla",
+            "refused: eve is not an operator; operators are anna, ben, carla",
         ),
         (
             1,

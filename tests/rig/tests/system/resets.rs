@@ -163,7 +163,7 @@ fn a_refusal_of_an_approval_names_what_is_allowed() {
     let refused = |(code, out, error): (Option<i32>, String, String), expected: &str| {
         assert!(code == Some(1) && out.is_empty() && error.contains(expected), "{code:?} {out} {error}");
     };
-    refused(approve("b1", fault, "anna"), "refused: boiler b1 has no fault 0000000300000007-7; it has none");
+    refused(approve("b1", fault, "anna"), "refused: boiler b1 has no fault 0000000300000007-7; it has no fault");
     bench.report(Fault { kind: FaultKind::Overheat, ..IGNITION });
     refused(approve("b1", fault, "anna"), "can only be reset at the boiler, after an inspection");
     bench.report(Fault { lockout: false, ..IGNITION });
@@ -172,7 +172,7 @@ fn a_refusal_of_an_approval_names_what_is_allowed() {
     let other = "refused: boiler b1 has no fault 0000000300000007-8; its fault is 0000000300000007-7 (ignition)";
     refused(approve("b1", "0000000300000007-8", "anna"), other);
     refused(approve("b2", fault, "anna"), "refused: there is no boiler b2 here; boilers are b1");
-    refused(approve("b1", fault, "eve"), "refused: eve is no operator here; operators are anna, ben, carla");
+    refused(approve("b1", fault, "eve"), "refused: eve is not an operator; operators are anna, ben, carla");
     let (code, _, error) = approve("b1", "7", "anna");
     assert!(code == Some(2) && error.contains("`thermowell reset status` shows it"), "{error}");
     assert_eq!(bench.count(stream::COMMAND, "boiler.>"), 0);

@@ -9,7 +9,7 @@ use thermowell_wire::subject::EventKind;
 use super::Boiler;
 use crate::logs::Throttle;
 use crate::nats::RETRY;
-use crate::serial::holder;
+use crate::serial::{find_holder, holder};
 use crate::shutdown::Shutdown;
 use crate::spool::{Found, SpoolError};
 
@@ -47,8 +47,9 @@ impl Boiler {
         let (boiler, port) = (self.config.id.clone(), self.config.port.clone());
         let lock = self.spill_file.lock_path().to_owned();
         tokio::task::spawn_blocking(move || {
-            let (agent, holder) = (holder(&lock), holder(&port));
-            let error = format!("serial port {} is in use by {holder}; one agent per port", port.display());
+            let agent = holder(&lock);
+            let in_use = |holder| format!("serial port {} is in use by {holder}; one agent per port", port.display());
+            let error = find_holder(&port).map(in_use);
             tracing::warn!(%boiler, tries, agent, error, "another agent serves this boiler, standing by");
         });
     }

@@ -93,6 +93,7 @@ const LINES: &[(&str, &str)] = &[
          write [{ ... }]",
     ),
     ("[log]\nmonitor = \"http://a\"", "2:1: log.monitor: unknown key; did you mean monitor in [nats]?"),
+    ("[log]\nnats = 1", "2:1: log.nats: unknown key; known here are filter"),
     ("[log]\ngateway = \"cellar\"", "2:1: log.gateway: unknown key; it belongs above the first [table]"),
     (
         "[[operator]]\nname = \"anna\"",
