@@ -50,7 +50,8 @@ Examples:
   How the firmware reacts to a failed pump, checked in a second:
     firmware-sim --scenario firmware-sim/scenarios/pump-failure.toml --prove
 
-Exit codes: 0 ended as asked, 1 failure, 2 wrong command line, 78 a file that cannot be used";
+Exit codes: 0 ended as asked, 1 failure, 2 wrong command line, 78 a file that
+cannot be used";
 
 /// The console's commands, ahead of the examples.
 fn after_help() -> String {

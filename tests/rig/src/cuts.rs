@@ -42,7 +42,7 @@ pub const WORD: &str = "cuts";
 #[command(
     name = "cargo cuts",
     bin_name = "cargo cuts",
-    after_help = "Exit codes: 0 as predicted, or SKIPPED; 1 not as predicted, or it could not run; 2 wrong arguments."
+    after_help = "Exit codes: 0 as predicted, or SKIPPED; 1 not as predicted, or it could not\nrun; 2 wrong arguments."
 )]
 pub struct Options {
     /// Number of power cuts

@@ -39,25 +39,26 @@ const BUSY: u64 = 10;
 /// Injects faults into real processes and prints, fault by fault, what was lost, twice or out of order, next to what
 /// was predicted.
 ///
-/// A full run takes about seven minutes, three of them in an outage that lasts as long.
+/// A full run takes about eight minutes, three of them in an outage that lasts as long.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo faults",
     bin_name = "cargo faults",
     after_help = "Examples:
   cargo faults                            every row
-  cargo faults --quick                    a minute's worth of them
+  cargo faults --quick                    half a minute's worth of them
   cargo faults --list                     what there is, and what each row predicts
   cargo faults --only wipe --only reboot
   cargo faults --seed 7 --json > faults.json
 
-Exit codes: 0 each row is as predicted or SKIPPED, 1 one is not or could not run, 2 wrong arguments."
+Exit codes: 0 each row is as predicted or SKIPPED, 1 one is not or could not
+run, 2 wrong arguments."
 )]
 pub struct Options {
     /// Only this row; can be repeated
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
-    /// Fewer rows and fewer repetitions: about a minute
+    /// Fewer rows and fewer repetitions: about half a minute
     #[arg(long)]
     quick: bool,
     /// List the rows and their predictions without running them

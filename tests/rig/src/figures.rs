@@ -35,14 +35,15 @@ pub const WORD: &str = "figures";
 /// The target of the shipped program.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// Measures what Thermowell costs and how fast it is, on this machine, in six minutes.
+/// Measures what Thermowell costs and how fast it is, on this machine, in about three minutes.
 ///
-/// It measures the shipped program. THERMOWELL_BIN names another one.
+/// It measures the shipped program, built by `cargo build --locked --profile dist --target x86_64-unknown-linux-musl -p
+/// thermowell`. THERMOWELL_BIN names another one.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo figures",
     bin_name = "cargo figures",
-    after_help = "Exit codes: 0 each budget is kept, 1 one is MISSED or it could not run, 2 wrong arguments."
+    after_help = "Exit codes: 0 each budget is kept, 1 one is MISSED or it could not run,\n2 wrong arguments."
 )]
 pub struct Options {
     /// How long each steady state is measured, in seconds; half a minute is three syncs of nats-server

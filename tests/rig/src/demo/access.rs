@@ -27,7 +27,7 @@ pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
         "  thermowell status".to_owned(),
         "  thermowell verify".to_owned(),
         // A command is refused until a tenth of an hour is known.
-        "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna # from 0:06".to_owned(),
+        "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna # after 6 min".to_owned(),
     ]);
     lines
 }

@@ -78,7 +78,7 @@ impl View<'_> {
         let mut lines = self.title();
         lines.push(String::new());
         lines.push(line(HEADER));
-        let mut below = vec![self.totals()];
+        let mut below = self.totals();
         below.extend(self.restarted());
         let rows = self.rows();
         // The cursor is on the line below the frame.
@@ -126,11 +126,11 @@ impl View<'_> {
     }
 
     /// The sums of the closed hours.
-    fn totals(&self) -> String {
+    fn totals(&self) -> Vec<String> {
         let snapshots = || self.boilers.values().flat_map(|live| &live.snapshots);
         let hours = snapshots().count();
         if hours == 0 {
-            return "closed hours: none yet".to_owned();
+            return vec!["closed hours: none yet".to_owned()];
         }
         let slots: u64 = snapshots().map(|snapshot| snapshot.slots).sum();
         let counted: u64 = snapshots().map(|snapshot| snapshot.temperature_points).sum();
@@ -138,10 +138,12 @@ impl View<'_> {
         snapshots().for_each(|snapshot| missing += snapshot.missing);
         let reasons = if missing == Missing::default() { String::new() } else { format!(" ({missing})") };
         let missing = missing.total();
-        // First, because a narrow terminal cuts the end of the line.
         let closes = if slots == counted + missing { "the sum closes" } else { "the sum does NOT close" };
         let [slots, counted, missing] = [slots, counted, missing].map(|number| thousands(&number.to_string()));
-        format!("closed hours: {hours}, {closes}: {slots} slots = {counted} counted + {missing} missing{reasons}")
+        vec![
+            format!("closed hours: {hours}, {closes}"),
+            format!("  {slots} slots = {counted} counted + {missing} missing{reasons}"),
+        ]
     }
 
     fn restarted(&self) -> Option<String> {

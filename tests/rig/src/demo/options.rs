@@ -18,15 +18,15 @@ use thermowell_wire::BoilerId;
     name = "cargo demo",
     bin_name = "cargo demo",
     after_help = "Examples:
-  cargo demo                              two boilers, an hour passes in a minute, until Ctrl-C
+  cargo demo                              an hour in a minute, until Ctrl-C
   cargo demo --speed 60 --for 3h          three hours, then the ledger
   cargo demo --speed 1 --for 2m           in real time
   cargo demo --scenario config/scenarios/unplug.toml --speed 20 --for 30m
-  cargo demo --replay day.csv --column flow --time-zone Europe/Berlin --from 10:00 --until 14:00
+  cargo demo --replay day.csv --column flow --from 10:00 --until 14:00
   cargo demo --for 1h --json > report.json
 
-Exit codes: 0 the ledger closes, 1 it does not or something could not run, 2 wrong arguments, 78 a file that cannot be
-used, 130 interrupted three times."
+Exit codes: 0 the ledger closes, 1 it does not or something could not run,
+2 wrong arguments, 78 a file that cannot be used, 130 interrupted three times."
 )]
 pub struct Options {
     /// Number of boilers, b1 to bN.

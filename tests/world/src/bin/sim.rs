@@ -20,7 +20,8 @@ const HUNT: u64 = 200;
 /// firmware sampled, invariant by invariant. Exit code 0: all invariants hold in all worlds.
 #[derive(Debug, Parser)]
 #[command(
-    name = "sim",
+    name = "cargo sim",
+    bin_name = "cargo sim",
     after_help = "Examples:\n  cargo sim --seeds 1000\n  cargo sim --seed 42\n  cargo sim --bugs\n  cargo sim --times"
 )]
 struct Options {
@@ -28,7 +29,7 @@ struct Options {
     #[arg(long, conflicts_with_all = ["seeds", "bugs"])]
     seed: Option<u64>,
     /// Number of worlds
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// First seed
     #[arg(long, default_value_t = 0)]
