@@ -38,6 +38,8 @@ pub(super) struct Delivery {
     /// Unacknowledged records are spilled now.
     leaving: bool,
     is_full: bool,
+    /// The spill file could not be synced in this outage: it is written again until it can, and that is logged once.
+    is_spill_failing: bool,
     prune_at: Option<Monotonic>,
 }
 
@@ -62,11 +64,13 @@ impl Delivery {
             keep: timing.publish.keep,
             leaving: false,
             is_full: false,
+            is_spill_failing: false,
             prune_at: None,
         }
     }
 
     pub(super) fn connect(&mut self, now: Monotonic) {
+        self.is_spill_failing = false;
         self.publisher.connect(now);
     }
 
@@ -195,11 +199,13 @@ impl Delivery {
     }
 
     pub(super) fn spill_synced(&mut self, now: Monotonic) {
+        self.is_spill_failing = false;
         self.spiller.synced(now);
     }
 
     pub(super) fn spill_failed(&mut self, out: &mut Out) {
         out.counters.spill_failures += 1;
+        self.is_spill_failing = true;
         self.spiller.failed(out.now.monotonic, &mut self.spool);
     }
 
@@ -212,9 +218,9 @@ impl Delivery {
             effects.push(Effect::Spill(spill));
         });
         match (before, self.spiller.exists()) {
-            (false, true) => out.log(Log::Spilling { backlog: self.spool.backlog() }),
+            (false, true) if !self.is_spill_failing => out.log(Log::Spilling { backlog: self.spool.backlog() }),
             (true, false) => out.log(Log::SpillDone),
-            (false, false) | (true, true) => {}
+            (false, false | true) | (true, true) => {}
         }
     }
 

@@ -102,6 +102,21 @@ fn file_is_written_again_after_a_failed_sync() {
     assert_eq!(bench.agent.counters().spill_failures, 1);
 }
 
+/// A full disk fails every ten seconds, for days.
+#[test]
+fn outage_is_logged_as_spilling_once_while_the_file_fails() {
+    let mut bench = away();
+    let mut spilling = 0;
+    for _ in 0..5 {
+        let is_spilling = |effect: &&Effect| matches!(effect, Effect::Log(Log::Spilling { .. }));
+        spilling += bench.effects.iter().filter(is_spilling).count();
+        bench.effects.clear();
+        bench.feed(Input::SpillFailed);
+        bench.advance(10_000);
+    }
+    assert_eq!(spilling, 1);
+}
+
 #[test]
 fn restart_continues_from_the_file() {
     let before = away();
