@@ -88,7 +88,7 @@ impl Aggregator {
     /// Runs one session after another, until shutdown.
     async fn sessions(&self, session: &Session, mut shutdown: Shutdown) {
         let mut ready = session.ready();
-        let (mut failures, mut rivals) = (Throttle::default(), Throttle::default());
+        let (mut failures, mut logged) = (Throttle::default(), Throttle::default());
         loop {
             tokio::select! {
                 Ok(_) = ready.wait_for(|phase| *phase != Phase::Down) => {}
@@ -96,7 +96,7 @@ impl Aggregator {
             }
             ready.mark_unchanged();
             tokio::select! {
-                outcome = self.work(shutdown.clone(), &mut rivals) => match outcome {
+                outcome = self.work(shutdown.clone(), &mut logged) => match outcome {
                     Ok(()) => return,
                     Err(error) => {
                         let error = logs::chain(&error);
@@ -114,25 +114,40 @@ impl Aggregator {
         }
     }
 
-    /// Every boiler, at its last snapshot. `states` are the sequences of the last STATES.
-    async fn begin(&self, states: BTreeMap<BoilerId, u64>) -> Result<BTreeMap<BoilerId, Boiler>, RequestError> {
+    /// Every boiler, at its last snapshot, but those whose last one cannot be parsed: it is their checkpoint. `states`
+    /// are the sequences of the last STATES, `logged` the lines of all sessions.
+    async fn begin(
+        &self,
+        states: BTreeMap<BoilerId, u64>,
+        logged: &mut Throttle<String>,
+    ) -> Result<BTreeMap<BoilerId, Boiler>, RequestError> {
         let first = consume::first_sequence(&self.context);
         let snapshots = snapshot::last_of_each(&self.context, &self.boilers);
         let (first_sequence, mut snapshots) = tokio::try_join!(first, snapshots)?;
-        let begins = self.boilers.iter().map(|id| {
-            let state_at = states.get(id).copied().unwrap_or(0);
-            let stored = Stored { first_sequence, snapshot: snapshots.remove(id), state_at };
-            Boiler::begin(self, id.clone(), stored)
-        });
-        let begins: Vec<_> = begins.collect();
+        let mut begins = Vec::with_capacity(self.boilers.len());
+        for id in &self.boilers {
+            match snapshots.remove(id).transpose() {
+                Ok(snapshot) => {
+                    let state_at = states.get(id).copied().unwrap_or(0);
+                    begins.push(Boiler::begin(self, id.clone(), Stored { first_sequence, snapshot, state_at }));
+                }
+                Err(error) => {
+                    let error = logs::chain(&error);
+                    if let Some(times) = logged.admits_each(error.clone()) {
+                        tracing::error!(boiler = %id, times, error, "this boiler is not aggregated until its last \
+                            snapshot is removed and the aggregator restarted");
+                    }
+                }
+            }
+        }
         let begins = futures_util::stream::iter(begins).buffer_unordered(BEGINS);
         begins.map_ok(|boiler| (boiler.id().clone(), boiler)).try_collect().await
     }
 
     /// One session: start from the last snapshots, replay, follow.
-    async fn work(&self, mut shutdown: Shutdown, rivals: &mut Throttle<String>) -> Result<(), RequestError> {
-        let states = rival::stand_by(&self.context, &self.boilers, &self.instance, rivals).await?;
-        let mut boilers = self.begin(states).await?;
+    async fn work(&self, mut shutdown: Shutdown, logged: &mut Throttle<String>) -> Result<(), RequestError> {
+        let states = rival::stand_by(&self.context, &self.boilers, &self.instance, logged).await?;
+        let mut boilers = self.begin(states, logged).await?;
         let from = boilers.values().map(Boiler::replay_from).min().flatten();
         let mut messages = consume::samples(&self.context, &self.boilers, from).await?;
         let lag_max = lag_max(boilers.len());

@@ -31,14 +31,15 @@ struct Refusal {
     description: String,
 }
 
-/// The last event in the feed and its sequence of each of `boilers` that has one.
+/// The last event in the feed and its sequence of each of `boilers` that has one; an error for one that cannot be
+/// parsed.
 ///
 /// # Errors
-/// The server does not answer, or this version cannot parse the event.
+/// The server does not answer.
 pub async fn last_of_each(
     context: &Context,
     boilers: &[BoilerId],
-) -> Result<BTreeMap<BoilerId, (u64, FeedEvent)>, RequestError> {
+) -> Result<BTreeMap<BoilerId, Result<(u64, FeedEvent), RequestError>>, RequestError> {
     nats::last_kept_of_each(context, stream::FEED, boilers, subject::feed).await
 }
 

@@ -44,13 +44,13 @@ pub async fn last(context: &Context, boiler: &BoilerId) -> Result<Option<Box<(u6
     Ok(last.map(|kept| Box::new(kept.into_numbered())))
 }
 
-/// The last snapshot and its sequence of each of `boilers` that has one.
+/// The last snapshot and its sequence of each of `boilers` that has one; an error for one that cannot be parsed.
 ///
 /// # Errors
-/// As [`last`].
+/// The server does not answer.
 pub async fn last_of_each(
     context: &Context,
     boilers: &[BoilerId],
-) -> Result<BTreeMap<BoilerId, (u64, Snapshot)>, RequestError> {
+) -> Result<BTreeMap<BoilerId, Result<(u64, Snapshot), RequestError>>, RequestError> {
     nats::last_kept_of_each(context, stream::SNAPSHOT, boilers, subject::snapshot).await
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
 use async_nats::jetstream::Context;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -16,6 +17,7 @@ use thermowell_wire::subject;
 use tokio::sync::watch;
 
 use super::BEGINS;
+use crate::logs::{self, Throttle};
 use crate::nats::{self, Phase, RequestError};
 use crate::{consume, feed};
 
@@ -27,7 +29,8 @@ const AT_ONCE: usize = 16;
 
 /// Publishes the feed until the process ends.
 pub(super) async fn run(context: Context, ready: watch::Receiver<Phase>, boilers: Vec<BoilerId>) {
-    nats::in_each_session(ready, "feeding", || follow(&context, &boilers)).await;
+    let logged = Mutex::default();
+    nats::in_each_session(ready, "feeding", || follow(&context, &boilers, &logged)).await;
 }
 
 type Publish<'a> = Pin<Box<dyn Future<Output = Result<(), RequestError>> + Send + 'a>>;
@@ -41,14 +44,31 @@ struct Lane {
     events: Vec<FeedEvent>,
 }
 
-async fn follow(context: &Context, boilers: &[BoilerId]) -> Result<Infallible, RequestError> {
+/// `logged` are the boilers without a feed, of all sessions.
+async fn follow(
+    context: &Context,
+    boilers: &[BoilerId],
+    logged: &Mutex<Throttle<BoilerId>>,
+) -> Result<Infallible, RequestError> {
     let mut last = feed::last_of_each(context, boilers).await?;
+    // The feed of a boiler whose last event cannot be parsed stands still; those of the others do not.
     let lane = |boiler: &BoilerId| {
-        let last = last.remove(boiler);
+        let last = match last.remove(boiler).transpose() {
+            Ok(last) => last,
+            Err(error) => {
+                let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(times) = logged.admits_each(boiler.clone()) {
+                    let error = logs::chain(&error);
+                    tracing::error!(%boiler, times, error, "this boiler has no feed until its last event is removed \
+                        and the aggregator restarted");
+                }
+                return None;
+            }
+        };
         let expected = last.as_ref().map_or(0, |(sequence, _)| *sequence);
-        (boiler.clone(), Lane { feed: Feed::new(last), expected, events: Vec::new() })
+        Some((boiler.clone(), Lane { feed: Feed::new(last), expected, events: Vec::new() }))
     };
-    let mut lanes: BTreeMap<BoilerId, Lane> = boilers.iter().map(lane).collect();
+    let mut lanes: BTreeMap<BoilerId, Lane> = boilers.iter().filter_map(lane).collect();
     let starts: Vec<_> = lanes.iter().map(|(id, lane)| start(context, id, lane.feed.replay_from())).collect();
     let starts = futures_util::stream::iter(starts).buffer_unordered(BEGINS);
     let starts: Vec<Option<u64>> = starts.try_collect().await?;

@@ -76,17 +76,17 @@ pub async fn last_kept<T: DeserializeOwned>(
     last(context, stream, subject).await?.as_ref().map(Kept::read).transpose()
 }
 
-/// The last message of the `subject` of each of `boilers` in `stream`: its sequence and, parsed, its value. Boilers
-/// without one are left out.
+/// The last message of the `subject` of each of `boilers` in `stream`: its sequence and, parsed, its value. An error is
+/// a message that this version cannot parse: the trouble of its boiler alone. Boilers without one are left out.
 ///
 /// # Errors
-/// The server does not answer, or this version cannot parse a message.
+/// The server does not answer.
 pub async fn last_kept_of_each<T: DeserializeOwned>(
     context: &Context,
     stream: &str,
     boilers: &[BoilerId],
     subject: fn(&BoilerId) -> Subject,
-) -> Result<BTreeMap<BoilerId, (u64, T)>, RequestError> {
+) -> Result<BTreeMap<BoilerId, Result<(u64, T), RequestError>>, RequestError> {
     let last = last_of_each(context, stream, boilers, subject).await?;
-    last.into_iter().map(|(boiler, last)| Ok((boiler, Kept::read(&last)?.into_numbered()))).collect()
+    Ok(last.into_iter().map(|(boiler, last)| (boiler, Kept::read(&last).map(Kept::into_numbered))).collect())
 }

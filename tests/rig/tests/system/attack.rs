@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use rig::house::{House, SOON, assert_whole};
+use rig::house::{House, SOON, assert_whole, log};
+use rustix::process::Signal;
 use thermowell_flow::published::{Event, EventBody};
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind, stream};
@@ -86,4 +87,30 @@ fn a_foreign_writer_stops_its_boiler_alone_and_is_named() {
     assert_eq!(tail, b"21.5 degrees", "nothing was written after it");
     let [spill, _] = thermowell::spool::SpillFile::paths(&house.plan.spool(), &first);
     house.until("what it held is in the spill file", SOON, |_| spill.exists().then_some(()));
+}
+
+/// The last snapshot and the last event of the feed are where a boiler's sums and its feed continue. One that cannot be
+/// parsed, as another program or a newer version may write it, stops what depends on it, of this boiler alone.
+#[test]
+fn a_foreign_snapshot_or_feed_event_stops_its_boiler_alone() {
+    let mut house = House::start(super::DEMO, &["--speed", "2", "--feed"]);
+    house.catch_up(SOON);
+    let [first, second]: [BoilerId; 2] = house.boilers().try_into().expect("two boilers");
+    house.wait_for(async {
+        let client = house.connect().await.expect("the server runs");
+        for subject in [subject::snapshot(&first), subject::feed(&first)] {
+            client.publish(subject.to_string(), "21.5 degrees".into()).await.expect("connected");
+        }
+        client.flush().await.expect("connected");
+    });
+    house.role("aggregator").signal(Signal::KILL).expect("it runs");
+    for line in ["this boiler is not aggregated", "this boiler has no feed"] {
+        house.until(line, SOON, |house| log(house.role("aggregator").log()).contains(line).then_some(()));
+    }
+    for (stream, subject) in [(stream::STATE, subject::state(&second)), (stream::FEED, subject::feed(&second))] {
+        let before = house.last(stream, &subject).expect("it was published");
+        house.until("the other boiler goes on", SOON, |house| {
+            house.last(stream, &subject).filter(|last| *last != before)
+        });
+    }
 }
