@@ -116,7 +116,9 @@ impl FileError {
     pub fn is_configuration(&self) -> bool {
         match &self.fault {
             Fault::Missing | Fault::Forbidden | Fault::Damaged => true,
-            Fault::Other(error) => matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::NotADirectory),
+            Fault::Other(error) => {
+                matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::InvalidInput)
+            }
         }
     }
 }
@@ -138,7 +140,7 @@ impl fmt::Display for FileError {
 
 /// The content of the file, trimmed.
 pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError> {
-    let fault = match tokio::fs::read(path).await {
+    let fault = match bytes(path).await {
         Ok(bytes) if holds.is_in(&bytes) => return Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
         Ok(_) => Fault::Damaged,
         Err(error) if error.kind() == ErrorKind::NotFound => Fault::Missing,
@@ -146,6 +148,15 @@ pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError>
         Err(error) => Fault::Other(error),
     };
     Err(FileError { holds, path: path.to_owned(), fault })
+}
+
+/// The bytes of a file or the error of a folder; a FIFO would keep the role waiting, and a device has no end.
+async fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let kind = tokio::fs::metadata(path).await?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    tokio::fs::read(path).await
 }
 
 /// The key pair of the seed in the file.
@@ -218,6 +229,14 @@ mod tests {
         );
         let directory = outcome(folder.path(), agent).await;
         assert!(directory.contains("cannot be read (Is a directory"), "{directory}");
+    }
+
+    /// A FIFO or a terminal never ends.
+    #[tokio::test]
+    async fn only_regular_files_are_read() {
+        let error = read(Path::new("/dev/null"), Holds::Password).await.unwrap_err();
+        assert!(error.is_configuration(), "{error}");
+        assert!(error.to_string().contains("/dev/null cannot be read (not a regular file)"), "{error}");
     }
 
     #[tokio::test]
