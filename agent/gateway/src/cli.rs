@@ -499,6 +499,14 @@ mod tests {
     }
 
     #[test]
+    fn only_a_serial_number_that_a_board_can_have_is_accepted() {
+        let accept = |number: &str| exit(&["boiler", "accept", "b1", number, "--yes", "--config", "/absent"]);
+        assert_eq!(accept(&"1".repeat(24)), Exit::Configuration);
+        assert_eq!(accept(""), Exit::Usage);
+        assert_eq!(accept(&"1".repeat(25)), Exit::Usage);
+    }
+
+    #[test]
     fn arguments_of_the_service_units_parse() {
         for role in ["agent", "aggregator", "controller"] {
             let line = ["thermowell", "run", role, "--config", "/etc/thermowell/thermowell.toml"];

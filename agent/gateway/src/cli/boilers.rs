@@ -5,6 +5,7 @@ use thermowell_wire::BoilerId;
 
 use super::{Exit, Outcome, Source, command, print, show};
 use crate::boilers;
+use crate::config::SERIAL_NUMBER_MAX;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BoilerCommand {
@@ -21,6 +22,7 @@ pub(super) enum BoilerCommand {
         /// The boiler
         id: BoilerId,
         /// Serial number of the new board, as the agent logs it when it refuses the board
+        #[arg(value_parser = serial_number)]
         serial_number: String,
         #[command(flatten)]
         source: Source,
@@ -62,4 +64,10 @@ pub(super) fn run(action: &BoilerCommand) -> Outcome {
         }
     };
     Ok(print(&done?, Exit::Success))
+}
+
+/// What fits a `Hello`: no board can have another number. It may have control characters.
+fn serial_number(text: &str) -> Result<String, String> {
+    let fits = (1..=SERIAL_NUMBER_MAX).contains(&text.len());
+    fits.then(|| text.to_owned()).ok_or_else(|| format!("expected 1 to {SERIAL_NUMBER_MAX} bytes, such as TW-0042"))
 }

@@ -33,6 +33,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub use error::{ConfigError, Kind, Place, Problem};
 
 pub use crate::quantity::{show_bytes, show_duration};
+pub use tables::SERIAL_NUMBER_MAX;
 
 use section::{Findings, Section};
 

@@ -23,7 +23,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// The longest serial number that fits a `Hello`.
-const SERIAL_NUMBER_MAX: usize = 24;
+pub const SERIAL_NUMBER_MAX: usize = 24;
 /// The supported rates of serial ports.
 const BAUDS: [u32; 6] = [38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
 
