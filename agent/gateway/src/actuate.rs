@@ -81,7 +81,7 @@ async fn read(
         else {
             continue;
         };
-        match serde_json::from_slice::<Lease>(&message.payload) {
+        match nats::parse::<Lease>(&message.payload) {
             // Without a receiver, this boiler has stopped.
             Ok(lease) => drop(channel.send(lease)),
             Err(error) => {

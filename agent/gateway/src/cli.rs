@@ -372,7 +372,15 @@ fn show(report: &impl Report, json: bool, exit: Exit) -> Exit {
 
 /// Prints to stdout; a failure if that is not possible, else `exit`.
 fn print(text: &str, exit: Exit) -> Exit {
-    if io::stdout().lock().write_all(text.as_bytes()).is_ok() { exit } else { Exit::Failure }
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => exit,
+        // The reader has closed the pipe.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Failure,
+        Err(error) => {
+            print_error(&format!("standard output: {error}"));
+            Exit::Failure
+        }
+    }
 }
 
 /// A refused request: as JSON to stdout, else to stderr.
@@ -467,6 +475,7 @@ mod tests {
         let path = file.to_str().unwrap();
         assert_eq!(exit(&["run", "--config", path]), Exit::Configuration);
         assert_eq!(exit(&["check", "--config", path]), Exit::Configuration);
+        assert_eq!(exit(&["check", "--config", "/dev/zero"]), Exit::Configuration);
         assert_eq!(exit(&["verify", "--config", path]), Exit::Configuration);
         std::fs::write(&file, "boiler = 3").unwrap();
         assert_eq!(exit(&["run", "agent", "--config", path]), Exit::Configuration);

@@ -119,7 +119,7 @@ async fn play(kit: &mut Kit, client: &async_nats::Client, clock: &Clock, id: &Bo
 }
 
 fn receive(kit: &mut Kit, clock: &Clock, message: &Message) {
-    let lease = serde_json::from_slice::<Lease>(&message.payload).map_err(|error| error.to_string());
+    let lease = nats::parse::<Lease>(&message.payload).map_err(|error| error.to_string());
     let has_expectation =
         message.headers.as_ref().is_some_and(|headers| headers.get(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE).is_some());
     let lease = lease.as_ref().map_err(String::as_str);

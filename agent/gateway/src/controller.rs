@@ -268,9 +268,9 @@ impl Controller {
     async fn take(&mut self, subject: &str, payload: &[u8]) -> Result<(), RequestError> {
         let Some(id) = self.own(subject) else { return Ok(()) };
         let parsed = if subject.ends_with(".state") {
-            serde_json::from_slice::<State>(payload).map(Parsed::State)
+            nats::parse::<State>(payload).map(Parsed::State)
         } else {
-            serde_json::from_slice::<Status>(payload).map(Parsed::Status)
+            nats::parse::<Status>(payload).map(Parsed::Status)
         };
         match parsed {
             Ok(Parsed::State(state)) => self.step(&id, Input::State(&state)).await,
@@ -284,7 +284,7 @@ impl Controller {
 
     async fn take_command(&mut self, subject: &str, sequence: u64, payload: &[u8]) -> Result<(), RequestError> {
         let Some(id) = self.own(subject) else { return Ok(()) };
-        match serde_json::from_slice::<Command>(payload) {
+        match nats::parse::<Command>(payload) {
             Ok(command) if command.is_at(subject) => self.step(&id, Input::Command(sequence, &command)).await,
             Ok(_) => {
                 self.ignore(id, subject, "command in another operator's name", None);

@@ -110,7 +110,7 @@ pub async fn accepted_board(context: Context, boiler: BoilerId) -> Option<(u32, 
 pub async fn last_fault(context: Context, boiler: BoilerId) -> LastFault {
     let subject = subject::event(&boiler, EventKind::Fault).to_string();
     match tokio::time::timeout(ACK_TIMEOUT, nats::last(&context, stream::EVENT, &subject)).await {
-        Ok(Ok(Some(message))) => match serde_json::from_slice::<Event>(&message.payload) {
+        Ok(Ok(Some(message))) => match nats::parse::<Event>(&message.payload) {
             Ok(event) => LastFault::Found(Box::new(event.body)),
             Err(error) => {
                 tracing::warn!(subject, %error, "ignoring malformed event");

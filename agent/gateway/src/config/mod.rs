@@ -24,6 +24,7 @@ mod tests;
 
 use std::fmt;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ use section::{Findings, Section};
 
 /// The default path of the configuration.
 pub const DEFAULT_PATH: &str = "/etc/thermowell/thermowell.toml";
+
+/// The largest file that is read, in bytes; the documented one has 8 KB.
+const FILE_MAX: u64 = 1 << 20;
 
 /// Readings of a device per second: its period is 10 ms.
 pub const SAMPLES_PER_SECOND: u32 = 100;
@@ -285,7 +289,7 @@ impl Config {
     /// # Errors
     /// A file cannot be read, or its content is wrong.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let texts = files(path)?.into_iter().map(|path| match fs::read(&path) {
+        let texts = files(path)?.into_iter().map(|path| match bytes(&path) {
             Ok(bytes) => document::text(bytes, &path.display().to_string()).map(|text| (text, path)),
             Err(source) => Err(ConfigError::Unreadable { path, source }),
         });
@@ -346,6 +350,15 @@ pub fn filter(text: &str) -> Option<Targets> {
     let is_level = |text: &str| text.parse::<LevelFilter>().is_ok();
     let is_fine = |part: &str| is_level(part.rsplit_once('=').map_or(part, |(_, level)| level));
     if text.split(',').all(is_fine) { text.parse().ok() } else { None }
+}
+
+/// The bytes of a file, which is not read to its end if that is far away: /dev/zero has none.
+fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= FILE_MAX);
+    let too_large = || std::io::Error::other(format!("it has more than {}", show_bytes(FILE_MAX)));
+    fits.then_some(bytes).ok_or_else(too_large)
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {

@@ -41,6 +41,11 @@ const UNITS: &[(&str, &str)] = &[
          allowed are 100 ms to 2 min",
     ),
     (
+        "nats.credentials = \"/etc/a\\u0000b\"",
+        "1:20: nats.credentials = \"/etc/a\\u0000b\": a path with the byte 0; expected one such as \
+         \"/etc/thermowell/agent.creds\"",
+    ),
+    (
         "nats.sync_interval = \"10\"",
         "1:22: nats.sync_interval = \"10\": no unit; units of a duration are ms, s, min, h, d, as in \"100 ms\"; \
          allowed are 100 ms to 2 min",

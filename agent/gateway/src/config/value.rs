@@ -106,6 +106,9 @@ pub(super) fn text(node: &Node) -> Parsed<String> {
 pub(super) fn path(example: &'static str) -> impl Fn(&Node) -> Parsed<PathBuf> {
     move |node| {
         let path = PathBuf::from(text(node).map_err(|_| format!("not a path in quotes, such as \"{example}\""))?);
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(format!("a path with the byte 0; expected one such as \"{example}\""));
+        }
         if path.is_absolute() {
             return Ok(path);
         }

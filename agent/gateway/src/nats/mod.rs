@@ -33,7 +33,7 @@ pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
 pub use last_of_each::last_of_each;
 pub use request::{Doubt, RequestError, Stored};
 pub use request::{announce, at, compare_and_set, first_from, json, last, publish_if, stream_state};
-pub use stored::{Kept, age_ns, last_kept, last_kept_of_each};
+pub use stored::{Kept, Malformed, age_ns, last_kept, last_kept_of_each, parse};
 pub use user::User;
 
 use forbidden::Record;

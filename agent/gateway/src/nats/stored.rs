@@ -13,6 +13,33 @@ use thermowell_wire::subject::Subject;
 use super::{RequestError, last, last_of_each};
 use crate::clock;
 
+/// The longest beginning and end of an error that are kept.
+const SHOWN: [usize; 2] = [160, 40];
+
+/// Why a message is malformed, on one line of bounded length: serde's words repeat the value, which may be as long as
+/// the message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+/// Parses a message.
+///
+/// # Errors
+/// This version cannot parse it.
+pub fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Malformed> {
+    serde_json::from_slice(payload).map_err(|error| Malformed(shortened(error.to_string())))
+}
+
+fn shortened(text: String) -> String {
+    let [begin, end] = SHOWN;
+    let letters = text.chars().count();
+    if letters <= begin + end {
+        return text;
+    }
+    let ends = text.chars().skip(letters - end);
+    text.chars().take(begin).chain(" … ".chars()).chain(ends).collect()
+}
+
 /// A stored message, parsed.
 #[derive(Clone, Debug)]
 pub struct Kept<T> {
@@ -29,7 +56,7 @@ impl<T: DeserializeOwned> Kept<T> {
     /// This version cannot parse it.
     pub fn read(message: &StreamMessage) -> Result<Self, RequestError> {
         let sequence = message.sequence;
-        let value = serde_json::from_slice(&message.payload)
+        let value = parse(&message.payload)
             .map_err(|error| RequestError::new(format!("parse message {sequence} of {}", message.subject), error))?;
         Ok(Self { sequence, at: stored_at(message), value })
     }
@@ -89,4 +116,18 @@ pub async fn last_kept_of_each<T: DeserializeOwned>(
 ) -> Result<BTreeMap<BoilerId, Result<(u64, T), RequestError>>, RequestError> {
     let last = last_of_each(context, stream, boilers, subject).await?;
     Ok(last.into_iter().map(|(boiler, last)| (boiler, Kept::read(&last).map(Kept::into_numbered))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_about_a_long_value_is_short() {
+        let payload = serde_json::to_vec(&"ä".repeat(1_000_000)).unwrap();
+        let error = parse::<f64>(&payload).unwrap_err().to_string();
+        assert!(error.starts_with("invalid type: string \"ää") && error.contains(" at line 1 column "), "{error}");
+        assert!(error.chars().count() <= SHOWN.iter().sum::<usize>() + 3, "{error}");
+        assert_eq!(parse::<f64>(b"{").unwrap_err().to_string(), "invalid type: map, expected f64 at line 1 column 0");
+    }
 }

@@ -88,7 +88,7 @@ pub(super) struct Stored {
 impl Stored {
     /// An error is why this version cannot read the message.
     pub(super) fn read(sequence: u64, bytes: Bytes) -> Result<Self, String> {
-        let snapshot: Snapshot = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        let snapshot: Snapshot = nats::parse(&bytes).map_err(|error| error.to_string())?;
         let hour = hour_of(&snapshot);
         if snapshot.hour != hour_text(hour) {
             return Err(format!("its hour is {} and its created_at {}", snapshot.hour, snapshot.created_at));
