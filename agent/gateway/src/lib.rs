@@ -23,6 +23,7 @@ pub mod consume;
 pub mod control;
 pub mod controller;
 pub mod feed;
+pub mod http;
 pub mod keys;
 pub mod logs;
 pub mod nats;

@@ -4,9 +4,12 @@
 //!            request ─▶ agent ends, or its grace is over ─▶ aggregator … ─▶ controller …
 //! ```
 //!
+//! The HTTP listener is no role: it serves until all of them have ended, and none of them waits for it.
+//!
 //! Each role stays polled while its predecessors drain, so the aggregator still receives the agent's last batches.
 //! A role that ends by itself stops the others, in the same order: a restart of the process restarts all of them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::select_all;
@@ -17,6 +20,7 @@ use crate::agent::{self, AgentError};
 use crate::aggregator::{self, AggregatorError};
 use crate::config::{self, Config};
 use crate::controller::{self, ControllerError};
+use crate::http;
 use crate::shutdown::{Shutdown, Trigger};
 
 /// How long the agent may take to publish its backlog; the rest is still in the boilers' rings.
@@ -60,7 +64,22 @@ pub async fn run(config: &Config, role: Option<Role>, shutdown: Shutdown) -> Res
         None if config.control.enabled => vec![Role::Agent, Role::Aggregator, Role::Controller],
         None => vec![Role::Agent, Role::Aggregator],
     };
+    let (_until_the_roles_end, serving) = Shutdown::manual();
+    if let Some(address) = address(&config.http, role) {
+        let hosts = config.http.hosts.clone();
+        tokio::spawn(async move { http::serve(address, &hosts, http::common(), serving).await });
+    }
     supervise(roles.into_iter().map(|role| start(config, role)).collect(), shutdown).await
+}
+
+/// Where the process of this role serves HTTP; the front's address is that of all roles in one process.
+fn address(http: &config::Http, role: Option<Role>) -> Option<SocketAddr> {
+    match role {
+        None => http.front,
+        Some(Role::Agent) => http.agent,
+        Some(Role::Aggregator) => http.aggregator,
+        Some(Role::Controller) => http.controller,
+    }
 }
 
 fn start(config: &Config, role: Role) -> Running {

@@ -29,6 +29,9 @@ const LONGEST: Timespec = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
 /// Environment variable with the path of another `thermowell` to test, for example the shipped one.
 pub const THERMOWELL_BIN: &str = "THERMOWELL_BIN";
 
+/// The lines of a configuration whose roles serve no HTTP: several runs on one machine would take each other's ports.
+pub const HTTP_OFF: &str = "\n[http]\nfront = \"off\"\nagent = \"off\"\naggregator = \"off\"\ncontroller = \"off\"\n";
+
 /// The program of a child process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {

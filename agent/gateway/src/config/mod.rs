@@ -25,6 +25,7 @@ mod tests;
 use std::fmt;
 use std::fs;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ pub struct Config {
     pub operators: Vec<OperatorName>,
     pub command: Command,
     pub reset: Reset,
+    pub http: Http,
     pub log: Log,
 }
 
@@ -273,6 +275,18 @@ pub struct Command {
 pub struct Reset {
     /// How many different operators must approve: 1 to 4, at most the number of operators.
     pub approvals: u8,
+}
+
+/// `[http]`: where each process serves its metrics and pages; none where it is off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Also the one listener of all roles in one process.
+    pub front: Option<SocketAddr>,
+    pub agent: Option<SocketAddr>,
+    pub aggregator: Option<SocketAddr>,
+    pub controller: Option<SocketAddr>,
+    /// Names, besides `localhost` and plain addresses, that the `Host` header of a request may have.
+    pub hosts: Vec<String>,
 }
 
 /// `[log]`.

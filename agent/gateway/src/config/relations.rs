@@ -11,6 +11,24 @@ pub(super) fn check(config: &Config, findings: &Findings) {
     ring(config, findings);
     control(config, findings);
     reset(config, findings);
+    http(config, findings);
+}
+
+/// Roles run at the same time; the second at one address would wait for the first to end.
+fn http(config: &Config, findings: &Findings) {
+    let http = &config.http;
+    let listeners = [
+        ("http.front", http.front),
+        ("http.agent", http.agent),
+        ("http.aggregator", http.aggregator),
+        ("http.controller", http.controller),
+    ];
+    for (index, (key, address)) in listeners.iter().enumerate() {
+        let same = listeners[..index].iter().find(|(_, other)| address.is_some() && other == address);
+        if let Some((other, _)) = same {
+            findings.relation(&[key, other], &format!("{other} and {key} need different addresses"));
+        }
+    }
 }
 
 fn nats(config: &Config, findings: &Findings) {

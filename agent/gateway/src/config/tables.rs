@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::value::{
     boolean, bytes, duration, number, path, temperature, text, time_of_day, unquoted, utc_offset, whole,
 };
 use super::{
-    Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Dtr, Epoch, Feed, Law, Log, Nats, Reset,
+    Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Dtr, Epoch, Feed, Http, Law, Log, Nats, Reset,
     SAMPLE_LINE_BYTES, SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
 };
 
@@ -64,6 +65,7 @@ pub(super) fn config(root: &Section<'_>) -> Option<Config> {
         command: root
             .section("command", |command| Command { coverage: command.value("coverage", 0.1, number(0.0..=1.0)) }),
         reset: root.section("reset", |reset| Reset { approvals: reset.value("approvals", 2, whole(1..=4)) }),
+        http: root.section("http", http),
         log,
     };
     control.map(config)
@@ -161,6 +163,17 @@ fn spool(spool: &Section<'_>) -> Spool {
         memory: spool.value("memory", 8 * MIB, bytes(MIB..=GIB)),
         spill_after: spool.value("spill_after", secs(30), duration(secs(1)..=secs(120))),
         directory: spool.value("directory", PathBuf::from("/var/lib/thermowell"), path("/var/lib/thermowell")),
+    }
+}
+
+fn http(http: &Section<'_>) -> Http {
+    let local = |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    Http {
+        front: http.value("front", local(8080), listen_address),
+        agent: http.value("agent", local(8081), listen_address),
+        aggregator: http.value("aggregator", local(8082), listen_address),
+        controller: http.value("controller", local(8083), listen_address),
+        hosts: http.value("hosts", Vec::new(), host_names),
     }
 }
 
@@ -337,6 +350,25 @@ fn http_address(node: &Node) -> Result<Address, String> {
     let url = text(node)?;
     let rest = url.strip_prefix("http://");
     host_and_port(rest.ok_or("not an address of plain HTTP, such as \"http://127.0.0.1:8222\"")?, 80)
+}
+
+/// An address of this machine and a port, or `off`. A name could have several addresses, and they could change.
+fn listen_address(node: &Node) -> Result<Option<SocketAddr>, String> {
+    let complaint = "not an address of this machine with a port from 1 to 65535, such as \"127.0.0.1:8080\", \
+                     \"0.0.0.0:8080\" or \"[::1]:8080\", and not \"off\"";
+    match text(node).map_err(|_| complaint)?.as_str() {
+        "off" => Ok(None),
+        text => Ok(Some(text.parse().ok().filter(|address: &SocketAddr| address.port() != 0).ok_or(complaint)?)),
+    }
+}
+
+fn host_names(node: &Node) -> Result<Vec<String>, String> {
+    let complaint =
+        "not a list of names, such as [\"cellar.local\"]; a name has a-z, A-Z, 0-9, '-' and '.', and no port";
+    let Value::List(items) = &node.value else { return Err(complaint.into()) };
+    let is_name = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    let names = items.iter().map(|item| text(item).ok().filter(is_name));
+    names.collect::<Option<_>>().ok_or_else(|| complaint.into())
 }
 
 /// The part after `scheme://`; a trailing slash is allowed.

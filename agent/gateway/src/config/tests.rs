@@ -125,6 +125,16 @@ const RANGES: &[(&str, &str)] = &[
         "nats.credentials = \"b1.creds\"",
         "1:20: nats.credentials = \"b1.creds\": not an absolute path, such as \"/etc/thermowell/agent.creds\"",
     ),
+    (
+        "http.agent = \"localhost:0\"",
+        "1:14: http.agent = \"localhost:0\": not an address of this machine with a port from 1 to 65535, such as \
+         \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::1]:8080\", and not \"off\"",
+    ),
+    (
+        "http.hosts = [\"cellar.local:8080\"]",
+        "1:14: http.hosts = [\"cellar.local:8080\"]: not a list of names, such as [\"cellar.local\"]; a name has a-z, \
+         A-Z, 0-9, '-' and '.', and no port",
+    ),
     ("reset.approvals = 0", "1:19: reset.approvals = 0: out of range, allowed are 1 to 4"),
     (
         "operator = [{ name = \"Anna\" }]",
@@ -176,6 +186,10 @@ const RELATIONS: &[(&str, &str)] = &[
         "operator = [{ name = \"anna\" }]",
         "1:12: operator = [{ name = \"anna\" }]: a reset needs the approval of 2 different operators, but there \
          are only 1: add another, or set approvals = 1 for a single owner",
+    ),
+    (
+        "http.front = \"127.0.0.1:8082\"",
+        "1:14: http.front = \"127.0.0.1:8082\": http.front and http.aggregator need different addresses",
     ),
     ("nats.user = \"agent\"", "1:13: nats.user = \"agent\": user and password_file must be set together"),
     ("nats.tls.cert = \"/a.pem\"", "1:17: nats.tls.cert = \"/a.pem\": cert and key must be set together"),
@@ -351,6 +365,17 @@ fn addresses_parse_with_their_ports() {
     }
     for wrong in ["nats://", "nats://:4222", "nats://::1", "nats://h:", "nats://h:65536", "nats://a b", "nats://h/x"] {
         assert!(server(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn http_listeners_can_be_off() {
+    let http = |text: &str| Config::parse(&format!("[http]\n{text}\n{ONE}"), "t.toml").map(|config| config.http);
+    let off = http("front = \"off\"\nagent = \"off\"").unwrap();
+    assert_eq!((off.front, off.agent), (None, None));
+    assert_eq!(http("agent = \"[::1]:1\"").unwrap().agent.unwrap().to_string(), "[::1]:1");
+    for wrong in ["127.0.0.1", "127.0.0.1:0", ":8080", "on", "localhost:8080", ""] {
+        assert!(http(&format!("agent = \"{wrong}\"")).is_err(), "{wrong}");
     }
 }
 

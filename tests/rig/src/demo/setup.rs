@@ -11,7 +11,7 @@ use thermowell::keys;
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
 use crate::nats::{Broker, BrokerOptions, NatsServer, RIG_LOGIN};
-use crate::process::{Change, Launch, Programs, Role, Supervised};
+use crate::process::{Change, HTTP_OFF, Launch, Programs, Role, Supervised};
 
 /// The devices boot this long after everything was started: agents and aggregator run by then.
 const LEAD: Duration = Duration::from_millis(1_500);
@@ -246,6 +246,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
             super::rfc3339(plan.epoch_utc_ns)
         );
     }
+    text += HTTP_OFF;
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
     let (after, directory) = (options.spill_after, plan.spool());
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());

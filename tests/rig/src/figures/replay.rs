@@ -24,7 +24,7 @@ use super::usage::Usage;
 use crate::clock::Stopwatch;
 use crate::demo::boiler;
 use crate::nats::{Broker, BrokerOptions, subscribed};
-use crate::process::{Launch, Supervised};
+use crate::process::{HTTP_OFF, Launch, Supervised};
 use crate::wait::Wait;
 
 /// Samples in a batch: a second.
@@ -91,6 +91,7 @@ fn configuration(broker: &Broker, boilers: u16, folder: &Path) -> String {
         broker.url(),
         broker.monitor_url()
     );
+    text += HTTP_OFF;
     let _always_fits = write!(text, "\n[spool]\ndirectory = \"{}\"\n", folder.join("spool").display());
     for id in (1..=boilers).map(boiler) {
         let port = folder.join(id.as_str());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use thermowell::config::{Config, ConfigError, Control, Law, Nats, show_duration};
+use thermowell::config::{Config, ConfigError, Control, Http, Law, Nats, show_duration};
 use thermowell_wire::CentiCelsius;
 
 use super::inputs::Grammar;
@@ -75,6 +75,7 @@ fn print(config: &Config) -> String {
     line(format!("command = \"{} B\"", streams.command));
     line(format!("[feed]\nenabled = {}", config.feed.enabled));
     control(&config.control, &mut line);
+    http(&config.http, &mut line);
     line(format!("[log]\nfilter = {}", text(&config.log.filter.to_string())));
     out
 }
@@ -101,6 +102,14 @@ fn nats(nats: &Nats, line: &mut impl FnMut(String)) {
         for (key, path) in [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)] {
             path.iter().for_each(|path| line(format!("{key} = {}", text(&path.display().to_string()))));
         }
+    }
+}
+
+fn http(http: &Http, line: &mut impl FnMut(String)) {
+    let Http { front, agent, aggregator, controller, hosts } = http;
+    line(format!("[http]\nhosts = {hosts:?}"));
+    for (key, address) in [("front", front), ("agent", agent), ("aggregator", aggregator), ("controller", controller)] {
+        line(format!("{key} = \"{}\"", address.map_or("off".to_owned(), |address| address.to_string())));
     }
 }
 

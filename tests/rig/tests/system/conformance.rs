@@ -5,7 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt as _;
 use rig::house;
 use rig::nats::{Broker, BrokerOptions};
-use rig::process::{Child, Launch, Programs};
+use rig::process::{Child, HTTP_OFF, Launch, Programs};
 use serde_json::Value;
 use thermowell_flow::published::{Lease, State};
 use thermowell_wire::line::Demand;
@@ -23,7 +23,7 @@ fn stage(folder: &Path) -> Broker {
     let text = format!(
         "gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n[clock]\nassume_synced = true\nspeed = {SPEED}\n\n\
          [clock.epoch]\nmonotonic_ns = {epoch}\nutc = \"2026-01-07T00:00:00Z\"\n\n[control]\nenabled = true\n\n\
-         [spool]\ndirectory = \"{}\"\n\n[[boiler]]\nid = \"{BOILER}\"\nport = \"{}\"\n",
+         [spool]\ndirectory = \"{}\"\n\n[[boiler]]\nid = \"{BOILER}\"\nport = \"{}\"\n{HTTP_OFF}",
         spool.display(),
         folder.join("port").display()
     );

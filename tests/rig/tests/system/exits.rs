@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rig::clock::{Stopwatch, until};
 use rig::house::{self, SOON};
-use rig::process::{Child, Launch, Programs, Role, describe};
+use rig::process::{Child, HTTP_OFF, Launch, Programs, Role, describe};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -21,7 +21,7 @@ fn configuration(folder: &Path, nats: &str) -> PathBuf {
     let folder = folder.display();
     let text = format!(
         "gateway = \"test\"\ncontrol.enabled = true\nspool.directory = \"{folder}/spool\"\n\n\
-         [nats]\nurl = \"nats://127.0.0.1:9\"\n{nats}\n\n[[boiler]]\nid = \"b1\"\nport = \"{folder}/port\"\n"
+         [nats]\nurl = \"nats://127.0.0.1:9\"\n{nats}\n\n[[boiler]]\nid = \"b1\"\nport = \"{folder}/port\"\n{HTTP_OFF}"
     );
     fs::write(&path, text).unwrap();
     path

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use rig::house::{self, House, SOON, assert_whole};
 use rig::nats::{Broker, BrokerOptions};
-use rig::process::{Child, Launch, Programs};
+use rig::process::{Child, HTTP_OFF, Launch, Programs};
 use thermowell_flow::published::{Link, Status};
 use thermowell_wire::subject::{self, stream};
 
@@ -35,7 +35,10 @@ fn config(url: &str, port: &Path, id: &str) -> String {
     let spool = port.parent().expect("ports lie in a folder").join("spool");
     let (port, spool) = (port.display(), spool.display());
     let spool = format!("[spool]\ndirectory = \"{spool}\"\n");
-    format!("gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n{spool}\n[[boiler]]\nid = \"{id}\"\nport = \"{port}\"\n")
+    format!(
+        "gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n{spool}\n[[boiler]]\nid = \"{id}\"\nport = \"{port}\"\n\
+         {HTTP_OFF}"
+    )
 }
 
 #[test]
