@@ -15,12 +15,15 @@ use thermowell_wire::{BoilerId, Reading, Slot};
 
 use crate::aggregate::{Pane, Window, coverage};
 use crate::consume::{Arrival, Consume, Lost, Refusal};
-use crate::published::{EventBody, Provisional, SlotQuality, Snapshot, State, celsius, centi_mean};
+use crate::published::{EventBody, Missing, Provisional, SlotQuality, Snapshot, State, celsius, centi_mean};
 use crate::snapshot::{Head, Ledger, Reason, Span, hour_of};
 use crate::time::{SECOND_NS, Utc, hour_text, slots_ns};
 
+mod counters;
 #[cfg(test)]
 mod tests;
+
+pub use counters::Counters;
 
 /// Bound on closed hours that wait for the server: two days without a reading and three days of SAMPLES are 120.
 pub const BACKLOG_MAX: usize = 128;
@@ -78,35 +81,6 @@ pub enum Log {
     },
 }
 
-/// Counts since the aggregator began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Batches with new slots.
-    pub batches: u64,
-    /// Gaps with new slots.
-    pub gaps: u64,
-    /// Slots read, valid or not.
-    pub samples: u64,
-    /// Slots that were seen before.
-    pub duplicates: u64,
-    /// Malformed messages.
-    pub malformed: u64,
-    /// Slots that left the stream before they were read.
-    pub discarded: u64,
-    /// Slots missing for an unknown cause.
-    pub unexplained: u64,
-    /// Slots whose stamp went back.
-    pub stepped_back: u64,
-    /// Slots stamped by an unsynchronised clock.
-    pub unsynced: u64,
-    /// Hours closed.
-    pub hours: u64,
-    /// Stored hours that differ from the recomputed ones.
-    pub differing: u64,
-    /// Closed hours dropped because too many waited.
-    pub dropped_hours: u64,
-}
-
 /// The newest slot that is accounted for.
 #[derive(Clone, Copy, Debug)]
 struct Newest {
@@ -137,6 +111,8 @@ pub struct Aggregator {
     stored_hour: Option<i64>,
     dropped_hours: u64,
     counters: Counters,
+    /// Slots of the hours that closed since it began: counted, and missing.
+    closed_slots: (u64, Missing),
 }
 
 impl Aggregator {
@@ -159,6 +135,7 @@ impl Aggregator {
             expected,
             dropped_hours: 0,
             counters: Counters::default(),
+            closed_slots: (0, Missing::default()),
         }
     }
 
@@ -296,6 +273,24 @@ impl Aggregator {
         self.newest.map(|newest| newest.stamp)
     }
 
+    /// The last hour that is stored, in hours since 1970.
+    #[must_use]
+    pub fn last_hour(&self) -> Option<i64> {
+        self.stored_hour
+    }
+
+    /// Slots of all hours since it began, the open one included: counted, and missing by reason. The first is the hour
+    /// of the stored snapshot.
+    #[must_use]
+    pub fn slots(&self) -> (u64, Missing) {
+        let (mut counted, mut missing) = self.closed_slots;
+        if let Some(open) = self.ledger.open() {
+            counted += open.valid.points;
+            missing += open.missing;
+        }
+        (counted, missing)
+    }
+
     /// Counts since the aggregator began.
     #[must_use]
     pub fn counters(&self) -> &Counters {
@@ -430,6 +425,8 @@ impl Aggregator {
     fn take_closed(&mut self, effects: &mut Vec<Effect>) {
         while let Some(mut snapshot) = self.ledger.take_closed() {
             self.counters.hours += 1;
+            self.closed_slots.0 += snapshot.temperature_points;
+            self.closed_slots.1 += snapshot.missing;
             let hour = hour_of(&snapshot);
             if let Some(stored) = self.stored.take_if(|stored| hour_of(stored) == hour) {
                 self.compare(snapshot, &stored, effects);

@@ -28,6 +28,7 @@ pub struct Leases {
     boiler: BoilerId,
     leases: broadcast::Receiver<Lease>,
     dropped: Throttle<()>,
+    replaced: u64,
 }
 
 impl Leases {
@@ -35,7 +36,7 @@ impl Leases {
     #[must_use]
     pub fn channel(boiler: BoilerId) -> (broadcast::Sender<Lease>, Self) {
         let (sender, leases) = broadcast::channel(LEASES);
-        (sender, Self { boiler, leases, dropped: Throttle::default() })
+        (sender, Self { boiler, leases, dropped: Throttle::default(), replaced: 0 })
     }
 
     /// The next lease. Waits forever if there will be none.
@@ -44,6 +45,7 @@ impl Leases {
             match self.leases.recv().await {
                 Ok(lease) => return lease,
                 Err(RecvError::Lagged(leases)) => {
+                    self.replaced += leases;
                     if let Some(times) = self.dropped.admits(()) {
                         tracing::warn!(boiler = %self.boiler, times, leases, "newer leases have replaced waiting ones");
                     }
@@ -51,6 +53,12 @@ impl Leases {
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }
+    }
+
+    /// Leases that newer ones replaced since the start.
+    #[must_use]
+    pub fn replaced(&self) -> u64 {
+        self.replaced
     }
 
     /// Drops the leases that wait.
@@ -121,6 +129,7 @@ mod tests {
         for n in 6..10 {
             assert_eq!(leases.next().await, lease(n));
         }
+        assert_eq!(leases.replaced(), 6);
         sender.send(lease(10)).unwrap();
         leases.clear();
         sender.send(lease(11)).unwrap();

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::actuate::{self, Leases};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Board;
 use crate::nats::{Connection, NatsError, User};
 use crate::report::Reporter;
 use crate::reset::{self, Station};
@@ -50,11 +51,12 @@ pub enum AgentError {
 ///
 /// # Errors
 /// See [`AgentError`]: all of them need an operator. A boiler that stops leaves the others running.
-pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> {
+pub async fn run(config: &Config, board: &Arc<Board>, shutdown: Shutdown) -> Result<(), AgentError> {
     let connection = Connection::open(&config.nats, User::Agent).await.map_err(AgentError::Connect)?;
     let session = Arc::new(Session::new(connection, streams::table(config)));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
+    board.join("agent", &session, &reporter);
     let clock = Clock::new(&config.clock);
     let ports = Ports::of(&config.boilers);
 
@@ -68,7 +70,7 @@ pub async fn run(config: &Config, shutdown: Shutdown) -> Result<(), AgentError> 
         let changed = Arc::new(Notify::new());
         leases.insert(boiler.id.clone(), lease_sender);
         changes.insert(boiler.id.clone(), changed.clone());
-        let inbox = Inbox { leases: boiler_leases, resets: reset_receiver, seen: seen_sender };
+        let inbox = Inbox { leases: boiler_leases, resets: reset_receiver, seen: seen_sender, board: board.clone() };
         let task = Boiler::new(config, boiler, &session, &reporter, &clock, &ports, inbox);
         boilers.spawn(task.run(shutdown.clone()));
         let station = Station { seen, changed, orders: reset_sender };

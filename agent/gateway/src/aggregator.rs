@@ -12,6 +12,7 @@ mod rival;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{Context, Message};
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::consume;
 use crate::logs::{self, Throttle};
+use crate::metrics::Board;
 use crate::nats::{self, Connection, MESSAGES_MAX, NatsError, Phase, RETRY, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
@@ -57,18 +59,19 @@ pub enum AggregatorError {
 ///
 /// # Errors
 /// See [`AggregatorError`]: all of them need an operator.
-pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), AggregatorError> {
+pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) -> Result<(), AggregatorError> {
     let connection = Connection::open(&config.nats, User::Aggregator).await.map_err(AggregatorError::Connect)?;
     let session = Session::new(connection, streams::table(config));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
+    board.join("aggregator", &session, &reporter);
     let boilers = config.boiler_ids();
     let mut background_tasks = JoinSet::new();
     if config.feed.enabled {
         background_tasks.spawn(feeder::run(context.clone(), session.ready(), boilers.clone()));
     }
-    let aggregator =
-        Aggregator { context, reporter, boilers, instance: config.gateway.clone(), clock: Clock::new(&config.clock) };
+    let (instance, clock, board) = (config.gateway.clone(), Clock::new(&config.clock), board.clone());
+    let aggregator = Aggregator { context, reporter, boilers, instance, clock, board };
     tokio::select! {
         () = aggregator.sessions(&session, shutdown.clone()) => Ok(()),
         error = session.keep() => Err(AggregatorError::Session(error)),
@@ -82,6 +85,7 @@ struct Aggregator {
     boilers: Vec<BoilerId>,
     instance: String,
     clock: Clock,
+    board: Arc<Board>,
 }
 
 impl Aggregator {
@@ -111,6 +115,7 @@ impl Aggregator {
                     tracing::debug!("session ended");
                 }
             }
+            self.board.lag(None);
         }
     }
 
@@ -163,6 +168,7 @@ impl Aggregator {
                     }
                     let remaining = chunk.last().map(nats::remaining).transpose()?;
                     is_lagging = remaining.is_some_and(|remaining| remaining > lag_max);
+                    self.board.lag(remaining);
                     for boiler in boilers.values_mut() {
                         pending.extend(boiler.publish(is_lagging));
                     }

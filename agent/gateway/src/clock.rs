@@ -143,6 +143,19 @@ pub fn realtime_ns() -> i64 {
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }
 
+/// Real Unix time in seconds, to the second: when a process began.
+#[must_use]
+pub fn realtime_s() -> f64 {
+    i32::try_from(realtime_ns() / 1_000_000_000).map_or(0.0, f64::from)
+}
+
+/// The processor time of this process, user and system.
+#[must_use]
+pub fn process_cpu() -> Duration {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(cpu.tv_sec).unwrap_or(0), u32::try_from(cpu.tv_nsec).unwrap_or(0))
+}
+
 /// Real nanoseconds since the machine started, suspend included.
 #[must_use]
 pub fn boottime_ns() -> u64 {

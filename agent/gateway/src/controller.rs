@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Subscriber;
@@ -27,6 +28,7 @@ use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::control::{self, Published};
 use crate::logs::{self, Throttle};
+use crate::metrics::Board;
 use crate::nats::{self, Connection, Messages, NatsError, Phase, RETRY, RequestError, User};
 use crate::report::Reporter;
 use crate::session::{Session, SessionError};
@@ -57,7 +59,7 @@ pub enum ControllerError {
 ///
 /// # Errors
 /// See [`ControllerError`]: all of them need an operator.
-pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), ControllerError> {
+pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) -> Result<(), ControllerError> {
     if !config.control.enabled {
         return Err(ControllerError::Off);
     }
@@ -65,6 +67,7 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Controll
     let session = Session::new(connection, streams::table(config));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
+    board.join("controller", &session, &reporter);
     let clock = Clock::new(&config.clock);
     let instance = instance(&config.gateway);
     let law = law(&config.control.law);
@@ -75,7 +78,8 @@ pub async fn run(config: &Config, mut shutdown: Shutdown) -> Result<(), Controll
     });
     let boilers = boilers.collect();
     let poll = law.renew / POLLS;
-    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored: Throttle::default() };
+    let (board, ignored) = (board.clone(), Throttle::default());
+    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored, board };
     tokio::select! {
         never = controller.sessions(&session) => match never {},
         error = session.keep() => Err(ControllerError::Session(error)),
@@ -92,6 +96,7 @@ struct Controller {
     poll: Duration,
     /// Messages that were ignored, by boiler and cause.
     ignored: Throttle<(BoilerId, &'static str)>,
+    board: Arc<Board>,
 }
 
 struct Boiler {
@@ -204,6 +209,7 @@ impl Controller {
             let Some(boiler) = self.boilers.get_mut(id) else { continue };
             let before = boiler.author.other().map(str::to_owned);
             boiler.author.look(self.clock.now().monotonic, standing.as_ref());
+            self.board.controller(id, |report| report.stands_by = !boiler.is_author());
             match (before, boiler.author.other()) {
                 (Some(before), None) => {
                     tracing::info!(boiler = %id, another = before, "another controller no longer renews, taking over");
@@ -298,6 +304,7 @@ impl Controller {
     }
 
     fn ignore(&mut self, id: BoilerId, subject: &str, what: &'static str, error: Option<String>) {
+        self.board.ignored("controller");
         if let Some(times) = self.ignored.admits_each((id, what)) {
             tracing::warn!(subject, times, error, "ignoring {what}");
         }
@@ -340,6 +347,7 @@ impl Controller {
             match effect {
                 Effect::Lease(lease) => self.publish(id, &lease).await?,
                 Effect::Decision(decision) => {
+                    self.board.controller(id, |report| report.decided(&decision.rule));
                     self.reporter.event(id, EventKind::Decision, now.utc, EventBody::Decided(*decision));
                 }
                 Effect::Event(body) => self.reporter.event(id, EventKind::Decision, now.utc, *body),
@@ -355,15 +363,19 @@ impl Controller {
             Ok(Published::Stored(sequence)) => {
                 boiler.expected = Some(sequence);
                 boiler.unpublished.end();
+                let ends = self.clock.now().monotonic.after(Duration::from_secs(lease.lease_s.into()));
+                self.board.controller(id, |report| report.published(lease, ends));
             }
             Ok(Published::Another(standing)) => {
                 let another = standing.instance.as_str();
                 tracing::warn!(boiler = %id, another, "another controller asks for set-points, standing by");
                 boiler.author.met(self.clock.now().monotonic, &standing);
                 boiler.stand_by();
+                self.board.controller(id, |report| report.stands_by = true);
             }
             Err(error) => {
                 boiler.expected = None;
+                self.board.controller(id, |report| report.unpublished += 1);
                 let error = logs::chain(&error);
                 if let Some(times) = boiler.unpublished.admits(error.clone()) {
                     tracing::warn!(boiler = %id, times, error, "set-point not published");

@@ -16,6 +16,7 @@ mod guard;
 mod listener;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::logs::Throttle;
+use crate::metrics::{self, Board};
 use crate::shutdown::Shutdown;
 
 use guard::Guard;
@@ -32,10 +34,10 @@ use guard::Guard;
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 
-/// The routes that every role has: `/healthz`. Merge a role's own pages into them.
-pub fn common() -> Router {
+/// The routes that every process has: `/metrics`, `/healthz`, `/readyz`. Merge a role's own pages into them.
+pub fn common(board: &Arc<Board>) -> Router {
     // The condition that feeds the service manager's watchdog, too: this process's only thread still runs tasks.
-    Router::new().route("/healthz", get(async || "ok\n"))
+    metrics::routes(board).route("/healthz", get(async || "ok\n"))
 }
 
 /// Serves `router` at `address` until `shutdown`, within the limits of this module. `hosts` are the names, besides

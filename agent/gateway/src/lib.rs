@@ -26,6 +26,7 @@ pub mod feed;
 pub mod http;
 pub mod keys;
 pub mod logs;
+pub mod metrics;
 pub mod nats;
 pub mod output;
 pub mod publish;

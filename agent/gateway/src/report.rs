@@ -44,6 +44,17 @@ struct Report {
     json: Vec<u8>,
 }
 
+/// What waits and what was dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that wait for the server.
+    pub waiting: u64,
+    /// Events dropped since the start: no room, or forbidden.
+    pub dropped: u64,
+    /// Events and statuses that the server forbade.
+    pub forbidden: u64,
+}
+
 /// The outcome of a publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Sent {
@@ -75,6 +86,14 @@ impl Reporter {
         let outbox = Arc::new(Outbox::default());
         tokio::spawn(work(outbox.clone(), ready, send));
         Self { outbox, run: crate::clock::boottime_ns() }
+    }
+
+    /// What waits and what was dropped.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let held = self.outbox.held();
+        let waiting = u64::try_from(held.events).unwrap_or(u64::MAX);
+        Counts { waiting, dropped: held.dropped, forbidden: held.forbidden }
     }
 
     pub fn status(&self, status: &Status) {
@@ -164,6 +183,8 @@ struct Held {
     /// Events that were dropped since the process began, and how many of them have been logged.
     dropped: u64,
     logged: u64,
+    /// Reports that the server forbade.
+    forbidden: u64,
     flowing: BTreeMap<BoilerId, Flowing>,
 }
 
@@ -193,6 +214,7 @@ impl Held {
 
     /// Counts a report of [`Held::next`] that the server forbids; it has a log line of its own.
     fn forbidden(&mut self, report: &Report) {
+        self.forbidden += 1;
         let events = u64::from(report.event.is_some());
         self.dropped += events;
         self.logged += events;
@@ -367,8 +389,12 @@ mod tests {
         }
         let (events, statuses) = bench.all().await;
         assert_eq!((events, statuses), (vec![0, 1, 2], vec![]), "later reports are not blocked");
-        let held = bench.reporter.outbox.held();
-        assert_eq!((held.dropped, held.logged), (3, 3), "an outage did not drop them");
+        assert_eq!(
+            bench.reporter.counts(),
+            Counts { waiting: 0, dropped: 3, forbidden: 4 },
+            "statuses replace each other"
+        );
+        assert_eq!(bench.reporter.outbox.held().logged, 3, "an outage did not drop them");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! A role that ends by itself stops the others, in the same order: a restart of the process restarts all of them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
@@ -21,6 +22,7 @@ use crate::aggregator::{self, AggregatorError};
 use crate::config::{self, Config};
 use crate::controller::{self, ControllerError};
 use crate::http;
+use crate::metrics::Board;
 use crate::shutdown::{Shutdown, Trigger};
 
 /// How long the agent may take to publish its backlog; the rest is still in the boilers' rings.
@@ -53,6 +55,18 @@ pub enum Role {
     Controller,
 }
 
+impl Role {
+    /// As on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Aggregator => "aggregator",
+            Self::Controller => "controller",
+        }
+    }
+}
+
 /// Runs one role, or all that the configuration enables, until `shutdown` is requested and they have drained, or until
 /// one of them ends by itself.
 ///
@@ -64,12 +78,13 @@ pub async fn run(config: &Config, role: Option<Role>, shutdown: Shutdown) -> Res
         None if config.control.enabled => vec![Role::Agent, Role::Aggregator, Role::Controller],
         None => vec![Role::Agent, Role::Aggregator],
     };
+    let board = Board::new(config, &roles.iter().map(|role| role.name()).collect::<Vec<_>>());
     let (_until_the_roles_end, serving) = Shutdown::manual();
     if let Some(address) = address(&config.http, role) {
-        let hosts = config.http.hosts.clone();
-        tokio::spawn(async move { http::serve(address, &hosts, http::common(), serving).await });
+        let (hosts, router) = (config.http.hosts.clone(), http::common(&board));
+        tokio::spawn(async move { http::serve(address, &hosts, router, serving).await });
     }
-    supervise(roles.into_iter().map(|role| start(config, role)).collect(), shutdown).await
+    supervise(roles.into_iter().map(|role| start(config, &board, role)).collect(), shutdown).await
 }
 
 /// Where the process of this role serves HTTP; the front's address is that of all roles in one process.
@@ -82,17 +97,17 @@ fn address(http: &config::Http, role: Option<Role>) -> Option<SocketAddr> {
     }
 }
 
-fn start(config: &Config, role: Role) -> Running {
-    let config = config.clone();
+fn start(config: &Config, board: &Arc<Board>, role: Role) -> Running {
+    let (config, board) = (config.clone(), board.clone());
     match role {
-        Role::Agent => Running::start("agent", AGENT_GRACE, |shutdown| async move {
-            agent::run(&config, shutdown).await.map_err(RunError::Agent)
+        Role::Agent => Running::start(role.name(), AGENT_GRACE, |shutdown| async move {
+            agent::run(&config, &board, shutdown).await.map_err(RunError::Agent)
         }),
-        Role::Aggregator => Running::start("aggregator", GRACE, |shutdown| async move {
-            aggregator::run(&config, shutdown).await.map_err(RunError::Aggregator)
+        Role::Aggregator => Running::start(role.name(), GRACE, |shutdown| async move {
+            aggregator::run(&config, &board, shutdown).await.map_err(RunError::Aggregator)
         }),
-        Role::Controller => Running::start("controller", GRACE, |shutdown| async move {
-            controller::run(&config, shutdown).await.map_err(RunError::Controller)
+        Role::Controller => Running::start(role.name(), GRACE, |shutdown| async move {
+            controller::run(&config, &board, shutdown).await.map_err(RunError::Controller)
         }),
     }
 }

@@ -114,17 +114,18 @@ impl Port {
     }
 
     /// Queues a frame for the device. Without room it is dropped and counted: every request of the protocol is repeated
-    /// by its sender.
-    pub fn send(&mut self, frame: &[u8]) {
+    /// by its sender. Returns whether it was queued.
+    pub fn send(&mut self, frame: &[u8]) -> bool {
         if self.outgoing.len() + frame.len() > OUTGOING_MAX {
             self.dropped += 1;
             if self.dropped.is_power_of_two() {
                 let (boiler, port, dropped) = (&self.boiler.id, self.boiler.port.display(), self.dropped);
                 tracing::warn!(%boiler, %port, dropped, "frames dropped: the serial port accepts no output");
             }
-        } else {
-            self.outgoing.extend_from_slice(frame);
+            return false;
         }
+        self.outgoing.extend_from_slice(frame);
+        true
     }
 
     /// Reads bytes from the device while writing queued frames. 0 bytes mean unplugged.

@@ -331,6 +331,14 @@ proptest! {
     ) {
         let stream = Stream::of(start, &ops);
         let (snapshots, _, aggregator) = run(&stream.messages, None);
+        let open = aggregator.ledger.open().unwrap();
+        let (mut counted, mut missing) = (open.valid.points, open.missing);
+        for snapshot in &snapshots {
+            counted += snapshot.temperature_points;
+            missing += snapshot.missing;
+        }
+        prop_assert_eq!(aggregator.slots(), (counted, missing));
+        prop_assert_eq!(aggregator.last_hour(), snapshots.last().map(hour_of));
         let found: Vec<Expected> = snapshots.iter().map(|snapshot| Expected {
             created_at: snapshot.created_at,
             sum: snapshot.sum_centi,

@@ -59,7 +59,8 @@ pub struct Hour {
     pub valid: Sum,
     pub(super) partial: bool,
     pub(super) heating: Sum,
-    pub(super) missing: Missing,
+    /// The slots that are not valid readings.
+    pub missing: Missing,
     pub(super) untrusted: bool,
     minimum: i16,
     maximum: i16,

@@ -22,6 +22,8 @@ use crate::actuate::Leases;
 use crate::clock::{Clock, boottime_ns};
 use crate::config::{self, Config};
 use crate::logs::{Throttle, elapsed};
+use crate::metrics::Board;
+use crate::metrics::agent::{Report, TaskCounters};
 use crate::nats::{Phase, monitor};
 use crate::publish::{self, LastFault, Published, Tail};
 use crate::report::Reporter;
@@ -71,11 +73,12 @@ enum LoopEvent {
     GraceIsOver,
 }
 
-/// The channels between a boiler's task and the other tasks of the agent.
+/// The channels between a boiler's task and the other tasks of the agent, and the board of the process.
 pub(super) struct Inbox {
     pub(super) leases: Leases,
     pub(super) resets: mpsc::Receiver<Reset>,
     pub(super) seen: watch::Sender<Seen>,
+    pub(super) board: Arc<Board>,
 }
 
 pub(super) struct Boiler {
@@ -103,6 +106,7 @@ pub(super) struct Boiler {
     /// Failed syncs of the spill file, by line and cause.
     spill_failures: Throttle<(&'static str, String)>,
     effects: Vec<Effect>,
+    counters: TaskCounters,
     /// Batches that the server answered with an error, since it last stored one.
     declined: Throttle<String>,
     /// The backlog in slots when the connection came back, and the time of that.
@@ -155,6 +159,7 @@ impl Boiler {
             syncing: None,
             spill_failures: Throttle::default(),
             effects: Vec::with_capacity(16),
+            counters: TaskCounters::default(),
             declined: Throttle::default(),
             draining: None,
             stopped: None,
@@ -261,7 +266,7 @@ impl Boiler {
         match effect {
             Effect::Write(frame) => {
                 if let Some(port) = &mut self.port {
-                    port.send(&frame);
+                    self.counters.unsent += u64::from(!port.send(&frame));
                 }
             }
             Effect::ReadTail => {
@@ -284,6 +289,7 @@ impl Boiler {
             Effect::Status(status) => {
                 self.report_fault(&status);
                 self.reporter.status(&status);
+                self.inbox.board.agent(&self.config.id, self.metrics(*status));
             }
             Effect::Event(kind, body) => {
                 if let EventBody::ResetAnswered { fault, outcome, .. } = *body {
@@ -293,6 +299,17 @@ impl Boiler {
             }
             Effect::Stop { reason } => self.stopped = Some(reason),
             Effect::Log(log) => crate::logs::agent(&self.config.id, &log),
+        }
+    }
+
+    fn metrics(&self, status: Status) -> Report {
+        Report {
+            at_ns: boottime_ns(),
+            status,
+            counters: *self.agent.counters(),
+            task: TaskCounters { replaced: self.inbox.leases.replaced(), ..self.counters },
+            spool_bytes: self.agent.spool_bytes(),
+            spill_bytes: self.agent.spill_bytes(),
         }
     }
 
@@ -369,6 +386,7 @@ impl Boiler {
                 self.step(Input::Refused(flow::Refused::Unknown));
             }
             Answer::Published(Published::Declined(cause)) => {
+                self.counters.declined += 1;
                 if let Some(times) = self.declined.admits(cause.clone()) {
                     let (boiler, slots) = (&self.config.id, self.agent.backlog());
                     tracing::warn!(%boiler, times, slots, cause, "the server refused a batch, retrying");

@@ -1,6 +1,7 @@
 //! One boiler in the aggregator: `flow::Aggregator`, and at most one publish of STATE and one of SNAPSHOT in flight.
 
 use std::mem::Discriminant;
+use std::sync::Arc;
 
 use async_nats::jetstream::Context;
 use thermowell_flow::aggregator::{self as flow, Effect};
@@ -10,12 +11,17 @@ use thermowell_wire::subject;
 
 use super::rival::{self, Put};
 use super::{Aggregator, Pending};
-use crate::clock::Clock;
+use crate::clock::{Clock, boottime_ns};
 use crate::consume;
 use crate::logs::{self, Throttle};
+use crate::metrics::Board;
+use crate::metrics::aggregator::{Report, Values};
 use crate::nats::RequestError;
 use crate::report::Reporter;
 use crate::snapshot;
+
+/// Between two reports to the board while the aggregator lags.
+const REPORT_NS: u64 = 1_000_000_000;
 
 /// The outcome of a publish.
 pub(super) enum Outcome {
@@ -39,6 +45,9 @@ pub(super) struct Boiler {
     replay_from: Option<u64>,
     context: Context,
     reporter: Reporter,
+    board: Arc<Board>,
+    /// When the board got the last report, CLOCK_BOOTTIME.
+    reported_ns: u64,
     effects: Vec<Effect>,
     logged: Throttle<Discriminant<flow::Log>>,
     /// The state has changed since the last publish of STATE.
@@ -52,7 +61,7 @@ pub(super) struct Boiler {
 impl Boiler {
     /// Starts from the boiler's last snapshot.
     pub(super) async fn begin(parent: &Aggregator, id: BoilerId, stored: Stored) -> Result<Self, RequestError> {
-        let Aggregator { context, reporter, instance, .. } = parent;
+        let Aggregator { context, reporter, instance, board, .. } = parent;
         let settings = flow::Settings { boiler: id.clone(), instance: instance.clone() };
         let mut aggregator = flow::Aggregator::new(settings, stored.snapshot);
         aggregator.stream_begins_at(stored.first_sequence);
@@ -66,6 +75,8 @@ impl Boiler {
             aggregator,
             context: context.clone(),
             reporter: reporter.clone(),
+            board: board.clone(),
+            reported_ns: 0,
             effects: Vec::new(),
             logged: Throttle::default(),
             dirty: false,
@@ -99,6 +110,9 @@ impl Boiler {
     /// The publishes that are due now: no STATE while the aggregator lags.
     pub(super) fn publish(&mut self, is_lagging: bool) -> Vec<Pending> {
         let mut due = Vec::new();
+        if self.dirty && is_lagging {
+            self.report_progress();
+        }
         if self.dirty
             && !is_lagging
             && !self.publishing_state
@@ -106,6 +120,7 @@ impl Boiler {
         {
             self.dirty = false;
             self.publishing_state = true;
+            self.report(Some(Values::from(&state)));
             let (id, context, at) = (self.id.clone(), self.context.clone(), self.state_at);
             due.push(Box::pin(async move {
                 let put = rival::put(&context, &id, at, &state).await;
@@ -123,6 +138,21 @@ impl Boiler {
             }));
         }
         due
+    }
+
+    /// Reports the counters once a second, without values: they are an hour old, or a day.
+    fn report_progress(&mut self) {
+        let now_ns = boottime_ns();
+        if now_ns.saturating_sub(self.reported_ns) >= REPORT_NS {
+            self.reported_ns = now_ns;
+            self.report(None);
+        }
+    }
+
+    fn report(&self, values: Option<Values>) {
+        let aggregator = &self.aggregator;
+        let (counters, slots, last_hour) = (*aggregator.counters(), aggregator.slots(), aggregator.last_hour());
+        self.board.aggregator(&self.id, Report { values, counters, slots, last_hour });
     }
 
     /// Processes the outcome of a publish.

@@ -7,10 +7,16 @@ use tokio::time::timeout;
 
 use super::listener::{CONNECTIONS_MAX, HEADERS_MAX, HEADERS_WITHIN};
 use super::*;
+use crate::config::Config;
 use crate::shutdown::Trigger;
 
 /// The bound for a test that fails; a test that passes does not wait.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+fn board() -> Arc<Board> {
+    let text = "[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n";
+    Board::new(&Config::parse(text, "t.toml").unwrap(), &["agent"])
+}
 
 struct Bench {
     address: SocketAddr,
@@ -23,7 +29,7 @@ impl Bench {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (trigger, shutdown) = Shutdown::manual();
         let address = listener.local_addr().unwrap();
-        let router = Guard::new(&["cellar.local".to_owned()]).protect(common());
+        let router = Guard::new(&["cellar.local".to_owned()]).protect(common(&board()));
         let served = tokio::spawn(listener::run(listener, router, shutdown));
         Self { address, trigger, served }
     }
@@ -135,7 +141,7 @@ async fn address_in_use_is_tried_again() {
     let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = holder.local_addr().unwrap();
     let (trigger, shutdown) = Shutdown::manual();
-    let served = tokio::spawn(async move { serve(address, &[], common(), shutdown).await });
+    let served = tokio::spawn(async move { serve(address, &[], common(&board()), shutdown).await });
     // It finds the address in use before the holder leaves.
     tokio::task::yield_now().await;
     drop(holder);

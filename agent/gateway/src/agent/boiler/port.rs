@@ -121,6 +121,7 @@ impl Boiler {
         if self.port.take().is_none() {
             return false;
         }
+        self.counters.losses += 1;
         let is_logged = self.waiting.lost();
         self.step(Input::PortClosed);
         is_logged
@@ -129,6 +130,7 @@ impl Boiler {
     pub(super) fn open(&mut self) {
         match Port::open(&self.config, &self.ports) {
             Ok(port) => {
+                self.counters.opens += 1;
                 if let Some(tries) = self.waiting.opened() {
                     let (port, waited) = (self.config.port.display(), elapsed(self.waiting.since_ns));
                     tracing::info!(boiler = %self.config.id, %port, tries, waited, "serial port open");

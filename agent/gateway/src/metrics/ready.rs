@@ -1,0 +1,97 @@
+//! `/readyz`: whether this process does its work now, and if not fully, why.
+//!
+//! | status | code | when |
+//! |---|---|---|
+//! | `unready` | 503 | a role has not begun, or has no session with the server |
+//! | `degraded` | 200 | every role works, and a boiler is not read, not averaged or not controlled |
+//! | `ready` | 200 | none of these |
+
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use thermowell_flow::published::{Freshness, Link};
+
+use super::{Board, CURRENT, Held, agent, is_within};
+use crate::clock::boottime_ns;
+use crate::nats::Phase;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Ready,
+    Degraded,
+    Unready,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    pub status: Status,
+    /// One sentence for each cause.
+    pub why: Vec<String>,
+}
+
+impl IntoResponse for Readiness {
+    fn into_response(self) -> Response {
+        let code = if self.status == Status::Unready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        let json = serde_json::to_string(&self).expect("text and a list of texts are JSON");
+        (code, [(CONTENT_TYPE, "application/json")], json + "\n").into_response()
+    }
+}
+
+impl Board {
+    /// Whether this process does its work now.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let held = self.held();
+        let unready: Vec<String> = self.roles.iter().filter_map(|role| unready(&held, role)).collect();
+        if !unready.is_empty() {
+            return Readiness { status: Status::Unready, why: unready };
+        }
+        let why: Vec<String> = self.roles.iter().flat_map(|role| self.degraded(&held, role)).collect();
+        Readiness { status: if why.is_empty() { Status::Ready } else { Status::Degraded }, why }
+    }
+
+    fn degraded(&self, held: &Held, role: &str) -> Vec<String> {
+        let of = |boiler| match role {
+            "agent" => agent_of(held.agent.get(boiler)),
+            "aggregator" => {
+                let stamp = held.aggregator.get(boiler).and_then(|report| report.values).map(|values| values.stamp);
+                self.aggregator_of(stamp)
+            }
+            "controller" => {
+                let stands_by = held.controller.get(boiler).is_some_and(|report| report.stands_by);
+                stands_by.then(|| "another controller asks for set-points".to_owned())
+            }
+            _ => None,
+        };
+        self.boilers.iter().filter_map(|boiler| Some(format!("{boiler}: {}", of(boiler)?))).collect()
+    }
+
+    fn aggregator_of(&self, stamp: Option<f64>) -> Option<String> {
+        let Some(stamp) = stamp else { return Some("no slot is averaged yet".to_owned()) };
+        match self.freshness(stamp) {
+            Freshness::Fresh | Freshness::Warming => None,
+            Freshness::Coasting | Freshness::Fault => {
+                Some(format!("the newest slot is {:.0} s old", self.clock.age_s(stamp)))
+            }
+        }
+    }
+}
+
+fn unready(held: &Held, role: &str) -> Option<String> {
+    match held.members.get(role) {
+        None => Some(format!("{role}: has not begun")),
+        Some(member) if *member.ready.borrow() == Phase::Down => {
+            Some(format!("{role}: no session with the NATS server"))
+        }
+        Some(_) => None,
+    }
+}
+
+fn agent_of(report: Option<&agent::Report>) -> Option<String> {
+    let current = report.filter(|report| is_within(report.at_ns, boottime_ns(), CURRENT));
+    let Some(report) = current else { return Some("its task does not report".to_owned()) };
+    (report.status.link != Link::Up).then(|| format!("the link is {}", agent::link_name(report.status.link)))
+}
