@@ -188,6 +188,15 @@ mod tests {
         })
     }
 
+    #[test]
+    fn one_listener_for_all_roles_and_one_for_each_alone() {
+        let text = "[http]\nagent = \"off\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n";
+        let http = Config::parse(text, "t.toml").unwrap().http;
+        let port = |role| address(&http, role).map(|address| address.port());
+        let roles = [None, Some(Role::Agent), Some(Role::Aggregator), Some(Role::Controller)];
+        assert_eq!(roles.map(port), [Some(8080), None, Some(8082), Some(8083)]);
+    }
+
     #[tokio::test]
     async fn roles_drain_one_after_another() {
         let record = Record::default();

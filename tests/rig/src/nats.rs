@@ -19,7 +19,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use async_nats::{Client, Subscriber};
 
-pub use broker::{Broker, BrokerOptions, RIG_LOGIN, SAMPLE_CONFIG};
+pub use broker::{Broker, BrokerOptions, RIG_LOGIN, SAMPLE_CONFIG, free_port, http_get};
 pub use install::python_client;
 
 /// Environment variable with the path of nats-server.

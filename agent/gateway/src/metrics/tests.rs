@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::realtime_ns;
 use crate::nats::User;
 
+const RULES: &str = include_str!("../../../../deploy/prometheus/thermowell.rules.yml");
 const OPERATING: &str = include_str!("../../../../deploy/OPERATING.md");
 
 fn config() -> Config {
@@ -166,24 +167,57 @@ async fn every_metric_of_the_catalogue_is_written() {
     }
 }
 
-/// Debian's `prometheus` has promtool; without it the test is skipped.
-#[tokio::test]
-async fn text_is_clean_for_promtool() {
-    let spawned = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+/// What promtool prints and whether it succeeds; none without it. Debian's `prometheus` has it.
+fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
+    let mut command = Command::new("promtool");
+    command.args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/prometheus"));
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut promtool) = spawned else {
         writeln!(std::io::stderr().lock(), "SKIPPED: there is no promtool; apt-get install prometheus").unwrap();
-        return;
+        return None;
     };
-    let text = text(&*full().await);
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    promtool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let found = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && found.is_empty(), "{found}");
+    Some((output.status.success(), found))
+}
+
+#[tokio::test]
+async fn text_is_clean_for_promtool() {
+    let found = promtool(&["check", "metrics"], &text(&*full().await));
+    assert!(found.as_ref().is_none_or(|(fine, found)| *fine && found.is_empty()), "{found:?}");
+}
+
+/// `thermowell.test.yml` has each alert firing and not.
+#[test]
+fn alerts_fire_when_they_should() {
+    for arguments in [["check", "config", "prometheus.yml"], ["test", "rules", "thermowell.test.yml"]] {
+        let found = promtool(&arguments, "");
+        assert!(found.as_ref().is_none_or(|(fine, _)| *fine), "{arguments:?}: {found:?}");
+    }
+    let (rules, tests) = (RULES, include_str!("../../../../deploy/prometheus/thermowell.test.yml"));
+    for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        let expected = format!("alertname: {alert}\n        exp_alerts:\n          - exp_labels");
+        assert!(tests.contains(&expected), "{alert} fires in no test");
+    }
+}
+
+/// A metric that is renamed must not leave an alert or a panel that stays empty.
+#[test]
+fn alerts_and_dashboard_name_metrics_that_exist() {
+    let dashboard = include_str!("../../../../deploy/grafana/thermowell.json");
+    let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    assert_eq!(parsed["uid"], "thermowell");
+    let names: Vec<String> = CATALOGUE.iter().map(Metric::full_name).collect();
+    for text in [RULES, dashboard] {
+        let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        let named: Vec<&&str> =
+            words.iter().filter(|word| word.starts_with("thermowell_") || word.starts_with("process_")).collect();
+        assert!(named.len() > 8, "{named:?}");
+        for name in named {
+            assert!(names.iter().any(|known| known == name), "{name} is no metric");
+        }
+    }
 }
 
 #[test]

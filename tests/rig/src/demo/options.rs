@@ -70,6 +70,9 @@ pub struct Options {
     /// The file with the offset of the gateway's calendar: a fault input of `clock.rs`.
     #[arg(long, hide = true, value_name = "FILE")]
     pub clock_step: Option<PathBuf>,
+    /// The ports at which agent, aggregator and controller serve HTTP; without them they serve none.
+    #[arg(long, hide = true, value_delimiter = ',', value_name = "PORTS")]
+    pub http: Vec<u16>,
     /// Samples per batch.
     #[arg(long, hide = true, default_value_t = 100)]
     pub batch: u16,

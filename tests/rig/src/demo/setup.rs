@@ -246,7 +246,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
             super::rfc3339(plan.epoch_utc_ns)
         );
     }
-    text += HTTP_OFF;
+    text += &http(&options.http);
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
     let (after, directory) = (options.spill_after, plan.spool());
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
@@ -260,6 +260,13 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
         text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n", port.display());
     }
     text
+}
+
+fn http(ports: &[u16]) -> String {
+    let [agent, aggregator, controller] = ports else { return HTTP_OFF.to_owned() };
+    let address = |port: &u16| format!("\"127.0.0.1:{port}\"");
+    let (agent, aggregator, controller) = (address(agent), address(aggregator), address(controller));
+    format!("\n[http]\nagent = {agent}\naggregator = {aggregator}\ncontroller = {controller}\nfront = \"off\"\n")
 }
 
 fn simulator_arguments(options: &Options, plan: &Plan, winter_day: &Path) -> Vec<OsString> {

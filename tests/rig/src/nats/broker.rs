@@ -312,14 +312,20 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(loopback(0));
     let address = listener.and_then(|listener| listener.local_addr());
     address.map(|address| address.port()).context("no free port")
 }
 
-/// A minimal HTTP request to the monitor: status and body.
-fn http_get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
+/// A minimal HTTP request: status and body.
+///
+/// # Errors
+/// No answer within two seconds, or none of HTTP.
+pub fn http_get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&loopback(port), MONITOR_LIMIT)?;
     stream.set_read_timeout(Some(MONITOR_LIMIT))?;
     stream.set_write_timeout(Some(MONITOR_LIMIT))?;

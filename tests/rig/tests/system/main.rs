@@ -19,6 +19,7 @@ mod exits;
 mod faults;
 mod input;
 mod loss;
+mod metrics;
 mod patterns;
 mod permissions;
 mod replay;
