@@ -5,7 +5,7 @@
 //! | 64 connections | sixteen viewers with two or three each, and a scraper; further ones wait in the backlog |
 //! | 8 KiB and 64 lines of headers | a browser's are below 1 KiB; more is answered with 431 |
 //! | 10 s for a request's headers, also when idle | a client that sends nothing holds no connection for longer |
-//! | 30 s without progress of an answer | a client that reads nothing holds no connection for longer |
+//! | 10 s without progress of an answer | a client that reads nothing holds no connection for longer |
 //! | GET and HEAD | everything here is read only |
 //! | the `Host` header | `guard`: no page of another site reads this one |
 //!

@@ -25,7 +25,7 @@ const LINES_MAX: usize = 64;
 /// From the begin of a connection, or the end of the last answer, to the end of a request's headers.
 pub(super) const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long sent bytes may wait for a client that reads none, in milliseconds.
-const STALLED_MS: u32 = 30_000;
+const STALLED_MS: u32 = 10_000;
 /// How long answers under way may take when the process ends.
 const GRACE: Duration = Duration::from_millis(500);
 /// The pause after a failure to accept: no file descriptor is free.

@@ -1,7 +1,12 @@
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
 
+use axum::body::{Body, Bytes};
+use futures_util::{StreamExt as _, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -26,10 +31,15 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(Router::new()).await
+    }
+
+    /// With more pages.
+    async fn with(pages: Router) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (trigger, shutdown) = Shutdown::manual();
         let address = listener.local_addr().unwrap();
-        let router = Guard::new(&["cellar.local".to_owned()]).protect(common(&board()));
+        let router = Guard::new(&["cellar.local".to_owned()]).protect(common(&board()).merge(pages));
         let served = tokio::spawn(listener::run(listener, router, shutdown));
         Self { address, trigger, served }
     }
@@ -105,6 +115,22 @@ async fn silent_slow_and_idle_connections_are_closed() {
     assert_eq!(status(&answer), "200");
     let took = Duration::from_nanos(crate::clock::boottime_ns() - began);
     assert!(took >= HEADERS_WITHIN / 2, "idle connections are kept for a while: {took:?}");
+}
+
+#[tokio::test]
+async fn client_that_does_not_read_is_cut_off() {
+    let (alive, gone) = oneshot::channel::<()>();
+    let alive = Mutex::new(Some(alive));
+    let endless = move || {
+        let alive = alive.lock().unwrap().take();
+        let page = stream::repeat(Ok::<_, Infallible>(Bytes::from_static(&[b' '; 4_096])));
+        std::future::ready(Body::from_stream(page.inspect(move |_| assert!(alive.is_some(), "one client asks"))))
+    };
+    let endless = Arc::new(endless);
+    let bench = Bench::with(Router::new().route("/endless", get(move || endless()))).await;
+    let mut stream = bench.open().await;
+    stream.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    timeout(PATIENCE, gone).await.expect("the answer is dropped").unwrap_err();
 }
 
 #[tokio::test]
