@@ -87,8 +87,13 @@ fn metrics_agree_with_the_streams_and_outages() {
         let context = async_nats::jetstream::new(house.connect().await.unwrap());
         context.get_stream(stream::SAMPLES).await.unwrap().cached_info().state.messages
     });
-    let acknowledged = value(&roles.agent(), "publish_total{boiler=\"b1\",outcome=\"acknowledged\"}").unwrap();
-    assert_eq!(count(acknowledged), stored.to_string());
+    let outcome = |outcome: &str| {
+        let row = format!("publish_total{{boiler=\"b1\",outcome=\"{outcome}\"}}");
+        count(value(&roles.agent(), &row).unwrap()).parse::<u64>().unwrap()
+    };
+    // On a busy machine the acknowledgement of a stored message may be late: its outcome is unknown then.
+    let acknowledged = outcome("acknowledged");
+    assert!((acknowledged..=acknowledged + outcome("unknown")).contains(&stored), "{acknowledged} of {stored}");
 
     assert_eq!(house.order("plug b1"), "plugged");
     house.until("all is known again", SOON, |_| {
@@ -103,7 +108,7 @@ fn metrics_agree_with_the_streams_and_outages() {
     house.processes.broker.restart().unwrap();
     house.until("all roles are ready again", SOON, |_| roles.are(200, "ready"));
     let reconnects = "nats_reconnects_total{role=\"agent\"}";
-    house.until("the metric shows it", SOON, |_| (value(&roles.agent(), reconnects)? == 1.0).then_some(()));
+    house.until("the metric shows it", SOON, |_| (value(&roles.agent(), reconnects)? >= 1.0).then_some(()));
     assert_whole(&house.close());
 }
 
