@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -153,7 +154,6 @@ impl Demo<'_> {
         // The last frame stays, without the commands for a second terminal.
         self.draw(false).unwrap_or_default();
         self.screen.leave();
-        let json = self.options.json;
         let ledger = {
             let books = self.close_the_books(&client, signals == 0);
             tokio::pin!(books);
@@ -162,7 +162,12 @@ impl Demo<'_> {
                     ledger = &mut books => break ledger,
                     name = interrupts.next() => {
                         signals += 1;
-                        answer(name, signals, &mut |line| if !screen::is_stopped(json) { say(line) })?;
+                        // The terminal may not read now.
+                        let aside = |line: &str| {
+                            let line = line.to_owned();
+                            thread::spawn(move || say(&line));
+                        };
+                        answer(name, signals, &mut { aside })?;
                     }
                 }
             }
@@ -170,7 +175,7 @@ impl Demo<'_> {
         for role in self.house.processes.all() {
             role.stop(STOP)?;
         }
-        self.screen.catch_up();
+        self.screen.erase().unwrap_or_default();
         ledger
     }
 
