@@ -100,6 +100,12 @@ impl Pane {
         self.any & Reading::HOT_WATER != 0
     }
 
+    /// Whether the burner burned in this second.
+    #[must_use]
+    pub fn has_flame(&self) -> bool {
+        self.any & Reading::FLAME != 0
+    }
+
     /// Whether this is a heating second: every reading is valid, the pump ran all the time, no hot water was drawn, and
     /// the last draw ended at least [`DRAW_S`] before it began.
     #[must_use]
@@ -181,6 +187,13 @@ impl Window {
     #[must_use]
     pub fn newest(&self) -> Option<i64> {
         self.newest
+    }
+
+    /// The readings of `second`; none if it is outside the window.
+    #[must_use]
+    pub fn pane(&self, second: i64) -> Option<&Pane> {
+        let newest = self.newest?;
+        (newest - WINDOW_S < second && second <= newest).then(|| &self.panes[place(second)])
     }
 
     /// The valid readings in the window, in constant time.

@@ -80,6 +80,19 @@ fn window_holds_exactly_3600_seconds() {
 }
 
 #[test]
+fn panes_of_the_window_can_be_read_and_no_others() {
+    let mut window = Window::new();
+    assert!(window.pane(0).is_none());
+    let mut pane = Pane::EMPTY;
+    pane.add(Reading::new(CentiCelsius(5_000), Quality::Ok, true, false, true));
+    window.add(10_000, &pane);
+    assert_eq!(window.pane(10_000), Some(&pane));
+    assert_eq!(window.pane(6_401), Some(&Pane::EMPTY), "without readings");
+    assert!(window.pane(6_400).is_none() && window.pane(10_001).is_none());
+    assert!(pane.has_flame() && !Pane::EMPTY.has_flame());
+}
+
+#[test]
 fn time_going_back_clears_the_window() {
     let mut window = Window::new();
     let mut pane = Pane::EMPTY;
