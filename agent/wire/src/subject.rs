@@ -183,6 +183,12 @@ pub fn events(kind: EventKind) -> Subject {
     wild(format_args!("event.{}", kind.token()))
 }
 
+/// `boiler.{id}.event.*`: every event of one boiler.
+#[must_use]
+pub fn all_events(boiler: &BoilerId) -> Subject {
+    below(boiler, ".event.*")
+}
+
 /// The boiler of a subject; `None` unless it has the form `boiler.{id}[.…]`.
 #[must_use]
 pub fn boiler_of(subject: &str) -> Option<BoilerId> {
