@@ -277,7 +277,7 @@ impl Report for KeySet {
         }
         text += "  the server       systemctl reload thermowell-nats\n";
         if self.users.iter().any(|key| key.done != Done::Kept && !key.user.starts_with("operator-")) {
-            text += "  the roles        systemctl try-restart thermowell-{agent,aggregator,controller}\n";
+            text += "  the roles        systemctl try-restart thermowell-{agent,aggregator,controller,front}\n";
         }
         text + "  then             thermowell check\n"
     }

@@ -19,7 +19,7 @@ fn refusal(folder: &Path, replace: &[&str]) -> String {
 fn each_user_gets_a_key_once() {
     let folder = tempfile::tempdir().unwrap();
     let first = make(folder.path(), &operators(&["anna"]), &[]).unwrap();
-    assert!(first.changed && first.users.len() == 7 && first.users.iter().all(|key| key.done == Done::Made));
+    assert!(first.changed && first.users.len() == 8 && first.users.iter().all(|key| key.done == Done::Made));
     for key in &first.users {
         assert_eq!(mode(&key.seed), 0o600, "{}", key.user);
     }
@@ -42,8 +42,8 @@ fn each_user_gets_a_key_once() {
     let fourth = make(folder.path(), &operators(&["ben"]), &[]).unwrap();
     assert!(fourth.changed);
     assert_eq!(fourth.left, [folder.path().join("operator-anna.nk")]);
-    assert!(!fs::read_to_string(&fourth.permissions).unwrap().contains(&first.users[6].public));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 9, "eight seeds, the permissions, no temporary file");
+    assert!(!fs::read_to_string(&fourth.permissions).unwrap().contains(&first.users[7].public));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 10, "nine seeds, the permissions, no temporary file");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! | aggregator | state, snapshots, feed | samples | FEED, STATE, SNAPSHOT |
 //! | controller | **set-points**, decisions | state, status, commands | LEASE |
 //! | operator | commands, approvals, *under their own name* | state, status, commands | – |
+//! | front | nothing | stored messages of six streams | – |
 //! | reader | nothing | new messages; the last messages of five streams | – |
 //! | inspector | nothing | stored messages | – |
 //! | installer | decisions about a boiler as a whole | stored messages | all |
@@ -13,7 +14,7 @@
 //! | account | users | imports |
 //! |---|---|---|
 //! | PLANT | the roles; it has the streams | – |
-//! | PEOPLE | reader, inspector | new messages; requests that only read |
+//! | PEOPLE | front, reader, inspector | new messages; requests that only read |
 //! | one for each operator, and the installer's | that user | what this user may publish |
 //!
 //! Why accounts: the server sends its responses to any reply subject that a request names, without checking permissions
@@ -29,6 +30,9 @@
 //! * Commands, approvals and people's events have the same name in all accounts. The stream's acknowledgement is the
 //!   response. PEOPLE imports them from their authors' accounts, because the server does not pass a message on to a
 //!   third account.
+//!
+//! No user of PEOPLE creates consumers: the subject to which one delivers is a reply subject in PLANT, and so a forged
+//! message there. They read stored messages by requests for one message.
 //!
 //! Remaining risk: roles, and the users of others.conf, can direct responses to any subject of PLANT, so they are
 //! trusted. A user of PEOPLE can direct a response to another's subscription there: what is stored in the streams is
@@ -57,7 +61,7 @@ pub const PEOPLE: &str = "PEOPLE";
 pub fn account(user: &User) -> String {
     match user {
         User::Agent | User::Aggregator | User::Controller => PLANT.to_owned(),
-        User::Reader | User::Inspector => PEOPLE.to_owned(),
+        User::Front | User::Reader | User::Inspector => PEOPLE.to_owned(),
         User::Operator(_) | User::Installer => user.to_string(),
     }
 }
@@ -173,6 +177,14 @@ const OPERATOR: Rights = Rights {
     ..NOTHING
 };
 
+/// It receives nothing: what another user of PEOPLE could forge is never shown.
+const FRONT: Rights = Rights {
+    purpose: "the dashboard",
+    info: &[SAMPLES, SNAPSHOT, EVENT],
+    get: &[SAMPLES, STATUS, STATE, SNAPSHOT, LEASE, EVENT],
+    ..NOTHING
+};
+
 const READER: Rights = Rights {
     purpose: "programs that read: dashboards, thermostats, your own",
     subscribe: &[wildcard::ALL],
@@ -200,6 +212,7 @@ fn rights(user: &User) -> Rights {
         User::Aggregator => AGGREGATOR,
         User::Controller => CONTROLLER,
         User::Operator(_) => OPERATOR,
+        User::Front => FRONT,
         User::Reader => READER,
         User::Inspector => INSPECTOR,
         User::Installer => INSTALLER,
@@ -320,6 +333,16 @@ mod tests {
             assert!(others == 0 || publishes(user).iter().all(is_read), "{user}");
         }
         assert_eq!(in_plant("plant.api.STREAM.MSG.GET.COMMAND"), "$JS.API.STREAM.MSG.GET.COMMAND");
+    }
+
+    /// A consumer of PEOPLE could deliver into PLANT.
+    #[test]
+    fn users_outside_plant_create_no_consumers() {
+        for user in all_users().iter().filter(|user| account(user) != PLANT) {
+            assert!(publishes(user).iter().all(|subject| !subject.contains("CONSUMER")), "{user}");
+        }
+        assert_eq!(subscribes(&User::Front), ["_INBOX_front.>"]);
+        assert!(publishes(&User::Front).iter().all(|subject| subject.starts_with("plant.api.STREAM.")));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum User {
     Operator(String),
     /// A program that receives published messages and publishes nothing.
     Reader,
+    /// The dashboard: reads stored messages. A role, but its process faces the network, so it is not trusted as one.
+    Front,
     /// Reads stored messages: `check`, `verify`, `boiler list`.
     Inspector,
     /// Creates, changes and deletes streams. Used by a person.
@@ -25,8 +27,8 @@ pub enum User {
 
 impl User {
     /// The users that do not depend on the configuration, in the order of permissions.conf.
-    pub const ROLES: [Self; 6] =
-        [Self::Agent, Self::Aggregator, Self::Controller, Self::Reader, Self::Inspector, Self::Installer];
+    pub const ROLES: [Self; 7] =
+        [Self::Agent, Self::Aggregator, Self::Controller, Self::Front, Self::Reader, Self::Inspector, Self::Installer];
 
     /// The file with the seed: systemd's copy for this process if there is one, else that in `folder`.
     #[must_use]
@@ -57,6 +59,7 @@ impl fmt::Display for User {
             Self::Aggregator => f.write_str("aggregator"),
             Self::Controller => f.write_str("controller"),
             Self::Operator(name) => write!(f, "operator-{name}"),
+            Self::Front => f.write_str("front"),
             Self::Reader => f.write_str("reader"),
             Self::Inspector => f.write_str("inspector"),
             Self::Installer => f.write_str("installer"),

@@ -113,12 +113,23 @@ const MAY_PUBLISH: &[(&str, &[&str])] = &[
     ("$JS.API.DIRECT.GET.SNAPSHOT.boiler.b1.hourly-snapshot", READER),
     ("$JS.API.DIRECT.GET.EVENT.boiler.b1.event.boot", READER),
     ("$JS.API.DIRECT.GET.FEED.boiler.b1", NO_USER),
-    ("plant.api.STREAM.MSG.GET.SAMPLES", &["inspector", "installer"]),
+    ("plant.api.STREAM.MSG.GET.SAMPLES", &["front", "inspector", "installer"]),
+    (
+        "plant.api.STREAM.MSG.GET.STATE",
+        &["front", "inspector", "installer", "operator-anna", "operator-ben", "operator-carla"],
+    ),
+    ("plant.api.STREAM.MSG.GET.SNAPSHOT", &["front", "inspector", "installer"]),
+    ("plant.api.STREAM.MSG.GET.EVENT", &["front", "inspector", "installer"]),
+    ("plant.api.STREAM.MSG.GET.FEED", &["inspector", "installer"]),
+    (
+        "plant.api.STREAM.INFO.SAMPLES",
+        &["front", "inspector", "installer", "operator-anna", "operator-ben", "operator-carla"],
+    ),
     (
         "plant.api.STREAM.MSG.GET.COMMAND",
         &["inspector", "installer", "operator-anna", "operator-ben", "operator-carla"],
     ),
-    ("plant.api.STREAM.MSG.GET.LEASE", &["inspector", "installer"]),
+    ("plant.api.STREAM.MSG.GET.LEASE", &["front", "inspector", "installer"]),
     ("plant.api.STREAM.CREATE.LEASE", INSTALLER),
     ("plant.api.STREAM.CREATE.OTHER", NO_USER),
     ("plant.api.STREAM.UPDATE.SAMPLES", INSTALLER),
@@ -126,6 +137,9 @@ const MAY_PUBLISH: &[(&str, &[&str])] = &[
     ("plant.api.STREAM.PURGE.SAMPLES", NO_USER),
     ("plant.api.DIRECT.GET.COMMAND", NO_USER),
     ("plant.api.CONSUMER.CREATE.LEASE", NO_USER),
+    ("plant.api.CONSUMER.CREATE.SAMPLES", NO_USER),
+    ("plant.api.CONSUMER.CREATE.SAMPLES.x.boiler.b1.samples.v1", NO_USER),
+    ("plant.api.CONSUMER.DURABLE.CREATE.SAMPLES.x", NO_USER),
 ];
 
 /// Each subject, and all users who may subscribe to it.
@@ -142,6 +156,7 @@ const MAY_SUBSCRIBE: &[(&str, &[&str])] = &[
     ("_INBOX_agent.x.*", AGENT),
     ("_INBOX_controller.>", CONTROLLER),
     ("_INBOX_operator-anna.>", &["operator-anna"]),
+    ("_INBOX_front.>", &["front"]),
     ("_INBOX.>", READER),
     ("$JS.API.>", NO_USER),
     ("plant.api.>", NO_USER),
@@ -371,8 +386,8 @@ fn check_sees_who_may_ask_for_heat() {
         (status.as_str(), message.as_str()),
         (
             "ok",
-            "set-points are forbidden to clients without a key, agent, aggregator, reader, inspector, installer, \
-             operator-anna, operator-ben"
+            "set-points are forbidden to clients without a key, agent, aggregator, front, reader, inspector, \
+             installer, operator-anna, operator-ben"
         )
     );
     let (status, message) = checked(folder, &format!("{url}\nnkey_file = \"{keys}/controller.nk\""), true);
