@@ -517,7 +517,7 @@ mod tests {
 
     #[test]
     fn arguments_of_the_service_units_parse() {
-        for role in ["agent", "aggregator", "controller"] {
+        for role in ["agent", "aggregator", "controller", "front"] {
             let line = ["thermowell", "run", role, "--config", "/etc/thermowell/thermowell.toml"];
             let arguments = Arguments::try_parse_from(line).unwrap();
             assert!(matches!(arguments.command, Command::Run { role: Some(_), .. }));

@@ -5,6 +5,7 @@
 //! | [`agent`] | [`serial`], [`publish`], [`actuate`], [`reset`] |
 //! | [`aggregator`] | [`consume`], [`snapshot`], [`feed`] |
 //! | [`controller`] | [`control`] |
+//! | [`front`] | – |
 //! | people, through [`cli`] | [`command`], [`reset`] |
 //!
 //! These modules never import each other: code that several of them need is in [`nats`]. Only [`clock`] reads clocks.
@@ -23,6 +24,7 @@ pub mod consume;
 pub mod control;
 pub mod controller;
 pub mod feed;
+pub mod front;
 pub mod http;
 pub mod keys;
 pub mod logs;

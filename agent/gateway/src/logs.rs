@@ -83,6 +83,11 @@ pub fn event(boiler: &BoilerId, kind: EventKind, body: &EventBody) {
     }
 }
 
+/// The sentence of an event.
+pub(crate) fn sentence(body: &EventBody) -> String {
+    sentence::event(body)
+}
+
 /// Logs that samples begin to flow.
 pub fn samples_flow(boiler: &BoilerId, newest: Slot) {
     tracing::info!(%boiler, "samples flow, the newest is {newest}");

@@ -1,7 +1,7 @@
 //! Roles in one process: started together, stopped in the direction of the data flow.
 //!
 //! ```text
-//!            request ─▶ agent ends, or its grace is over ─▶ aggregator … ─▶ controller …
+//!            request ─▶ agent ends, or its grace is over ─▶ aggregator … ─▶ controller … ─▶ front …
 //! ```
 //!
 //! The HTTP listener is no role: it serves until all of them have ended, and none of them waits for it.
@@ -21,6 +21,7 @@ use crate::agent::{self, AgentError};
 use crate::aggregator::{self, AggregatorError};
 use crate::config::{self, Config};
 use crate::controller::{self, ControllerError};
+use crate::front::{FrontError, Site};
 use crate::http;
 use crate::metrics::Board;
 use crate::shutdown::{Shutdown, Trigger};
@@ -39,6 +40,8 @@ pub enum RunError {
     Aggregator(#[source] AggregatorError),
     #[error("controller")]
     Controller(#[source] ControllerError),
+    #[error("front")]
+    Front(#[source] FrontError),
     /// A role ended without an error and without a request.
     #[error("{role} ended without a request to stop")]
     Ended { role: &'static str },
@@ -53,6 +56,8 @@ pub enum Role {
     Aggregator,
     /// STATE to set-point leases.
     Controller,
+    /// The dashboard.
+    Front,
 }
 
 impl Role {
@@ -63,6 +68,7 @@ impl Role {
             Self::Agent => "agent",
             Self::Aggregator => "aggregator",
             Self::Controller => "controller",
+            Self::Front => "front",
         }
     }
 }
@@ -75,30 +81,32 @@ impl Role {
 pub async fn run(config: &Config, role: Option<Role>, shutdown: Shutdown) -> Result<(), RunError> {
     let roles = match role {
         Some(role) => vec![role],
-        None if config.control.enabled => vec![Role::Agent, Role::Aggregator, Role::Controller],
-        None => vec![Role::Agent, Role::Aggregator],
+        None if config.control.enabled => vec![Role::Agent, Role::Aggregator, Role::Controller, Role::Front],
+        None => vec![Role::Agent, Role::Aggregator, Role::Front],
     };
+    let site = Site::new(config);
     let board = Board::new(config, &roles.iter().map(|role| role.name()).collect::<Vec<_>>());
     let (_until_the_roles_end, serving) = Shutdown::manual();
     if let Some(address) = address(&config.http, role) {
-        let (hosts, router) = (config.http.hosts.clone(), http::common(&board));
+        let (hosts, common) = (config.http.hosts.clone(), http::common(&board));
+        let router = if roles.contains(&Role::Front) { common.merge(site.router()) } else { common };
         tokio::spawn(async move { http::serve(address, &hosts, router, serving).await });
     }
-    supervise(roles.into_iter().map(|role| start(config, &board, role)).collect(), shutdown).await
+    supervise(roles.into_iter().map(|role| start(config, &board, &site, role)).collect(), shutdown).await
 }
 
 /// Where the process of this role serves HTTP; the front's address is that of all roles in one process.
 fn address(http: &config::Http, role: Option<Role>) -> Option<SocketAddr> {
     match role {
-        None => http.front,
+        None | Some(Role::Front) => http.front,
         Some(Role::Agent) => http.agent,
         Some(Role::Aggregator) => http.aggregator,
         Some(Role::Controller) => http.controller,
     }
 }
 
-fn start(config: &Config, board: &Arc<Board>, role: Role) -> Running {
-    let (config, board) = (config.clone(), board.clone());
+fn start(config: &Config, board: &Arc<Board>, site: &Site, role: Role) -> Running {
+    let (config, board, site) = (config.clone(), board.clone(), site.clone());
     match role {
         Role::Agent => Running::start(role.name(), AGENT_GRACE, |shutdown| async move {
             agent::run(&config, &board, shutdown).await.map_err(RunError::Agent)
@@ -108,6 +116,9 @@ fn start(config: &Config, board: &Arc<Board>, role: Role) -> Running {
         }),
         Role::Controller => Running::start(role.name(), GRACE, |shutdown| async move {
             controller::run(&config, &board, shutdown).await.map_err(RunError::Controller)
+        }),
+        Role::Front => Running::start(role.name(), GRACE, |shutdown| async move {
+            site.run(&config, shutdown).await.map_err(RunError::Front)
         }),
     }
 }
@@ -186,15 +197,6 @@ mod tests {
             record.lock().unwrap().push(format!("{name} drained"));
             Ok(())
         })
-    }
-
-    #[test]
-    fn one_listener_for_all_roles_and_one_for_each_alone() {
-        let text = "[http]\nagent = \"off\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n";
-        let http = Config::parse(text, "t.toml").unwrap().http;
-        let port = |role| address(&http, role).map(|address| address.port());
-        let roles = [None, Some(Role::Agent), Some(Role::Aggregator), Some(Role::Controller)];
-        assert_eq!(roles.map(port), [Some(8080), None, Some(8082), Some(8083)]);
     }
 
     #[tokio::test]

@@ -131,7 +131,7 @@ pub(crate) fn judge(age_s: f64) -> Freshness {
 
 impl Boiler {
     /// `age_s` is the age of a stamp in real seconds.
-    fn of(
+    pub(crate) fn of(
         boiler: BoilerId,
         age_s: impl Fn(f64) -> f64,
         state: Option<State>,
@@ -167,13 +167,13 @@ impl Boiler {
         text
     }
 
-    fn is_simulated(&self) -> bool {
+    pub(crate) fn is_simulated(&self) -> bool {
         self.state.as_ref().map(|state| state.simulated).or(self.status.as_ref().map(|status| status.simulated))
             == Some(true)
     }
 
     /// STATE, while its values are valid.
-    fn valid_state(&self) -> Option<&State> {
+    pub(crate) fn valid_state(&self) -> Option<&State> {
         self.state.as_ref().filter(|_| self.freshness != Some(Freshness::Fault))
     }
 
@@ -217,12 +217,12 @@ impl Boiler {
             Err(why) => why,
             Ok(device) => {
                 let state = match device.state {
-                    BoilerState::Firing => format!("firing at {} %", device.modulation),
-                    BoilerState::Standby => "standby".to_owned(),
-                    BoilerState::Waiting => "waiting to start".to_owned(),
-                    BoilerState::Overrun => "off, pump overrun".to_owned(),
-                    BoilerState::Blocked => "blocked".to_owned(),
-                    BoilerState::Lockout => "locked out".to_owned(),
+                    BoilerState::Firing => format!("{} at {} %", doing(device.state), device.modulation),
+                    BoilerState::Standby
+                    | BoilerState::Waiting
+                    | BoilerState::Overrun
+                    | BoilerState::Blocked
+                    | BoilerState::Lockout => doing(device.state).to_owned(),
                 };
                 let hot_water = if device.hot_water { ", hot water" } else { "" };
                 let fault = device.fault.map_or(String::new(), |fault| format!(", fault {}", fault.kind));
@@ -232,7 +232,7 @@ impl Boiler {
     }
 
     /// The device's last status, or why it is unknown.
-    fn device(&self) -> Result<&DeviceStatus, String> {
+    pub(crate) fn device(&self) -> Result<&DeviceStatus, String> {
         let Some(status) = &self.status else { return Err("unknown: no STATUS yet".to_owned()) };
         let age_s = self.status_age_s.unwrap_or(f64::INFINITY);
         if judge(age_s) != Freshness::Fresh {
@@ -257,6 +257,18 @@ impl Boiler {
             "{hour}: {}, {slots} slots = {counted} counted + {missing} missing{partial}{closes}",
             celsius(*temperature)
         )
+    }
+}
+
+/// What the boiler is doing, in words.
+pub(crate) fn doing(state: BoilerState) -> &'static str {
+    match state {
+        BoilerState::Firing => "firing",
+        BoilerState::Standby => "standby",
+        BoilerState::Waiting => "waiting to start",
+        BoilerState::Overrun => "off, pump overrun",
+        BoilerState::Blocked => "blocked",
+        BoilerState::Lockout => "locked out",
     }
 }
 

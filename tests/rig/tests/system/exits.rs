@@ -56,6 +56,7 @@ fn a_key_file_of_no_use_is_78_with_its_name() {
         ("agent", format!("keys = \"{absent_name}\""), "nats.keys", of_agent.display().to_string()),
         ("aggregator", format!("keys = \"{absent_name}\""), "nats.keys", format!("{absent_name}/aggregator.nk")),
         ("controller", format!("keys = \"{absent_name}\""), "nats.keys", format!("{absent_name}/controller.nk")),
+        ("front", format!("keys = \"{absent_name}\""), "nats.keys", format!("{absent_name}/front.nk")),
         ("agent", format!("nkey_file = \"{wrong}\""), "nats.nkey_file", wrong.to_string()),
         ("agent", format!("credentials = \"{absent_name}\""), "nats.credentials", absent_name.to_string()),
         ("agent", format!("credentials = \"{wrong}\""), "nats.credentials", wrong.to_string()),
@@ -99,7 +100,7 @@ fn each_role_drains_at_a_hangup() {
     }
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), "");
-    for name in ["agent", "aggregator", "controller"] {
+    for name in ["agent", "aggregator", "controller", "front"] {
         let mut child = role(name, folder.path(), &config);
         until_logged(folder.path(), &format!("role=\"{name}\""));
         child.signal(Signal::HUP).unwrap();

@@ -5,10 +5,11 @@ use rig::process::NEVER_RESTART;
 use crate::source::{Breaches, Rule, Source, breach};
 
 /// Every command line of a unit. systemd replaces $NAME only if it is a whole word.
-const COMMANDS: [&str; 5] = [
+const COMMANDS: [&str; 6] = [
     "/usr/bin/thermowell run agent --config /etc/thermowell/thermowell.toml",
     "/usr/bin/thermowell run aggregator --config /etc/thermowell/thermowell.toml",
     "/usr/bin/thermowell run controller --config /etc/thermowell/thermowell.toml",
+    "/usr/bin/thermowell run front --config /etc/thermowell/thermowell.toml",
     "/usr/bin/nats-server --config /etc/thermowell/nats.conf",
     "/usr/bin/nats-server --signal reload=${MAINPID}",
 ];

@@ -21,7 +21,7 @@ const ORDERS: [(&str, &str); 2] = [
 const GATEWAY_ROOMS: &str =
     "serial decode batch spool publish consume aggregate snapshot feed control actuate command reset";
 /// The composers of the gateway's rooms.
-const GATEWAY_COMPOSERS: &str = "agent aggregator controller cli commands run";
+const GATEWAY_COMPOSERS: &str = "agent aggregator controller front cli commands run";
 
 pub(crate) const RULES: &[Rule] = &[
     Rule {
