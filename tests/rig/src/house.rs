@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::future::Future;
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -131,6 +132,12 @@ impl House {
     #[must_use]
     pub fn boilers(&self) -> Vec<BoilerId> {
         (1..=self.options.boilers).map(crate::demo::boiler).collect()
+    }
+
+    /// The address of the dashboard.
+    #[must_use]
+    pub fn dashboard(&self) -> SocketAddr {
+        self.processes.dashboard
     }
 
     /// The process of this name.
@@ -384,8 +391,8 @@ impl House {
         let Processes { agent, controller, .. } = &mut self.processes;
         let mut ends = stop_in_order([controller, agent], STOP)?;
         let problems = self.books_of(client).settle(SETTLE, || tend(self)).await?;
-        let Processes { aggregator, simulator, .. } = &mut self.processes;
-        ends.extend(stop_in_order([aggregator, simulator], STOP)?);
+        let Processes { aggregator, front, simulator, .. } = &mut self.processes;
+        ends.extend(stop_in_order([aggregator, front, simulator], STOP)?);
         Ok((problems, ends.into_iter().flatten().collect()))
     }
 

@@ -154,8 +154,8 @@ impl Life<'_> {
         let watch = Stopwatch::start();
         self.disk.cut()?;
         let copied = watch.elapsed();
-        let Processes { broker, simulator: _, agent, aggregator, controller } = &mut self.house.processes;
-        for role in [agent, aggregator, controller, broker.process()] {
+        let Processes { broker, simulator: _, agent, aggregator, controller, front, .. } = &mut self.house.processes;
+        for role in [agent, aggregator, controller, front, broker.process()] {
             role.keep_down()?;
         }
         let files = match self.control.take() {
@@ -216,8 +216,8 @@ impl Life<'_> {
     }
 
     fn start_roles(&mut self) -> Result<()> {
-        let Processes { broker: _, simulator: _, agent, aggregator, controller } = &mut self.house.processes;
-        for role in [agent, aggregator, controller] {
+        let Processes { broker: _, simulator: _, agent, aggregator, controller, front, .. } = &mut self.house.processes;
+        for role in [agent, aggregator, controller, front] {
             role.bring_up()?;
         }
         Ok(())

@@ -2,8 +2,11 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use thermowell::cli::CONFIG_VARIABLE;
 use thermowell::nats::User;
@@ -15,10 +18,11 @@ use crate::process::THERMOWELL_BIN;
 /// The name by which the multi-call binary is the product.
 pub const PRODUCT: &str = "thermowell";
 
-pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
+pub(super) fn lines(plan: &Plan, broker: &Broker, dashboard: SocketAddr) -> Vec<String> {
     let config = quoted(plan.folder.join("thermowell.toml").as_os_str());
     let key = quoted(User::Reader.seed_file(&plan.keys()).as_os_str());
-    let mut lines = vec!["From a second terminal, while this runs:".to_owned()];
+    let page = format!("Dashboard: http://{dashboard}/");
+    let mut lines = vec![page, "From a second terminal, while this runs:".to_owned()];
     lines.extend(program_folder().map(|folder| format!("  export PATH={}:$PATH", quoted(folder.as_os_str()))));
     lines.extend([
         format!("  export {CONFIG_VARIABLE}={config}"),
@@ -30,6 +34,15 @@ pub(super) fn lines(plan: &Plan, broker: &Broker) -> Vec<String> {
         "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna # after 6 min".to_owned(),
     ]);
     lines
+}
+
+/// Starts a browser with this address, and does not wait for it.
+///
+/// # Errors
+/// There is no xdg-open.
+pub(super) fn open(address: &str) -> io::Result<()> {
+    let silent = Stdio::null;
+    Command::new("xdg-open").arg(address).stdin(silent()).stdout(silent()).stderr(silent()).spawn().map(drop)
 }
 
 /// A folder with the program `thermowell`: the tested one, or a link to this program that is made next to it.

@@ -15,6 +15,7 @@ pub mod setup;
 
 use std::ffi::OsString;
 use std::io;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -91,9 +92,10 @@ fn run(options: &Options) -> Result<Ledger> {
     };
     setup::prepare(&folder).context("set up")?;
     let house = Builder::demo(programs, options.clone()).server(&server).folder(&folder).wait(&wait).start()?;
-    let access = access::lines(&house.plan, &house.processes.broker);
+    let access = access::lines(&house.plan, &house.processes.broker, house.dashboard());
     let boilers = house.boilers().into_iter().map(|id| (id, Live::default())).collect();
-    let mut demo = Demo { options, house, access, boilers, screen: Screen::new(options.json) };
+    let (screen, is_to_open) = (Screen::new(options.json), options.open);
+    let mut demo = Demo { options, house, access, boilers, screen, is_to_open };
     wait.block_on(demo.run(&mut interrupts))
 }
 
@@ -115,6 +117,8 @@ struct Demo<'a> {
     access: Vec<String>,
     boilers: Boilers,
     screen: Screen,
+    /// The dashboard is opened once it answers.
+    is_to_open: bool,
 }
 
 impl Demo<'_> {
@@ -138,6 +142,7 @@ impl Demo<'_> {
                 Some(message) = messages.next() => live::take(&mut self.boilers, &message.subject, &message.payload),
                 _ = tick.tick() => {
                     tend(&mut self.house, &mut self.screen)?;
+                    self.open();
                     self.draw(true).context(OUTPUT)?;
                     if self.is_over() || (signals > 0 && self.has_begun()) {
                         break;
@@ -182,6 +187,18 @@ impl Demo<'_> {
     /// Whether there is something to audit: a state of each boiler, or the time for it has passed.
     fn has_begun(&self) -> bool {
         self.boilers.values().all(|live| live.state.is_some()) || self.house.age() > SETTLE
+    }
+
+    /// Opens the dashboard in a browser, once it answers.
+    fn open(&mut self) {
+        let address = self.house.dashboard();
+        if !self.is_to_open || TcpStream::connect_timeout(&address, TICK).is_err() {
+            return;
+        }
+        self.is_to_open = false;
+        if let Err(error) = access::open(&format!("http://{address}/")) {
+            self.screen.say(&format!("xdg-open: {error}"));
+        }
     }
 
     fn answer(&mut self, signal: &str, signals: u32) -> Result<()> {

@@ -12,13 +12,14 @@ use thermowell::quantity::duration;
 use thermowell_wire::BoilerId;
 
 /// Runs the whole of Thermowell on this machine: a real nats-server, simulated boilers on serial lines, the agent, the
-/// aggregator and the controller, each as its own process. Shows a live table and ends with a ledger.
+/// aggregator, the controller and the dashboard, each as its own process. Shows a live table and ends with a ledger.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo demo",
     bin_name = "cargo demo",
     after_help = "Examples:
   cargo demo                              an hour in a minute, until Ctrl-C
+  cargo demo --open                       the same, with its dashboard in a browser
   cargo demo --speed 60 --for 3h          three hours, then the ledger
   cargo demo --speed 1 --for 2m           in real time
   cargo demo --scenario config/scenarios/unplug.toml --speed 20 --for 30m
@@ -55,6 +56,12 @@ pub struct Options {
     /// The port of nats-server; without it a free port.
     #[arg(long, value_name = "P")]
     pub nats_port: Option<u16>,
+    /// The port of the dashboard; without it 8080, or a free one.
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
+    pub http_port: Option<u16>,
+    /// Open the dashboard in a browser (xdg-open).
+    #[arg(long)]
+    pub open: bool,
     /// Keep store, configurations and logs in this folder, which must not exist or be empty.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use thermowell::keys;
 
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
-use crate::nats::{Broker, BrokerOptions, NatsServer, RIG_LOGIN};
-use crate::process::{Change, HTTP_OFF, Launch, Programs, Role, Supervised};
+use crate::nats::{Broker, BrokerOptions, NatsServer, RIG_LOGIN, free_port};
+use crate::process::{Change, Launch, Programs, Role, Supervised};
 
 /// The devices boot this long after everything was started: agents and aggregator run by then.
 const LEAD: Duration = Duration::from_millis(1_500);
@@ -23,6 +24,9 @@ const BOOT_NS: u64 = 8_000_000_000;
 
 /// The default scenario, without faults.
 const WINTER_DAY: &str = include_str!("../../../../config/scenarios/winter-day.toml");
+
+/// Stands for any free port.
+pub(crate) const ANY_PORT: u16 = 0;
 
 /// The name of the keys' folder.
 const KEYS: &str = "keys";
@@ -113,6 +117,10 @@ pub struct Processes {
     pub agent: Supervised,
     pub aggregator: Supervised,
     pub controller: Supervised,
+    /// The dashboard.
+    pub front: Supervised,
+    /// Its address.
+    pub dashboard: SocketAddr,
 }
 
 /// Makes the folder of `--keep` and returns its absolute path.
@@ -154,12 +162,15 @@ impl Processes {
         let broker = Broker::start(server, programs, broker_options).context("start nats-server")?;
         let plan = Plan::in_folder(folder, options.speed);
         let config = folder.join("thermowell.toml");
-        fs::write(&config, configuration(options, &plan, &broker)).with_context(|| make(&config))?;
+        // Once the server has its own ports.
+        let dashboard = (Ipv4Addr::LOCALHOST, http_port(options.http_port)?).into();
+        fs::write(&config, configuration(options, &plan, &broker, dashboard)).with_context(|| make(&config))?;
         let log = |name: &str| folder.join("logs").join(format!("{name}.log"));
         let role = |name: &str| supervise(Launch::run(programs, name, &config, log(name)));
         let agent = role("agent")?;
         let aggregator = role("aggregator")?;
         let controller = role("controller")?;
+        let front = role("front")?;
         let winter_day = folder.join("scenario.toml");
         fs::write(&winter_day, WINTER_DAY).with_context(|| make(&winter_day))?;
         let name = "firmware-sim";
@@ -170,7 +181,7 @@ impl Processes {
             args: simulator_arguments(options, &plan, &winter_day),
             log: log(name),
         })?;
-        Ok((Self { broker, simulator, agent, aggregator, controller }, plan))
+        Ok((Self { broker, simulator, agent, aggregator, controller, front, dashboard }, plan))
     }
 
     /// Checks every process and does what is due at `now`; `take` is called with each change.
@@ -191,9 +202,20 @@ impl Processes {
     }
 
     /// All processes in flow order, the server last.
-    pub fn all(&mut self) -> [&mut Supervised; 5] {
-        let Self { broker, simulator, agent, aggregator, controller } = self;
-        [simulator, agent, aggregator, controller, broker.process()]
+    pub fn all(&mut self) -> [&mut Supervised; 6] {
+        let Self { broker, simulator, agent, aggregator, controller, front, dashboard: _ } = self;
+        [simulator, agent, aggregator, controller, front, broker.process()]
+    }
+}
+
+/// The port of the dashboard: the one that is asked for, else the one that people know, or a free one if it is taken.
+fn http_port(asked: Option<u16>) -> Result<u16> {
+    const USUAL: u16 = 8080;
+    match asked {
+        Some(ANY_PORT) => free_port(),
+        Some(port) => Ok(port),
+        None if TcpListener::bind((Ipv4Addr::LOCALHOST, USUAL)).is_ok() => Ok(USUAL),
+        None => free_port(),
     }
 }
 
@@ -226,7 +248,7 @@ fn supervise(launch: Launch) -> Result<Supervised> {
     Supervised::start(launch).context("start a process")
 }
 
-fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
+fn configuration(options: &Options, plan: &Plan, broker: &Broker, dashboard: SocketAddr) -> String {
     let mut text = format!(
         "# Written by the demo.\ngateway = \"demo\"\n\n\
          [nats]\nurl = \"{}\"\nkeys = \"{}\"\nmonitor = \"{}\"\nsync_interval = \"10 s\"\n\n",
@@ -246,7 +268,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
             super::rfc3339(plan.epoch_utc_ns)
         );
     }
-    text += &http(&options.http);
+    text += &http(options, dashboard);
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
     let (after, directory) = (options.spill_after, plan.spool());
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
@@ -262,11 +284,12 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker) -> String {
     text
 }
 
-fn http(ports: &[u16]) -> String {
-    let [agent, aggregator, controller] = ports else { return HTTP_OFF.to_owned() };
-    let address = |port: &u16| format!("\"127.0.0.1:{port}\"");
-    let (agent, aggregator, controller) = (address(agent), address(aggregator), address(controller));
-    format!("\n[http]\nagent = {agent}\naggregator = {aggregator}\ncontroller = {controller}\nfront = \"off\"\n")
+fn http(options: &Options, dashboard: SocketAddr) -> String {
+    let address = |port: Option<&u16>| port.map_or("off".to_owned(), |port| format!("127.0.0.1:{port}"));
+    let roles = ["agent", "aggregator", "controller"].into_iter().enumerate();
+    let roles = roles.map(|(at, role)| (role, address(options.http.get(at))));
+    let lines = roles.chain([("front", dashboard.to_string())]);
+    "\n[http]\n".to_owned() + &lines.map(|(role, address)| format!("{role} = \"{address}\"\n")).collect::<String>()
 }
 
 fn simulator_arguments(options: &Options, plan: &Plan, winter_day: &Path) -> Vec<OsString> {

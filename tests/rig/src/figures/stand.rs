@@ -41,10 +41,10 @@ impl Bench {
         Builder::new(self.programs.clone(), &arguments).server(&self.server).start()
     }
 
-    /// Stops the three roles and starts them again in one process.
+    /// Stops the roles and starts them again in one process.
     pub(super) fn unite(&self, house: &mut House) -> Result<Supervised> {
-        let Processes { agent, aggregator, controller, .. } = &mut house.processes;
-        for role in [controller, agent, aggregator] {
+        let Processes { agent, aggregator, controller, front, .. } = &mut house.processes;
+        for role in [controller, agent, aggregator, front] {
             role.stop(PATIENCE)?;
         }
         let all = house.another("", &house.config(), "thermowell");

@@ -84,6 +84,10 @@ impl Builder {
             fs::write(&quiet, "").with_context(|| format!("write {}", quiet.display()))?;
             options.scenario = Some(quiet);
         }
+        if is_quiet && options.http_port.is_none() {
+            // Tests have several runs at a time.
+            options.http_port = Some(setup::ANY_PORT);
+        }
         let server = server.unwrap_or_else(super::server);
         let (processes, plan) = Processes::start(&options, &folder, &server, &programs).context("set up")?;
         let wait = wait.map_or_else(Wait::plain, Ok)?;
