@@ -12,6 +12,7 @@ mod boilers;
 mod conformance;
 mod control;
 mod cuts;
+mod dashboard;
 mod demo;
 mod deployment;
 mod documents;
