@@ -60,6 +60,7 @@ fn a_gateway_is_installed_upgraded_and_removed() {
         "thermowell: /usr/bin/thermowell run agent",
         "thermowell: /usr/bin/thermowell run aggregator",
         "thermowell: /usr/bin/thermowell run controller",
+        "thermowell: /usr/bin/thermowell run front",
     ];
     assert_eq!(gateway.processes(), expected.map(str::to_owned).into());
     edit(CONFIG, "# approvals = 2", "approvals = 1");
