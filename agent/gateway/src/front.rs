@@ -28,7 +28,9 @@ use axum::Router;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Board;
 use crate::nats::{Connection, NatsError, User};
+use crate::run::Role;
 use crate::shutdown::Shutdown;
 
 use hub::Hub;
@@ -73,8 +75,9 @@ impl Site {
     ///
     /// # Errors
     /// See [`FrontError`].
-    pub async fn run(&self, config: &Config, mut shutdown: Shutdown) -> Result<(), FrontError> {
+    pub async fn run(&self, config: &Config, board: &Board, mut shutdown: Shutdown) -> Result<(), FrontError> {
         let connection = Connection::open(&config.nats, User::Front).await.map_err(FrontError::Connect)?;
+        board.join_to_read(Role::Front.name(), &connection);
         let (clock, model, hub) = (self.clock.clone(), self.model.clone(), self.hub.clone());
         let reader = Reader { connection, clock, model, hub };
         let ended = tokio::select! {

@@ -73,7 +73,8 @@ struct Held {
 struct Member {
     connection: Connection,
     ready: watch::Receiver<Phase>,
-    reporter: Reporter,
+    /// None of a role that publishes nothing.
+    reporter: Option<Reporter>,
     ignored: u64,
 }
 
@@ -96,7 +97,13 @@ impl Board {
     /// A role has begun.
     pub fn join(&self, role: &'static str, session: &Session, reporter: &Reporter) {
         let (connection, ready) = (session.connection().clone(), session.ready());
-        let member = Member { connection, ready, reporter: reporter.clone(), ignored: 0 };
+        let member = Member { connection, ready, reporter: Some(reporter.clone()), ignored: 0 };
+        self.held().members.insert(role, member);
+    }
+
+    /// A role has begun that publishes nothing: it needs no streams of its own, so a connection is a session.
+    pub fn join_to_read(&self, role: &'static str, connection: &Connection) {
+        let member = Member { ready: connection.phase(), connection: connection.clone(), reporter: None, ignored: 0 };
         self.held().members.insert(role, member);
     }
 
@@ -187,7 +194,8 @@ impl Member {
         rows.add("nats_received_bytes_total", statistics.in_bytes.load(Ordering::Relaxed));
         rows.add("nats_sent_bytes_total", statistics.out_bytes.load(Ordering::Relaxed));
         rows.add("session_ready", *self.ready.borrow() != Phase::Down);
-        let counts = self.reporter.counts();
+        let Some(reporter) = &self.reporter else { return };
+        let counts = reporter.counts();
         rows.add("events_waiting", counts.waiting);
         rows.add("events_dropped_total", counts.dropped);
         rows.add("reports_forbidden_total", counts.forbidden);

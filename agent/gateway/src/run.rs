@@ -118,7 +118,7 @@ fn start(config: &Config, board: &Arc<Board>, site: &Site, role: Role) -> Runnin
             controller::run(&config, &board, shutdown).await.map_err(RunError::Controller)
         }),
         Role::Front => Running::start(role.name(), GRACE, |shutdown| async move {
-            site.run(&config, shutdown).await.map_err(RunError::Front)
+            site.run(&config, &board, shutdown).await.map_err(RunError::Front)
         }),
     }
 }

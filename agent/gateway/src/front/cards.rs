@@ -199,8 +199,9 @@ fn obeys(boiler: &Boiler, judged: &status::Boiler, at: &Moment) -> (&'static str
         Ok(_) if judged.lease.is_some() => ("own", "the boiler is on its own control, though it is asked".to_owned()),
         Ok(_) => ("own", "the boiler is on its own control".to_owned()),
         Err(why) => {
-            let is_down = judged.status_age_s.is_some_and(|age_s| status::judge(age_s) == Freshness::Fresh)
-                && judged.status.as_ref().is_some_and(|status| matches!(status.link, Link::Down | Link::Silent));
+            let is_current = judged.status_age_s.is_some_and(|age_s| status::judge(age_s) == Freshness::Fresh);
+            let link = judged.status.as_ref().filter(|_| is_current).map(|status| status.link);
+            let link = link.filter(|link| matches!(link, Link::Down | Link::Silent));
             let lease = match boiler.obeyed_until {
                 Some(end) if end <= at.now.unix_seconds() => {
                     format!("by its lease it is on its own control since {}", clock(end))
@@ -208,7 +209,7 @@ fn obeys(boiler: &Boiler, judged: &status::Boiler, at: &Moment) -> (&'static str
                 Some(end) => format!("its lease ends at {}", clock(end)),
                 None => "no lease is known".to_owned(),
             };
-            ("unknown", if is_down { format!("link is down: {lease}") } else { why })
+            ("unknown", link.map_or(why, |link| format!("link is {}: {lease}", word(&link))))
         }
     }
 }
@@ -297,7 +298,7 @@ impl Ledger {
         frame.text("ledger", format!("{} slots = {} counted{reasons}", grouped(slots), grouped(counted)));
         frame.text("ledger-note", if closes { "✓ the sum closes" } else { "✕ the sum does NOT close" });
         frame.s.insert("ledger", if closes { "ok" } else { "bad" });
-        frame.text("ledger-hours", format!("{hours} closed {}", if hours == 1 { "hour" } else { "hours" }));
+        frame.text("ledger-hours", format!("{hours} of 24 hours"));
     }
 }
 

@@ -29,7 +29,7 @@ const BELOW: f64 = 56.0;
 /// Pixels of a point of the line.
 const POINT: f64 = 1.5;
 /// Pixels of a letter of a note, to keep notes apart.
-const LETTER: f64 = 6.8;
+const LETTER: f64 = 7.4;
 
 /// The chart of `boiler` at a moment.
 pub(super) fn draw(boiler: &Boiler, at: &Moment, width: Width) -> String {

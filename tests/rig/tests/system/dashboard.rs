@@ -130,6 +130,10 @@ fn pages_are_served_with_their_headers_and_values_move() {
         let (head, body) = get(address, path);
         assert!(head.contains(status) && body.contains(text), "{path}: {head}\n{body}");
     }
+    let (head, body) = get(address, "/readyz");
+    assert!(head.contains(" 200 OK") && body.contains("\"ready\""), "{head}\n{body}");
+    let (_, metrics) = get(address, "/metrics");
+    assert!(metrics.contains("thermowell_nats_connected{role=\"front\"} 1"), "{metrics}");
     let now = viewer.values["now"].as_i64().unwrap();
     let first = viewer.values.clone();
     until_seen(&mut house, &mut viewer, "values move", |viewer| {
@@ -208,6 +212,8 @@ fn server_that_is_away_is_named_and_its_return_too() {
     until_seen(&mut house, &mut viewer, "the server is away", |viewer| {
         viewer.state("server") == "away" && viewer.text("server").contains("is away since ")
     });
+    let (head, body) = get(house.dashboard(), "/readyz");
+    assert!(head.contains(" 503 ") && body.contains("front: no session with the NATS server"), "{head}\n{body}");
     until_seen(&mut house, &mut viewer, "its data grows old", |viewer| viewer.state("pill") == "waiting");
     house.processes.broker.restart().unwrap();
     until_seen(&mut house, &mut viewer, "the server is back", |viewer| {
