@@ -28,7 +28,7 @@ pub(crate) struct Size {
 
 /// The demo's output other than its report.
 ///
-/// A thread writes: a terminal that was stopped (Ctrl-S) makes a write wait, and signals must not wait with it. While one
+/// A thread writes: a terminal that was stopped (Ctrl-S) makes a write wait, and signals must not wait with it. While a
 /// write is under way, frames are left out and messages wait.
 #[derive(Debug)]
 pub(super) struct Screen {
