@@ -7,7 +7,8 @@
 //! The HTTP listener is no role: it serves until all of them have ended, and none of them waits for it.
 //!
 //! Each role stays polled while its predecessors drain, so the aggregator still receives the agent's last batches.
-//! A role that ends by itself stops the others, in the same order: a restart of the process restarts all of them.
+//! A role that ends by itself stops the others, in the same order: a restart of the process restarts all of them. Only
+//! the front does not: the others keep their promises without it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::config::{self, Config};
 use crate::controller::{self, ControllerError};
 use crate::front::{FrontError, Site};
 use crate::http;
+use crate::logs;
 use crate::metrics::Board;
 use crate::shutdown::{Shutdown, Trigger};
 
@@ -159,15 +161,21 @@ impl Running {
 }
 
 async fn supervise(mut roles: Vec<Running>, mut shutdown: Shutdown) -> Result<(), RunError> {
-    let early = tokio::select! {
-        () = shutdown.requested() => None,
-        (ended, index, _) = select_all(roles.iter_mut().map(|running| &mut running.task)) => Some((index, ended)),
-    };
     let mut outcome = Ok(());
-    if let Some((index, ended)) = early {
+    loop {
+        let (ended, index, _) = tokio::select! {
+            () = shutdown.requested() => break,
+            early = select_all(roles.iter_mut().map(|running| &mut running.task)) => early,
+        };
         let role = roles.remove(index).role;
         let ended = ended.expect("a role neither panics nor is aborted while it runs");
-        outcome = Err(ended.err().unwrap_or(RunError::Ended { role }));
+        let error = ended.err().unwrap_or(RunError::Ended { role });
+        if role != Role::Front.name() || roles.is_empty() {
+            outcome = Err(error);
+            break;
+        }
+        let error = logs::chain(&error);
+        tracing::error!(error, "the dashboard has ended, the other roles go on without it until a restart");
     }
     for running in roles {
         let stopped = running.stop().await;
@@ -236,6 +244,29 @@ mod tests {
         let error = supervise(roles, shutdown).await.unwrap_err();
         assert!(matches!(error, RunError::Controller(ControllerError::Off)), "{error:?}");
         assert_eq!(*record.lock().unwrap(), ["agent asked", "agent drained", "controller asked", "controller drained"]);
+    }
+
+    /// A gateway without the front's key, for one.
+    #[tokio::test]
+    async fn front_that_fails_leaves_the_others_running() {
+        let record = Record::default();
+        let (trigger, shutdown) = Shutdown::manual();
+        let (sender, ended) = oneshot::channel::<()>();
+        let failing = Running::start("front", GRACE, |_| async move {
+            drop(sender);
+            Err(RunError::Front(FrontError::Refused))
+        });
+        let running = tokio::spawn(supervise(vec![cooperative("agent", &record), failing], shutdown));
+        ended.await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!running.is_finished() && record.lock().unwrap().is_empty());
+        trigger.request();
+        running.await.unwrap().unwrap();
+        assert_eq!(*record.lock().unwrap(), ["agent asked", "agent drained"]);
+        let (_trigger, shutdown) = Shutdown::manual();
+        let alone = Running::start("front", GRACE, |_| async { Err(RunError::Front(FrontError::Refused)) });
+        let error = supervise(vec![alone], shutdown).await.unwrap_err();
+        assert!(matches!(error, RunError::Front(FrontError::Refused)), "{error:?}");
     }
 
     #[tokio::test]

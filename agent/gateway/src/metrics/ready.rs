@@ -3,7 +3,7 @@
 //! | status | code | when |
 //! |---|---|---|
 //! | `unready` | 503 | a role has not begun, or has no session with the server |
-//! | `degraded` | 200 | every role works, and a boiler is not read, not averaged or not controlled |
+//! | `degraded` | 200 | a boiler is not read, not averaged or not controlled; or only the front does not work |
 //! | `ready` | 200 | none of these |
 
 use axum::http::StatusCode;
@@ -15,6 +15,7 @@ use thermowell_flow::published::{Freshness, Link};
 use super::{Board, CURRENT, Held, agent, is_within};
 use crate::clock::boottime_ns;
 use crate::nats::Phase;
+use crate::run::Role;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,11 +46,17 @@ impl Board {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let held = self.held();
-        let unready: Vec<String> = self.roles.iter().filter_map(|role| unready(&held, role)).collect();
-        if !unready.is_empty() {
-            return Readiness { status: Status::Unready, why: unready };
+        // The others do not need the front.
+        let is_needed = |role: &str| role != Role::Front.name() || self.roles.len() == 1;
+        let (needed, front): (Vec<_>, Vec<_>) = self.roles.iter().partition(|role| is_needed(role));
+        let unready_of =
+            |roles: &[&&str]| -> Vec<String> { roles.iter().filter_map(|role| unready(&held, role)).collect() };
+        let why = unready_of(&needed);
+        if !why.is_empty() {
+            return Readiness { status: Status::Unready, why };
         }
-        let why: Vec<String> = self.roles.iter().flat_map(|role| self.degraded(&held, role)).collect();
+        let mut why = unready_of(&front);
+        why.extend(self.roles.iter().flat_map(|role| self.degraded(&held, role)));
         Readiness { status: if why.is_empty() { Status::Ready } else { Status::Degraded }, why }
     }
 

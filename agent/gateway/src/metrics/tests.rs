@@ -339,6 +339,21 @@ async fn readiness_names_what_is_wanting() {
     drop(sender);
 }
 
+/// One that has ended has no session, like one that has not begun.
+#[tokio::test]
+async fn missing_front_makes_the_other_roles_degraded_only() {
+    let begins = vec!["front: has not begun".to_owned()];
+    let alone = Board::new(&config(), &["front"]);
+    assert_eq!(alone.readiness(), Readiness { status: Verdict::Unready, why: begins.clone() });
+    let board = Board::new(&config(), &["controller", "front"]);
+    assert_eq!(board.readiness().status, Verdict::Unready);
+    let members = std::mem::take(&mut full().await.held().members);
+    board.held().members = members;
+    let (_sender, ready) = watch::channel(Phase::Up(1));
+    board.held().members.values_mut().for_each(|member| member.ready = ready.clone());
+    assert_eq!(board.readiness(), Readiness { status: Verdict::Degraded, why: begins });
+}
+
 /// The table of the handbook is the catalogue. A test that fails prints it.
 #[test]
 fn handbook_lists_every_metric() {
