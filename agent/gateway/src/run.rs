@@ -86,15 +86,19 @@ pub async fn run(config: &Config, role: Option<Role>, shutdown: Shutdown) -> Res
         None if config.control.enabled => vec![Role::Agent, Role::Aggregator, Role::Controller, Role::Front],
         None => vec![Role::Agent, Role::Aggregator, Role::Front],
     };
-    let site = Site::new(config);
+    // An hour of each boiler: 90 KB that the other roles do not need.
+    let site = roles.contains(&Role::Front).then(|| Site::new(config));
     let board = Board::new(config, &roles.iter().map(|role| role.name()).collect::<Vec<_>>());
     let (_until_the_roles_end, serving) = Shutdown::manual();
     if let Some(address) = address(&config.http, role) {
         let (hosts, common) = (config.http.hosts.clone(), http::common(&board));
-        let router = if roles.contains(&Role::Front) { common.merge(site.router()) } else { common };
+        let router = match &site {
+            Some(site) => common.merge(site.router()),
+            None => common,
+        };
         tokio::spawn(async move { http::serve(address, &hosts, router, serving).await });
     }
-    supervise(roles.into_iter().map(|role| start(config, &board, &site, role)).collect(), shutdown).await
+    supervise(roles.into_iter().map(|role| start(config, &board, site.as_ref(), role)).collect(), shutdown).await
 }
 
 /// Where the process of this role serves HTTP; the front's address is that of all roles in one process.
@@ -107,8 +111,8 @@ fn address(http: &config::Http, role: Option<Role>) -> Option<SocketAddr> {
     }
 }
 
-fn start(config: &Config, board: &Arc<Board>, site: &Site, role: Role) -> Running {
-    let (config, board, site) = (config.clone(), board.clone(), site.clone());
+fn start(config: &Config, board: &Arc<Board>, site: Option<&Site>, role: Role) -> Running {
+    let (config, board, site) = (config.clone(), board.clone(), site.cloned());
     match role {
         Role::Agent => Running::start(role.name(), AGENT_GRACE, |shutdown| async move {
             agent::run(&config, &board, shutdown).await.map_err(RunError::Agent)
@@ -120,7 +124,7 @@ fn start(config: &Config, board: &Arc<Board>, site: &Site, role: Role) -> Runnin
             controller::run(&config, &board, shutdown).await.map_err(RunError::Controller)
         }),
         Role::Front => Running::start(role.name(), GRACE, |shutdown| async move {
-            site.run(&config, &board, shutdown).await.map_err(RunError::Front)
+            site.expect("the front has a site").run(&config, &board, shutdown).await.map_err(RunError::Front)
         }),
     }
 }
