@@ -30,8 +30,8 @@ pub(super) fn lines(plan: &Plan, broker: &Broker, dashboard: SocketAddr) -> Vec<
         format!("  export NATS_NKEY={key}"),
         "  thermowell status".to_owned(),
         "  thermowell verify".to_owned(),
-        // A command is refused until a tenth of an hour is known.
-        "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna # after 6 min".to_owned(),
+        "  thermowell command boost --boiler b1 --flow 72 --for 30m --by anna".to_owned(),
+        "  # accepted from 0:06 on: a tenth of the hour must be known".to_owned(),
     ]);
     lines
 }
