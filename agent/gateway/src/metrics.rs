@@ -27,7 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use thermowell_flow::published::{Freshness, FreshnessLimits, freshness};
+use thermowell_flow::published::Freshness;
 use thermowell_wire::BoilerId;
 use tokio::sync::watch;
 
@@ -36,6 +36,7 @@ use crate::config::Config;
 use crate::nats::{Connection, Phase};
 use crate::report::Reporter;
 use crate::session::Session;
+use crate::status::judge;
 
 use sheet::Sheet;
 
@@ -48,7 +49,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Board {
     clock: Clock,
-    limits: FreshnessLimits,
     began_s: f64,
     /// The roles that run in this process, and the boilers of each.
     roles: Vec<&'static str>,
@@ -84,7 +84,6 @@ impl Board {
     pub fn new(config: &Config, roles: &[&'static str]) -> Arc<Self> {
         let clock = Clock::new(&config.clock);
         Arc::new(Self {
-            limits: FreshnessLimits::at_speed(clock.speed()),
             began_s: clock::realtime_s(),
             clock,
             roles: roles.to_vec(),
@@ -180,8 +179,7 @@ impl Board {
     /// Of a slot with this stamp.
     fn freshness(&self, stamp: f64) -> Freshness {
         // A stamp ahead of this clock is as fresh as can be.
-        let age = Duration::try_from_secs_f64(self.clock.age_s(stamp)).unwrap_or_default();
-        freshness(Some(age.saturating_mul(self.clock.speed())), &self.limits)
+        judge(self.clock.age_s(stamp).max(0.0))
     }
 }
 

@@ -54,11 +54,6 @@ const FAULTS: [(&str, FaultKind); 8] = [
     ("boot_loop", FaultKind::BootLoop),
 ];
 
-/// The name of a link's state.
-pub(super) fn link_name(link: Link) -> &'static str {
-    LINKS.iter().find(|(_, known)| *known == link).map_or("unknown", |(name, _)| name)
-}
-
 fn bytes(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -15,6 +15,7 @@ use thermowell_flow::published::{Freshness, Link};
 use super::{Board, CURRENT, Held, agent, is_within};
 use crate::clock::boottime_ns;
 use crate::nats::Phase;
+use crate::output::word;
 use crate::run::Role;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -100,5 +101,5 @@ fn unready(held: &Held, role: &str) -> Option<String> {
 fn agent_of(report: Option<&agent::Report>) -> Option<String> {
     let current = report.filter(|report| is_within(report.at_ns, boottime_ns(), CURRENT));
     let Some(report) = current else { return Some("its task does not report".to_owned()) };
-    (report.status.link != Link::Up).then(|| format!("the link is {}", agent::link_name(report.status.link)))
+    (report.status.link != Link::Up).then(|| format!("the link is {}", word(&report.status.link)))
 }
