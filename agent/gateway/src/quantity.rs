@@ -162,6 +162,19 @@ pub fn show_measured(duration: Duration) -> String {
     }
 }
 
+/// Digits with a separator between the thousands.
+#[must_use]
+pub fn grouped(digits: &str, separator: char) -> String {
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(separator);
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use thermowell::quantity::grouped;
+
 /// The value at rank `p` of `sorted`; 0 if it is empty.
 pub(crate) fn percentile(sorted: &[f64], p: f64) -> f64 {
     let share = Duration::from_secs(u64::try_from(sorted.len()).unwrap_or(0)).mul_f64(p);
@@ -11,14 +13,7 @@ pub(crate) fn percentile(sorted: &[f64], p: f64) -> f64 {
 
 /// Digits with thousands separators: 1,440,000.
 pub(crate) fn thousands(digits: &str) -> String {
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(digits, ',')
 }
 
 #[cfg(test)]

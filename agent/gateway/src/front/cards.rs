@@ -10,7 +10,7 @@ use thermowell_wire::line::{BoilerState, Demand, Fault};
 
 use super::model::{Boiler, Model, Moment, Server};
 use crate::output::word;
-use crate::quantity::moment;
+use crate::quantity::{self, moment};
 use crate::status::{self, age, doing};
 
 /// The state of a server that answers.
@@ -325,15 +325,7 @@ fn percent(share: f64) -> f64 {
 
 /// A number with narrow spaces between its thousands.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
+    quantity::grouped(&number.to_string(), '\u{202f}')
 }
 
 #[cfg(test)]

@@ -190,15 +190,15 @@ fn event(name: &str, frame: &Frame) -> Bytes {
 /// What changes each second.
 fn values(model: &Model, view: &View, at: &Moment) -> Frame {
     let mut frame = Frame::new(model, at);
-    let tab = |row: Row| Row { t: row.t.into_iter().take(1).collect(), ..row };
-    let boilers = || model.boilers.iter().map(|boiler| cards::overview(boiler, at, &model.server));
-    frame.rows.insert("tabs", boilers().map(tab).collect());
+    let boilers: Vec<Row> = model.boilers.iter().map(|boiler| cards::overview(boiler, at, &model.server)).collect();
+    let tab = |row: &Row| Row { t: row.t[..1].to_vec(), s: row.s, to: row.to.clone(), ..Row::default() };
+    frame.rows.insert("tabs", boilers.iter().map(tab).collect());
     match of(model, view) {
         Some(boiler) => frame.cards(boiler, at),
         None => {
             let is_simulated = model.boilers.iter().any(|boiler| boiler.judged(at).is_simulated());
             frame.s.insert("simulated", if is_simulated { "yes" } else { "no" });
-            frame.rows.insert("boilers", boilers().collect());
+            frame.rows.insert("boilers", boilers);
         }
     }
     frame

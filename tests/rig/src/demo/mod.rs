@@ -172,7 +172,7 @@ impl Demo<'_> {
                             let line = line.to_owned();
                             thread::spawn(move || say(&line));
                         };
-                        answer(name, signals, &mut { aside })?;
+                        answer(name, signals, aside)?;
                     }
                 }
             }
@@ -202,7 +202,7 @@ impl Demo<'_> {
     }
 
     fn answer(&mut self, signal: &str, signals: u32) -> Result<()> {
-        answer(signal, signals, &mut |line| self.screen.say(line))
+        answer(signal, signals, |line| self.screen.say(line))
     }
 
     /// The duration has passed, and every hour that began within it is closed.
@@ -314,7 +314,7 @@ pub fn rfc3339(utc_ns: i64) -> String {
 }
 
 /// Answers a signal. `Err`: the run ends without a ledger.
-fn answer(signal: &str, signals: u32, say: &mut dyn FnMut(&str)) -> Result<()> {
+fn answer(signal: &str, signals: u32, say: impl FnOnce(&str)) -> Result<()> {
     match signals {
         0 | 1 => say(&format!("{signal}: stopping all roles in order, then auditing the streams")),
         n if n < PATIENCE => say(&format!("{signal}: still auditing; one more signal exits without a ledger")),
