@@ -173,10 +173,10 @@ impl<'a> Chart<'a> {
         self.notes(svg);
     }
 
-    /// The notes of the longest holes, as far as there is room.
+    /// The notes of the hole that reaches to now, and of the longest others, as far as there is room.
     fn notes(&self, svg: &mut String) {
         let mut holes: Vec<_> = self.unknown.iter().filter(|(.., note)| !note.is_empty()).collect();
-        holes.sort_by_key(|(from_ns, to_ns, _)| from_ns - to_ns);
+        holes.sort_by_key(|(from_ns, to_ns, _)| (*to_ns < self.end_ns, from_ns - to_ns));
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for (from_ns, to_ns, note) in holes {
             let half = LETTER * f64::from(u16::try_from(note.chars().count()).unwrap_or(u16::MAX)) / 2.0;

@@ -26,7 +26,7 @@ use crate::clock::{Clock, realtime_ns};
 pub(super) const VIEWERS_MAX: usize = 16;
 /// Interval of the values.
 const TICK: Duration = Duration::from_secs(1);
-/// Charts are drawn with every fifth values.
+/// Charts are drawn with every fifth values, and when a boiler's data becomes fresh or old.
 const CHARTS_EVERY: u32 = 5;
 
 /// What a viewer looks at.
@@ -59,6 +59,8 @@ struct Channel {
     charts: watch::Sender<Bytes>,
     /// Ticks since the charts were drawn; none before the first time.
     drawn: Option<u32>,
+    /// How fresh the data of each boiler was then, as its tab shows it.
+    states: Vec<&'static str>,
 }
 
 /// A place among the viewers.
@@ -95,6 +97,7 @@ impl Hub {
             values: watch::Sender::default(),
             charts: watch::Sender::default(),
             drawn: None,
+            states: Vec::new(),
         });
         let (mut values, mut charts) = (channel.values.subscribe(), channel.charts.subscribe());
         // What was drawn for others is shown at once.
@@ -148,11 +151,14 @@ impl Hub {
         let mut views = lock(&self.views);
         views.retain(|_, channel| channel.values.receiver_count() > 0);
         for (view, channel) in views.iter_mut().filter(|(_, channel)| is_tick || channel.drawn.is_none()) {
-            channel.values.send_replace(event("values", &values(&model, view, &at)));
+            let values = values(&model, view, &at);
+            let states: Vec<&'static str> = values.rows["tabs"].iter().filter_map(|tab| tab.s).collect();
+            channel.values.send_replace(event("values", &values));
             channel.drawn = match channel.drawn {
-                Some(ticks) if ticks + 1 < CHARTS_EVERY => Some(ticks + 1),
+                Some(ticks) if ticks + 1 < CHARTS_EVERY && states == channel.states => Some(ticks + 1),
                 Some(_) | None => {
                     channel.charts.send_replace(event("charts", &charts(&model, view, &at)));
+                    channel.states = states;
                     Some(0)
                 }
             };
@@ -289,6 +295,19 @@ mod tests {
             let expected: &[&str] = if tick % CHARTS_EVERY == 0 { &["values", "charts"] } else { &["values"] };
             assert_eq!(names(&ready(&mut viewer)), expected, "{tick}");
         }
+    }
+
+    #[test]
+    fn charts_come_at_once_when_data_becomes_fresh() {
+        let hub = hub();
+        let mut viewer = Box::pin(hub.watch(view(Some("b1"))).unwrap());
+        hub.draw(true);
+        assert_eq!(names(&ready(&mut viewer)), ["values", "charts"]);
+        lock(&hub.model).boilers[0].state = Some(state(hub.moment().now.unix_seconds()));
+        hub.draw(true);
+        assert_eq!(names(&ready(&mut viewer)), ["values", "charts"]);
+        hub.draw(true);
+        assert_eq!(names(&ready(&mut viewer)), ["values"]);
     }
 
     #[tokio::test(start_paused = true)]

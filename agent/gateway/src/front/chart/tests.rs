@@ -61,6 +61,15 @@ fn chart_ends_at_now_and_not_at_the_newest_sample() {
     assert!(stale.contains(">no data since 13:00:00</text>"), "{stale}");
 }
 
+/// Rule 1, where there is room for one note only.
+#[test]
+fn hole_up_to_now_is_named_before_a_longer_one() {
+    let mut young = Stream::default();
+    young.seconds(20, 4_700);
+    let svg = draw(&boiler(young, noon_s() + 20.0), &after(40), Width::Narrow);
+    assert!(svg.contains(">no data since 12:00:20</text>") && !svg.contains("no data before"), "{svg}");
+}
+
 /// Rule 2: mean line and dot are not drawn from old data.
 #[test]
 fn old_state_draws_neither_mean_nor_dot() {
