@@ -9,6 +9,7 @@ mod accounts;
 mod attack;
 mod bench;
 mod boilers;
+mod browser;
 mod conformance;
 mod control;
 mod cuts;
