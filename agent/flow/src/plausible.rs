@@ -68,6 +68,7 @@ const FORGET: Duration = Duration::from_secs(3_600);
 const CALM: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
     /// Room temperature, centi-degrees.

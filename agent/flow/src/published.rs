@@ -39,6 +39,7 @@ pub fn celsius(centi: i64) -> f64 {
 /// `boiler.{id}.status`: the device's last status and the state of the link, by the agent, once a second and on
 /// change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     pub boiler: BoilerId,
     /// When the agent created this, Unix seconds.
@@ -58,6 +59,7 @@ pub struct Status {
 
 /// The state of the serial link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
     /// The port does not exist or is not open.
@@ -73,6 +75,7 @@ pub enum Link {
 
 /// The device's reports other than samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceStatus {
     pub boot: Boot,
     /// Serial number of the board.
@@ -108,6 +111,7 @@ pub struct DeviceStatus {
 
 /// The active set-point: as accepted, not as requested.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AcceptedSetpoint {
     /// The number of the request.
     pub n: u32,
@@ -132,6 +136,7 @@ impl From<ActiveSetpoint> for AcceptedSetpoint {
 
 /// `boiler.{id}.state`: by the aggregator after each batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct State {
     pub boiler: BoilerId,
     /// The aggregator's instance; a state of another instance younger than 5 s makes an aggregator stand by.
@@ -173,6 +178,7 @@ pub struct State {
 
 /// The verdict on the newest slot's reading, or `missing`. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SlotQuality {
     /// A plausible temperature.
@@ -200,6 +206,7 @@ impl From<Quality> for SlotQuality {
 
 /// How far a [`State`] can be trusted now. Shown to users, and a condition of control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
     /// There is no average yet.
@@ -242,6 +249,7 @@ pub fn freshness(age: Option<Duration>, limits: &FreshnessLimits) -> Freshness {
 
 /// The hour that has no snapshot yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Provisional {
     /// Beginning of the hour, RFC 3339.
     pub hour: String,
@@ -255,6 +263,7 @@ pub struct Provisional {
 ///
 /// The first three names are fixed: existing readers use them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Snapshot {
     /// Mean of the hour's valid readings, °C.
     pub temperature: Option<f64>,
@@ -299,6 +308,7 @@ pub struct Snapshot {
 
 /// The part of an hour in which heat went to the rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeatingPart {
     /// Mean of its valid readings, °C.
     pub temperature: Option<f64>,
@@ -308,6 +318,7 @@ pub struct HeatingPart {
 
 /// Slots that are not in an average, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Missing {
     /// The device's ring no longer held them.
     pub ring: u64,
@@ -373,6 +384,7 @@ impl fmt::Display for Missing {
 
 /// An hour's messages in SAMPLES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SamplesRange {
     /// The message 120 s before the hour, at which a replay starts to warm up.
     pub replay: u64,
@@ -384,6 +396,7 @@ pub struct SamplesRange {
 
 /// `boiler.{id}`: one sample, for programs that expect one message each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FeedEvent {
     /// Always `TemperatureSampled`.
     pub name: String,
@@ -398,6 +411,7 @@ pub struct FeedEvent {
 
 /// The reading of a [`FeedEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FeedData {
     /// °C; null if the reading is not valid.
     pub temperature: Option<f64>,
@@ -410,6 +424,7 @@ pub struct FeedData {
 
 /// `boiler.{id}.setpoint`: the controller's request; it expires at the end of the lease.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Lease {
     /// Heat or no heat.
     pub demand: Demand,

@@ -12,6 +12,7 @@ mod ask;
 mod boilers;
 mod keys;
 mod reset;
+mod schema;
 mod status;
 
 use std::env;
@@ -137,6 +138,9 @@ enum Command {
     /// Show or approve a lockout reset
     #[command(subcommand, after_help = reset::EXAMPLES)]
     Reset(reset::ResetCommand),
+    /// Print the JSON schemas of what is published
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(schema::SchemaArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -258,6 +262,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Keys(args) => keys::run(&args),
         Command::Ask(command) => ask::run(&command),
         Command::Reset(command) => reset::run(&command),
+        Command::Schema(args) => schema::run(&args),
     };
     outcome.unwrap_or_else(|exit| exit)
 }

@@ -36,6 +36,7 @@ pub mod quantity;
 pub mod report;
 pub mod reset;
 pub mod run;
+pub mod schema;
 pub mod serial;
 pub mod service;
 pub mod session;

@@ -50,6 +50,7 @@ impl fmt::Display for CentiCelsius {
 
 /// The sensor chain's verdict on one reading. Only `Ok` readings are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Quality {

@@ -13,6 +13,7 @@ use crate::plausible::Quantity;
 
 /// `boiler.{id}.event.{kind}`. The last token of the subject is the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     pub boiler: BoilerId,
     /// Unix seconds.
@@ -23,6 +24,7 @@ pub struct Event {
 
 /// The body of an event. Append only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name")]
 pub enum EventBody {
     /// A boot of the firmware that is new to the stream.
@@ -183,6 +185,7 @@ pub enum EventBody {
 
 /// The device's answer to a set-point, release or reset.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Accepted, within the device's limits.
@@ -206,6 +209,7 @@ impl From<line::Outcome> for Outcome {
 
 /// One occurrence of a fault, with the state of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FaultReport {
     pub fault: Occurrence,
     pub kind: FaultKind,
@@ -227,6 +231,7 @@ impl FaultReport {
 
 /// One decision of the controller: inputs, rule, result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Decision {
     /// The rule, as a stable word: `law`, `warming`, `coasting`, `fault`, `no_heat_wanted`, `hot_water`, …
     pub rule: String,

@@ -4,10 +4,9 @@ use std::process;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use schemars::schema_for;
 use serde_json::{Value, json};
 use thermowell_flow::command::{Ask, Refusal};
-use thermowell_flow::published::{Action, Approval, Command, Reset};
+use thermowell_flow::published::{Action, Command};
 use thermowell_wire::{BoilerId, CommandId, OperatorName};
 
 use super::{Exit, Outcome, Source, print, print_refusal};
@@ -75,8 +74,6 @@ pub(super) enum AskCommand {
         #[command(flatten)]
         who: Who,
     },
-    /// Print the JSON schemas of the messages in COMMAND: commands, approvals, resets
-    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -116,7 +113,6 @@ pub(super) fn run(command: &AskCommand) -> Outcome {
         AskCommand::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, length.length, who),
         AskCommand::Hold { length, who } => (Action::Hold, length.length, who),
         AskCommand::Release { who } => (Action::Release, Duration::ZERO, who),
-        AskCommand::Schema => return Ok(print(&format!("{:#}\n", schemas()), Exit::Success)),
     };
     let id = who.id.clone().unwrap_or_else(generated_id);
     let ask = Ask { id, boiler: who.boiler.clone(), by: who.by.clone(), action, length };
@@ -127,10 +123,6 @@ pub(super) fn run(command: &AskCommand) -> Outcome {
         Answer::Accepted(accepted) if who.json => print(&format!("{}\n", in_json(accepted)), Exit::Success),
         Answer::Accepted(accepted) => print(&format!("{}\n", in_words(accepted)), Exit::Success),
     })
-}
-
-fn schemas() -> Value {
-    json!({"command": schema_for!(Command), "approval": schema_for!(Approval), "reset": schema_for!(Reset)})
 }
 
 /// A unique id, from the time and the process id.
@@ -170,25 +162,6 @@ mod tests {
         for wrong in ["", "NaN", "inf", "65 °C", "hot"] {
             assert!(celsius(wrong).unwrap_err().contains("62.5"), "{wrong}");
         }
-    }
-
-    #[test]
-    fn schemas_have_the_properties_of_the_messages() {
-        let approval = Approval {
-            boiler: "b1".parse().unwrap(),
-            fault: "00000003deadbeef-7".parse().unwrap(),
-            kind: thermowell_wire::line::FaultKind::FlameLoss,
-            by: "anna".parse().unwrap(),
-            created_at: 1.5,
-            version: 1,
-        };
-        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        let schemas = schemas();
-        assert_eq!(names(&schemas["approval"]["properties"]), names(&json!(approval)));
-        let required = ["boiler", "by", "created_at", "id", "version"];
-        assert!(required.iter().all(|name| schemas["command"]["required"].as_array().unwrap().contains(&json!(name))));
-        let text = schemas.to_string();
-        assert!(text.contains(r#""const":"set-back""#) && text.contains("flame_loss"), "{text}");
     }
 
     #[test]

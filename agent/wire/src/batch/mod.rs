@@ -37,6 +37,7 @@ pub const GAP_ENCODED_MAX: usize = 72;
 
 /// Whether the gateway's clock was synchronised at the time of stamping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClockQuality {
     /// The kernel reports that a time source disciplines the clock.

@@ -137,6 +137,7 @@ pub struct GapNotice {
 
 /// What the boiler is doing. Append only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BoilerState {
     #[default]
@@ -196,6 +197,7 @@ impl fmt::Display for FaultKind {
 
 /// One occurrence of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fault {
     /// The boot in which it occurred.
     pub boot: Boot,
@@ -252,6 +254,7 @@ pub struct Status {
 
 /// Heat or no heat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Demand {
     /// Hold the flow temperature.
@@ -277,6 +280,7 @@ pub struct Setpoint {
 
 /// Why the device refused a request. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// Addressed to another boot.

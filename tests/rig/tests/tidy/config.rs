@@ -7,10 +7,14 @@ use crate::source::{Rule, Source, breach};
 type Reader = fn(&Source) -> Result<(), String>;
 
 /// A file, or a folder with its `/`, and the reader of it.
-const READERS: [(&str, Reader); 4] = [
+const READERS: [(&str, Reader); 5] = [
     ("config/nats.conf", |source| nats(&source.text)),
     ("config/thermowell.toml", |source| {
         thermowell::config::Config::parse(&source.text, &source.path).map(drop).map_err(|error| error.to_string())
+    }),
+    // What they are schemas of, a test of the gateway compares.
+    ("config/schema/", |source| {
+        serde_json::from_str::<serde_json::Value>(&source.text).map(drop).map_err(|error| error.to_string())
     }),
     ("config/scenarios/", |source| {
         firmware_sim::scenario::Scenario::parse(&source.path, &source.text).map(drop).map_err(|error| error.to_string())

@@ -1,0 +1,88 @@
+//! The JSON schemas of everything that is published, one for each kind of message: `thermowell schema`, and the files
+//! in `config/schema/`, which a test compares with it.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::Value;
+use thermowell_flow::published::{Approval, Command, Event, FeedEvent, Lease, Reset, Snapshot, State, Status};
+
+/// A kind of message.
+#[derive(Clone, Copy)]
+pub struct Published {
+    /// The name of its file, without the ending.
+    pub name: &'static str,
+    /// Its subject. What is in braces is a token that varies.
+    pub subject: &'static str,
+    generate: fn(SchemaGenerator) -> schemars::Schema,
+}
+
+/// Every kind, in the order of the table in OPERATING.md.
+pub const PUBLISHED: [Published; 9] = [
+    published::<Snapshot>("hourly-snapshot", "boiler.{id}.hourly-snapshot"),
+    published::<State>("state", "boiler.{id}.state"),
+    published::<Status>("status", "boiler.{id}.status"),
+    published::<Lease>("setpoint", "boiler.{id}.setpoint"),
+    published::<Command>("command", "boiler.{id}.command.{command}.{operator}"),
+    published::<Approval>("approval", "boiler.{id}.approval.{fault}.{operator}"),
+    published::<Reset>("reset", "boiler.{id}.reset.{fault}"),
+    published::<Event>("event", "boiler.{id}.event.{kind}"),
+    published::<FeedEvent>("sample", "boiler.{id}"),
+];
+
+const fn published<T: JsonSchema>(name: &'static str, subject: &'static str) -> Published {
+    Published { name, subject, generate: SchemaGenerator::into_root_schema_for::<T> }
+}
+
+impl Published {
+    /// Its schema, of draft 2020-12. Fields that it does not name are allowed: later versions add some.
+    #[must_use]
+    pub fn schema(&self) -> Value {
+        let mut schema = (self.generate)(SchemaSettings::draft2020_12().for_serialize().into_generator());
+        schema.insert("title".to_owned(), self.subject.into());
+        let mut schema = schema.to_value();
+        plain(&mut schema);
+        schema
+    }
+}
+
+/// Makes the descriptions plain text: in the source they have links to other types.
+fn plain(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("description", Value::String(text)) => *text = text.replace(['[', ']', '`'], ""),
+                    (_, value) => plain(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// To update the files after a change: `UPDATE_SCHEMAS=1 cargo test -p thermowell schema`.
+    #[test]
+    fn files_are_the_schemas_of_what_is_published() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/schema");
+        let update = std::env::var_os("UPDATE_SCHEMAS").is_some();
+        for message in PUBLISHED {
+            let path = folder.join(message.name).with_extension("json");
+            let text = format!("{:#}\n", message.schema());
+            if update {
+                fs::write(&path, &text).unwrap();
+            }
+            let stored = fs::read_to_string(&path).unwrap_or_default();
+            assert!(stored == text, "{} differs: UPDATE_SCHEMAS=1 cargo test -p thermowell schema", path.display());
+        }
+        let files = fs::read_dir(folder).unwrap().count();
+        assert_eq!(files, PUBLISHED.len(), "a file without a message");
+    }
+}
