@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic fails the test with its place")]
 
 mod accounts;
+mod alerts;
 mod attack;
 mod bench;
 mod boilers;
