@@ -12,6 +12,7 @@ mod shape;
 mod stand;
 mod steady;
 mod usage;
+mod viewers;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -35,7 +36,7 @@ pub const WORD: &str = "figures";
 /// The target of the shipped program.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// Measures what Thermowell costs and how fast it is, on this machine, in about three minutes.
+/// Measures what Thermowell costs and how fast it is, on this machine, in about six minutes.
 ///
 /// It measures the shipped program, built by `cargo build --locked --profile dist --target x86_64-unknown-linux-musl -p
 /// thermowell`. THERMOWELL_BIN names another one.
@@ -49,7 +50,7 @@ pub struct Options {
     /// How long each steady state is measured, in seconds; half a minute is three syncs of nats-server
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
     window: u64,
-    /// Only these: steady, batch-of-1, recovery, backlog, replay, load, codec, size; may be repeated
+    /// Only these: steady, batch-of-1, viewers, recovery, backlog, replay, load, codec, size; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Part>,
     /// The shipped program: static, stripped
@@ -71,6 +72,8 @@ enum Part {
     /// The same with each sample in its own batch: latency.
     #[value(name = "batch-of-1")]
     BatchOf1,
+    /// The dashboard with eight pages open, and a front that is flooded or hangs.
+    Viewers,
     /// Restarts after a SIGKILL, and catching up after an outage of the server.
     Recovery,
     /// The backlog of ten minutes without the server, of one boiler and of sixteen.
@@ -120,6 +123,9 @@ fn measure(options: &Options) -> Result<Vec<Figure>> {
     }
     if wanted(Part::BatchOf1) {
         figures.extend(steady::batch_of_1(&bench)?);
+    }
+    if wanted(Part::Viewers) {
+        figures.extend(viewers::measure(&bench)?);
     }
     if wanted(Part::Recovery) {
         figures.extend(recovery::measure(&bench)?);

@@ -19,15 +19,15 @@ use crate::house::House;
 use crate::process::Supervised;
 
 /// After this time the effects of a start are over, above all catching up.
-const CALM: Duration = Duration::from_secs(3);
+pub(super) const CALM: Duration = Duration::from_secs(3);
 /// Seconds in a day.
 const DAY_S: f64 = 86_400.0;
 /// How long the latency of a batch of 1 is measured.
 const LATENCY_WINDOW: Duration = Duration::from_secs(20);
 
 /// The usage of some processes over some time.
-struct Watched {
-    took: Duration,
+pub(super) struct Watched {
+    pub(super) took: Duration,
     used: Vec<(String, Usage)>,
     arrivals: Vec<(Slot, i64)>,
     samples: u64,
@@ -35,12 +35,12 @@ struct Watched {
 }
 
 impl Watched {
-    fn of(&self, name: &str) -> Usage {
+    pub(super) fn of(&self, name: &str) -> Usage {
         self.used.iter().find(|(n, _)| n == name).map(|(_, usage)| *usage).unwrap_or_default()
     }
 
     /// CPU usage in per cent of one core.
-    fn cpu(&self, name: &str) -> f64 {
+    pub(super) fn cpu(&self, name: &str) -> f64 {
         self.of(name).cpu.as_secs_f64() / self.took.as_secs_f64() * 100.0
     }
 
@@ -78,7 +78,7 @@ pub(super) fn batch_of_1(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn watch(house: &House, length: Duration, roles: &[&Supervised]) -> Result<Watched> {
+pub(super) fn watch(house: &House, length: Duration, roles: &[&Supervised]) -> Result<Watched> {
     let mut pids: Vec<(String, u32)> = Vec::new();
     for role in roles {
         pids.extend(role.pid().map(|pid| (role.name().to_owned(), pid)));
@@ -178,21 +178,7 @@ fn usage(apart: &Watched, together: &Watched) -> Vec<Figure> {
 /// From the true time of a sample, as recorded by the simulator, to the arrival of the first state that contains it.
 fn latency(house: &mut House, watched: Watched, batch: u32) -> Result<Vec<Figure>> {
     house.processes.simulator.stop(PATIENCE)?;
-    let account = Account::open(&house.plan.account()).context("the simulator's account")?;
-    let boiler = account.boiler(&demo::boiler(1));
-    let (mut every, mut newest) = (Vec::new(), Vec::new());
-    for pair in watched.arrivals.windows(2) {
-        let [(before, _), (slot, arrived)] = pair else { continue };
-        let Some(boot) = boiler.and_then(|boiler| boiler.boot(slot.boot)) else { continue };
-        let took = |seq: u64| {
-            let ns = u64::try_from(arrived - boot.utc_ns(seq)).unwrap_or(0);
-            Duration::from_nanos(ns).as_secs_f64() * 1_000.0
-        };
-        every.extend((before.seq + 1..=slot.seq).map(took));
-        newest.push(took(slot.seq));
-    }
-    every.sort_by(f64::total_cmp);
-    newest.sort_by(f64::total_cmp);
+    let (every, newest) = delays(&account(house)?, &watched);
     let budget = if batch == 1 { Budget::AtMost(4.0) } else { Budget::None };
     let how = format!(
         "from the sample's true time to the state that contains it, at a plain subscriber; {} samples",
@@ -214,4 +200,28 @@ fn latency(house: &mut House, watched: Watched, batch: u32) -> Result<Vec<Figure
         figures.push(Figure::new(what, percentile(&newest, 0.5), "ms", Budget::None, how));
     }
     Ok(figures)
+}
+
+/// The simulator's record; it must have stopped.
+pub(super) fn account(house: &House) -> Result<Account> {
+    Account::open(&house.plan.account()).context("the simulator's account")
+}
+
+/// The delays in ms, sorted: of every sample, and of the newest in each state.
+pub(super) fn delays(account: &Account, watched: &Watched) -> (Vec<f64>, Vec<f64>) {
+    let boiler = account.boiler(&demo::boiler(1));
+    let (mut every, mut newest) = (Vec::new(), Vec::new());
+    for pair in watched.arrivals.windows(2) {
+        let [(before, _), (slot, arrived)] = pair else { continue };
+        let Some(boot) = boiler.and_then(|boiler| boiler.boot(slot.boot)) else { continue };
+        let took = |seq: u64| {
+            let ns = u64::try_from(arrived - boot.utc_ns(seq)).unwrap_or(0);
+            Duration::from_nanos(ns).as_secs_f64() * 1_000.0
+        };
+        every.extend((before.seq + 1..=slot.seq).map(took));
+        newest.push(took(slot.seq));
+    }
+    every.sort_by(f64::total_cmp);
+    newest.sort_by(f64::total_cmp);
+    (every, newest)
 }
