@@ -124,8 +124,10 @@ impl Bars {
         line.write(svg, "means");
         // As many snapshots as are kept: then more are stored.
         let is_begin = boiler.snapshots.len() < super::model::SNAPSHOTS_MAX && boiler.is_read;
-        if let Some(first) = first.filter(|first| is_begin && *first > self.last - self.hours + 4) {
-            svg::text(svg, "note", "end", self.x(first) - 4.0, self.bottom - 6.0, "history begins");
+        let note = "history begins";
+        let is_room = |first: &i64| self.x(*first) - 4.0 - svg::note_width(note) > LEFT;
+        if let Some(first) = first.filter(|first| is_begin && is_room(first)) {
+            svg::text(svg, "note", "end", self.x(first) - 4.0, self.bottom - 6.0, note);
         }
     }
 
@@ -325,6 +327,15 @@ mod tests {
         assert!(svg.replace('\u{202f}', " ").contains(&format!("<title>{title}</title>")), "{svg}");
         assert!(svg.contains("12:00 · 58.90 °C so far") && svg.contains("history begins"), "{svg}");
         assert_eq!(rows(&boiler)[0].t[..2], ["2026-01-07 11:00", "48.5"]);
+    }
+
+    #[test]
+    fn begin_of_the_history_is_named_where_there_is_room() {
+        for (hours, is_named) in [(20, true), (38, true), (46, false)] {
+            let svg =
+                draw(&boiler((1..=hours).rev().map(|ago| snapshot(noon() - ago, 360_000, 0))), &at(), Width::Middle);
+            assert_eq!(svg.contains("history begins"), is_named, "{hours}: {svg}");
+        }
     }
 
     #[test]

@@ -28,8 +28,6 @@ const TOP: f64 = 24.0;
 const BELOW: f64 = 56.0;
 /// Pixels of a point of the line.
 const POINT: f64 = 1.5;
-/// Pixels of a letter of a note, to keep notes apart.
-const LETTER: f64 = 7.4;
 
 /// The chart of `boiler` at a moment.
 pub(super) fn draw(boiler: &Boiler, at: &Moment, width: Width) -> String {
@@ -179,7 +177,7 @@ impl<'a> Chart<'a> {
         holes.sort_by_key(|(from_ns, to_ns, _)| (*to_ns < self.end_ns, from_ns - to_ns));
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for (from_ns, to_ns, note) in holes {
-            let half = LETTER * f64::from(u16::try_from(note.chars().count()).unwrap_or(u16::MAX)) / 2.0;
+            let half = svg::note_width(note) / 2.0;
             let centre = (self.x(*from_ns) + self.x(*to_ns)) / 2.0;
             let centre = centre.clamp(half, (f64::from(self.width.pixels()) - half).max(half));
             if taken.iter().all(|(from, to)| centre + half < *from || *to < centre - half) {

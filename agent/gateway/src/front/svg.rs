@@ -151,6 +151,12 @@ impl Axis {
     }
 }
 
+/// About how wide a note is drawn, px: to keep notes apart.
+pub(super) fn note_width(note: &str) -> f64 {
+    const LETTER: f64 = 7.4;
+    LETTER * f64::from(u16::try_from(note.chars().count()).unwrap_or(u16::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
