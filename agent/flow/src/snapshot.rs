@@ -24,8 +24,8 @@ mod hour;
 #[cfg(test)]
 mod tests;
 
-pub use hour::{Hour, Reason};
-use hour::{HourContext, add_missing};
+use hour::HourContext;
+pub use hour::{Hour, Reason, add_missing};
 
 /// How long before its hour a replay must begin to contain the last relevant hot-water draw.
 pub const WARM_UP_NS: i64 = 120 * SECOND_NS;

@@ -7,6 +7,7 @@
 //! | 2 | the command line is wrong |
 //! | 3 | no current data (`status`, `reset status`) |
 //! | 78 | the configuration is wrong; a restart does not help |
+//! | 130 | interrupted by Ctrl-C; `run` ends with 0 |
 
 mod ask;
 mod boilers;
@@ -14,6 +15,7 @@ mod keys;
 mod reset;
 mod schema;
 mod status;
+mod tap;
 
 use std::env;
 use std::ffi::OsString;
@@ -54,6 +56,7 @@ enum Exit {
     Usage,
     Unknown,
     Configuration,
+    Interrupted,
 }
 
 /// How a command ended; an early end is the error.
@@ -67,6 +70,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => Self::from(2),
             Exit::Unknown => Self::from(3),
             Exit::Configuration => Self::from(78),
+            Exit::Interrupted => Self::from(130),
         }
     }
 }
@@ -74,7 +78,7 @@ impl From<Exit> for ExitCode {
 /// Boiler telemetry and control: reads the temperature every 10 ms from the serial line, publishes samples and hourly
 /// averages to NATS, and controls the boiler's set-point
 #[derive(Debug, Parser)]
-#[command(name = "thermowell", version, after_help = EXAMPLES)]
+#[command(name = "thermowell", version, after_help = EXAMPLES, max_term_width = 80)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -87,6 +91,7 @@ Examples:
   thermowell run agent             one role, as the service units do
   thermowell run --config my.toml  with another configuration
   thermowell status                the state of each boiler
+  thermowell tap b1                samples as they arrive; also state, events
   thermowell verify                compare published hours with the samples
   thermowell keys                  make keys, and the server's permissions
   thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
@@ -120,6 +125,9 @@ enum Command {
     /// Show temperature, hourly average, set-point and burner of each boiler, and their age
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
+    /// Print samples, states or events of a boiler as they arrive
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(tap::TapArgs),
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verification),
@@ -257,6 +265,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run { role, source } => run(&source, role),
         Command::Check { source, json } => check(&source, json),
         Command::Status(args) => status::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Verify(args) => verify(&args),
         Command::Conformance(args) => conformance(&args),
         Command::Boiler(command) => boilers::run(&command),
@@ -404,10 +413,23 @@ fn command<T, E: std::error::Error + 'static>(
     run: impl AsyncFnOnce(&Config) -> Result<T, E>,
 ) -> Result<T, Exit> {
     let config = load(source)?;
-    runtime()?.block_on(run(&config)).map_err(|error| {
-        print_error(&logs::chain(&error));
-        exit_of(&error)
+    runtime()?.block_on(async {
+        tokio::select! {
+            done = run(&config) => done.map_err(|error| {
+                print_error(&logs::chain(&error));
+                exit_of(&error)
+            }),
+            () = interrupted() => Err(Exit::Interrupted),
+        }
     })
+}
+
+/// Waits for Ctrl-C.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler the signal ends the process.
+        std::future::pending::<()>().await;
+    }
 }
 
 fn runtime() -> Result<Runtime, Exit> {

@@ -19,7 +19,7 @@ mod read;
 mod rows;
 mod svg;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod width;
 
 use std::sync::{Arc, Mutex};

@@ -138,6 +138,12 @@ pub(crate) fn moment(unix_seconds: f64) -> String {
     Timestamp::from_second(unix_seconds.round() as i64).map(|at| at.to_string()).unwrap_or_default()
 }
 
+/// Unix seconds in nanoseconds.
+#[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
+pub(crate) fn nanos(unix_seconds: f64) -> i64 {
+    ((unix_seconds * 1e6) as i64).saturating_mul(1_000)
+}
+
 /// A duration in its largest whole unit, as the configuration takes it.
 #[must_use]
 pub fn show_duration(duration: Duration) -> String {

@@ -25,11 +25,10 @@ mod walk;
 use std::io;
 use std::ops::Range;
 
-use async_nats::jetstream::Context;
 use thermowell_wire::BoilerId;
 
 use crate::config::Config;
-use crate::nats::{self, Connection, NatsError, RequestError, User};
+use crate::nats::{Connection, NatsError, RequestError, User};
 
 pub use compare::Difference;
 pub use report::{HEADER, Line, Sum, Verdict};
@@ -86,9 +85,4 @@ pub async fn verify(
         return Err(VerifyError::Nothing { what, configured: ids(&config.boiler_ids()) });
     }
     Ok(output.sum)
-}
-
-/// The sequence of a subject's last message; 0 if there is none.
-async fn end(context: &Context, stream: &str, subject: &str) -> Result<u64, RequestError> {
-    Ok(nats::last(context, stream, subject).await?.map_or(0, |message| message.sequence))
 }

@@ -1,5 +1,6 @@
 //! The account of one hour.
 
+use serde::Serialize;
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{BoilerId, Slot};
@@ -10,7 +11,8 @@ use crate::published::{HeatingPart, Missing, SamplesRange, Snapshot, celsius, ce
 use crate::time::hour_text;
 
 /// Why slots are missing in the average.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The device's ring no longer held them.
     Ring,
@@ -38,7 +40,7 @@ impl From<GapReason> for Reason {
 }
 
 /// Adds `slots` to the slots that are missing for `reason`.
-pub(super) fn add_missing(missing: &mut Missing, reason: Reason, slots: u64) {
+pub fn add_missing(missing: &mut Missing, reason: Reason, slots: u64) {
     let sum = match reason {
         Reason::Ring => &mut missing.ring,
         Reason::Reboot => &mut missing.reboot,

@@ -16,9 +16,10 @@ use thermowell_flow::time::{HOUR_NS, SECOND_NS, Utc};
 
 use super::cards::clock;
 use super::hour::Hole;
-use super::model::{Boiler, Moment, nanos};
+use super::model::{Boiler, Moment};
 use super::svg::{self, Axis, Path, push, px, rect};
 use super::width::Width;
+use crate::quantity::nanos;
 use crate::status::judge;
 
 const LEFT: f64 = 52.0;

@@ -1,18 +1,15 @@
-//! The last hour of one boiler as SAMPLES has it: a pane for each second, and every hole with its reason.
-//!
-//! Holes come from slots, not from seconds without readings: a gap is a message, slots that were skipped are counted,
-//! and the time between two starts of the firmware, of which there is no message, is that from the old boot's end to
-//! the new one's slot 0.
+//! The last hour of one boiler as SAMPLES has it: a pane for each second, and every hole with its reason
+//! ([`crate::samples`]).
 
 use std::collections::VecDeque;
 
 use thermowell_flow::aggregate::{Pane, WINDOW_S, Window};
-use thermowell_flow::consume::Consume;
-use thermowell_flow::time::{SECOND_NS, Utc, slots_ns};
-use thermowell_wire::Boot;
-use thermowell_wire::batch::{Batch, ClockQuality, Packed};
+use thermowell_flow::snapshot;
+use thermowell_flow::time::{SECOND_NS, Utc};
+use thermowell_wire::batch::Batch;
 
 use crate::output::word;
+use crate::samples::Unpack;
 
 /// The most holes that are kept. A device that misses slots every few seconds has more; then the oldest are drawn
 /// without a reason.
@@ -23,10 +20,11 @@ const APART_NS: i64 = 20_000_000;
 /// The last hour of one boiler.
 #[derive(Debug, Default)]
 pub(super) struct LastHour {
-    consume: Consume,
+    unpack: Unpack,
     window: Window,
     holes: VecDeque<Hole>,
-    end: Option<End>,
+    /// The stamp of the slot after the newest one.
+    end: Option<Utc>,
 }
 
 /// Slots that are missing for one reason.
@@ -39,7 +37,7 @@ pub(super) struct Hole {
     pub(super) reason: Reason,
 }
 
-/// Why slots are missing, as in a snapshot's `missing`.
+/// Why slots are missing, as in a snapshot's `missing`: also those of an invalid reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reason {
@@ -53,60 +51,32 @@ pub(super) enum Reason {
     Invalid,
 }
 
-/// Where the newest message ends.
-#[derive(Clone, Copy, Debug)]
-struct End {
-    boot: Boot,
-    /// The stamp of the slot after it.
-    utc_ns: i64,
-    clock: ClockQuality,
-}
-
 impl LastHour {
     /// Takes the next message of SAMPLES. One that is malformed, or has been seen, changes nothing.
     pub(super) fn observe(&mut self, sequence: u64, bytes: &[u8]) {
-        let Ok(arrival) = self.consume.accept(sequence, bytes) else { return };
-        let packed = &arrival.packed;
-        let (boot, period_ns) = (packed.first().boot, packed.period_ns());
-        let (start_ns, clock) = match packed {
-            Packed::Batch(batch) => (batch.header.first_utc_ns, batch.header.clock),
-            Packed::Gap(gap) => (gap.from_utc_ns, gap.clock),
-        };
-        match self.end {
-            Some(end) if end.clock != clock => {
-                // Stamps of an untrusted calendar are on another axis.
-                self.window.clear();
-                self.holes.clear();
-            }
-            Some(end) if end.boot != boot => {
-                let zero_ns = start_ns.saturating_sub(slots_ns(packed.first().seq, period_ns));
-                self.miss(end.utc_ns, zero_ns, Reason::Reboot);
-            }
-            Some(_) | None => {}
+        let Some(message) = self.unpack.observe(sequence, bytes) else { return };
+        if message.is_other_axis {
+            self.window.clear();
+            self.holes.clear();
         }
-        if let Some(lost) = arrival.lost {
-            let reason = if lost.discarded { Reason::Discarded } else { Reason::Unexplained };
-            self.miss(start_ns.saturating_sub(slots_ns(lost.count, period_ns)), start_ns, reason);
+        for hole in &message.holes {
+            self.miss(hole.from_ns, hole.to_ns, hole.reason.into());
         }
-        match packed {
-            Packed::Batch(batch) => self.add(batch, arrival.seen),
-            Packed::Gap(gap) => {
-                let from_ns = start_ns.saturating_add(slots_ns(arrival.seen, period_ns));
-                self.miss(from_ns, packed.end_utc_ns(), gap.reason.into());
-            }
+        if let Some((batch, seen)) = &message.batch {
+            self.add(batch, *seen);
         }
-        self.end = Some(End { boot, utc_ns: packed.end_utc_ns(), clock });
+        self.end = Some(Utc(message.end_ns));
         self.forget();
     }
 
     /// Sets the first sequence of SAMPLES, so that what was removed from it is not called unexplained.
     pub(super) fn stream_begins_at(&mut self, first_sequence: u64) {
-        self.consume.stream_begins_at(first_sequence);
+        self.unpack.stream_begins_at(first_sequence);
     }
 
     /// The stamp of the slot after the newest one.
     pub(super) fn end(&self) -> Option<Utc> {
-        self.end.map(|end| Utc(end.utc_ns))
+        self.end
     }
 
     /// The readings of a second; none if it has no valid one.
@@ -132,9 +102,8 @@ impl LastHour {
         holes
     }
 
-    fn add(&mut self, batch: &Batch<'_>, seen: u64) {
+    fn add(&mut self, batch: &Batch<'_>, seen: usize) {
         let mut newest = self.window.newest().unwrap_or(i64::MIN);
-        let seen = usize::try_from(seen).unwrap_or(usize::MAX);
         let mut pane = Pane::EMPTY;
         for (at, reading) in (0..batch.header.count).zip(batch.readings()).skip(seen) {
             let second = Utc(batch.header.utc_ns(at)).second();
@@ -166,7 +135,7 @@ impl LastHour {
 
     /// Drops what has left the hour.
     fn forget(&mut self) {
-        let begin_ns = self.end.map_or(i64::MIN, |end| end.utc_ns.saturating_sub((WINDOW_S + 60) * SECOND_NS));
+        let begin_ns = self.end.map_or(i64::MIN, |end| end.0.saturating_sub((WINDOW_S + 60) * SECOND_NS));
         while self.holes.len() > HOLES_MAX || self.holes.front().is_some_and(|hole| hole.to_ns < begin_ns) {
             self.holes.pop_front();
         }
@@ -185,14 +154,15 @@ impl Hole {
     }
 }
 
-impl From<thermowell_wire::line::GapReason> for Reason {
-    fn from(reason: thermowell_wire::line::GapReason) -> Self {
-        use thermowell_wire::line::GapReason;
+impl From<snapshot::Reason> for Reason {
+    fn from(reason: snapshot::Reason) -> Self {
         match reason {
-            GapReason::Ring => Self::Ring,
-            GapReason::Missed => Self::Missed,
-            GapReason::Discarded => Self::Discarded,
-            GapReason::Clock => Self::Clock,
+            snapshot::Reason::Ring => Self::Ring,
+            snapshot::Reason::Reboot => Self::Reboot,
+            snapshot::Reason::Missed => Self::Missed,
+            snapshot::Reason::Clock => Self::Clock,
+            snapshot::Reason::Discarded => Self::Discarded,
+            snapshot::Reason::Unexplained => Self::Unexplained,
         }
     }
 }

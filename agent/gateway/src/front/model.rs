@@ -173,12 +173,6 @@ impl Boiler {
     }
 }
 
-/// Unix seconds in nanoseconds.
-#[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
-pub(super) fn nanos(unix_seconds: f64) -> i64 {
-    ((unix_seconds * 1e6) as i64).saturating_mul(1_000)
-}
-
 /// Nanoseconds as seconds.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of an age are exact enough")]
 fn seconds(ns: i64) -> f64 {

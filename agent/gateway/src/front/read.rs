@@ -23,10 +23,11 @@ use thermowell_wire::subject::{self, stream};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::hub::{Hub, lock};
-use super::model::{Boiler, Model, Server, Stored, nanos};
+use super::model::{Boiler, Model, Server, Stored};
 use crate::clock::Clock;
 use crate::logs::{self, Throttle};
 use crate::nats::{self, Connection, Kept, Phase, RETRY, RequestError};
+use crate::quantity::nanos;
 
 /// Interval of the reads, as of the values on the pages.
 const CYCLE: Duration = Duration::from_secs(1);
@@ -238,16 +239,7 @@ impl Reader {
             return Ok(next);
         }
         let since = self.clock.now().utc.0.saturating_sub(age_ns);
-        let state = nats::stream_state(self.connection.context(), stream).await?;
-        let (mut low, mut high) = (state.first_sequence.max(1), state.last_sequence + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match nats::first_from(self.connection.context(), stream, subject, middle).await? {
-                Some(message) if stamp(&message).is_none_or(|stamp| stamp < since) => low = message.sequence + 1,
-                Some(_) | None => high = middle,
-            }
-        }
-        Ok(low)
+        nats::first_since(self.connection.context(), stream, subject, since, stamp).await
     }
 
     /// Takes the messages from `from` on, at most [`MESSAGES_MAX`]. Returns whether the end has been reached.

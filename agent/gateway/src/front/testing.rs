@@ -3,19 +3,16 @@
 use serde_json::{Value, json};
 use thermowell_flow::published::{Decision, Event, EventBody, Lease, Missing, Snapshot, State, Status};
 use thermowell_flow::time::{SECOND_NS, Utc, hour_text};
-use thermowell_wire::batch::{BatchHeader, ClockQuality, GAP_ENCODED_MAX, Gap, encode_batch, encode_gap, encoded_max};
+use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::GapReason;
 use thermowell_wire::{Boot, CentiCelsius, Quality, Reading};
 
 use super::hour::LastHour;
-
-/// 2026-01-07T12:00:00Z.
-pub(super) const NOON_NS: i64 = 1_767_787_200 * SECOND_NS;
-/// The first boot of a [`Stream`].
-pub(super) const BOOT: Boot = Boot(0x0000_0001_0000_0002);
+pub(super) use crate::samples::testing::{BOOT, NOON_NS};
+use crate::samples::testing::{batch, gap};
 
 /// Unix seconds of noon.
-pub(super) fn noon_s() -> f64 {
+pub(crate) fn noon_s() -> f64 {
     Utc(NOON_NS).unix_seconds()
 }
 
@@ -51,35 +48,12 @@ impl Stream {
 
     /// One second of `reading`.
     pub(super) fn second(&mut self, reading: Reading) {
-        let header = BatchHeader {
-            device: 1,
-            boot: self.boot,
-            seq: self.seq,
-            count: 100,
-            first_utc_ns: self.utc_ns,
-            period_ns: 10_000_000,
-            clock: ClockQuality::Synced,
-            simulated: true,
-        };
-        let mut out = vec![0; encoded_max(100)];
-        self.last = encode_batch(&header, &[reading; 100], &mut out).unwrap().to_vec();
+        self.last = batch(self.boot, self.seq, self.utc_ns, ClockQuality::Synced, &[reading; 100]);
         self.pass(1);
     }
 
     pub(super) fn gap(&mut self, seconds: u64, reason: GapReason) {
-        let gap = Gap {
-            device: 1,
-            boot: self.boot,
-            from: self.seq,
-            to: self.seq + 100 * seconds,
-            reason,
-            from_utc_ns: self.utc_ns,
-            period_ns: 10_000_000,
-            clock: ClockQuality::Synced,
-            simulated: true,
-        };
-        let mut out = [0; GAP_ENCODED_MAX];
-        self.last = encode_gap(&gap, &mut out).unwrap().to_vec();
+        self.last = gap(self.boot, self.seq..self.seq + 100 * seconds, reason, self.utc_ns);
         self.pass(seconds);
     }
 
@@ -108,7 +82,7 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> T {
 }
 
 /// A state whose newest slot was sampled then.
-pub(super) fn state(stamp: f64) -> State {
+pub(crate) fn state(stamp: f64) -> State {
     parse(json!({
         "boiler": "b1", "instance": "test", "stamp": stamp,
         "slot": {"boot": BOOT, "seq": 359_999}, "current": 61.37, "quality": "ok", "heating": true,
@@ -120,7 +94,7 @@ pub(super) fn state(stamp: f64) -> State {
 }
 
 /// A status of that time, with a device that obeys a set-point and burns.
-pub(super) fn status(created_at: f64) -> Status {
+pub(crate) fn status(created_at: f64) -> Status {
     parse(json!({
         "boiler": "b1", "created_at": created_at, "link": "up", "newest": null, "backlog": 49,
         "simulated": true, "version": 1,
@@ -135,7 +109,7 @@ pub(super) fn status(created_at: f64) -> Status {
 }
 
 /// The same with the port closed: the agent reports no device then.
-pub(super) fn cable_out(created_at: f64) -> Status {
+pub(crate) fn cable_out(created_at: f64) -> Status {
     Status { link: thermowell_flow::published::Link::Down, device: None, ..status(created_at) }
 }
 
@@ -163,7 +137,7 @@ pub(super) fn snapshot(hour: i64, counted: u64, missing: u64) -> Snapshot {
 }
 
 /// A decision of that time.
-pub(super) fn decided(created_at: f64, rule: &str, flow: Option<f64>) -> Event {
+pub(crate) fn decided(created_at: f64, rule: &str, flow: Option<f64>) -> Event {
     let decision: Decision = parse(json!({
         "rule": rule, "demand": flow.map(|_| "heat"), "flow": flow, "wish": null, "correction": 0.4, "current": null,
         "average": null, "asked": null, "share": 0.5, "room": 18.5, "outdoor": -5.9, "target": 21.0, "based_on": null

@@ -10,9 +10,9 @@ use thermowell_flow::snapshot::hour_of;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, stream};
 
-use super::stored::{Reader, Stored};
+use super::stored::Stored;
 use crate::consume;
-use crate::nats::RequestError;
+use crate::nats::{InOrder, RequestError};
 
 /// A boiler's samples, up to the last sequence at the start.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) struct Source<'a> {
 /// Consecutive hours.
 pub(super) struct Chain {
     aggregator: Aggregator,
-    samples: Reader,
+    samples: InOrder,
     /// The stored hour from which it starts, until that is closed again, within its own boundaries.
     reopened: Option<Snapshot>,
     effects: Vec<Effect>,
@@ -57,15 +57,15 @@ impl Chain {
     ) -> Result<Self, RequestError> {
         let Source { context, boiler, end } = source;
         aggregator.stream_begins_at(consume::first_sequence(context).await?);
-        let samples = Reader::new(context, stream::SAMPLES, subject::samples(boiler).to_string(), from, end);
+        let samples = InOrder::new(context, stream::SAMPLES, subject::samples(boiler).to_string(), from, end);
         Ok(Self { aggregator, samples, reopened, effects: Vec::new(), closed: VecDeque::new() })
     }
 
     /// The next closed hour if it is before `until`; none at the end of SAMPLES.
     pub(super) async fn next_before(&mut self, until: i64) -> Result<Option<Snapshot>, RequestError> {
         while self.closed.is_empty() {
-            let Some((sequence, payload)) = self.samples.next().await? else { return Ok(None) };
-            self.aggregator.observe(sequence, &payload, &mut self.effects);
+            let Some(message) = self.samples.next().await? else { return Ok(None) };
+            self.aggregator.observe(message.sequence, &message.payload, &mut self.effects);
             self.collect();
         }
         Ok(if hour_of(&self.closed[0]) < until { self.closed.pop_front() } else { None })

@@ -16,9 +16,9 @@ use tokio::time::{sleep, timeout};
 use super::chain::{Chain, Source};
 use super::compare::{Difference, differences, may_have_moved};
 use super::report::{Line, Verdict};
-use super::stored::{Reader, Stored};
+use super::stored::Stored;
 use super::{Output, VerifyError};
-use crate::nats::RequestError;
+use crate::nats::{self, InOrder, RequestError};
 use crate::quantity::full_hour;
 
 /// Recomputed hours that are kept for snapshots stored out of order: more than SAMPLES holds.
@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) struct Walk<'a, 'o> {
     hours: Range<i64>,
     output: &'a mut Output<'o>,
-    history: Reader,
+    history: InOrder,
     /// The last sequence of snapshots at the start. It is read before that of the samples, so every snapshot up to it
     /// is of an hour that these samples close.
     end: u64,
@@ -56,10 +56,10 @@ impl<'a, 'o> Walk<'a, 'o> {
         output: &'a mut Output<'o>,
     ) -> Result<Self, RequestError> {
         let snapshots = subject::snapshot(boiler).to_string();
-        let end = super::end(context, stream::SNAPSHOT, &snapshots).await?;
-        let samples_end = super::end(context, stream::SAMPLES, &subject::samples(boiler)).await?;
+        let end = nats::end(context, stream::SNAPSHOT, &snapshots).await?;
+        let samples_end = nats::end(context, stream::SAMPLES, &subject::samples(boiler)).await?;
         let (source, history) =
-            (Source { context, boiler, end: samples_end }, Reader::new(context, stream::SNAPSHOT, snapshots, 1, end));
+            (Source { context, boiler, end: samples_end }, InOrder::new(context, stream::SNAPSHOT, snapshots, 1, end));
         let (recomputed, met) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self { hours, output, history, end, source, chain: None, before: None, recomputed, met, quiet: false })
     }
@@ -88,8 +88,8 @@ impl<'a, 'o> Walk<'a, 'o> {
     }
 
     async fn read_history(&mut self) -> Result<(), VerifyError> {
-        while let Some((sequence, bytes)) = self.history.next().await? {
-            self.message(sequence, bytes).await?;
+        while let Some(message) = self.history.next().await? {
+            self.message(message.sequence, message.payload).await?;
         }
         Ok(())
     }

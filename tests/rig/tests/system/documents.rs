@@ -250,18 +250,25 @@ fn every_link_in_the_documents_leads_to_a_file() {
     assert!(links > 30, "only {links} links were found");
 }
 
-/// The block of commands for operators, line by line, on a running system.
+/// The lines of the blocks of commands in these sections of the operator's book.
+fn blocks(sections: &[&str]) -> Vec<String> {
+    let document = fs::read_to_string(root().join("deploy/OPERATING.md")).unwrap();
+    let lines = sections.iter().flat_map(|section| {
+        let (_, block) = document.split_once(&format!("## {section}\n")).expect("the section");
+        block.split("```").nth(1).expect("a block").trim_start_matches("sh\n").lines()
+    });
+    lines.map(str::to_owned).collect()
+}
+
+/// The blocks of commands for operators, line by line, on a running system.
 #[test]
 fn the_operators_commands_run() {
     let mut house = House::start(super::DEMO, &["--speed", "60", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     // A command needs a tenth of an hour that is known.
     house.until("seven minutes of samples", SOON * 2, |house| (house.stored(&boiler)?.1 > 42_000).then_some(()));
-    let document = fs::read_to_string(root().join("deploy/OPERATING.md")).unwrap();
-    let (_, block) = document.split_once("## Commands").expect("the section");
-    let block = block.split("```").nth(1).expect("a block").trim_start_matches("sh\n");
     let config = house.config();
-    for line in block.lines() {
+    for line in &blocks(&["Commands", "Looking at the data"]) {
         let words = words(line);
         let output = Command::new(super::DEMO).args(&words).env("THERMOWELL_CONFIG", &config).output().unwrap();
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -31,6 +31,7 @@ mod resets;
 mod rows;
 mod starts;
 mod stranger;
+mod tap;
 mod terminal;
 mod verify;
 
