@@ -11,7 +11,9 @@
 
 mod ask;
 mod boilers;
+mod export;
 mod keys;
+mod progress;
 mod reset;
 mod schema;
 mod status;
@@ -92,6 +94,7 @@ Examples:
   thermowell run --config my.toml  with another configuration
   thermowell status                the state of each boiler
   thermowell tap b1                samples as they arrive; also state, events
+  thermowell export samples --boiler b1 --per 1s --out b1.csv
   thermowell verify                compare published hours with the samples
   thermowell keys                  make keys, and the server's permissions
   thermowell command boost --boiler b1 --flow 65 --for 30m --by anna
@@ -128,6 +131,9 @@ enum Command {
     /// Print samples, states or events of a boiler as they arrive
     #[command(after_help = tap::EXAMPLES)]
     Tap(tap::TapArgs),
+    /// Write samples or snapshots to a file, and check its books
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::ExportArgs),
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verification),
@@ -266,6 +272,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check { source, json } => check(&source, json),
         Command::Status(args) => status::run(&args),
         Command::Tap(args) => tap::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Verify(args) => verify(&args),
         Command::Conformance(args) => conformance(&args),
         Command::Boiler(command) => boilers::run(&command),

@@ -23,6 +23,7 @@ pub mod conformance;
 pub mod consume;
 pub mod control;
 pub mod controller;
+pub mod export;
 pub mod feed;
 pub mod front;
 pub mod http;

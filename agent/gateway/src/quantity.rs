@@ -132,6 +132,17 @@ pub fn full_hour(text: &str) -> Option<i64> {
     (time.as_second() % 3_600 == 0 && time.subsec_nanosecond() == 0).then(|| time.as_second() / 3_600)
 }
 
+/// A day, which begins at midnight UTC, or an RFC 3339 time, in UTC nanoseconds: `2026-01-07`, `2026-01-07T02:00:00Z`.
+///
+/// # Errors
+/// It is neither, or outside of the years that nanoseconds can count.
+pub(crate) fn instant(text: &str) -> Result<i64, String> {
+    let day = || format!("{text}T00:00:00Z").parse::<Timestamp>();
+    let time = text.parse::<Timestamp>().or_else(|_| day()).ok();
+    let nanoseconds = time.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
+    nanoseconds.ok_or_else(|| "expected a day as 2026-01-07, or a time as 2026-01-07T02:00:00Z".to_owned())
+}
+
 /// Unix seconds as a date and time, rounded to a second; empty if they are out of range.
 #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and jiff refuses times out of range")]
 pub(crate) fn moment(unix_seconds: f64) -> String {
@@ -242,6 +253,17 @@ mod tests {
         ];
         for wrong in wrong {
             assert!(duration(wrong).unwrap_err().contains("30m"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn instants_are_days_or_times_with_an_offset() {
+        let noon = 1_767_787_200_000_000_000;
+        assert_eq!(instant("2026-01-07T12:00:00Z"), Ok(noon));
+        assert_eq!(instant("2026-01-07T13:00:00+01:00"), Ok(noon));
+        assert_eq!(instant("2026-01-07"), Ok(noon - 43_200_000_000_000));
+        for wrong in ["", "yesterday", "2026-01-32", "2026-01-07T12:00:00", "9999-01-01", "12:00"] {
+            assert!(instant(wrong).unwrap_err().contains("2026-01-07"), "{wrong}");
         }
     }
 

@@ -6,6 +6,8 @@
 
 mod form;
 
+use std::ops::Range;
+
 use thermowell_flow::consume::Consume;
 use thermowell_flow::snapshot::Reason;
 use thermowell_flow::time::slots_ns;
@@ -13,7 +15,7 @@ use thermowell_wire::batch::{Batch, ClockQuality, Packed};
 use thermowell_wire::{Boot, Slot};
 
 pub use form::Form;
-pub(crate) use form::{CSV_HEADER, Row};
+pub(crate) use form::{CSV_HEADER, Row, Time};
 
 /// The position in one boiler's stream.
 #[derive(Debug, Default)]
@@ -36,6 +38,12 @@ struct End {
 pub(crate) struct Unpacked<'a> {
     /// The clock became trusted, or is no longer: these stamps are on another axis than those before.
     pub(crate) is_other_axis: bool,
+    /// Stamped by a synchronised clock.
+    pub(crate) is_synced: bool,
+    pub(crate) boot: Boot,
+    pub(crate) period_ns: u32,
+    /// The stamp of its first slot.
+    pub(crate) begin_ns: i64,
     /// What is missing between the message before and this one, then the message itself if it is a gap.
     pub(crate) holes: Vec<Hole>,
     /// Readings, and how many of them were seen before.
@@ -93,7 +101,8 @@ impl Unpack {
             }
         };
         self.end = Some(End { boot: first.boot, utc_ns: end_ns, clock });
-        Some(Unpacked { is_other_axis, holes, batch, end_ns })
+        let (is_synced, boot, begin_ns) = (clock == ClockQuality::Synced, first.boot, start_ns);
+        Some(Unpacked { is_other_axis, is_synced, boot, period_ns, begin_ns, holes, batch, end_ns })
     }
 }
 
@@ -114,11 +123,38 @@ impl Unpacked<'_> {
 
 impl Hole {
     /// The time between the end of a boot and slot 0 of the next one, in slots.
-    fn between_boots(from_ns: i64, to_ns: i64, period_ns: u32) -> Option<Self> {
+    pub(crate) fn between_boots(from_ns: i64, to_ns: i64, period_ns: u32) -> Option<Self> {
         let period = i64::from(period_ns);
         let slots = to_ns.saturating_sub(from_ns).saturating_add(period / 2).div_euclid(period);
         let slots = u64::try_from(slots).ok().filter(|slots| *slots > 0)?;
         Some(Self { first: None, slots, from_ns, to_ns, reason: Reason::Reboot })
+    }
+
+    /// The part within `range`: a slot belongs to the time of its stamp. None if no slot does.
+    pub(crate) fn within(self, range: &Range<i64>) -> Option<Self> {
+        let rest = if self.from_ns < range.start { self.split(range.start).1? } else { self };
+        if rest.from_ns >= range.end {
+            return None;
+        }
+        rest.split(range.end).0
+    }
+
+    /// The slots stamped before `at_ns`, and the others.
+    pub(crate) fn split(self, at_ns: i64) -> (Option<Self>, Option<Self>) {
+        if self.from_ns >= at_ns {
+            return (None, Some(self));
+        }
+        let length = i128::from(self.to_ns.saturating_sub(self.from_ns)).max(1);
+        let before = i128::from(at_ns.saturating_sub(self.from_ns)) * i128::from(self.slots);
+        let before = u64::try_from((before + length - 1) / length).unwrap_or(u64::MAX);
+        if before >= self.slots {
+            return (Some(self), None);
+        }
+        let at = |slots: u64| i64::try_from(i128::from(slots) * length / i128::from(self.slots)).unwrap_or(i64::MAX);
+        let middle_ns = self.from_ns.saturating_add(at(before));
+        let first = self.first.map(|first| Slot::new(first.boot, first.seq.saturating_add(before)));
+        let rest = Self { first, slots: self.slots - before, from_ns: middle_ns, ..self };
+        (Some(Self { slots: before, to_ns: middle_ns, ..self }), Some(rest))
     }
 }
 

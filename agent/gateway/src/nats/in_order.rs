@@ -119,3 +119,19 @@ pub async fn first_since(
     }
     Ok(low)
 }
+
+/// The sequence of a message of `subject` before `sequence`, near it; 1 if there is none.
+///
+/// # Errors
+/// The server does not answer, or the stream does not exist.
+pub async fn one_before(context: &Context, stream: &str, subject: &str, sequence: u64) -> Result<u64, RequestError> {
+    let mut back = 1;
+    while back < sequence {
+        let found = first_from(context, stream, subject, sequence - back).await?;
+        if let Some(message) = found.filter(|message| message.sequence < sequence) {
+            return Ok(message.sequence);
+        }
+        back *= 2;
+    }
+    Ok(1)
+}

@@ -1,10 +1,11 @@
-//! One slot or one hole as a line: for people, as CSV, as JSON.
+//! One slot or one hole as a line: for people, as CSV, as JSON, as SenML.
 //!
 //! | form | a reading | a hole |
 //! |---|---|---|
 //! | text | `2026-01-07T12:00:00.010Z  61.37 °C  ok        flame pump` | `# gap 41999 reboot` |
 //! | CSV | the columns of [`CSV_HEADER`] | the same: number and reason in the last two, temperature and quality empty |
 //! | JSON | an object | an object with `missing` and `reason` |
+//! | SenML (RFC 8428) | `flow` in `Cel`; one that is not valid is a `quality` | `missing`, a count, and its `reason` |
 //!
 //! What is unknown is empty, null or absent: never 0, never the last value. Columns and fields may be appended.
 
@@ -13,6 +14,7 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 use serde_json::json;
 use thermowell_flow::published::celsius;
+use thermowell_flow::time::Utc;
 use thermowell_wire::{BoilerId, Reading, Slot};
 
 use super::Hole;
@@ -27,6 +29,7 @@ pub enum Form {
     Text,
     Csv,
     Json,
+    Senml,
 }
 
 /// One line.
@@ -37,12 +40,21 @@ pub(crate) enum Row {
 }
 
 impl Row {
+    /// Its time, or that of its beginning, UTC nanoseconds.
+    pub(crate) fn utc_ns(&self) -> i64 {
+        match self {
+            Self::Reading { utc_ns, .. } => *utc_ns,
+            Self::Hole(hole) => hole.from_ns,
+        }
+    }
+
     /// Appends the line to `out`, without its end.
     pub(crate) fn write(&self, form: Form, boiler: &BoilerId, out: &mut String) {
         let written = match form {
             Form::Text => self.text(out),
             Form::Csv => self.csv(out),
             Form::Json => write!(out, "{}", self.json(boiler)),
+            Form::Senml => self.senml(out),
         };
         written.expect("writing to a string does not fail");
     }
@@ -91,6 +103,20 @@ impl Row {
                 "boiler": boiler, "time": Time(hole.from_ns).to_string(), "slot": hole.first, "missing": hole.slots,
                 "reason": hole.reason,
             }),
+        }
+    }
+
+    fn senml(&self, out: &mut String) -> fmt::Result {
+        let t = Utc(self.utc_ns()).unix_seconds();
+        match self {
+            Self::Reading { reading, .. } => match valid(reading) {
+                Some(flow) => write!(out, r#"{{"n":"flow","t":{t},"u":"Cel","v":{flow}}}"#),
+                None => write!(out, r#"{{"n":"quality","t":{t},"vs":"{}"}}"#, word(&reading.quality())),
+            },
+            Self::Hole(hole) => {
+                write!(out, r#"{{"n":"missing","t":{t},"u":"count","v":{}}},"#, hole.slots)?;
+                write!(out, "\n{{\"n\":\"reason\",\"t\":{t},\"vs\":\"{}\"}}", word(&hole.reason))
+            }
         }
     }
 }

@@ -37,6 +37,10 @@ fn each_form_has_readings_gaps_and_no_invented_value() {
     );
     let json: Vec<Value> = lines(Form::Json, &first).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&json[0]["celsius"], &json[1]["celsius"]), (&Value::from(61.37), &Value::Null));
+    assert_eq!(
+        lines(Form::Senml, &first),
+        [r#"{"n":"flow","t":1767787200,"u":"Cel","v":61.37}"#, r#"{"n":"quality","t":1767787200.01,"vs":"open"}"#]
+    );
     let gap = gap(BOOT, 1_002..2_002, GapReason::Ring, NOON_NS + 20_000_000);
     let gap = unpack.observe(2, &gap).unwrap();
     assert_eq!(lines(Form::Text, &gap), ["# gap 1000 ring"]);

@@ -40,7 +40,7 @@ impl<'a> Lines<'a> {
             (Form::Csv, What::State) => STATE_HEADER,
             (Form::Csv, What::Status) => STATUS_HEADER,
             (Form::Csv, What::Events) => EVENT_HEADER,
-            (Form::Text | Form::Json, _) => "",
+            (Form::Text | Form::Json | Form::Senml, _) => "",
         }
     }
 
@@ -77,7 +77,7 @@ impl<'a> Lines<'a> {
         let value: T = nats::parse(payload).map_err(|why| why.to_string())?;
         let (at_s, line) = line(self.wish.form, &value);
         match self.wish.form {
-            Form::Json => {
+            Form::Json | Form::Senml => {
                 let published: serde_json::Value = nats::parse(payload).map_err(|why| why.to_string())?;
                 Ok((at_s, published.to_string()))
             }
@@ -193,7 +193,7 @@ fn event(form: Form, kind: &str, event: &Event) -> (f64, String) {
     let (at, sentence) = (moment(event.created_at), logs::sentence(&event.body));
     let line = match form {
         Form::Csv => format!("{at},{kind},\"{}\"", sentence.replace('"', "\"\"")),
-        Form::Text | Form::Json => format!("{at}  {kind:<8}  {sentence}"),
+        Form::Text | Form::Json | Form::Senml => format!("{at}  {kind:<8}  {sentence}"),
     };
     (event.created_at, line)
 }

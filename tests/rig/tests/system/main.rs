@@ -15,6 +15,7 @@ mod conformance;
 mod control;
 mod cuts;
 mod dashboard;
+mod data;
 mod demo;
 mod deployment;
 mod documents;
@@ -31,7 +32,6 @@ mod resets;
 mod rows;
 mod starts;
 mod stranger;
-mod tap;
 mod terminal;
 mod verify;
 

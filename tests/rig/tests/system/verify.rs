@@ -59,6 +59,10 @@ fn published_hours_agree_and_a_tampered_one_is_named() {
         (0, 2, &second.clone().into(), &"equal".into())
     );
 
+    let (code, text, words) = thermowell(&house.config(), &["export", "snapshots", "--boiler", "b2"]);
+    assert!(code == Some(0) && words.ends_with(": the books close\n"), "{words}");
+    assert_eq!(text.lines().count() - 1, with_verdict(&verify(&house, &["--boiler", "b2"]).0, "equal").len(), "{text}");
+
     // The last hour is published again with a higher mean.
     let mut snapshot = newest(&house, &boilers[0]).unwrap();
     snapshot.temperature = snapshot.temperature.map(|celsius| celsius + 1.0);
