@@ -82,7 +82,9 @@ impl Board {
         match self.freshness(stamp) {
             Freshness::Fresh | Freshness::Warming => None,
             Freshness::Coasting | Freshness::Fault => {
-                Some(format!("the newest slot is {:.0} s old", self.clock.age_s(stamp)))
+                let age_s = self.clock.age_s(stamp);
+                let place = if age_s < 0.0 { "ahead of this clock" } else { "old" };
+                Some(format!("the newest slot is {:.0} s {place}", age_s.abs()))
             }
         }
     }

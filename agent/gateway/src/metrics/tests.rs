@@ -273,10 +273,16 @@ fn gauges_of_a_task_that_hangs_are_absent() {
 }
 
 #[test]
-fn old_slot_has_a_time_but_no_temperature() {
+fn slot_that_is_old_or_ahead_of_the_clock_has_a_time_but_no_temperature() {
     let (flow, mean, stamp) =
         ("flow_temperature_celsius", "flow_temperature_hour_mean_celsius", "last_slot_timestamp_seconds");
-    for (age_s, expected) in [(1.0, [true, true, true]), (20.0, [false, true, true]), (90.0, [false, false, true])] {
+    for (age_s, expected) in [
+        (1.0, [true, true, true]),
+        (20.0, [false, true, true]),
+        (90.0, [false, false, true]),
+        (-2.0, [true, true, true]),
+        (-20.0, [false, false, true]),
+    ] {
         let board = board();
         board.aggregator(&b1(), aggregator_report(age_s));
         let text = text(&board);
