@@ -1,121 +1,159 @@
-//! `thermowell check`: checks the installation and suggests corrections.
+//! `thermowell check`: checks the installation and says what to do.
 //!
-//! | id | checks |
-//! |---|---|
-//! | `config.parse` | the configuration can be read, and each value is valid |
-//! | `config.relations` | the values are consistent |
-//! | `port.present`, `port.distinct` | each boiler's port exists, and is not another boiler's under another name |
-//! | `port.access`, `port.free` | this user may open it, and no other process uses it |
-//! | `spool.folder` | the agent may write its spill files |
-//! | `streams.samples` | how long the size of SAMPLES lasts, for these boilers |
-//! | `nats.reachable`, `nats.version`, `nats.jetstream` | the server's greeting |
-//! | `nats.login` | the server accepts the login |
-//! | `nats.max-payload` | the server accepts our largest messages |
-//! | `nats.storage` | the streams fit into the server's storage limits |
-//! | `nats.permissions` | only the controller may publish set-points |
-//! | `nats.keys` | permissions.conf is what `thermowell keys` would write now (only with keys) |
-//! | `nats.health` | the server's health probe |
-//! | `nats.sync-interval` | the server syncs as often as configured here |
-//! | `clock.synced` | the calendar is synchronised |
+//! [`catalogue`] has every check, one file here has those of each subject. Checks only read. What several of them read,
+//! such as the server's monitor or the streams of a boiler, is read once. A check that could not be made is *unknown*,
+//! one that does not apply here is *skipped* with its reason; neither is ever ok.
 //!
-//! Ids are stable. A check that could not be made is *unknown*, never ok.
+//! Everything that is read from the server may take [`SERVER`] in all, each program of the machine 2 s.
 
+mod adapter;
 mod authority;
+mod catalogue;
 mod clock;
+mod finding;
+mod host;
+mod http;
 mod limits;
 mod port;
+mod report;
+mod root;
+mod secrets;
+mod select;
 mod server;
 mod spool;
+mod unit;
 
-use std::fmt::Write as _;
+use std::future::Future;
 use std::path::Path;
+use std::time::Duration;
 
-use serde::Serialize;
-
+use crate::clock::boottime_ns;
 use crate::config::{Config, ConfigError, Kind};
 use crate::logs;
-use crate::output::{Report, word};
 
-/// The result of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    Ok,
-    /// Works, but needs attention.
-    Warning,
-    /// Does not work.
-    Error,
-    /// Could not be checked.
-    Unknown,
+pub use catalogue::{Check, List, Section};
+pub use finding::{Finding, Status};
+pub use report::{Checks, Verdict};
+pub use root::Root;
+pub use select::Selection;
+
+use catalogue::place;
+
+/// What all requests to the server may take together.
+const SERVER: Duration = Duration::from_secs(5);
+/// The beginnings of the ids for which the server is asked.
+const OF_SERVER: [&str; 1] = ["nats"];
+
+/// The time that is left for requests to the server.
+struct Budget {
+    began_ns: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The check's stable id.
-    pub id: &'static str,
-    /// The boiler, for checks that are made per boiler.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    pub status: Status,
-    pub message: String,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-}
-
-impl Finding {
-    fn new(id: &'static str, status: Status, message: impl Into<String>) -> Self {
-        Self { id, subject: None, status, message: message.into(), advice: None }
+impl Budget {
+    fn left(&self) -> Duration {
+        SERVER.saturating_sub(Duration::from_nanos(boottime_ns().saturating_sub(self.began_ns)))
     }
-
-    fn about(self, subject: impl Into<String>) -> Self {
-        Self { subject: Some(subject.into()), ..self }
-    }
-
-    fn advise(self, advice: impl Into<String>) -> Self {
-        Self { advice: Some(advice.into()), ..self }
-    }
-}
-
-/// The overall result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// No error. There may be warnings and unknowns.
-    Fine,
-    /// At least one error.
-    Failed,
-    /// The configuration itself is wrong.
-    Configuration,
-}
-
-/// All findings, in the order of the table above.
-#[derive(Clone, Debug, Serialize)]
-pub struct Checks {
-    /// No finding is an error.
-    ok: bool,
-    checks: Vec<Finding>,
 }
 
 /// Checks the configuration at `path` and everything that it refers to.
-pub async fn check(path: &Path) -> Checks {
+pub async fn check(path: &Path, selection: &Selection, root: &Root) -> Checks {
+    let mut report = Collector { selection, root, findings: Vec::new() };
     let config = match Config::load(path) {
         Ok(config) => config,
-        Err(error) => return Checks::new(refused(&error)),
+        Err(error) => {
+            report.add(boottime_ns(), refused(&error));
+            return Checks::refused(report.findings);
+        }
     };
-    let boilers = match config.boilers.len() {
-        1 => "1 boiler".to_owned(),
-        many => format!("{many} boilers"),
-    };
-    let mut checks = vec![
-        Finding::new("config.parse", Status::Ok, format!("{}: {boilers}", path.display())),
-        Finding::new("config.relations", Status::Ok, "the values are consistent"),
-    ];
-    checks.extend(port::check(&config.boilers));
-    checks.push(spool::check(&config));
-    checks.push(limits::samples(&config));
-    checks.extend(server::check(&config).await);
-    checks.push(clock::check(&config.clock));
-    Checks::new(checks)
+    report.local(&config, path);
+    report.server(&config).await;
+    report.finish()
+}
+
+/// Makes checks and keeps their findings.
+struct Collector<'c> {
+    selection: &'c Selection,
+    root: &'c Root,
+    findings: Vec<Finding>,
+}
+
+impl Collector<'_> {
+    /// What needs no server.
+    fn local(&mut self, config: &Config, path: &Path) {
+        let root = self.root;
+        self.make(&["config.parse", "config.relations"], || {
+            let boilers = match config.boilers.len() {
+                1 => "1 boiler".to_owned(),
+                many => format!("{many} boilers"),
+            };
+            vec![
+                Finding::new("config.parse", Status::Ok, format!("{}: {boilers}", path.display())),
+                Finding::new("config.relations", Status::Ok, "the values are consistent"),
+            ]
+        });
+        self.make(&["config.secrets"], || secrets::check(config));
+        self.make(&["port"], || port::check(&config.boilers, root));
+        self.make(&["port"], || adapter::check(&config.boilers, root));
+        self.make(&["line"], || adapter::budget(&config.boilers));
+        self.make(&["spool"], || vec![spool::check(config)]);
+        self.make(&["streams"], || vec![limits::samples(config)]);
+        self.make(&["clock"], || vec![clock::check(&config.clock), clock::leap(&config.clock, root)]);
+        self.make(&["unit"], || unit::check(root));
+        self.make(&["host"], || host::check(root));
+        self.make(&["http"], || http::check(&config.http));
+    }
+
+    /// What needs the server.
+    async fn server(&mut self, config: &Config) {
+        if !self.selection.wants_any(&OF_SERVER) {
+            return;
+        }
+        let budget = Budget { began_ns: boottime_ns() };
+        let server = server::reach(config, &budget).await;
+        self.within(&budget, &["nats"], server.check(config)).await;
+        self.within(&budget, &["nats.permissions"], async {
+            vec![match server.answers() {
+                true => authority::check(config).await,
+                false => Finding::new("nats.permissions", Status::Unknown, server::NO_SERVER),
+            }]
+        })
+        .await;
+    }
+
+    /// Makes checks whose ids begin with these words, if one of them is wanted.
+    fn make(&mut self, words: &[&str], check: impl FnOnce() -> Vec<Finding>) {
+        if self.selection.wants_any(words) {
+            let began_ns = boottime_ns();
+            self.add(began_ns, check());
+        }
+    }
+
+    /// The same with requests to the server. What has not been found when the time is up is unknown at the end.
+    async fn within(&mut self, budget: &Budget, words: &[&str], checks: impl Future<Output = Vec<Finding>>) {
+        if self.selection.wants_any(words) {
+            let began_ns = boottime_ns();
+            let found = tokio::time::timeout(budget.left(), checks).await.unwrap_or_default();
+            self.add(began_ns, found);
+        }
+    }
+
+    fn add(&mut self, began_ns: u64, findings: Vec<Finding>) {
+        let took_ms = boottime_ns().saturating_sub(began_ns) / 1_000_000;
+        let wanted = findings.into_iter().filter(|finding| self.selection.wants(finding.id));
+        self.findings.extend(wanted.map(|finding| Finding { took_ms, ..finding }));
+    }
+
+    /// All findings, in the order of the catalogue. What was not found is unknown.
+    fn finish(mut self) -> Checks {
+        for check in self.selection.checks() {
+            if self.findings.iter().all(|finding| finding.id != check.id) {
+                let message = format!("not checked: no answer within {} s", SERVER.as_secs());
+                self.findings.push(Finding::new(check.id, Status::Unknown, message));
+            }
+        }
+        self.findings.sort_by_key(|finding| place(finding.id));
+        Checks::new(self.findings)
+    }
 }
 
 fn refused(error: &ConfigError) -> Vec<Finding> {
@@ -142,58 +180,21 @@ fn refused(error: &ConfigError) -> Vec<Finding> {
     checks
 }
 
-impl Checks {
-    fn new(checks: Vec<Finding>) -> Self {
-        Self { ok: checks.iter().all(|check| check.status != Status::Error), checks }
-    }
-
-    /// The overall result.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        let is_configuration = |check: &Finding| check.status == Status::Error && check.id.starts_with("config.");
-        match self.ok {
-            true => Verdict::Fine,
-            false if self.checks.iter().any(is_configuration) => Verdict::Configuration,
-            false => Verdict::Failed,
-        }
-    }
-}
-
-impl Report for Checks {
-    /// A line per check, the advice below it, and the totals.
-    fn text(&self) -> String {
-        let mut text = String::new();
-        let about = |check: &Finding| check.subject.clone().unwrap_or_default();
-        let ids = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
-        let subjects = self.checks.iter().map(|check| about(check).len()).max().unwrap_or(0);
-        let indent = 9 + ids + 1 + subjects + usize::from(subjects > 0);
-        for check in &self.checks {
-            let subject = if subjects > 0 { format!("{:subjects$} ", about(check)) } else { String::new() };
-            let message = check.message.replace('\n', &format!("\n{:indent$}", ""));
-            writeln!(text, "{:<8} {:<ids$} {subject}{message}", word(&check.status), check.id).expect(STRING);
-            if let Some(advice) = &check.advice {
-                writeln!(text, "{:indent$}-> {advice}", "").expect(STRING);
-            }
-        }
-        let count = |status| self.checks.iter().filter(|check| check.status == status).count();
-        let sums = [Status::Ok, Status::Warning, Status::Error, Status::Unknown]
-            .map(|status| format!("{} {}", count(status), word(&status)));
-        writeln!(text, "\n{}", sums.join(", ")).expect(STRING);
-        text
-    }
-}
-
-const STRING: &str = "writing to a string does not fail";
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Report as _;
 
-    async fn check_text(text: &str) -> Checks {
+    async fn check_only(text: &str, words: &[&str]) -> Checks {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.toml");
         std::fs::write(&path, text).unwrap();
-        check(&path).await
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        check(&path, &Selection::of(&words).unwrap(), &Root::of(folder.path())).await
+    }
+
+    async fn check_text(text: &str) -> Checks {
+        check_only(text, &[]).await
     }
 
     fn statuses(report: &Checks, id: &str) -> Vec<Status> {
@@ -217,11 +218,12 @@ mod tests {
         assert_eq!(report.verdict(), Verdict::Configuration);
     }
 
+    // Port 9 of this machine (discard) is closed.
+    const ABSENT: &str = "nats.url = \"nats://127.0.0.1:9\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/absent\"";
+
     #[tokio::test]
     async fn missing_things_are_errors_and_unchecked_ones_unknown() {
-        // Port 9 of this machine (discard) is closed.
-        let text = "nats.url = \"nats://127.0.0.1:9\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/absent\"";
-        let report = check_text(text).await;
+        let report = check_text(ABSENT).await;
         assert_eq!(statuses(&report, "port.present"), [Status::Error]);
         assert_eq!(statuses(&report, "port.free"), [Status::Unknown]);
         assert_eq!(statuses(&report, "nats.reachable"), [Status::Error]);
@@ -237,28 +239,50 @@ mod tests {
             assert_eq!(statuses(&report, id), [Status::Unknown], "{id}");
         }
         assert_eq!(report.verdict(), Verdict::Failed);
-        let keyless = check_text(&format!("nats.keys = \"/absent\"\n{text}")).await;
+        let keyless = check_text(&format!("nats.keys = \"/absent\"\n{ABSENT}")).await;
         assert_eq!(statuses(&keyless, "nats.login"), [Status::Error]);
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(json["ok"], false);
-        assert_eq!(json["checks"][2]["id"], "port.present");
-        assert_eq!(json["checks"][2]["subject"], "b1");
-        assert_eq!(json["checks"][2]["status"], "error");
+        let port = json["checks"].as_array().unwrap().iter().find(|check| check["id"] == "port.present").unwrap();
+        assert_eq!(
+            (&port["subject"], &port["status"], &port["section"]),
+            (&"b1".into(), &"error".into(), &"ports".into())
+        );
+        assert!(port["took_ms"].is_u64(), "{port}");
     }
 
-    #[test]
-    fn text_is_aligned() {
-        let report = Checks::new(vec![
-            Finding::new("config.parse", Status::Ok, "fine"),
-            Finding::new("port.present", Status::Error, "gone").about("b1").advise("plug it in"),
-        ]);
-        assert_eq!(
-            report.text(),
-            "ok       config.parse    fine\n\
-             error    port.present b1 gone\n\
-             \x20                        -> plug it in\n\n\
-             1 ok, 0 warning, 1 error, 0 unknown\n"
+    /// Without a server, too: what was not checked is named.
+    #[tokio::test]
+    async fn report_has_every_check_in_the_order_of_the_catalogue() {
+        let report = check_text(ABSENT).await;
+        let mut ids: Vec<&str> = report.checks.iter().map(|check| check.id).collect();
+        ids.dedup();
+        assert_eq!(ids, catalogue::CATALOGUE.iter().map(|check| check.id).collect::<Vec<_>>());
+        let missed = report.checks.iter().find(|check| check.message.contains("no answer within 5 s"));
+        assert_eq!(missed, None, "it has no reason of its own");
+    }
+
+    #[tokio::test]
+    async fn only_what_is_selected_is_checked() {
+        let report = check_only(ABSENT, &["port.present", "config"]).await;
+        assert!(report.checks.iter().all(|check| check.id == "port.present" || check.id.starts_with("config.")));
+        assert_eq!(statuses(&report, "port.present"), [Status::Error]);
+    }
+
+    /// A server that takes the connection and says nothing.
+    #[tokio::test]
+    async fn hanging_server_costs_no_more_than_its_limit() {
+        let listeners =
+            [std::net::TcpListener::bind("127.0.0.1:0").unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap()];
+        let [server, monitor] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+        let began_ns = boottime_ns();
+        let text = format!(
+            "[nats]\nurl = \"nats://{server}\"\nmonitor = \"http://{monitor}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/absent\""
         );
-        assert_eq!(report.verdict(), Verdict::Failed);
+        let report = check_text(&text).await;
+        let took = Duration::from_nanos(boottime_ns() - began_ns);
+        assert!(took < SERVER + Duration::from_secs(5), "{took:?}");
+        assert_eq!(statuses(&report, "nats.reachable"), [Status::Error]);
+        assert_eq!(statuses(&report, "nats.health"), [Status::Unknown]);
     }
 }

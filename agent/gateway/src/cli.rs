@@ -11,6 +11,7 @@
 
 mod ask;
 mod boilers;
+mod check;
 mod export;
 mod keys;
 mod progress;
@@ -42,7 +43,7 @@ use crate::run::{self, Role};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
 use crate::verify;
-use crate::{check, conformance, logs, quantity};
+use crate::{conformance, logs, quantity};
 
 /// The path of the configuration, unless `--config` is given.
 pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
@@ -88,7 +89,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  thermowell check                 check configuration, ports, server and clock
+  thermowell check                 check the installation, and what to do
   thermowell run                   all roles in one process
   thermowell run agent             one role, as the service units do
   thermowell run --config my.toml  with another configuration
@@ -116,15 +117,9 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
-    /// Check configuration, ports, server and clock, and suggest corrections
-    #[command(after_help = CHECK_EXAMPLES)]
-    Check {
-        #[command(flatten)]
-        source: Source,
-        /// Print the result as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Check the installation, from the ports to the data, and suggest corrections
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::CheckArgs),
     /// Show temperature, hourly average, set-point and burner of each boiler, and their age
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
@@ -162,14 +157,6 @@ Examples:
   thermowell run                              all roles that are enabled
   thermowell run aggregator --config my.toml  one role
   THERMOWELL_LOG=warn,thermowell=debug thermowell run agent";
-
-const CHECK_EXAMPLES: &str = "\
-Examples:
-  thermowell check
-  thermowell check --json | jq '.checks[] | select(.status == \"error\")'
-
-Exit codes: 0 no error (but check warnings and unknowns), 1 an error, 78 the
-configuration is wrong";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -269,7 +256,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let outcome = match arguments.command {
         Command::Run { role, source } => run(&source, role),
-        Command::Check { source, json } => check(&source, json),
+        Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Tap(args) => tap::run(&args),
         Command::Export(args) => export::run(&args),
@@ -350,16 +337,6 @@ fn log_filter(config: &Config) -> Option<Targets> {
         Some(text) => text.to_str().and_then(config::filter),
         None => Some(config.log.filter.clone()),
     }
-}
-
-fn check(source: &Source, json: bool) -> Outcome {
-    let report = runtime()?.block_on(check::check(&source.path()));
-    let exit = match report.verdict() {
-        check::Verdict::Fine => Exit::Success,
-        check::Verdict::Failed => Exit::Failure,
-        check::Verdict::Configuration => Exit::Configuration,
-    };
-    Ok(show(&report, json, exit))
 }
 
 fn verify(args: &Verification) -> Outcome {

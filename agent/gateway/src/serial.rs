@@ -24,7 +24,7 @@ use crate::config::{Boiler, Dtr};
 
 use bytes::Bytes;
 
-pub(crate) use device::find_holder;
+pub(crate) use device::{Holder, find_holder};
 pub use device::{Obstacle, Ports, Twin, holder};
 
 /// The most bytes in the output buffer. The gateway's messages have at most 40 bytes and a device answers each within

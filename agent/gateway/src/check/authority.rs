@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use futures_util::future::join_all;
+
+use super::finding::of;
 use super::{Finding, Status};
 use crate::config::{Config, Nats};
 use crate::keys::{self, KeysError};
@@ -27,36 +29,32 @@ pub(super) async fn check(config: &Config) -> Finding {
     let operators = config.operators.iter().map(|name| User::Operator(name.as_str().to_owned()));
     let users = User::ROLES.into_iter().filter(|role| *role != User::Controller).chain(operators);
     let users: Vec<User> = users.filter(|_| nats.keys.is_some()).collect();
-    if let Some(folder) = &nats.keys
-        && let Some(path) = world_readable(folder, &users)
-    {
-        let message = format!("every user of this machine can read {path}");
-        return Finding::new(ID, Status::Error, message).advise(format!("chmod 600 {path}"));
-    }
     let found = probe(nats, &users).await;
     let shared = nats.credentials.is_some() || nats.nkey_file.is_some() || nats.user.is_some();
     judge(&found, config.control.enabled, shared)
 }
 
 /// Whether permissions.conf is what this version of the program would write for this configuration.
-pub(super) fn current(config: &Config) -> Option<Finding> {
-    let folder = config.nats.keys.as_deref()?;
-    let make = |status, message: String| Finding::new("nats.keys", status, message);
+pub(super) fn current(config: &Config) -> Finding {
+    let make = of("nats.keys");
+    let Some(folder) = config.nats.keys.as_deref() else {
+        return make(Status::Skipped, "no folder of keys is configured".to_owned());
+    };
     let file = folder.join(keys::PERMISSIONS);
     // A role without its key does not start.
     let mut roles = vec![User::Agent, User::Aggregator];
     roles.extend(config.control.enabled.then_some(User::Controller));
     let is_absent = |path: &PathBuf| fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
     if let Some(path) = roles.iter().map(|role| folder.join(role.seed_file_name())).find(is_absent) {
-        return Some(make(Status::Error, format!("{} does not exist", path.display())).advise(ADVICE_KEYS));
+        return make(Status::Error, format!("{} does not exist", path.display())).advise(ADVICE_KEYS);
     }
-    Some(match keys::are_current(folder, &config.operators) {
+    match keys::are_current(folder, &config.operators) {
         Ok(true) => make(Status::Ok, format!("{} is up to date", file.display())),
         Ok(false) => make(Status::Warning, format!("{} is not what `thermowell keys` writes now", file.display()))
             .advise(ADVICE_KEYS),
         Err(KeysError::Read { path, .. }) => make(Status::Unknown, format!("{} cannot be read here", path.display())),
         Err(error) => make(Status::Error, logs::chain(&error)),
-    })
+    }
 }
 
 /// The users by the server's answer.
@@ -73,9 +71,11 @@ struct Found {
 
 async fn probe(nats: &Nats, users: &[User]) -> Found {
     let mut found = Found::default();
-    for user in [None].into_iter().chain(users.iter().map(Some)) {
+    let everyone = [None].into_iter().chain(users.iter().map(Some));
+    let answers = everyone.map(|user| async move { (user, probe::may_publish(nats, user, SUBJECT).await) });
+    for (user, answer) in join_all(answers).await {
         let name = user.map_or_else(|| ANONYMOUS.to_owned(), User::to_string);
-        match probe::may_publish(nats, user, SUBJECT).await {
+        match answer {
             Ok(Answer::Allowed) => found.allowed.push(name),
             Ok(Answer::Forbidden) => found.forbidden.push(name),
             Ok(Answer::Rejected) if user.is_none() => found.forbidden.push(name),
@@ -117,14 +117,6 @@ fn judge(found: &Found, controls: bool, shared: bool) -> Finding {
     make(Status::Ok, message)
 }
 
-/// The first seed that all users can read or write. Access of the group is accepted as a decision of the operator.
-fn world_readable(folder: &Path, users: &[User]) -> Option<String> {
-    let users = users.iter().chain([&User::Controller]);
-    let mut seeds = users.map(|user| folder.join(user.seed_file_name()));
-    let open = seeds.find(|seed| fs::metadata(seed).is_ok_and(|found| found.permissions().mode() & 0o007 != 0));
-    open.map(|seed| seed.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,16 +149,5 @@ mod tests {
     #[test]
     fn shared_user_is_a_warning() {
         assert_eq!(judge(&found(&[], &[ANONYMOUS]), true, true).status, Status::Warning);
-    }
-
-    #[test]
-    fn world_readable_seed_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let seed = folder.path().join("agent.nk");
-        fs::write(&seed, "").unwrap();
-        fs::set_permissions(&seed, fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(world_readable(folder.path(), &[User::Agent]), None);
-        fs::set_permissions(&seed, fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(world_readable(folder.path(), &[User::Agent]), Some(seed.display().to_string()));
     }
 }

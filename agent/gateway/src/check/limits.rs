@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use thermowell_wire::batch::encoded_max;
 
+use super::server::Unread;
 use super::{Finding, Status};
 use crate::config::{Config, SAMPLES_PER_SECOND, show_bytes};
 use crate::nats::Connection;
@@ -107,7 +108,7 @@ enum Whose {
 pub(super) async fn storage(
     config: &Config,
     connection: Option<&Connection>,
-    server: Result<(&Bounds, &Reserved), Finding>,
+    server: Result<(&Bounds, &Reserved), &Unread>,
 ) -> Finding {
     let table = streams::table(config);
     let wanted = Room::of(&table);
@@ -129,7 +130,7 @@ pub(super) async fn storage(
         Ok((bounds, &Reserved { reserved_storage: disk, reserved_memory: memory })) => {
             judge(Whose::Server, bounds, wanted, others(Room { disk, memory }, ours))
         }
-        Err(unknown) => unknown,
+        Err(unread) => unread.finding("nats.storage"),
     }
 }
 

@@ -8,15 +8,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::finding::of;
 use super::limits::{self, Bounds, Reserved};
-use super::{Finding, Status, authority};
+use super::{Budget, Finding, Status, authority};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
-use crate::nats::probe::{self, Answer};
+use crate::nats::probe;
 use crate::nats::{Connection, Phase, SERVER_MIN, User, monitor};
 
 /// Time-out for each of greeting and login.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Why a check of the server was not made.
+pub(super) const NO_SERVER: &str = "not checked: no server";
 /// A greeting has about 500 bytes.
 const GREETING_MAX: u64 = 64 * 1024;
 
@@ -29,51 +32,104 @@ struct Greeting {
     max_payload: Option<u64>,
 }
 
-pub(super) async fn check(config: &Config) -> Vec<Finding> {
+/// What was read from the server, once for all checks.
+pub(super) struct Server {
+    /// None if the TLS handshake comes first, and it failed.
+    greeting: Result<Option<Greeting>, String>,
+    /// Logged in; else why not.
+    pub(super) connection: Result<Connection, Box<Finding>>,
+    pub(super) varz: Result<Varz, Unread>,
+    health: Finding,
+}
+
+/// Why the monitor's answer is unknown, and what to do.
+#[derive(Clone, Debug)]
+pub(super) struct Unread {
+    message: String,
+    advice: &'static str,
+}
+
+impl Unread {
+    pub(super) fn finding(&self, id: &'static str) -> Finding {
+        Finding::new(id, Status::Unknown, &self.message).advise(self.advice)
+    }
+}
+
+/// Connects to the server, logs in, and reads its monitor.
+pub(super) async fn reach(config: &Config, budget: &Budget) -> Server {
     let nats = &config.nats;
-    let greeting = match greeting(nats).await {
-        Ok(greeting) => greeting,
-        Err(error) => {
-            let message = format!("{}: {error}", nats.url);
-            let advice = "start it (systemctl start thermowell-nats), or set url in [nats] to another server";
-            let mut findings = vec![Finding::new("nats.reachable", Status::Error, message).advise(advice)];
-            let unseen = |id| Finding::new(id, Status::Unknown, "not checked: no server");
-            findings.extend(["nats.version", "nats.jetstream"].map(unseen));
-            // The files of the login are read without a server.
-            findings.push(match Connection::open(nats, User::Inspector).await {
-                Ok(_) => unseen("nats.login"),
-                Err(error) => Finding::new("nats.login", Status::Error, logs::chain(&error)),
-            });
-            findings.extend(["nats.max-payload", "nats.permissions"].map(unseen));
-            findings.extend(monitored(config, None).await);
-            return findings;
+    let (greeting, varz, health) = tokio::join!(greeting(nats), varz(nats), health(nats));
+    let greeting = greeting.map_err(|error| format!("{}: {error}", nats.url));
+    let connection = match &greeting {
+        Ok(_) => {
+            let late = || of("nats.login")(Status::Unknown, "not checked: the server is too slow".to_owned());
+            timeout(budget.left(), login(nats)).await.unwrap_or_else(|_| Err(Box::new(late())))
         }
+        // The files of the login are read without a server.
+        Err(_) => Err(Box::new(match Connection::open(nats, User::Inspector).await {
+            Ok(_) => of("nats.login")(Status::Unknown, NO_SERVER.to_owned()),
+            Err(error) => of("nats.login")(Status::Error, logs::chain(&error)),
+        })),
     };
-    let (greeting, connection, login) = match login(nats).await {
-        Ok(connection) => {
-            let greeting = greeting.unwrap_or_else(|| of_connection(&connection));
-            (Some(greeting), Some(connection), Finding::new("nats.login", Status::Ok, "the server accepts the login"))
-        }
-        Err(login) => (greeting, None, login),
-    };
-    let mut findings = vec![Finding::new("nats.reachable", Status::Ok, format!("{} answers", nats.url))];
-    let payload = greeting.as_ref().and_then(|greeting| greeting.max_payload);
-    match greeting {
-        Some(greeting) => findings.extend([version(&greeting.version), jetstream(greeting.jetstream)]),
-        None => {
-            let unseen = |id| Finding::new(id, Status::Unknown, "the server reports it only after the login");
-            findings.extend(["nats.version", "nats.jetstream"].map(unseen));
+    let greeting = greeting.map(|greeting| greeting.or_else(|| connection.as_ref().ok().map(of_connection)));
+    Server { greeting, connection, varz, health }
+}
+
+impl Server {
+    /// What the greeting, the login and the monitor show.
+    pub(super) async fn check(&self, config: &Config) -> Vec<Finding> {
+        let nats = &config.nats;
+        let mut findings = vec![match &self.greeting {
+            Ok(_) => of("nats.reachable")(Status::Ok, format!("{} answers", nats.url)),
+            Err(error) => of("nats.reachable")(Status::Error, error.clone())
+                .advise("start it, or set url in [nats] to another server")
+                .fix(&["systemctl", "start", "thermowell-nats"]),
+        }];
+        let (shown, payload) = match &self.greeting {
+            Ok(Some(greeting)) => {
+                (vec![version(&greeting.version), jetstream(greeting.jetstream)], greeting.max_payload)
+            }
+            Ok(None) => (unseen("the server reports it only after the login"), None),
+            Err(_) => (unseen(NO_SERVER), None),
+        };
+        findings.extend(shown);
+        findings.push(match &self.connection {
+            Ok(_) => of("nats.login")(Status::Ok, "the server accepts the login".to_owned()),
+            Err(login) => Finding::clone(login),
+        });
+        findings.push(match &self.greeting {
+            Ok(_) => limits::max_payload(config, payload),
+            Err(_) => of("nats.max-payload")(Status::Unknown, NO_SERVER.to_owned()),
+        });
+        let bounds = self.varz.as_ref().map(|varz| (&varz.config.bounds, &varz.stats));
+        findings.push(limits::storage(config, self.connection.as_ref().ok(), bounds).await);
+        findings.push(match &self.varz {
+            Ok(varz) => judge_sync(&varz.config, nats.sync_interval),
+            Err(unread) => unread.finding("nats.sync-interval"),
+        });
+        findings.push(authority::current(config));
+        findings.push(self.health.clone());
+        findings
+    }
+
+    /// There is one, whether or not it accepts the login.
+    pub(super) fn answers(&self) -> bool {
+        self.greeting.is_ok()
+    }
+
+    /// Why there is no answer to a request, for the checks that need one.
+    #[expect(dead_code, reason = "the checks of streams follow")]
+    pub(super) fn unread(&self) -> Option<String> {
+        match (&self.greeting, &self.connection) {
+            (_, Ok(_)) => None,
+            (Err(_), Err(_)) => Some(NO_SERVER.to_owned()),
+            (Ok(_), Err(_)) => Some("not checked: no login".to_owned()),
         }
     }
-    findings.push(login);
-    findings.push(limits::max_payload(config, payload));
-    let [storage, sync_interval] = monitored(config, connection.as_ref()).await;
-    findings.push(storage);
-    findings.push(authority::check(config).await);
-    findings.extend(authority::current(config));
-    findings.extend(health(nats).await);
-    findings.push(sync_interval);
-    findings
+}
+
+fn unseen(message: &str) -> Vec<Finding> {
+    ["nats.version", "nats.jetstream"].map(|id| Finding::new(id, Status::Unknown, message)).into()
 }
 
 /// The server's greeting; none if the TLS handshake comes first.
@@ -98,8 +154,8 @@ fn of_connection(connection: &Connection) -> Greeting {
     Greeting { version: server.version, jetstream: server.jetstream, max_payload }
 }
 
-async fn login(nats: &Nats) -> Result<Connection, Finding> {
-    let refused = |message: String| Finding::new("nats.login", Status::Error, message);
+async fn login(nats: &Nats) -> Result<Connection, Box<Finding>> {
+    let refused = |message: String| Box::new(Finding::new("nats.login", Status::Error, message));
     // The error of an unusable file includes advice.
     let connection = Connection::open(nats, User::Inspector).await.map_err(|error| refused(logs::chain(&error)))?;
     let mut phase = connection.phase();
@@ -112,15 +168,15 @@ async fn login(nats: &Nats) -> Result<Connection, Finding> {
     let message = match user {
         None if has_secret => format!("no login within {}", show_duration(PATIENCE)),
         user => match (probe::may_publish(nats, user, authority::SUBJECT).await, user) {
-            (Ok(Answer::Rejected), Some(_)) => "the server rejects the inspector's key".to_owned(),
-            (Ok(Answer::Rejected), None) => "the server requires a key or a password".to_owned(),
-            (Ok(Answer::Forbidden | Answer::Allowed | Answer::Unknown) | Err(_), _) => {
+            (Ok(probe::Answer::Rejected), Some(_)) => "the server rejects the inspector's key".to_owned(),
+            (Ok(probe::Answer::Rejected), None) => "the server requires a key or a password".to_owned(),
+            (Ok(probe::Answer::Forbidden | probe::Answer::Allowed | probe::Answer::Unknown) | Err(_), _) => {
                 format!("no login within {}", show_duration(PATIENCE))
             }
         },
     };
     let advice = "check keys, credentials, nkey_file, user and [nats.tls], and the server's log";
-    Err(refused(message).advise(advice))
+    Err(Box::new(refused(message).advise(advice)))
 }
 
 fn version(found: &str) -> Finding {
@@ -149,13 +205,15 @@ fn jetstream(enabled: bool) -> Finding {
         .advise("add a `jetstream` block to its configuration, as in nats.conf")
 }
 
+/// The response of the monitor's `/varz`.
 #[derive(Debug, Deserialize)]
-struct Varz {
-    jetstream: Option<VarzJetStream>,
+struct Answer {
+    jetstream: Option<Varz>,
 }
 
+/// What the monitor reports about JetStream.
 #[derive(Debug, Deserialize)]
-struct VarzJetStream {
+pub(super) struct Varz {
     config: VarzConfig,
     #[serde(default)]
     stats: Reserved,
@@ -172,38 +230,27 @@ struct VarzConfig {
     sync_always: bool,
 }
 
-/// What the server's monitor is needed for: `nats.storage` and `nats.sync-interval`.
-async fn monitored(config: &Config, connection: Option<&Connection>) -> [Finding; 2] {
-    let varz = varz(&config.nats).await;
-    let found = |id| varz.as_ref().map_err(|(message, advice)| unknown(id, message, advice));
-    let bounds = found("nats.storage").map(|varz| (&varz.config.bounds, &varz.stats));
-    let sync_interval = found("nats.sync-interval").map(|varz| judge_sync(&varz.config, config.nats.sync_interval));
-    [limits::storage(config, connection, bounds).await, sync_interval.unwrap_or_else(|unknown| unknown)]
-}
-
-fn unknown(id: &'static str, message: &str, advice: &str) -> Finding {
-    Finding::new(id, Status::Unknown, message).advise(advice)
-}
-
-/// What the monitor reports about JetStream; else why it does not, and what to do.
-async fn varz(nats: &Nats) -> Result<VarzJetStream, (String, &'static str)> {
-    let Some(address) = &nats.monitor else {
-        let advice = "set monitor in [nats] to the server's monitor, such as \"http://127.0.0.1:8222\"";
-        return Err(("this needs the server's monitor".to_owned(), advice));
-    };
-    let advice = "compare `http` in nats.conf with monitor in [nats]";
+async fn varz(nats: &Nats) -> Result<Varz, Unread> {
+    let Some(address) = &nats.monitor else { return Err(no_monitor()) };
+    let unread = |message| Unread { message, advice: "compare `http` in nats.conf with monitor in [nats]" };
     let body = monitor::get(address, "/varz").await;
-    let body = body.map_err(|error| (format!("the monitor at {address}: {}", logs::chain(&error)), advice))?;
-    let varz = serde_json::from_slice::<Varz>(&body).ok().and_then(|varz| varz.jetstream);
-    varz.ok_or_else(|| (format!("the monitor at {address} does not report it"), advice))
+    let body = body.map_err(|error| unread(format!("the monitor at {address}: {}", logs::chain(&error))))?;
+    let varz = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.jetstream);
+    varz.ok_or_else(|| unread(format!("the monitor at {address} does not report it")))
+}
+
+fn no_monitor() -> Unread {
+    let advice = "set monitor in [nats] to the server's monitor, such as \"http://127.0.0.1:8222\"";
+    Unread { message: "this needs the server's monitor".to_owned(), advice }
 }
 
 /// The server's health probe: the only check that detects a full disk.
-async fn health(nats: &Nats) -> Option<Finding> {
-    let found = |status, message: String| Some(Finding::new("nats.health", status, message));
-    match monitor::health_error(nats.monitor.as_ref()?).await {
+async fn health(nats: &Nats) -> Finding {
+    let found = of("nats.health");
+    let Some(address) = &nats.monitor else { return no_monitor().finding("nats.health") };
+    match monitor::health_error(address).await {
         Ok(None) => found(Status::Ok, "the server reports healthy".to_owned()),
-        Ok(Some(error)) => found(Status::Error, error).map(|finding| finding.advise(monitor::ADVICE)),
+        Ok(Some(error)) => found(Status::Error, error).advise(monitor::ADVICE),
         Err(error) => found(Status::Unknown, error),
     }
 }

@@ -1,5 +1,6 @@
 //! The device of a port's path: whether it is a serial port, which process and which other boiler use it.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -69,15 +70,28 @@ pub(super) fn keep_lines_when_closed(file: &File) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A process that has a file open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    name: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.name)
+    }
+}
+
 /// The process that has `path` open, as text. The search reads a link for each open file of the machine: milliseconds,
 /// more on a busy one. Do not call it on a thread that must not block.
 #[must_use]
 pub fn holder(path: &Path) -> String {
-    find_holder(path).unwrap_or_else(|| "a process that this user may not see".to_owned())
+    find_holder(path).map_or_else(|| "a process that this user may not see".to_owned(), |holder| holder.to_string())
 }
 
 /// Another process that has `path` open, from /proc; those of other users are visible only to root.
-pub(crate) fn find_holder(path: &Path) -> Option<String> {
+pub(crate) fn find_holder(path: &Path) -> Option<Holder> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -88,8 +102,8 @@ pub(crate) fn find_holder(path: &Path) -> Option<String> {
             .flatten()
             .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == target));
         if holds && pid != own {
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            return Some(format!("process {pid} ({})", name.trim()));
+            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim().to_owned();
+            return Some(Holder { pid, name });
         }
     }
     None

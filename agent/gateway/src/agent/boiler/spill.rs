@@ -9,7 +9,7 @@ use thermowell_wire::subject::EventKind;
 use super::Boiler;
 use crate::logs::Throttle;
 use crate::nats::RETRY;
-use crate::serial::{find_holder, holder};
+use crate::serial::{Holder, find_holder, holder};
 use crate::shutdown::Shutdown;
 use crate::spool::{Found, SpoolError};
 
@@ -48,7 +48,8 @@ impl Boiler {
         let lock = self.spill_file.lock_path().to_owned();
         tokio::task::spawn_blocking(move || {
             let agent = holder(&lock);
-            let in_use = |holder| format!("serial port {} is in use by {holder}; one agent per port", port.display());
+            let in_use =
+                |holder: Holder| format!("serial port {} is in use by {holder}; one agent per port", port.display());
             let error = find_holder(&port).map(in_use);
             tracing::warn!(%boiler, tries, agent, error, "another agent serves this boiler, standing by");
         });
