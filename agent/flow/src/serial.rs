@@ -128,6 +128,9 @@ impl Session {
     }
 }
 
+/// How the reason for a refusal begins if the device is newer than this program.
+pub const OTHER_PROTOCOL: &str = "it speaks protocol";
+
 /// The result of a `Hello`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Greeting {
@@ -281,7 +284,7 @@ impl Link {
     /// Why this device is refused; `None` if it is accepted.
     fn refusal(&self, hello: &Hello, held: Option<Slot>) -> Option<String> {
         if hello.protocol > PROTOCOL {
-            return Some(format!("it speaks protocol {}, this gateway up to {PROTOCOL}: update it", hello.protocol));
+            return Some(format!("{OTHER_PROTOCOL} {}, this gateway up to {PROTOCOL}: update it", hello.protocol));
         }
         if let Some(bound) = self.bound.as_deref().filter(|&bound| bound != hello.serial_number.as_str()) {
             let serial = &hello.serial_number;

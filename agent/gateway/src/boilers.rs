@@ -78,7 +78,11 @@ async fn settings(context: &Context, name: &str) -> Result<Option<StreamConfig>,
 
 /// The last message of `subject`. A missing stream has none: memory streams are gone after a restart of the server,
 /// until a role creates them again.
-async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
+pub(crate) async fn last(
+    context: &Context,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<StreamMessage>, RequestError> {
     match settings(context, stream).await? {
         Some(_) => nats::last(context, stream, subject).await,
         None => Ok(None),

@@ -8,41 +8,79 @@
 
 mod adapter;
 mod authority;
+mod blank;
+mod books;
+mod bundle;
 mod catalogue;
+mod certificate;
 mod clock;
+mod control;
+mod data;
+mod device;
+mod disk;
+mod evidence;
 mod finding;
 mod host;
 mod http;
 mod limits;
 mod port;
+mod repair;
 mod report;
 mod root;
 mod secrets;
 mod select;
 mod server;
 mod spool;
+mod streams;
+mod tar;
 mod unit;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::clock::boottime_ns;
+use thermowell_flow::published::{Freshness, Link};
+use thermowell_wire::BoilerId;
+
+use crate::clock::{Clock, boottime_ns, realtime_ns};
 use crate::config::{Config, ConfigError, Kind};
 use crate::logs;
+use crate::status::judge;
 
+pub use bundle::{BundleError, admit, bundle};
 pub use catalogue::{Check, List, Section};
 pub use finding::{Finding, Status};
+pub use repair::{Done, Repairs, repair};
 pub use report::{Checks, Verdict};
 pub use root::Root;
 pub use select::Selection;
 
 use catalogue::place;
+use evidence::{Evidence, Moment};
+use streams::Store;
 
 /// What all requests to the server may take together.
 const SERVER: Duration = Duration::from_secs(5);
-/// The beginnings of the ids for which the server is asked.
-const OF_SERVER: [&str; 1] = ["nats"];
+/// The beginnings of the ids for which the streams of each boiler are read.
+const OF_BOILERS: [&str; 4] = ["device", "data", "aggregate", "control"];
+/// The ids of these checks.
+const OF_EVIDENCE: [&str; 12] = [
+    "device.answers",
+    "device.identity",
+    "device.protocol",
+    "device.clock",
+    "device.fault",
+    "data.fresh",
+    "data.coverage",
+    "data.books",
+    "data.sensor",
+    "aggregate.lag",
+    "control.lease",
+    "control.cycles",
+];
+/// The ids beside these for which the server is asked.
+const OF_SERVER: [&str; 5] = ["nats", "port.free", "clock.leap", "disk.space", "disk.wear"];
 
 /// The time that is left for requests to the server.
 struct Budget {
@@ -65,9 +103,29 @@ pub async fn check(path: &Path, selection: &Selection, root: &Root) -> Checks {
             return Checks::refused(report.findings);
         }
     };
-    report.local(&config, path);
-    report.server(&config).await;
+    let plant = report.server(&config).await;
+    report.local(&config, path, &plant);
     report.finish()
+}
+
+/// What the server shows that checks of the machine need.
+#[derive(Debug, Default)]
+struct Plant {
+    store: Store,
+    /// For these an agent reports now that it has the port.
+    answering: BTreeSet<BoilerId>,
+    /// Steps of the calendar within a day, in words.
+    steps: Vec<String>,
+}
+
+impl Plant {
+    fn take(&mut self, it: &Evidence, now: &Moment) {
+        let is_current = it.last.status_age_s.is_some_and(|age_s| judge(age_s) == Freshness::Fresh);
+        if is_current && it.last.status.as_ref().is_some_and(|status| status.link != Link::Down) {
+            self.answering.insert(it.last.boiler.clone());
+        }
+        self.steps.extend(clock::step(it, now));
+    }
 }
 
 /// Makes checks and keeps their findings.
@@ -79,7 +137,7 @@ struct Collector<'c> {
 
 impl Collector<'_> {
     /// What needs no server.
-    fn local(&mut self, config: &Config, path: &Path) {
+    fn local(&mut self, config: &Config, path: &Path, plant: &Plant) {
         let root = self.root;
         self.make(&["config.parse", "config.relations"], || {
             let boilers = match config.boilers.len() {
@@ -92,25 +150,38 @@ impl Collector<'_> {
             ]
         });
         self.make(&["config.secrets"], || secrets::check(config));
-        self.make(&["port"], || port::check(&config.boilers, root));
+        self.make(&["port"], || port::check(&config.boilers, &plant.answering, root));
         self.make(&["port"], || adapter::check(&config.boilers, root));
         self.make(&["line"], || adapter::budget(&config.boilers));
         self.make(&["spool"], || vec![spool::check(config)]);
+        self.make(&["disk.spill"], || spool::spill(config));
+        self.make(&["disk.space", "disk.wear"], || disk::check(config, plant.store.folder.as_deref(), root));
         self.make(&["streams"], || vec![limits::samples(config)]);
-        self.make(&["clock"], || vec![clock::check(&config.clock), clock::leap(&config.clock, root)]);
+        self.make(&["clock"], || vec![clock::check(&config.clock), clock::leap(&config.clock, &plant.steps, root)]);
         self.make(&["unit"], || unit::check(root));
         self.make(&["host"], || host::check(root));
         self.make(&["http"], || http::check(&config.http));
     }
 
     /// What needs the server.
-    async fn server(&mut self, config: &Config) {
-        if !self.selection.wants_any(&OF_SERVER) {
-            return;
+    async fn server(&mut self, config: &Config) -> Plant {
+        if !self.selection.wants_any(&OF_SERVER) && !self.selection.wants_any(&OF_BOILERS) {
+            return Plant::default();
         }
         let budget = Budget { began_ns: boottime_ns() };
         let server = server::reach(config, &budget).await;
+        let store = server.store(&config.nats);
         self.within(&budget, &["nats"], server.check(config)).await;
+        let end = server.varz.as_ref().ok().and_then(|varz| varz.certificate_end);
+        let now_s = realtime_ns() / 1_000_000_000;
+        self.make(&["nats.certificate"], || certificate::check(&config.nats, end, now_s));
+        let mut plant = Plant { store, ..Plant::default() };
+        if let Ok(connection) = &server.connection {
+            let streams = streams::check(config, connection, &plant.store);
+            self.within(&budget, &["nats.streams", "nats.room"], streams).await;
+            self.boilers(config, evidence::read(config, connection), &budget, &mut plant).await;
+        }
+        // Last, because users that the server does not answer take the longest.
         self.within(&budget, &["nats.permissions"], async {
             vec![match server.answers() {
                 true => authority::check(config).await,
@@ -118,6 +189,47 @@ impl Collector<'_> {
             }]
         })
         .await;
+        if let Some(why) = server.unread() {
+            self.unread(&why);
+        }
+        plant
+    }
+
+    /// What needs the streams of each boiler.
+    async fn boilers(
+        &mut self,
+        config: &Config,
+        read: impl Future<Output = Vec<(BoilerId, Result<Evidence, String>)>>,
+        budget: &Budget,
+        plant: &mut Plant,
+    ) {
+        let began_ns = boottime_ns();
+        let read = tokio::time::timeout(budget.left(), read).await.unwrap_or_default();
+        let now = Moment::of(&Clock::new(&config.clock));
+        for (id, found) in read {
+            let findings = match &found {
+                Ok(it) => {
+                    plant.take(it, &now);
+                    let mut findings = device::check(it, &now);
+                    findings.extend(data::check(it, &now, &config.gateway));
+                    findings.extend(books::check(it, &now));
+                    findings.extend(control::check(it, &now, &config.gateway, config.control.enabled));
+                    findings
+                }
+                Err(why) => OF_EVIDENCE.map(|id| Finding::new(id, Status::Unknown, why)).into(),
+            };
+            self.add(began_ns, findings.into_iter().map(|finding| finding.about(id.as_str())).collect());
+        }
+        let ids: Vec<String> = config.boilers.iter().map(|boiler| boiler.id.to_string()).collect();
+        self.within(budget, &["device.line"], device::line(&config.http, &ids)).await;
+    }
+
+    /// The checks of the streams that were not made.
+    fn unread(&mut self, why: &str) {
+        let ids = OF_EVIDENCE.into_iter().chain(["device.line", "nats.streams", "nats.room"]);
+        let findings = ids.filter(|id| self.findings.iter().all(|finding| finding.id != *id));
+        let findings = findings.map(|id| Finding::new(id, Status::Unknown, why)).collect();
+        self.add(boottime_ns(), findings);
     }
 
     /// Makes checks whose ids begin with these words, if one of them is wanted.
@@ -277,7 +389,8 @@ mod tests {
         let [server, monitor] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
         let began_ns = boottime_ns();
         let text = format!(
-            "[nats]\nurl = \"nats://{server}\"\nmonitor = \"http://{monitor}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/absent\""
+            "[nats]\nurl = \"nats://{server}\"\nmonitor = \"http://{monitor}\"\n\
+             [[boiler]]\nid = \"b1\"\nport = \"/dev/absent\""
         );
         let report = check_text(&text).await;
         let took = Duration::from_nanos(boottime_ns() - began_ns);

@@ -143,6 +143,17 @@ pub(crate) fn instant(text: &str) -> Result<i64, String> {
     nanoseconds.ok_or_else(|| "expected a day as 2026-01-07, or a time as 2026-01-07T02:00:00Z".to_owned())
 }
 
+/// An RFC 3339 time in Unix seconds: also one that nanoseconds cannot count, as in certificates without an end.
+pub(crate) fn second(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
+/// Whole Unix seconds as a number.
+#[expect(clippy::cast_precision_loss, reason = "seconds of any date stay far below 2^53")]
+pub(crate) fn unix(seconds: i64) -> f64 {
+    seconds as f64
+}
+
 /// Unix seconds as a date and time, rounded to a second; empty if they are out of range.
 #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and jiff refuses times out of range")]
 pub(crate) fn moment(unix_seconds: f64) -> String {

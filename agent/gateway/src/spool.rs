@@ -58,6 +58,50 @@ pub struct Found {
     pub aside: Option<(PathBuf, String)>,
 }
 
+/// What a file holds.
+#[derive(Debug)]
+pub enum Content {
+    Absent,
+    /// It is put aside; why.
+    Unusable(String),
+    Records(Records),
+}
+
+/// The records of a file.
+#[derive(Debug, Default)]
+pub struct Records {
+    pub messages: Vec<Vec<u8>>,
+    /// Bytes of a torn end.
+    pub torn: usize,
+    pub damaged: Option<Damaged>,
+}
+
+/// Damaged places before the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damaged {
+    pub bytes: usize,
+    pub places: usize,
+}
+
+impl Records {
+    fn of<'a>(length: usize, places: impl Iterator<Item = Place<'a>>) -> Self {
+        let mut records = Self::default();
+        let mut damage = |bytes: usize| {
+            let before = records.damaged.unwrap_or_default();
+            records.damaged = Some(Damaged { bytes: before.bytes + bytes, places: before.places + 1 });
+        };
+        for place in places {
+            match place {
+                Place::Message(message) if batch::decode(message).is_ok() => records.messages.push(message.to_vec()),
+                Place::Message(message) => damage(message.len()),
+                Place::Damaged { at, len } if at + len == length => records.torn = len,
+                Place::Damaged { len, .. } => damage(len),
+            }
+        }
+        records
+    }
+}
+
 /// One boiler's spill file.
 #[derive(Debug)]
 pub struct SpillFile {
@@ -103,25 +147,53 @@ impl SpillFile {
         if self.lock.is_none() {
             self.lock = Some(self.hold()?);
         }
+        match self.examine()? {
+            Content::Absent => Ok(Found::default()),
+            Content::Unusable(reason) => self.set_aside(&reason),
+            Content::Records(records) => self.take(records),
+        }
+    }
+
+    /// What is in the file now. Nothing is changed, and no lock is needed.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn examine(&self) -> Result<Content, SpoolError> {
         match fs::metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Absent),
             Err(error) => return Err(failed("read", &self.path)(error)),
             Ok(metadata) if metadata.len() > FILE_MAX => {
-                return self.set_aside("it is larger than a spill file can be");
+                return Ok(Content::Unusable("it is larger than a spill file can be".to_owned()));
             }
             Ok(_) => {}
         }
         let bytes = fs::read(&self.path).map_err(failed("read", &self.path))?;
-        match decode(&bytes) {
+        Ok(match decode(&bytes) {
             Ok((header, places)) => match self.foreign(&header) {
-                Some(reason) => self.set_aside(&reason),
-                None => self.take(&bytes, places),
+                Some(reason) => Content::Unusable(reason),
+                None => Content::Records(Records::of(bytes.len(), places)),
             },
             // A new file gets its name after its first sync, so an empty file is not a spill file.
             Err(reason @ (Unreadable::Foreign | Unreadable::Version { .. } | Unreadable::Header)) => {
-                self.set_aside(&reason.to_string())
+                Content::Unusable(reason.to_string())
             }
-        }
+        })
+    }
+
+    /// Another agent uses the file now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let lock = File::open(&self.lock_path).map(|file| file.try_lock_shared());
+        matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+    }
+
+    /// The files of this boiler that were put aside.
+    pub fn put_aside(&self) -> impl Iterator<Item = PathBuf> {
+        self.aside_names().filter(|path| path.exists())
+    }
+
+    fn aside_names(&self) -> impl Iterator<Item = PathBuf> {
+        (1..=ASIDE_MAX).map(|n| PathBuf::from(format!("{}.aside-{n}", self.path.display())))
     }
 
     /// The lock file.
@@ -161,35 +233,20 @@ impl SpillFile {
     }
 
     fn free_name(&self) -> Result<PathBuf, SpoolError> {
-        let name = |n| PathBuf::from(format!("{}.aside-{n}", self.path.display()));
-        let free = (1..=ASIDE_MAX).map(name).find(|path| !path.exists());
+        let free = self.aside_names().find(|path| !path.exists());
         free.ok_or_else(|| SpoolError::Crowded { path: self.path.clone() })
     }
 
-    fn take<'a>(&self, bytes: &[u8], places: impl Iterator<Item = Place<'a>>) -> Result<Found, SpoolError> {
-        let mut found = Found::default();
-        let (mut places_damaged, mut bytes_damaged) = (0, 0);
-        for place in places {
-            match place {
-                Place::Message(message) if batch::decode(message).is_ok() => found.messages.push(message.to_vec()),
-                Place::Message(message) => {
-                    places_damaged += 1;
-                    bytes_damaged += message.len();
-                }
-                Place::Damaged { at, len } if at + len == bytes.len() => found.torn = len,
-                Place::Damaged { len, .. } => {
-                    places_damaged += 1;
-                    bytes_damaged += len;
-                }
-            }
-        }
-        if places_damaged == 0 && found.torn == 0 {
+    fn take(&self, records: Records) -> Result<Found, SpoolError> {
+        let Records { messages, torn, damaged } = records;
+        let mut found = Found { messages, torn, aside: None };
+        if damaged.is_none() && torn == 0 {
             return Ok(found);
         }
-        if places_damaged > 0 {
+        if let Some(Damaged { bytes, places }) = damaged {
             let aside = self.keep_aside()?;
             let reason = format!(
-                "{bytes_damaged} bytes are damaged, at {places_damaged} place(s); the {} good record(s) are used",
+                "{bytes} bytes are damaged, at {places} place(s); the {} good record(s) are used",
                 found.messages.len()
             );
             found.aside = Some((aside, reason));

@@ -93,7 +93,7 @@ pub async fn status(config: &Config, boiler: Option<&BoilerId>) -> Result<Boiler
     Ok(Boilers { boilers })
 }
 
-async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Boiler, RequestError> {
+pub(crate) async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Boiler, RequestError> {
     let context = connection.context();
     let state: Option<State> = last_known(context, stream::STATE, &subject::state(&id)).await?;
     let status: Option<Status> = last_known(context, stream::STATUS, &subject::status(&id)).await?;
@@ -276,7 +276,7 @@ fn celsius(value: Option<f64>) -> String {
     value.map_or("unknown".to_owned(), |value| format!("{value:.2} °C"))
 }
 
-fn heat(demand: Demand, flow: f64) -> String {
+pub(crate) fn heat(demand: Demand, flow: f64) -> String {
     match demand {
         Demand::Heat => format!("{flow:.1} °C"),
         Demand::None => "no heat".to_owned(),

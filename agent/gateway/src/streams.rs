@@ -6,6 +6,8 @@
 //! Any role creates missing streams; existing ones are updated only by the role that owns them (`nats::rights`), so
 //! that two roles never update the same stream from stale reads.
 
+mod look;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use thermowell_wire::subject::{self, stream, wildcard};
 
 use crate::config;
 use crate::nats::{User, rights};
+
+pub use look::{Found, Look, Ours, look};
 
 /// The key in a stream's metadata that marks it as Thermowell's.
 const MARK: &str = "thermowell";

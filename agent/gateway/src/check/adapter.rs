@@ -47,7 +47,7 @@ fn name(boiler: &Boiler, root: &Root) -> Finding {
         ]);
     };
     find(Warning, message).advise(format!(
-        "add this line to /usr/lib/udev/rules.d/70-thermowell.rules, plug it in again, and set port = \"/dev/{link}\":\n\
+        "add this line to /usr/lib/udev/rules.d/70-thermowell.rules, plug it in again, set port = \"/dev/{link}\":\n\
          SUBSYSTEM==\"tty\", ENV{{{key}}}==\"{value}\", SYMLINK+=\"{link}\""
     ))
 }

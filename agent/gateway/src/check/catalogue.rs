@@ -72,7 +72,7 @@ const fn repaired(section: Section, id: &'static str, severity: &'static str, fi
     Check { repairs: true, ..check(section, id, severity, finds) }
 }
 
-use Section::{Clock, Configuration, Device, Disk, Host, Http, Ports, Server, Units};
+use Section::{Clock, Configuration, Control, Data, Device, Disk, Host, Http, Ports, Server, Units};
 
 /// In the order of the report.
 pub(super) const CATALOGUE: &[Check] = &[
@@ -86,6 +86,12 @@ pub(super) const CATALOGUE: &[Check] = &[
     check(Ports, "port.name", W, "a name that changes with the socket, such as ttyUSB0"),
     repaired(Ports, "port.latency", W, "an FTDI adapter delays bytes by more than 1 ms"),
     check(Device, "line.budget", E, "the samples need more than 80 % of the line"),
+    check(Device, "device.answers", E, "the link is down or silent"),
+    check(Device, "device.identity", E, "another board answers, and is refused"),
+    check(Device, "device.protocol", E, "the device is newer than this program"),
+    check(Device, "device.line", W, "more than one frame in 10,000 is rejected"),
+    check(Device, "device.clock", W, "the device's clock is more than 200 ppm off, or stamps jumped within a day"),
+    check(Device, "device.fault", WE, "the boiler reports a fault; an error if it is locked out"),
     check(Server, "nats.reachable", E, "no server at its address"),
     check(Server, "nats.version", E, "a server that is too old"),
     check(Server, "nats.jetstream", E, "a server without JetStream"),
@@ -96,10 +102,28 @@ pub(super) const CATALOGUE: &[Check] = &[
     check(Server, "nats.keys", WE, "permissions.conf is not what `thermowell keys` writes now"),
     check(Server, "nats.health", E, "the server's health probe fails, as with a full disk"),
     check(Server, "nats.sync-interval", WE, "the server syncs more or less often than configured here"),
+    repaired(Server, "nats.streams", WE, "a stream is missing, foreign, or has other subjects or limits"),
+    check(Server, "nats.room", W, "the disk cannot hold what the streams may still take; a stream over 90 % full"),
+    check(Server, "nats.certificate", WE, "a certificate ends within 30 days; an error within 7"),
     check(Disk, "streams.samples", WE, "the size of SAMPLES is less than three days of these boilers"),
     check(Disk, "spool.folder", E, "the agent cannot write its spill files"),
+    repaired(Disk, "disk.spill", WE, "a spill file is foreign or damaged, or was put aside"),
+    check(Disk, "disk.space", WE, "less than 10 % of a partition is free; an error below 2 %"),
+    check(Disk, "disk.wear", WE, "the flash lasts less than 5 years at this rate; an error below 1"),
     check(Clock, "clock.synced", WE, "the clock is not synchronised, or implausible"),
     check(Clock, "clock.leap", W, "no clock that runs on a battery; the calendar stepped within a day"),
+    check(
+        Data,
+        "data.fresh",
+        WE,
+        "the newest slot is over 5 s old, and who is the first that is silent; an error over 60 s",
+    ),
+    check(Data, "data.coverage", W, "less than 95 % of the last hour is known, and why"),
+    check(Data, "data.books", E, "an hour of the last day that does not add up, differs, or has no snapshot"),
+    check(Data, "data.sensor", W, "the flow is constant for 12 h while heating, or has noise above 0.5 K"),
+    check(Data, "aggregate.lag", W, "the aggregator is over 5 s behind, or is another gateway's"),
+    check(Control, "control.lease", W, "asked and accepted differ, no controller asks, or two do"),
+    check(Control, "control.cycles", W, "the burner starts more than three times an hour"),
     check(Units, "unit.state", WE, "a unit failed, restarted, or runs a program that has been replaced"),
     check(Units, "unit.hardening", W, "a unit runs as root, or has an exposure above 2.0"),
     check(Host, "host.power", W, "under-voltage, throttling, or less than 32 MiB of free memory"),

@@ -47,7 +47,6 @@ pub struct Finding {
 }
 
 /// What `--repair` can do.
-#[expect(dead_code, reason = "used by checks that follow")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
     /// Takes all rights of other users from a file.

@@ -87,13 +87,20 @@ pub(super) struct Bounds {
     max_memory: Option<u64>,
 }
 
-/// What all streams of a server reserve.
+/// What all streams of a server take and reserve.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Reserved {
+    #[serde(default)]
+    storage: u64,
     #[serde(default)]
     reserved_storage: u64,
     #[serde(default)]
     reserved_memory: u64,
+}
+
+/// What a server may still write to its disk.
+pub(super) fn to_come(bounds: &Bounds, taken: &Reserved) -> Option<u64> {
+    Some(bounds.max_storage?.saturating_sub(taken.storage))
 }
 
 /// Whose limits these are.
@@ -127,7 +134,7 @@ pub(super) async fn storage(
         }
     }
     match server {
-        Ok((bounds, &Reserved { reserved_storage: disk, reserved_memory: memory })) => {
+        Ok((bounds, &Reserved { reserved_storage: disk, reserved_memory: memory, .. })) => {
             judge(Whose::Server, bounds, wanted, others(Room { disk, memory }, ours))
         }
         Err(unread) => unread.finding("nats.storage"),

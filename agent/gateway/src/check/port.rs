@@ -1,10 +1,12 @@
 //! Checks each boiler's port: it exists, is accessible, and is not used by another process or boiler.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 
 use rustix::fs::{Access, access};
+use thermowell_wire::BoilerId;
 
 use super::finding::of;
 use super::{Finding, Root, Status};
@@ -13,16 +15,17 @@ use crate::logs;
 use crate::run::Role;
 use crate::serial::{self, Holder, Obstacle, Ports, find_holder};
 
-pub(super) fn check(boilers: &[Boiler], root: &Root) -> Vec<Finding> {
+/// `answering` are the boilers for which an agent reports now.
+pub(super) fn check(boilers: &[Boiler], answering: &BTreeSet<BoilerId>, root: &Root) -> Vec<Finding> {
     let ports = Ports::of(boilers);
     let look = |boiler: &Boiler| {
-        let [present, reachable, free] = look(boiler, root);
+        let [present, reachable, free] = look(boiler, answering.contains(&boiler.id), root);
         [present, distinct(boiler, &ports), reachable, free].map(|finding| finding.about(boiler.id.as_str()))
     };
     boilers.iter().flat_map(look).collect()
 }
 
-fn look(boiler: &Boiler, root: &Root) -> [Finding; 3] {
+fn look(boiler: &Boiler, is_answering: bool, root: &Root) -> [Finding; 3] {
     let port = boiler.port.as_path();
     let name = port.display();
     let unseen = |id| Finding::new(id, Status::Unknown, "not checked");
@@ -49,7 +52,7 @@ fn look(boiler: &Boiler, root: &Root) -> [Finding; 3] {
         return [present, reachable, unseen("port.free")];
     }
     let reachable = Finding::new("port.access", Status::Ok, "this user may read and write it");
-    [present, reachable, free(boiler, root)]
+    [present, reachable, free(boiler, is_answering, root)]
 }
 
 fn distinct(boiler: &Boiler, ports: &Ports) -> Finding {
@@ -66,21 +69,23 @@ fn distinct(boiler: &Boiler, ports: &Ports) -> Finding {
     }
 }
 
-fn free(boiler: &Boiler, root: &Root) -> Finding {
+fn free(boiler: &Boiler, is_answering: bool, root: &Root) -> Finding {
     let find = of("port.free");
     match serial::check(boiler) {
         Ok(()) => find(Status::Ok, "no other process uses it".to_owned()),
-        Err(Obstacle::InUse) => in_use(boiler, find_holder(&boiler.port).as_ref(), root),
+        Err(Obstacle::InUse) => in_use(boiler, find_holder(&boiler.port).as_ref(), is_answering, root),
         Err(Obstacle::NoTerminal) => find(Status::Error, "a device, but not a serial port".to_owned())
             .advise("name the adapter's device, such as /dev/serial/by-id/…"),
         Err(Obstacle::System(error)) => find(Status::Unknown, format!("cannot be opened: {}", logs::chain(&error))),
     }
 }
 
-fn in_use(boiler: &Boiler, holder: Option<&Holder>, root: &Root) -> Finding {
+/// Processes of other users are hidden from this one: then STATUS shows whether it is our agent.
+fn in_use(boiler: &Boiler, holder: Option<&Holder>, is_answering: bool, root: &Root) -> Finding {
     let find = of("port.free");
     let fuser = ["fuser", "-v", &boiler.port.display().to_string()];
     match holder {
+        None if is_answering => find(Status::Ok, "our own agent has it, by its STATUS".to_owned()),
         None => find(Status::Unknown, "in use by a process that this user may not see".to_owned())
             .advise("run this as the agent's user, or as root")
             .fix(&fuser),
@@ -134,13 +139,14 @@ mod tests {
     #[test]
     fn file_is_not_a_port() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let [present, reachable, free] = look(&boiler("b1", file.path()), &Root::machine());
+        let [present, reachable, free] = look(&boiler("b1", file.path()), false, &Root::machine());
         assert_eq!([present.status, reachable.status, free.status], [Status::Error, Status::Unknown, Status::Unknown]);
     }
 
     #[test]
     fn other_device_is_not_a_port() {
-        let statuses = look(&boiler("b1", Path::new("/dev/null")), &Root::machine()).map(|finding| finding.status);
+        let statuses =
+            look(&boiler("b1", Path::new("/dev/null")), false, &Root::machine()).map(|finding| finding.status);
         assert_eq!(statuses, [Status::Ok, Status::Ok, Status::Error]);
     }
 
@@ -149,13 +155,14 @@ mod tests {
         let (_master, port) = pty();
         let boiler = boiler("b1", &port);
         let root = Root::machine();
-        assert_eq!(look(&boiler, &root).map(|finding| finding.status), [Status::Ok; 3]);
+        assert_eq!(look(&boiler, false, &root).map(|finding| finding.status), [Status::Ok; 3]);
         let agent = open(&port);
         flock(&agent, FlockOperation::NonBlockingLockExclusive).unwrap();
         // This process itself is no other one.
-        assert_eq!(free(&boiler, &root).status, Status::Unknown);
+        assert_eq!(free(&boiler, false, &root).status, Status::Unknown);
+        assert_eq!(free(&boiler, true, &root).status, Status::Ok, "as when an agent of another user reports");
         drop(agent);
-        assert_eq!(free(&boiler, &root).status, Status::Ok);
+        assert_eq!(free(&boiler, false, &root).status, Status::Ok);
     }
 
     #[test]
@@ -167,7 +174,7 @@ mod tests {
         symlink(&port, &link).unwrap();
         let boilers =
             [boiler("b1", &port), boiler("b2", &other), boiler("b3", &link), boiler("b4", Path::new("/dev/absent"))];
-        let found = check(&boilers, &Root::machine());
+        let found = check(&boilers, &BTreeSet::new(), &Root::machine());
         let distinct: Vec<&Finding> = found.iter().filter(|finding| finding.id == "port.distinct").collect();
         assert_eq!(
             distinct.iter().map(|finding| finding.status).collect::<Vec<_>>(),
@@ -203,7 +210,7 @@ mod tests {
 
         let (_master, port) = pty();
         let mut other = Command::new("sleep").arg("60").stdin(open(&port)).spawn().unwrap();
-        let found = free(&boiler("b1", &port), &Root::machine());
+        let found = free(&boiler("b1", &port), true, &Root::machine());
         other.kill().unwrap();
         other.wait().unwrap();
         let named = format!("in use by process {} (", other.id());

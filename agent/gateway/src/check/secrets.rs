@@ -1,5 +1,5 @@
-//! Passwords, private keys and seeds that every user of this machine can read or change. Access of the group is accepted
-//! as a decision of the operator.
+//! Passwords, private keys and seeds that every user of this machine can read or change. Access of the group is
+//! accepted as a decision of the operator.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

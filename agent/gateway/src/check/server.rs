@@ -1,6 +1,7 @@
 //! Checks the server: reachable, version, JetStream, login, health and sync interval.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,11 +11,13 @@ use tokio::time::timeout;
 
 use super::finding::of;
 use super::limits::{self, Bounds, Reserved};
+use super::streams::Store;
 use super::{Budget, Finding, Status, authority};
 use crate::config::{Address, Config, Nats, show_duration};
 use crate::logs;
 use crate::nats::probe;
 use crate::nats::{Connection, Phase, SERVER_MIN, User, monitor};
+use crate::quantity::second;
 
 /// Time-out for each of greeting and login.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -112,13 +115,19 @@ impl Server {
         findings
     }
 
+    /// Its store, as far as it is on this machine.
+    pub(super) fn store(&self, nats: &Nats) -> Store {
+        let is_local = ["localhost", "127.0.0.1", "::1"].contains(&nats.address().host.as_str());
+        let Some(varz) = self.varz.as_ref().ok().filter(|_| is_local) else { return Store::default() };
+        Store { folder: varz.config.store_dir.clone(), to_come: limits::to_come(&varz.config.bounds, &varz.stats) }
+    }
+
     /// There is one, whether or not it accepts the login.
     pub(super) fn answers(&self) -> bool {
         self.greeting.is_ok()
     }
 
     /// Why there is no answer to a request, for the checks that need one.
-    #[expect(dead_code, reason = "the checks of streams follow")]
     pub(super) fn unread(&self) -> Option<String> {
         match (&self.greeting, &self.connection) {
             (_, Ok(_)) => None,
@@ -209,6 +218,8 @@ fn jetstream(enabled: bool) -> Finding {
 #[derive(Debug, Deserialize)]
 struct Answer {
     jetstream: Option<Varz>,
+    /// RFC 3339.
+    tls_cert_not_after: Option<String>,
 }
 
 /// What the monitor reports about JetStream.
@@ -217,10 +228,14 @@ pub(super) struct Varz {
     config: VarzConfig,
     #[serde(default)]
     stats: Reserved,
+    /// When the server's certificate ends, Unix seconds.
+    #[serde(skip)]
+    pub(super) certificate_end: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
 struct VarzConfig {
+    store_dir: Option<PathBuf>,
     #[serde(flatten)]
     bounds: Bounds,
     /// Nanoseconds.
@@ -235,7 +250,10 @@ async fn varz(nats: &Nats) -> Result<Varz, Unread> {
     let unread = |message| Unread { message, advice: "compare `http` in nats.conf with monitor in [nats]" };
     let body = monitor::get(address, "/varz").await;
     let body = body.map_err(|error| unread(format!("the monitor at {address}: {}", logs::chain(&error))))?;
-    let varz = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.jetstream);
+    let varz = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| {
+        let certificate_end = answer.tls_cert_not_after.as_deref().and_then(second);
+        answer.jetstream.map(|varz| Varz { certificate_end, ..varz })
+    });
     varz.ok_or_else(|| unread(format!("the monitor at {address} does not report it")))
 }
 

@@ -9,9 +9,11 @@ use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 use thermowell_wire::BoilerId;
 
+use super::finding::{Repair, of};
 use super::{Finding, Status};
 use crate::config::Config;
-use crate::spool::SpillFile;
+use crate::logs;
+use crate::spool::{Content, Damaged, Records, SpillFile};
 
 const ID: &str = "spool.folder";
 
@@ -50,6 +52,48 @@ fn look(folder: &Path, boilers: &[BoilerId], me: u32) -> Finding {
     Finding::new(ID, Status::Ok, format!("{my_name} may write in {name}"))
 }
 
+/// Each boiler's spill file, and what was put aside of it.
+pub(super) fn spill(config: &Config) -> Vec<Finding> {
+    let file = |boiler: &BoilerId| SpillFile::new(&config.spool.directory, &config.gateway, boiler);
+    let ids = config.boiler_ids();
+    ids.iter().map(|boiler| spill_of(&file(boiler), boiler).about(boiler.as_str())).collect()
+}
+
+fn spill_of(file: &SpillFile, boiler: &BoilerId) -> Finding {
+    let find = of("disk.spill");
+    let name = file.path().display().to_string();
+    let repair = ["thermowell", "check", "--only", "disk.spill", "--repair", "--yes"];
+    let broken = |status, message: String| find(status, message).fix(&repair).repair(Repair::Spill(boiler.clone()));
+    let aside: Vec<String> = file.put_aside().map(|path| path.display().to_string()).collect();
+    if file.is_held() {
+        return find(Status::Ok, "its agent runs, and looks after the file itself".to_owned());
+    }
+    match file.examine() {
+        Err(error) => find(Status::Unknown, logs::chain(&error)),
+        Ok(Content::Unusable(reason)) => broken(Status::Error, format!("{name} cannot be used: {reason}"))
+            .advise("it is put aside and never deleted; the agent does the same when it starts"),
+        Ok(Content::Records(Records { damaged: Some(Damaged { bytes, places }), messages, .. })) => {
+            let good = messages.len();
+            let message = format!("{bytes} bytes of {name} are damaged, at {places} places; {good} records are intact");
+            broken(Status::Error, message).advise("a copy is put aside, and the intact records stay in the file")
+        }
+        Ok(Content::Records(Records { torn, messages, .. })) if torn > 0 => {
+            let message = format!("{name} has {} records and a torn end of {torn} bytes", messages.len());
+            broken(Status::Warning, message).advise("usual after a power cut; the agent cuts it off when it starts")
+        }
+        Ok(_) if !aside.is_empty() => {
+            let message = format!("{} files were put aside: {}", aside.len(), aside.join(" "));
+            find(Status::Warning, message)
+                .advise("the event `delivery` has why; keep or move them, after 16 the agent stops")
+        }
+        Ok(Content::Records(Records { messages, .. })) => {
+            let message = format!("{} records wait for the agent's next start", messages.len());
+            find(Status::Ok, message)
+        }
+        Ok(Content::Absent) => find(Status::Ok, "there is no spill file, as in good order".to_owned()),
+    }
+}
+
 /// The agent creates the folder itself, if it may.
 fn absent(folder: &Path, my_name: &str) -> Finding {
     let name = folder.display();
@@ -83,6 +127,59 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 
     use super::*;
+
+    #[test]
+    fn unusable_damaged_and_put_aside_files_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let id: BoilerId = "b1".parse().unwrap();
+        let file = |gateway: &str| SpillFile::new(folder.path(), gateway, &id);
+        let found = || spill_of(&file("cellar"), &id);
+        assert_eq!(found().status, Status::Ok);
+        fs::write(file("cellar").path(), "something else").unwrap();
+        let foreign = found();
+        assert_eq!((foreign.status, foreign.repair), (Status::Error, Some(Repair::Spill(id.clone()))));
+
+        let mut agent = file("cellar");
+        agent.load().unwrap();
+        assert_eq!(found().message, "its agent runs, and looks after the file itself");
+        drop(agent);
+        let aside = found();
+        assert!(aside.status == Status::Warning && aside.message.ends_with("b1.spill.aside-1"), "{aside:?}");
+
+        let other = spill_with("attic", 3);
+        fs::write(file("cellar").path(), &other).unwrap();
+        assert!(found().message.contains("it is of gateway \"attic\", this is \"cellar\""), "{:?}", found());
+        let ours = spill_with("cellar", 3);
+        fs::write(file("cellar").path(), &ours[..ours.len() - 1]).unwrap();
+        assert!(found().status == Status::Warning && found().message.contains("2 records and a torn end"));
+        let mut damaged = ours.clone();
+        damaged[ours.len() / 2] ^= 0xff;
+        fs::write(file("cellar").path(), &damaged).unwrap();
+        assert!(found().status == Status::Error && found().message.contains("2 records are intact"), "{:?}", found());
+    }
+
+    /// The bytes of a file with so many records.
+    fn spill_with(gateway: &str, records: u16) -> Vec<u8> {
+        use thermowell_flow::batch::{Origin, Record};
+        use thermowell_flow::spool::spill::Spill;
+        use thermowell_wire::batch::ClockQuality;
+        use thermowell_wire::{Boot, Reading, Slot};
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = SpillFile::new(folder.path(), gateway, &"b1".parse().unwrap());
+        file.load().unwrap();
+        assert!(file.carry_out(Spill::Begin).unwrap().is_none());
+        let origin = Origin { device: 7, period_ns: 10_000_000, simulated: true };
+        for record in 0..records {
+            let first = u64::from(record) * 100;
+            let slot = Slot::new(Boot(1), first);
+            let record = Record::samples(slot, &[Reading::default(); 100], origin, &mut Vec::new());
+            let message = record.message(first..record.end, 1_000, ClockQuality::Synced);
+            assert!(file.carry_out(Spill::Append(message)).unwrap().is_none());
+        }
+        file.carry_out(Spill::Sync).unwrap().unwrap().run().unwrap();
+        fs::read(file.path()).unwrap()
+    }
 
     fn boilers() -> Vec<BoilerId> {
         vec!["b1".parse().unwrap()]

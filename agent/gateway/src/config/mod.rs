@@ -71,6 +71,7 @@ pub struct Config {
     pub command: Command,
     pub reset: Reset,
     pub http: Http,
+    pub disk: Disk,
     pub log: Log,
 }
 
@@ -289,6 +290,13 @@ pub struct Http {
     pub hosts: Vec<String>,
 }
 
+/// `[disk]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// What may be written to the flash in its life, in bytes; none if unknown.
+    pub endurance: Option<u64>,
+}
+
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
@@ -367,7 +375,7 @@ pub fn filter(text: &str) -> Option<Targets> {
 }
 
 /// The bytes of a file, which is not read to its end if that is far away: /dev/zero has none.
-fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
     let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= FILE_MAX);
@@ -375,7 +383,8 @@ fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     fits.then_some(bytes).ok_or_else(too_large)
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+/// The files that [`Config::load`] reads, in their order.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let folder = path.parent().unwrap_or(Path::new(".")).join("conf.d");
     let unreadable = |source| ConfigError::Unreadable { path: folder.clone(), source };
     let mut parts = Vec::new();

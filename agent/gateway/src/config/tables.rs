@@ -16,12 +16,13 @@ use super::value::{
     boolean, bytes, duration, number, path, temperature, text, time_of_day, unquoted, utc_offset, whole,
 };
 use super::{
-    Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Dtr, Epoch, Feed, Http, Law, Log, Nats, Reset,
-    SAMPLE_LINE_BYTES, SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
+    Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Disk, Dtr, Epoch, Feed, Http, Law, Log, Nats,
+    Reset, SAMPLE_LINE_BYTES, SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
 };
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
 
 /// The longest serial number that fits a `Hello`.
 pub const SERIAL_NUMBER_MAX: usize = 24;
@@ -66,6 +67,7 @@ pub(super) fn config(root: &Section<'_>) -> Option<Config> {
             .section("command", |command| Command { coverage: command.value("coverage", 0.1, number(0.0..=1.0)) }),
         reset: root.section("reset", |reset| Reset { approvals: reset.value("approvals", 2, whole(1..=4)) }),
         http: root.section("http", http),
+        disk: root.section("disk", |disk| Disk { endurance: disk.optional("endurance", bytes(TIB..=100_000 * TIB)) }),
         log,
     };
     control.map(config)

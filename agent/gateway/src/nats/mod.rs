@@ -3,6 +3,7 @@
 //! A role starts without waiting for the server: the client connects in the background and publishes, through
 //! [`Connection::phase`], whether the server is connected, and the number of the connection.
 
+pub(crate) mod certificate;
 mod file;
 mod follow;
 mod forbidden;
