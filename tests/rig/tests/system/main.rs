@@ -11,6 +11,7 @@ mod attack;
 mod bench;
 mod boilers;
 mod browser;
+mod check;
 mod conformance;
 mod control;
 mod cuts;
