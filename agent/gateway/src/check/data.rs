@@ -239,7 +239,10 @@ mod tests {
     #[test]
     fn low_coverage_is_a_warning_with_its_main_reason() {
         let low = || evidence(&[("state.coverage", json!(0.9))]);
-        let gap = |reason: &str| json!({"name": "GapNamed", "boot": "0000000100000002", "from": 10, "to": 36_010, "reason": reason});
+        let gap = |reason: &str| {
+            let boot = "0000000100000002";
+            json!({"name": "GapNamed", "boot": boot, "from": 10, "to": 36_010, "reason": reason})
+        };
         let (status, message, advice) =
             found(&Evidence { gap: Some(event(600.0, gap("reboot"))), ..low() }, "data.coverage");
         assert_eq!(
