@@ -19,13 +19,13 @@ mod reset;
 mod schema;
 mod status;
 mod tap;
+mod verify;
 
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::iter;
-use std::mem;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,8 +42,7 @@ use crate::output::Report;
 use crate::run::{self, Role};
 use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
-use crate::verify;
-use crate::{conformance, logs, quantity};
+use crate::{conformance, logs};
 
 /// The path of the configuration, unless `--config` is given.
 pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
@@ -130,8 +129,8 @@ enum Command {
     #[command(after_help = export::EXAMPLES)]
     Export(export::ExportArgs),
     /// Recompute hours from SAMPLES and compare them with the published snapshots, byte for byte
-    #[command(after_help = VERIFY_EXAMPLES)]
-    Verify(Verification),
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Verification),
     /// Test a controller against a simulated boiler
     #[command(after_help = CONFORMANCE_EXAMPLES)]
     Conformance(Conformance),
@@ -157,45 +156,6 @@ Examples:
   thermowell run                              all roles that are enabled
   thermowell run aggregator --config my.toml  one role
   THERMOWELL_LOG=warn,thermowell=debug thermowell run agent";
-
-const VERIFY_EXAMPLES: &str = "\
-Examples:
-  thermowell verify                 every hour that SAMPLES still holds
-  thermowell verify --boiler b1 --hour 2026-01-07T02:00:00Z
-  thermowell verify --from 2026-01-07T00:00:00Z --to 2026-01-08T00:00:00Z
-  thermowell verify --json | jq 'select(.differences)'
-
-It publishes nothing. SAMPLES holds three days; older hours are reported as
-having no samples.
-
-Exit codes: 0 everything that can be compared agrees, 1 a difference or a read
-error, 78 the configuration is wrong";
-
-#[derive(Debug, Args)]
-struct Verification {
-    #[command(flatten)]
-    source: Source,
-    /// The boiler; by default every boiler of the configuration
-    #[arg(long, value_name = "ID")]
-    boiler: Option<BoilerId>,
-    /// The beginning of one hour, UTC
-    #[arg(long, value_name = "TIME", value_parser = full_hour, conflicts_with_all = ["from", "to"])]
-    hour: Option<i64>,
-    /// The beginning of the first hour, UTC
-    #[arg(long, value_name = "TIME", value_parser = full_hour)]
-    from: Option<i64>,
-    /// The end of the last hour, UTC
-    #[arg(long, value_name = "TIME", value_parser = full_hour)]
-    to: Option<i64>,
-    /// Print one JSON object per hour, then one with the totals
-    #[arg(long)]
-    json: bool,
-}
-
-/// A full hour in hours since 1970.
-fn full_hour(text: &str) -> Result<i64, String> {
-    quantity::full_hour(text).ok_or_else(|| "expected a full hour in UTC, as 2026-01-07T02:00:00Z".to_owned())
-}
 
 const CONFORMANCE_EXAMPLES: &str = "\
 Examples:
@@ -260,7 +220,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Status(args) => status::run(&args),
         Command::Tap(args) => tap::run(&args),
         Command::Export(args) => export::run(&args),
-        Command::Verify(args) => verify(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Conformance(args) => conformance(&args),
         Command::Boiler(command) => boilers::run(&command),
         Command::Keys(args) => keys::run(&args),
@@ -337,25 +297,6 @@ fn log_filter(config: &Config) -> Option<Targets> {
         Some(text) => text.to_str().and_then(config::filter),
         None => Some(config.log.filter.clone()),
     }
-}
-
-fn verify(args: &Verification) -> Outcome {
-    let hours = match (args.hour, args.from, args.to) {
-        (Some(hour), ..) => Some(hour..hour + 1),
-        (None, None, None) => None,
-        (None, from, to) => Some(from.unwrap_or(i64::MIN)..to.unwrap_or(i64::MAX)),
-    };
-    if hours.as_ref().is_some_and(std::ops::Range::is_empty) {
-        print_error("--to: expected a later hour than --from");
-        return Err(Exit::Usage);
-    }
-    let mut header = verify::HEADER;
-    let write = |line: &verify::Line| {
-        let text = if args.json { line.json() } else { mem::take(&mut header).to_owned() + &line.text() };
-        io::stdout().lock().write_all(text.as_bytes())
-    };
-    let sum = command(&args.source, async |config| verify::verify(config, args.boiler.as_ref(), hours, write).await)?;
-    Ok(show(&sum, args.json, if sum.agrees { Exit::Success } else { Exit::Failure }))
 }
 
 fn conformance(args: &Conformance) -> Outcome {
@@ -497,19 +438,6 @@ mod tests {
         assert_eq!(exit(&["status", "--config", path]), Exit::Configuration);
         let off = exit_of(&crate::run::RunError::Controller(ControllerError::Off));
         assert_eq!(off, Exit::Configuration);
-    }
-
-    #[test]
-    fn verify_takes_full_hours_in_order() {
-        assert_eq!(full_hour("1970-01-02T01:00:00Z"), Ok(25));
-        for wrong in ["2026-01-07T02:30:00Z", "2026-01-07", "2026-01-07T02:00:00.5Z", "yesterday"] {
-            assert!(full_hour(wrong).unwrap_err().contains("2026-01-07T02:00:00Z"), "{wrong}");
-            assert_eq!(exit(&["verify", "--hour", wrong]), Exit::Usage);
-        }
-        let (early, late) = ("2026-01-07T02:00:00Z", "2026-01-07T03:00:00Z");
-        assert_eq!(exit(&["verify", "--from", late, "--to", early]), Exit::Usage);
-        assert_eq!(exit(&["verify", "--hour", early, "--to", late]), Exit::Usage);
-        assert_eq!(exit(&["verify", "--boiler", "B 1"]), Exit::Usage);
     }
 
     #[test]
