@@ -7,7 +7,7 @@
 //! | 2 | the command line is wrong |
 //! | 3 | no current data (`status`, `reset status`) |
 //! | 78 | the configuration is wrong; a restart does not help |
-//! | 130 | interrupted by Ctrl-C; `run` ends with 0 |
+//! | 130 | interrupted by Ctrl-C or SIGTERM; `run` then ends with 0 |
 
 mod ask;
 mod boilers;
@@ -17,6 +17,7 @@ mod keys;
 mod progress;
 mod reset;
 mod schema;
+mod screen;
 mod status;
 mod tap;
 mod verify;
@@ -349,11 +350,19 @@ fn command<T, E: std::error::Error + 'static>(
     })
 }
 
-/// Waits for Ctrl-C.
+/// Waits for Ctrl-C or SIGTERM: what a command has begun is then cleaned up. Without a handler the signal ends the
+/// process.
 async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without a handler the signal ends the process.
-        std::future::pending::<()>().await;
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = listen(SignalKind::interrupt()) => {}
+        () = listen(SignalKind::terminate()) => {}
     }
 }
 

@@ -1,27 +1,32 @@
 //! `thermowell status`: the state of each boiler, on one screen.
 //!
-//! It reads the last message of STATE, STATUS, LEASE and SNAPSHOT and judges their age by the same limits as the
-//! controller. A value is shown only while it is valid: from [`Freshness::Fault`] on, current value, average and
+//! It reads the last message of STATE, STATUS, LEASE, COMMAND and SNAPSHOT and judges their age by the same limits as
+//! the controller. A value is shown only while it is valid: from [`Freshness::Fault`] on, current value, average and
 //! coverage are unknown, and the last reading is shown with its age. A STATUS is published every second: the device's
 //! state is unknown when the last one is no longer fresh. A stamp ahead of this clock has no meaningful age: a fault.
 
-use std::fmt::Write as _;
+mod text;
+
+use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use thermowell_flow::command;
-use thermowell_flow::published::freshness;
+use thermowell_flow::published::{Action, Command, freshness};
 use thermowell_flow::published::{DeviceStatus, Freshness, FreshnessLimits, Lease, Link, Snapshot, State, Status};
 use thermowell_wire::BoilerId;
-use thermowell_wire::line::{BoilerState, Demand};
+use thermowell_wire::line::Demand;
 use thermowell_wire::subject::{self, stream};
 
-use crate::boilers::last_known;
+use crate::boilers::{last, last_known};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::nats::{Connection, NatsError, RequestError, User};
-use crate::output::{Report, word};
+use crate::nats::{Connection, NatsError, RequestError, User, parse};
+use crate::output::Report;
 use crate::quantity::show_measured;
+
+pub(crate) use text::doing;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -35,20 +40,22 @@ pub enum StatusError {
     /// The boiler is not configured.
     #[error(transparent)]
     Unknown(command::Refusal),
+    #[error("write the report")]
+    Write(#[source] io::Error),
 }
 
 /// The state of each boiler.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Boilers {
     /// In the configuration's order.
     pub boilers: Vec<Boiler>,
 }
 
 /// The state of one boiler: the last messages as they were published, and their age.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Boiler {
     pub boiler: BoilerId,
-    /// By the age of the newest sample; `null` without a STATE.
+    /// By the age of the newest sample, `warming` without an average of the last hour; `null` without a STATE.
     pub freshness: Option<Freshness>,
     /// Age of the newest sample in seconds of real time, negative if its stamp is ahead of this clock; `null` without a
     /// STATE.
@@ -59,6 +66,8 @@ pub struct Boiler {
     pub status: Option<Status>,
     /// The controller's set-point; `null` without a lease.
     pub lease: Option<Lease>,
+    /// The operator's command that is active now; `null` without one.
+    pub command: Option<Command>,
     /// The last closed hour.
     pub snapshot: Option<Snapshot>,
 }
@@ -79,20 +88,63 @@ pub enum Verdict {
 /// # Errors
 /// See [`StatusError`].
 pub async fn status(config: &Config, boiler: Option<&BoilerId>) -> Result<Boilers, StatusError> {
-    let mut ids = config.boiler_ids();
-    if let Some(boiler) = boiler {
-        command::admit_boiler(boiler, &ids).map_err(StatusError::Unknown)?;
-        ids = vec![boiler.clone()];
-    }
-    let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(StatusError::Server)?;
-    let clock = Clock::new(&config.clock);
-    let mut boilers = Vec::new();
-    for id in ids {
-        boilers.push(read(&connection, &clock, id).await.map_err(StatusError::Request)?);
-    }
-    Ok(Boilers { boilers })
+    Looker::new(config, boiler).await?.look().await
 }
 
+/// Reads the states of boilers, once or repeatedly.
+#[derive(Debug)]
+pub struct Looker {
+    connection: Connection,
+    clock: Clock,
+    ids: Vec<BoilerId>,
+}
+
+impl Looker {
+    /// For `boiler`, or each boiler of the configuration.
+    ///
+    /// # Errors
+    /// The boiler is not configured, or the server is not usable.
+    pub async fn new(config: &Config, boiler: Option<&BoilerId>) -> Result<Self, StatusError> {
+        let mut ids = config.boiler_ids();
+        if let Some(boiler) = boiler {
+            command::admit_boiler(boiler, &ids).map_err(StatusError::Unknown)?;
+            ids = vec![boiler.clone()];
+        }
+        let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(StatusError::Server)?;
+        Ok(Self { connection, clock: Clock::new(&config.clock), ids })
+    }
+
+    /// Reads the last messages.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn look(&self) -> Result<Boilers, StatusError> {
+        let mut boilers = Vec::new();
+        for id in &self.ids {
+            boilers.push(self.read(id).await.map_err(StatusError::Request)?);
+        }
+        Ok(Boilers { boilers })
+    }
+
+    async fn read(&self, id: &BoilerId) -> Result<Boiler, RequestError> {
+        let boiler = read(&self.connection, &self.clock, id.clone()).await?;
+        Ok(Boiler { command: self.command(id).await?, ..boiler })
+    }
+
+    /// The active command. A malformed one, or one in the name of another operator, counts as no command.
+    async fn command(&self, id: &BoilerId) -> Result<Option<Command>, RequestError> {
+        let Some(message) = last(self.connection.context(), stream::COMMAND, &subject::commands(id)).await? else {
+            return Ok(None);
+        };
+        let command = parse::<Command>(&message.payload).ok().filter(|command| command.is_at(&message.subject));
+        let is_active = |command: &Command| {
+            command.action != Action::Release && command.valid_until.is_some_and(|until| self.clock.age_s(until) < 0.0)
+        };
+        Ok(command.filter(is_active))
+    }
+}
+
+/// The last messages of a boiler, without its command.
 pub(crate) async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Boiler, RequestError> {
     let context = connection.context();
     let state: Option<State> = last_known(context, stream::STATE, &subject::state(&id)).await?;
@@ -140,31 +192,22 @@ impl Boiler {
         snapshot: Option<Snapshot>,
     ) -> Self {
         let state_age_s = state.as_ref().map(|state| age_s(state.stamp));
+        let has_average = state.as_ref().is_some_and(|state| state.average.is_some());
+        let judged = |age_s| match judge(age_s) {
+            Freshness::Fresh | Freshness::Coasting if !has_average => freshness(None, &FreshnessLimits::at_speed(1)),
+            judged @ (Freshness::Warming | Freshness::Fresh | Freshness::Coasting | Freshness::Fault) => judged,
+        };
         Self {
             boiler,
-            freshness: state_age_s.map(judge),
+            freshness: state_age_s.map(judged),
             age_s: state_age_s,
             status_age_s: status.as_ref().map(|status| age_s(status.created_at)),
             state,
             status,
             lease: lease.filter(|lease| lease.lease_s > 0),
+            command: None,
             snapshot,
         }
-    }
-
-    fn text(&self) -> String {
-        let mut text = format!("{}{}\n", self.boiler, if self.is_simulated() { "  (simulated)" } else { "" });
-        let lines = [
-            ("flow", self.flow()),
-            ("hour", self.hour()),
-            ("set-point", self.setpoint()),
-            ("burner", self.burner()),
-            ("last hour", self.last_hour()),
-        ];
-        for (name, value) in lines {
-            let _always_fits = writeln!(text, "  {name:<10} {value}");
-        }
-        text
     }
 
     pub(crate) fn is_simulated(&self) -> bool {
@@ -175,60 +218,6 @@ impl Boiler {
     /// STATE, while its values are valid.
     pub(crate) fn valid_state(&self) -> Option<&State> {
         self.state.as_ref().filter(|_| self.freshness != Some(Freshness::Fault))
-    }
-
-    fn flow(&self) -> String {
-        let Some(state) = &self.state else { return "unknown: no STATE yet".to_owned() };
-        let age = self.age_s.map_or("unknown".to_owned(), age);
-        match (self.valid_state(), state.current) {
-            (None, _) if self.age_s < Some(0.0) => format!("unknown: the newest sample is stamped {age} ahead of now"),
-            (None, _) => format!("unknown: the newest sample is {age} old; last {}", celsius(state.current)),
-            (Some(_), Some(_)) => {
-                let word = if self.freshness == Some(Freshness::Fresh) { "fresh" } else { "waiting" };
-                format!("{}, {word}, {age} old", celsius(state.current))
-            }
-            (Some(_), None) => format!("unknown: the sensor reads {}, {age} old", word(&state.quality)),
-        }
-    }
-
-    fn hour(&self) -> String {
-        let Some(state) = self.valid_state() else { return "unknown".to_owned() };
-        let extremes = match (state.minimum, state.maximum) {
-            (Some(minimum), Some(maximum)) => format!(", {minimum:.2} to {maximum:.2} °C"),
-            (_, _) => String::new(),
-        };
-        format!("{}, {:.1} % known{extremes}", celsius(state.average), state.coverage * 100.0)
-    }
-
-    fn setpoint(&self) -> String {
-        let asked = self.lease.as_ref().map_or("no lease".to_owned(), |l| format!("asks {}", heat(l.demand, l.flow)));
-        let obeyed = match self.device() {
-            Err(why) => why,
-            Ok(DeviceStatus { setpoint: None, own_flow, .. }) => format!("own control at {own_flow:.1} °C"),
-            Ok(DeviceStatus { setpoint: Some(s), .. }) => {
-                format!("obeys {}, lease {:.0} s", heat(s.demand, s.flow), s.lease_left_s)
-            }
-        };
-        format!("{asked}; {obeyed}")
-    }
-
-    fn burner(&self) -> String {
-        match self.device() {
-            Err(why) => why,
-            Ok(device) => {
-                let state = match device.state {
-                    BoilerState::Firing => format!("{} at {} %", doing(device.state), device.modulation),
-                    BoilerState::Standby
-                    | BoilerState::Waiting
-                    | BoilerState::Overrun
-                    | BoilerState::Blocked
-                    | BoilerState::Lockout => doing(device.state).to_owned(),
-                };
-                let hot_water = if device.hot_water { ", hot water" } else { "" };
-                let fault = device.fault.map_or(String::new(), |fault| format!(", fault {}", fault.kind));
-                format!("{state}{hot_water}{fault}")
-            }
-        }
     }
 
     /// The device's last status, or why it is unknown.
@@ -246,34 +235,6 @@ impl Boiler {
             (Some(device), Link::Up) => Ok(device),
         }
     }
-
-    fn last_hour(&self) -> String {
-        let Some(snapshot) = &self.snapshot else { return "no hour has closed yet".to_owned() };
-        let Snapshot { hour, temperature, slots, temperature_points: counted, missing, partial, .. } = snapshot;
-        let closes = if *slots == counted + missing.total() { "" } else { ": the sum does NOT close" };
-        let partial = if *partial { ", partial" } else { "" };
-        let missing = missing.total();
-        format!(
-            "{hour}: {}, {slots} slots = {counted} counted + {missing} missing{partial}{closes}",
-            celsius(*temperature)
-        )
-    }
-}
-
-/// What the boiler is doing, in words.
-pub(crate) fn doing(state: BoilerState) -> &'static str {
-    match state {
-        BoilerState::Firing => "firing",
-        BoilerState::Standby => "standby",
-        BoilerState::Waiting => "waiting to start",
-        BoilerState::Overrun => "off, pump overrun",
-        BoilerState::Blocked => "blocked",
-        BoilerState::Lockout => "locked out",
-    }
-}
-
-fn celsius(value: Option<f64>) -> String {
-    value.map_or("unknown".to_owned(), |value| format!("{value:.2} °C"))
 }
 
 pub(crate) fn heat(demand: Demand, flow: f64) -> String {
@@ -320,14 +281,27 @@ mod tests {
     }
 
     #[test]
-    fn fresh_values_are_shown() {
-        let fresh = boiler(0.4, 0.2);
+    fn each_thing_has_its_line_of_at_most_80_columns() {
+        let mut fresh = boiler(0.4, 0.2);
+        fresh.lease = Some(crate::front::testing::lease(NOW_S));
+        let action = Action::Boost { flow: 72.0 };
+        let (by, id) = ("anna".parse().unwrap(), "x1".parse().unwrap());
+        let (created_at, valid_until) = (NOW_S, Some(NOW_S + 1_800.0));
+        let boiler = fresh.boiler.clone();
+        fresh.command = Some(Command { id, boiler, by, action, created_at, valid_until, based_on: None, version: 1 });
+        fresh.snapshot = Some(crate::front::testing::snapshot(491_040, 357_008, 2_996));
         let text = fresh.text();
-        for word in
-            ["61.37 °C, fresh, 0.4 s old", "58.93 °C, 99.1 % known", "obeys 55.0 °C, lease 43 s", "firing at 60 %"]
-        {
-            assert!(text.contains(word), "{text}");
-        }
+        assert_eq!(
+            text,
+            "b1  (simulated)\n  \
+             flow       61.4 °C fresh 0.4 s\n  \
+             hour       58.9 °C, 99.1 % known, 40.1 to 64.2 °C\n  \
+             asks       55.5 → 55.0, lease 43 s\n  \
+             command    boost 72 °C until 2026-01-07T00:30:00Z, by anna\n  \
+             burner     firing 60 %\n  \
+             last hour  2026-01-07 00:00 48.5 °C, 360,004 = 357,008 + 2,996 reboot ✓\n"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert_eq!(Boilers { boilers: vec![fresh] }.verdict(), Verdict::Fresh);
     }
 
@@ -335,13 +309,43 @@ mod tests {
     fn old_values_are_unknown() {
         for (state, status, word) in [(0.4, 5.1, "the last STATUS is 5.1 s old"), (0.4, 7_300.0, "is 2 h 1 min old")] {
             let text = boiler(state, status).text();
-            assert!(text.contains(word) && !text.contains("firing") && !text.contains("obeys"), "{text}");
+            assert!(text.contains(word) && !text.contains("firing") && !text.contains(", lease"), "{text}");
         }
         let old = boiler(61.0, 0.2);
         let text = old.text();
-        assert!(text.contains("the newest sample is 1 min 1 s old; last 61.37 °C"), "{text}");
-        assert!(!text.contains("58.93") && !text.contains("% known"), "{text}");
+        assert!(text.contains("the newest sample is 1 min 1 s old, last 61.4 °C"), "{text}");
+        assert!(!text.contains("58.9") && !text.contains("% known"), "{text}");
         assert_eq!(Boilers { boilers: vec![old] }.verdict(), Verdict::NotFresh);
+    }
+
+    #[test]
+    fn without_an_average_it_is_warming_and_not_fresh() {
+        let without = |age_s: f64| {
+            let mut state = boiler(age_s, 0.2).state.unwrap();
+            state.average = None;
+            Boiler::of("b1".parse().unwrap(), |stamp| NOW_S - stamp, Some(state), None, None, None)
+        };
+        let warming = without(0.4);
+        assert_eq!(warming.freshness, Some(Freshness::Warming));
+        let text = warming.text();
+        assert!(text.contains("61.4 °C warming 0.4 s") && text.contains("no valid reading within the hour"), "{text}");
+        assert_eq!(Boilers { boilers: vec![warming] }.verdict(), Verdict::NotFresh);
+        assert_eq!(without(61.0).freshness, Some(Freshness::Fault), "an old one stays a fault");
+    }
+
+    #[test]
+    fn schema_has_the_properties_of_the_json() {
+        let schema = schemars::schema_for!(Boilers).to_value();
+        let json = serde_json::to_value(Boilers { boilers: vec![boiler(0.4, 0.2)] }).unwrap();
+        let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        for (name, published) in [
+            ("Boiler", &json["boilers"][0]),
+            ("State", &json["boilers"][0]["state"]),
+            ("Status", &json["boilers"][0]["status"]),
+            ("DeviceStatus", &json["boilers"][0]["status"]["device"]),
+        ] {
+            assert_eq!(names(&schema["$defs"][name]["properties"]), names(published), "{name}");
+        }
     }
 
     #[test]

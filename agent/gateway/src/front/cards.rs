@@ -156,7 +156,8 @@ fn pill(judged: &status::Boiler) -> (&'static str, String) {
         return ("none", "no data".to_owned());
     };
     match freshness {
-        Freshness::Warming | Freshness::Fresh => ("fresh", format!("fresh · {:.1} s", age_s.max(0.0))),
+        Freshness::Fresh => ("fresh", format!("fresh · {:.1} s", age_s.max(0.0))),
+        Freshness::Warming => ("waiting", format!("warming · {:.1} s", age_s.max(0.0))),
         Freshness::Coasting => ("waiting", format!("waiting · {age_s:.0} s old")),
         Freshness::Fault if age_s < 0.0 => ("stale", format!("stamped {} ahead", age(age_s))),
         Freshness::Fault if age_s < 120.0 => ("stale", format!("stale · {age_s:.0} s old")),

@@ -113,7 +113,7 @@ pub(crate) fn cable_out(created_at: f64) -> Status {
     Status { link: thermowell_flow::published::Link::Down, device: None, ..status(created_at) }
 }
 
-pub(super) fn lease(created_at: f64) -> Lease {
+pub(crate) fn lease(created_at: f64) -> Lease {
     parse(json!({
         "demand": "heat", "flow": 55.5, "lease_s": 60, "based_on": {"boot": BOOT, "seq": 1}, "instance": "test",
         "created_at": created_at, "version": 1
@@ -121,7 +121,7 @@ pub(super) fn lease(created_at: f64) -> Lease {
 }
 
 /// The snapshot of an hour with these slots counted and missing for a reboot.
-pub(super) fn snapshot(hour: i64, counted: u64, missing: u64) -> Snapshot {
+pub(crate) fn snapshot(hour: i64, counted: u64, missing: u64) -> Snapshot {
     let slot = json!({"boot": BOOT, "seq": 1});
     let missing_percent = f64::from(u8::try_from(missing / 3_600).unwrap());
     let coverage = if counted > 0 { 1.0 - missing_percent / 100.0 } else { 0.0 };

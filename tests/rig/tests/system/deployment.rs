@@ -245,7 +245,7 @@ impl Gateway {
     fn enable_the_controller(&self) {
         edit(CONFIG, "# enabled = false\n# The heating curve", "enabled = true\n# The heating curve");
         self.run_quoted("systemctl restart thermowell-agent && systemctl enable --now thermowell-controller");
-        self.until("a boiler obeys", || text(&self.shell("thermowell status")).contains("obeys").then_some(()));
+        self.until("a boiler obeys", || text(&self.shell("thermowell status")).contains(", lease ").then_some(()));
     }
 
     /// Waits until `thermowell status` shows each boiler as fresh.
