@@ -12,6 +12,8 @@
 mod ask;
 mod boilers;
 mod check;
+mod completions;
+mod config;
 mod export;
 mod keys;
 mod progress;
@@ -27,16 +29,16 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use thermowell_wire::BoilerId;
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::Targets;
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError, FILTER_EXPECTED};
 use crate::controller::ControllerError;
 use crate::nats::NatsError;
 use crate::output::Report;
@@ -138,6 +140,12 @@ enum Command {
     /// List or retire boilers, or accept a replaced board
     #[command(subcommand, after_help = boilers::EXAMPLES)]
     Boiler(boilers::BoilerCommand),
+    /// Print the default configuration, its schema or what is in effect, or check a file
+    #[command(after_help = config::EXAMPLES)]
+    Config(config::ConfigArgs),
+    /// Print what a shell needs to complete the commands
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::CompletionsArgs),
     /// Make a key for each role and operator, and the server's permissions for them
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Keys),
@@ -200,8 +208,14 @@ impl Source {
     /// An empty variable counts as unset.
     fn path(&self) -> PathBuf {
         let named = || env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        self.config.clone().or_else(named).unwrap_or_else(|| config::DEFAULT_PATH.into())
+        self.config.clone().or_else(named).unwrap_or_else(|| crate::config::DEFAULT_PATH.into())
     }
+}
+
+/// The command line: for completions and man pages.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command in `args`, whose first is the program's name. Does not exit the process.
@@ -221,6 +235,8 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Status(args) => status::run(&args),
         Command::Tap(args) => tap::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Conformance(args) => conformance(&args),
         Command::Boiler(command) => boilers::run(&command),
@@ -245,7 +261,7 @@ fn print_clap(error: &clap::Error) -> Exit {
 fn run(source: &Source, role: Option<Role>) -> Outcome {
     let config = load(source)?;
     let Some(filter) = log_filter(&config) else {
-        print_error(&format!("{LOG_VARIABLE}: {}", config::FILTER_EXPECTED));
+        print_error(&format!("{LOG_VARIABLE}: {FILTER_EXPECTED}"));
         return Err(Exit::Configuration);
     };
     logs::start(filter);
@@ -295,7 +311,7 @@ fn exit_of(error: &(dyn std::error::Error + 'static)) -> Exit {
 /// The log filter; none if the one in the environment is invalid.
 fn log_filter(config: &Config) -> Option<Targets> {
     match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
-        Some(text) => text.to_str().and_then(config::filter),
+        Some(text) => text.to_str().and_then(crate::config::filter),
         None => Some(config.log.filter.clone()),
     }
 }
@@ -375,7 +391,12 @@ fn runtime() -> Result<Runtime, Exit> {
 
 /// The configuration; prints what is wrong with it.
 fn load(source: &Source) -> Result<Config, Exit> {
-    Config::load(&source.path()).map_err(|error| {
+    read(source, Config::load)
+}
+
+/// Reads the configuration in one way or another; prints what is wrong with it.
+fn read<T>(source: &Source, read: impl FnOnce(&Path) -> Result<T, ConfigError>) -> Result<T, Exit> {
+    read(&source.path()).map_err(|error| {
         print_error(&logs::chain(&error));
         if let Some(advice) = error.advice() {
             print_error(&format!("-> {advice}"));
@@ -403,15 +424,13 @@ mod tests {
 
     #[test]
     fn clap_definitions_are_consistent() {
-        use clap::CommandFactory as _;
-        Arguments::command().debug_assert();
+        command_line().debug_assert();
     }
 
     /// Examples and exit codes are not wrapped by clap.
     #[test]
     fn help_below_the_options_fits_80_columns() {
-        use clap::CommandFactory as _;
-        let root = Arguments::command();
+        let root = command_line();
         let mut commands = vec![&root];
         while let Some(command) = commands.pop() {
             let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -14,7 +14,9 @@
 mod document;
 mod error;
 mod relations;
+mod sample;
 mod section;
+mod show;
 mod syntax;
 mod tables;
 mod value;
@@ -35,6 +37,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub use error::{ConfigError, Kind, Place, Problem};
 
 pub use crate::quantity::{show_bytes, show_duration};
+pub use sample::{SAMPLE, schema};
+pub use show::show;
 pub use tables::SERIAL_NUMBER_MAX;
 
 use section::{Findings, Section};
@@ -311,13 +315,20 @@ impl Config {
     /// # Errors
     /// A file cannot be read, or its content is wrong.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let texts = Self::texts(path)?;
+        Self::checked(texts.iter().map(|(text, file)| (text.as_str(), file.as_str())))
+    }
+
+    /// The texts of the files, with their names.
+    fn texts(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
         let texts = files(path)?.into_iter().map(|path| match bytes(&path) {
-            Ok(bytes) => document::text(bytes, &path.display().to_string()).map(|text| (text, path)),
+            Ok(bytes) => {
+                let file = path.display().to_string();
+                document::text(bytes, &file).map(|text| (text, file))
+            }
             Err(source) => Err(ConfigError::Unreadable { path, source }),
         });
-        let texts = texts.collect::<Result<Vec<_>, _>>()?;
-        let texts: Vec<_> = texts.into_iter().map(|(text, path)| (text, path.display().to_string())).collect();
-        Self::checked(texts.iter().map(|(text, file)| (text.as_str(), file.as_str())))
+        texts.collect()
     }
 
     /// Parses one text, which messages call `file`.
@@ -339,15 +350,21 @@ impl Config {
         Self::read(texts, &findings).ok_or_else(|| ConfigError::Refused(findings.into_problems()))
     }
 
-    /// The configuration, or none with problems in `findings`.
-    fn read<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>, findings: &Findings) -> Option<Self> {
-        let mut problems = Vec::new();
-        let mut tables = texts.into_iter().map(|(text, file)| document::parse(text, file, &mut problems));
+    /// The raw values of all texts.
+    fn merged<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>, problems: &mut Vec<Problem>) -> document::Table {
+        let mut tables = texts.into_iter().map(|(text, file)| document::parse(text, file, problems));
         let mut root = tables.next().expect("a configuration has at least one text");
         let more: Vec<_> = tables.collect();
         for table in more {
-            document::merge(&mut root, table, &mut problems);
+            document::merge(&mut root, table, problems);
         }
+        root
+    }
+
+    /// The configuration, or none with problems in `findings`.
+    fn read<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>, findings: &Findings) -> Option<Self> {
+        let mut problems = Vec::new();
+        let root = Self::merged(texts, &mut problems);
         // A text that is not TOML was parsed in part, so keys may falsely appear missing or unknown.
         if !problems.is_empty() {
             problems.into_iter().for_each(|problem| findings.push(&problem.place, problem.kind, problem.message));

@@ -399,8 +399,6 @@ fn tls_address_or_table_enables_tls() {
 mod sample {
     use super::*;
 
-    const SAMPLE: &str = include_str!("../../../../config/thermowell.toml");
-
     /// The sample with its commented keys enabled: `# key = value` and `# [table]`, but no prose.
     fn uncommented() -> String {
         let is_key = |text: &str| {
@@ -426,6 +424,27 @@ mod sample {
         let defaults =
             Config::parse(&uncommented(), "config/thermowell.toml").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(defaults, sample);
+    }
+
+    /// The paths of all keys of a schema.
+    fn paths(schema: &serde_json::Value, path: &str, found: &mut std::collections::BTreeSet<String>) {
+        let schema = if schema["type"] == "array" { &schema["items"] } else { schema };
+        for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            paths(inner, &path, found);
+            found.insert(path);
+        }
+    }
+
+    /// The schema is made of the sample; the keys that the code reads are another source.
+    #[test]
+    fn schema_has_every_key_that_is_read_and_no_other() {
+        let findings = Findings::default();
+        let text = format!("{}\n[clock.epoch]\n[[operator]]\nname = \"anna\"\n", uncommented());
+        Config::read([(text.as_str(), "config/thermowell.toml")], &findings);
+        let mut found = std::collections::BTreeSet::new();
+        paths(&schema(), "", &mut found);
+        assert_eq!(found, findings.known());
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn wrong(words: &[String], tests: &BTreeSet<String>) -> Option<String> {
             .all(|known| *known != word(2))
             .then(|| "no such flag".to_owned()),
         ("cargo", "test") => no_such_test(&words[2..], tests),
-        ("cargo", "build" | "clippy" | "fmt") => None,
+        ("cargo", "build" | "clippy" | "fmt" | "run") => None,
         ("cargo", other) => Some(format!("no alias {other}")),
         (program, _) => (!SYSTEM.contains(&program)).then(|| "no program that we know".to_owned()),
     }
@@ -268,7 +268,7 @@ fn the_operators_commands_run() {
     // A command needs a tenth of an hour that is known.
     house.until("seven minutes of samples", SOON * 2, |house| (house.stored(&boiler)?.1 > 42_000).then_some(()));
     let config = house.config();
-    for line in &blocks(&["Commands", "Looking at the data"]) {
+    for line in &blocks(&["Commands", "Looking at the data", "The configuration in effect"]) {
         let words = words(line);
         let output = Command::new(super::DEMO).args(&words).env("THERMOWELL_CONFIG", &config).output().unwrap();
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
