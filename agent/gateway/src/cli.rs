@@ -16,6 +16,7 @@ mod completions;
 mod config;
 mod export;
 mod keys;
+mod log;
 mod progress;
 mod reset;
 mod schema;
@@ -146,6 +147,9 @@ enum Command {
     /// Print what a shell needs to complete the commands
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
+    /// Change the log level of running roles for a while
+    #[command(after_help = log::EXAMPLES)]
+    Log(log::LogArgs),
     /// Make a key for each role and operator, and the server's permissions for them
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Keys),
@@ -237,6 +241,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Export(args) => export::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Conformance(args) => conformance(&args),
         Command::Boiler(command) => boilers::run(&command),
@@ -264,9 +269,15 @@ fn run(source: &Source, role: Option<Role>) -> Outcome {
         print_error(&format!("{LOG_VARIABLE}: {FILTER_EXPECTED}"));
         return Err(Exit::Configuration);
     };
-    logs::start(filter);
+    let level = logs::start(filter);
     let runtime = runtime()?;
-    let exit = runtime.block_on(run_roles(&config, role));
+    let exit = runtime.block_on(async {
+        let name = role.map_or("all", Role::name);
+        tokio::select! {
+            exit = run_roles(&config, role) => exit,
+            never = level.listen(name) => match never {},
+        }
+    });
     runtime.shutdown_timeout(GRACE);
     Ok(exit)
 }

@@ -1,6 +1,7 @@
 //! The log lines of errors, decisions and events: `lines.txt` has each of them as the journal gets it.
 
 mod journal;
+pub mod level;
 mod sentence;
 mod throttle;
 

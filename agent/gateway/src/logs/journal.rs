@@ -10,16 +10,21 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, layer};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Logs to stderr from now on.
-pub fn start(filter: Targets) {
+use super::level::Level;
+
+/// Logs to stderr from now on. Returns what changes the filter.
+pub fn start(filter: Targets) -> Level {
+    let configured = filter.clone();
+    let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     // A line that cannot be written is dropped: a closed terminal must not end the drain with a panic.
     let lines = layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
@@ -31,6 +36,7 @@ pub fn start(filter: Targets) {
     if let Err(error) = started {
         tracing::debug!(%error, "logging is already set up");
     }
+    Level { handle, configured }
 }
 
 /// Whether this is the stream that systemd connected to the journal: `named` has its device and inode. A shell that
@@ -56,10 +62,10 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let priority = match *event.metadata().level() {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            Level::DEBUG | Level::TRACE => 7,
+            tracing::Level::ERROR => 3,
+            tracing::Level::WARN => 4,
+            tracing::Level::INFO => 6,
+            tracing::Level::DEBUG | tracing::Level::TRACE => 7,
         };
         write!(out, "<{priority}>")?;
         self.0.format_event(context, out, event)

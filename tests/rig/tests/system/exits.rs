@@ -129,6 +129,42 @@ fn an_ignored_hangup_stays_ignored() {
     assert!(log.contains("SIGTERM") && !log.contains("SIGHUP"), "{log}");
 }
 
+#[test]
+fn log_level_of_a_running_role_changes_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), "");
+    let log = folder.path().join("log");
+    let mut child = Command::new(super::DEMO)
+        .args(["thermowell", "run", "agent", "--config"])
+        .arg(config)
+        .env("RUNTIME_DIRECTORY", folder.path())
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let ask = |arguments: &[&str]| {
+        let mut command = Command::new(super::DEMO);
+        let command = command.args(["thermowell", "log"]).args(arguments).env("RUNTIME_DIRECTORY", folder.path());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let answer = until(SOON, || Some(ask(&["trace", "--for", "2s"])).filter(|(code, _)| *code == Some(0)));
+    assert_eq!(answer.unwrap().1, format!("agent {}: trace for 2 s\n", child.id()));
+    until_logged(folder.path(), "another log filter was asked for");
+    until_logged(folder.path(), "DEBUG");
+    until_logged(folder.path(), "the log filter is the configured one again");
+    assert_eq!(ask(&["debug", "--role", "front"]).0, Some(1));
+    assert_eq!(ask(&["configured"]), (Some(0), format!("agent {}: the configured filter\n", child.id())));
+    assert_eq!(ask(&["thermowell"]).0, Some(2));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let status = until(SOON, || child.try_wait().unwrap());
+    if status.is_none() {
+        child.kill().unwrap();
+    }
+    assert_eq!(status.map(describe).as_deref(), Some("exit code 0"), "{}", house::log(&log));
+    assert_eq!(ask(&["debug"]).0, Some(1), "its socket is gone");
+}
+
 /// When a terminal closes, stderr closes too: the drain must not end at the first line that cannot be written.
 #[test]
 fn a_terminal_that_closes_ends_a_role_in_order() {
