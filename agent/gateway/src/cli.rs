@@ -23,6 +23,7 @@ mod schema;
 mod screen;
 mod status;
 mod tap;
+mod top;
 mod verify;
 
 use std::env;
@@ -126,6 +127,9 @@ enum Command {
     /// Show temperature, hourly average, set-point and burner of each boiler, and their age
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
+    /// Show all boilers, and the last hour of one, in the terminal
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::TopArgs),
     /// Print samples, states or events of a boiler as they arrive
     #[command(after_help = tap::EXAMPLES)]
     Tap(tap::TapArgs),
@@ -242,6 +246,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Log(args) => log::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Conformance(args) => conformance(&args),
         Command::Boiler(command) => boilers::run(&command),

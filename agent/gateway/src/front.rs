@@ -20,6 +20,7 @@ mod rows;
 mod svg;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod top;
 mod width;
 
 use std::sync::{Arc, Mutex};

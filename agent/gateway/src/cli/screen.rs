@@ -3,9 +3,9 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic;
-use std::sync::Once;
+use std::sync::{Mutex, Once, PoisonError};
 
-use rustix::termios::tcgetwinsize;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
@@ -40,9 +40,40 @@ impl Drop for Screen {
 }
 
 /// The rows of the terminal; 24 if it does not know.
-fn rows() -> usize {
+pub(super) fn rows() -> usize {
     let rows = tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
     if rows == 0 { 24 } else { rows }
+}
+
+/// How the keyboard was set before [`Keys::without_line_edit`].
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// The keyboard: each key at once and without echo. Ctrl-C still is a signal.
+#[derive(Debug)]
+pub(super) struct Keys(());
+
+impl Keys {
+    pub(super) fn without_line_edit() -> Self {
+        if let Ok(before) = tcgetattr(io::stdin()) {
+            let mut single = before.clone();
+            single.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+            *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+            tcsetattr(io::stdin(), OptionalActions::Now, &single).unwrap_or_default();
+        }
+        Self(())
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        restore_keys();
+    }
+}
+
+fn restore_keys() {
+    if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        tcsetattr(io::stdin(), OptionalActions::Now, &before).unwrap_or_default();
+    }
 }
 
 /// The program is built to abort in a panic, which drops nothing.
@@ -51,6 +82,7 @@ fn restore_in_a_panic() {
     ONCE.call_once(|| {
         let report = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            restore_keys();
             drop(write(LEAVE));
             report(info);
         }));

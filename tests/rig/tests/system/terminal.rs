@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use rig::clock::Stopwatch;
+use rig::house::{House, SOON};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -296,4 +297,51 @@ fn the_printed_lines_work_in_a_second_terminal() {
     }
     terminal.press(CTRL_C);
     terminal.ends_with_a_ledger();
+}
+
+/// The second screen of the terminal is left, with cursor and line wrap.
+const RESTORED: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
+
+/// `top` and `status --watch` on 80 × 24: they restore the terminal however they end.
+#[test]
+fn top_and_watch_restore_the_terminal() {
+    let mut house = House::start(super::DEMO, &["--speed", "60", "--boilers", "2"]);
+    let config = house.config();
+    house.until("samples", SOON, |house| house.stored(&house.boilers()[0]));
+    let start =
+        |words: &[&str]| Terminal::start(&[&["thermowell"], words, &["--config", config.to_str().unwrap()]].concat());
+
+    let mut terminal = start(&["top"]);
+    terminal.until("b1 last hour");
+    terminal.press(b"?");
+    terminal.until("nothing is known of that minute");
+    terminal.press(b"x\x1b[B\r");
+    terminal.until("b2 last hour");
+    terminal.until("firmware");
+    terminal.press(b"q");
+    let (seen, status) = terminal.end();
+    assert!(status.code() == Some(0) && seen.ends_with(RESTORED), "{status}: {seen}");
+    for frame in seen.split("\x1b[H").skip(1) {
+        let frame = frame.split("\x1b[J").next().unwrap();
+        let lines: Vec<&str> = frame.split("\x1b[K\r\n").collect();
+        assert!(lines.len() <= 24, "{} lines:\n{frame}", lines.len());
+        let styles = ["\x1b[1m", "\x1b[7m", "\x1b[0m", "\x1b[K"];
+        let plain = |line: &str| styles.iter().fold(line.to_owned(), |line, style| line.replace(style, ""));
+        let wide = lines.iter().find(|line| plain(line).chars().count() > 80);
+        assert_eq!(wide, None);
+    }
+
+    let mut terminal = start(&["top"]);
+    terminal.until("b1 last hour");
+    kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+    let (seen, status) = terminal.end();
+    assert!(status.code() == Some(130) && seen.ends_with(RESTORED), "{status}: {seen}");
+
+    let mut terminal = start(&["status", "--watch", "1s"]);
+    terminal.until("last hour");
+    terminal.press(CTRL_C);
+    let (seen, status) = terminal.end();
+    assert!(status.code() == Some(130) && seen.contains(RESTORED), "{status}: {seen}");
+    assert!(!seen.contains("\x1b[2J"), "nothing is cleared");
+    assert!(house.close().ok);
 }
