@@ -14,6 +14,7 @@ mod boilers;
 mod check;
 mod completions;
 mod config;
+pub mod examples;
 mod export;
 mod keys;
 mod log;

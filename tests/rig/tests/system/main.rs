@@ -20,6 +20,7 @@ mod data;
 mod demo;
 mod deployment;
 mod documents;
+mod examples;
 mod exits;
 mod faults;
 mod input;
