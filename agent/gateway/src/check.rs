@@ -102,10 +102,8 @@ pub async fn check(path: &Path, selection: &Selection, root: &Root) -> Checks {
     let mut report = Collector { selection, root, findings: Vec::new() };
     let config = match Config::load(path) {
         Ok(config) => config,
-        Err(error) => {
-            report.add(boottime_ns(), refused(&error));
-            return Checks::refused(report.findings);
-        }
+        // Whatever was selected: nothing can be checked without it.
+        Err(error) => return Checks::refused(refused(&error)),
     };
     let plant = report.server(&config).await;
     report.local(&config, path, &plant);
