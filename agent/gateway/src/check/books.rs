@@ -1,20 +1,22 @@
 //! The ledger of the last day, by its snapshots. `thermowell verify` recomputes them from the samples.
 
-use thermowell_flow::published::{EventBody, Snapshot};
+use thermowell_flow::published::{EventBody, Snapshot, State};
 use thermowell_flow::snapshot::hour_of;
-use thermowell_flow::time::{Utc, hour_text};
+use thermowell_flow::time::hour_text;
 
 use super::Finding;
 use super::Status::{Error, Ok as Fine, Skipped, Unknown};
 use super::evidence::{Evidence, Moment};
 use super::finding::of;
-use crate::quantity::{nanos, second, unix};
+use crate::quantity::{second, unix};
 
 const DAY_S: f64 = 86_400.0;
 const HOUR_S: f64 = 3_600.0;
 /// After the end of an hour, its snapshot may take so long: minutes of the calendar, and seconds of a demo.
 const LATE_S: f64 = 300.0;
 const LATE_REAL_S: f64 = 15.0;
+/// Readings of an hour in the mean of the last one count from this time on.
+const ROUNDING_S: f64 = 60.0;
 
 pub(super) fn check(it: &Evidence, now: &Moment) -> Vec<Finding> {
     let find = of("data.books");
@@ -69,21 +71,20 @@ fn missing(it: &Evidence, now: &Moment) -> Vec<i64> {
         let skipped = i64::try_from(pair[1].skipped_hours).unwrap_or(i64::MAX);
         missing.extend((before + 1..after.saturating_sub(skipped)).take(24));
     }
-    let Some(state) = it.last.valid_state() else { return missing };
-    // Without a snapshot, all hours from the begin of its history.
-    let begins = it.begins_s.map(|begins_s| Utc(nanos(begins_s)).hour() - 1);
-    let closed = it.snapshots.last().map(hour_of).or(begins);
-    let open = second(&state.provisional.hour).map(|begin| begin.div_euclid(3_600));
-    // What STATE averages now lies after the last hour that must have closed.
-    let grace_s = LATE_S.max(LATE_REAL_S * f64::from(now.speed));
-    let begin_s = second(&state.provisional.hour).map_or(0.0, unix);
-    let is_late = now.since(begin_s) > grace_s && state.stamp - begin_s < HOUR_S;
-    if let (Some(closed), Some(open)) = (closed, open)
-        && is_late
-    {
-        missing.extend((closed + 1..open).take(24));
-    }
+    missing.extend(it.last.valid_state().and_then(|state| last_missing(state, it, now)));
     missing
+}
+
+/// The hour before the open one, if it has no snapshot although some of its readings are in the mean of the last hour:
+/// an hour in which the boiler or the gateway was off has none either.
+fn last_missing(state: &State, it: &Evidence, now: &Moment) -> Option<i64> {
+    let begin = second(&state.provisional.hour)?;
+    let since_s = now.since(unix(begin));
+    let is_late = since_s > LATE_S.max(LATE_REAL_S * f64::from(now.speed)) && state.stamp - unix(begin) < HOUR_S;
+    let is_known = state.coverage * HOUR_S > since_s + ROUNDING_S;
+    let hour = begin.div_euclid(3_600) - 1;
+    let is_closed = it.snapshots.last().is_some_and(|last| hour_of(last) >= hour);
+    (is_late && is_known && !is_closed).then_some(hour)
 }
 
 #[cfg(test)]
@@ -161,7 +162,8 @@ mod tests {
         assert!(found[0].message.starts_with("2026-01-07T11:00:00Z: it has no snapshot"), "{found:?}");
         it.snapshots.clear();
         it.begins_s = Some(NOW_S - 5_400.0);
-        let found = check(&it, &later);
-        assert!(found.len() == 2 && found[0].message.starts_with("2026-01-07T10:00:00Z: it has no"), "{found:?}");
+        assert_eq!(check(&it, &later)[0].message, found[0].message, "its first hour");
+        it.last.state.as_mut().unwrap().coverage = 0.08;
+        assert_eq!(check(&it, &later)[0].status, Skipped, "the boiler was off in that hour");
     }
 }
