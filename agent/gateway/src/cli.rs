@@ -18,6 +18,7 @@ pub mod examples;
 mod export;
 mod keys;
 mod log;
+mod mqtt;
 mod progress;
 mod reset;
 mod schema;
@@ -161,6 +162,9 @@ enum Command {
     /// Give a boiler a command, such as a boost
     #[command(subcommand, name = "command", after_help = ask::EXAMPLES)]
     Ask(ask::AskCommand),
+    /// Delete boilers from Home Assistant
+    #[command(subcommand, after_help = mqtt::EXAMPLES)]
+    Mqtt(mqtt::MqttCommand),
     /// Show or approve a lockout reset
     #[command(subcommand, after_help = reset::EXAMPLES)]
     Reset(reset::ResetCommand),
@@ -253,6 +257,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Boiler(command) => boilers::run(&command),
         Command::Keys(args) => keys::run(&args),
         Command::Ask(command) => ask::run(&command),
+        Command::Mqtt(command) => mqtt::run(&command),
         Command::Reset(command) => reset::run(&command),
         Command::Schema(args) => schema::run(&args),
     };

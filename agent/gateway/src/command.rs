@@ -22,8 +22,8 @@ use async_nats::jetstream::message::PublishMessage;
 use serde::de::DeserializeOwned;
 use thermowell_flow::command::{self as flow, Ask, Known, Limits, Refusal};
 use thermowell_flow::published::{Action, Command, Event, EventBody, FreshnessLimits, State, Status};
-use thermowell_wire::CentiCelsius;
 use thermowell_wire::subject::{self, EventKind, stream};
+use thermowell_wire::{CentiCelsius, CommandId};
 
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -75,6 +75,16 @@ pub struct Accepted {
     pub sequence: u64,
     /// It was stored before: the same id, or the same click.
     pub again: bool,
+}
+
+/// A unique id for a command, from the time and the process id.
+///
+/// # Panics
+/// Never: both are short.
+#[must_use]
+pub fn new_id() -> CommandId {
+    let text = format!("{:x}-{:x}", clock::realtime_ns(), std::process::id());
+    text.parse().expect("at most 25 hexadecimal digits and a dash")
 }
 
 /// Publishes a command. `clicked` if the id was generated for this call: then the same command of the same person

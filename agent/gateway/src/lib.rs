@@ -30,6 +30,7 @@ pub mod http;
 pub mod keys;
 pub mod logs;
 pub mod metrics;
+pub mod mqtt;
 pub mod nats;
 pub mod output;
 pub mod publish;

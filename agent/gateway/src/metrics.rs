@@ -12,6 +12,7 @@ pub mod agent;
 pub mod aggregator;
 mod catalogue;
 pub mod controller;
+mod front;
 mod process;
 mod ready;
 mod sheet;
@@ -33,8 +34,10 @@ use tokio::sync::watch;
 
 use crate::clock::{self, Clock, boottime_ns};
 use crate::config::Config;
+use crate::mqtt;
 use crate::nats::{Connection, Phase};
 use crate::report::Reporter;
+use crate::run::Role;
 use crate::session::Session;
 use crate::status::judge;
 
@@ -66,6 +69,8 @@ struct Held {
     controller: BTreeMap<BoilerId, controller::Report>,
     /// Messages of SAMPLES that are not read yet; none without a session.
     lag: Option<u64>,
+    /// None without `[mqtt]`.
+    mqtt: Option<mqtt::Counters>,
 }
 
 /// A role that runs: what a scrape reads from it.
@@ -128,6 +133,11 @@ impl Board {
         self.held().lag = messages;
     }
 
+    /// The front's report of the MQTT broker.
+    pub fn mqtt(&self, counters: mqtt::Counters) {
+        self.held().mqtt = Some(counters);
+    }
+
     /// Changes the controller's report of a boiler.
     pub fn controller(&self, boiler: &BoilerId, change: impl FnOnce(&mut controller::Report)) {
         change(self.held().controller.entry(boiler.clone()).or_default());
@@ -166,6 +176,9 @@ impl Board {
         }
         for (role, member) in &held.members {
             member.write(&mut sheet.of("role", role));
+        }
+        if let Some(counters) = &held.mqtt {
+            front::write(counters, &mut sheet.of("role", Role::Front.name()));
         }
         if let Some(lag) = held.lag {
             sheet.add("aggregator_lag_messages", Vec::new(), lag);

@@ -41,6 +41,9 @@ pub(crate) const SIZE: Kind = Kind {
 pub(crate) const TEMPERATURE: Kind =
     Kind { units: &[("C", 100), ("°C", 100)], names: "°C (or C)", what: "a temperature" };
 
+/// Differences of temperatures, in hundredths of a kelvin.
+pub(crate) const DIFFERENCE: Kind = Kind { units: &[("K", 100)], names: "K", what: "a difference of temperatures" };
+
 impl Kind {
     pub(crate) fn what(&self) -> &'static str {
         self.what

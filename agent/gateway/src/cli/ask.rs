@@ -1,6 +1,5 @@
 //! `thermowell command`: an operator's command for a boiler, and the answer.
 
-use std::process;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,7 +9,6 @@ use thermowell_flow::published::{Action, Command};
 use thermowell_wire::{BoilerId, CommandId, OperatorName};
 
 use super::{Exit, Outcome, Source, print, print_refusal};
-use crate::clock;
 use crate::command::{self, Accepted, Answer};
 use crate::quantity::{duration, moment};
 
@@ -114,7 +112,7 @@ pub(super) fn run(command: &AskCommand) -> Outcome {
         AskCommand::Hold { length, who } => (Action::Hold, length.length, who),
         AskCommand::Release { who } => (Action::Release, Duration::ZERO, who),
     };
-    let id = who.id.clone().unwrap_or_else(generated_id);
+    let id = who.id.clone().unwrap_or_else(command::new_id);
     let ask = Ask { id, boiler: who.boiler.clone(), by: who.by.clone(), action, length };
     let clicked = who.id.is_none();
     let answer = super::command(&who.source, async |config| command::ask(config, &ask, clicked).await)?;
@@ -123,12 +121,6 @@ pub(super) fn run(command: &AskCommand) -> Outcome {
         Answer::Accepted(accepted) if who.json => print(&format!("{}\n", in_json(accepted)), Exit::Success),
         Answer::Accepted(accepted) => print(&format!("{}\n", in_words(accepted)), Exit::Success),
     })
-}
-
-/// A unique id, from the time and the process id.
-fn generated_id() -> CommandId {
-    let text = format!("{:x}-{:x}", clock::realtime_ns(), process::id());
-    text.parse().expect("at most 25 hexadecimal digits and a dash")
 }
 
 fn in_words(accepted: &Accepted) -> String {
@@ -166,6 +158,6 @@ mod tests {
 
     #[test]
     fn generated_ids_differ() {
-        assert_ne!(generated_id(), generated_id());
+        assert_ne!(command::new_id(), command::new_id());
     }
 }

@@ -13,6 +13,7 @@
 
 mod document;
 mod error;
+mod mqtt;
 mod relations;
 mod sample;
 mod section;
@@ -76,6 +77,8 @@ pub struct Config {
     pub reset: Reset,
     pub http: Http,
     pub disk: Disk,
+    /// None without a broker.
+    pub mqtt: Option<Mqtt>,
     pub log: Log,
 }
 
@@ -299,6 +302,35 @@ pub struct Http {
 pub struct Disk {
     /// What may be written to the flash in its life, in bytes; none if unknown.
     pub endurance: Option<u64>,
+}
+
+/// `[mqtt]`: the broker of Home Assistant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mqtt {
+    pub broker: Address,
+    /// Set with an `mqtts://` address.
+    pub tls: Option<MqttTls>,
+    /// A user name; set together with `password_file`.
+    pub user: Option<String>,
+    /// A file with the user's password.
+    pub password_file: Option<PathBuf>,
+    /// The first levels of our own topics.
+    pub prefix: String,
+    /// The first levels of Home Assistant's topics for discovery.
+    pub discovery: String,
+    /// The least interval between two messages of changed temperatures.
+    pub every: Duration,
+    /// The least change of a temperature that is published after `every`.
+    pub change: CentiCelsius,
+    /// In whose name buttons give commands; without one there are no buttons.
+    pub operator: Option<OperatorName>,
+}
+
+/// Encryption of the connection to the broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MqttTls {
+    /// CA certificates for the broker's certificate; by default the system's.
+    pub ca: Option<PathBuf>,
 }
 
 /// `[log]`.

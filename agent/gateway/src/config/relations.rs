@@ -12,6 +12,9 @@ pub(super) fn check(config: &Config, findings: &Findings) {
     control(config, findings);
     reset(config, findings);
     http(config, findings);
+    if let Some(mqtt) = &config.mqtt {
+        super::mqtt::relations(mqtt, &config.operators, findings);
+    }
 }
 
 /// Roles run at the same time; the second at one address would wait for the first to end.

@@ -68,6 +68,7 @@ pub(super) fn config(root: &Section<'_>) -> Option<Config> {
         reset: root.section("reset", |reset| Reset { approvals: reset.value("approvals", 2, whole(1..=4)) }),
         http: root.section("http", http),
         disk: root.section("disk", |disk| Disk { endurance: disk.optional("endurance", bytes(TIB..=100_000 * TIB)) }),
+        mqtt: root.section("mqtt", super::mqtt::table),
         log,
     };
     control.map(config)
@@ -257,7 +258,7 @@ fn default_filter() -> Targets {
     "info,async_nats=warn,async_nats::connector=off".parse().expect("levels are a filter")
 }
 
-fn secs(seconds: u64) -> Duration {
+pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -289,7 +290,7 @@ fn boiler_id(node: &Node) -> Result<BoilerId, String> {
     text(node)?.parse().map_err(|error: thermowell_wire::InvalidBoilerId| error.to_string())
 }
 
-fn operator_name(node: &Node) -> Result<OperatorName, String> {
+pub(super) fn operator_name(node: &Node) -> Result<OperatorName, String> {
     text(node)?.parse().map_err(|error: thermowell_wire::InvalidOperatorName| error.to_string())
 }
 
@@ -374,7 +375,7 @@ fn host_names(node: &Node) -> Result<Vec<String>, String> {
 }
 
 /// The part after `scheme://`; a trailing slash is allowed.
-fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
+pub(super) fn host_and_port(text: &str, default_port: u16) -> Result<Address, String> {
     let text = text.trim_end_matches('/');
     if let Some((_, path)) = text.split_once('/') {
         return Err(format!("an address ends with its port; remove /{path}"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use thermowell_wire::CentiCelsius;
 
 use super::document::{Node, Value};
-use crate::quantity::{Kind, SIZE, TEMPERATURE, TIME};
+use crate::quantity::{DIFFERENCE, Kind, SIZE, TEMPERATURE, TIME};
 
 type Parsed<T> = Result<T, String>;
 
@@ -27,6 +27,12 @@ pub(super) fn temperature(range: RangeInclusive<i8>) -> impl Fn(&Node) -> Parsed
     let centi = |degrees: i8| i128::from(degrees) * 100;
     let value = |centi| i16::try_from(centi).ok().map(CentiCelsius);
     amount(&TEMPERATURE, centi(*range.start())..=centi(*range.end()), value)
+}
+
+/// A difference of temperatures within `range`, in hundredths of a kelvin.
+pub(super) fn difference(range: RangeInclusive<i16>) -> impl Fn(&Node) -> Parsed<CentiCelsius> {
+    let range = i128::from(*range.start())..=i128::from(*range.end());
+    amount(&DIFFERENCE, range, |centi| i16::try_from(centi).ok().map(CentiCelsius))
 }
 
 fn amount<T>(

@@ -50,6 +50,8 @@ pub(super) struct Hub {
     arrived: Notify,
     /// For those who have joined: they see no state that is older than their visit.
     refreshed: Notify,
+    /// Counts the reads, for who follows them without a view.
+    reads: watch::Sender<u64>,
 }
 
 /// The newest frames of a view, as server-sent events.
@@ -81,6 +83,7 @@ impl Hub {
             joined: Notify::new(),
             arrived: Notify::new(),
             refreshed: Notify::new(),
+            reads: watch::Sender::default(),
         }
     }
 
@@ -114,6 +117,17 @@ impl Hub {
         !lock(&self.views).is_empty()
     }
 
+    /// Whether the streams are to be read each second.
+    pub(super) fn is_followed(&self) -> bool {
+        self.is_watched() || self.reads.receiver_count() > 0
+    }
+
+    /// Changes with each read; while it is kept, the streams are read each second.
+    pub(super) fn follow(&self) -> watch::Receiver<u64> {
+        self.joined.notify_one();
+        self.reads.subscribe()
+    }
+
     /// Waits for a viewer that joins.
     pub(super) async fn joined(&self) {
         self.joined.notified().await;
@@ -122,6 +136,7 @@ impl Hub {
     /// Reports that the streams have been read: those who have just joined are shown something at once.
     pub(super) fn refreshed(&self) {
         self.refreshed.notify_one();
+        self.reads.send_modify(|reads| *reads += 1);
     }
 
     /// Draws what is watched, until the process ends. Also while nothing is read, so that the pages show it.
@@ -165,7 +180,7 @@ impl Hub {
         }
     }
 
-    fn moment(&self) -> Moment {
+    pub(super) fn moment(&self) -> Moment {
         Moment { now: self.clock.now().utc, real_ns: realtime_ns(), speed: self.clock.speed() }
     }
 }

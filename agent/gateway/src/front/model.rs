@@ -9,13 +9,14 @@
 
 use std::collections::VecDeque;
 
-use thermowell_flow::published::{Decision, Event, EventBody, Freshness, Lease, Snapshot, State, Status};
+use thermowell_flow::published::{Command, Decision, Event, EventBody, Freshness, Lease, Snapshot, State, Status};
 use thermowell_flow::snapshot::hour_of;
 use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
 
 use super::hour::LastHour;
 use crate::logs;
+use crate::mqtt::Seen;
 use crate::status::{self, judge};
 
 /// Two days.
@@ -53,6 +54,8 @@ pub(super) struct Boiler {
     pub(super) state: Option<State>,
     pub(super) status: Option<Status>,
     pub(super) lease: Option<Stored>,
+    /// The last command; none if COMMAND is not read.
+    pub(super) command: Option<Option<Command>>,
     pub(super) hour: LastHour,
     /// Whether `hour` has been read up to the end of SAMPLES.
     pub(super) is_read: bool,
@@ -104,6 +107,7 @@ impl Boiler {
             state: None,
             status: None,
             lease: None,
+            command: None,
             hour: LastHour::default(),
             is_read: false,
             snapshots: VecDeque::new(),
@@ -115,8 +119,9 @@ impl Boiler {
 
     /// Forgets what came from streams that are read in order: they are read again.
     pub(super) fn begin_again(&mut self) {
-        let Self { id, state, status, lease, obeyed_until, .. } = std::mem::replace(self, Self::new(self.id.clone()));
-        *self = Self { state, status, lease, obeyed_until, ..Self::new(id) };
+        let before = std::mem::replace(self, Self::new(self.id.clone()));
+        let Self { id, state, status, lease, command, obeyed_until, .. } = before;
+        *self = Self { state, status, lease, command, obeyed_until, ..Self::new(id) };
     }
 
     /// Takes the last STATUS.
@@ -160,6 +165,12 @@ impl Boiler {
         let lease = self.asked(at).cloned();
         let (state, status) = (self.state.clone(), self.status.clone());
         status::Boiler::of(self.id.clone(), |stamp| at.age_s(stamp), state, status, lease, None)
+    }
+
+    /// The same with the last hour and the last command, for MQTT.
+    pub(super) fn seen(&self, at: &Moment) -> Seen {
+        let boiler = status::Boiler { snapshot: self.snapshots.back().cloned(), ..self.judged(at) };
+        Seen { boiler, command: self.command.clone(), is_read: self.is_read, now_s: at.now.unix_seconds() }
     }
 
     /// The lease, until it ends. LEASE deletes it by age without a message, and while the server is away its deletion

@@ -5,7 +5,7 @@
 //! which no user of PEOPLE may create. So each message is requested, one after another: the last hour of a boiler takes
 //! a second, and then each second of samples is one request.
 //!
-//! Without viewers it reads every ten seconds, and at once when one joins.
+//! Without viewers and without MQTT it reads every ten seconds, and at once when one joins. COMMAND is read for MQTT alone.
 //!
 //! Each session starts from what is stored, and finds the hour by bisection over the sequences: 25 requests for a full
 //! stream.
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
 use serde::de::DeserializeOwned;
-use thermowell_flow::published::{Event, Snapshot};
+use thermowell_flow::published::{Command, Event, Snapshot};
 use thermowell_flow::time::{HOUR_NS, SECOND_NS};
 use thermowell_wire::BoilerId;
 use thermowell_wire::batch::{self, Packed};
@@ -24,7 +24,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::hub::{Hub, lock};
 use super::model::{Boiler, Model, Server, Stored};
-use crate::clock::Clock;
+use crate::clock::{Clock, boottime_ns};
 use crate::logs::{self, Throttle};
 use crate::nats::{self, Connection, Kept, Phase, RETRY, RequestError};
 use crate::quantity::nanos;
@@ -36,6 +36,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The most messages of a boiler and a stream in one cycle: less than a tenth of a second, so that the values of all
 /// boilers stay fresh while an hour is read.
 const MESSAGES_MAX: u32 = 100;
+/// The pause after COMMAND could not be read.
+const COMMANDS_RETRY: Duration = Duration::from_secs(60);
 /// Cycles after which the streams are read from the beginning again if STATE advances without SAMPLES: it has been
 /// recreated, or went back.
 const PATIENCE: u32 = 10;
@@ -46,6 +48,8 @@ pub(super) struct Reader {
     pub(super) clock: Clock,
     pub(super) model: Arc<Mutex<Model>>,
     pub(super) hub: Arc<Hub>,
+    /// COMMAND is read too.
+    pub(super) reads_commands: bool,
 }
 
 /// How far the streams have been read for a boiler: the next sequence of each, unknown at the beginning of a session.
@@ -58,6 +62,22 @@ struct Place {
     events: Option<u64>,
     /// Cycles in which STATE was ahead of SAMPLES.
     ahead: u32,
+}
+
+/// What became of the reads of COMMAND in this session.
+#[derive(Debug, Default)]
+struct Commands {
+    failures: Throttle<String>,
+    /// CLOCK_BOOTTIME.
+    failed_ns: Option<u64>,
+}
+
+impl Commands {
+    /// Whether they failed a short time ago.
+    fn fail(&self) -> bool {
+        let since = |at: u64| Duration::from_nanos(boottime_ns().saturating_sub(at));
+        self.failed_ns.is_some_and(|at| since(at) < COMMANDS_RETRY)
+    }
 }
 
 impl Reader {
@@ -98,10 +118,11 @@ impl Reader {
             return std::future::pending().await;
         }
         let mut places = vec![Place::default(); lock(&self.model).boilers.len()];
+        let mut commands = Commands::default();
         let mut cycle = interval(CYCLE);
         cycle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match self.cycle(&mut places).await {
+            match self.cycle(&mut places, &mut commands).await {
                 Ok(is_read) => {
                     failures.end();
                     self.hub.refreshed();
@@ -124,7 +145,7 @@ impl Reader {
     /// Until the next read.
     async fn pause(&self, cycle: &mut Interval) {
         let pause = async {
-            if self.hub.is_watched() {
+            if self.hub.is_followed() {
                 cycle.tick().await;
             } else {
                 sleep(IDLE).await;
@@ -141,11 +162,14 @@ impl Reader {
     }
 
     /// Reads once for each boiler. Returns whether everything stored has been read.
-    async fn cycle(&self, places: &mut [Place]) -> Result<bool, RequestError> {
+    async fn cycle(&self, places: &mut [Place], commands: &mut Commands) -> Result<bool, RequestError> {
         let mut is_read = true;
         for (at, place) in places.iter_mut().enumerate() {
             let id = lock(&self.model).boilers[at].id.clone();
             self.last(at, &id).await?;
+            if self.reads_commands && !commands.fail() {
+                self.command(at, &id, commands).await;
+            }
             self.serves(Server::Answers);
             if !std::mem::replace(&mut place.has_begun, true) {
                 self.with(at, Boiler::begin_again);
@@ -173,6 +197,28 @@ impl Reader {
             boiler.lease = lease.map(|kept| Stored { at_real_ns: kept.at.0, lease: kept.value });
         });
         Ok(())
+    }
+
+    /// The last command. A key from before commands were read here has no right to it, which must not touch the pages:
+    /// then it is unknown, and tried again later.
+    async fn command(&self, at: usize, id: &BoilerId, commands: &mut Commands) {
+        let command = match nats::last(self.connection.context(), stream::COMMAND, &subject::commands(id)).await {
+            Ok(message) => {
+                commands.failures.end();
+                let own = |message: &StreamMessage, command: &Command| command.is_at(&message.subject);
+                Some(message.and_then(|message| parsed(&message).filter(|command| own(&message, command))))
+            }
+            Err(error) => {
+                commands.failed_ns = Some(boottime_ns());
+                let error = logs::chain(&error);
+                if let Some(tries) = commands.failures.admits(error.clone()) {
+                    let advice = "make the keys again (thermowell keys) and reload the server";
+                    tracing::warn!(tries, error, advice, "commands cannot be read, they are unknown over MQTT");
+                }
+                None
+            }
+        };
+        self.with(at, |boiler| boiler.command = command);
     }
 
     async fn snapshots(&self, at: usize, id: &BoilerId, place: &mut Place) -> Result<bool, RequestError> {

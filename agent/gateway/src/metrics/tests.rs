@@ -118,6 +118,7 @@ async fn full() -> Arc<Board> {
     board.agent(&b1(), agent_report(Link::Up));
     board.aggregator(&b1(), aggregator_report(0.5));
     board.lag(Some(4));
+    board.mqtt(mqtt::Counters { is_connected: true, sent: 5, ..mqtt::Counters::default() });
     board.controller(&b1(), |report| {
         report.decided("law");
         report.published(&lease(Demand::Heat), IN_TIME);

@@ -6,7 +6,7 @@
 //! | aggregator | state, snapshots, feed | samples | FEED, STATE, SNAPSHOT |
 //! | controller | **set-points**, decisions | state, status, commands | LEASE |
 //! | operator | commands, approvals, *under their own name* | state, status, commands | – |
-//! | front | nothing | stored messages of six streams | – |
+//! | front | nothing | stored messages of seven streams | – |
 //! | reader | nothing | new messages; the last messages of five streams | – |
 //! | inspector | nothing | stored messages | – |
 //! | installer | decisions about a boiler as a whole | stored messages | all |
@@ -181,7 +181,7 @@ const OPERATOR: Rights = Rights {
 const FRONT: Rights = Rights {
     purpose: "the dashboard",
     info: &[SAMPLES, SNAPSHOT, EVENT],
-    get: &[SAMPLES, STATUS, STATE, SNAPSHOT, LEASE, EVENT],
+    get: &[SAMPLES, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT],
     ..NOTHING
 };
 

@@ -127,7 +127,7 @@ const MAY_PUBLISH: &[(&str, &[&str])] = &[
     ),
     (
         "plant.api.STREAM.MSG.GET.COMMAND",
-        &["inspector", "installer", "operator-anna", "operator-ben", "operator-carla"],
+        &["front", "inspector", "installer", "operator-anna", "operator-ben", "operator-carla"],
     ),
     ("plant.api.STREAM.MSG.GET.LEASE", &["front", "inspector", "installer"]),
     ("plant.api.STREAM.CREATE.LEASE", INSTALLER),
