@@ -80,6 +80,9 @@ pub struct Options {
     /// The ports at which agent, aggregator and controller serve HTTP; without them they serve none.
     #[arg(long, hide = true, value_delimiter = ',', value_name = "PORTS")]
     pub http: Vec<u16>,
+    /// The MQTT broker; without one there is no `[mqtt]`.
+    #[arg(long, hide = true, value_name = "URL")]
+    pub mqtt: Option<String>,
     /// Samples per batch.
     #[arg(long, hide = true, default_value_t = 100)]
     pub batch: u16,

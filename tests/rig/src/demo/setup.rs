@@ -33,6 +33,8 @@ const KEYS: &str = "keys";
 
 /// The operators: they may give commands and approve resets.
 const OPERATORS: [&str; 3] = ["anna", "ben", "carla"];
+/// The operator of Home Assistant's buttons, in a run with an MQTT broker.
+pub const BUTTONS: &str = "home-assistant";
 
 /// Folder, time axis and speed of a run.
 #[derive(Clone, Debug)]
@@ -154,7 +156,7 @@ impl Processes {
     /// # Errors
     /// A file cannot be written, or a process cannot be started.
     pub fn start(options: &Options, folder: &Path, server: &NatsServer, programs: &Programs) -> Result<(Self, Plan)> {
-        make_keys(&keys_in(folder))?;
+        make_keys_of(&keys_in(folder), &operators(options))?;
         let broker_options = BrokerOptions {
             port: options.nats_port,
             ..BrokerOptions::with_keys(folder.join("nats"), &keys_in(folder))
@@ -235,12 +237,20 @@ fn keys_in(folder: &Path) -> PathBuf {
 /// # Panics
 /// Never: the operators' names are names.
 pub fn make_keys(folder: &Path) -> Result<()> {
+    make_keys_of(folder, &OPERATORS)
+}
+
+fn operators(options: &Options) -> Vec<&'static str> {
+    OPERATORS.into_iter().chain(options.mqtt.is_some().then_some(BUTTONS)).collect()
+}
+
+fn make_keys_of(folder: &Path, operators: &[&str]) -> Result<()> {
     let others = folder.join(keys::OTHERS);
     let (user, password) = RIG_LOGIN;
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&others, format!("{{ user: {user}, password: {password} }}\n")))
         .with_context(|| make(&others))?;
-    let operators = OPERATORS.map(|name| name.parse().expect("names of operators"));
+    let operators: Vec<_> = operators.iter().map(|name| name.parse().expect("names of operators")).collect();
     keys::make(folder, &operators, &[]).map(drop).context("make keys")
 }
 
@@ -269,12 +279,15 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker, dashboard: Soc
         );
     }
     text += &http(options, dashboard);
+    if let Some(url) = &options.mqtt {
+        text += &format!("\n[mqtt]\nurl = \"{url}\"\noperator = \"{BUTTONS}\"\n");
+    }
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
     let (after, directory) = (options.spill_after, plan.spool());
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
     text += "\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
-    for name in OPERATORS {
+    for name in operators(options) {
         text += &format!("\n[[operator]]\nname = \"{name}\"\n");
     }
     for n in 1..=options.boilers {

@@ -26,6 +26,7 @@ mod faults;
 mod input;
 mod loss;
 mod metrics;
+mod mqtt;
 mod patterns;
 mod permissions;
 mod programs;
