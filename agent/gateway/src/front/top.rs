@@ -70,7 +70,8 @@ impl Top {
         let boilers = boiler.map_or_else(|| config.boiler_ids(), |boiler| vec![boiler.clone()]);
         let model = Arc::new(Mutex::new(Model::new(boilers)));
         let hub = Arc::new(Hub::new(model.clone(), clock.clone()));
-        let reader = Reader { connection, clock: clock.clone(), model: model.clone(), hub: hub.clone() };
+        let (read, shown) = (model.clone(), hub.clone());
+        let reader = Reader { connection, clock: clock.clone(), model: read, hub: shown, reads_commands: false };
         Ok(Self { reader, model, hub, clock, gateway: config.gateway.clone() })
     }
 

@@ -274,7 +274,7 @@ fn gauges_of_a_task_that_hangs_are_absent() {
 }
 
 #[test]
-fn slot_that_is_old_or_ahead_of_the_clock_has_a_time_but_no_temperature() {
+fn slot_that_is_old_or_ahead_has_a_time_but_no_temperature() {
     let (flow, mean, stamp) =
         ("flow_temperature_celsius", "flow_temperature_hour_mean_celsius", "last_slot_timestamp_seconds");
     for (age_s, expected) in [

@@ -66,6 +66,7 @@ pub(super) fn seen() -> Seen {
         status: Some(status.unwrap()),
         lease: Some(lease.unwrap()),
         snapshot: Some(snapshot(491_051)),
+        command: None,
     };
     Seen { boiler, command: Some(None), is_read: true, now_s: NOW_S }
 }
