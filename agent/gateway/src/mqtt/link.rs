@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | messages that wait in the client | [`QUEUE`] | the session derives the next one when there is room |
 //! | messages without an acknowledgement | [`IN_FLIGHT`] | far below what brokers allow |
-//! | a packet from the broker | [`PACKET_MAX`] | commands and readings are small; the broker is told |
+//! | a packet from the broker | [`PACKET_MAX`] | commands are small; the broker gets this limit |
 //! | an attempt to connect | [`ATTEMPT`] | |
 //! | a message that the client does not take | [`STUCK`] | the broker acknowledges nothing: another connection helps |
 

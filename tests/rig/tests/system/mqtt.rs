@@ -241,8 +241,9 @@ fn home_assistant_reads_and_presses() {
     house.role("front").signal(Signal::KILL).unwrap();
     hears(&mut house, "the last will, and the gateway again", &|| {
         let heard = listener.heard();
-        let words = heard.iter().filter(|heard| heard.topic == GATEWAY).map(|heard| heard.payload.as_str());
-        words.collect::<Vec<_>>().ends_with(&["offline", "online"])
+        let mut words = heard.iter().filter(|heard| heard.topic == GATEWAY).map(|heard| heard.payload.as_str());
+        // A listener that had to connect again hears the retained word once more.
+        words.any(|word| word == "offline") && words.next_back() == Some("online")
     });
 
     broker.stop();
