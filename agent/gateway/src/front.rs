@@ -1,5 +1,5 @@
-//! The dashboard: reads what is stored, and shows it to those who look, and to Home Assistant (`crate::mqtt`). It writes
-//! nothing; a button of Home Assistant gives a command with the key of an operator.
+//! The dashboard: reads what is stored, and shows it to those who look, and to Home Assistant (`crate::mqtt`). It
+//! writes nothing; a button of Home Assistant gives a command with the key of an operator.
 //!
 //! ```text
 //!  streams ─▶ read ─▶ model ─▶ hub: each view once per tick ─▶ viewers

@@ -23,7 +23,8 @@
 //!   states are repeated instead: when Home Assistant announces its birth, and every half minute.
 //! * A retained command would be given again at each reconnect: it is refused, and the session begins clean.
 //! * An unknown value is `null` under its key. A missing key renders as an empty text, which keeps the old value.
-//! * Each connection has a new client: rumqttc waits without end for acknowledgements of a lost session (its issue 1056).
+//! * Each connection has a new client: rumqttc waits without end for acknowledgements of a lost session (its issue
+//!   1056).
 //! * No climate and no select: both promise a lasting target, and scenes restore them. No resets: two people cannot be
 //!   distinguished behind one login.
 

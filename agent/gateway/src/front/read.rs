@@ -5,7 +5,8 @@
 //! which no user of PEOPLE may create. So each message is requested, one after another: the last hour of a boiler takes
 //! a second, and then each second of samples is one request.
 //!
-//! Without viewers and without MQTT it reads every ten seconds, and at once when one joins. COMMAND is read for MQTT alone.
+//! Without viewers and without MQTT it reads every ten seconds, and at once when one joins. COMMAND is read for MQTT
+//! alone.
 //!
 //! Each session starts from what is stored, and finds the hour by bisection over the sequences: 25 requests for a full
 //! stream.

@@ -1,10 +1,11 @@
 //! The description of a boiler for Home Assistant's discovery of devices: one retained message with all entities.
 //!
-//! The ids contain neither gateway nor board, so that the history of an entity survives both being replaced. Nearly every
-//! entity is unavailable while the gateway is not connected or the boiler's values are old. Those that explain why
-//! (coverage, freshness, link, problem) depend on the gateway alone: they stay readable then.
+//! The ids contain neither gateway nor board, so that the history of an entity survives both being replaced. Nearly
+//! every entity is unavailable while the gateway is not connected or the boiler's values are old. Those that explain
+//! why (coverage, freshness, link, problem) depend on the gateway alone: they stay readable then.
 //!
-//! Home Assistant drops a whole component that breaks one of its rules: `rules` is the list of those rules for the tests.
+//! Home Assistant drops a whole component that breaks one of its rules: `rules` is the list of those rules for the
+//! tests.
 
 use serde_json::{Map, Value, json};
 use thermowell_wire::BoilerId;

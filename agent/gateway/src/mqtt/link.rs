@@ -64,14 +64,14 @@ pub enum LinkError {
     Tls(#[source] rustls::Error),
     /// The broker speaks an older version.
     #[error(
-        "the broker does not speak MQTT 5, which Thermowell needs, and Home Assistant from 2027.1 on; use Mosquitto 2 or \
-         another broker with MQTT 5"
+        "the broker does not speak MQTT 5, which Thermowell needs, and Home Assistant from 2027.1 on; use Mosquitto \
+         2 or another broker with MQTT 5"
     )]
     Version,
     /// Closed without an answer that this version has: what a broker of 3.1.1 does.
     #[error(
-        "the broker closed the connection without an answer of MQTT 5; one that speaks only 3.1.1 does that: use Mosquitto \
-         2 or another broker with MQTT 5, which Home Assistant needs too from 2027.1 on"
+        "the broker closed the connection without an answer of MQTT 5; one that speaks only 3.1.1 does that: use \
+         Mosquitto 2 or another broker with MQTT 5, which Home Assistant needs too from 2027.1 on"
     )]
     NoAnswer,
     /// Unknown user, wrong password, or not allowed.

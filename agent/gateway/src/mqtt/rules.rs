@@ -1,5 +1,5 @@
-//! What Home Assistant refuses in a description of a device: the rules of its schemas that a payload like ours can break.
-//! Each of them was seen to be refused by releases 2025.4.4 and 2026.2.3.
+//! What Home Assistant refuses in a description of a device: the rules of its schemas that a payload like ours can
+//! break. Each of them was seen to be refused by releases 2025.4.4 and 2026.2.3.
 
 use std::collections::BTreeSet;
 

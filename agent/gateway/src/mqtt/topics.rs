@@ -4,7 +4,8 @@ use thermowell_wire::BoilerId;
 
 use crate::config::{Config, Mqtt};
 
-/// The topic of Home Assistant's birth, unless the user changed it: its default does not follow the prefix of discovery.
+/// The topic of Home Assistant's birth, unless the user changed it: its default does not follow the prefix of
+/// discovery.
 const BIRTH: &str = "homeassistant/status";
 
 /// What gateway and boilers have in common.

@@ -1,4 +1,5 @@
-//! What is known of a boiler, as the JSON of its topics. An unknown value is `null`, by the rules of `thermowell status`.
+//! What is known of a boiler, as the JSON of its topics. An unknown value is `null`, by the rules of `thermowell
+//! status`.
 //!
 //! A flow temperature is shown only while it is fresh: unlike a page, an entity cannot show how old it is. The mean and
 //! the coverage of the last hour are known for as long as the page shows them.
