@@ -1,10 +1,10 @@
 //! `thermowell check`: checks the installation and says what to do.
 //!
-//! [`catalogue`] has every check, one file here has those of each subject. Checks only read. What several of them read,
+//! `catalogue` has every check, one file here has those of each subject. Checks only read. What several of them read,
 //! such as the server's monitor or the streams of a boiler, is read once. A check that could not be made is *unknown*,
 //! one that does not apply here is *skipped* with its reason; neither is ever ok.
 //!
-//! Everything that is read from the server may take [`SERVER`] in all, each program of the machine 2 s.
+//! Everything that is read from the server may take `SERVER` in all, each program of the machine 2 s.
 
 mod adapter;
 mod authority;

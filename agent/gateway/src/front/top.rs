@@ -1,4 +1,4 @@
-//! `thermowell top`: the dashboard's model in a terminal of 80 × 24, with the texts of its pages ([`super::cards`]).
+//! `thermowell top`: the dashboard's model in a terminal of 80 × 24, with the texts of its pages (`super::cards`).
 //!
 //! ```text
 //! header: gateway, uptime of the machine, server, clock, time
