@@ -22,6 +22,7 @@ use std::process;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Sleep, sleep, timeout};
 use tracing_subscriber::Registry;
@@ -49,14 +50,16 @@ impl Level {
     /// it does nothing.
     pub async fn listen(self, role: &str) -> Infallible {
         let Some(folder) = own_folder() else { return std::future::pending().await };
-        let path = folder.join(format!("{PREFIX}{role}-{}{SUFFIX}", process::id()));
-        let socket = match Socket::bind(path) {
-            Ok(socket) => socket,
+        match Socket::bind(folder.join(format!("{PREFIX}{role}-{}{SUFFIX}", process::id()))) {
+            Ok(socket) => self.serve(&socket).await,
             Err(error) => {
                 tracing::warn!(folder = %folder.display(), %error, "the log level cannot be changed at run time");
-                return std::future::pending().await;
+                std::future::pending().await
             }
-        };
+        }
+    }
+
+    async fn serve(&self, socket: &Socket) -> Infallible {
         let mut until: Option<Pin<Box<Sleep>>> = None;
         loop {
             let over = async {
@@ -73,8 +76,13 @@ impl Level {
                 }
                 accepted = socket.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        if let Ok(Ok(asked)) = timeout(PATIENCE, self.serve(stream)).await {
-                            until = asked.map(|length| Box::pin(sleep(length)));
+                        if let Ok(Ok((line, mut write))) = timeout(PATIENCE, request(stream)).await {
+                            let (answer, length) = self.obey(&line);
+                            if let Some(length) = length {
+                                until = (!length.is_zero()).then(|| Box::pin(sleep(length)));
+                            }
+                            // The filter applies for its time, whether or not the answer is heard.
+                            timeout(PATIENCE, write.write_all(answer.as_bytes())).await.map(drop).unwrap_or_default();
                         }
                     }
                     // Out of files: not in a busy loop.
@@ -84,28 +92,17 @@ impl Level {
         }
     }
 
-    /// Answers one request. Returns how long its filter applies; none for the configured one.
-    async fn serve(&self, stream: UnixStream) -> io::Result<Option<Duration>> {
-        let refuse = |why: &str| Err(io::Error::other(why.to_owned()));
-        let peer = stream.peer_cred()?.uid();
-        if peer != 0 && peer != rustix::process::getuid().as_raw() {
-            return refuse("another user");
-        }
-        let (read, mut write) = stream.into_split();
-        let mut line = String::new();
-        BufReader::new(read.take(LINE_MAX)).read_line(&mut line).await?;
-        let (answer, length) = match parse(&line) {
-            Some((length, filter)) => {
-                let shown = if length.is_zero() { "configured".to_owned() } else { show_duration(length) };
-                let asked = line.trim().split_once(' ').map_or("", |(_, filter)| filter);
-                tracing::info!(filter = asked, length = shown, "another log filter was asked for");
-                self.apply(filter.unwrap_or_else(|| self.configured.clone()));
-                ("ok\n".to_owned(), (!length.is_zero()).then_some(length))
-            }
-            None => (format!("refused: {}\n", config::FILTER_EXPECTED), None),
+    /// Carries out one request. Returns the answer, and how long its filter applies; 0 for the configured one, none if
+    /// it is refused.
+    fn obey(&self, line: &str) -> (String, Option<Duration>) {
+        let Some((length, filter)) = parse(line) else {
+            return (format!("refused: {}\n", config::FILTER_EXPECTED), None);
         };
-        write.write_all(answer.as_bytes()).await?;
-        if answer == "ok\n" { Ok(length) } else { refuse("malformed") }
+        let shown = if length.is_zero() { "configured".to_owned() } else { show_duration(length) };
+        let asked = line.trim().split_once(' ').map_or("", |(_, filter)| filter);
+        tracing::info!(filter = asked, length = shown, "another log filter was asked for");
+        self.apply(filter.unwrap_or_else(|| self.configured.clone()));
+        ("ok\n".to_owned(), Some(length))
     }
 
     fn apply(&self, filter: Targets) {
@@ -113,6 +110,18 @@ impl Level {
             tracing::warn!(%error, "the log filter was not changed");
         }
     }
+}
+
+/// The line of this user or root, and where to answer.
+async fn request(stream: UnixStream) -> io::Result<(String, OwnedWriteHalf)> {
+    let peer = stream.peer_cred()?.uid();
+    if peer != 0 && peer != rustix::process::getuid().as_raw() {
+        return Err(io::Error::other("another user"));
+    }
+    let (read, write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(LINE_MAX)).read_line(&mut line).await?;
+    Ok((line, write))
 }
 
 /// Seconds and a filter; no filter for the configured one.
@@ -223,6 +232,8 @@ fn exchange(path: &Path, request: &str) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::reload;
+
     use super::*;
 
     #[test]
@@ -231,6 +242,30 @@ mod tests {
         assert_eq!(parse("0 configured\n"), Some((Duration::ZERO, None)));
         for wrong in ["", "600", "debug 600", "600 thermowell", "86401 debug", "-1 debug"] {
             assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn filter_ends_although_the_answer_is_not_heard() {
+        let [configured, debug] = ["info", "debug"].map(|text| config::filter(text).unwrap());
+        let (_layer, handle) = reload::Layer::<Targets, Registry>::new(configured.clone());
+        let folder = tempfile::tempdir().unwrap();
+        let socket = Socket::bind(folder.path().join("socket")).unwrap();
+        let level = Level { handle: handle.clone(), configured: configured.clone() };
+        let is = |wanted: &Targets| handle.with_current(|filter| filter == wanted).unwrap();
+        let mut client = blocking::UnixStream::connect(&socket.path).unwrap();
+        client.write_all(b"1 debug\n").unwrap();
+        drop(client);
+        let watch = async {
+            for wanted in [&debug, &configured] {
+                while !is(wanted) {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            }
+        };
+        tokio::select! {
+            never = level.serve(&socket) => match never {},
+            ended = timeout(Duration::from_secs(30), watch) => ended.unwrap(),
         }
     }
 }
