@@ -75,9 +75,7 @@ fn assert_no_sideways_scroll(browser: &Browser, screen: Screen) {
 fn page_moves_and_names_a_lost_cable_and_a_lost_gateway() {
     let Some(browser) = browser() else { return };
     let mut house = House::start(super::DEMO, &["--boilers", "1", "--speed", "1"]);
-    house.until("the dashboard listens", SOON, |house| std::net::TcpStream::connect(house.dashboard()).ok().map(drop));
-    browser.open(&page(&house, "/b/b1"));
-    until_seen(&mut house, &browser, "fresh data", FRESH);
+    open_when_fresh(&mut house, &browser);
     assert_eq!(browser.text("simulated"), "simulated");
     let first = (browser.text("clock"), browser.text("flow"));
     house.until("values move", SHOWN, |_| {
