@@ -53,9 +53,6 @@ pub struct Choice {
 /// What is stored, read for one terminal.
 pub struct Top {
     reader: Reader,
-    model: Arc<Mutex<Model>>,
-    hub: Arc<Hub>,
-    clock: Clock,
     gateway: String,
 }
 
@@ -70,15 +67,14 @@ impl Top {
         let boilers = boiler.map_or_else(|| config.boiler_ids(), |boiler| vec![boiler.clone()]);
         let model = Arc::new(Mutex::new(Model::new(boilers)));
         let hub = Arc::new(Hub::new(model.clone(), clock.clone()));
-        let (read, shown) = (model.clone(), hub.clone());
-        let reader = Reader { connection, clock: clock.clone(), model: read, hub: shown, reads_commands: false };
-        Ok(Self { reader, model, hub, clock, gateway: config.gateway.clone() })
+        let reader = Reader { connection, clock, model, hub, reads_commands: false };
+        Ok(Self { reader, gateway: config.gateway.clone() })
     }
 
     /// Reads until it is dropped.
     pub async fn read(&self) {
         // With a viewer it reads each second.
-        let viewer = self.hub.watch(View { boiler: None, width: Width::Narrow });
+        let viewer = self.reader.hub.watch(View { boiler: None, width: Width::Narrow });
         self.reader.run().await;
         drop(viewer);
     }
@@ -86,16 +82,16 @@ impl Top {
     /// How many boilers there are.
     #[must_use]
     pub fn boilers(&self) -> usize {
-        lock(&self.model).boilers.len()
+        lock(&self.reader.model).boilers.len()
     }
 
     /// The screen now, of this many rows.
     #[must_use]
     pub fn screen(&self, choice: &Choice, rows: usize) -> String {
-        let at = Moment { now: self.clock.now().utc, real_ns: crate::clock::realtime_ns(), speed: self.clock.speed() };
+        let at = self.reader.hub.moment();
         let server = self.reader.connection.client().server_info().version;
         let head = Head { gateway: &self.gateway, server: &server, up_s: boottime_ns() / 1_000_000_000 };
-        screen(&lock(&self.model), &at, choice, &head, rows)
+        screen(&lock(&self.reader.model), &at, choice, &head, rows)
     }
 }
 
