@@ -13,7 +13,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 use thermowell_flow::command;
-use thermowell_flow::published::{Action, Command, freshness};
+use thermowell_flow::published::{Command, freshness};
 use thermowell_flow::published::{DeviceStatus, Freshness, FreshnessLimits, Lease, Link, Snapshot, State, Status};
 use thermowell_wire::BoilerId;
 use thermowell_wire::line::Demand;
@@ -137,10 +137,8 @@ impl Looker {
             return Ok(None);
         };
         let command = parse::<Command>(&message.payload).ok().filter(|command| command.is_at(&message.subject));
-        let is_active = |command: &Command| {
-            command.action != Action::Release && command.valid_until.is_some_and(|until| self.clock.age_s(until) < 0.0)
-        };
-        Ok(command.filter(is_active))
+        let now_s = self.clock.now().utc.unix_seconds();
+        Ok(command.filter(|command| command.is_active(now_s)))
     }
 }
 
@@ -237,9 +235,10 @@ impl Boiler {
     }
 }
 
+/// A flow temperature that is asked or accepted, °C without the unit.
 pub(crate) fn heat(demand: Demand, flow: f64) -> String {
     match demand {
-        Demand::Heat => format!("{flow:.1} °C"),
+        Demand::Heat => format!("{flow:.1}"),
         Demand::None => "no heat".to_owned(),
     }
 }
@@ -251,6 +250,8 @@ pub(crate) fn age(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use thermowell_flow::published::Action;
+
     use super::*;
 
     const NOW_S: f64 = 1_767_744_000.0;

@@ -41,6 +41,12 @@ pub struct Command {
 }
 
 impl Command {
+    /// Whether it is in effect at `now_s`, Unix seconds, unless a later one has replaced it. A release never is.
+    #[must_use]
+    pub fn is_active(&self, now_s: f64) -> bool {
+        self.action != Action::Release && self.valid_until.is_some_and(|until| now_s < until)
+    }
+
     /// Whether `subject` is this command's own, to which only its operator may publish. Commands from before the
     /// operator was in the subject count too: no user may publish there any more.
     #[must_use]

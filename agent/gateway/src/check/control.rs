@@ -37,8 +37,8 @@ fn lease(it: &Evidence, now: &Moment, gateway: &str) -> Finding {
         Ok(device) => device,
         Err(why) => return find(Unknown, why),
     };
-    let asked = heat(lease.demand, lease.flow);
-    let accepted = device.setpoint.map_or("nothing".to_owned(), |it| heat(it.demand, it.flow));
+    let asked = celsius(lease.demand, lease.flow);
+    let accepted = device.setpoint.map_or("nothing".to_owned(), |it| celsius(it.demand, it.flow));
     if device.setpoint.is_some_and(|accepted| is_same(lease, &accepted)) {
         return find(Fine, format!("asked {asked}, accepted {accepted}"));
     }
@@ -112,6 +112,12 @@ fn cycles(it: &Evidence, now: &Moment) -> Finding {
         None if it.decisions.is_empty() => find(Unknown, "no controller has decided yet".to_owned()),
         None => find(Fine, "no more than three starts an hour were reported".to_owned()),
     }
+}
+
+/// With its unit.
+fn celsius(demand: Demand, flow: f64) -> String {
+    let unit = if demand == Demand::Heat { " °C" } else { "" };
+    format!("{}{unit}", heat(demand, flow))
 }
 
 #[cfg(test)]

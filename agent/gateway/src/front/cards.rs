@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use thermowell_flow::published::{DeviceStatus, Freshness, Lease, Link, Missing, Snapshot, State};
-use thermowell_wire::line::{BoilerState, Demand, Fault};
+use thermowell_wire::line::{BoilerState, Fault};
 
 use super::model::{Boiler, Model, Moment, Server};
 use crate::output::word;
 use crate::quantity::{self, moment};
-use crate::status::{self, age, doing};
+use crate::status::{self, age, doing, heat};
 
 /// The state of a server that answers.
 const UP: &str = "up";
@@ -306,13 +306,6 @@ impl Ledger {
 /// °C with one decimal, without the unit.
 pub(super) fn degrees(value: Option<f64>) -> String {
     value.map_or(UNKNOWN.to_owned(), |value| format!("{value:.1}"))
-}
-
-fn heat(demand: Demand, flow: f64) -> String {
-    match demand {
-        Demand::Heat => format!("{flow:.1}"),
-        Demand::None => "no heat".to_owned(),
-    }
 }
 
 /// A time of day, UTC; empty if it is out of range.

@@ -1,7 +1,7 @@
 //! What the tests of this room have in common.
 
 use serde_json::json;
-use thermowell_flow::published::{Action, Command, Freshness, Missing};
+use thermowell_flow::published::{Action, Command, Missing};
 
 use super::topics::Topics;
 use super::values::Seen;
@@ -32,6 +32,11 @@ pub(super) fn topics() -> Topics {
     Topics::new(&config, config.mqtt.as_ref().unwrap())
 }
 
+/// The age of a stamp.
+pub(super) fn age_s(stamp: f64) -> f64 {
+    NOW_S - stamp
+}
+
 /// A boiler whose values are all fresh.
 pub(super) fn seen() -> Seen {
     let state = serde_json::from_value(json!({
@@ -57,17 +62,9 @@ pub(super) fn seen() -> Seen {
         "demand": "heat", "flow": 55.5, "lease_s": 60, "based_on": {"boot": "0000000100000002", "seq": 1},
         "instance": "test", "created_at": NOW_S, "version": 1
     }));
-    let boiler = status::Boiler {
-        boiler: "b1".parse().unwrap(),
-        freshness: Some(Freshness::Fresh),
-        age_s: Some(0.4),
-        status_age_s: Some(0.2),
-        state: Some(state.unwrap()),
-        status: Some(status.unwrap()),
-        lease: Some(lease.unwrap()),
-        snapshot: Some(snapshot(491_051)),
-        command: None,
-    };
+    let id = "b1".parse().unwrap();
+    let (status, lease) = (Some(status.unwrap()), Some(lease.unwrap()));
+    let boiler = status::Boiler::of(id, age_s, Some(state.unwrap()), status, lease, Some(snapshot(491_051)));
     Seen { boiler, command: Some(None), is_read: true, now_s: NOW_S }
 }
 

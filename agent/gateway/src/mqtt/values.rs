@@ -77,8 +77,11 @@ impl Seen {
     /// The command that is active now; none if none is, or if it is unknown.
     pub(super) fn active(&self) -> Option<Active> {
         let command = self.command.as_ref()?.as_ref()?;
-        let is_active = command.valid_until.is_some_and(|until| until > self.now_s);
-        is_active.then(|| Active { id: command.id.clone(), word: command.action.word(), by: command.by.to_string() })
+        command.is_active(self.now_s).then(|| Active {
+            id: command.id.clone(),
+            word: command.action.word(),
+            by: command.by.to_string(),
+        })
     }
 
     /// Why `ended` is no longer active.
@@ -93,17 +96,11 @@ impl Seen {
     fn data(&self) -> Value {
         let fresh = self.boiler.state.as_ref().filter(|_| self.boiler.freshness == Some(Freshness::Fresh));
         let valid = self.boiler.valid_state();
-        let freshness = match (self.boiler.freshness, valid) {
-            (Some(Freshness::Fresh | Freshness::Coasting), Some(state)) if state.average.is_none() => {
-                Some(Freshness::Warming)
-            }
-            (freshness, _) => freshness,
-        };
         json!({
             "flow": rounded(fresh.and_then(|state| state.current), 1),
             "mean": rounded(valid.and_then(|state| state.average), 1),
             "coverage": rounded(valid.map(|state| 100.0 * state.coverage), 1),
-            "freshness": freshness.as_ref().map(word),
+            "freshness": self.boiler.freshness.as_ref().map(word),
         })
     }
 
@@ -213,6 +210,8 @@ fn rounded(value: Option<f64>, decimals: i32) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use thermowell_flow::published::State;
+
     use super::super::testing::{self, NOW_S};
     use super::*;
 
@@ -271,7 +270,8 @@ mod tests {
     #[test]
     fn average_is_warming_up_before_its_first_reading() {
         let mut seen = testing::seen();
-        seen.boiler.state.as_mut().unwrap().average = None;
+        let state = seen.boiler.state.map(|state| State { average: None, ..state });
+        seen.boiler = status::Boiler::of(seen.boiler.boiler, testing::age_s, state, None, None, None);
         assert_eq!(seen.values().data["freshness"], "warming");
     }
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use thermowell_flow::published::{AcceptedSetpoint, DeviceStatus, Freshness, Missing, Snapshot};
-use thermowell_wire::line::{BoilerState, Demand};
+use thermowell_wire::line::BoilerState;
 
-use super::{Boiler, age};
+use super::{Boiler, age, heat};
 use crate::output::word;
 use crate::quantity::{grouped, moment};
 
@@ -137,11 +137,4 @@ fn number(value: u64) -> String {
 
 fn celsius(value: f64) -> String {
     format!("{value:.1} °C")
-}
-
-fn heat(demand: Demand, flow: f64) -> String {
-    match demand {
-        Demand::Heat => format!("{flow:.1}"),
-        Demand::None => "no heat".to_owned(),
-    }
 }

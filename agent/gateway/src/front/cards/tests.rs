@@ -2,6 +2,7 @@
 
 use thermowell_flow::published::Lease;
 use thermowell_flow::time::Utc;
+use thermowell_wire::line::Demand;
 
 use super::super::model::Stored;
 use super::super::testing::{NOON_NS, cable_out, lease, noon_s, snapshot, state, status};
