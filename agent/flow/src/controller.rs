@@ -40,11 +40,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use thermowell_wire::line::Demand;
-use thermowell_wire::{BoilerId, Slot};
+use thermowell_wire::subject::{Ambient, EventKind};
+use thermowell_wire::{BoilerId, Slot, SourceName};
 
 use crate::control::{Law, LowPass, Ramp};
 use crate::plausible::{Quantity, is_water};
-use crate::published::{Action, Command, Decision, EventBody, Lease, Outcome, SlotQuality, State, Status, celsius};
+use crate::published::{
+    Action, AmbientReading, Command, Decision, EventBody, Lease, Outcome, SlotQuality, State, Status, celsius,
+};
 use crate::time::{Monotonic, Now};
 
 pub use crate::published::FreshnessLimits as Freshness;
@@ -53,6 +56,7 @@ pub use hindsight::{PastDecision, replay};
 pub use orders::Unfit;
 pub use tell::Log;
 
+use ambient::Outside;
 use boiler::Boiler;
 use hindsight::SetpointHistory;
 use orders::{Orders, Premise};
@@ -60,6 +64,7 @@ use senses::{Outdoor, Room};
 use tell::{Decided, Reported};
 use verdict::{Act, Verdict};
 
+mod ambient;
 mod author;
 mod boiler;
 mod hindsight;
@@ -85,6 +90,8 @@ pub struct Settings {
     pub law: Law,
     /// The age limits of a state.
     pub freshness: Freshness,
+    /// The temperatures that do not come from the device, and their sources.
+    pub sources: Vec<(Ambient, SourceName)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +108,8 @@ pub enum Input<'a> {
     Answer(&'a Outcome),
     /// The decisions of the last hour, in the order of the stream, and the one before them: at the begin of a session.
     Past(&'a [PastDecision]),
+    /// A reading of a source outside of the boiler.
+    Ambient(Ambient, &'a AmbientReading),
     /// Time has passed.
     Wake,
 }
@@ -113,7 +122,7 @@ pub enum Effect {
     /// Publishes a decision: on change.
     Decision(Box<Decision>),
     /// Publishes another event than a decision.
-    Event(Box<EventBody>),
+    Event(EventKind, Box<EventBody>),
     /// Writes a log line.
     Log(Log),
 }
@@ -165,6 +174,8 @@ pub struct Controller {
     current: LowPass,
     outdoor: Outdoor,
     room: Room,
+    /// The sources outside of the boiler.
+    outside: Vec<Outside>,
     boiler: Boiler,
     orders: Orders,
     /// The set-point of an active `hold`.
@@ -190,6 +201,8 @@ impl Controller {
     pub fn new(settings: Settings) -> Self {
         assert!(settings.law.flow_min <= settings.law.flow_max, "flow_min is above flow_max");
         assert!(settings.law.curve.cold.outdoor < settings.law.curve.warm.outdoor, "the curve's points are in order");
+        let sources = settings.sources.iter();
+        let outside = sources.map(|(what, source)| Outside::new(*what, source.clone())).collect();
         Self {
             settings,
             known: None,
@@ -197,6 +210,7 @@ impl Controller {
             current: LowPass::new(CURRENT_LOW_PASS),
             outdoor: Outdoor::new(),
             room: Room::default(),
+            outside,
             boiler: Boiler::default(),
             orders: Orders::default(),
             held: None,
@@ -225,6 +239,7 @@ impl Controller {
             }
             Input::Answer(outcome) => self.boiler.answered(outcome),
             Input::Past(past) => self.history.read(past),
+            Input::Ambient(what, reading) => self.take_ambient(&now, what, reading, effects),
             Input::Wake => {}
         }
         if let Some(order) = self.orders.expire(&now) {
@@ -315,13 +330,35 @@ impl Controller {
         let weather = self.outdoor.state(now).celsius();
         self.status_simulated = Some(status.simulated);
         let Some(device) = &status.device else { return };
-        if let Some(outdoor) = device.outdoor.filter(|outdoor| Quantity::Outdoor.can_be(*outdoor)) {
+        let own = |what, reading: Option<f64>| {
+            reading.filter(|celsius| Quantity::from(what).can_be(*celsius) && self.source(what).is_none())
+        };
+        let (room, outdoor) = (own(Ambient::Room, device.room), own(Ambient::Outdoor, device.outdoor));
+        if let Some(outdoor) = outdoor {
             self.outdoor.take(outdoor, now);
         }
-        if let Some(room) = device.room.filter(|room| Quantity::Room.can_be(*room)) {
+        if let Some(room) = room {
             self.room.take(room, target, weather, now);
         }
         self.boiler.take(device, self.asked.is_some(), now);
+    }
+
+    /// Takes a reading of a source outside of the boiler. It counts from the time when it was measured.
+    fn take_ambient(&mut self, now: &Now, what: Ambient, reading: &AmbientReading, effects: &mut Vec<Effect>) {
+        let Some(outside) = self.outside.iter_mut().find(|outside| outside.what() == what) else { return };
+        let Some((celsius, at)) = outside.take(reading, now, effects) else { return };
+        match what {
+            Ambient::Room => {
+                let (target, weather) = (self.target(now), self.outdoor.state(now.monotonic).celsius());
+                self.room.take(celsius, target, weather, at);
+            }
+            Ambient::Outdoor => self.outdoor.take(celsius, at),
+        }
+    }
+
+    /// The source of a temperature, if it is not the device.
+    fn source(&self, what: Ambient) -> Option<&SourceName> {
+        self.outside.iter().find(|outside| outside.what() == what).map(Outside::source)
     }
 
     /// Takes an operator's command. A refusal is published if the command is `new`; at the begin of a session it was
@@ -337,7 +374,7 @@ impl Controller {
                 let (by, action, reason) = (command.by.clone(), command.action, cause.to_string());
                 if new {
                     let refused = EventBody::CommandRefused { id: id.clone(), by, action, reason };
-                    effects.push(Effect::Event(Box::new(refused)));
+                    effects.push(Effect::Event(EventKind::Decision, Box::new(refused)));
                 }
                 effects.push(Effect::Log(Log::Unfit { id, why: cause }));
             }

@@ -1,4 +1,4 @@
-//! Plausibility check of the slow sensors (room, outdoor, return, pressure).
+//! Plausibility check of the slow sensors (room, outdoor, return, pressure): a device's own, and sources outside of it.
 //!
 //! ```text
 //!            five in the window: their median           outside the window, or too large a step
@@ -47,6 +47,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
+use thermowell_wire::subject::Ambient;
 use thermowell_wire::{CentiCelsius, Reading};
 
 use crate::time::Monotonic;
@@ -98,6 +99,15 @@ impl fmt::Display for Quantity {
     }
 }
 
+impl From<Ambient> for Quantity {
+    fn from(what: Ambient) -> Self {
+        match what {
+            Ambient::Room => Self::Room,
+            Ambient::Outdoor => Self::Outdoor,
+        }
+    }
+}
+
 impl Quantity {
     fn window(self) -> RangeInclusive<i32> {
         match self {
@@ -128,6 +138,12 @@ impl Quantity {
         (f64::from(*window.start()) / 100.0..=f64::from(*window.end()) / 100.0).contains(&celsius)
     }
 
+    /// The window, with its unit.
+    pub(crate) fn limits(self) -> impl fmt::Display {
+        let window = self.window();
+        Limits(self.show(*window.start()), self.show(*window.end()))
+    }
+
     fn show(self, value: i32) -> Shown {
         Shown { quantity: self, value }
     }
@@ -154,6 +170,16 @@ impl fmt::Display for Shown {
             }
             Quantity::Pressure => write!(f, "{} mbar", self.value),
         }
+    }
+}
+
+/// The ends of a window.
+struct Limits(Shown, Shown);
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(low, high) = self;
+        write!(f, "{low} to {high}")
     }
 }
 
@@ -198,10 +224,7 @@ impl fmt::Display for Implausible {
         let Self { quantity, value, cause } = *self;
         write!(f, "{} is outside of what is plausible: ", quantity.show(value))?;
         match cause {
-            Cause::Window => {
-                let window = quantity.window();
-                write!(f, "{} to {} are allowed", quantity.show(*window.start()), quantity.show(*window.end()))
-            }
+            Cause::Window => write!(f, "{} are allowed", quantity.limits()),
             Cause::Step { from, allowed } => {
                 let (low, high) = (from.saturating_sub(allowed), from.saturating_add(allowed));
                 let from = quantity.show(from);

@@ -4,6 +4,7 @@
 //! times are Unix seconds, boots are strings of 16 hexadecimal digits (JSON numbers lose their low bits). An unknown
 //! value is `null`, never 0 and never the last value.
 
+mod ambient;
 mod command;
 mod event;
 
@@ -17,6 +18,7 @@ use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Fault};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
 
+pub use ambient::{AmbientReading, Unusable, age_max};
 pub use command::{Action, Approval, Approved, BasedOn, Command, Reset};
 pub use event::{Decision, Event, EventBody, FaultReport, Outcome};
 

@@ -19,11 +19,13 @@ use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
 use thermowell_flow::controller::{self as flow, Author, Effect, Input, PastDecision};
-use thermowell_flow::published::{Command, Event, EventBody, Lease, Outcome, State, Status};
+use thermowell_flow::published::{AmbientReading, Command, Event, EventBody, Lease, Outcome, State, Status};
 use thermowell_flow::time::Monotonic;
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, EventKind, stream, wildcard};
+use thermowell_wire::subject::{self, Ambient, EventKind, stream, wildcard};
+use tokio::sync::mpsc::Receiver;
 
+use crate::ambient::{self, Arrived, Recent};
 use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::control::{self, Published};
@@ -71,17 +73,29 @@ pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) ->
     let clock = Clock::new(&config.clock);
     let instance = instance(&config.gateway);
     let law = law(&config.control.law);
-    let boilers = config.boiler_ids().into_iter().map(|id| {
+    let boilers = config.boilers.iter().map(|boiler| {
         let freshness = flow::Freshness::at_speed(clock.speed());
-        let (boiler, instance, law) = (id.clone(), instance.clone(), law.clone());
-        (id, Boiler::new(flow::Settings { boiler, instance, law, freshness }))
+        let source = |what| boiler.ambient(what).map(|ambient| (what, ambient.source.clone()));
+        let sources = Ambient::ALL.into_iter().filter_map(source).collect();
+        let (boiler, instance, law) = (boiler.id.clone(), instance.clone(), law.clone());
+        (boiler.clone(), Boiler::new(flow::Settings { boiler, instance, law, freshness, sources }))
     });
     let boilers = boilers.collect();
     let poll = law.renew / POLLS;
     let (board, ignored) = (board.clone(), Throttle::default());
-    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored, board };
+    let ((to, ambient), subjects) = (ambient::queue(), ambient::subjects(config));
+    let follow = async {
+        if subjects.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        let what = "reading the temperatures of sources";
+        nats::in_each_session(session.ready(), what, || ambient::follow(&context, &subjects, &to)).await;
+    };
+    let context = context.clone();
+    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored, board, ambient };
     tokio::select! {
         never = controller.sessions(&session) => match never {},
+        () = follow => Ok(()),
         error = session.keep() => Err(ControllerError::Session(error)),
         () = shutdown.requested() => Ok(()),
     }
@@ -97,6 +111,8 @@ struct Controller {
     /// Messages that were ignored, by boiler and cause.
     ignored: Throttle<(BoilerId, &'static str)>,
     board: Arc<Board>,
+    /// Readings of sources outside of the boilers.
+    ambient: Receiver<Arrived>,
 }
 
 struct Boiler {
@@ -106,13 +122,16 @@ struct Boiler {
     expected: Option<u64>,
     /// Set-points in a row that were not published.
     unpublished: Throttle<String>,
+    /// The last readings of its sources.
+    recent: Recent,
 }
 
 impl Boiler {
     fn new(settings: flow::Settings) -> Self {
         let controller = flow::Controller::new(settings.clone());
         let author = Author::new(settings.instance.clone(), &settings.law);
-        Self { settings, controller, author, expected: None, unpublished: Throttle::default() }
+        let recent = Recent::default();
+        Self { settings, controller, author, expected: None, unpublished: Throttle::default(), recent }
     }
 
     /// Stops publishing set-points. A later takeover starts from the streams.
@@ -185,6 +204,7 @@ impl Controller {
                     let message = message?;
                     self.take_answer(&message.subject, &message.payload).await?;
                 }
+                Some(arrived) = self.ambient.recv() => self.take_ambient(&arrived).await?,
                 () = self.clock.sleep_until(wake) => self.wake(wake).await?,
                 () = self.clock.sleep_until(Some(poll_at)), if self.stands_by() => {
                     if self.poll_authors(&ids).await? {
@@ -236,7 +256,7 @@ impl Controller {
                 let message = events.next().await?;
                 let Some((id, event)) = event_of(&message.subject, &message.payload) else { continue };
                 if let EventBody::Decided(decision) = event.body {
-                    past.entry(id).or_default().push(PastDecision { at: event.created_at, decision });
+                    past.entry(id).or_default().push(PastDecision { at: event.created_at, decision: *decision });
                 } else if let EventBody::Answered { outcome, .. } = event.body {
                     answers.push((id, outcome));
                 }
@@ -262,6 +282,11 @@ impl Controller {
             let last = control::last_command(&self.context, id).await?;
             let last = last.as_ref().map(|(sequence, command)| (*sequence, command));
             self.step(id, Input::LastCommand(last)).await?;
+            let recent = self.boilers.get(id).into_iter().flat_map(|boiler| boiler.recent.iter());
+            let recent: Vec<_> = recent.map(|(what, reading)| (what, reading.clone())).collect();
+            for (what, reading) in recent {
+                self.step(id, Input::Ambient(what, &reading)).await?;
+            }
             for (stream, subject) in [(stream::STATUS, subject::status(id)), (stream::STATE, subject::state(id))] {
                 if let Some(message) = nats::last(&self.context, stream, &subject).await? {
                     self.take(&subject, &message.payload).await?;
@@ -298,6 +323,27 @@ impl Controller {
             }
             Err(error) => {
                 self.ignore(id, subject, "malformed command", Some(error.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    async fn take_ambient(&mut self, arrived: &Arrived) -> Result<(), RequestError> {
+        let Arrived { subject, payload } = arrived;
+        let (Some(id), Some(what)) = (self.own(subject), subject::ambient_in(subject)) else { return Ok(()) };
+        match nats::parse::<AmbientReading>(payload) {
+            Ok(reading) if reading.is_at(&id, what, subject) => {
+                if let Some(boiler) = self.boilers.get_mut(&id) {
+                    boiler.recent.keep(what, reading.clone());
+                }
+                self.step(&id, Input::Ambient(what, &reading)).await
+            }
+            Ok(_) => {
+                self.ignore(id, subject, "temperature in another source's name", None);
+                Ok(())
+            }
+            Err(error) => {
+                self.ignore(id, subject, "malformed temperature", Some(error.to_string()));
                 Ok(())
             }
         }
@@ -348,9 +394,9 @@ impl Controller {
                 Effect::Lease(lease) => self.publish(id, &lease).await?,
                 Effect::Decision(decision) => {
                     self.board.controller(id, |report| report.decided(&decision.rule));
-                    self.reporter.event(id, EventKind::Decision, now.utc, EventBody::Decided(*decision));
+                    self.reporter.event(id, EventKind::Decision, now.utc, EventBody::Decided(decision));
                 }
-                Effect::Event(body) => self.reporter.event(id, EventKind::Decision, now.utc, *body),
+                Effect::Event(kind, body) => self.reporter.event(id, kind, now.utc, *body),
                 Effect::Log(log) => logs::controller(id, &log),
             }
         }

@@ -17,12 +17,10 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nkeys::KeyPair;
-use serde::Serialize;
-use thermowell_wire::OperatorName;
-
 use crate::nats::{User, user_pair};
 use crate::output::{Report, word};
+use nkeys::KeyPair;
+use serde::Serialize;
 
 /// The folder of the keys, unless the configuration names one.
 pub const DEFAULT_FOLDER: &str = "/etc/thermowell/keys";
@@ -81,7 +79,7 @@ pub struct KeySet {
     pub changed: bool,
     /// All users, in the order of the file.
     pub users: Vec<Key>,
-    /// Seeds of operators who are no longer in the configuration: the server does not accept them any more.
+    /// Seeds of operators and sources that left the configuration: the server does not accept them any more.
     pub left: Vec<PathBuf>,
     /// The folder in `[nats] keys`, for the text.
     #[serde(skip)]
@@ -113,15 +111,14 @@ pub enum Done {
 ///
 /// # Errors
 /// See [`KeysError`]; keys made until then are kept, and the next run continues from there.
-pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Result<KeySet, KeysError> {
-    let users = users(operators);
+pub fn make(folder: &Path, users: &[User], replace: &[String]) -> Result<KeySet, KeysError> {
     if let Some(name) = replace.iter().find(|name| users.iter().all(|user| user.to_string() != **name)) {
         let known = users.iter().map(User::to_string).collect::<Vec<_>>().join(", ");
         return Err(KeysError::Unknown { name: name.clone(), known });
     }
     make_folder(folder).map_err(|source| KeysError::Folder { path: folder.to_owned(), source })?;
     let mut keys = Vec::new();
-    for user in &users {
+    for user in users {
         keys.push(key(folder, user, replace.contains(&user.to_string()))?);
     }
     distinct(keys.iter().map(|key| (key.user.clone(), key.public.clone())))?;
@@ -131,30 +128,24 @@ pub fn make(folder: &Path, operators: &[OperatorName], replace: &[String]) -> Re
     if changed {
         write(&permissions, &text, PERMISSIONS_MODE, fs::rename)?;
     }
-    let left = left_over(folder, &users)?;
+    let left = left_over(folder, users)?;
     Ok(KeySet { folder: folder.to_owned(), permissions, changed, users: keys, left, configured: None })
 }
 
-/// Whether the permissions in `folder` are those that [`make`] would write now, for these operators and with this
-/// version of the program.
+/// Whether the permissions in `folder` are those that [`make`] would write now, for these users and with this version
+/// of the program.
 ///
 /// # Errors
 /// A key cannot be read.
-pub fn are_current(folder: &Path, operators: &[OperatorName]) -> Result<bool, KeysError> {
+pub fn are_current(folder: &Path, users: &[User]) -> Result<bool, KeysError> {
     let mut publics = Vec::new();
-    let users = users(operators);
-    for user in &users {
+    for user in users {
         let path = folder.join(user.seed_file_name());
         let Some(seed) = read_if_there(&path)? else { return Ok(false) };
         publics.push((user, pair_of(&seed, &path, user)?.public_key()));
     }
     distinct(publics.iter().map(|(user, public)| (user.to_string(), public.clone())))?;
     Ok(read_if_there(&folder.join(PERMISSIONS))?.as_deref() == Some(text(folder, publics.into_iter())?.as_str()))
-}
-
-fn users(operators: &[OperatorName]) -> Vec<User> {
-    let operators = operators.iter().map(|name| User::Operator(name.as_str().to_owned()));
-    User::ROLES.into_iter().chain(operators).collect()
 }
 
 /// The permissions of these users, and of those in others.conf.
@@ -276,7 +267,11 @@ impl Report for KeySet {
             text += &format!("  thermowell.toml  keys = \"{folder}\" in [nats]\n");
         }
         text += "  the server       systemctl reload thermowell-nats\n";
-        if self.users.iter().any(|key| key.done != Done::Kept && !key.user.starts_with("operator-")) {
+        if self
+            .users
+            .iter()
+            .any(|key| key.done != Done::Kept && !key.user.starts_with("operator-") && !key.user.starts_with("source-"))
+        {
             text += "  the roles        systemctl try-restart thermowell-{agent,aggregator,controller,front}\n";
         }
         text + "  then             thermowell check\n"

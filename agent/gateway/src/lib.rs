@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`agent`] | [`serial`], [`publish`], [`actuate`], [`reset`] |
 //! | [`aggregator`] | [`consume`], [`snapshot`], [`feed`] |
-//! | [`controller`] | [`control`] |
-//! | [`front`] | – |
+//! | [`controller`] | [`control`], [`ambient`] |
+//! | [`front`] | [`ambient`] |
 //! | people, through [`cli`] | [`command`], [`reset`] |
 //!
 //! These modules never import each other: code that several of them need is in [`nats`]. Only [`clock`] reads clocks.
@@ -13,6 +13,7 @@
 pub mod actuate;
 pub mod agent;
 pub mod aggregator;
+pub mod ambient;
 pub mod boilers;
 pub mod check;
 pub mod cli;

@@ -67,7 +67,10 @@ pub fn aggregator(boiler: &BoilerId, log: &aggregator::Log, throttle: &mut Throt
 pub fn controller(boiler: &BoilerId, log: &controller::Log) {
     use controller::Log;
     let line = sentence::controller(log);
-    if matches!(log, Log::Rule { .. } | Log::RoomBack | Log::Ordered { .. } | Log::OrderEnded { .. }) {
+    if matches!(
+        log,
+        Log::Rule { .. } | Log::RoomBack | Log::AmbientSound { .. } | Log::Ordered { .. } | Log::OrderEnded { .. }
+    ) {
         tracing::info!(%boiler, "{line}");
     } else {
         tracing::warn!(%boiler, "{line}");

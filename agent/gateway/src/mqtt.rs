@@ -11,6 +11,8 @@
 //! | `{prefix}/{id}/hour`, `/answer` | never | 1 | events: an hour has closed; what became of a command |
 //! | `{prefix}/{id}/set/…` | – | 1 | from Home Assistant: `boost`, `release`, `boost-flow`, `boost-minutes` |
 //!
+//! Topics of other devices can be read, too: their room and outdoor temperatures go to AMBIENT (`readings`).
+//!
 //! ```text
 //!  front's model ─▶ Seen ─▶ values ─▶ session ─▶ link ─▶ broker
 //!                           (what is known)  (what is due)  (rumqttc)
@@ -34,6 +36,7 @@ mod discovery;
 mod link;
 mod outlet;
 mod probe;
+mod readings;
 mod remove;
 mod session;
 mod topics;

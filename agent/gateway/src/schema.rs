@@ -4,7 +4,9 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
-use thermowell_flow::published::{Approval, Command, Event, FeedEvent, Lease, Reset, Snapshot, State, Status};
+use thermowell_flow::published::{
+    AmbientReading, Approval, Command, Event, FeedEvent, Lease, Reset, Snapshot, State, Status,
+};
 
 /// A kind of message.
 #[derive(Clone, Copy)]
@@ -17,7 +19,7 @@ pub struct Published {
 }
 
 /// Every kind, in the order of the table in OPERATING.md.
-pub const PUBLISHED: [Published; 9] = [
+pub const PUBLISHED: [Published; 10] = [
     published::<Snapshot>("hourly-snapshot", "boiler.{id}.hourly-snapshot"),
     published::<State>("state", "boiler.{id}.state"),
     published::<Status>("status", "boiler.{id}.status"),
@@ -27,6 +29,7 @@ pub const PUBLISHED: [Published; 9] = [
     published::<Reset>("reset", "boiler.{id}.reset.{fault}"),
     published::<Event>("event", "boiler.{id}.event.{kind}"),
     published::<FeedEvent>("sample", "boiler.{id}"),
+    published::<AmbientReading>("ambient", "boiler.{id}.{room|outdoor}.{source}"),
 ];
 
 const fn published<T: JsonSchema>(name: &'static str, subject: &'static str) -> Published {

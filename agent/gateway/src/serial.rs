@@ -221,7 +221,7 @@ mod tests {
 
     fn boiler(id: &str, port: &Path) -> Boiler {
         let (id, port) = (id.parse().unwrap(), port.to_owned());
-        Boiler { id, port, baud: 115_200, serial_number: None, dtr: Dtr::Off }
+        Boiler { id, port, baud: 115_200, serial_number: None, dtr: Dtr::Off, room: None, outdoor: None }
     }
 
     #[tokio::test]

@@ -15,8 +15,9 @@ use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, G
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
 use futures_util::future::join_all;
+use thermowell_flow::published::age_max;
 use thermowell_wire::BoilerId;
-use thermowell_wire::subject::{self, stream, wildcard};
+use thermowell_wire::subject::{self, Ambient, stream, wildcard};
 
 use crate::config;
 use crate::nats::{User, rights};
@@ -27,6 +28,10 @@ pub use look::{Found, Look, Ours, look};
 const MARK: &str = "thermowell";
 /// Its value, to be raised when a stream's meaning changes.
 const MARK_VERSION: &str = "1";
+/// Readings of each source in AMBIENT.
+pub(crate) const AMBIENT_KEPT: usize = 5;
+/// The longest reading; 120 bytes are usual.
+const AMBIENT_BYTES_MAX: i32 = 1_024;
 /// Clicks of one operator on the same thing within this time are one click.
 pub(crate) const CLICKS: Duration = Duration::from_secs(5);
 
@@ -103,6 +108,9 @@ pub fn table(config: &config::Config) -> Vec<Config> {
         command(sizes.command),
         Config { max_age: days(400), ..file(stream::EVENT, vec![wildcard::EVENT.to_owned()], sizes.event) },
     ];
+    if config.ambient().next().is_some() {
+        table.push(ambient());
+    }
     if config.feed.enabled {
         table.push(Config {
             max_age: hours(24),
@@ -111,6 +119,18 @@ pub fn table(config: &config::Config) -> Vec<Config> {
         });
     }
     table
+}
+
+/// AMBIENT: as many readings of each source as a controller needs to begin with, while they may be used. The server
+/// refuses what is longer than a reading can be.
+fn ambient() -> Config {
+    Config {
+        subjects: wildcard::AMBIENT.map(str::to_owned).to_vec(),
+        max_messages_per_subject: i64::try_from(AMBIENT_KEPT).unwrap_or(i64::MAX),
+        max_age: age_max(Ambient::Outdoor),
+        max_message_size: AMBIENT_BYTES_MAX,
+        ..base(stream::AMBIENT, Vec::new(), 4 << 20, StorageType::Memory)
+    }
 }
 
 /// Storage that the server reserves for streams, in bytes.

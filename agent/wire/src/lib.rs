@@ -29,8 +29,8 @@ pub mod subject;
 pub mod units;
 
 pub use names::{
-    BoilerId, CommandId, InvalidBoilerId, InvalidCommandId, InvalidOccurrence, InvalidOperatorName, Occurrence,
-    OperatorName,
+    BoilerId, CommandId, InvalidBoilerId, InvalidCommandId, InvalidOccurrence, InvalidOperatorName, InvalidSourceName,
+    Occurrence, OperatorName, SourceName,
 };
 pub use units::{Boot, CentiCelsius, InvalidBoot, Quality, Reading, Slot};
 

@@ -1,4 +1,5 @@
-//! Names in subjects, which are strings in JSON: the boiler, the operator, the command, the occurrence of a fault.
+//! Names in subjects, which are strings in JSON: the boiler, the operator, the source of a temperature, the command,
+//! the occurrence of a fault.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -30,6 +31,9 @@ pub trait Kind {
 pub type BoilerId = Name<Boiler, 32>;
 /// The name of an operator: `[a-z0-9][a-z0-9_-]{0,31}`, a NATS token and the name of a NATS user.
 pub type OperatorName = Name<Operator, 32>;
+/// The name of a source of room or outdoor temperatures outside of the boiler: `[a-z0-9][a-z0-9_-]{0,31}`, a NATS token
+/// and the name of a NATS user.
+pub type SourceName = Name<Source, 32>;
 /// The id of one command, which is never reused: a later message with the same id, from any sender, is the same
 /// command.
 pub type CommandId = Name<Command, 32>;
@@ -41,6 +45,10 @@ pub enum Boiler {}
 /// The kind of an [`OperatorName`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {}
+
+/// The kind of a [`SourceName`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {}
 
 /// The kind of a [`CommandId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +63,11 @@ pub struct InvalidBoilerId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an operator's name has 1 to 32 characters of a-z, 0-9, '_' and '-', and begins with a letter or a digit")]
 pub struct InvalidOperatorName;
+
+/// A text that is not a source's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a source's name has 1 to 32 characters of a-z, 0-9, '_' and '-', and begins with a letter or a digit")]
+pub struct InvalidSourceName;
 
 /// A text that is not a command's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +90,16 @@ impl Kind for Operator {
 
     fn is_valid(text: &str) -> bool {
         Command::is_valid(text) && !text.starts_with(['_', '-']) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+    }
+}
+
+impl Kind for Source {
+    type Invalid = InvalidSourceName;
+    const INVALID: InvalidSourceName = InvalidSourceName;
+    const EXPECTED: &'static dyn fmt::Display = &InvalidSourceName;
+
+    fn is_valid(text: &str) -> bool {
+        Operator::is_valid(text)
     }
 }
 

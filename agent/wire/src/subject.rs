@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::{BoilerId, CommandId, Occurrence, OperatorName};
+use crate::{BoilerId, CommandId, Occurrence, OperatorName, SourceName};
 
 /// A subject. The longest is a command: 17 fixed bytes, and 32 each of the boiler, the id and the operator.
 pub type Subject = heapless::String<128>;
@@ -25,6 +25,8 @@ pub mod stream {
     pub const COMMAND: &str = "COMMAND";
     /// Boots, gaps, faults, decisions, answers.
     pub const EVENT: &str = "EVENT";
+    /// The last room and outdoor temperatures of sources outside of the boilers. Only with such sources.
+    pub const AMBIENT: &str = "AMBIENT";
 }
 
 /// `boiler.{id}.samples.v1`
@@ -115,6 +117,47 @@ pub fn resets(boiler: &BoilerId) -> Subject {
 #[must_use]
 pub fn reset(boiler: &BoilerId, fault: Occurrence) -> Subject {
     joined(boiler, format_args!(".reset.{fault}"))
+}
+
+/// A temperature around a boiler, which a source outside of it can publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ambient {
+    Room,
+    Outdoor,
+}
+
+impl Ambient {
+    pub const ALL: [Self; 2] = [Self::Room, Self::Outdoor];
+
+    #[must_use]
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Room => "room",
+            Self::Outdoor => "outdoor",
+        }
+    }
+}
+
+/// `boiler.{id}.room.{source}` and `boiler.{id}.outdoor.{source}`: one source's readings, which only this source may
+/// write.
+#[must_use]
+pub fn ambient(boiler: &BoilerId, what: Ambient, source: &SourceName) -> Subject {
+    joined(boiler, format_args!(".{}.{source}", what.token()))
+}
+
+/// `boiler.*.room.{source}` and `boiler.*.outdoor.{source}`: every reading that one source may write.
+#[must_use]
+pub fn ambient_of(what: Ambient, source: &SourceName) -> Subject {
+    wild(format_args!("{}.{source}", what.token()))
+}
+
+/// What a subject of [`ambient`] is about; `None` for any other subject.
+#[must_use]
+pub fn ambient_in(subject: &str) -> Option<Ambient> {
+    let mut tokens = subject.split('.').skip(2);
+    let token = tokens.next()?;
+    tokens.next()?;
+    Ambient::ALL.into_iter().find(|what| what.token() == token)
 }
 
 /// What an event is about: the last token of its subject. Append only.
@@ -219,6 +262,8 @@ pub mod wildcard {
     pub const RESET: &str = "boiler.*.reset.*";
     /// Every boiler's events.
     pub const EVENT: &str = "boiler.*.event.*";
+    /// Every boiler's room and outdoor temperatures from outside.
+    pub const AMBIENT: [&str; 2] = ["boiler.*.room.*", "boiler.*.outdoor.*"];
 }
 
 fn below(boiler: &BoilerId, rest: &str) -> Subject {
@@ -256,6 +301,18 @@ mod tests {
         assert_eq!(events(EventKind::Decision), "boiler.*.event.decision");
         assert_eq!(approvals_of(&anna), "boiler.*.approval.*.anna");
         assert_eq!(commands_of(&anna), "boiler.*.command.*.anna");
+        let hall = "hall".parse().unwrap();
+        for what in Ambient::ALL {
+            assert_eq!(ambient_in(&ambient(&b1, what, &hall)), Some(what));
+        }
+        for other in ["boiler.b1.room", "boiler.b1.state", "boiler.b1.command.room.anna", ""] {
+            assert_eq!(ambient_in(other), None, "{other}");
+        }
+        assert_eq!(
+            Ambient::ALL.map(|what| ambient(&b1, what, &hall)),
+            ["boiler.b1.room.hall", "boiler.b1.outdoor.hall"]
+        );
+        assert_eq!(Ambient::ALL.map(|what| ambient_of(what, &hall)), ["boiler.*.room.hall", "boiler.*.outdoor.hall"]);
     }
 
     #[test]

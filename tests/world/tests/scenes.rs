@@ -59,7 +59,7 @@ fn implausible_and_sound_readings_are_reported_once() {
     for event in &played.events {
         if let EventBody::SensorImplausible { quantity, value, .. } = event {
             named.push((quantity.to_string(), Some(*value)));
-        } else if let EventBody::SensorSound { quantity } = event {
+        } else if let EventBody::SensorSound { quantity, .. } = event {
             named.push((quantity.to_string(), None));
         }
     }

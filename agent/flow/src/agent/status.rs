@@ -52,9 +52,11 @@ impl Agent {
             let (body, log) = match change {
                 Change::Began(it) => {
                     let (quantity, value, reason) = (it.quantity, it.reads(), it.to_string());
-                    (EventBody::SensorImplausible { quantity, value, reason }, Log::SensorImplausible(it))
+                    (EventBody::SensorImplausible { quantity, value, reason, source: None }, Log::SensorImplausible(it))
                 }
-                Change::Ended(quantity) => (EventBody::SensorSound { quantity }, Log::SensorSound { quantity }),
+                Change::Ended(quantity) => {
+                    (EventBody::SensorSound { quantity, source: None }, Log::SensorSound { quantity })
+                }
             };
             self.out.effects.push(Effect::Log(log));
             self.out.event(EventKind::Sensor, body);

@@ -44,7 +44,8 @@ fn failed(kit: &Kit) -> Vec<Check> {
 fn ours() -> Controller {
     let law = testing::law();
     let freshness = FreshnessLimits::at_speed(1);
-    Controller::new(controller::Settings { boiler: settings().boiler, instance: "ours".into(), law, freshness })
+    let (boiler, sources) = (settings().boiler, vec![]);
+    Controller::new(controller::Settings { boiler, instance: "ours".into(), law, freshness, sources })
 }
 
 #[test]

@@ -30,12 +30,14 @@
 
 use core::time::Duration;
 
+use thermowell_wire::subject::Ambient;
+
 use crate::control::LowPass;
-use crate::published::{celsius, centi_mean};
+use crate::published::{age_max, celsius, centi_mean};
 use crate::time::{HOUR_NS, Monotonic};
 
 /// Maximum age of a room temperature.
-const ROOM_AGE_MAX: Duration = Duration::from_secs(30 * 60);
+const ROOM_AGE_MAX: Duration = age_max(Ambient::Room);
 /// A room temperature that is constant through this much heating is frozen.
 const ROOM_FROZEN: Duration = Duration::from_secs(12 * 3_600);
 /// From this distance to its target a room changes sooner, K.
@@ -50,7 +52,7 @@ const GAINS: f64 = 10.0;
 const LOST: f64 = 2.0;
 const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(3_600);
 /// Maximum age of an outdoor temperature.
-const OUTDOOR_AGE_MAX: Duration = Duration::from_secs(3 * 3_600);
+const OUTDOOR_AGE_MAX: Duration = age_max(Ambient::Outdoor);
 const HOURS: usize = 24;
 /// Maximum age of the mean of the day before the sensor went silent.
 const DAY: Duration = Duration::from_secs(24 * 3_600);

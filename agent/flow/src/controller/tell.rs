@@ -4,14 +4,16 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use thermowell_wire::CommandId;
 use thermowell_wire::line::{Demand, Fault};
+use thermowell_wire::subject::{Ambient, EventKind};
+use thermowell_wire::{CommandId, SourceName};
 
 use super::orders::Unfit;
 use super::senses::{RoomState, Weather};
 use super::verdict::{Act, Verdict};
 use super::{Controller, Effect};
-use crate::published::{Decision, EventBody, celsius};
+use crate::plausible::{Implausible, Quantity};
+use crate::published::{Decision, EventBody, Unusable, celsius};
 use crate::time::Now;
 
 /// A change of T* by this much publishes a decision, K.
@@ -36,6 +38,12 @@ pub enum Log {
         /// °C.
         mean: f64,
     },
+    /// A reading of a source outside of the boiler is too old, or ahead of our clock.
+    AmbientUnusable { what: Ambient, source: SourceName, why: Unusable },
+    /// A source outside of the boiler became implausible: its readings are not used.
+    AmbientImplausible { source: SourceName, it: Implausible },
+    /// It has been plausible again for a minute.
+    AmbientSound { source: SourceName, quantity: Quantity },
     /// The boiler is locked out.
     Lockout {
         /// The fault, if reported.
@@ -122,7 +130,7 @@ impl Controller {
         if begins(&mut self.reported.is_cycling, self.boiler.is_cycling(now.monotonic)) {
             emit(Log::Cycling);
             let starts = self.boiler.starts();
-            effects.push(Effect::Event(Box::new(EventBody::BurnerCycles { starts })));
+            effects.push(Effect::Event(EventKind::Decision, Box::new(EventBody::BurnerCycles { starts })));
         }
     }
 
@@ -164,7 +172,9 @@ impl Controller {
             asked: self.known.and_then(|known| self.asked_mean(&known)),
             share: self.known.map_or(0.0, |known| known.share),
             room,
+            room_source: self.source(Ambient::Room).cloned(),
             outdoor,
+            outdoor_source: self.source(Ambient::Outdoor).cloned(),
             target,
             based_on: self.known.map(|known| known.slot),
             command: self.orders.standing().filter(|_| is_law).map(|order| order.id.clone()),

@@ -10,6 +10,7 @@ use crate::published::{AcceptedSetpoint, DeviceStatus};
 use crate::testing;
 use crate::time::{SECOND_NS, Utc};
 
+mod ambient;
 mod boiler;
 mod orders;
 mod restart;
@@ -36,6 +37,7 @@ impl Bench {
             instance: "c1".to_string(),
             law: testing::law(),
             freshness: Freshness::at_speed(1),
+            sources: vec![],
         };
         Self {
             controller: Controller::new(settings),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use thermowell_wire::line::{self, BoilerState, Demand, Fault, FaultKind, Refusal};
-use thermowell_wire::{BoilerId, Boot, CommandId, Occurrence, OperatorName, Slot};
+use thermowell_wire::{BoilerId, Boot, CommandId, Occurrence, OperatorName, Slot, SourceName};
 
 use super::{Action, Approved, Snapshot};
 use crate::plausible::Quantity;
@@ -87,7 +87,7 @@ pub enum EventBody {
     /// A stored snapshot differs from its recomputation. The stored one is kept.
     SnapshotDiffers { recomputed: Box<Snapshot> },
     /// A decision of the controller and its inputs.
-    Decided(Decision),
+    Decided(Box<Decision>),
     /// An operator retired the boiler: its stored messages remain until they expire.
     Retired {
         /// The sequence of its last message in SAMPLES; 0 without one.
@@ -171,16 +171,24 @@ pub enum EventBody {
     FaultLockedOut(FaultReport),
     /// The device no longer reports the fault.
     FaultEnded(FaultReport),
-    /// A sensor became implausible: its value is null in STATUS until it is plausible again.
+    /// A sensor became implausible: its value is not used, and null in STATUS, until it is plausible again.
     SensorImplausible {
         quantity: Quantity,
         /// The reading, °C or mbar.
         value: f64,
         /// Why it is implausible, and what is allowed.
         reason: String,
+        /// The source, if it is not the device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<SourceName>,
     },
     /// The sensor has been plausible again for a minute.
-    SensorSound { quantity: Quantity },
+    SensorSound {
+        quantity: Quantity,
+        /// The source, if it is not the device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<SourceName>,
+    },
 }
 
 /// The device's answer to a set-point, release or reset.
@@ -253,8 +261,14 @@ pub struct Decision {
     pub share: f64,
     /// Room temperature, °C.
     pub room: Option<f64>,
+    /// Its source, if that is not the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_source: Option<SourceName>,
     /// Outdoor temperature through the low-pass, °C.
     pub outdoor: Option<f64>,
+    /// Its source, if that is not the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdoor_source: Option<SourceName>,
     /// Target of the room temperature, °C.
     pub target: f64,
     /// The newest slot known at the decision.

@@ -111,7 +111,15 @@ mod tests {
     use crate::config::Dtr;
 
     fn boiler(port: &str) -> Boiler {
-        Boiler { id: "b1".parse().unwrap(), port: port.into(), baud: 115_200, serial_number: None, dtr: Dtr::Keep }
+        Boiler {
+            id: "b1".parse().unwrap(),
+            port: port.into(),
+            baud: 115_200,
+            serial_number: None,
+            dtr: Dtr::Keep,
+            room: None,
+            outdoor: None,
+        }
     }
 
     #[test]

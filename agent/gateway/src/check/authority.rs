@@ -26,8 +26,7 @@ const ADVICE: &str = "make keys with `thermowell keys`, include its permissions.
 /// Probes the server without a key, and as every user except the controller whose key is readable here.
 pub(super) async fn check(config: &Config) -> Finding {
     let nats = &config.nats;
-    let operators = config.operators.iter().map(|name| User::Operator(name.as_str().to_owned()));
-    let users = User::ROLES.into_iter().filter(|role| *role != User::Controller).chain(operators);
+    let users = config.users().into_iter().filter(|role| *role != User::Controller);
     let users: Vec<User> = users.filter(|_| nats.keys.is_some()).collect();
     let found = probe(nats, &users).await;
     let shared = nats.credentials.is_some() || nats.nkey_file.is_some() || nats.user.is_some();
@@ -48,7 +47,7 @@ pub(super) fn current(config: &Config) -> Finding {
     if let Some(path) = roles.iter().map(|role| folder.join(role.seed_file_name())).find(is_absent) {
         return make(Status::Error, format!("{} does not exist", path.display())).advise(ADVICE_KEYS);
     }
-    match keys::are_current(folder, &config.operators) {
+    match keys::are_current(folder, &config.users()) {
         Ok(true) => make(Status::Ok, format!("{} is up to date", file.display())),
         Ok(false) => make(Status::Warning, format!("{} is not what `thermowell keys` writes now", file.display()))
             .advise(ADVICE_KEYS),

@@ -257,7 +257,7 @@ mod tests {
             ("status", length(json(&status()))),
             ("snapshot", length(json(&snapshot()))),
             ("another snapshot", length(json(&event(EventBody::SnapshotDiffers { recomputed: Box::new(snapshot()) })))),
-            ("decision", length(json(&event(EventBody::Decided(decision()))))),
+            ("decision", length(json(&event(EventBody::Decided(decision().into()))))),
         ];
         assert!(published.iter().all(|(_, length)| *length <= JSON), "{published:?}");
         assert!(published.iter().any(|(_, length)| *length > JSON / 4), "the allowance is too large: {published:?}");
@@ -381,7 +381,9 @@ mod tests {
             asked: CELSIUS,
             share: LONG,
             room: CELSIUS,
+            room_source: Some("c".repeat(32).parse().unwrap()),
             outdoor: CELSIUS,
+            outdoor_source: Some("c".repeat(32).parse().unwrap()),
             target: LONG,
             based_on: Some(slot()),
             command: Some("c".repeat(32).parse().unwrap()),

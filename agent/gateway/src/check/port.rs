@@ -129,7 +129,7 @@ mod tests {
 
     fn boiler(id: &str, port: &Path) -> Boiler {
         let (id, port) = (id.parse().unwrap(), port.to_owned());
-        Boiler { id, port, baud: 115_200, serial_number: None, dtr: Dtr::Keep }
+        Boiler { id, port, baud: 115_200, serial_number: None, dtr: Dtr::Keep, room: None, outdoor: None }
     }
 
     fn open(port: &Path) -> File {

@@ -39,7 +39,7 @@ pub(super) fn run(args: &Keys) -> Outcome {
     let keys = command(&args.source, async |config| {
         let configured = config.nats.keys.clone();
         let folder = args.out.as_deref().or(configured.as_deref()).unwrap_or(keys::DEFAULT_FOLDER.as_ref());
-        let made = keys::make(folder, &config.operators, &args.replace)?;
+        let made = keys::make(folder, &config.users(), &args.replace)?;
         Ok::<_, KeysError>(KeySet { configured, ..made })
     })?;
     Ok(show(&keys, args.json, Exit::Success))

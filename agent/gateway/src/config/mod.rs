@@ -11,6 +11,7 @@
 //! relations are checked once each value is valid. `config/thermowell.toml` is the documented sample: a test compares
 //! it with the keys and the defaults here.
 
+mod ambient;
 mod document;
 mod error;
 mod mqtt;
@@ -25,6 +26,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io::Read as _;
@@ -32,11 +34,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
+use thermowell_wire::subject::Ambient;
+use thermowell_wire::{BoilerId, CentiCelsius, OperatorName, SourceName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+pub use ambient::{AmbientSource, AmbientTopic};
 pub use error::{ConfigError, Kind, Place, Problem};
 
+use crate::nats::User;
 pub use crate::quantity::{show_bytes, show_duration};
 pub use sample::{SAMPLE, schema};
 pub use show::show;
@@ -176,6 +181,10 @@ pub struct Boiler {
     /// The serial number of the only board that is accepted; by default the first one seen.
     pub serial_number: Option<String>,
     pub dtr: Dtr,
+    /// Where the room temperature comes from, if not from the device.
+    pub room: Option<AmbientSource>,
+    /// Where the outdoor temperature comes from, if not from the device.
+    pub outdoor: Option<AmbientSource>,
 }
 
 /// The level of a port's DTR line after opening it.
@@ -375,6 +384,21 @@ impl Config {
     #[must_use]
     pub fn boiler_ids(&self) -> Vec<BoilerId> {
         self.boilers.iter().map(|boiler| boiler.id.clone()).collect()
+    }
+
+    /// Every user of the NATS server: the roles, the operators, the sources of temperatures.
+    #[must_use]
+    pub fn users(&self) -> Vec<User> {
+        let operators = self.operators.iter().map(|name| User::Operator(name.as_str().to_owned()));
+        let sources: BTreeSet<&SourceName> = self.ambient().map(|(_, _, ambient)| &ambient.source).collect();
+        let sources = sources.into_iter().map(|name| User::Source(name.as_str().to_owned()));
+        User::ROLES.into_iter().chain(operators).chain(sources).collect()
+    }
+
+    /// The temperatures that come from sources outside of the boilers.
+    pub fn ambient(&self) -> impl Iterator<Item = (&BoilerId, Ambient, &AmbientSource)> {
+        let each = self.boilers.iter().flat_map(|boiler| Ambient::ALL.map(|what| (boiler, what)));
+        each.filter_map(|(boiler, what)| Some((&boiler.id, what, boiler.ambient(what)?)))
     }
 
     fn checked<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ConfigError> {

@@ -14,6 +14,12 @@ pub(super) fn check(config: &Config, findings: &Findings) {
     http(config, findings);
     if let Some(mqtt) = &config.mqtt {
         super::mqtt::relations(mqtt, &config.operators, findings);
+    } else {
+        let message = "needs a broker; set url in [mqtt], such as \"mqtt://homeassistant.local\"";
+        let read = config.boilers.iter().flat_map(|boiler| [&boiler.room, &boiler.outdoor]).flatten();
+        if read.into_iter().any(|ambient| ambient.mqtt.is_some()) {
+            findings.relation(&["boiler.room.topic", "boiler.outdoor.topic"], message);
+        }
     }
 }
 

@@ -76,7 +76,8 @@ pub fn schema() -> Json {
                 true => json!({"type": "array", "items": object(Map::new())}),
                 false => object(Map::new()),
             });
-            at = if is_listed { &mut inner["items"] } else { inner };
+            // A table below a list, as [boiler.room], belongs to each of its items.
+            at = if inner["type"] == "array" { &mut inner["items"] } else { inner };
         }
         if documented.is_listed && !documented.is_default && !documented.description.contains("Default:") {
             let required = at.as_object_mut().expect("every table is an object").entry("required");

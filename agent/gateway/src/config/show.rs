@@ -22,15 +22,18 @@ pub fn show(path: &Path) -> Result<String, ConfigError> {
     let mut text = String::new();
     let documented = sample::documented();
     let mut tables: Vec<&str> = Vec::new();
+    // A table below a list, as [boiler.room], is shown inline in the item that it belongs to.
+    let listed: Vec<&str> = documented.iter().filter(|key| key.is_listed).map(|key| key.table.as_str()).collect();
+    let is_inline = |table: &str| table.split_once('.').is_some_and(|(list, _)| listed.contains(&list));
     for Documented { table, .. } in &documented {
-        if !tables.contains(&table.as_str()) {
+        if !is_inline(table) && !tables.contains(&table.as_str()) {
             tables.push(table);
         }
     }
     for table in tables {
         let keys: Vec<&Documented> = documented.iter().filter(|key| key.table == *table).collect();
         for (number, set) in set(&root, table).into_iter().enumerate() {
-            let lines = lines(&config, &keys, set);
+            let lines = lines(&config, &keys, set) + &inline(set.filter(|_| listed.contains(&table)));
             let header = match (table, keys[0].is_listed) {
                 ("", _) => String::new(),
                 (name, true) => format!("[[{name}]]\n"),
@@ -77,9 +80,20 @@ fn lines(config: &Config, keys: &[&Documented], table: Option<&Table>) -> String
             }
             None => continue,
         };
-        let _always_fits = writeln!(text, "{:<44} # {origin}", format!("{key} = {value}"));
+        text += &line(key, &value, &origin);
     }
     text
+}
+
+/// The tables in an item of a list, each on one line.
+fn inline(item: Option<&Table>) -> String {
+    let entries = item.into_iter().flat_map(|item| &item.entries);
+    let tables = entries.filter(|entry| matches!(entry.node.value, Value::Table(_)));
+    tables.map(|entry| line(&entry.key, &shown(&entry.key, &entry.node), &entry.place.to_string())).collect()
+}
+
+fn line(key: &str, value: &str, origin: &str) -> String {
+    format!("{:<44} # {origin}\n", format!("{key} = {value}"))
 }
 
 fn shown(key: &str, node: &Node) -> String {
@@ -129,16 +143,17 @@ mod tests {
             "gateway = \"cellar\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\n[spool]\nmemory = \"16 MiB\"\n",
         )
         .unwrap();
-        let boiler = "[[boiler]]\nid = \"b2\"\nport = \"/dev/b\"\nbaud = 57600\n";
+        let boiler = "[[boiler]]\nid = \"b2\"\nport = \"/dev/b\"\nbaud = 57600\n[boiler.room]\nsource = \"hall\"\n";
         let rest = "[nats]\nuser = \"a\"\npassword_file = \"/p\"\n[control]\nkp = 2.5\n";
         std::fs::write(&more, format!("{boiler}{rest}")).unwrap();
         let text = show(&path).unwrap();
         assert_eq!(Config::parse(&text, "shown").unwrap(), Config::load(&path).unwrap(), "{text}");
         for (key, origin) in [
             ("memory = \"16 MiB\"", format!("{}:6:1", path.display())),
-            ("kp = 2.5", format!("{}:9:1", more.display())),
+            ("room = { source = \"hall\" }", format!("{}:5:9", more.display())),
+            ("kp = 2.5", format!("{}:11:1", more.display())),
             ("spill_after = \"30 s\"", "default".to_owned()),
-            ("password_file = \"/p\"", format!("{}:7:1", more.display())),
+            ("password_file = \"/p\"", format!("{}:9:1", more.display())),
         ] {
             let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {text}"));
             assert!(line.ends_with(&format!("# {origin}")), "{line}");

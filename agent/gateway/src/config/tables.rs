@@ -9,6 +9,7 @@ use std::time::Duration;
 use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
 use tracing_subscriber::filter::Targets;
 
+use super::ambient;
 use super::document::{Node, Value};
 use super::error::Kind;
 use super::section::{Section, Spot};
@@ -119,7 +120,8 @@ fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
         let baud = section.value("baud", default_baud, baud);
         let serial_number = section.optional("serial_number", serial_number);
         let dtr = section.value("dtr", Dtr::Keep, dtr);
-        let boiler = Boiler { id: id?, port: port?, baud, serial_number, dtr };
+        let (room, outdoor) = (ambient::read(section, "room"), ambient::read(section, "outdoor"));
+        let boiler = Boiler { id: id?, port: port?, baud, serial_number, dtr, room, outdoor };
         unique(section, &seen, "boiler", "id", boiler.id.to_string());
         unique(section, &seen, "boiler", "port", boiler.port.display().to_string());
         Some(boiler)

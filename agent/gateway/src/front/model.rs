@@ -147,7 +147,7 @@ impl Boiler {
     /// Takes the next event.
     pub(super) fn take_event(&mut self, event: Event) {
         if let EventBody::Decided(decision) = event.body {
-            self.decisions.push_back((event.created_at, decision));
+            self.decisions.push_back((event.created_at, *decision));
             if self.decisions.len() > DECISIONS_MAX {
                 self.decisions.pop_front();
             }

@@ -142,5 +142,5 @@ pub(crate) fn decided(created_at: f64, rule: &str, flow: Option<f64>) -> Event {
         "rule": rule, "demand": flow.map(|_| "heat"), "flow": flow, "wish": null, "correction": 0.4, "current": null,
         "average": null, "asked": null, "share": 0.5, "room": 18.5, "outdoor": -5.9, "target": 21.0, "based_on": null
     }));
-    Event { boiler: "b1".parse().unwrap(), created_at, body: EventBody::Decided(decision) }
+    Event { boiler: "b1".parse().unwrap(), created_at, body: EventBody::Decided(Box::new(decision)) }
 }

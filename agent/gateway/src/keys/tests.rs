@@ -2,8 +2,9 @@
 
 use super::*;
 
-fn operators(names: &[&str]) -> Vec<OperatorName> {
-    names.iter().map(|name| name.parse().unwrap()).collect()
+/// The roles, and operators of these names.
+fn users(names: &[&str]) -> Vec<User> {
+    User::ROLES.into_iter().chain(names.iter().map(|name| User::Operator((*name).to_owned()))).collect()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -12,23 +13,23 @@ fn mode(path: &Path) -> u32 {
 
 fn refusal(folder: &Path, replace: &[&str]) -> String {
     let replace: Vec<String> = replace.iter().map(|name| (*name).to_owned()).collect();
-    crate::logs::chain(&make(folder, &operators(&["anna"]), &replace).unwrap_err())
+    crate::logs::chain(&make(folder, &users(&["anna"]), &replace).unwrap_err())
 }
 
 #[test]
 fn each_user_gets_a_key_once() {
     let folder = tempfile::tempdir().unwrap();
-    let first = make(folder.path(), &operators(&["anna"]), &[]).unwrap();
+    let first = make(folder.path(), &users(&["anna"]), &[]).unwrap();
     assert!(first.changed && first.users.len() == 8 && first.users.iter().all(|key| key.done == Done::Made));
     for key in &first.users {
         assert_eq!(mode(&key.seed), 0o600, "{}", key.user);
     }
     assert_eq!(mode(&first.permissions), 0o644);
     assert!(first.text().contains("keys = ") && first.text().contains("try-restart"));
-    assert!(are_current(folder.path(), &operators(&["anna"])).unwrap());
-    assert!(!are_current(folder.path(), &operators(&["anna", "ben"])).unwrap());
-    let second = make(folder.path(), &operators(&["anna", "ben"]), &[]).unwrap();
-    assert!(!are_current(folder.path(), &operators(&["anna"])).unwrap());
+    assert!(are_current(folder.path(), &users(&["anna"])).unwrap());
+    assert!(!are_current(folder.path(), &users(&["anna", "ben"])).unwrap());
+    let second = make(folder.path(), &users(&["anna", "ben"]), &[]).unwrap();
+    assert!(!are_current(folder.path(), &users(&["anna"])).unwrap());
     assert!(second.changed);
     assert_eq!(second.users.iter().filter(|key| key.done == Done::Made).count(), 1, "ben's");
     let second = KeySet { configured: Some(folder.path().to_owned()), ..second };
@@ -37,9 +38,9 @@ fn each_user_gets_a_key_once() {
     for (before, after) in first.users.iter().zip(&second.users) {
         assert_eq!((&before.user, &before.public), (&after.user, &after.public));
     }
-    let third = make(folder.path(), &operators(&["anna", "ben"]), &[]).unwrap();
+    let third = make(folder.path(), &users(&["anna", "ben"]), &[]).unwrap();
     assert!(!third.changed && third.users.iter().all(|key| key.done == Done::Kept));
-    let fourth = make(folder.path(), &operators(&["ben"]), &[]).unwrap();
+    let fourth = make(folder.path(), &users(&["ben"]), &[]).unwrap();
     assert!(fourth.changed);
     assert_eq!(fourth.left, [folder.path().join("operator-anna.nk")]);
     assert!(!fs::read_to_string(&fourth.permissions).unwrap().contains(&first.users[7].public));
@@ -47,11 +48,23 @@ fn each_user_gets_a_key_once() {
 }
 
 #[test]
+fn source_may_write_its_own_temperatures_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_source = [users(&[]), vec![User::Source("hall".to_owned())]].concat();
+    make(folder.path(), &with_source, &[]).unwrap();
+    assert!(folder.path().join("source-hall.nk").is_file());
+    let text = fs::read_to_string(folder.path().join(PERMISSIONS)).unwrap();
+    let own = text.split("    source-hall: {").nth(1).unwrap();
+    let allowed = own.split("publish: { allow: [").nth(1).unwrap().split(']').next().unwrap();
+    assert_eq!(allowed.split_whitespace().collect::<Vec<_>>(), ["\"boiler.*.room.hall\"", "\"boiler.*.outdoor.hall\""]);
+}
+
+#[test]
 fn one_key_for_two_users_is_not_current() {
     let folder = tempfile::tempdir().unwrap();
-    make(folder.path(), &[], &[]).unwrap();
+    make(folder.path(), &users(&[]), &[]).unwrap();
     fs::copy(folder.path().join("reader.nk"), folder.path().join("inspector.nk")).unwrap();
-    let error = are_current(folder.path(), &[]).unwrap_err();
+    let error = are_current(folder.path(), &users(&[])).unwrap_err();
     assert!(
         matches!(&error, KeysError::Same { first, second } if first == "reader" && second == "inspector"),
         "{error}"
@@ -61,8 +74,8 @@ fn one_key_for_two_users_is_not_current() {
 #[test]
 fn replace_makes_a_new_key_for_the_named_user_only() {
     let folder = tempfile::tempdir().unwrap();
-    let before = make(folder.path(), &[], &[]).unwrap();
-    let after = make(folder.path(), &[], &["reader".to_owned()]).unwrap();
+    let before = make(folder.path(), &users(&[]), &[]).unwrap();
+    let after = make(folder.path(), &users(&[]), &["reader".to_owned()]).unwrap();
     for (before, after) in before.users.iter().zip(&after.users) {
         let is_reader = before.user == "reader";
         assert_eq!(before.public != after.public, is_reader, "{}", before.user);
@@ -74,7 +87,7 @@ fn replace_makes_a_new_key_for_the_named_user_only() {
 #[test]
 fn reports_contain_no_seed() {
     let folder = tempfile::tempdir().unwrap();
-    let report = make(folder.path(), &operators(&["anna"]), &[]).unwrap();
+    let report = make(folder.path(), &users(&["anna"]), &[]).unwrap();
     let permissions = fs::read_to_string(&report.permissions).unwrap();
     for key in &report.users {
         let seed = fs::read_to_string(&key.seed).unwrap();
@@ -87,7 +100,7 @@ fn reports_contain_no_seed() {
 #[test]
 fn invalid_seed_is_reported_and_kept() {
     let folder = tempfile::tempdir().unwrap();
-    make(folder.path(), &operators(&["anna"]), &[]).unwrap();
+    make(folder.path(), &users(&["anna"]), &[]).unwrap();
     let agent = folder.path().join("agent.nk");
     let account = KeyPair::new_account().seed().unwrap();
     for wrong in ["", "not a seed", account.as_str()] {
@@ -116,7 +129,7 @@ fn unusable_folder_is_reported() {
 fn users_of_others_conf_are_in_the_account_of_the_roles() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(OTHERS), "{ user: ha, password: \"$2a$11$x\" }\n").unwrap();
-    let report = make(folder.path(), &[], &[]).unwrap();
+    let report = make(folder.path(), &users(&[]), &[]).unwrap();
     let text = fs::read_to_string(&report.permissions).unwrap();
     let (people, rest) = text.split_once("    PLANT: {\n").expect("three accounts");
     let (plant, installer) = rest.split_once("    installer: {\n").expect("three accounts");

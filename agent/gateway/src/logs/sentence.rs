@@ -1,10 +1,11 @@
 //! Log sentences for decisions and events: lower case, in the terms of the README and of the published JSON.
 
+use thermowell_flow::plausible::Quantity;
 use thermowell_flow::published::{Action, Decision, EventBody, FaultReport, Outcome};
 use thermowell_flow::time::hour_text;
 use thermowell_flow::{aggregator, controller};
-use thermowell_wire::Occurrence;
 use thermowell_wire::line::{Demand, Fault, Refusal};
+use thermowell_wire::{Occurrence, SourceName};
 
 use crate::output::word;
 
@@ -46,6 +47,11 @@ pub(super) fn controller(log: &controller::Log) -> String {
         Log::OutdoorMissing { mean } => {
             format!("the outdoor temperature is old: using the mean of the last 24 h, {mean:.1} °C")
         }
+        Log::AmbientUnusable { what, source, why } => {
+            format!("the {} temperature of source {source} is not used: {why}", what.token())
+        }
+        Log::AmbientImplausible { source, it } => format!("{} dropped: {it}", sensor(it.quantity, Some(source))),
+        Log::AmbientSound { source, quantity } => format!("{} is plausible again", sensor(*quantity, Some(source))),
         Log::Lockout { fault: Some(Fault { boot, counter, kind, .. }) } => {
             let occurrence = Occurrence { boot: *boot, counter: *counter };
             format!("the boiler is locked out: {kind}, fault {occurrence}")
@@ -108,10 +114,20 @@ pub(super) fn event(body: &EventBody) -> String {
         EventBody::FaultBegan(report) => fault("began", report),
         EventBody::FaultLockedOut(report) => fault("became a lockout", report),
         EventBody::FaultEnded(report) => fault("ended", report),
-        EventBody::SensorImplausible { quantity, reason, .. } => {
-            format!("{quantity} sensor dropped: {reason}")
+        EventBody::SensorImplausible { quantity, reason, source, .. } => {
+            format!("{} dropped: {reason}", sensor(*quantity, source.as_ref()))
         }
-        EventBody::SensorSound { quantity } => format!("{quantity} sensor is plausible again"),
+        EventBody::SensorSound { quantity, source } => {
+            format!("{} is plausible again", sensor(*quantity, source.as_ref()))
+        }
+    }
+}
+
+/// A device's sensor, or a source outside of it.
+fn sensor(quantity: Quantity, source: Option<&SourceName>) -> String {
+    match source {
+        Some(source) => format!("{quantity} temperature of source {source}"),
+        None => format!("{quantity} sensor"),
     }
 }
 

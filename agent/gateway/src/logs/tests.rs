@@ -8,8 +8,10 @@ use thermowell_flow::actuate::Declined;
 use thermowell_flow::batch::stamp::Rate;
 use thermowell_flow::controller::Unfit;
 use thermowell_flow::plausible::{Cause, Implausible, Quantity};
+use thermowell_flow::published::Unusable;
 use thermowell_wire::batch::Malformed;
 use thermowell_wire::line::{Fault, FaultKind, Rejection};
+use thermowell_wire::subject::Ambient;
 use thermowell_wire::{Boot, Occurrence, Slot};
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -79,12 +81,26 @@ fn controller_lines() -> Vec<controller::Log> {
     use controller::Log;
     let fault = Fault { boot: BOOT, counter: 3, kind: FaultKind::FlameLoss, lockout: true };
     let id = || "party".parse().unwrap();
+    let source = || "hall".parse().unwrap();
+    let implausible = Implausible { quantity: Quantity::Room, value: 85_00, cause: Cause::Window };
     vec![
         Log::Rule { rule: "law" },
         Log::RoomMissing,
         Log::RoomFrozen,
         Log::RoomBack,
         Log::OutdoorMissing { mean: -3.25 },
+        Log::AmbientUnusable {
+            what: Ambient::Room,
+            source: source(),
+            why: Unusable::Ahead(Duration::from_secs(3_600)),
+        },
+        Log::AmbientUnusable {
+            what: Ambient::Outdoor,
+            source: source(),
+            why: Unusable::Old(Duration::from_secs(11_000)),
+        },
+        Log::AmbientImplausible { source: source(), it: implausible },
+        Log::AmbientSound { source: source(), quantity: Quantity::Room },
         Log::Lockout { fault: Some(fault) },
         Log::Lockout { fault: None },
         Log::Refused,
@@ -155,6 +171,8 @@ fn events() -> Vec<EventBody> {
         report("FaultEnded", true),
         json!({"name": "SensorImplausible", "quantity": "room", "value": 85.0, "reason": "85.00 °C"}),
         json!({"name": "SensorSound", "quantity": "room"}),
+        json!({"name": "SensorImplausible", "quantity": "outdoor", "value": 85.0, "reason": "85 °C", "source": "hall"}),
+        json!({"name": "SensorSound", "quantity": "outdoor", "source": "hall"}),
     ];
     events.into_iter().chain(refusals).map(|json| serde_json::from_value(json).unwrap()).collect()
 }

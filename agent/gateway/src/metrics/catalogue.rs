@@ -193,6 +193,12 @@ pub(super) const CATALOGUE: &[Metric] = &[
         "messages sent to it, not allowed by its rights, or events dropped while it was away",
     ),
     metric("role", "mqtt_commands_total", "outcome", "commands and numbers from Home Assistant"),
+    metric(
+        "role",
+        "mqtt_temperatures_total",
+        "outcome",
+        "room and outdoor temperatures of other devices: taken, refused, or dropped while the NATS server was away",
+    ),
     metric("process", "aggregator_lag_messages", "", "messages of SAMPLES that the aggregator has not read yet"),
     metric("process", "build_info", "version, roles", "always 1"),
     metric("process", "disk_written_bytes_total", "", "bytes that this process caused to be written to disks"),

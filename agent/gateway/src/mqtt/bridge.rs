@@ -12,9 +12,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::buttons::{self, Outcome, Press};
 use super::link::{Arrival, Link, LinkError};
+use super::readings::Readings;
 use super::session::{Received, Session};
 use super::values::Seen;
-use crate::clock::boottime_ns;
+use crate::ambient::Publisher;
+use crate::clock::{Clock, boottime_ns};
 use crate::config::{Config, Mqtt};
 use crate::logs::{self, Throttle};
 use crate::metrics::Board;
@@ -52,6 +54,12 @@ pub struct Counters {
     pub accepted: u64,
     /// Commands and numbers that were refused.
     pub refused: u64,
+    /// Room and outdoor temperatures that were taken.
+    pub readings: u64,
+    /// Messages of their topics that were refused.
+    pub readings_refused: u64,
+    /// Temperatures without room while the NATS server was away.
+    pub readings_dropped: u64,
 }
 
 /// The exchange with the broker of this configuration.
@@ -60,6 +68,10 @@ pub struct Bridge {
     config: Config,
     mqtt: Mqtt,
     session: Session,
+    readings: Readings,
+    /// Where the readings go; starts with the bridge.
+    publisher: Option<Publisher>,
+    clock: Clock,
     counters: Counters,
     board: Arc<Board>,
     failures: Throttle<String>,
@@ -85,6 +97,9 @@ impl Bridge {
         let mqtt = config.mqtt.clone()?;
         Some(Self {
             session: Session::new(config, &mqtt),
+            readings: Readings::new(config),
+            publisher: None,
+            clock: Clock::new(&config.clock),
             config: config.clone(),
             mqtt,
             counters: Counters::default(),
@@ -103,6 +118,7 @@ impl Bridge {
         if let Some(by) = self.mqtt.operator.clone() {
             tasks.spawn(buttons::work(self.config.clone(), by, for_buttons, from_buttons));
         }
+        self.publisher = Some(Publisher::start(&self.config));
         let identity = format!("thermowell-{}", self.config.gateway);
         let mut pause = PAUSE;
         loop {
@@ -173,7 +189,9 @@ impl Bridge {
         outcomes: &mut mpsc::Receiver<Outcome>,
         shutdown: &mut Shutdown,
     ) -> End {
-        for (filters, keeps_retain) in [(self.session.births(), false), (self.session.sets(), true)] {
+        // Retained readings are of any age. Later ones count, also those that the broker will retain.
+        let births = [self.session.births(), self.readings.topics()].concat();
+        for (filters, keeps_retain) in [(births, false), (self.session.sets(), true)] {
             if let Err(error) = link.subscribe(filters, keeps_retain).await {
                 return End::Lost(error);
             }
@@ -223,12 +241,41 @@ impl Bridge {
     fn take(&mut self, arrival: Arrival, presses: &mpsc::Sender<Press>) {
         match arrival {
             Arrival::Publish { topic, payload, is_retained } => {
+                if self.read(&topic, &payload, is_retained) {
+                    return;
+                }
                 let received = self.session.receive(&topic, &payload, is_retained);
                 self.received(received, presses);
             }
             Arrival::Acknowledged { is_allowed: false, .. } => self.denied(1, "a message"),
             Arrival::Subscribed { refused } if refused > 0 => self.denied(refused, "a subscription"),
             Arrival::Acknowledged { .. } | Arrival::Subscribed { .. } | Arrival::Other => {}
+        }
+    }
+
+    /// Takes a room or outdoor temperature; returns whether the topic is one of these.
+    fn read(&mut self, topic: &str, payload: &[u8], is_retained: bool) -> bool {
+        let stamp = self.clock.now().utc.unix_seconds();
+        match self.readings.receive(topic, payload, is_retained, now(), stamp) {
+            None => return false,
+            Some(Ok(readings)) => {
+                for outgoing in readings {
+                    let is_taken = self.publisher.as_ref().is_some_and(|publisher| publisher.send(outgoing));
+                    let Counters { readings, readings_dropped, .. } = &mut self.counters;
+                    *(if is_taken { readings } else { readings_dropped }) += 1;
+                }
+            }
+            Some(Err(why)) => {
+                self.counters.readings_refused += 1;
+                self.warn(topic.to_owned(), &why);
+            }
+        }
+        true
+    }
+
+    fn warn(&mut self, topic: String, why: &str) {
+        if let Some(times) = self.refusals.admits_each(topic.clone()) {
+            tracing::warn!(topic, times, why, "message of MQTT refused");
         }
     }
 
@@ -255,9 +302,7 @@ impl Bridge {
             }
             Received::Refused { topic, why } => {
                 self.counters.refused += 1;
-                if let Some(times) = self.refusals.admits_each(topic.clone()) {
-                    tracing::warn!(topic, times, why, "message of MQTT refused");
-                }
+                self.warn(topic, &why);
             }
             Received::Taken | Received::Ignored => {}
         }

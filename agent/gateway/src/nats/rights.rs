@@ -4,10 +4,11 @@
 //! |---|---|---|---|
 //! | agent | samples, status, resets, its events | leases, commands, approvals | SAMPLES, STATUS, COMMAND, EVENT |
 //! | aggregator | state, snapshots, feed | samples | FEED, STATE, SNAPSHOT |
-//! | controller | **set-points**, decisions | state, status, commands | LEASE |
+//! | controller | **set-points**, decisions | state, status, commands, temperatures of sources | LEASE, AMBIENT |
 //! | operator | commands, approvals, *under their own name* | state, status, commands | – |
-//! | front | nothing | stored messages of seven streams | – |
-//! | reader | nothing | new messages; the last messages of five streams | – |
+//! | source | room and outdoor temperatures, *under its own name* | – | – |
+//! | front | nothing | stored messages of eight streams | – |
+//! | reader | nothing | new messages; the last messages of six streams | – |
 //! | inspector | nothing | stored messages | – |
 //! | installer | decisions about a boiler as a whole | stored messages | all |
 //!
@@ -15,7 +16,7 @@
 //! |---|---|---|
 //! | PLANT | the roles; it has the streams | – |
 //! | PEOPLE | front, reader, inspector | new messages; requests that only read |
-//! | one for each operator, and the installer's | that user | what this user may publish |
+//! | one for each operator and source, and the installer's | that user | what this user may publish |
 //!
 //! Why accounts: the server sends its responses to any reply subject that a request names, without checking permissions
 //! for it. Within PLANT, a response can be directed into a boiler's samples, or to the subject that purges a stream. A
@@ -46,8 +47,8 @@
 
 use thermowell_wire::subject::EventKind::{self, Answer, Approval, Boiler, Boot, Clock, Command, Decision, Delivery};
 use thermowell_wire::subject::EventKind::{Fault, Gap, Reset, Sensor, Snapshot};
-use thermowell_wire::subject::stream::{COMMAND, EVENT, FEED, LEASE, SAMPLES, SNAPSHOT, STATE, STATUS};
-use thermowell_wire::subject::{self, wildcard};
+use thermowell_wire::subject::stream::{AMBIENT, COMMAND, EVENT, FEED, LEASE, SAMPLES, SNAPSHOT, STATE, STATUS};
+use thermowell_wire::subject::{self, Ambient, wildcard};
 
 use super::User;
 
@@ -62,7 +63,7 @@ pub fn account(user: &User) -> String {
     match user {
         User::Agent | User::Aggregator | User::Controller => PLANT.to_owned(),
         User::Front | User::Reader | User::Inspector => PEOPLE.to_owned(),
-        User::Operator(_) | User::Installer => user.to_string(),
+        User::Operator(_) | User::Source(_) | User::Installer => user.to_string(),
     }
 }
 
@@ -84,7 +85,7 @@ pub fn in_plant(subject: &str) -> String {
 }
 
 /// All of our streams.
-pub const STREAMS: [&str; 8] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT];
+pub const STREAMS: [&str; 9] = [SAMPLES, FEED, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT, AMBIENT];
 
 /// The rights of one kind of user, apart from subscribing to its own replies.
 #[derive(Clone, Copy, Debug)]
@@ -160,12 +161,12 @@ const AGGREGATOR: Rights = Rights {
 const CONTROLLER: Rights = Rights {
     purpose: "the only author of set-points",
     publish: &[wildcard::LEASE],
-    events: &[Decision],
+    events: &[Decision, Sensor],
     subscribe: &[wildcard::STATE, wildcard::STATUS],
     get: &[STATE, STATUS, LEASE, COMMAND, EVENT],
-    consume: &[COMMAND, EVENT],
+    consume: &[COMMAND, EVENT, AMBIENT],
     create: &STREAMS,
-    update: &[LEASE],
+    update: &[LEASE, AMBIENT],
     ..NOTHING
 };
 
@@ -177,11 +178,15 @@ const OPERATOR: Rights = Rights {
     ..NOTHING
 };
 
+/// [`publishes`] adds the temperatures under the source's own name.
+const SOURCE: Rights =
+    Rights { purpose: "a source of room or outdoor temperatures outside of the boilers", info: &[], ..NOTHING };
+
 /// It receives nothing: what another user of PEOPLE could forge is never shown.
 const FRONT: Rights = Rights {
     purpose: "the dashboard",
     info: &[SAMPLES, SNAPSHOT, EVENT],
-    get: &[SAMPLES, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT],
+    get: &[SAMPLES, STATUS, STATE, SNAPSHOT, LEASE, COMMAND, EVENT, AMBIENT],
     ..NOTHING
 };
 
@@ -189,7 +194,7 @@ const READER: Rights = Rights {
     purpose: "programs that read: dashboards, thermostats, your own",
     subscribe: &[wildcard::ALL],
     info: &[],
-    last: &[STATE, STATUS, SNAPSHOT, LEASE, EVENT],
+    last: &[STATE, STATUS, SNAPSHOT, LEASE, EVENT, AMBIENT],
     ..NOTHING
 };
 
@@ -212,6 +217,7 @@ fn rights(user: &User) -> Rights {
         User::Aggregator => AGGREGATOR,
         User::Controller => CONTROLLER,
         User::Operator(_) => OPERATOR,
+        User::Source(_) => SOURCE,
         User::Front => FRONT,
         User::Reader => READER,
         User::Inspector => INSPECTOR,
@@ -240,6 +246,11 @@ pub fn publishes(user: &User) -> Vec<String> {
         && let Ok(name) = name.parse()
     {
         subjects.extend([subject::commands_of(&name), subject::approvals_of(&name)].map(|own| own.to_string()));
+    }
+    if let User::Source(name) = user
+        && let Ok(name) = name.parse()
+    {
+        subjects.extend(Ambient::ALL.map(|what| subject::ambient_of(what, &name).to_string()));
     }
     subjects.extend(rights.events.iter().map(|kind| subject::events(*kind).to_string()));
     let api = api(user);
@@ -283,7 +294,9 @@ mod tests {
     use super::*;
 
     fn all_users() -> Vec<User> {
-        User::ROLES.into_iter().chain(["anna", "ben"].map(|name| User::Operator(name.to_owned()))).collect()
+        let named =
+            [User::Operator("anna".to_owned()), User::Operator("ben".to_owned()), User::Source("hall".to_owned())];
+        User::ROLES.into_iter().chain(named).collect()
     }
 
     fn writers(subject: &str) -> Vec<String> {
@@ -297,6 +310,8 @@ mod tests {
         assert_eq!(writers("boiler.*.reset.*"), ["agent"]);
         assert_eq!(writers("boiler.*.approval.*.anna"), ["operator-anna"]);
         assert_eq!(writers("boiler.*.command.*.anna"), ["operator-anna"]);
+        assert_eq!(writers("boiler.*.room.hall"), ["source-hall"]);
+        assert_eq!(writers("boiler.*.outdoor.hall"), ["source-hall"]);
         assert_eq!(writers("boiler.*.samples.v1"), ["agent"]);
         assert_eq!(writers("boiler.*.status"), ["agent"]);
         assert_eq!(writers("boiler.*.state"), ["aggregator"]);

@@ -1,4 +1,4 @@
-//! The users of the NATS server: one per role and per operator, each with a key of its own.
+//! The users of the NATS server: one per role, per operator and per source of temperatures, each with a key of its own.
 
 use std::env;
 use std::fmt;
@@ -15,6 +15,8 @@ pub enum User {
     Controller,
     /// A person, by name, who gives commands and approves resets.
     Operator(String),
+    /// A source of room or outdoor temperatures outside of the boilers, by name.
+    Source(String),
     /// A program that receives published messages and publishes nothing.
     Reader,
     /// The dashboard: reads stored messages. A role, but its process faces the network, so it is not trusted as one.
@@ -51,7 +53,8 @@ impl User {
     }
 }
 
-/// As in file names and reply subjects. The prefix of an operator's name prevents confusion with a role.
+/// As in file names and reply subjects. The prefix of a name prevents confusion with a role, and of an operator with a
+/// source.
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -59,6 +62,7 @@ impl fmt::Display for User {
             Self::Aggregator => f.write_str("aggregator"),
             Self::Controller => f.write_str("controller"),
             Self::Operator(name) => write!(f, "operator-{name}"),
+            Self::Source(name) => write!(f, "source-{name}"),
             Self::Front => f.write_str("front"),
             Self::Reader => f.write_str("reader"),
             Self::Inspector => f.write_str("inspector"),
@@ -76,7 +80,7 @@ mod tests {
         let anna = User::Operator("anna".to_owned());
         assert_eq!(anna.seed_file_name(), "operator-anna.nk");
         assert_eq!(anna.inbox(), "_INBOX_operator-anna");
-        let impostor = User::Operator("agent".to_owned());
-        assert!(User::ROLES.iter().all(|role| role.to_string() != impostor.to_string()));
+        let impostors = [User::Operator, User::Source].map(|kind| kind("agent".to_owned()).to_string());
+        assert!(User::ROLES.iter().all(|role| !impostors.contains(&role.to_string())) && impostors[0] != impostors[1]);
     }
 }

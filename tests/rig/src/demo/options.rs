@@ -83,6 +83,9 @@ pub struct Options {
     /// The MQTT broker; without one there is no `[mqtt]`.
     #[arg(long, hide = true, value_name = "URL")]
     pub mqtt: Option<String>,
+    /// `[boiler.room]` and `[boiler.outdoor]` of each boiler.
+    #[arg(long, hide = true, default_value = "", value_name = "TOML")]
+    pub ambient: String,
     /// Samples per batch.
     #[arg(long, hide = true, default_value_t = 100)]
     pub batch: u16,

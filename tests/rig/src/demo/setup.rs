@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use thermowell::keys;
+use thermowell::nats::User;
 
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
@@ -33,6 +34,10 @@ const KEYS: &str = "keys";
 
 /// The operators: they may give commands and approve resets.
 const OPERATORS: [&str; 3] = ["anna", "ben", "carla"];
+/// The source of room and outdoor temperatures outside of the boilers, if [`Options::ambient`] names it, and the one
+/// whose readings come from MQTT.
+const SOURCE: &str = "hall";
+const MQTT_SOURCE: &str = "mqtt";
 /// The operator of Home Assistant's buttons, in a run with an MQTT broker.
 pub const BUTTONS: &str = "home-assistant";
 
@@ -156,7 +161,7 @@ impl Processes {
     /// # Errors
     /// A file cannot be written, or a process cannot be started.
     pub fn start(options: &Options, folder: &Path, server: &NatsServer, programs: &Programs) -> Result<(Self, Plan)> {
-        make_keys_of(&keys_in(folder), &operators(options))?;
+        make_keys_of(&keys_in(folder), &operators(options), &[SOURCE, MQTT_SOURCE])?;
         let broker_options = BrokerOptions {
             port: options.nats_port,
             ..BrokerOptions::with_keys(folder.join("nats"), &keys_in(folder))
@@ -229,29 +234,28 @@ fn keys_in(folder: &Path) -> PathBuf {
     folder.join(KEYS)
 }
 
-/// Makes a key for every role and operator, and permissions for the rig's own user.
+/// Makes a key for every role, operator and source, and permissions for the rig's own user.
 ///
 /// # Errors
 /// The folder cannot be made or written.
-///
-/// # Panics
-/// Never: the operators' names are names.
 pub fn make_keys(folder: &Path) -> Result<()> {
-    make_keys_of(folder, &OPERATORS)
+    make_keys_of(folder, &OPERATORS, &[SOURCE])
 }
 
 fn operators(options: &Options) -> Vec<&'static str> {
     OPERATORS.into_iter().chain(options.mqtt.is_some().then_some(BUTTONS)).collect()
 }
 
-fn make_keys_of(folder: &Path, operators: &[&str]) -> Result<()> {
+fn make_keys_of(folder: &Path, operators: &[&str], sources: &[&str]) -> Result<()> {
     let others = folder.join(keys::OTHERS);
     let (user, password) = RIG_LOGIN;
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&others, format!("{{ user: {user}, password: {password} }}\n")))
         .with_context(|| make(&others))?;
-    let operators: Vec<_> = operators.iter().map(|name| name.parse().expect("names of operators")).collect();
-    keys::make(folder, &operators, &[]).map(drop).context("make keys")
+    let operators = operators.iter().map(|name| User::Operator((*name).to_owned()));
+    let sources = sources.iter().map(|name| User::Source((*name).to_owned()));
+    let users: Vec<User> = User::ROLES.into_iter().chain(operators).chain(sources).collect();
+    keys::make(folder, &users, &[]).map(drop).context("make keys")
 }
 
 fn supervise(launch: Launch) -> Result<Supervised> {
@@ -292,7 +296,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker, dashboard: Soc
     }
     for n in 1..=options.boilers {
         let port = plan.folder.join("ports").join(format!("b{n}"));
-        text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n", port.display());
+        text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n{}", port.display(), options.ambient);
     }
     text
 }

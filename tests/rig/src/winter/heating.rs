@@ -105,6 +105,7 @@ impl Gateway {
             instance: String::from("winter"),
             law,
             freshness: Freshness { fresh: Duration::from_secs(5), coasting: Duration::from_secs(60) },
+            sources: Vec::new(),
         };
         Self {
             window: Window::new(),
@@ -178,7 +179,7 @@ impl Gateway {
         for effect in self.effects.drain(..) {
             let lease = match effect {
                 Effect::Lease(lease) => lease,
-                Effect::Decision(_) | Effect::Event(_) | Effect::Log(_) => continue,
+                Effect::Decision(_) | Effect::Event(..) | Effect::Log(_) => continue,
             };
             let outcome = if lease.lease_s == 0 {
                 bench.release()

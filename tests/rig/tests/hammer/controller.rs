@@ -5,9 +5,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use thermowell_flow::control::{Curve, CurvePoint, Law, Schedule};
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
-use thermowell_flow::published::{Lease, State, Status};
+use thermowell_flow::published::{AmbientReading, Lease, State, Status};
 use thermowell_flow::time::{Monotonic, Now, Utc};
 use thermowell_wire::batch::ClockQuality;
+use thermowell_wire::subject::Ambient;
 
 use super::inputs::{Grammar, number};
 use super::json;
@@ -19,6 +20,7 @@ pub(crate) const TARGET: Target = Target { grammar, judge, cases: &[] };
 const STATE: u8 = 0;
 const STATUS: u8 = 1;
 const PASS: u8 = 2;
+const ROOM: u8 = 3;
 
 const FLOW_MIN: f64 = 25.0;
 const FLOW_MAX: f64 = 65.0;
@@ -40,7 +42,8 @@ fn settings() -> Settings {
         renew: Duration::from_secs(15),
     };
     let boiler = json::boiler();
-    Settings { boiler, instance: "cellar".to_owned(), law, freshness: Freshness::at_speed(1) }
+    let sources = vec![(Ambient::Room, "hall".parse().expect("a name"))];
+    Settings { boiler, instance: "cellar".to_owned(), law, freshness: Freshness::at_speed(1), sources }
 }
 
 fn judge(input: &[u8]) -> bool {
@@ -54,6 +57,10 @@ fn judge(input: &[u8]) -> bool {
             },
             STATUS => match serde_json::from_slice::<Status>(line.bytes) {
                 Ok(status) => step(&mut controller, passed_ns, Input::Status(&status)),
+                Err(_) => continue,
+            },
+            ROOM => match serde_json::from_slice::<AmbientReading>(line.bytes) {
+                Ok(reading) => step(&mut controller, passed_ns, Input::Ambient(Ambient::Room, &reading)),
                 Err(_) => continue,
             },
             PASS => {
@@ -87,13 +94,14 @@ fn judge_effect(effect: &Effect) {
         }
         Effect::Decision(decision) => {
             let numbers = [decision.correction, decision.share, decision.target];
-            let known = [decision.flow, decision.wish, decision.current, decision.asked, decision.outdoor];
+            let known =
+                [decision.flow, decision.wish, decision.current, decision.asked, decision.room, decision.outdoor];
             let finite = numbers.into_iter().chain(known.into_iter().flatten()).all(f64::is_finite);
             assert!(finite, "a decision has finite numbers: {decision:?}");
             assert!((0.0..=1.0).contains(&decision.share), "share is within 0..=1: {decision:?}");
             assert!((-5.0..=5.0).contains(&decision.correction), "the correction keeps its limit: {decision:?}");
         }
-        Effect::Event(_) | Effect::Log(_) => {}
+        Effect::Event(..) | Effect::Log(_) => {}
     }
 }
 
@@ -104,6 +112,11 @@ fn grammar() -> Grammar {
         state.slot.seq += u64::from(seconds) * 100;
         line(STATE, json::json(&state))
     };
+    let room = |seconds: u32| {
+        let mut reading = json::ambient(19.0);
+        reading.stamp = json::UTC + f64::from(seconds);
+        line(ROOM, json::json(&reading))
+    };
     let pass = |seconds: u64| script::number(PASS, seconds * 1_000_000_000);
     let mut status = json::status(true);
     let device = status.device.as_mut().expect("it is up");
@@ -113,6 +126,7 @@ fn grammar() -> Grammar {
     let seeds = vec![
         vec![status.clone(), second(0), pass(1), second(1), pass(1), second(2), pass(15), second(17)],
         vec![second(0), status.clone(), second(1), pass(6), pass(60), second(70), status.clone(), away],
+        vec![room(0), room(60), room(120), room(180), room(240), status.clone(), second(0), room(300), pass(60)],
         vec![status, second(0), pass(3_600), second(3_600)],
     ];
     Grammar::new(seeds, script::close)

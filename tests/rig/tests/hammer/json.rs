@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thermowell_flow::plausible::Quantity;
 use thermowell_flow::published::{
-    AcceptedSetpoint, Action, Approval, Approved, BasedOn, Command, Decision, DeviceStatus, Event, EventBody,
-    FaultReport, FeedData, FeedEvent, HeatingPart, Lease, Link, Missing, Outcome, Provisional, Reset, SamplesRange,
-    SlotQuality, Snapshot, State, Status,
+    AcceptedSetpoint, Action, AmbientReading, Approval, Approved, BasedOn, Command, Decision, DeviceStatus, Event,
+    EventBody, FaultReport, FeedData, FeedEvent, HeatingPart, Lease, Link, Missing, Outcome, Provisional, Reset,
+    SamplesRange, SlotQuality, Snapshot, State, Status,
 };
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Refusal};
@@ -33,6 +33,7 @@ pub(crate) const FEED: Target =
     target::<FeedEvent>(|| grammar(&[feed(Some(47.25), None), feed(None, Some(Quality::Open))]));
 pub(crate) const COMMAND: Target = target::<Command>(|| grammar(&ACTIONS.map(command)));
 pub(crate) const APPROVAL: Target = target::<Approval>(|| grammar(&[approval()]));
+pub(crate) const AMBIENT: Target = target::<AmbientReading>(|| grammar(&[ambient(20.5), ambient(-3.25)]));
 pub(crate) const RESET: Target = target::<Reset>(|| grammar(&[reset()]));
 
 fn judge<T: Serialize + DeserializeOwned + Debug>(input: &[u8]) -> bool {
@@ -181,7 +182,9 @@ fn bodies() -> [EventBody; 17] {
         asked: None,
         share: 0.75,
         room: Some(20.5),
+        room_source: None,
         outdoor: Some(-3.25),
+        outdoor_source: Some("roof".parse().expect("a name")),
         target: 21.0,
         based_on: Some(SLOT),
         command: Some("x-9".parse().expect("a command's id")),
@@ -196,10 +199,15 @@ fn bodies() -> [EventBody; 17] {
         EventBody::ClockJumped { by_ns: -3_600_000_000_000 },
         EventBody::Answered { n: 9, outcome: Outcome::Refused(Refusal::Lockout) },
         EventBody::Answered { n: 10, outcome: Outcome::Accepted { flow: 46.0, lease_s: 60 } },
-        EventBody::SensorImplausible { quantity: Quantity::Outdoor, value: 85.0, reason: "-50 to 50 °C".to_owned() },
-        EventBody::SensorSound { quantity: Quantity::Outdoor },
+        EventBody::SensorImplausible {
+            quantity: Quantity::Outdoor,
+            value: 85.0,
+            reason: "-50 to 50 °C".to_owned(),
+            source: None,
+        },
+        EventBody::SensorSound { quantity: Quantity::Outdoor, source: Some("roof".parse().expect("a name")) },
         EventBody::SnapshotDiffers { recomputed: Box::new(snapshot()) },
-        EventBody::Decided(decision),
+        EventBody::Decided(Box::new(decision)),
         EventBody::BurnerCycles { starts: 4 },
         EventBody::FaultBegan(fault(false)),
         EventBody::FaultLockedOut(fault(true)),
@@ -243,6 +251,10 @@ fn command(action: Action) -> Command {
         based_on: ends.then_some(based_on),
         version: 1,
     }
+}
+
+pub(crate) fn ambient(value: f64) -> AmbientReading {
+    AmbientReading { value, stamp: UTC, source: "hall".parse().expect("a name"), version: 1 }
 }
 
 fn approval() -> Approval {

@@ -56,6 +56,7 @@ targets! {
     json_command: json::COMMAND;
     json_approval: json::APPROVAL;
     json_reset: json::RESET;
+    json_ambient: json::AMBIENT;
     role_device: device::TARGET;
     role_agent: agent::TARGET;
     role_controller: controller::TARGET;

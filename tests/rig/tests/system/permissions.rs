@@ -46,13 +46,17 @@ const MAY_PUBLISH: &[(&str, &[&str])] = &[
     ("boiler.b1.approval.00000003deadbeef-7.anna", &["operator-anna"]),
     ("boiler.b1.approval.00000003deadbeef-7.ben", &["operator-ben"]),
     ("boiler.b1.approval.00000003deadbeef-7.dora", NO_USER),
+    ("boiler.b1.room.hall", &["source-hall"]),
+    ("boiler.b1.outdoor.hall", &["source-hall"]),
+    ("boiler.b1.room.attic", NO_USER),
+    ("boiler.b1.room", NO_USER),
     ("boiler.b1.event.boot", AGENT),
     ("boiler.b1.event.gap", AGENT),
     ("boiler.b1.event.fault", AGENT),
     ("boiler.b1.event.answer", AGENT),
     ("boiler.b1.event.delivery", AGENT),
     ("boiler.b1.event.clock", AGENT),
-    ("boiler.b1.event.sensor", AGENT),
+    ("boiler.b1.event.sensor", &["agent", "controller"]),
     ("boiler.b1.event.reset", AGENT),
     ("boiler.b1.event.approval", &["agent", "operator-anna", "operator-ben", "operator-carla"]),
     ("boiler.b1.event.command", OPERATORS),
@@ -80,6 +84,7 @@ const MAY_PUBLISH: &[(&str, &[&str])] = &[
     ("$JS.API.STREAM.UPDATE.STATE", AGGREGATOR),
     ("$JS.API.STREAM.UPDATE.SNAPSHOT", AGGREGATOR),
     ("$JS.API.STREAM.UPDATE.LEASE", CONTROLLER),
+    ("$JS.API.STREAM.UPDATE.AMBIENT", CONTROLLER),
     ("$JS.API.STREAM.DELETE.SAMPLES", NO_USER),
     ("$JS.API.STREAM.PURGE.SAMPLES", NO_USER),
     ("$JS.API.STREAM.MSG.DELETE.COMMAND", NO_USER),
@@ -189,7 +194,8 @@ impl Server {
         );
         let broker = broker.unwrap();
         let text = format!(
-            "[nats]\nurl = \"{}\"\nkeys = \"{}\"\n[feed]\nenabled = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n",
+            "[nats]\nurl = \"{}\"\nkeys = \"{}\"\n[feed]\nenabled = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n\
+             [boiler.room]\nsource = \"hall\"\n",
             broker.url(),
             keys.display()
         );
@@ -200,7 +206,7 @@ impl Server {
 
 pub(super) fn users() -> Vec<User> {
     let operators = ["anna", "ben", "carla"].map(|name| User::Operator(name.to_owned()));
-    User::ROLES.into_iter().chain(operators).collect()
+    User::ROLES.into_iter().chain(operators).chain([User::Source("hall".to_owned())]).collect()
 }
 
 /// A connection that records the server's errors.
@@ -392,7 +398,7 @@ fn check_sees_who_may_ask_for_heat() {
     );
     let (status, message) = checked(folder, &format!("{url}\nnkey_file = \"{keys}/controller.nk\""), true);
     assert!(status == "warning" && message.contains("all roles are one user"), "{message}");
-    make(&server.keys, &[], &["agent".to_owned()]).unwrap();
+    make(&server.keys, &User::ROLES, &["agent".to_owned()]).unwrap();
     let (status, message) = checked(folder, &format!("{url}\nkeys = \"{keys}\""), true);
     assert!(status == "error" && message == "the server rejects the keys of agent", "{message}");
 

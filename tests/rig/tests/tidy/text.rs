@@ -22,7 +22,7 @@ const CONFINED: [(&[&str], &str, &str); 5] = [
 ];
 /// Modules of the gateway that talk to NATS, and those who test it.
 const NATS_MODULES: &str = "tests/rig/ agent/gateway/examples/ actuate agent aggregator boilers command \
-                            conformance consume control controller feed front nats publish report reset \
+                            ambient conformance consume control controller feed front nats publish report reset \
                             session snapshot streams verify";
 
 /// Words that do not belong into plain technical English, in two halves so that this file may contain them.

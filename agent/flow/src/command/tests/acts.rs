@@ -18,7 +18,8 @@ fn controller(bench: &Bench, now: Now) -> Controller {
         ..testing::law()
     };
     let (boiler, freshness) = (bench.state.boiler.clone(), bench.limits.freshness);
-    let mut controller = Controller::new(Settings { boiler, instance: "c1".into(), law, freshness });
+    let mut controller =
+        Controller::new(Settings { boiler, instance: "c1".into(), law, freshness, sources: std::vec![] });
     let mut effects = std::vec![];
     controller.step(now, Input::Status(&bench.status), &mut effects);
     controller.step(now, Input::State(&bench.state), &mut effects);
@@ -33,7 +34,7 @@ fn taken(bench: &Bench, command: &Command, now: Now) -> (std::vec::Vec<String>, 
     let (mut reasons, mut decided) = (std::vec![], None);
     for effect in effects {
         match effect {
-            Effect::Event(body) => {
+            Effect::Event(_, body) => {
                 if let EventBody::CommandRefused { reason, .. } = *body {
                     reasons.push(reason);
                 }

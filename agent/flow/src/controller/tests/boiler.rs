@@ -61,7 +61,7 @@ fn boiler_that_ignores_a_lease_counts_as_refusing() {
 
 fn alarms(output: &[Effect]) -> usize {
     let is_alarm =
-        |effect: &&Effect| matches!(effect, Effect::Event(body) if matches!(**body, EventBody::BurnerCycles { .. }));
+        |effect: &&Effect| matches!(effect, Effect::Event(_, body) if matches!(**body, EventBody::BurnerCycles { .. }));
     output.iter().filter(is_alarm).count()
 }
 

@@ -34,7 +34,7 @@ fn flows(output: &[Effect]) -> Vec<f64> {
 fn refusals(output: &[Effect]) -> Vec<String> {
     let mut reasons = vec![];
     for effect in output {
-        if let Effect::Event(body) = effect
+        if let Effect::Event(_, body) = effect
             && let EventBody::CommandRefused { reason, .. } = &**body
         {
             reasons.push(reason.clone());
