@@ -69,7 +69,7 @@ const SERVER: Duration = Duration::from_secs(5);
 /// The beginnings of the ids for which the streams of each boiler are read.
 const OF_BOILERS: [&str; 4] = ["device", "data", "aggregate", "control"];
 /// The ids of these checks.
-const OF_EVIDENCE: [&str; 12] = [
+const OF_EVIDENCE: [&str; 13] = [
     "device.answers",
     "device.identity",
     "device.protocol",
@@ -82,6 +82,7 @@ const OF_EVIDENCE: [&str; 12] = [
     "aggregate.lag",
     "control.lease",
     "control.cycles",
+    "control.sources",
 ];
 /// The ids beside these for which the server is asked.
 const OF_SERVER: [&str; 5] = ["nats", "port.free", "clock.leap", "disk.space", "disk.wear"];

@@ -70,7 +70,7 @@ impl Site {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let clock = Clock::new(&config.clock);
-        let model = Arc::new(Mutex::new(Model::new(config.boiler_ids())));
+        let model = Arc::new(Mutex::new(Model::of(config, None)));
         let hub = Arc::new(Hub::new(model.clone(), clock.clone()));
         Self { model, hub, clock }
     }

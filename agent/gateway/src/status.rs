@@ -5,6 +5,7 @@
 //! coverage are unknown, and the last reading is shown with its age. A STATUS is published every second: the device's
 //! state is unknown when the last one is no longer fresh. A stamp ahead of this clock has no meaningful age: a fault.
 
+mod ambient;
 mod text;
 
 use std::io;
@@ -26,6 +27,8 @@ use crate::nats::{Connection, NatsError, RequestError, User, parse};
 use crate::output::Report;
 use crate::quantity::show_measured;
 
+pub use ambient::Outside;
+pub(crate) use ambient::{Sourced, sources};
 pub(crate) use text::doing;
 
 /// Why there is no report.
@@ -70,6 +73,8 @@ pub struct Boiler {
     pub command: Option<Command>,
     /// The last closed hour.
     pub snapshot: Option<Snapshot>,
+    /// The room and outdoor temperature, if they do not come from the device.
+    pub outside: Vec<Outside>,
 }
 
 /// The summary of a report: the exit code of the command.
@@ -97,6 +102,7 @@ pub struct Looker {
     connection: Connection,
     clock: Clock,
     ids: Vec<BoilerId>,
+    sources: Vec<Sourced>,
 }
 
 impl Looker {
@@ -111,7 +117,8 @@ impl Looker {
             ids = vec![boiler.clone()];
         }
         let connection = Connection::reach(&config.nats, User::Inspector).await.map_err(StatusError::Server)?;
-        Ok(Self { connection, clock: Clock::new(&config.clock), ids })
+        let sources = sources(config, boiler);
+        Ok(Self { connection, clock: Clock::new(&config.clock), ids, sources })
     }
 
     /// Reads the last messages.
@@ -127,7 +134,7 @@ impl Looker {
     }
 
     async fn read(&self, id: &BoilerId) -> Result<Boiler, RequestError> {
-        let boiler = read(&self.connection, &self.clock, id.clone()).await?;
+        let boiler = read(&self.connection, &self.clock, id.clone(), &self.sources).await?;
         Ok(Boiler { command: self.command(id).await?, ..boiler })
     }
 
@@ -143,13 +150,24 @@ impl Looker {
 }
 
 /// The last messages of a boiler, without its command.
-pub(crate) async fn read(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Boiler, RequestError> {
+pub(crate) async fn read(
+    connection: &Connection,
+    clock: &Clock,
+    id: BoilerId,
+    sources: &[Sourced],
+) -> Result<Boiler, RequestError> {
     let context = connection.context();
     let state: Option<State> = last_known(context, stream::STATE, &subject::state(&id)).await?;
     let status: Option<Status> = last_known(context, stream::STATUS, &subject::status(&id)).await?;
     let lease = last_known(context, stream::LEASE, &subject::setpoint(&id)).await?;
     let snapshot = last_known(context, stream::SNAPSHOT, &subject::snapshot(&id)).await?;
-    Ok(Boiler::of(id, |stamp| clock.age_s(stamp), state, status, lease, snapshot))
+    let mut outside = Vec::new();
+    for sourced in sources.iter().filter(|sourced| sourced.boiler == id) {
+        // Without the right to it, it is unknown; the rest is known.
+        let reading = sourced.read(connection).await.unwrap_or_default();
+        outside.push(sourced.judge(reading.as_ref(), clock.now().utc.unix_seconds()));
+    }
+    Ok(Boiler { outside, ..Boiler::of(id, |stamp| clock.age_s(stamp), state, status, lease, snapshot) })
 }
 
 impl Boilers {
@@ -205,6 +223,7 @@ impl Boiler {
             lease: lease.filter(|lease| lease.lease_s > 0),
             command: None,
             snapshot,
+            outside: Vec::new(),
         }
     }
 

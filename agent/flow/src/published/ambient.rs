@@ -88,7 +88,7 @@ impl fmt::Display for Unusable {
         match self {
             Self::Old(age) => write!(f, "it is {} min old", minutes(age)),
             Self::Ahead(ahead) => write!(f, "its stamp is {} s ahead of our clock", ahead.as_secs()),
-            Self::Window(quantity) => write!(f, "it is outside of what is plausible, {}", quantity.limits()),
+            Self::Window(quantity) => write!(f, "it is not within {}", quantity.limits()),
         }
     }
 }
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(reading(20.0, f64::INFINITY).age(Ambient::Room, NOW_S), Err(Unusable::Old(Duration::MAX)));
         for value in [85.0, -127.0, f64::NAN, f64::INFINITY] {
             let error = reading(value, 0.0).celsius(Ambient::Room, NOW_S).unwrap_err().to_string();
-            assert_eq!(error, "it is outside of what is plausible, -10.00 °C to 50.00 °C", "{value}");
+            assert_eq!(error, "it is not within -10.00 °C to 50.00 °C", "{value}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::Status::{Ok as Fine, Skipped, Unknown, Warning};
 use super::evidence::{Evidence, Moment};
 use super::finding::of;
 use crate::quantity::moment;
-use crate::status::heat;
+use crate::status::{Outside, age, heat};
 
 /// A difference counts after this time, in real seconds: four renewals.
 const DIFFERS_S: f64 = 60.0;
@@ -19,9 +19,9 @@ const HOUR_S: f64 = 3_600.0;
 pub(super) fn check(it: &Evidence, now: &Moment, gateway: &str, is_enabled: bool) -> Vec<Finding> {
     if !is_enabled {
         let off = |id| Finding::new(id, Skipped, "the controller is off: [control] enabled");
-        return vec![off("control.lease"), off("control.cycles")];
+        return ["control.lease", "control.cycles", "control.sources"].map(off).into();
     }
-    vec![lease(it, now, gateway), cycles(it, now)]
+    vec![lease(it, now, gateway), cycles(it, now), sources(it)]
 }
 
 fn lease(it: &Evidence, now: &Moment, gateway: &str) -> Finding {
@@ -114,6 +114,28 @@ fn cycles(it: &Evidence, now: &Moment) -> Finding {
     }
 }
 
+/// Whether the sources of room and outdoor temperature are heard, if they are not the device.
+fn sources(it: &Evidence) -> Finding {
+    let find = of("control.sources");
+    let known = |outside: &Outside| {
+        let (value, age_s) = (outside.value?, outside.age_s?);
+        Some(format!("{} {value:.1} °C of {}, {} old", outside.what, outside.source, age(age_s)))
+    };
+    let outside = &it.last.outside;
+    if outside.is_empty() {
+        return find(Skipped, "the device's own sensors count".to_owned());
+    }
+    let Some(silent) = outside.iter().find(|outside| outside.value.is_none()) else {
+        return find(Fine, outside.iter().filter_map(known).collect::<Vec<_>>().join("; "));
+    };
+    let Outside { what, source, why, .. } = silent;
+    find(Warning, format!("the {what} temperature is unknown: {}", why.as_deref().unwrap_or_default())).advise(format!(
+        "the source publishes to boiler.{}.{what}.{source} with its own key, source-{source}.nk; if it is read from \
+         MQTT, look at its topic and at the front's log. Without it the law has no {what} term",
+        it.last.boiler
+    ))
+}
+
 /// With its unit.
 fn celsius(demand: Demand, flow: f64) -> String {
     let unit = if demand == Demand::Heat { " °C" } else { "" };
@@ -128,9 +150,9 @@ mod tests {
     use super::super::evidence::testing::{NOW, event, evidence};
     use super::*;
 
-    fn found(it: &Evidence) -> [(Status, String, String); 2] {
+    fn found(it: &Evidence) -> [(Status, String, String); 3] {
         let found = check(it, &NOW, "cellar", true);
-        [0, 1].map(|at| {
+        [0, 1, 2].map(|at| {
             let finding = found[at].clone();
             let what = [finding.advice.unwrap_or_default(), finding.fix.unwrap_or_default().join(" ")].join(" $ ");
             (finding.status, finding.message, what)
@@ -139,7 +161,8 @@ mod tests {
 
     #[test]
     fn control_in_good_order_has_no_finding() {
-        let [lease, cycles] = found(&evidence(&[]));
+        let [lease, cycles, sources] = found(&evidence(&[]));
+        assert_eq!(sources.0, Skipped, "the device's own sensors");
         assert_eq!((lease.0, lease.1.as_str(), cycles.0), (Fine, "asked 52.5 °C, accepted 52.5 °C", Fine));
         assert!(check(&evidence(&[]), &NOW, "cellar", false).iter().all(|finding| finding.status == Skipped));
     }
@@ -152,7 +175,7 @@ mod tests {
             ("status.device.setpoint.demand", json!("none"), "no heat"),
         ] {
             let mut it = evidence(&[(path, value)]);
-            let [(status, message, advice), _] = found(&it);
+            let [(status, message, advice), ..] = found(&it);
             assert_eq!(status, Warning);
             assert_eq!(message, format!("asked 52.5 °C since 2026-01-07T11:50:00Z, accepted {accepted}"));
             assert!(advice.contains("flow_max"));
@@ -163,12 +186,12 @@ mod tests {
 
     #[test]
     fn second_controller_and_none_are_warnings() {
-        let [(status, message, advice), _] = found(&evidence(&[("lease.instance", json!("attic-9-2a"))]));
+        let [(status, message, advice), ..] = found(&evidence(&[("lease.instance", json!("attic-9-2a"))]));
         assert!(status == Warning && message.starts_with("the controller attic-9-2a asks"), "{message}");
         assert!(advice.contains("systemctl stop thermowell-controller"));
         assert_eq!(found(&evidence(&[("lease.instance", json!("cellar-2-9-2a"))]))[0].0, Warning);
 
-        let [(status, message, advice), _] = found(&evidence(&[("lease", Value::Null)]));
+        let [(status, message, advice), ..] = found(&evidence(&[("lease", Value::Null)]));
         assert_eq!((status, message.as_str()), (Warning, "control is on, but no controller asks"));
         assert!(advice.contains("systemctl start thermowell-controller"));
         let mut waits = evidence(&[("lease", Value::Null)]);
@@ -180,10 +203,28 @@ mod tests {
     }
 
     #[test]
+    fn silent_source_is_a_warning_that_names_it() {
+        let room = |value: Option<f64>, why: Option<&str>| Outside {
+            what: "room",
+            source: "hall".parse().unwrap(),
+            value,
+            age_s: value.map(|_| 90.0),
+            why: why.map(str::to_owned),
+        };
+        let mut it = evidence(&[]);
+        it.last.outside = vec![room(Some(20.5), None)];
+        assert_eq!(found(&it)[2].1, "room 20.5 °C of hall, 1 min 30 s old");
+        it.last.outside = vec![room(None, Some("no reading of hall"))];
+        let [.., (status, message, advice)] = found(&it);
+        assert_eq!((status, message.as_str()), (Warning, "the room temperature is unknown: no reading of hall"));
+        assert!(advice.contains("boiler.b1.room.hall") && advice.contains("source-hall.nk"), "{advice}");
+    }
+
+    #[test]
     fn burner_that_cycles_is_a_warning_for_an_hour() {
         let mut it = evidence(&[]);
         it.decisions.push(event(1_200.0, json!({"name": "BurnerCycles", "starts": 5})));
-        let [_, (status, message, advice)] = found(&it);
+        let [_, (status, message, advice), _] = found(&it);
         assert_eq!(
             (status, message.as_str()),
             (Warning, "the burner started 5 times in the hour before 2026-01-07T11:40:00Z")

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::logs;
 use crate::nats::{self, Connection, InOrder, RequestError};
 use crate::quantity::nanos;
-use crate::status;
+use crate::status::{self, Sourced};
 
 /// How long ago the oldest decision and the oldest snapshot are that are read.
 const DECISIONS_NS: i64 = HOUR_NS;
@@ -78,17 +78,23 @@ impl Moment {
 /// What is stored about each boiler of the configuration; an error is why it cannot be read.
 pub(super) async fn read(config: &Config, connection: &Connection) -> Vec<(BoilerId, Result<Evidence, String>)> {
     let clock = Clock::new(&config.clock);
+    let sources = status::sources(config, None);
     let read = |id: BoilerId| {
-        let clock = &clock;
+        let (clock, sources) = (&clock, &sources);
         async move {
-            let found = of(connection, clock, id.clone()).await;
+            let found = of(connection, clock, id.clone(), sources).await;
             (id, found.map_err(|error| logs::chain(&error)))
         }
     };
     join_all(config.boiler_ids().into_iter().map(read)).await
 }
 
-async fn of(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Evidence, RequestError> {
+async fn of(
+    connection: &Connection,
+    clock: &Clock,
+    id: BoilerId,
+    sources: &[Sourced],
+) -> Result<Evidence, RequestError> {
     let context = connection.context();
     let event = async |kind| last_known::<Event>(context, stream::EVENT, &subject::event(&id, kind)).await;
     let (boot, at_clock) = (event(EventKind::Boot).await?, event(EventKind::Clock).await?);
@@ -104,7 +110,7 @@ async fn of(connection: &Connection, clock: &Clock, id: BoilerId) -> Result<Evid
     let snapshots = since(connection, stream::SNAPSHOT, &snapshot, clock, SNAPSHOTS_NS, closed).await?;
     let (tail, begins_s) = samples(connection, &id).await?;
     // Last, so that the ages are those of the verdict.
-    let last = status::read(connection, clock, id).await?;
+    let last = status::read(connection, clock, id, sources).await?;
     Ok(Evidence { last, tail, begins_s, boot, clock: at_clock, gap, differs, decisions, snapshots })
 }
 

@@ -65,7 +65,10 @@ mod tests {
     fn checks_are_selected_by_id_or_its_beginning() {
         assert_eq!(ids(&[]).unwrap().len(), CATALOGUE.len());
         assert_eq!(ids(&["port.free"]).unwrap(), ["port.free"]);
-        assert_eq!(ids(&["control", "port.free"]).unwrap(), ["port.free", "control.lease", "control.cycles"]);
+        assert_eq!(
+            ids(&["control", "port.free"]).unwrap(),
+            ["port.free", "control.lease", "control.cycles", "control.sources"]
+        );
         let error = ids(&["port.fre"]).unwrap_err();
         assert!(error.starts_with("--only port.fre: no such check") && error.contains("config, port, line"), "{error}");
         assert!(ids(&[""]).is_err());

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use thermowell_flow::published::{DeviceStatus, Freshness, Lease, Link, Missing, Snapshot, State};
+use thermowell_wire::SourceName;
 use thermowell_wire::line::{BoilerState, Fault};
 
 use super::model::{Boiler, Model, Moment, Server};
@@ -232,12 +233,16 @@ fn device_rows(judged: &status::Boiler) -> Vec<Row> {
     let fresh = |age_s: Option<f64>| age_s.is_some_and(|age_s| status::judge(age_s) == Freshness::Fresh);
     let status = judged.status.as_ref().filter(|_| fresh(judged.status_age_s));
     let celsius = |value: Option<f64>| value.map_or(UNKNOWN.to_owned(), |value| format!("{value:.1} °C"));
+    let sourced = |(value, source): (Option<f64>, Option<&SourceName>)| match source {
+        Some(source) => format!("{} · {source}", celsius(value)),
+        None => celsius(value),
+    };
     let of_device = |read: fn(&DeviceStatus) -> String| device.map_or(UNKNOWN.to_owned(), read);
     let pressure = device.and_then(|device| device.pressure_mbar);
     let rows = [
         ("return", celsius(device.and_then(|device| device.return_temperature))),
-        ("room", celsius(device.and_then(|device| device.room))),
-        ("outdoors", celsius(device.and_then(|device| device.outdoor))),
+        ("room", sourced(judged.room())),
+        ("outdoors", sourced(judged.outdoor())),
         ("pressure", pressure.map_or(UNKNOWN.to_owned(), |mbar| format!("{:.2} bar", f64::from(mbar) / 1_000.0))),
         ("burner starts", of_device(|device| device.burner_starts.to_string())),
         ("link", status.map_or(UNKNOWN.to_owned(), |status| word(&status.link))),

@@ -9,15 +9,18 @@
 
 use std::collections::VecDeque;
 
-use thermowell_flow::published::{Command, Decision, Event, EventBody, Freshness, Lease, Snapshot, State, Status};
+use thermowell_flow::published::{
+    AmbientReading, Command, Decision, Event, EventBody, Freshness, Lease, Snapshot, State, Status,
+};
 use thermowell_flow::snapshot::hour_of;
 use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
 
 use super::hour::LastHour;
+use crate::config::Config;
 use crate::logs;
 use crate::mqtt::Seen;
-use crate::status::{self, judge};
+use crate::status::{self, Sourced, judge};
 
 /// Two days.
 pub(super) const SNAPSHOTS_MAX: usize = 48;
@@ -54,6 +57,8 @@ pub(super) struct Boiler {
     pub(super) state: Option<State>,
     pub(super) status: Option<Status>,
     pub(super) lease: Option<Stored>,
+    /// The sources outside of the boiler, and the last reading of each.
+    pub(super) sources: Vec<(Sourced, Option<AmbientReading>)>,
     /// The last command; none if COMMAND is not read.
     pub(super) command: Option<Option<Command>>,
     pub(super) hour: LastHour,
@@ -98,6 +103,16 @@ impl Model {
     pub(super) fn new(boilers: impl IntoIterator<Item = BoilerId>) -> Self {
         Self { boilers: boilers.into_iter().map(Boiler::new).collect(), server: Server::Away { since: None } }
     }
+
+    /// Of `boiler`, or of each boiler of the configuration.
+    pub(super) fn of(config: &Config, boiler: Option<&BoilerId>) -> Self {
+        let mut model = Self::new(boiler.map_or_else(|| config.boiler_ids(), |boiler| vec![boiler.clone()]));
+        for boiler in &mut model.boilers {
+            boiler.sources =
+                status::sources(config, Some(&boiler.id)).into_iter().map(|sourced| (sourced, None)).collect();
+        }
+        model
+    }
 }
 
 impl Boiler {
@@ -107,6 +122,7 @@ impl Boiler {
             state: None,
             status: None,
             lease: None,
+            sources: Vec::new(),
             command: None,
             hour: LastHour::default(),
             is_read: false,
@@ -120,8 +136,8 @@ impl Boiler {
     /// Forgets what came from streams that are read in order: they are read again.
     pub(super) fn begin_again(&mut self) {
         let before = std::mem::replace(self, Self::new(self.id.clone()));
-        let Self { id, state, status, lease, command, obeyed_until, .. } = before;
-        *self = Self { state, status, lease, command, obeyed_until, ..Self::new(id) };
+        let Self { id, state, status, lease, sources, command, obeyed_until, .. } = before;
+        *self = Self { state, status, lease, sources, command, obeyed_until, ..Self::new(id) };
     }
 
     /// Takes the last STATUS.
@@ -164,7 +180,10 @@ impl Boiler {
     pub(super) fn judged(&self, at: &Moment) -> status::Boiler {
         let lease = self.asked(at).cloned();
         let (state, status) = (self.state.clone(), self.status.clone());
-        status::Boiler::of(self.id.clone(), |stamp| at.age_s(stamp), state, status, lease, None)
+        let judged = status::Boiler::of(self.id.clone(), |stamp| at.age_s(stamp), state, status, lease, None);
+        let now_s = at.now.unix_seconds();
+        let outside = self.sources.iter().map(|(sourced, reading)| sourced.judge(reading.as_ref(), now_s));
+        status::Boiler { outside: outside.collect(), ..judged }
     }
 
     /// The same with the last hour and the last command, for MQTT.

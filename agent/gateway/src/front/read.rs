@@ -37,8 +37,10 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The most messages of a boiler and a stream in one cycle: less than a tenth of a second, so that the values of all
 /// boilers stay fresh while an hour is read.
 const MESSAGES_MAX: u32 = 100;
-/// The pause after COMMAND could not be read.
-const COMMANDS_RETRY: Duration = Duration::from_secs(60);
+/// The pause after a stream could not be read to which keys of an older version have no right. It doubles: without the
+/// right each attempt takes the time-out of a request, and a busy server is soon asked again.
+const OPTIONAL_RETRY: Duration = Duration::from_secs(2);
+const OPTIONAL_RETRY_MAX: Duration = Duration::from_secs(60);
 /// Cycles after which the streams are read from the beginning again if STATE advances without SAMPLES: it has been
 /// recreated, or went back.
 const PATIENCE: u32 = 10;
@@ -65,19 +67,40 @@ struct Place {
     ahead: u32,
 }
 
-/// What became of the reads of COMMAND in this session.
+/// What became of the reads in this session to which keys of an older version have no right. Their failure must not
+/// touch the pages: what they would give is unknown, and tried again later.
 #[derive(Debug, Default)]
-struct Commands {
+struct Optional {
     failures: Throttle<String>,
-    /// CLOCK_BOOTTIME.
-    failed_ns: Option<u64>,
+    /// CLOCK_BOOTTIME of the last failure, and the pause after it.
+    failed: Option<(u64, Duration)>,
 }
 
-impl Commands {
+impl Optional {
     /// Whether they failed a short time ago.
     fn fail(&self) -> bool {
         let since = |at: u64| Duration::from_nanos(boottime_ns().saturating_sub(at));
-        self.failed_ns.is_some_and(|at| since(at) < COMMANDS_RETRY)
+        self.failed.is_some_and(|(at, pause)| since(at) < pause)
+    }
+
+    /// The result, if there is one.
+    fn take<T>(&mut self, result: Result<T, RequestError>, what: &str) -> Option<T> {
+        match result {
+            Ok(found) => {
+                (self.failed, _) = (None, self.failures.end());
+                Some(found)
+            }
+            Err(error) => {
+                let pause = self.failed.map_or(OPTIONAL_RETRY, |(_, pause)| (2 * pause).min(OPTIONAL_RETRY_MAX));
+                self.failed = Some((boottime_ns(), pause));
+                let error = logs::chain(&error);
+                if let Some(tries) = self.failures.admits(error.clone()) {
+                    let advice = "make the keys again (thermowell keys) and reload the server";
+                    tracing::warn!(tries, error, advice, "{what} cannot be read and are unknown");
+                }
+                None
+            }
+        }
     }
 }
 
@@ -119,11 +142,11 @@ impl Reader {
             return std::future::pending().await;
         }
         let mut places = vec![Place::default(); lock(&self.model).boilers.len()];
-        let mut commands = Commands::default();
+        let (mut commands, mut ambient) = (Optional::default(), Optional::default());
         let mut cycle = interval(CYCLE);
         cycle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match self.cycle(&mut places, &mut commands).await {
+            match self.cycle(&mut places, &mut commands, &mut ambient).await {
                 Ok(is_read) => {
                     failures.end();
                     self.hub.refreshed();
@@ -163,7 +186,12 @@ impl Reader {
     }
 
     /// Reads once for each boiler. Returns whether everything stored has been read.
-    async fn cycle(&self, places: &mut [Place], commands: &mut Commands) -> Result<bool, RequestError> {
+    async fn cycle(
+        &self,
+        places: &mut [Place],
+        commands: &mut Optional,
+        ambient: &mut Optional,
+    ) -> Result<bool, RequestError> {
         let mut is_read = true;
         for (at, place) in places.iter_mut().enumerate() {
             let id = lock(&self.model).boilers[at].id.clone();
@@ -171,6 +199,7 @@ impl Reader {
             if self.reads_commands && !commands.fail() {
                 self.command(at, &id, commands).await;
             }
+            self.ambient(at, ambient).await;
             self.serves(Server::Answers);
             if !std::mem::replace(&mut place.has_begun, true) {
                 self.with(at, Boiler::begin_again);
@@ -200,26 +229,26 @@ impl Reader {
         Ok(())
     }
 
-    /// The last command. A key from before commands were read here has no right to it, which must not touch the pages:
-    /// then it is unknown, and tried again later.
-    async fn command(&self, at: usize, id: &BoilerId, commands: &mut Commands) {
-        let command = match nats::last(self.connection.context(), stream::COMMAND, &subject::commands(id)).await {
-            Ok(message) => {
-                commands.failures.end();
-                let own = |message: &StreamMessage, command: &Command| command.is_at(&message.subject);
-                Some(message.and_then(|message| parsed(&message).filter(|command| own(&message, command))))
-            }
-            Err(error) => {
-                commands.failed_ns = Some(boottime_ns());
-                let error = logs::chain(&error);
-                if let Some(tries) = commands.failures.admits(error.clone()) {
-                    let advice = "make the keys again (thermowell keys) and reload the server";
-                    tracing::warn!(tries, error, advice, "commands cannot be read, they are unknown over MQTT");
-                }
-                None
-            }
-        };
+    /// The last command.
+    async fn command(&self, at: usize, id: &BoilerId, commands: &mut Optional) {
+        let message = nats::last(self.connection.context(), stream::COMMAND, &subject::commands(id)).await;
+        let own = |message: &StreamMessage, command: &Command| command.is_at(&message.subject);
+        let command = commands
+            .take(message, "commands")
+            .map(|message| message.and_then(|message| parsed(&message).filter(|command| own(&message, command))));
         self.with(at, |boiler| boiler.command = command);
+    }
+
+    /// The last readings of sources outside of the boiler.
+    async fn ambient(&self, at: usize, ambient: &mut Optional) {
+        let sources = self.with(at, |boiler| boiler.sources.clone());
+        for (index, (sourced, _)) in sources.into_iter().enumerate() {
+            let reading = match ambient.fail() {
+                true => None,
+                false => ambient.take(sourced.read(&self.connection).await, "temperatures of sources"),
+            };
+            self.with(at, |boiler| boiler.sources[index].1 = reading.flatten());
+        }
     }
 
     async fn snapshots(&self, at: usize, id: &BoilerId, place: &mut Place) -> Result<bool, RequestError> {

@@ -1,6 +1,7 @@
 //! The tables of decisions and events.
 
 use thermowell_flow::published::Decision;
+use thermowell_wire::SourceName;
 use thermowell_wire::line::Demand;
 
 use super::cards::{Row, clock, degrees};
@@ -18,12 +19,21 @@ pub(super) fn decisions(boiler: &Boiler) -> Vec<Row> {
             (None, _) => "nothing".to_owned(),
         };
         let hour = format!("{:+.1}", decision.correction).replace("-0.0", "+0.0");
-        let (room, outdoor) = (degrees(decision.room), degrees(decision.outdoor));
+        let room = sourced(decision.room, decision.room_source.as_ref());
+        let outdoor = sourced(decision.outdoor, decision.outdoor_source.as_ref());
         let why = why(&decision.rule).unwrap_or(&decision.rule).to_owned();
         let t = vec![clock(*created_at), why, asks, hour, room, outdoor];
         Row { t, at: Some(*created_at), ..Row::default() }
     };
     boiler.decisions.iter().rev().take(DECISIONS).map(row).collect()
+}
+
+/// A temperature, and its source if that is not the device.
+fn sourced(value: Option<f64>, source: Option<&SourceName>) -> String {
+    match source {
+        Some(source) => format!("{} {source}", degrees(value)),
+        None => degrees(value),
+    }
 }
 
 /// The last events, the newest first: time and sentence.
@@ -60,6 +70,8 @@ fn why(rule: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use thermowell_flow::published::EventBody;
+
     use super::super::testing::{decided, noon_s};
     use super::*;
 
@@ -73,10 +85,14 @@ mod tests {
         (0..20).for_each(|n| boiler.take_event(decided(noon_s() - f64::from(100 - n), "law", Some(40.0))));
         boiler.take_event(decided(noon_s(), "law", Some(45.86)));
         boiler.take_event(decided(noon_s() + 60.0, "coasting", None));
-        boiler.take_event(decided(noon_s() + 61.0, "a_later_rule", None));
+        let mut later = decided(noon_s() + 61.0, "a_later_rule", None);
+        if let EventBody::Decided(decision) = &mut later.body {
+            decision.room_source = "hall".parse().ok();
+        }
+        boiler.take_event(later);
         let rows = texts(&decisions(&boiler));
         assert_eq!(rows.len(), DECISIONS);
-        assert_eq!(rows[0], "12:01:01 | a_later_rule | nothing | +0.4 | 18.5 | -5.9", "of a newer version");
+        assert_eq!(rows[0], "12:01:01 | a_later_rule | nothing | +0.4 | 18.5 hall | -5.9", "of a newer version");
         assert_eq!(rows[1], "12:01:00 | the data is more than 5 s old | nothing | +0.4 | 18.5 | -5.9");
         assert_eq!(rows[2], "12:00:00 | heating curve, room and hour | 45.9 | +0.4 | 18.5 | -5.9");
     }

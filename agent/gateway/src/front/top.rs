@@ -64,8 +64,7 @@ impl Top {
     pub async fn open(config: &Config, boiler: Option<&BoilerId>) -> Result<Self, NatsError> {
         let connection = Connection::reach(&config.nats, User::Inspector).await?;
         let clock = Clock::new(&config.clock);
-        let boilers = boiler.map_or_else(|| config.boiler_ids(), |boiler| vec![boiler.clone()]);
-        let model = Arc::new(Mutex::new(Model::new(boilers)));
+        let model = Arc::new(Mutex::new(Model::of(config, boiler)));
         let hub = Arc::new(Hub::new(model.clone(), clock.clone()));
         let reader = Reader { connection, clock, model, hub, reads_commands: false };
         Ok(Self { reader, gateway: config.gateway.clone() })

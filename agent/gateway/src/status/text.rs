@@ -18,6 +18,8 @@ impl Boiler {
             ("asks", Some(self.asks())),
             ("command", self.command()),
             ("burner", Some(self.burner())),
+            ("room", self.sourced("room")),
+            ("outdoors", self.sourced("outdoor")),
             ("last hour", Some(self.last_hour())),
         ];
         for (name, value) in lines.into_iter().filter_map(|(name, value)| Some((name, value?))) {
@@ -93,6 +95,18 @@ impl Boiler {
                 format!("{state}{hot_water}{fault}")
             }
         }
+    }
+
+    /// A temperature whose source is not the device.
+    fn sourced(&self, what: &str) -> Option<String> {
+        let outside = self.outside.iter().find(|outside| outside.what == what)?;
+        Some(match (outside.value, &outside.why) {
+            (Some(value), _) => {
+                let age = age(outside.age_s.unwrap_or_default());
+                format!("{} of {}, {age} old", celsius(value), outside.source)
+            }
+            (None, why) => format!("unknown: {}", why.as_deref().unwrap_or_default()),
+        })
     }
 
     /// The last closed hour, with the sum of its slots.

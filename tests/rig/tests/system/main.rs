@@ -7,6 +7,7 @@
 
 mod accounts;
 mod alerts;
+mod ambient;
 mod attack;
 mod bench;
 mod boilers;

@@ -183,7 +183,8 @@ fn check_description(listener: &Listener) {
 fn home_assistant_reads_and_presses() {
     let Some(mut broker) = Broker::start() else { return };
     let url = format!("mqtt://127.0.0.1:{}", broker.port);
-    let mut house = House::start(super::DEMO, &["--boilers", "1", "--mqtt", &url]);
+    let ambient = "[boiler.room]\ntopic = \"zigbee2mqtt/hall\"\npointer = \"/temperature\"\n";
+    let mut house = House::start(super::DEMO, &["--boilers", "1", "--mqtt", &url, "--ambient", ambient]);
     let config = Config::load(&house.config()).unwrap();
     let probe = |house: &House| house.wait_for(thermowell::mqtt::probe(&config, config.mqtt.as_ref().unwrap())).ok();
     let found = house.until("the broker answers", SOON, |house| probe(house));
@@ -222,6 +223,7 @@ fn home_assistant_reads_and_presses() {
     });
 
     press_buttons(&mut house, &listener);
+    measure_a_room(&mut house, &listener);
 
     listener.forget();
     assert_eq!(house.order("unplug b1"), "unplugged");
@@ -256,6 +258,28 @@ fn home_assistant_reads_and_presses() {
     let (code, text, error) = super::thermowell(&house.config(), &["mqtt", "remove", "--boiler", "b1"]);
     assert!(code == Some(0) && text.contains("removed from the broker at 127.0.0.1:"), "{text}{error}");
     hears(&mut house, "the empty description", &|| listener.last(CONFIG).as_deref() == Some(""));
+}
+
+/// A temperature of another device, which comes back to Home Assistant as the boiler's.
+fn measure_a_room(house: &mut House, listener: &Listener) {
+    let [boiler] = house.boilers().try_into().expect("one boiler");
+    let count = |house: &House, outcome: &str| {
+        metric(house, &format!("mqtt_temperatures_total{{role=\"front\",outcome=\"{outcome}\"}}"))
+    };
+    assert!(
+        listener.json(DEVICE)["room"].is_null() && listener.json(DEVICE)["outdoor"].is_f64(),
+        "the source is silent"
+    );
+    listener.send("zigbee2mqtt/hall", r#"{"temperature": null, "battery": 97}"#, false);
+    house.until("a message without a number is refused", SOON, |house| (count(house, "refused") > 0.0).then_some(()));
+    house.until("the room is known", SOON, |house| {
+        listener.send("zigbee2mqtt/hall", r#"{"temperature": 19.25, "battery": 97}"#, false);
+        house.go_on(Duration::from_millis(500));
+        (listener.json(DEVICE)["room"] == 19.3 && count(house, "taken") > 0.0).then_some(())
+    });
+    let subject = subject::ambient(&boiler, subject::Ambient::Room, &"mqtt".parse().unwrap());
+    let stored: Value = house.last_json(stream::AMBIENT, &subject).expect("the reading");
+    assert_eq!((&stored["value"], &stored["source"]), (&19.25.into(), &"mqtt".into()), "{stored}");
 }
 
 /// A boost by the rules of `thermowell command`, a retained press, and a release.
