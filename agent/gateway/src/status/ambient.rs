@@ -7,9 +7,8 @@ use thermowell_wire::subject::{self, Ambient, stream};
 use thermowell_wire::{BoilerId, SourceName};
 
 use super::Boiler;
-use crate::boilers::last_known;
 use crate::config::Config;
-use crate::nats::{Connection, RequestError};
+use crate::nats::{self, Connection, RequestError};
 
 /// A temperature whose source is outside of the boiler.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -49,7 +48,8 @@ impl Sourced {
     /// AMBIENT cannot be read; keys from before the source was configured have no right to it.
     pub(crate) async fn read(&self, connection: &Connection) -> Result<Option<AmbientReading>, RequestError> {
         let subject = subject::ambient(&self.boiler, self.what, &self.source);
-        let reading: Option<AmbientReading> = last_known(connection.context(), stream::AMBIENT, &subject).await?;
+        let message = nats::last(connection.context(), stream::AMBIENT, &subject).await?;
+        let reading = message.and_then(|message| nats::parse::<AmbientReading>(&message.payload).ok());
         Ok(reading.filter(|reading| reading.source == self.source))
     }
 
