@@ -4,7 +4,8 @@
 //! such as the server's monitor or the streams of a boiler, is read once. A check that could not be made is *unknown*,
 //! one that does not apply here is *skipped* with its reason; neither is ever ok.
 //!
-//! Everything that is read from the server may take `SERVER` in all, each program of the machine 2 s.
+//! Everything that is read from the server may take `SERVER` in all, the MQTT broker the same at the same time, and
+//! each program of the machine 2 s.
 
 mod adapter;
 mod authority;
@@ -23,6 +24,7 @@ mod finding;
 mod host;
 mod http;
 mod limits;
+mod mqtt;
 mod port;
 mod repair;
 mod report;
@@ -106,8 +108,14 @@ pub async fn check(path: &Path, selection: &Selection, root: &Root) -> Checks {
         // Whatever was selected: nothing can be checked without it.
         Err(error) => return Checks::refused(refused(&error)),
     };
-    let plant = report.server(&config).await;
+    let broker = async {
+        let began_ns = boottime_ns();
+        let found = if selection.wants_any(&["mqtt"]) { mqtt::check(&config).await } else { Vec::new() };
+        (since_ms(began_ns), found)
+    };
+    let (plant, (took_ms, broker)) = tokio::join!(report.server(&config), broker);
     report.local(&config, path, &plant);
+    report.keep(took_ms, broker);
     report.finish()
 }
 
@@ -261,7 +269,10 @@ impl Collector<'_> {
     }
 
     fn add(&mut self, began_ns: u64, findings: Vec<Finding>) {
-        let took_ms = boottime_ns().saturating_sub(began_ns) / 1_000_000;
+        self.keep(since_ms(began_ns), findings);
+    }
+
+    fn keep(&mut self, took_ms: u64, findings: Vec<Finding>) {
         let wanted = findings.into_iter().filter(|finding| self.selection.wants(finding.id));
         self.findings.extend(wanted.map(|finding| Finding { took_ms, ..finding }));
     }
@@ -277,6 +288,10 @@ impl Collector<'_> {
         self.findings.sort_by_key(|finding| place(finding.id));
         Checks::new(self.findings)
     }
+}
+
+fn since_ms(began_ns: u64) -> u64 {
+    boottime_ns().saturating_sub(began_ns) / 1_000_000
 }
 
 fn refused(error: &ConfigError) -> Vec<Finding> {

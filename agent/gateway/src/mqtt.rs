@@ -40,8 +40,11 @@ mod readings;
 mod remove;
 mod session;
 mod topics;
+mod trust;
 mod values;
 
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

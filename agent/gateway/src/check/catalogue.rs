@@ -72,7 +72,7 @@ const fn repaired(section: Section, id: &'static str, severity: &'static str, fi
     Check { repairs: true, ..check(section, id, severity, finds) }
 }
 
-use Section::{Clock, Configuration, Control, Data, Device, Disk, Host, Http, Ports, Server, Units};
+use Section::{Clock, Configuration, Control, Data, Device, Disk, Host, Http, Mqtt, Ports, Server, Units};
 
 /// In the order of the report.
 pub(super) const CATALOGUE: &[Check] = &[
@@ -129,6 +129,13 @@ pub(super) const CATALOGUE: &[Check] = &[
     check(Units, "unit.hardening", W, "a unit runs as root, or has an exposure above 2.0"),
     check(Host, "host.power", W, "under-voltage, throttling, or less than 32 MiB of free memory"),
     check(Http, "http.listen", W, "HTTP is open to other machines"),
+    check(Mqtt, "mqtt.broker", E, "the MQTT broker does not let us in, or does not speak MQTT 5"),
+    check(
+        Mqtt,
+        "mqtt.discovery",
+        WE,
+        "Home Assistant does not listen for new devices; an error if we may not announce them",
+    ),
 ];
 
 /// The place of an id in the list.

@@ -40,6 +40,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = [credentials, nkey_file, password_file].into_iter().flatten().cloned().collect();
     files.extend(tls.as_ref().and_then(|tls| tls.key.clone()));
     files.extend(keys.as_deref().map(seeds).unwrap_or_default());
+    files.extend(config.mqtt.as_ref().and_then(|mqtt| mqtt.password_file.clone()));
     files
 }
 
@@ -73,12 +74,14 @@ mod tests {
             Config::parse(&text, "t.toml").unwrap()
         };
         let keys = parse(&format!("keys = \"{}\"", folder.path().display()));
-        let user = parse(&format!("user = \"a\"\npassword_file = \"{}\"", password.display()));
-        assert_eq!([&keys, &user].map(|config| check(config)[0].status), [Fine; 2]);
+        let login = format!("user = \"a\"\npassword_file = \"{}\"", password.display());
+        let broker = parse(&format!("[mqtt]\nurl = \"mqtt://h\"\n{login}"));
+        let user = parse(&login);
+        assert_eq!([&keys, &user, &broker].map(|config| check(config)[0].status), [Fine; 3]);
         assert_eq!(check(&parse(""))[0].status, Skipped);
         mode(&seed, 0o644);
         mode(&password, 0o606);
-        for (config, file) in [(&keys, &seed), (&user, &password)] {
+        for (config, file) in [(&keys, &seed), (&user, &password), (&broker, &password)] {
             let found = check(config);
             assert_eq!((found.len(), found[0].status), (1, Error));
             let file = file.display().to_string();

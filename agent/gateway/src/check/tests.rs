@@ -84,20 +84,21 @@ async fn only_what_is_selected_is_checked() {
     assert_eq!(statuses(&report, "port.present"), [Status::Error]);
 }
 
-/// A server that takes the connection and says nothing.
+/// A server and a broker that take the connection and send nothing.
 #[tokio::test]
-async fn hanging_server_costs_no_more_than_its_limit() {
-    let listeners =
-        [std::net::TcpListener::bind("127.0.0.1:0").unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap()];
-    let [server, monitor] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+async fn hanging_server_and_broker_cost_no_more_than_their_limit() {
+    let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [server, monitor, broker] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
     let began_ns = boottime_ns();
     let text = format!(
         "[nats]\nurl = \"nats://{server}\"\nmonitor = \"http://{monitor}\"\n\
-         [[boiler]]\nid = \"b1\"\nport = \"/dev/absent\""
+         [[boiler]]\nid = \"b1\"\nport = \"/dev/absent\"\n[mqtt]\nurl = \"mqtt://{broker}\""
     );
     let report = check_text(&text).await;
     let took = Duration::from_nanos(boottime_ns() - began_ns);
     assert!(took < SERVER + Duration::from_secs(5), "{took:?}");
     assert_eq!(statuses(&report, "nats.reachable"), [Status::Error]);
     assert_eq!(statuses(&report, "nats.health"), [Status::Unknown]);
+    let silent = report.checks.iter().find(|check| check.id == "mqtt.broker").unwrap();
+    assert!(silent.status == Status::Error && silent.message.contains("does not answer within 5 s"), "{silent:?}");
 }

@@ -28,7 +28,7 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, Incoming, MqttOptions, St
 use rumqttc::{TlsConfiguration, Transport};
 use tokio::time::timeout;
 
-use super::Message;
+use super::{Message, trust};
 use crate::config::{Mqtt, MqttTls};
 
 /// A dead peer is detected after one and a half of these by the broker, after two by us.
@@ -68,6 +68,9 @@ pub enum LinkError {
          2 or another broker with MQTT 5"
     )]
     Version,
+    /// The broker's certificate is not accepted, or it does not speak TLS.
+    #[error("no TLS with the broker: {0}")]
+    Untrusted(String),
     /// Closed without an answer that this version has: what a broker of 3.1.1 does.
     #[error(
         "the broker closed the connection without an answer of MQTT 5; one that speaks only 3.1.1 does that: use \
@@ -176,6 +179,20 @@ impl Link {
         }
     }
 
+    /// Sends a message that the broker acknowledges, and waits for that: whether it is allowed, and whether another
+    /// client receives it. What else arrives is ignored.
+    ///
+    /// # Errors
+    /// As [`Link::send`] and [`Link::next`].
+    pub(super) async fn deliver(&mut self, message: Message) -> Result<(bool, bool), LinkError> {
+        self.send(message).await?;
+        loop {
+            if let Arrival::Acknowledged { is_allowed, has_subscriber } = self.next().await? {
+                return Ok((is_allowed, has_subscriber));
+            }
+        }
+    }
+
     /// Subscribes to these filters. With `keeps_retain`, messages that are published now with the flag have it too.
     ///
     /// # Errors
@@ -239,6 +256,9 @@ fn incoming(packet: Incoming) -> Arrival {
 
 /// What ended the connection, in our words where a person can do something about it.
 fn ended(error: ConnectionError) -> LinkError {
+    if let Some(why) = trust::fault(&error) {
+        return LinkError::Untrusted(why);
+    }
     match error {
         ConnectionError::ConnectionRefused(code) => refused(code),
         ConnectionError::MqttState(StateError::ServerDisconnect {

@@ -10,7 +10,7 @@ use thermowell_wire::BoilerId;
 use tokio::time::timeout;
 
 use super::Message;
-use super::link::{Arrival, Link, LinkError};
+use super::link::{Link, LinkError};
 use super::topics::Topics;
 use crate::config::{Config, Mqtt};
 use crate::output::Report;
@@ -56,13 +56,8 @@ pub async fn remove(config: &Config, mqtt: &Mqtt, boilers: &[BoilerId]) -> Resul
     let mut denied = 0;
     let all = async {
         for name in &names {
-            link.send(Message::retained(name.clone(), "")).await?;
-            loop {
-                if let Arrival::Acknowledged { is_allowed, .. } = link.next().await? {
-                    denied += usize::from(!is_allowed);
-                    break;
-                }
-            }
+            let (is_allowed, _) = link.deliver(Message::retained(name.clone(), "")).await?;
+            denied += usize::from(!is_allowed);
         }
         Ok(())
     };
