@@ -301,9 +301,9 @@ fn check_quality(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Res
 pub(crate) fn fresh(now: Utc, what: &'static str, at: f64, limits: &FreshnessLimits) -> Result<(), Refusal> {
     // After a step back of the calendar the newest message is in the future: its age is the distance.
     let age = Duration::try_from_secs_f64((now.unix_seconds() - at).abs()).unwrap_or(Duration::MAX);
-    match freshness(Some(age), limits) {
+    match freshness(age, limits) {
         Freshness::Fresh => Ok(()),
-        Freshness::Warming | Freshness::Coasting | Freshness::Fault => {
+        Freshness::Warming | Freshness::NoValidReading | Freshness::Coasting | Freshness::Fault => {
             Err(Refusal::Stale { what, age, limit: limits.fresh })
         }
     }

@@ -178,6 +178,21 @@ pub struct State {
     pub version: u8,
 }
 
+impl State {
+    /// How far it can be trusted when that is the verdict on the age of its newest slot. Old stays old: without an
+    /// average, a state that is not too old has its reason from the newest slot.
+    #[must_use]
+    pub fn freshness(&self, by_age: Freshness) -> Freshness {
+        if self.average.is_some() || by_age == Freshness::Fault {
+            return by_age;
+        }
+        match self.quality {
+            SlotQuality::Open | SlotQuality::Short | SlotQuality::OutOfRange => Freshness::NoValidReading,
+            SlotQuality::Ok | SlotQuality::Missing => Freshness::Warming,
+        }
+    }
+}
+
 /// The verdict on the newest slot's reading, or `missing`. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -211,8 +226,10 @@ impl From<Quality> for SlotQuality {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
-    /// There is no average yet.
+    /// There is no average yet: within the hour there are only gaps.
     Warming,
+    /// Samples arrive, but no reading of the last hour is valid: the sensor is broken.
+    NoValidReading,
     /// The newest slot is recent.
     Fresh,
     /// No new slot for a while: keep the current lease, but do not request heat.
@@ -238,14 +255,14 @@ impl FreshnessLimits {
     }
 }
 
-/// The rule for freshness. `age` is that of the newest slot; `None` without an average.
+/// The rule for the age of the newest slot: `Fresh`, `Coasting` or `Fault`. With an average or without: see
+/// [`State::freshness`].
 #[must_use]
-pub fn freshness(age: Option<Duration>, limits: &FreshnessLimits) -> Freshness {
+pub fn freshness(age: Duration, limits: &FreshnessLimits) -> Freshness {
     match age {
-        None => Freshness::Warming,
-        Some(age) if age <= limits.fresh => Freshness::Fresh,
-        Some(age) if age <= limits.coasting => Freshness::Coasting,
-        Some(_) => Freshness::Fault,
+        age if age <= limits.fresh => Freshness::Fresh,
+        age if age <= limits.coasting => Freshness::Coasting,
+        _ => Freshness::Fault,
     }
 }
 

@@ -29,7 +29,7 @@ use crate::quantity::show_measured;
 
 pub use ambient::Outside;
 pub(crate) use ambient::{Sourced, sources};
-pub(crate) use text::doing;
+pub(crate) use text::{doing, unread};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,8 @@ pub struct Boilers {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Boiler {
     pub boiler: BoilerId,
-    /// By the age of the newest sample, `warming` without an average of the last hour; `null` without a STATE.
+    /// By the age of the newest sample; without an average of the last hour `no_valid_reading` if the sensor is broken,
+    /// else `warming`; `null` without a STATE.
     pub freshness: Option<Freshness>,
     /// Age of the newest sample in seconds of real time, negative if its stamp is ahead of this clock; `null` without a
     /// STATE.
@@ -188,11 +189,11 @@ impl Report for Boilers {
     }
 }
 
-/// The freshness for an age in real seconds.
+/// The freshness for an age in real seconds, whatever was read.
 pub(crate) fn judge(age_s: f64) -> Freshness {
     let limits = FreshnessLimits::at_speed(1);
     match Duration::try_from_secs_f64(age_s.max(0.0)) {
-        Ok(age) if age_s >= -limits.fresh.as_secs_f64() => freshness(Some(age), &limits),
+        Ok(age) if age_s >= -limits.fresh.as_secs_f64() => freshness(age, &limits),
         Ok(_) | Err(_) => Freshness::Fault,
     }
 }
@@ -208,14 +209,9 @@ impl Boiler {
         snapshot: Option<Snapshot>,
     ) -> Self {
         let state_age_s = state.as_ref().map(|state| age_s(state.stamp));
-        let has_average = state.as_ref().is_some_and(|state| state.average.is_some());
-        let judged = |age_s| match judge(age_s) {
-            Freshness::Fresh | Freshness::Coasting if !has_average => freshness(None, &FreshnessLimits::at_speed(1)),
-            judged @ (Freshness::Warming | Freshness::Fresh | Freshness::Coasting | Freshness::Fault) => judged,
-        };
         Self {
             boiler,
-            freshness: state_age_s.map(judged),
+            freshness: state.as_ref().zip(state_age_s).map(|(state, age_s)| state.freshness(judge(age_s))),
             age_s: state_age_s,
             status_age_s: status.as_ref().map(|status| age_s(status.created_at)),
             state,
@@ -269,7 +265,7 @@ pub(crate) fn age(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use thermowell_flow::published::Action;
+    use thermowell_flow::published::{Action, SlotQuality};
 
     use super::*;
 
@@ -339,18 +335,24 @@ mod tests {
     }
 
     #[test]
-    fn without_an_average_it_is_warming_and_not_fresh() {
-        let without = |age_s: f64| {
+    fn without_an_average_the_newest_slot_has_the_reason() {
+        let without = |age_s: f64, quality: SlotQuality| {
             let mut state = boiler(age_s, 0.2).state.unwrap();
-            state.average = None;
+            (state.average, state.current, state.quality) = (None, None, quality);
             Boiler::of("b1".parse().unwrap(), |stamp| NOW_S - stamp, Some(state), None, None, None)
         };
-        let warming = without(0.4);
-        assert_eq!(warming.freshness, Some(Freshness::Warming));
-        let text = warming.text();
-        assert!(text.contains("61.4 °C warming 0.4 s") && text.contains("no valid reading within the hour"), "{text}");
-        assert_eq!(Boilers { boilers: vec![warming] }.verdict(), Verdict::NotFresh);
-        assert_eq!(without(61.0).freshness, Some(Freshness::Fault), "an old one stays a fault");
+        for (quality, word, flow) in [
+            (SlotQuality::Missing, "warming", "unknown: the newest slot is missing, warming 0.4 s"),
+            (SlotQuality::Open, "no_valid_reading", "unknown: the sensor reads open, no valid reading 0.4 s"),
+            (SlotQuality::OutOfRange, "no_valid_reading", "the sensor reads out of range, no valid reading 0.4 s"),
+        ] {
+            let without_average = without(0.4, quality);
+            assert_eq!(serde_json::to_value(&without_average).unwrap()["freshness"], word);
+            let text = without_average.text();
+            assert!(text.contains(flow) && text.contains("hour       unknown: no valid reading within the"), "{text}");
+            assert_eq!(Boilers { boilers: vec![without_average] }.verdict(), Verdict::NotFresh);
+            assert_eq!(without(61.0, quality).freshness, Some(Freshness::Fault), "an old one stays a fault");
+        }
     }
 
     #[test]

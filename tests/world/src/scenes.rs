@@ -170,7 +170,7 @@ fn age(utc_s: f64, at_s: f64) -> Duration {
 }
 
 fn is_fresh(utc_s: f64, at_s: f64) -> bool {
-    freshness(Some(age(utc_s, at_s)), &FreshnessLimits::at_speed(1)) == Freshness::Fresh
+    freshness(age(utc_s, at_s), &FreshnessLimits::at_speed(1)) == Freshness::Fresh
 }
 
 fn report(status: &Status) -> Option<StatusReport> {

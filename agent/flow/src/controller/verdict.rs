@@ -53,10 +53,10 @@ impl Controller {
         if self.status_simulated.is_some_and(|simulated| simulated != known.simulated) {
             return Err(("mixed", Act::Release));
         }
-        match published::freshness(Some(Self::age(&known, now)), &self.settings.freshness) {
+        match published::freshness(Self::age(&known, now), &self.settings.freshness) {
             published::Freshness::Fault => return Err(("fault", Act::Release)),
             published::Freshness::Coasting => return Err(("coasting", Act::Wait)),
-            published::Freshness::Fresh | published::Freshness::Warming => {}
+            published::Freshness::Fresh | published::Freshness::Warming | published::Freshness::NoValidReading => {}
         }
         if known.reading_age(now).is_none_or(|age| age > self.settings.freshness.fresh) {
             return Err(("sensor", Act::Wait));

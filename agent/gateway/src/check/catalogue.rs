@@ -120,7 +120,12 @@ pub(super) const CATALOGUE: &[Check] = &[
     ),
     check(Data, "data.coverage", W, "less than 95 % of the last hour is known, and why"),
     check(Data, "data.books", E, "an hour of the last day that does not add up, differs, or has no snapshot"),
-    check(Data, "data.sensor", W, "the flow is constant for 12 h while heating, or has noise above 0.5 K"),
+    check(
+        Data,
+        "data.sensor",
+        W,
+        "no reading of the hour is valid, or the flow is constant for 12 h while heating, or has noise above 0.5 K",
+    ),
     check(Data, "aggregate.lag", W, "the aggregator is over 5 s behind, or is another gateway's"),
     check(Control, "control.lease", W, "asked and accepted differ, no controller asks, or two do"),
     check(Control, "control.cycles", W, "the burner starts more than three times an hour"),

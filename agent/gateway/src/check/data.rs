@@ -9,7 +9,7 @@ use super::evidence::{Evidence, Moment};
 use super::finding::of;
 use crate::output::word;
 use crate::quantity::unix;
-use crate::status::{age, judge};
+use crate::status::{age, judge, unread};
 
 const HOUR_S: f64 = 3_600.0;
 /// The least known part of the last hour.
@@ -41,7 +41,8 @@ fn fresh(it: &Evidence, now: &Moment) -> Finding {
         return find(Unknown, "nothing was published about it yet".to_owned());
     }
     let age_s = it.last.age_s;
-    if it.last.freshness == Some(Freshness::Fresh) {
+    let by_age = age_s.map(judge);
+    if by_age == Some(Freshness::Fresh) {
         return find(Fine, format!("the newest slot is {} old", age(age_s.unwrap_or_default())));
     }
     let old = match age_s {
@@ -49,7 +50,7 @@ fn fresh(it: &Evidence, now: &Moment) -> Finding {
         Some(age_s) => format!("the newest slot is {} old", age(age_s)),
         None => "there is no STATE".to_owned(),
     };
-    let status = if it.last.freshness == Some(Freshness::Coasting) { Warning } else { Error };
+    let status = if by_age == Some(Freshness::Coasting) { Warning } else { Error };
     let (silent, advice, unit) = first_silent(it, now);
     find(status, format!("{old}: {silent}")).advise(advice).fix(&["journalctl", "-u", unit, "-n", "50", "--no-pager"])
 }
@@ -136,6 +137,12 @@ fn reason(it: &Evidence, now: &Moment) -> (String, &'static str) {
 fn sensor(it: &Evidence) -> Finding {
     let find = of("data.sensor");
     let advice = "look at the sensor in its pocket, and at its plug";
+    if it.last.freshness == Some(Freshness::NoValidReading)
+        && let Some(state) = &it.last.state
+    {
+        let message = format!("no reading within the hour is valid: {}", unread(state.quality));
+        return find(Warning, message).advise(advice);
+    }
     let noise = it.tail.and_then(|tail| tail.noise);
     if let Some(noise) = noise.filter(|noise| *noise > NOISE_MAX) {
         return find(Warning, format!("the flow has a noise of {noise:.2} K from sample to sample")).advise(advice);
@@ -260,6 +267,16 @@ mod tests {
         let young = Evidence { begins_s: Some(NOW_S - 360.0), ..evidence(&[("state.coverage", json!(0.098))]) };
         let (status, message, _) = found(&young, "data.coverage");
         assert_eq!((status, message.as_str()), (Fine, "98.0 % of 6 minutes since it began are known"));
+    }
+
+    /// Its slots are fresh, so no program is to blame.
+    #[test]
+    fn broken_sensor_is_a_warning_about_the_sensor_alone() {
+        let (average, current) = (("state.average", Value::Null), ("state.current", Value::Null));
+        let it = evidence(&[average, current, ("state.quality", json!("open"))]);
+        let (status, message, _) = found(&it, "data.sensor");
+        assert_eq!((status, message.as_str()), (Warning, "no reading within the hour is valid: the sensor reads open"));
+        assert_eq!(found(&it, "data.fresh").0, Fine);
     }
 
     #[test]

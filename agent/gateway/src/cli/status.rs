@@ -26,9 +26,10 @@ what the boiler takes, while its lease lasts; the active command; the burner;
 and the last closed hour with the sum of its slots. What is not known is
 \"unknown\" with the reason, never the last value.
 
-The JSON has one entry per boiler: boiler, freshness (fresh, warming, coasting,
-fault or null), age_s, and the last messages as they were published: state,
-status, lease, command, snapshot, each null where it is absent.
+The JSON has one entry per boiler: boiler, freshness (fresh, warming,
+no_valid_reading, coasting, fault or null), age_s, and the last messages as
+they were published: state, status, lease, command, snapshot, each null where
+it is absent.
 
 Exit codes: 0 every boiler is fresh, 1 one is not or the server does not
 answer, 3 no state of any boiler, 78 the configuration is wrong, 130 Ctrl-C";

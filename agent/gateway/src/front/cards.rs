@@ -12,7 +12,7 @@ use thermowell_wire::line::{BoilerState, Fault};
 use super::model::{Boiler, Model, Moment, Server};
 use crate::output::word;
 use crate::quantity::{self, moment};
-use crate::status::{self, age, doing, heat};
+use crate::status::{self, age, doing, heat, unread};
 
 /// The state of a server that answers.
 const UP: &str = "up";
@@ -104,7 +104,7 @@ impl Frame {
                 self.at.insert("flow-note", state.stamp);
                 format!("last sample at {}", clock(state.stamp))
             }
-            (Some(State { current: None, quality, .. }), _) => format!("the sensor reads {}", word(quality)),
+            (Some(State { current: None, quality, .. }), _) => unread(*quality),
             (Some(_), _) => String::new(),
             (None, None) => "no data yet".to_owned(),
         };
@@ -159,6 +159,7 @@ fn pill(judged: &status::Boiler) -> (&'static str, String) {
     match freshness {
         Freshness::Fresh => ("fresh", format!("fresh · {:.1} s", age_s.max(0.0))),
         Freshness::Warming => ("waiting", format!("warming · {:.1} s", age_s.max(0.0))),
+        Freshness::NoValidReading => ("stale", format!("no valid reading · {:.1} s", age_s.max(0.0))),
         Freshness::Coasting => ("waiting", format!("waiting · {age_s:.0} s old")),
         Freshness::Fault if age_s < 0.0 => ("stale", format!("stamped {} ahead", age(age_s))),
         Freshness::Fault if age_s < 120.0 => ("stale", format!("stale · {age_s:.0} s old")),

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use thermowell_flow::published::{Freshness, Link};
 
-use super::{Board, CURRENT, Held, agent, is_within};
+use super::{Board, CURRENT, Held, agent, aggregator, is_within};
 use crate::clock::boottime_ns;
 use crate::nats::Phase;
 use crate::output::word;
@@ -65,8 +65,8 @@ impl Board {
         let of = |boiler| match role {
             "agent" => agent_of(held.agent.get(boiler)),
             "aggregator" => {
-                let stamp = held.aggregator.get(boiler).and_then(|report| report.values).map(|values| values.stamp);
-                self.aggregator_of(stamp)
+                let values = held.aggregator.get(boiler).and_then(|report| report.values);
+                self.aggregator_of(values)
             }
             "controller" => {
                 let stands_by = held.controller.get(boiler).is_some_and(|report| report.stands_by);
@@ -77,10 +77,14 @@ impl Board {
         self.boilers.iter().filter_map(|boiler| Some(format!("{boiler}: {}", of(boiler)?))).collect()
     }
 
-    fn aggregator_of(&self, stamp: Option<f64>) -> Option<String> {
-        let Some(stamp) = stamp else { return Some("no slot is averaged yet".to_owned()) };
+    fn aggregator_of(&self, values: Option<aggregator::Values>) -> Option<String> {
+        let Some(aggregator::Values { stamp, average, .. }) = values else {
+            return Some("no slot is averaged yet".to_owned());
+        };
         match self.freshness(stamp) {
-            Freshness::Fresh | Freshness::Warming => None,
+            Freshness::Fresh | Freshness::Warming | Freshness::NoValidReading => {
+                average.is_none().then(|| "no valid reading within the hour".to_owned())
+            }
             Freshness::Coasting | Freshness::Fault => {
                 let age_s = self.clock.age_s(stamp);
                 let place = if age_s < 0.0 { "ahead of this clock" } else { "old" };

@@ -341,6 +341,10 @@ async fn readiness_names_what_is_wanting() {
     let why = ["the link is silent", "the newest slot is 17 s old", "another controller asks for set-points"];
     let why = why.map(|why| format!("b1: {why}")).to_vec();
     assert_eq!(board.readiness(), Readiness { status: Verdict::Degraded, why });
+    let mut broken = aggregator_report(0.5);
+    broken.values.as_mut().unwrap().average = None;
+    board.aggregator(&b1(), broken);
+    assert_eq!(board.readiness().why[1], "b1: no valid reading within the hour");
     let json = serde_json::to_string(&Readiness { status: Verdict::Ready, why: Vec::new() }).unwrap();
     assert_eq!(json, r#"{"status":"ready","why":[]}"#);
     drop(sender);

@@ -13,7 +13,7 @@ use thermowell_wire::line::BoilerState;
 
 use super::outlet::Pace;
 use super::topics::{Set, Topics};
-use super::values::{FAULTS, Hardware};
+use super::values::{FAULTS, FRESHNESS, Hardware};
 use crate::config::{Config, Mqtt};
 use crate::output::word;
 
@@ -129,7 +129,7 @@ impl Entities<'_> {
         let coverage = json!({"unit_of_measurement": "%", "state_class": "measurement",
             "suggested_display_precision": 1, "entity_category": "diagnostic"});
         self.state("coverage", "sensor", "data", "Known part of the last hour", Gateway, coverage);
-        let freshness = json!({"device_class": "enum", "options": ["warming", "fresh", "coasting", "fault"],
+        let freshness = json!({"device_class": "enum", "options": FRESHNESS.map(|it| word(&it)),
             "entity_category": "diagnostic"});
         self.state("freshness", "sensor", "data", "Freshness", Gateway, freshness);
         let running = || json!({"device_class": "running", "payload_on": "on", "payload_off": "off"});

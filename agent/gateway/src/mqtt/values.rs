@@ -146,7 +146,8 @@ impl Seen {
             return None;
         }
         let is_faulty = self.fault().is_none_or(|fault| fault != "none");
-        Some(is_faulty || self.boiler.valid_state().is_none())
+        let is_unread = self.boiler.freshness == Some(Freshness::NoValidReading);
+        Some(is_faulty || is_unread || self.boiler.valid_state().is_none())
     }
 
     fn command(&self) -> Value {
@@ -169,6 +170,10 @@ impl Seen {
         })
     }
 }
+
+/// Every freshness, as options of its entity. Append only.
+pub(super) const FRESHNESS: [Freshness; 5] =
+    [Freshness::Warming, Freshness::NoValidReading, Freshness::Fresh, Freshness::Coasting, Freshness::Fault];
 
 /// The kinds that the entity has as options. Append only, with those of the firmware.
 pub(super) const FAULTS: [FaultKind; 8] = [
@@ -210,7 +215,7 @@ fn rounded(value: Option<f64>, decimals: i32) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use thermowell_flow::published::State;
+    use thermowell_flow::published::{SlotQuality, State};
 
     use super::super::testing::{self, NOW_S};
     use super::*;
@@ -268,11 +273,18 @@ mod tests {
     }
 
     #[test]
-    fn average_is_warming_up_before_its_first_reading() {
-        let mut seen = testing::seen();
-        let state = seen.boiler.state.map(|state| State { average: None, ..state });
-        seen.boiler = status::Boiler::of(seen.boiler.boiler, testing::age_s, state, None, None, None);
-        assert_eq!(seen.values().data["freshness"], "warming");
+    fn hour_without_a_valid_reading_names_its_reason() {
+        for (quality, word, problem) in
+            [(SlotQuality::Missing, "warming", "off"), (SlotQuality::Short, "no_valid_reading", "on")]
+        {
+            let seen = testing::seen();
+            let state = seen.boiler.state.map(|state| State { average: None, current: None, quality, ..state });
+            let (id, status) = (seen.boiler.boiler, seen.boiler.status);
+            let boiler = status::Boiler::of(id, testing::age_s, state, status, None, None);
+            let values = Seen { boiler, ..testing::seen() }.values();
+            let expected = json!({"flow": null, "mean": null, "coverage": 99.1, "freshness": word});
+            assert_eq!((&values.data, &values.device["problem"]), (&expected, &json!(problem)));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use thermowell_flow::published::{AcceptedSetpoint, DeviceStatus, Freshness, Missing, Snapshot};
+use thermowell_flow::published::{AcceptedSetpoint, DeviceStatus, Freshness, Missing, SlotQuality, Snapshot};
 use thermowell_wire::line::BoilerState;
 
 use super::{Boiler, age, heat};
@@ -41,11 +41,12 @@ impl Boiler {
             }
             Some(Freshness::Fresh) => "fresh",
             Some(Freshness::Warming) => "warming",
+            Some(Freshness::NoValidReading) => "no valid reading",
             Some(Freshness::Coasting) => "waiting",
         };
         match reading {
             Some(reading) => format!("{reading} {known} {age}"),
-            None => format!("unknown: the sensor reads {}, {known} {age}", word(&state.quality)),
+            None => format!("unknown: {}, {known} {age}", unread(state.quality)),
         }
     }
 
@@ -130,6 +131,16 @@ fn named(missing: &Missing) -> String {
         (None, _) => String::new(),
         (Some((reason, slots)), None) => format!(" + {} {reason}", number(slots)),
         (Some(_), Some(_)) => format!(" + {} missing ({missing})", number(missing.total())),
+    }
+}
+
+/// Why the newest slot has no reading, in words.
+pub(crate) fn unread(quality: SlotQuality) -> String {
+    match quality {
+        SlotQuality::Missing => "the newest slot is missing".to_owned(),
+        SlotQuality::Ok | SlotQuality::Open | SlotQuality::Short | SlotQuality::OutOfRange => {
+            format!("the sensor reads {}", word(&quality).replace('_', " "))
+        }
     }
 }
 

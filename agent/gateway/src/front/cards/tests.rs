@@ -1,6 +1,6 @@
 //! The rules against lying, where they are about texts.
 
-use thermowell_flow::published::Lease;
+use thermowell_flow::published::{Lease, SlotQuality};
 use thermowell_flow::time::Utc;
 use thermowell_wire::line::Demand;
 
@@ -55,6 +55,21 @@ fn fresh_values_are_shown() {
     assert!((frame.w["known-bar"] - 99.1).abs() < 1e-9 && (frame.w["lease"] - 71.7).abs() < 1e-9, "{:?}", frame.w);
     let device: Vec<String> = frame.rows["device"].iter().map(|row| row.t.join(" ")).collect();
     assert!(device.contains(&"pressure 1.50 bar".to_owned()) && device.contains(&"link up".to_owned()), "{device:?}");
+}
+
+/// A broken sensor is not a boiler that has just begun.
+#[test]
+fn hour_without_a_valid_reading_is_named() {
+    for (quality, state, pill, note) in [
+        (SlotQuality::Open, "stale", "no valid reading · 0.4 s", "the sensor reads open"),
+        (SlotQuality::Missing, "waiting", "warming · 0.4 s", "the newest slot is missing"),
+    ] {
+        let mut boiler = boiler();
+        boiler.state = boiler.state.map(|state| State { average: None, current: None, quality, ..state });
+        let frame = cards(boiler, &after(0.4));
+        assert_eq!((frame.s["pill"], frame.t["pill"].as_str(), frame.t["flow-note"].as_str()), (state, pill, note));
+        assert_eq!((frame.t["flow"].as_str(), frame.t["mean"].as_str()), (UNKNOWN, UNKNOWN));
+    }
 }
 
 /// Rule 2: after 60 s the number is unknown, and so is everything that was derived from it.
