@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod aggregator;
 mod catalogue;
+mod certificates;
 pub mod controller;
 mod front;
 mod process;
@@ -41,6 +42,7 @@ use crate::run::Role;
 use crate::session::Session;
 use crate::status::judge;
 
+use certificates::Certificates;
 use sheet::Sheet;
 
 /// A boiler's task reports each second; after this time its values are no longer current.
@@ -56,6 +58,7 @@ pub struct Board {
     /// The roles that run in this process, and the boilers of each.
     roles: Vec<&'static str>,
     boilers: Vec<BoilerId>,
+    certificates: Certificates,
     held: Mutex<Held>,
     /// The last text, and when it was made.
     text: Mutex<Option<(u64, String)>>,
@@ -93,6 +96,7 @@ impl Board {
             clock,
             roles: roles.to_vec(),
             boilers: config.boiler_ids(),
+            certificates: Certificates::new(config, roles),
             held: Mutex::default(),
             text: Mutex::default(),
         })
@@ -185,6 +189,7 @@ impl Board {
         }
         let version = ("version", env!("CARGO_PKG_VERSION").to_owned());
         sheet.add("build_info", vec![version, ("roles", self.roles.join(","))], true);
+        self.certificates.write(&mut sheet);
         process::write(&mut sheet, self.began_s);
         sheet
     }

@@ -1,7 +1,5 @@
 //! When the certificates of the connection to the server end.
 
-use std::fs;
-
 use super::Finding;
 use super::Status::{Error, Ok as Fine, Skipped, Unknown, Warning};
 use super::finding::of;
@@ -21,7 +19,7 @@ pub(super) fn check(nats: &Nats, server: Option<i64>, now_s: i64) -> Vec<Finding
     for file in [&tls.cert, &tls.ca].into_iter().flatten() {
         let name = file.display().to_string();
         // Whether the file is usable is a matter of the login.
-        match fs::read(file).ok().and_then(|pem| certificate::end(&pem)) {
+        match certificate::end_of_file(file) {
             Some(end) => found.push(judge(&name, end, now_s)),
             None => found.push(find(Unknown, format!("{name} cannot be read here"))),
         }

@@ -201,6 +201,12 @@ pub(super) const CATALOGUE: &[Metric] = &[
     ),
     metric("process", "aggregator_lag_messages", "", "messages of SAMPLES that the aggregator has not read yet"),
     metric("process", "build_info", "version, roles", "always 1"),
+    metric(
+        "process",
+        "certificate_expires_timestamp_seconds",
+        "certificate",
+        "when the first certificate in a configured file ends: `nats_client`, `nats_ca`, `mqtt_ca`",
+    ),
     metric("process", "disk_written_bytes_total", "", "bytes that this process caused to be written to disks"),
     metric("process", "process_cpu_seconds_total", "", "processor time, user and system"),
     metric("process", "process_resident_memory_bytes", "", "memory in use"),

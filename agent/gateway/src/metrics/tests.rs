@@ -13,6 +13,7 @@ use super::ready::{Readiness, Status as Verdict};
 use super::*;
 use crate::clock::realtime_ns;
 use crate::nats::User;
+use crate::nats::certificate::tests::NEAR;
 
 const RULES: &str = include_str!("../../../../deploy/prometheus/thermowell.rules.yml");
 const OPERATING: &str = include_str!("../../../../deploy/OPERATING.md");
@@ -145,7 +146,9 @@ async fn every_metric_of_the_catalogue_is_written() {
     let text = text(&*full().await);
     let written: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let listed: Vec<String> = CATALOGUE.iter().map(Metric::full_name).collect();
+    // Here no certificate is configured.
+    let listed = CATALOGUE.iter().filter(|metric| metric.label != "certificate");
+    let listed: Vec<String> = listed.map(Metric::full_name).collect();
     let listed: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
     assert_eq!(written, listed);
     for (row, expected) in [
@@ -166,6 +169,32 @@ async fn every_metric_of_the_catalogue_is_written() {
     ] {
         assert_eq!(value(&text, row), Some(expected), "{row}\n{text}");
     }
+}
+
+/// A file is read at each scrape; what is absent or not configured has no row.
+#[test]
+fn end_of_each_configured_certificate_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (client, broker) = (folder.path().join("client.pem"), folder.path().join("broker-ca.pem"));
+    std::fs::write(&broker, NEAR).unwrap();
+    let (cert, ca) = (client.display(), broker.display());
+    let tls = format!("tls = {{ cert = \"{cert}\", key = \"/absent\" }}");
+    let text_of = |roles: &[&'static str]| {
+        let config = format!(
+            "[nats]\nurl = \"tls://h\"\n{tls}\n[mqtt]\nurl = \"mqtts://h\"\nca = \"{ca}\"\n\
+             [[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n"
+        );
+        text(&Board::new(&Config::parse(&config, "t.toml").unwrap(), roles))
+    };
+    let end = |text: &str, word: &str| {
+        value(text, &format!("certificate_expires_timestamp_seconds{{certificate=\"{word}\"}}"))
+    };
+    let found = text_of(&["front"]);
+    assert_eq!((end(&found, "mqtt_ca"), end(&found, "nats_client")), (Some(1_899_752_043.0), None), "{found}");
+    std::fs::write(&client, NEAR).unwrap();
+    let found = text_of(&["agent"]);
+    assert_eq!((end(&found, "mqtt_ca"), end(&found, "nats_client")), (None, Some(1_899_752_043.0)), "{found}");
+    assert!(!has(&text(&board()), "certificate_expires_timestamp_seconds"));
 }
 
 /// What promtool prints and whether it succeeds; none without it. Debian's `prometheus` has it.

@@ -1,5 +1,8 @@
 //! When certificates end. Only the field of the end is read from them: whether they are valid is the client's concern.
 
+use std::fs;
+use std::path::Path;
+
 use async_nats::rustls::pki_types::CertificateDer;
 use async_nats::rustls::pki_types::pem::PemObject as _;
 
@@ -11,8 +14,15 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
+/// When the first of the certificates in a file ends, Unix seconds; none if one cannot be read. Only a regular file is
+/// read: a FIFO has no end.
+pub(crate) fn end_of_file(path: &Path) -> Option<i64> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    end(&fs::read(path).ok()?)
+}
+
 /// When the first of the certificates in a PEM text ends, Unix seconds; none if one cannot be read.
-pub(crate) fn end(pem: &[u8]) -> Option<i64> {
+fn end(pem: &[u8]) -> Option<i64> {
     let ends = CertificateDer::pem_slice_iter(pem).map(|certificate| end_of(&certificate.ok()?));
     ends.collect::<Option<Vec<i64>>>()?.into_iter().min()
 }
@@ -68,11 +78,11 @@ fn time(tag: u8, text: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Made by `openssl req -x509`. From 2050 on the time has four digits of the year.
-    const NEAR: &str = "\
+    pub(crate) const NEAR: &str = "\
         -----BEGIN CERTIFICATE-----\n\
         MIIBbTCCAROgAwIBAgIUPYQcFqg5LB27dcJ91JkmG2tyVGkwCgYIKoZIzj0EAwIw\n\
         DDEKMAgGA1UEAwwBdDAeFw0yNjExMzAyMDU0MDNaFw0zMDAzMTQyMDU0MDNaMAwx\n\

@@ -2,8 +2,8 @@
 //!
 //! The rules' waits (`for`) are left out here, and tested by `promtool test rules`. So are `ThermowellUnexplained`,
 //! which is a bug of ours, `ThermowellSnapshotLate`, which takes two hours, `ThermowellNotObeyed`, because the
-//! simulated boiler refuses nothing that the controller asks for, and `ThermowellEventsDropped`, for which the server
-//! is away for hours.
+//! simulated boiler refuses nothing that the controller asks for, `ThermowellEventsDropped`, for which the server is
+//! away for hours, and `ThermowellCertificate`: the rig's server has no certificate.
 
 use std::collections::BTreeSet;
 use std::fs;
