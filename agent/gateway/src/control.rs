@@ -87,17 +87,13 @@ pub async fn commands(context: &Context, boilers: &[BoilerId]) -> Result<Message
     nats::follow(context, stream::COMMAND, subjects, DeliverPolicy::New).await
 }
 
-/// The last command for `boiler` and its sequence. A malformed message, or one in another operator's name, counts as
-/// none.
+/// The last command for `boiler` and its sequence, by [`nats::command_in`].
 ///
 /// # Errors
 /// The server does not answer.
 pub async fn last_command(context: &Context, boiler: &BoilerId) -> Result<Option<(u64, Command)>, RequestError> {
     let last = nats::last(context, stream::COMMAND, &subject::commands(boiler)).await?;
-    Ok(last.and_then(|message| {
-        let command = serde_json::from_slice::<Command>(&message.payload).ok();
-        command.filter(|command| command.is_at(&message.subject)).map(|command| (message.sequence, command))
-    }))
+    Ok(last.and_then(|message| Some((message.sequence, nats::command_in(&message)?))))
 }
 
 /// Decisions about `boilers` and their answers: those of the last hour first, then new ones.

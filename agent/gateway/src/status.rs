@@ -23,7 +23,7 @@ use thermowell_wire::subject::{self, stream};
 use crate::boilers::{last, last_known};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::nats::{Connection, NatsError, RequestError, User, parse};
+use crate::nats::{Connection, NatsError, RequestError, User, command_in};
 use crate::output::Report;
 use crate::quantity::show_measured;
 
@@ -139,14 +139,11 @@ impl Looker {
         Ok(Boiler { command: self.command(id).await?, ..boiler })
     }
 
-    /// The active command. A malformed one, or one in the name of another operator, counts as no command.
+    /// The active command.
     async fn command(&self, id: &BoilerId) -> Result<Option<Command>, RequestError> {
-        let Some(message) = last(self.connection.context(), stream::COMMAND, &subject::commands(id)).await? else {
-            return Ok(None);
-        };
-        let command = parse::<Command>(&message.payload).ok().filter(|command| command.is_at(&message.subject));
+        let last = last(self.connection.context(), stream::COMMAND, &subject::commands(id)).await?;
         let now_s = self.clock.now().utc.unix_seconds();
-        Ok(command.filter(|command| command.is_active(now_s)))
+        Ok(last.as_ref().and_then(command_in).filter(|command| command.is_active(now_s)))
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
 use serde::de::DeserializeOwned;
-use thermowell_flow::published::{Command, Event, Snapshot};
+use thermowell_flow::published::{Event, Snapshot};
 use thermowell_flow::time::{HOUR_NS, SECOND_NS};
 use thermowell_wire::BoilerId;
 use thermowell_wire::batch::{self, Packed};
@@ -232,10 +232,8 @@ impl Reader {
     /// The last command.
     async fn command(&self, at: usize, id: &BoilerId, commands: &mut Optional) {
         let message = nats::last(self.connection.context(), stream::COMMAND, &subject::commands(id)).await;
-        let own = |message: &StreamMessage, command: &Command| command.is_at(&message.subject);
-        let command = commands
-            .take(message, "commands")
-            .map(|message| message.and_then(|message| parsed(&message).filter(|command| own(&message, command))));
+        let command = commands.take(message, "commands");
+        let command = command.map(|message| message.as_ref().and_then(nats::command_in));
         self.with(at, |boiler| boiler.command = command);
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
 use serde::de::DeserializeOwned;
+use thermowell_flow::published::Command;
 use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
 use thermowell_wire::subject::Subject;
@@ -28,6 +29,13 @@ pub struct Malformed(String);
 /// This version cannot parse it.
 pub fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Malformed> {
     serde_json::from_slice(payload).map_err(|error| Malformed(shortened(error.to_string())))
+}
+
+/// The command in a message of COMMAND. A malformed one, or one in the name of another operator than that of its
+/// subject, counts as none: only the subject proves who published it.
+#[must_use]
+pub fn command_in(message: &StreamMessage) -> Option<Command> {
+    parse::<Command>(&message.payload).ok().filter(|command| command.is_at(&message.subject))
 }
 
 fn shortened(text: String) -> String {
