@@ -1,5 +1,6 @@
 //! The JSON schemas of everything that is published, one for each kind of message: `thermowell schema`, and the files
-//! in `config/schema/`, which a test compares with it.
+//! in `config/schema/`, which a test compares with it. And the schema of the report of `thermowell status --json`, in
+//! which these messages are.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -7,6 +8,8 @@ use serde_json::Value;
 use thermowell_flow::published::{
     AmbientReading, Approval, Command, Event, FeedEvent, Lease, Reset, Snapshot, State, Status,
 };
+
+use crate::status::Boilers;
 
 /// A kind of message.
 #[derive(Clone, Copy)]
@@ -31,6 +34,9 @@ pub const PUBLISHED: [Published; 10] = [
     published::<FeedEvent>("sample", "boiler.{id}"),
     published::<AmbientReading>("ambient", "boiler.{id}.{room|outdoor}.{source}"),
 ];
+
+/// The report of `thermowell status --json`, which is no message.
+pub const REPORT: Published = published::<Boilers>("report", "thermowell status --json");
 
 const fn published<T: JsonSchema>(name: &'static str, subject: &'static str) -> Published {
     Published { name, subject, generate: SchemaGenerator::into_root_schema_for::<T> }

@@ -13,7 +13,9 @@ Examples:
   thermowell schema state > state.json
 
 They are of JSON Schema draft 2020-12, and those of config/schema in the source.
-Fields that a schema does not name are allowed: later versions add some.";
+Fields that a schema does not name are allowed: later versions add some.
+The report of `thermowell status --json` has these messages in it, and a schema
+of its own: thermowell status --schema.";
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {

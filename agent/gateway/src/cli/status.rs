@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use schemars::schema_for;
 use thermowell_wire::BoilerId;
 
 use super::screen::Screen;
@@ -11,7 +10,8 @@ use super::{Exit, Outcome, Source, command, print, print_error, show};
 use crate::logs::chain;
 use crate::output::Report as _;
 use crate::quantity::duration;
-use crate::status::{Boilers, Looker, StatusError, Verdict};
+use crate::schema::REPORT;
+use crate::status::{Looker, StatusError, Verdict};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -62,7 +62,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 pub(super) fn run(args: &StatusArgs) -> Outcome {
     if args.schema {
-        return Ok(print(&format!("{:#}\n", schema_for!(Boilers).to_value()), Exit::Success));
+        return Ok(print(&format!("{:#}\n", REPORT.schema()), Exit::Success));
     }
     let boiler = args.boiler.as_ref();
     let Some(every) = args.watch else {
