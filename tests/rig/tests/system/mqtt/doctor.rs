@@ -43,6 +43,6 @@ pub(super) fn check(house: &House, broker: &Broker) {
     finds(house, &encrypted(NAME, tls, "other.pem"), ["error", "unknown"], "signed by another CA; set ca in [mqtt]");
     let mismatch = "its certificate is for localhost, not for 127.0.0.1; write a name of the certificate in url";
     finds(house, &encrypted("127.0.0.1", tls, "ca.pem"), ["error", "unknown"], mismatch);
-    finds(house, &encrypted(NAME, open, "ca.pem"), ["error", "unknown"], "mqtt://");
+    finds(house, &encrypted(NAME, open, "ca.pem"), ["error", "unknown"], "write mqtt:// in url");
     finds(house, &plain(tls), ["error", "unknown"], "write mqtts:// in url");
 }
