@@ -1,13 +1,4 @@
 //! The command line.
-//!
-//! | exit code | meaning |
-//! |---|---|
-//! | 0 | done, or stopped as requested |
-//! | 1 | failed; a restart may help |
-//! | 2 | the command line is wrong |
-//! | 3 | no current data (`status`, `reset status`) |
-//! | 78 | the configuration is wrong; a restart does not help |
-//! | 130 | interrupted by Ctrl-C or SIGTERM; `run` then ends with 0 |
 
 mod ask;
 mod boilers;
@@ -15,6 +6,7 @@ mod check;
 mod completions;
 mod config;
 pub mod examples;
+mod exit;
 mod export;
 mod keys;
 mod log;
@@ -26,6 +18,7 @@ mod screen;
 mod status;
 mod tap;
 mod top;
+mod topics;
 mod verify;
 
 use std::env;
@@ -51,6 +44,8 @@ use crate::service::{self, Watchdog};
 use crate::shutdown::Shutdown;
 use crate::{conformance, logs};
 
+use exit::Exit;
+
 /// The path of the configuration, unless `--config` is given.
 pub const CONFIG_VARIABLE: &str = "THERMOWELL_CONFIG";
 /// Overrides `[log] filter`.
@@ -58,31 +53,8 @@ const LOG_VARIABLE: &str = "THERMOWELL_LOG";
 /// How long blocking calls, such as a search for the process that has a port open, may delay the end of the roles.
 const GRACE: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exit {
-    Success,
-    Failure,
-    Usage,
-    Unknown,
-    Configuration,
-    Interrupted,
-}
-
 /// How a command ended; an early end is the error.
 type Outcome = Result<Exit, Exit>;
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Success => Self::SUCCESS,
-            Exit::Failure => Self::FAILURE,
-            Exit::Usage => Self::from(2),
-            Exit::Unknown => Self::from(3),
-            Exit::Configuration => Self::from(78),
-            Exit::Interrupted => Self::from(130),
-        }
-    }
-}
 
 /// Boiler telemetry and control: reads the temperature every 10 ms from the serial line, publishes samples and hourly
 /// averages to NATS, and controls the boiler's set-point
@@ -111,7 +83,8 @@ Environment:
   THERMOWELL_LOG=debug             overrides `filter` in [log]
 
 Exit codes: 0 fine, 1 failure, 2 wrong command line, 3 no current data, 78
-wrong configuration";
+wrong configuration; all of them: thermowell help exit-codes
+Subjects of what is published: thermowell help subjects";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -238,6 +211,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(text) = topics::asked(&args) {
+        return print(&text, Exit::Success);
+    }
     let arguments = match Arguments::try_parse_from(args) {
         Ok(arguments) => arguments,
         Err(error) => return print_clap(&error),

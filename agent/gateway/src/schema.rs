@@ -43,6 +43,16 @@ const fn published<T: JsonSchema>(name: &'static str, subject: &'static str) -> 
 }
 
 impl Published {
+    /// What it is, by the first sentence of its schema, without its subject.
+    #[must_use]
+    pub fn about(&self) -> String {
+        let schema = self.schema();
+        let text = schema["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text.split_once(": ").map_or(&*text, |(_subject, rest)| rest);
+        let text = text.strip_prefix(self.subject).map_or(text, |rest| rest.trim_start_matches(['.', ' ']));
+        text.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned()
+    }
+
     /// Its schema, of draft 2020-12. Fields that it does not name are allowed: later versions add some.
     #[must_use]
     pub fn schema(&self) -> Value {
