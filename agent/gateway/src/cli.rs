@@ -129,7 +129,7 @@ enum Command {
     /// Change the log level of running roles for a while
     #[command(after_help = log::EXAMPLES)]
     Log(log::LogArgs),
-    /// Make a key for each role and operator, and the server's permissions for them
+    /// Make a key for each role, operator and source, and the server's permissions
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Keys),
     /// Give a boiler a command, such as a boost
