@@ -64,10 +64,7 @@ pub(super) async fn reach(config: &Config, budget: &Budget) -> Server {
     let (greeting, varz, health) = tokio::join!(greeting(nats), varz(nats), health(nats));
     let greeting = greeting.map_err(|error| format!("{}: {error}", nats.url));
     let connection = match &greeting {
-        Ok(_) => {
-            let late = || of("nats.login")(Status::Unknown, "not checked: the server is too slow".to_owned());
-            timeout(budget.left(), login(nats)).await.unwrap_or_else(|_| Err(Box::new(late())))
-        }
+        Ok(_) => timeout(budget.left(), login(nats)).await.unwrap_or_else(|_| Err(Box::new(late(nats)))),
         // The files of the login are read without a server.
         Err(_) => Err(Box::new(match Connection::open(nats, User::Inspector).await {
             Ok(_) => of("nats.login")(Status::Unknown, NO_SERVER.to_owned()),
@@ -161,6 +158,17 @@ fn of_connection(connection: &Connection) -> Greeting {
     let server = connection.client().server_info();
     let max_payload = u64::try_from(server.max_payload).ok();
     Greeting { version: server.version, jetstream: server.jetstream, max_payload }
+}
+
+/// The server greets, and does not answer the login: nothing behind it can be checked.
+fn late(nats: &Nats) -> Finding {
+    let advice = match nats.tls {
+        Some(_) => "it hangs, or its nats.conf has no `tls`: then write nats:// in url and remove [nats.tls]",
+        None => "it hangs or is overloaded: its log, and the load of the machine",
+    };
+    of("nats.login")(Status::Error, "the server greets, but does not answer the login".to_owned())
+        .advise(advice)
+        .fix(&["journalctl", "-u", "thermowell-nats", "-n", "20"])
 }
 
 async fn login(nats: &Nats) -> Result<Connection, Box<Finding>> {
@@ -347,6 +355,31 @@ mod tests {
         let greeting = greeted_by("INFO {\"version\":\"2.15.1\",\"jetstream\":true,\"max_payload\":1024}\r\n").await;
         let expected = Greeting { version: "2.15.1".to_owned(), jetstream: true, max_payload: Some(1_024) };
         assert_eq!(greeting.unwrap(), Some(expected));
+    }
+
+    /// A server that hangs after its greeting, as one without TLS does that gets a TLS handshake.
+    #[tokio::test]
+    async fn server_without_an_answer_to_the_login_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = tokio::spawn(async move {
+            let mut streams = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.write_all(b"INFO {\"version\":\"2.15.1\",\"max_payload\":1024}\r\n").await.unwrap();
+                streams.push(stream);
+            }
+        });
+        for (scheme, words) in [("nats", "it hangs or is overloaded"), ("tls", "its nats.conf has no `tls`")] {
+            let text =
+                format!("nats.url = \"{scheme}://127.0.0.1:{port}\"\nboiler = [{{ id = \"b1\", port = \"/dev/x\" }}]");
+            let config = Config::parse(&text, "t.toml").unwrap();
+            let began_ns = crate::clock::boottime_ns() - 4_500_000_000;
+            let server = reach(&config, &Budget { began_ns }).await;
+            let login = server.connection.err().unwrap();
+            assert_eq!((login.id, login.status), ("nats.login", Status::Error));
+            assert!(login.advice.unwrap().contains(words), "{scheme}");
+        }
+        served.abort();
     }
 
     #[tokio::test]
