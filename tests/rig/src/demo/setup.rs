@@ -161,7 +161,7 @@ impl Processes {
     /// # Errors
     /// A file cannot be written, or a process cannot be started.
     pub fn start(options: &Options, folder: &Path, server: &NatsServer, programs: &Programs) -> Result<(Self, Plan)> {
-        make_keys_of(&keys_in(folder), &operators(options), &[SOURCE, MQTT_SOURCE])?;
+        make_keys_of(&keys_in(folder), &operators(options), &sources(options))?;
         let broker_options = BrokerOptions {
             port: options.nats_port,
             ..BrokerOptions::with_keys(folder.join("nats"), &keys_in(folder))
@@ -244,6 +244,12 @@ pub fn make_keys(folder: &Path) -> Result<()> {
 
 fn operators(options: &Options) -> Vec<&'static str> {
     OPERATORS.into_iter().chain(options.mqtt.is_some().then_some(BUTTONS)).collect()
+}
+
+/// Those that [`Options::ambient`] names.
+fn sources(options: &Options) -> Vec<&'static str> {
+    let named = [(SOURCE, "source"), (MQTT_SOURCE, "topic")];
+    named.into_iter().filter(|(_, key)| options.ambient.contains(key)).map(|(source, _)| source).collect()
 }
 
 fn make_keys_of(folder: &Path, operators: &[&str], sources: &[&str]) -> Result<()> {
