@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use crate::nats::{User, user_pair};
 use crate::output::{Report, word};
+use crate::regular;
 use nkeys::KeyPair;
 use serde::Serialize;
 
@@ -211,7 +212,8 @@ fn left_over(folder: &Path, users: &[User]) -> Result<Vec<PathBuf>, KeysError> {
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, KeysError> {
-    match fs::read_to_string(path) {
+    let text = |bytes| String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error));
+    match regular::read(path, regular::MAX).and_then(text) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(KeysError::Read { path: path.to_owned(), source }),

@@ -36,6 +36,7 @@ pub mod nats;
 pub mod output;
 pub mod publish;
 pub mod quantity;
+mod regular;
 pub mod report;
 pub mod reset;
 pub mod run;

@@ -19,6 +19,8 @@ use thermowell_wire::spill::{
 use thermowell_wire::subject::stream;
 use thermowell_wire::{BoilerId, batch};
 
+use crate::regular;
+
 /// The most files of one boiler that are put aside. More mean a permanent problem that needs an operator.
 const ASIDE_MAX: u32 = 16;
 /// The largest size of a valid spill file: twice the largest `spool.memory`.
@@ -165,9 +167,10 @@ impl SpillFile {
             Ok(metadata) if metadata.len() > FILE_MAX => {
                 return Ok(Content::Unusable("it is larger than a spill file can be".to_owned()));
             }
+            Ok(metadata) if !metadata.is_file() => return Ok(Content::Unusable("it is not a regular file".to_owned())),
             Ok(_) => {}
         }
-        let bytes = fs::read(&self.path).map_err(failed("read", &self.path))?;
+        let bytes = regular::read(&self.path, FILE_MAX).map_err(failed("read", &self.path))?;
         Ok(match decode(&bytes) {
             Ok((header, places)) => match self.foreign(&header) {
                 Some(reason) => Content::Unusable(reason),
@@ -183,8 +186,9 @@ impl SpillFile {
     /// Another agent uses the file now.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        let lock = File::open(&self.lock_path).map(|file| file.try_lock_shared());
-        matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+        let is_file = fs::metadata(&self.lock_path).is_ok_and(|metadata| metadata.is_file());
+        let lock = is_file.then(|| File::open(&self.lock_path).map(|file| file.try_lock_shared()));
+        matches!(lock, Some(Ok(Err(TryLockError::WouldBlock))))
     }
 
     /// The files of this boiler that were put aside.
@@ -204,6 +208,9 @@ impl SpillFile {
 
     fn hold(&self) -> Result<File, SpoolError> {
         let path = self.lock_path.as_path();
+        if let Ok(metadata) = fs::metadata(path) {
+            regular::check(&metadata).map_err(failed("open", path))?;
+        }
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         let file = file.map_err(failed("make", path))?;
         match file.try_lock() {
@@ -447,6 +454,20 @@ mod tests {
         let reason = file.load().unwrap().aside.unwrap().1;
         assert_eq!(reason, "it has version 2, this program reads version 1");
         assert_eq!(names(&folder), ["b1.spill.aside-1", "b1.spill.aside-2", "b1.spill.aside-3"]);
+    }
+
+    /// Opening a FIFO waits for another process.
+    #[test]
+    fn fifo_is_put_aside_and_is_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = spill_file(&folder, "cellar");
+        regular::fifo(file.path());
+        assert_eq!(file.load().unwrap().aside.unwrap().1, "it is not a regular file");
+        let mut file = spill_file(&folder, "attic");
+        fs::remove_file(file.lock_path()).unwrap();
+        regular::fifo(file.lock_path());
+        assert!(!file.is_held());
+        assert!(matches!(file.load(), Err(SpoolError::File { operation: "open", .. })));
     }
 
     #[test]

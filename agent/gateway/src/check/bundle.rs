@@ -13,7 +13,7 @@ use super::{Root, tar};
 use crate::clock::realtime_ns;
 use crate::config::{self, Config};
 use crate::output::Report as _;
-use crate::{logs, status};
+use crate::{logs, regular, status};
 
 /// The folder in the archive.
 const FOLDER: &str = "thermowell-diagnosis";
@@ -103,7 +103,7 @@ async fn collect(source: &Path, checks: &Checks, root: &Root) -> Vec<(String, Ve
 }
 
 fn text_of(path: &Path) -> String {
-    match config::bytes(path) {
+    match regular::read(path, regular::MAX) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => format!("{}: {error}", path.display()),
     }

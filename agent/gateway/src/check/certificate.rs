@@ -73,4 +73,14 @@ mod tests {
         let absent = check(&nats("tls.ca = \"/absent\""), Some(DAY * 300), 0);
         assert_eq!(absent.iter().map(|it| it.status).collect::<Vec<_>>(), [Unknown, Fine]);
     }
+
+    #[test]
+    fn certificate_that_is_a_fifo_is_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("ca.pem");
+        crate::regular::fifo(&pipe);
+        let text = format!("nats.tls.ca = \"{}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"", pipe.display());
+        let found = check(&Config::parse(&text, "t").unwrap().nats, None, 0);
+        assert_eq!(found[0].status, Unknown);
+    }
 }

@@ -84,6 +84,9 @@ impl ConfigError {
         if kind == io::ErrorKind::IsADirectory {
             return Some(format!("{path} is a folder: set a file with --config, or move the folder away"));
         }
+        if kind == io::ErrorKind::InvalidInput {
+            return Some(format!("{path} is a pipe or a device, which may have no end: write the text into a file"));
+        }
         Some("check the disk and the path".into())
     }
 }

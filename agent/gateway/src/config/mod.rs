@@ -29,7 +29,6 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,6 +42,7 @@ pub use error::{ConfigError, Kind, Place, Problem};
 
 use crate::nats::User;
 pub use crate::quantity::{show_bytes, show_duration};
+use crate::regular;
 pub use sample::{SAMPLE, schema};
 pub use show::show;
 pub use tables::SERIAL_NUMBER_MAX;
@@ -51,9 +51,6 @@ use section::{Findings, Section};
 
 /// The default path of the configuration.
 pub const DEFAULT_PATH: &str = "/etc/thermowell/thermowell.toml";
-
-/// The largest file that is read, in bytes; the documented one has 8 KB.
-const FILE_MAX: u64 = 1 << 20;
 
 /// Readings of a device per second: its period is 10 ms.
 pub const SAMPLES_PER_SECOND: u32 = 100;
@@ -362,7 +359,7 @@ impl Config {
 
     /// The texts of the files, with their names.
     fn texts(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
-        let texts = files(path)?.into_iter().map(|path| match bytes(&path) {
+        let texts = files(path)?.into_iter().map(|path| match regular::read(&path, regular::MAX) {
             Ok(bytes) => {
                 let file = path.display().to_string();
                 document::text(bytes, &file).map(|text| (text, file))
@@ -445,15 +442,6 @@ pub fn filter(text: &str) -> Option<Targets> {
     let is_level = |text: &str| text.parse::<LevelFilter>().is_ok();
     let is_fine = |part: &str| is_level(part.rsplit_once('=').map_or(part, |(_, level)| level));
     if text.split(',').all(is_fine) { text.parse().ok() } else { None }
-}
-
-/// The bytes of a file, which is not read to its end if that is far away: /dev/zero has none.
-pub(crate) fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
-    let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= FILE_MAX);
-    let too_large = || std::io::Error::other(format!("it has more than {}", show_bytes(FILE_MAX)));
-    fits.then_some(bytes).ok_or_else(too_large)
 }
 
 /// The files that [`Config::load`] reads, in their order.

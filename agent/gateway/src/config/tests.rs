@@ -311,6 +311,24 @@ fn files_in_conf_d_are_merged_by_name() {
     );
 }
 
+/// `--config /dev/stdin` and a process substitution are pipes; opening a FIFO waits for its writer.
+#[test]
+fn pipe_is_refused_as_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let [main, parts] = ["thermowell.toml", "conf.d"].map(|name| folder.path().join(name));
+    crate::regular::fifo(&main);
+    let error = Config::load(&main).unwrap_err();
+    let advice = error.advice().unwrap();
+    assert!(crate::logs::chain(&error).ends_with("thermowell.toml: not a regular file"), "{error}");
+    assert!(advice.ends_with("is a pipe or a device, which may have no end: write the text into a file"), "{advice}");
+    fs::remove_file(&main).unwrap();
+    fs::write(&main, SAMPLE).unwrap();
+    fs::create_dir(&parts).unwrap();
+    crate::regular::fifo(&parts.join("10-pipe.toml"));
+    let error = crate::logs::chain(&Config::load(&main).unwrap_err());
+    assert!(error.ends_with("10-pipe.toml: not a regular file"), "{error}");
+}
+
 #[test]
 fn unreadable_file_is_reported() {
     let folder = tempfile::tempdir().unwrap();

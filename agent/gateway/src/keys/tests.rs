@@ -136,3 +136,16 @@ fn users_of_others_conf_are_in_the_account_of_the_roles() {
     assert!(plant.ends_with("            { user: ha, password: \"$2a$11$x\" }\n        ]\n    }\n"), "{text}");
     assert!(!people.contains("user: ha") && !installer.contains("user: ha"), "{text}");
 }
+
+/// Opening a FIFO waits for its writer.
+#[test]
+fn seed_that_is_a_fifo_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &users(&["anna"]), &[]).unwrap();
+    let seed = folder.path().join("agent.nk");
+    fs::remove_file(&seed).unwrap();
+    regular::fifo(&seed);
+    let refused = refusal(folder.path(), &[]);
+    assert!(refused.ends_with("agent.nk: not a regular file"), "{refused}");
+    assert!(are_current(folder.path(), &users(&["anna"])).is_err());
+}

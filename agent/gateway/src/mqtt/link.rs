@@ -8,8 +8,7 @@
 //! | an attempt to connect | [`ATTEMPT`] | |
 //! | a message that the client does not take | [`STUCK`] | the broker acknowledges nothing: another connection helps |
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,6 +29,7 @@ use tokio::time::timeout;
 
 use super::{Message, trust};
 use crate::config::{Mqtt, MqttTls};
+use crate::regular;
 
 /// A dead peer is detected after one and a half of these by the broker, after two by us.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -38,9 +38,8 @@ const IN_FLIGHT: u16 = 16;
 const PACKET_MAX: u32 = 64 * 1_024;
 const ATTEMPT: Duration = Duration::from_secs(10);
 const STUCK: Duration = Duration::from_secs(20);
-/// The longest password file, and the longest file of certificates.
+/// The longest password file.
 const PASSWORD_MAX: u64 = 4_096;
-const CERTIFICATES_MAX: u64 = 1 << 20;
 
 /// Why there is no connection to the broker.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +98,14 @@ pub enum LinkError {
     /// The client has stopped.
     #[error("the MQTT client has stopped")]
     Stopped,
+}
+
+impl LinkError {
+    /// Whether only a change of the configuration or of its files helps.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Damaged { .. } | Self::NoAuthorities)
+    }
 }
 
 /// What the broker sends.
@@ -332,7 +339,7 @@ fn client_config(tls: &MqttTls) -> Result<Arc<ClientConfig>, LinkError> {
     let mut roots = RootCertStore::empty();
     match &tls.ca {
         Some(path) => {
-            let pem = read("mqtt.ca", path, CERTIFICATES_MAX)?;
+            let pem = read("mqtt.ca", path, regular::MAX)?;
             let damaged = || LinkError::Damaged {
                 key: "mqtt.ca",
                 path: path.clone(),
@@ -358,17 +365,8 @@ fn client_config(tls: &MqttTls) -> Result<Arc<ClientConfig>, LinkError> {
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// A regular file: a FIFO would keep us waiting, and a device has no end.
 fn read(key: &'static str, path: &Path, max: u64) -> Result<Vec<u8>, LinkError> {
-    let bytes = || {
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(max).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    bytes().map_err(|source| LinkError::File { key, path: path.to_owned(), source })
+    regular::read(path, max).map_err(|source| LinkError::File { key, path: path.to_owned(), source })
 }
 
 #[cfg(test)]

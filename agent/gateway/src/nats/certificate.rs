@@ -1,12 +1,12 @@
 //! When certificates end. Only the field of the end is read from them: whether they are valid is the client's concern.
 
-use std::fs;
 use std::path::Path;
 
 use async_nats::rustls::pki_types::CertificateDer;
 use async_nats::rustls::pki_types::pem::PemObject as _;
 
 use crate::quantity::second;
+use crate::regular;
 
 /// Tags of ASN.1.
 const SEQUENCE: u8 = 0x30;
@@ -14,11 +14,9 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// When the first of the certificates in a file ends, Unix seconds; none if one cannot be read. Only a regular file is
-/// read: a FIFO has no end.
+/// When the first of the certificates in a file ends, Unix seconds; none if one cannot be read.
 pub(crate) fn end_of_file(path: &Path) -> Option<i64> {
-    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    end(&fs::read(path).ok()?)
+    end(&regular::read(path, regular::MAX).ok()?)
 }
 
 /// When the first of the certificates in a PEM text ends, Unix seconds; none if one cannot be read.

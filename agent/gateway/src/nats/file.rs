@@ -13,6 +13,7 @@ use nkeys::{KeyPair, KeyPairType};
 
 use super::User;
 use crate::config;
+use crate::regular;
 
 /// The required content of a file, by the configuration key that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +118,8 @@ impl FileError {
         match &self.fault {
             Fault::Missing | Fault::Forbidden | Fault::Damaged => true,
             Fault::Other(error) => {
-                matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::InvalidInput)
+                use ErrorKind::{FileTooLarge, InvalidInput, IsADirectory, NotADirectory};
+                matches!(error.kind(), IsADirectory | NotADirectory | InvalidInput | FileTooLarge)
             }
         }
     }
@@ -140,7 +142,10 @@ impl fmt::Display for FileError {
 
 /// The content of the file, trimmed.
 pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError> {
-    let fault = match bytes(path).await {
+    let owned = path.to_owned();
+    // The disk or a file server may take its time.
+    let read = tokio::task::spawn_blocking(move || regular::read(&owned, regular::MAX)).await;
+    let fault = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
         Ok(bytes) if holds.is_in(&bytes) => return Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
         Ok(_) => Fault::Damaged,
         Err(error) if error.kind() == ErrorKind::NotFound => Fault::Missing,
@@ -148,15 +153,6 @@ pub(super) async fn read(path: &Path, holds: Holds) -> Result<String, FileError>
         Err(error) => Fault::Other(error),
     };
     Err(FileError { holds, path: path.to_owned(), fault })
-}
-
-/// The bytes of a file or the error of a folder; a FIFO would keep the role waiting, and a device has no end.
-async fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let kind = tokio::fs::metadata(path).await?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    tokio::fs::read(path).await
 }
 
 /// The key pair of the seed in the file.
