@@ -1,8 +1,9 @@
 //! `thermowell export`.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+mod target;
+
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -13,6 +14,8 @@ use super::{Exit, Outcome, Source, command, print_error};
 use crate::export::{self, Books, Desk, ExportError, What, Wish};
 use crate::quantity::{duration, grouped, instant};
 use crate::samples::Form;
+
+use target::{Output, Target};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -25,8 +28,9 @@ Without --from and --to it exports all that is stored: three days of samples,
 years of snapshots. A day is written as 2026-01-07, a time as
 2026-01-07T02:00:00Z. Times are UTC (RFC 3339); --local adds a column. An
 unknown value is empty, never 0; slots that are missing are rows with their
-number and reason. --out writes FILE.part and renames it when it is complete.
-Progress and the sum are on standard error. It reads with inspector.nk.
+number and reason. --out writes FILE.part and renames it when it is complete; a
+pipe or a terminal is written as it is. Progress and the sum are on standard
+error. It reads with inspector.nk.
 
 Exit codes: 0 every slot of the range is counted or missing for a reason, 1
 the books do not close or the server does not answer, 2 wrong command line, 78
@@ -98,10 +102,17 @@ pub(super) fn run(args: &ExportArgs) -> Outcome {
         Format::Jsonl => Form::Json,
         Format::Senml => Form::Senml,
     };
+    let target = match Target::of(out.as_deref()) {
+        Ok(target) => target,
+        Err(why) => return refuse(&format!("--out: {why}")),
+    };
     let boiler = boiler.clone();
     let wish = Wish { boiler, what: *what, from_ns: *from, to_ns: *to, form, per_s: *per, local: *local };
+    // A FIFO waits for its reader: until then, Ctrl-C ends the process.
+    let (straight, target) = if target.is_straight() { (Some(target.open()), None) } else { (None, Some(target)) };
     let written = command(source, async |config| {
-        let output = Output::open(out.as_deref()).map_err(ExportError::Write)?;
+        let opened = straight.or_else(|| target.map(Target::open)).expect("one of both is there");
+        let output = opened.map_err(ExportError::Write)?;
         let mut paper = Paper { output, progress: Progress::begin() };
         let books = match export::export(config, &wish, &mut paper).await {
             // The reader has seen enough.
@@ -147,81 +158,11 @@ impl Desk for Paper {
     }
 }
 
-/// Standard output, or a file that has its name when it is complete.
-struct Output {
-    to: Box<dyn Write>,
-    part: Option<Part>,
-}
-
-struct Part {
-    file: File,
-    path: PathBuf,
-    complete: PathBuf,
-}
-
-impl Output {
-    fn open(path: Option<&Path>) -> io::Result<Self> {
-        let Some(complete) = path else {
-            return Ok(Self { to: Box::new(BufWriter::new(io::stdout())), part: None });
-        };
-        let mut path = complete.as_os_str().to_owned();
-        path.push(".part");
-        let path = PathBuf::from(path);
-        let explained = |error: io::Error| {
-            let hint = if error.kind() == io::ErrorKind::AlreadyExists {
-                ": another export writes it, or one was killed; then remove it"
-            } else {
-                ""
-            };
-            io::Error::other(format!("{}: {error}{hint}", path.display()))
-        };
-        let file = File::create_new(&path).map_err(explained)?;
-        let to = Box::new(BufWriter::new(file.try_clone()?));
-        Ok(Self { to, part: Some(Part { file, path, complete: complete.to_owned() }) })
-    }
-
-    /// The file is complete, and gets its name.
-    fn finish(mut self) -> io::Result<()> {
-        self.to.flush()?;
-        if let Some(part) = &self.part {
-            part.file.sync_all()?;
-            fs::rename(&part.path, &part.complete)?;
-        }
-        self.part = None;
-        Ok(())
-    }
-}
-
-/// An incomplete file is removed: at an error, and at Ctrl-C.
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let Some(part) = &self.part {
-            drop(fs::remove_file(&part.path));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use thermowell_flow::published::Missing;
 
     use super::*;
-
-    #[test]
-    fn file_has_its_name_only_when_it_is_complete() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, part) = (folder.path().join("b1.csv"), folder.path().join("b1.csv.part"));
-        let mut output = Output::open(Some(&path)).unwrap();
-        output.to.write_all(b"time\n").unwrap();
-        assert!(part.exists() && !path.exists());
-        let error = Output::open(Some(&path)).err().unwrap().to_string();
-        assert!(error.contains("b1.csv.part") && error.contains("remove it"), "{error}");
-        output.finish().unwrap();
-        assert!(!part.exists());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "time\n");
-        drop(Output::open(Some(&path)).unwrap());
-        assert!(!part.exists() && path.exists(), "an incomplete one is removed, the last one stays");
-    }
 
     #[test]
     fn sum_names_reasons_and_why_the_books_do_not_close() {
