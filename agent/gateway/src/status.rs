@@ -23,7 +23,7 @@ use thermowell_wire::subject::{self, stream};
 use crate::boilers::{last, last_known};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::nats::{Connection, NatsError, RequestError, User, command_in};
+use crate::nats::{Connection, Kept, NatsError, RequestError, User, command_in};
 use crate::output::Report;
 use crate::quantity::show_measured;
 
@@ -157,7 +157,10 @@ pub(crate) async fn read(
     let context = connection.context();
     let state: Option<State> = last_known(context, stream::STATE, &subject::state(&id)).await?;
     let status: Option<Status> = last_known(context, stream::STATUS, &subject::status(&id)).await?;
-    let lease = last_known(context, stream::LEASE, &subject::setpoint(&id)).await?;
+    let lease = last(context, stream::LEASE, &subject::setpoint(&id)).await?;
+    let lease = lease.and_then(|message| Kept::<Lease>::read(&message).ok());
+    let lease = lease.filter(|kept| still_asks(&kept.value, kept.age().as_secs_f64(), clock.speed()));
+    let lease = lease.map(|kept| kept.value);
     let snapshot = last_known(context, stream::SNAPSHOT, &subject::snapshot(&id)).await?;
     let mut outside = Vec::new();
     for sourced in sources.iter().filter(|sourced| sourced.boiler == id) {
@@ -184,6 +187,16 @@ impl Report for Boilers {
     fn text(&self) -> String {
         self.boilers.iter().map(Boiler::text).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Whether a lease still asks, `age_s` real seconds after the server stored it. LEASE deletes it by age, without a
+/// message and later than a lease that is shorter than its limit. A demo's leases are shorter than the interval of
+/// reading, so they last as long as fresh data.
+pub(crate) fn still_asks(lease: &Lease, age_s: f64, speed: u32) -> bool {
+    let lease_s = f64::from(lease.lease_s) / f64::from(speed);
+    // A stamp ahead of this clock counts as equally old.
+    let age_s = age_s.abs();
+    lease.lease_s > 0 && (age_s <= lease_s || speed > 1 && judge(age_s) == Freshness::Fresh)
 }
 
 /// The freshness for an age in real seconds, whatever was read.
@@ -230,12 +243,17 @@ impl Boiler {
         self.state.as_ref().filter(|_| self.freshness != Some(Freshness::Fault))
     }
 
+    /// STATUS, while it is fresh: it is published every second.
+    pub(crate) fn fresh_status(&self) -> Option<&Status> {
+        let is_fresh = self.status_age_s.is_some_and(|age_s| judge(age_s) == Freshness::Fresh);
+        self.status.as_ref().filter(|_| is_fresh)
+    }
+
     /// The device's last status, or why it is unknown.
     pub(crate) fn device(&self) -> Result<&DeviceStatus, String> {
         let Some(status) = &self.status else { return Err("unknown: no STATUS yet".to_owned()) };
-        let age_s = self.status_age_s.unwrap_or(f64::INFINITY);
-        if judge(age_s) != Freshness::Fresh {
-            return Err(format!("unknown: the last STATUS is {} old", age(age_s)));
+        if self.fresh_status().is_none() {
+            return Err(format!("unknown: the last STATUS is {} old", age(self.status_age_s.unwrap_or(f64::INFINITY))));
         }
         match (&status.device, status.link) {
             (_, Link::Down) => Err("unknown: the serial port is not open".to_owned()),
@@ -329,6 +347,17 @@ mod tests {
         assert!(text.contains("the newest sample is 1 min 1 s old, last 61.4 °C"), "{text}");
         assert!(!text.contains("58.9") && !text.contains("% known"), "{text}");
         assert_eq!(Boilers { boilers: vec![old] }.verdict(), Verdict::NotFresh);
+    }
+
+    /// The stream keeps it for a minute of real time, whatever its length and the speed.
+    #[test]
+    fn lease_asks_until_its_end() {
+        let lease = |lease_s| Lease { lease_s, ..crate::front::testing::lease(NOW_S) };
+        let asks = |lease_s, age_s, speed| still_asks(&lease(lease_s), age_s, speed);
+        assert!(asks(20, 19.9, 1) && !asks(20, 20.1, 1) && !asks(20, -20.1, 1));
+        assert!(asks(60, 4.9, 60) && !asks(60, 5.1, 60), "as long as fresh data");
+        assert!(asks(60, 5.9, 10) && !asks(60, 6.1, 10));
+        assert!(!asks(0, 0.0, 1), "a release");
     }
 
     #[test]

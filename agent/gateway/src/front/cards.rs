@@ -202,8 +202,7 @@ fn obeys(boiler: &Boiler, judged: &status::Boiler, at: &Moment) -> (&'static str
         Ok(_) if judged.lease.is_some() => ("own", "the boiler is on its own control, though it is asked".to_owned()),
         Ok(_) => ("own", "the boiler is on its own control".to_owned()),
         Err(why) => {
-            let is_current = judged.status_age_s.is_some_and(|age_s| status::judge(age_s) == Freshness::Fresh);
-            let link = judged.status.as_ref().filter(|_| is_current).map(|status| status.link);
+            let link = judged.fresh_status().map(|status| status.link);
             let link = link.filter(|link| matches!(link, Link::Down | Link::Silent));
             let lease = match boiler.obeyed_until {
                 Some(end) if end <= at.now.unix_seconds() => {
@@ -231,8 +230,7 @@ fn fault(judged: &status::Boiler) -> (&'static str, String) {
 
 fn device_rows(judged: &status::Boiler) -> Vec<Row> {
     let device = judged.device().ok();
-    let fresh = |age_s: Option<f64>| age_s.is_some_and(|age_s| status::judge(age_s) == Freshness::Fresh);
-    let status = judged.status.as_ref().filter(|_| fresh(judged.status_age_s));
+    let status = judged.fresh_status();
     let celsius = |value: Option<f64>| value.map_or(UNKNOWN.to_owned(), |value| format!("{value:.1} °C"));
     let sourced = |(value, source): (Option<f64>, Option<&SourceName>)| match source {
         Some(source) => format!("{} · {source}", celsius(value)),

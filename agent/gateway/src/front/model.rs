@@ -9,9 +9,7 @@
 
 use std::collections::VecDeque;
 
-use thermowell_flow::published::{
-    AmbientReading, Command, Decision, Event, EventBody, Freshness, Lease, Snapshot, State, Status,
-};
+use thermowell_flow::published::{AmbientReading, Command, Decision, Event, EventBody, Lease, Snapshot, State, Status};
 use thermowell_flow::snapshot::hour_of;
 use thermowell_flow::time::Utc;
 use thermowell_wire::BoilerId;
@@ -20,7 +18,7 @@ use super::hour::LastHour;
 use crate::config::Config;
 use crate::logs;
 use crate::mqtt::Seen;
-use crate::status::{self, Sourced, judge};
+use crate::status::{self, Sourced};
 
 /// Two days.
 pub(super) const SNAPSHOTS_MAX: usize = 48;
@@ -192,14 +190,11 @@ impl Boiler {
         Seen { boiler, command: self.command.clone(), is_read: self.is_read, now_s: at.now.unix_seconds() }
     }
 
-    /// The lease, until it ends. LEASE deletes it by age without a message, and while the server is away its deletion
-    /// is not seen. A demo's leases are shorter than the interval of reading, so they last as long as fresh data.
+    /// The lease, until it ends: while the server is away, its deletion is not seen.
     pub(super) fn asked(&self, at: &Moment) -> Option<&Lease> {
         let stored = self.lease.as_ref()?;
         let age_s = seconds(at.real_ns.saturating_sub(stored.at_real_ns));
-        let lease_s = f64::from(stored.lease.lease_s) / f64::from(at.speed);
-        let is_active = age_s <= lease_s || at.speed > 1 && judge(age_s) == Freshness::Fresh;
-        (stored.lease.lease_s > 0 && is_active).then_some(&stored.lease)
+        status::still_asks(&stored.lease, age_s, at.speed).then_some(&stored.lease)
     }
 }
 

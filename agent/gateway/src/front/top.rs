@@ -12,7 +12,6 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use thermowell_flow::published::Status;
 use thermowell_wire::BoilerId;
 
 use super::cards::{self, Frame, Ledger, UNKNOWN, clock, degrees, grouped};
@@ -183,7 +182,7 @@ fn row(boiler: &Boiler, at: &Moment, server: &Server) -> String {
         Ok(_) => "off".to_owned(),
         Err(_) => UNKNOWN.to_owned(),
     };
-    let status: Option<&Status> = judged.status.as_ref();
+    let status = judged.fresh_status();
     let backlog = status.map_or(UNKNOWN.to_owned(), |it| it.backlog.to_string());
     let link = status.map_or(UNKNOWN.to_owned(), |it| word(&it.link));
     let age = judged.age_s.map_or(UNKNOWN.to_owned(), short);
@@ -300,6 +299,7 @@ fn events(boiler: &Boiler) -> Vec<String> {
 mod tests {
     use super::super::testing::{NOON_NS, Stream, decided, noon_s, snapshot, state, status};
     use super::*;
+    use thermowell_flow::published::Status;
     use thermowell_flow::time::Utc;
 
     const HEAD: Head<'static> = Head { gateway: "cellar", server: "2.15.1", up_s: 273_120 };
@@ -376,6 +376,20 @@ mod tests {
         let other = lines(&model(2), &Choice { boiler: 1, ..Choice::default() }).join("\n");
         assert!(!other.contains("61.4 °C\n") && other.contains("no hour has closed yet"), "{other}");
         assert!(other.contains(&"░".repeat(60)), "{other}");
+    }
+
+    /// The agent is gone: its last STATUS says nothing of now.
+    #[test]
+    fn link_and_backlog_of_an_old_status_are_unknown() {
+        let row = |age_s: f64| {
+            let mut model = model(1);
+            let stale = Status { backlog: 4_321, ..status(noon_s() + 2_100.0 - age_s) };
+            model.boilers[0].take_status(Some(stale));
+            lines(&model, &Choice::default()).into_iter().find(|line| line.starts_with("▸b1")).unwrap()
+        };
+        let (fresh, old) = (row(0.2), row(60.0));
+        assert!(fresh.contains("4321") && fresh.contains(" up"), "{fresh}");
+        assert!(!old.contains("4321") && !old.contains(" up"), "{old}");
     }
 
     #[test]

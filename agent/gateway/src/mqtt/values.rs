@@ -11,7 +11,7 @@ use thermowell_wire::{BoilerId, CommandId};
 
 use crate::output::word;
 use crate::quantity::moment;
-use crate::status::{self, judge};
+use crate::status;
 
 /// A snapshot whose hour ended longer ago is not the last full hour.
 const LAST_HOUR_MAX_S: f64 = 2.0 * 3_600.0;
@@ -106,8 +106,7 @@ impl Seen {
 
     fn device(&self) -> Value {
         let device = self.boiler.device().ok();
-        let status =
-            self.boiler.status.as_ref().filter(|_| self.boiler.status_age_s.map(judge) == Some(Freshness::Fresh));
+        let status = self.boiler.fresh_status();
         let lease = self.boiler.lease.as_ref().filter(|lease| lease.demand == Demand::Heat);
         let accepted = device.and_then(|device| device.setpoint).filter(|setpoint| setpoint.demand == Demand::Heat);
         json!({
