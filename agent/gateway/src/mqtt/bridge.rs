@@ -74,14 +74,37 @@ pub struct Bridge {
     clock: Clock,
     counters: Counters,
     board: Arc<Board>,
-    failures: Throttle<String>,
+    journal: Journal,
     refusals: Throttle<String>,
+    births: Throttle<()>,
 }
 
 /// Where boilers are seen.
 pub trait View {
     /// Each boiler now.
     fn seen(&self) -> Vec<Seen>;
+}
+
+/// What is logged of connections. A broker that accepts and then closes them makes two lines each time, so only a
+/// connection that lasted [`GOOD`] begins a new one.
+#[derive(Debug, Default)]
+struct Journal {
+    failed: u32,
+    connects: Throttle<()>,
+    failures: Throttle<String>,
+}
+
+impl Journal {
+    /// The attempts up to this one, if it is to be logged.
+    fn connected(&mut self) -> Option<u32> {
+        self.connects.admits(()).map(|_| self.failed.saturating_add(1))
+    }
+
+    /// The attempts that failed, if this cause is to be logged.
+    fn failed(&mut self, cause: String) -> Option<u32> {
+        self.failed = self.failed.saturating_add(1);
+        self.failures.admits(cause).map(|_| self.failed)
+    }
 }
 
 /// Why a connection is no longer served.
@@ -104,8 +127,9 @@ impl Bridge {
             mqtt,
             counters: Counters::default(),
             board: board.clone(),
-            failures: Throttle::default(),
+            journal: Journal::default(),
             refusals: Throttle::default(),
+            births: Throttle::default(),
         })
     }
 
@@ -127,7 +151,7 @@ impl Bridge {
                 opened = Link::open(&self.mqtt, &identity, Some(self.session.farewell())) => opened,
                 () = shutdown.requested() => return,
             };
-            let began = now();
+            let began = opened.is_ok().then(now);
             let end = match opened {
                 Ok(mut link) => {
                     self.began();
@@ -141,12 +165,13 @@ impl Bridge {
                 }
                 Err(error) => End::Lost(error),
             };
+            if began.is_some_and(|began| now().saturating_sub(began) >= GOOD) {
+                pause = PAUSE;
+                self.journal = Journal::default();
+            }
             match end {
                 End::Shutdown => return self.report(),
                 End::Lost(error) => self.failed(&error),
-            }
-            if now().saturating_sub(began) >= GOOD {
-                pause = PAUSE;
             }
             self.report();
             tokio::select! {
@@ -160,15 +185,16 @@ impl Bridge {
     fn began(&mut self) {
         self.counters.connects += 1;
         self.counters.is_connected = true;
-        let tries = self.failures.end() + 1;
-        tracing::info!(broker = %self.mqtt.broker, tries, "connected to the MQTT broker");
+        if let Some(tries) = self.journal.connected() {
+            tracing::info!(broker = %self.mqtt.broker, tries, "connected to the MQTT broker");
+        }
         self.session.connected(now());
     }
 
     fn failed(&mut self, error: &LinkError) {
         self.counters.failures += 1;
         let cause = logs::chain(error);
-        if let Some(tries) = self.failures.admits(cause.clone()) {
+        if let Some(tries) = self.journal.failed(cause.clone()) {
             let broker = self.mqtt.broker.to_string();
             tracing::warn!(
                 broker,
@@ -289,7 +315,9 @@ impl Bridge {
     fn received(&mut self, received: Received, presses: &mpsc::Sender<Press>) {
         match received {
             Received::Birth => {
-                tracing::info!("Home Assistant has started, announcing the boilers again");
+                if let Some(times) = self.births.admits(()) {
+                    tracing::info!(times, "Home Assistant has started, announcing the boilers again");
+                }
                 self.session.born(now(), birth_wait());
             }
             Received::Press { boiler, action, length } => {
@@ -356,6 +384,19 @@ fn birth_wait() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn broker_that_accepts_and_closes_fills_no_log() {
+        let mut journal = Journal::default();
+        let lines: usize = (0..1_000)
+            .map(|_| {
+                let connected = journal.connected().is_some();
+                usize::from(connected) + usize::from(journal.failed("closed".to_owned()).is_some())
+            })
+            .sum();
+        assert_eq!(lines, 20, "the 1st, 2nd, 4th … 512th of both");
+        assert_eq!(journal.failed("another".to_owned()), Some(1_001));
+    }
 
     #[test]
     fn wait_after_a_birth_is_random_within_its_limits() {

@@ -32,6 +32,8 @@ use crate::config::{Config, Mqtt};
 const EVENTS_MAX: usize = 8;
 /// How long Home Assistant may take to subscribe to the topics of a device that it has just read about.
 const SETTLE: Duration = Duration::from_secs(3);
+/// The least interval of announcements that births ask for. Home Assistant itself takes longer for a restart.
+const BIRTH_REST: Duration = Duration::from_secs(30);
 /// What a boost asks for until it is set, if the limits allow it.
 const BOOST_FLOW: f64 = 60.0;
 const BOOST_FOR_MIN: u16 = 30;
@@ -53,6 +55,8 @@ pub(super) struct Session {
     is_announced: bool,
     /// When everything is announced again.
     announce_at: Option<Duration>,
+    /// When a birth was answered last.
+    answered_at: Option<Duration>,
     /// When all states are repeated.
     repeat_at: Option<Duration>,
     dropped: u64,
@@ -112,6 +116,7 @@ impl Session {
             is_up: false,
             is_announced: false,
             announce_at: None,
+            answered_at: None,
             repeat_at: None,
             dropped: 0,
         }
@@ -151,8 +156,11 @@ impl Session {
     }
 
     /// Home Assistant has started: it knows nothing. All clients answer at that moment, so ours waits.
+    /// The first of several births counts, so that they cannot put the announcement off; and it does not come within
+    /// [`BIRTH_REST`] of the last one, so that they cannot keep us at work.
     pub(super) fn born(&mut self, now: Duration, wait: Duration) {
-        self.announce_at = Some(now + wait);
+        let rest = self.answered_at.map_or(Duration::ZERO, |at| at + BIRTH_REST);
+        self.announce_at.get_or_insert((now + wait).max(rest));
     }
 
     fn announce(&mut self, now: Duration) {
@@ -196,6 +204,7 @@ impl Session {
             return None;
         }
         if self.announce_at.is_some_and(|at| now >= at) {
+            self.answered_at = Some(now);
             self.announce(now);
         }
         if self.repeat_at.is_some_and(|at| now >= at) {

@@ -93,6 +93,22 @@ fn birth_repeats_states_after_its_wait_but_not_the_hour() {
     assert!(!repeated.contains(&"b1/hour".to_owned()), "an automation would run twice: {repeated:?}");
 }
 
+/// Anyone who may publish at the topic can send births.
+#[test]
+fn births_neither_put_off_nor_multiply_an_announcement() {
+    let mut session = settled();
+    let announced: Vec<u64> = (10..70)
+        .filter(|second| {
+            session.born(s(*second), s(4));
+            topics(&mut session, s(*second)).iter().any(|topic| topic == "thermowell_b1/config")
+        })
+        .collect();
+    assert_eq!(announced, [14, 44]);
+    session.lost();
+    session.connected(s(70));
+    assert!(topics(&mut session, s(70)).contains(&"thermowell_b1/config".to_owned()));
+}
+
 #[test]
 fn reconnect_announces_again_with_the_newest_values() {
     let mut session = settled();
