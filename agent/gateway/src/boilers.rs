@@ -52,6 +52,12 @@ pub enum BoilerError {
          restart the agent, then accept the board"
     )]
     Bound { id: BoilerId, bound: String, serial_number: String },
+    /// It would be accepted, and stay refused.
+    #[error(
+        "the board that answers as boiler {id} now is {board}, not {serial_number}: correct the number, or connect that \
+         board first"
+    )]
+    Other { id: BoilerId, board: String, serial_number: String },
     #[error("boiler {id} has no samples: the first board that answers is accepted without this command")]
     NoHistory { id: BoilerId },
     /// The last message is not from an agent.
@@ -69,10 +75,11 @@ pub enum BoilerError {
 
 /// The configuration of one of our streams; none if it does not exist.
 async fn settings(context: &Context, name: &str) -> Result<Option<StreamConfig>, RequestError> {
+    let mark = nats::mark();
     match context.get_stream(name).await {
         Ok(found) => Ok(Some(found.cached_info().config.clone())),
         Err(error) if crate::streams::is_absent(&error) => Ok(None),
-        Err(error) => Err(RequestError::new(format!("read stream {name}"), error)),
+        Err(error) => Err(RequestError::of_api(format!("read stream {name}"), mark, &nats::info_of(name), error)),
     }
 }
 

@@ -68,7 +68,7 @@ impl Frame {
                 ("away", format!("the NATS server is away since {}", clock(since.unix_seconds())))
             }
             Server::Away { since: None } => ("away", "the NATS server has not answered yet".to_owned()),
-            Server::Fails { why } => ("away", format!("the NATS server does not answer: {why}")),
+            Server::Fails { why } => ("away", format!("the streams cannot be read: {why}")),
         };
         frame.text("server", text);
         frame.s.insert("server", state);

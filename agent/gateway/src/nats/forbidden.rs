@@ -64,9 +64,17 @@ pub fn mark() -> Mark {
 /// The newest violation of `subject` since `mark`: the cause of a time-out.
 #[must_use]
 pub fn forbidden_since(mark: Mark, subject: &str) -> Option<Forbidden> {
+    newest_since(mark, |forbidden| forbidden == subject)
+}
+
+/// The newest violation since `mark` of a request to the server's API, whatever its prefix: `STREAM.INFO.STATE`.
+pub(super) fn request_forbidden_since(mark: Mark, request: &str) -> Option<Forbidden> {
+    newest_since(mark, |forbidden| forbidden.strip_suffix(request).is_some_and(|prefix| prefix.ends_with('.')))
+}
+
+fn newest_since(mark: Mark, is_it: impl Fn(&str) -> bool) -> Option<Forbidden> {
     let violations = violations();
-    let (_, newest) =
-        violations.kept.iter().rev().find(|(n, forbidden)| *n > mark.0 && forbidden.subject == subject)?;
+    let (_, newest) = violations.kept.iter().rev().find(|(n, it)| *n > mark.0 && is_it(&it.subject))?;
     Some(newest.clone())
 }
 
@@ -116,6 +124,7 @@ fn parse(text: &str) -> Option<(&'static str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RequestError;
     use super::*;
 
     #[test]
@@ -154,6 +163,23 @@ mod tests {
         assert_eq!(forbidden_since(mended, "mended.a"), None);
         assert!(record.take("Permissions Violation for Publish to \"mended.a\""));
         assert!(forbidden_since(mended, "mended.a").is_some(), "forbidden again");
+    }
+
+    /// Instead of "timed out".
+    #[test]
+    fn missing_right_is_the_cause_of_an_unanswered_request() {
+        let (mut record, _receiver) = Record::new("reader".to_owned());
+        let before = mark();
+        assert!(record.take("Permissions Violation for Publish to \"plant.api.STREAM.INFO.MINE\""));
+        let cause = |request: &str| {
+            let error = RequestError::of_api("read MINE", before, request, "timed out");
+            crate::logs::chain(&error)
+        };
+        let forbidden = "read MINE: the server forbids reader to publish to plant.api.STREAM.INFO.MINE; its permissions \
+                         come from `thermowell keys`";
+        assert_eq!(cause("STREAM.INFO.MINE"), forbidden);
+        assert_eq!(cause("STREAM.INFO.M"), "read MINE: timed out");
+        assert_eq!(cause("INFO.MINE.ALL"), "read MINE: timed out");
     }
 
     #[test]

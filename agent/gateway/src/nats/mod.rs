@@ -36,6 +36,7 @@ pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, read_stored, r
 pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
 pub use in_order::{InOrder, end, first_since, one_before};
 pub use last_of_each::last_of_each;
+pub(crate) use request::info_of;
 pub use request::{Doubt, RequestError, Stored};
 pub use request::{announce, at, compare_and_set, first_from, json, last, publish_if, stream_state};
 pub use stored::{Kept, Malformed, age_ns, command_in, last_kept, last_kept_of_each, parse};

@@ -12,6 +12,8 @@ use serde::Serialize;
 use thermowell_flow::published::Event;
 use thermowell_wire::subject::{self, EventKind};
 
+use super::forbidden::{Mark, mark, request_forbidden_since};
+
 /// A request failed. Worth a retry in a new session.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}")]
@@ -26,6 +28,30 @@ impl RequestError {
     pub fn new(operation: impl Into<String>, source: impl Into<async_nats::Error>) -> Self {
         Self { operation: operation.into(), source: source.into() }
     }
+
+    /// An error of `operation`, which made `request` to the server's API after `mark`. The server does not answer what
+    /// it forbids: then the cause is the missing right, and not the time-out.
+    pub(crate) fn of_api(
+        operation: impl Into<String>,
+        mark: Mark,
+        request: &str,
+        source: impl Into<async_nats::Error>,
+    ) -> Self {
+        match request_forbidden_since(mark, request) {
+            Some(forbidden) => Self::new(operation, forbidden),
+            None => Self::new(operation, source),
+        }
+    }
+}
+
+/// The request for the state and the configuration of `stream`.
+pub(crate) fn info_of(stream: &str) -> String {
+    format!("STREAM.INFO.{stream}")
+}
+
+/// The request for a message of `stream`.
+fn message_of(stream: &str) -> String {
+    format!("STREAM.MSG.GET.{stream}")
 }
 
 /// The outcome of a publish under a condition.
@@ -114,9 +140,10 @@ pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Errors
 /// The server does not answer, or the stream does not exist.
 pub async fn stream_state(context: &Context, stream: &str) -> Result<State, RequestError> {
+    let mark = mark();
     match context.get_stream(stream).await {
         Ok(found) => Ok(found.cached_info().state.clone()),
-        Err(error) => Err(RequestError::new(format!("read the state of {stream}"), error)),
+        Err(error) => Err(RequestError::of_api(format!("read the state of {stream}"), mark, &info_of(stream), error)),
     }
 }
 
@@ -125,7 +152,10 @@ pub async fn stream_state(context: &Context, stream: &str) -> Result<State, Requ
 /// # Errors
 /// The server does not answer, or the stream does not exist.
 pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
-    let failed = |error: async_nats::Error| RequestError::new(format!("read the last message of {subject}"), error);
+    let (mark, request) = (mark(), message_of(stream));
+    let failed = |error: async_nats::Error| {
+        RequestError::of_api(format!("read the last message of {subject}"), mark, &request, error)
+    };
     let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
     if_any(stream.get_last_raw_message_by_subject(subject).await).map_err(|error| failed(error.into()))
 }
@@ -135,7 +165,10 @@ pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Opti
 /// # Errors
 /// The server does not answer, or the stream does not exist.
 pub async fn at(context: &Context, stream: &str, sequence: u64) -> Result<Option<StreamMessage>, RequestError> {
-    let failed = |error: async_nats::Error| RequestError::new(format!("read message {sequence} of {stream}"), error);
+    let (mark, request) = (mark(), message_of(stream));
+    let failed = |error: async_nats::Error| {
+        RequestError::of_api(format!("read message {sequence} of {stream}"), mark, &request, error)
+    };
     // The server reads 0 as a request without a sequence, and refuses it.
     if sequence == 0 {
         return Ok(None);
@@ -154,8 +187,10 @@ pub async fn first_from(
     subject: &str,
     sequence: u64,
 ) -> Result<Option<StreamMessage>, RequestError> {
-    let failed =
-        |error: async_nats::Error| RequestError::new(format!("read {subject} from message {sequence} on"), error);
+    let (mark, request) = (mark(), message_of(stream));
+    let failed = |error: async_nats::Error| {
+        RequestError::of_api(format!("read {subject} from message {sequence} on"), mark, &request, error)
+    };
     let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
     if_any(stream.get_first_raw_message_by_subject(subject, sequence).await).map_err(|error| failed(error.into()))
 }

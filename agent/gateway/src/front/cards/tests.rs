@@ -193,7 +193,7 @@ fn server_that_is_away_is_named() {
     for (server, text) in [
         (Server::Away { since: None }, "the NATS server has not answered yet"),
         (Server::Away { since: Some(Utc(NOON_NS)) }, "the NATS server is away since 12:00:00"),
-        (Server::Fails { why: "time-out".to_owned() }, "the NATS server does not answer: time-out"),
+        (Server::Fails { why: "time-out".to_owned() }, "the streams cannot be read: time-out"),
     ] {
         model.server = server;
         let mut frame = Frame::new(&model, &after(1.0));
