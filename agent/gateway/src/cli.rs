@@ -476,6 +476,17 @@ mod tests {
         assert_eq!(exit(&["status", "--config", path]), Exit::Configuration);
         let off = exit_of(&crate::run::RunError::Controller(ControllerError::Off));
         assert_eq!(off, Exit::Configuration);
+        let mqtt = "mqtt.url = \"mqtt://127.0.0.1\"\nmqtt.user = \"a\"\nmqtt.password_file = \"/absent\"\n";
+        std::fs::write(&file, format!("{mqtt}[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"")).unwrap();
+        assert_eq!(exit(&["mqtt", "remove", "--config", path]), Exit::Configuration);
+    }
+
+    #[test]
+    fn folder_as_the_target_of_an_export_is_refused_at_once() {
+        let export = |out: &str| exit(&["export", "samples", "--boiler", "b1", "--out", out, "--config", "/absent"]);
+        assert_eq!(export("/"), Exit::Usage);
+        assert_eq!(export("/absent/b1.csv"), Exit::Usage);
+        assert_eq!(export("/dev/null"), Exit::Configuration);
     }
 
     #[test]

@@ -137,7 +137,8 @@ impl<W: FnMut(&str) -> io::Result<()>, S: Fn(&str)> Tap<'_, W, S> {
                 }
                 Err(error) => return Err(error),
             }
-            if *self.sum == Sum::default() && !std::mem::replace(&mut is_waiting, true) {
+            // A message that was replaced between two requests is there: its successor is seen at the next look.
+            if messages.end() == 0 && !std::mem::replace(&mut is_waiting, true) {
                 let (_, subject) = self.source();
                 (self.say)(&format!("{subject} has no message yet: waiting"));
             }

@@ -1,7 +1,10 @@
-//! Whether HTTP is open to other machines. It is read only and has no login.
+//! Whether HTTP is at an address of this machine, and open to other ones. It is read only and has no login.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 
 use super::Finding;
-use super::Status::{Ok as Fine, Skipped, Warning};
+use super::Status::{Error, Ok as Fine, Skipped, Warning};
 use super::finding::of;
 use crate::config::Http;
 
@@ -17,11 +20,19 @@ pub(super) fn check(http: &Http) -> Vec<Finding> {
     if on.is_empty() {
         return vec![find(Skipped, "every listener is off".to_owned())];
     }
+    let absent = on.iter().filter(|(_, address)| !is_here(address)).map(|(key, address)| {
+        let message = format!("{key} = \"{address}\": this machine does not have this address");
+        find(Error, message).advise("set an address of this machine in [http], or \"0.0.0.0:PORT\" for all of them")
+    });
+    let absent: Vec<Finding> = absent.collect();
+    if !absent.is_empty() {
+        return absent;
+    }
     let open: Vec<_> = on.iter().filter(|(_, address)| !address.ip().is_loopback()).collect();
     if open.is_empty() {
         return vec![find(Fine, "every listener is for this machine only".to_owned())];
     }
-    let finding = |(key, address): &&(&str, std::net::SocketAddr)| {
+    let finding = |(key, address): &&(&str, SocketAddr)| {
         let message = format!("{key} = \"{address}\": other machines can read it, without a login");
         let local = format!("{key} = \"127.0.0.1:{}\"", address.port());
         find(Warning, message).advise(format!(
@@ -32,6 +43,12 @@ pub(super) fn check(http: &Http) -> Vec<Finding> {
     open.iter().map(finding).collect()
 }
 
+/// The port may be in use: by ourselves.
+fn is_here(address: &SocketAddr) -> bool {
+    let bound = TcpListener::bind((address.ip(), 0));
+    !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +57,14 @@ mod tests {
     fn found(http: &str) -> Vec<Finding> {
         let text = format!("[http]\n{http}\n[[boiler]]\nid = \"b1\"\nport = \"/dev/a\"");
         check(&Config::parse(&text, "t.toml").unwrap().http)
+    }
+
+    #[test]
+    fn address_of_another_machine_is_an_error() {
+        // TEST-NET-1 of RFC 5737.
+        let found = found("front = \"192.0.2.1:80\"");
+        assert_eq!((found.len(), found[0].status), (1, Error));
+        assert_eq!(found[0].message, "front = \"192.0.2.1:80\": this machine does not have this address");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn run(command: &MqttCommand) -> Outcome {
     };
     let removed = runtime()?.block_on(mqtt::remove(&config, broker, boilers)).map_err(|error| {
         print_error(&logs::chain(&error));
-        Exit::Failure
+        if error.is_configuration() { Exit::Configuration } else { Exit::Failure }
     })?;
     Ok(show(&removed, *json, if removed.is_complete() { Exit::Success } else { Exit::Failure }))
 }

@@ -209,7 +209,7 @@ pub fn ask(role: Option<&str>, filter: Option<&str>, length: Duration) -> Vec<An
         match exchange(&path, &request) {
             // A process that was killed left it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            Err(error) => answers.push(Answer { name: name.to_owned(), refused: Some(error.to_string()) }),
+            Err(error) => answers.push(Answer { name: name.to_owned(), refused: Some(silence(&error)) }),
             Ok(answer) => {
                 let refused = (answer.trim() != "ok").then(|| answer.trim().to_owned());
                 answers.push(Answer { name: name.to_owned(), refused });
@@ -218,6 +218,12 @@ pub fn ask(role: Option<&str>, filter: Option<&str>, length: Duration) -> Vec<An
     }
     answers.sort_by(|a, b| a.name.cmp(&b.name));
     answers
+}
+
+/// Why there is no answer. A process that is stopped (SIGSTOP) still has its socket.
+fn silence(error: &io::Error) -> String {
+    let is_silent = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    if is_silent { format!("it does not answer within {}", show_duration(PATIENCE)) } else { error.to_string() }
 }
 
 fn exchange(path: &Path, request: &str) -> io::Result<String> {
@@ -243,6 +249,15 @@ mod tests {
         for wrong in ["", "600", "debug 600", "600 thermowell", "86401 debug", "-1 debug"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn process_that_is_stopped_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listens_only = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = exchange(&path, "600 debug\n").unwrap_err();
+        assert!(silence(&error).starts_with("it does not answer within "), "{}", silence(&error));
     }
 
     #[tokio::test]
