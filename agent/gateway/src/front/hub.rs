@@ -3,18 +3,19 @@
 //! | what | bound | why |
 //! |---|---|---|
 //! | viewers | 16 | a small gateway, and 6 connections of a browser each |
+//! | a viewer's time if another one waits | 60 s | one that reads nothing is not seen until its system's buffers are full |
 //! | frames that wait for a viewer | the newest one of each kind | a slow viewer skips frames, it delays none |
 //! | drawings per tick | one for each view with a viewer | nothing is drawn without one |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use thermowell_wire::BoilerId;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::cards::{self, Frame, Ledger, Row};
 use super::model::{Boiler, Model, Moment};
@@ -24,6 +25,8 @@ use crate::clock::{Clock, realtime_ns};
 
 /// The most viewers.
 pub(super) const VIEWERS_MAX: usize = 16;
+/// How long a viewer keeps its place if there is none for another one. A page connects again by itself.
+const STAY: Duration = Duration::from_secs(60);
 /// Interval of the values.
 const TICK: Duration = Duration::from_secs(1);
 /// Charts are drawn with every fifth values, and when a boiler's data becomes fresh or old.
@@ -42,7 +45,8 @@ pub(super) struct View {
 pub(super) struct Hub {
     model: Arc<Mutex<Model>>,
     clock: Clock,
-    places: Arc<Semaphore>,
+    /// The viewers, the oldest first: at most [`VIEWERS_MAX`].
+    seats: Mutex<VecDeque<Seat>>,
     views: Mutex<BTreeMap<View, Channel>>,
     /// For the reader, which is slow without viewers.
     joined: Notify,
@@ -66,19 +70,25 @@ struct Channel {
 }
 
 /// A place among the viewers.
+#[derive(Debug)]
+struct Seat {
+    since: Instant,
+    /// Ends the events; closed by a viewer that has left.
+    end: oneshot::Sender<()>,
+}
+
 struct Viewer {
     values: watch::Receiver<Bytes>,
     charts: watch::Receiver<Bytes>,
-    _place: OwnedSemaphorePermit,
+    end: oneshot::Receiver<()>,
 }
 
 impl Hub {
     pub(super) fn new(model: Arc<Mutex<Model>>, clock: Clock) -> Self {
-        let places = Arc::new(Semaphore::new(VIEWERS_MAX));
         Self {
             model,
             clock,
-            places,
+            seats: Mutex::default(),
             views: Mutex::default(),
             joined: Notify::new(),
             arrived: Notify::new(),
@@ -94,7 +104,7 @@ impl Hub {
 
     /// The events of a view from now on; none if all places are taken.
     pub(super) fn watch(&self, view: View) -> Option<impl Stream<Item = Bytes> + use<>> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
+        let end = self.seat()?;
         let mut views = lock(&self.views);
         let channel = views.entry(view).or_insert_with(|| Channel {
             values: watch::Sender::default(),
@@ -109,7 +119,21 @@ impl Hub {
         drop(views);
         self.joined.notify_one();
         self.arrived.notify_one();
-        Some(stream::unfold(Viewer { values, charts, _place: place }, next))
+        Some(stream::unfold(Viewer { values, charts, end }, next))
+    }
+
+    /// A free place, or that of the oldest viewer after its time.
+    fn seat(&self) -> Option<oneshot::Receiver<()>> {
+        let mut seats = lock(&self.seats);
+        seats.retain(|seat| !seat.end.is_closed());
+        if seats.len() >= VIEWERS_MAX {
+            let oldest = seats.pop_front_if(|oldest| oldest.since.elapsed() >= STAY)?;
+            // It may have left just now.
+            oldest.end.send(()).unwrap_or_default();
+        }
+        let (end, ended) = oneshot::channel();
+        seats.push_back(Seat { since: Instant::now(), end });
+        Some(ended)
     }
 
     /// Whether anything is drawn.
@@ -185,11 +209,13 @@ impl Hub {
     }
 }
 
-/// The next event of a viewer; none once the hub is closed. Values first: they are small.
+/// The next event of a viewer; none once the hub is closed, or another one has its place. Values first: they are
+/// small.
 async fn next(mut viewer: Viewer) -> Option<(Bytes, Viewer)> {
     loop {
         let changed = tokio::select! {
             biased;
+            _ = &mut viewer.end => return None,
             changed = viewer.values.changed() => changed.map(|()| viewer.values.borrow_and_update().clone()),
             changed = viewer.charts.changed() => changed.map(|()| viewer.charts.borrow_and_update().clone()),
         };
@@ -370,6 +396,25 @@ mod tests {
         assert!(hub.watch(view(None)).is_none());
         viewers.pop();
         assert!(hub.watch(view(Some("b1"))).is_some());
+    }
+
+    /// Otherwise sixteen that read nothing keep all others out.
+    #[tokio::test(start_paused = true)]
+    async fn oldest_viewer_gives_its_place_after_a_minute() {
+        let hub = hub();
+        let mut first = Box::pin(hub.watch(view(None)).unwrap());
+        tokio::time::sleep(STAY / 2).await;
+        let mut second = Box::pin(hub.watch(view(None)).unwrap());
+        let _others: Vec<_> = (2..VIEWERS_MAX).map(|_| hub.watch(view(None)).unwrap()).collect();
+        hub.draw(true);
+        assert_eq!(names(&ready(&mut first)), ["values", "charts"]);
+        assert!(hub.watch(view(None)).is_none());
+        tokio::time::sleep(STAY / 2).await;
+        let _last = hub.watch(view(None)).expect("the place of the first");
+        assert!(hub.watch(view(None)).is_none(), "the second has been there for half a minute");
+        hub.draw(true);
+        assert_eq!(first.next().now_or_never(), Some(None));
+        assert_eq!(names(&ready(&mut second))[0], "values");
     }
 
     #[test]
