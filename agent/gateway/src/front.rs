@@ -89,7 +89,8 @@ impl Site {
         board.join_to_read(Role::Front.name(), &connection);
         let (clock, model, hub) = (self.clock.clone(), self.model.clone(), self.hub.clone());
         let bridge = Bridge::new(config, board);
-        let reader = Reader { connection, clock, model, hub, reads_commands: bridge.is_some() };
+        let reader =
+            Reader { connection, clock, model, hub, reads_commands: bridge.is_some(), board: Some(board.clone()) };
         // A task of its own: nothing here waits for the broker, and it is told of the end.
         let (leave, stays) = Shutdown::manual();
         let bridge = bridge.map(|bridge| tokio::spawn(bridge.run(self.clone(), self.hub.follow(), stays)));

@@ -72,6 +72,8 @@ struct Held {
     controller: BTreeMap<BoilerId, controller::Report>,
     /// Messages of SAMPLES that are not read yet; none without a session.
     lag: Option<u64>,
+    /// Why the front cannot read the streams.
+    unread: Option<String>,
     /// None without `[mqtt]`.
     mqtt: Option<mqtt::Counters>,
 }
@@ -135,6 +137,11 @@ impl Board {
     /// How many messages of SAMPLES the aggregator has not read yet; none when it has no session.
     pub fn lag(&self, messages: Option<u64>) {
         self.held().lag = messages;
+    }
+
+    /// Whether the front reads the streams, or why not.
+    pub fn read(&self, outcome: Result<(), String>) {
+        self.held().unread = outcome.err();
     }
 
     /// The front's report of the MQTT broker.

@@ -27,6 +27,7 @@ use super::hub::{Hub, lock};
 use super::model::{Boiler, Model, Server, Stored};
 use crate::clock::{Clock, boottime_ns};
 use crate::logs::{self, Throttle};
+use crate::metrics::Board;
 use crate::nats::{self, Connection, Kept, Phase, RETRY, RequestError};
 use crate::quantity::nanos;
 
@@ -53,6 +54,8 @@ pub(super) struct Reader {
     pub(super) hub: Arc<Hub>,
     /// COMMAND is read too.
     pub(super) reads_commands: bool,
+    /// Where it reports whether it can read; none in a command.
+    pub(super) board: Option<Arc<Board>>,
 }
 
 /// How far the streams have been read for a boiler: the next sequence of each, unknown at the beginning of a session.
@@ -137,6 +140,7 @@ impl Reader {
         if let Err(error) = self.connection.verify_server() {
             let error = logs::chain(&error);
             tracing::error!(error, "the server is not usable");
+            self.report(Err(error.clone()));
             self.serves(Server::Fails { why: error });
             // Another server is another connection.
             return std::future::pending().await;
@@ -149,6 +153,7 @@ impl Reader {
             match self.cycle(&mut places, &mut commands, &mut ambient).await {
                 Ok(is_read) => {
                     failures.end();
+                    self.report(Ok(()));
                     self.hub.refreshed();
                     if is_read {
                         self.pause(&mut cycle).await;
@@ -159,6 +164,7 @@ impl Reader {
                     if let Some(tries) = failures.admits(error.clone()) {
                         tracing::warn!(tries, error, "reading the streams failed, retrying");
                     }
+                    self.report(Err(error.clone()));
                     self.serves(Server::Fails { why: error });
                     sleep(RETRY).await;
                 }
@@ -178,6 +184,12 @@ impl Reader {
         tokio::select! {
             () = pause => {}
             () = self.hub.joined() => {}
+        }
+    }
+
+    fn report(&self, outcome: Result<(), String>) {
+        if let Some(board) = &self.board {
+            board.read(outcome);
         }
     }
 

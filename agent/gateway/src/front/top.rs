@@ -65,7 +65,7 @@ impl Top {
         let clock = Clock::new(&config.clock);
         let model = Arc::new(Mutex::new(Model::of(config, boiler)));
         let hub = Arc::new(Hub::new(model.clone(), clock.clone()));
-        let reader = Reader { connection, clock, model, hub, reads_commands: false };
+        let reader = Reader { connection, clock, model, hub, reads_commands: false, board: None };
         Ok(Self { reader, gateway: config.gateway.clone() })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! | status | code | when |
 //! |---|---|---|
-//! | `unready` | 503 | a role has not begun, or has no session with the server |
+//! | `unready` | 503 | a role has not begun, or has no session with the server; or the front cannot read the streams |
 //! | `degraded` | 200 | a boiler is not read, not averaged or not controlled; or only the front does not work |
 //! | `ready` | 200 | none of these |
 
@@ -99,6 +99,9 @@ fn unready(held: &Held, role: &str) -> Option<String> {
         None => Some(format!("{role}: has not begun")),
         Some(member) if *member.ready.borrow() == Phase::Down => {
             Some(format!("{role}: no session with the NATS server"))
+        }
+        Some(_) if role == Role::Front.name() => {
+            held.unread.as_ref().map(|why| format!("{role}: the streams cannot be read: {why}"))
         }
         Some(_) => None,
     }

@@ -394,6 +394,26 @@ async fn missing_front_makes_the_other_roles_degraded_only() {
     assert_eq!(board.readiness(), Readiness { status: Verdict::Degraded, why: begins });
 }
 
+/// The server is connected, and does not let it read, or does not answer.
+#[tokio::test]
+async fn front_that_cannot_read_is_not_ready() {
+    let why = vec!["front: the streams cannot be read: timed out".to_owned()];
+    for (roles, status) in [(&["front"][..], Verdict::Unready), (&["controller", "front"], Verdict::Degraded)] {
+        let board = Board::new(&config(), roles);
+        let mut members = std::mem::take(&mut full().await.held().members);
+        let member = members.remove("agent").unwrap();
+        members.insert("front", member);
+        let (_sender, ready) = watch::channel(Phase::Up(1));
+        members.values_mut().for_each(|member| member.ready = ready.clone());
+        board.held().members = members;
+        assert_eq!(board.readiness().status, Verdict::Ready);
+        board.read(Err("timed out".to_owned()));
+        assert_eq!(board.readiness(), Readiness { status, why: why.clone() });
+        board.read(Ok(()));
+        assert_eq!(board.readiness().status, Verdict::Ready);
+    }
+}
+
 /// The table of the handbook is the catalogue. A test that fails prints it.
 #[test]
 fn handbook_lists_every_metric() {
