@@ -41,7 +41,7 @@ use crate::nats::NatsError;
 use crate::output::Report;
 use crate::run::{self, Role};
 use crate::service::{self, Watchdog};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, is_ignored};
 use crate::{conformance, logs};
 
 use exit::Exit;
@@ -371,11 +371,15 @@ fn command<T, E: std::error::Error + 'static>(
     })
 }
 
-/// Waits for Ctrl-C or SIGTERM: what a command has begun is then cleaned up. Without a handler the signal ends the
+/// Waits for a signal that ends a command: what it has begun is then cleaned up. Without a handler the signal ends the
 /// process.
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| async move {
+        // As by nohup.
+        if is_ignored(kind) {
+            return std::future::pending().await;
+        }
         match signal(kind) {
             Ok(mut signal) => drop(signal.recv().await),
             Err(_) => std::future::pending().await,
@@ -384,6 +388,8 @@ async fn interrupted() {
     tokio::select! {
         () = listen(SignalKind::interrupt()) => {}
         () = listen(SignalKind::terminate()) => {}
+        () = listen(SignalKind::hangup()) => {}
+        () = listen(SignalKind::quit()) => {}
     }
 }
 

@@ -76,7 +76,12 @@ async fn show(top: &Top, screen: &Screen) {
     // A thread, because a terminal that does not block would not block for the shell either.
     std::thread::spawn(move || {
         let mut bytes = [0; 16];
-        while let Ok(count @ 1..) = io::stdin().lock().read(&mut bytes) {
+        loop {
+            let count = match io::stdin().lock().read(&mut bytes) {
+                Ok(count @ 1..) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(_) | Err(_) => return,
+            };
             if pressed(&bytes[..count]).into_iter().any(|key| sender.blocking_send(key).is_err()) {
                 return;
             }
