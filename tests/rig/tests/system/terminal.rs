@@ -18,6 +18,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 /// For what takes seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const CTRL_C: &[u8] = b"\x03";
+const CTRL_Z: &[u8] = b"\x1a";
 const CTRL_S: &[u8] = b"\x13";
 const CTRL_Q: &[u8] = b"\x11";
 
@@ -32,6 +33,10 @@ struct Terminal {
 
 impl Terminal {
     fn start(arguments: &[&str]) -> Self {
+        Self::of(super::DEMO, arguments)
+    }
+
+    fn of(program: &str, arguments: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -42,7 +47,7 @@ impl Terminal {
         let temporary = tempfile::tempdir().unwrap();
         // A session of its own with this terminal, which turns the key into a signal. setsid becomes the demo.
         let child = Command::new("setsid")
-            .args(["--ctty", super::DEMO])
+            .args(["--ctty", program])
             .args(arguments)
             .env("TMPDIR", temporary.path())
             .stdin(slave())
@@ -331,11 +336,30 @@ fn top_and_watch_restore_the_terminal() {
         assert_eq!(wide, None);
     }
 
-    let mut terminal = start(&["top"]);
+    for signal in [Signal::TERM, Signal::HUP, Signal::QUIT] {
+        let mut terminal = start(&["top"]);
+        terminal.until("b1 last hour");
+        kill_process(Pid::from_child(&terminal.child), signal).unwrap();
+        let (seen, status) = terminal.end();
+        assert!(status.code() == Some(130) && seen.ends_with(RESTORED), "{status}: {seen}");
+    }
+
+    // Ctrl-Z gives the terminal to the shell as it was, and `fg` sets it up again.
+    let (demo, path) = (super::DEMO, config.display());
+    let script =
+        format!("'{demo}' thermowell top --config '{path}'; echo 'in the shell'; read line; fg; echo \"ended $?\"");
+    let mut terminal = Terminal::of("sh", &["-mc", &script]);
     terminal.until("b1 last hour");
-    kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
-    let (seen, status) = terminal.end();
-    assert!(status.code() == Some(130) && seen.ends_with(RESTORED), "{status}: {seen}");
+    terminal.press(CTRL_Z);
+    terminal.until("in the shell");
+    assert!(terminal.seen.contains(RESTORED), "{}", terminal.seen);
+    terminal.seen.clear();
+    terminal.press(b"\n");
+    terminal.until("\x1b[?1049h");
+    terminal.until("b1 last hour");
+    terminal.press(b"q");
+    terminal.until("ended 0");
+    assert!(terminal.end().0.contains(RESTORED));
 
     let mut terminal = start(&["status", "--watch", "1s"]);
     terminal.until("last hour");
