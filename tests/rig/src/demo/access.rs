@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
@@ -23,7 +24,9 @@ pub(super) fn lines(plan: &Plan, broker: &Broker, dashboard: SocketAddr) -> Vec<
     let key = quoted(User::Reader.seed_file(&plan.keys()).as_os_str());
     let page = format!("Dashboard: http://{dashboard}/");
     let mut lines = vec![page, "From a second terminal, while this runs:".to_owned()];
-    lines.extend(program_folder().map(|folder| format!("  export PATH={}:$PATH", quoted(folder.as_os_str()))));
+    lines.extend(
+        program_folder(&plan.folder).map(|folder| format!("  export PATH={}:$PATH", quoted(folder.as_os_str()))),
+    );
     lines.extend([
         format!("  export {CONFIG_VARIABLE}={config}"),
         format!("  export NATS_URL={}", broker.url()),
@@ -45,20 +48,14 @@ pub(super) fn open(address: &str) -> io::Result<()> {
     Command::new("xdg-open").arg(address).stdin(silent()).stdout(silent()).stderr(silent()).spawn().map(drop)
 }
 
-/// A folder with the program `thermowell`: the tested one, or a link to this program that is made next to it.
-fn program_folder() -> Option<PathBuf> {
-    if let Some(named) = env::var_os(THERMOWELL_BIN).map(PathBuf::from)
-        && named.file_name().is_some_and(|name| name == PRODUCT)
-    {
-        return named.parent().map(Path::to_owned);
-    }
-    let own = env::current_exe().ok()?;
-    let link = own.with_file_name(PRODUCT);
-    // An existing program of that name is not replaced.
-    if !link.exists() {
-        symlink(own.file_name()?, &link).ok();
-    }
-    link.exists().then(|| own.parent().map(Path::to_owned))?
+/// A folder of the run with a link `thermowell` to the tested program, else to this one. A program of that name next to
+/// this one may be older.
+fn program_folder(run: &Path) -> Option<PathBuf> {
+    let named = env::var_os(THERMOWELL_BIN).filter(|named| !named.is_empty()).map(PathBuf::from);
+    let program = named.and_then(|named| std::path::absolute(named).ok()).or_else(|| env::current_exe().ok())?;
+    let folder = run.join("bin");
+    fs::create_dir(&folder).and_then(|()| symlink(program, folder.join(PRODUCT))).ok()?;
+    Some(folder)
 }
 
 /// Quoted for a shell if necessary.
@@ -71,6 +68,15 @@ fn quoted(word: &OsStr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn second_terminal_runs_this_program() {
+        let run = tempfile::tempdir().unwrap();
+        let folder = program_folder(run.path()).unwrap();
+        assert_eq!(folder, run.path().join("bin"));
+        let program = env::var_os(THERMOWELL_BIN).map_or_else(|| env::current_exe().unwrap(), PathBuf::from);
+        assert_eq!(fs::canonicalize(folder.join(PRODUCT)).unwrap(), fs::canonicalize(program).unwrap());
+    }
 
     #[test]
     fn words_are_quoted_for_a_shell_where_they_must_be() {

@@ -185,7 +185,8 @@ fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
     // An outdated value is not shown; its age is.
     let state = live.state.as_ref().filter(|state| is_within(state.stamp, limits.coasting));
     let status = live.status.as_ref().filter(|status| is_within(status.created_at, limits.fresh));
-    let device = status.and_then(|status| status.device.as_ref());
+    // What the agent last heard of a device says nothing while the link is not up.
+    let device = status.filter(|status| status.link == Link::Up).and_then(|status| status.device.as_ref());
     let now = state.and_then(|state| state.current);
     let average = state.and_then(|state| state.average);
     let coverage = state.map_or("–".to_owned(), |state| format!("{:.1}%", state.coverage * 100.0));
@@ -196,8 +197,10 @@ fn row(id: &BoilerId, live: &Live, plan: &Plan) -> String {
         Demand::None => "no heat".to_owned(),
         Demand::Heat => format!("{flow:.1}°"),
     };
+    let now_s = Utc(plan.utc_ns()).unix_seconds();
     let asked = live.lease.as_ref().map_or("–".to_owned(), |lease| match lease.lease_s {
         0 => "release".to_owned(),
+        lease_s if lease.created_at + f64::from(lease_s) < now_s => "–".to_owned(),
         _ => wanted(lease.demand, lease.flow),
     });
     let obeyed = match (status.map(|status| status.link), device) {
@@ -332,6 +335,40 @@ mod tests {
         assert!(waiting.contains("61.37°") && !waiting.contains("silent"), "{waiting}");
         let old = row_of(100.5);
         assert!(!old.contains('°') && !old.contains('%') && old.contains("10"), "{old}");
+    }
+
+    /// The controller is dead, or the cable is out: the last message stays, and says nothing of now.
+    #[test]
+    fn asked_ends_with_its_lease_and_the_burner_with_the_link() {
+        let plan = Plan::in_folder(Path::new("/nowhere"), 60);
+        let now_s = Utc(plan.utc_ns()).unix_seconds();
+        let row_of = |lease_age_s: f64, link: &str| {
+            let lease = serde_json::json!({
+                "demand": "heat", "flow": 55.5, "lease_s": 3_600, "based_on": {"boot": "0000000100000002", "seq": 1},
+                "instance": "test", "created_at": now_s - lease_age_s, "version": 1
+            });
+            let status = serde_json::json!({
+                "boiler": "b1", "created_at": now_s, "link": link, "newest": null, "backlog": 7,
+                "simulated": true, "version": 1,
+                "device": {
+                    "boot": "0000000100000002", "serial_number": "SIM-b1", "firmware": "device 0.1.0",
+                    "state": "firing", "flame": true, "pump": true, "hot_water": false, "modulation": 60,
+                    "return_temperature": 45.0, "room": 20.5, "outdoor": -3.0, "pressure_mbar": 1500,
+                    "own_flow": 50.0, "setpoint": null, "fault": null, "burner_starts": 2
+                }
+            });
+            let mut boilers = Boilers::from([(super::super::boiler(1), Live::default())]);
+            take(&mut boilers, "boiler.b1.setpoint", lease.to_string().as_bytes());
+            take(&mut boilers, "boiler.b1.status", status.to_string().as_bytes());
+            in_order(&boilers).map(|(id, live)| row(id, live, &plan)).next().unwrap()
+        };
+        let active = row_of(0.0, "up");
+        assert!(active.contains("55.5°") && active.contains("fire 60%"), "{active}");
+        assert!(!row_of(3_700.0, "up").contains("55.5°"), "{}", row_of(3_700.0, "up"));
+        for link in ["silent", "down"] {
+            let cut = row_of(0.0, link);
+            assert!(cut.contains(link) && !cut.contains("fire"), "{cut}");
+        }
     }
 
     #[test]

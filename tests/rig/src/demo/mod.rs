@@ -76,6 +76,7 @@ fn run(options: &Options) -> Result<Ledger> {
     for line in options.check_inputs().map_err(|error| cli::with_code(CONFIGURATION, error))? {
         say(&line);
     }
+    setup::check_ports(options).map_err(|error| cli::with_code(cli::WRONG_ARGUMENTS, error))?;
     // The installer of nats-server is in this process group: Ctrl-C ends it too.
     let server = locate(&mut |progress| say(progress)).map_err(|error| {
         if wait.block_on(interrupts.pending()) { interrupted() } else { error.context("find nats-server") }

@@ -54,7 +54,7 @@ pub struct Options {
     #[arg(long)]
     pub feed: bool,
     /// The port of nats-server; without it a free port.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
     pub nats_port: Option<u16>,
     /// The port of the dashboard; without it 8080, or a free one.
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]

@@ -215,6 +215,20 @@ impl Processes {
     }
 }
 
+/// Refuses a port that was asked for and is taken: the run would show what another program has there.
+///
+/// # Errors
+/// It cannot be had.
+pub(crate) fn check_ports(options: &Options) -> Result<()> {
+    let asked = [("--nats-port", options.nats_port), ("--http-port", options.http_port)];
+    let mut held = Vec::new();
+    for (name, port) in asked.into_iter().filter_map(|(name, port)| Some((name, port?))) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        held.push(listener.with_context(|| format!("{name} {port}: choose another port, or leave it out"))?);
+    }
+    Ok(())
+}
+
 /// The port of the dashboard: the one that is asked for, else the one that people know, or a free one if it is taken.
 fn http_port(asked: Option<u16>) -> Result<u16> {
     const USUAL: u16 = 8080;
@@ -335,7 +349,27 @@ fn simulator_arguments(options: &Options, plan: &Plan, winter_day: &Path) -> Vec
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[test]
+    fn port_of_another_program_is_refused() {
+        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = other.local_addr().unwrap().port().to_string();
+        let check = |arguments: &[&str]| {
+            check_ports(&Options::try_parse_from([&["demo"][..], arguments].concat()).unwrap())
+                .map_err(|it| format!("{it:#}"))
+        };
+        for name in ["--nats-port", "--http-port"] {
+            let error = check(&[name, &port]).unwrap_err();
+            assert!(error.starts_with(&format!("{name} {port}: ")) && error.contains("in use"), "{error}");
+            assert!(Options::try_parse_from(["demo", name, "0"]).is_err());
+        }
+        let free = free_port().unwrap().to_string();
+        assert_eq!(check(&["--http-port", &free]), Ok(()));
+        assert!(check(&["--http-port", &free, "--nats-port", &free]).is_err(), "one port for both");
+    }
 
     #[test]
     fn a_kept_folder_is_made_or_must_be_empty() {
