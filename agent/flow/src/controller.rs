@@ -108,8 +108,8 @@ pub enum Input<'a> {
     Answer(&'a Outcome),
     /// The decisions of the last hour, in the order of the stream, and the one before them: at the begin of a session.
     Past(&'a [PastDecision]),
-    /// A reading of a source outside of the boiler.
-    Ambient(Ambient, &'a AmbientReading),
+    /// A reading of a source outside of the boiler; `is_new` if it was not stored before this controller began.
+    Ambient { what: Ambient, reading: &'a AmbientReading, is_new: bool },
     /// Time has passed.
     Wake,
 }
@@ -239,7 +239,7 @@ impl Controller {
             }
             Input::Answer(outcome) => self.boiler.answered(outcome),
             Input::Past(past) => self.history.read(past),
-            Input::Ambient(what, reading) => self.take_ambient(&now, what, reading, effects),
+            Input::Ambient { what, reading, is_new } => self.take_ambient(&now, what, reading, is_new, effects),
             Input::Wake => {}
         }
         if let Some(order) = self.orders.expire(&now) {
@@ -344,9 +344,16 @@ impl Controller {
     }
 
     /// Takes a reading of a source outside of the boiler. It counts from the time when it was measured.
-    fn take_ambient(&mut self, now: &Now, what: Ambient, reading: &AmbientReading, effects: &mut Vec<Effect>) {
+    fn take_ambient(
+        &mut self,
+        now: &Now,
+        what: Ambient,
+        reading: &AmbientReading,
+        is_new: bool,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(outside) = self.outside.iter_mut().find(|outside| outside.what() == what) else { return };
-        let Some((celsius, at)) = outside.take(reading, now, effects) else { return };
+        let Some((celsius, at)) = outside.take(reading, is_new, now, effects) else { return };
         match what {
             Ambient::Room => {
                 let (target, weather) = (self.target(now), self.outdoor.state(now.monotonic).celsius());

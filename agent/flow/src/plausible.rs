@@ -9,6 +9,8 @@
 //!                                               └────────────────────────────────────────────────────┘
 //! ```
 //!
+//! An outdoor sensor is forgotten after three hours without a reading, for which its last one may count.
+//!
 //! An implausible value is not used: [`Sensor::reading`] returns `None`. The sensor is reported when it becomes
 //! implausible, and again after it has been plausible for `CALM`, so a flickering sensor is reported at most once a
 //! minute.
@@ -63,8 +65,10 @@ const PRESSURE: RangeInclusive<i32> = 0..=10_000;
 
 /// Readings needed for a start: a status arrives once a second, and two outliers do not move the median of five.
 const START: usize = 5;
-/// After a silence of this length, the sensor may have been replaced or moved.
+/// After a silence of this length, the sensor may have been replaced or moved. An outdoor temperature counts for three
+/// hours, and its source may be as slow.
 const FORGET: Duration = Duration::from_secs(3_600);
+const FORGET_OUTDOOR: Duration = Duration::from_secs(3 * 3_600);
 /// A sensor is reported as plausible again after this time. Its readings are used at once.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -115,6 +119,13 @@ impl Quantity {
             Self::Outdoor => OUTDOOR,
             Self::Return => WATER,
             Self::Pressure => PRESSURE,
+        }
+    }
+
+    fn forget(self) -> Duration {
+        match self {
+            Self::Outdoor => FORGET_OUTDOOR,
+            Self::Room | Self::Return | Self::Pressure => FORGET,
         }
     }
 
@@ -286,7 +297,7 @@ impl Sensor {
     pub fn take(&mut self, reading: Option<i32>, now: Monotonic) -> Option<Change> {
         self.reading = None;
         let value = reading?;
-        if self.at.replace(now).is_some_and(|at| now.since(at) >= FORGET) {
+        if self.at.replace(now).is_some_and(|at| now.since(at) >= self.quantity.forget()) {
             (self.accepted, self.level) = (None, None);
             self.starting.clear();
         }

@@ -18,6 +18,7 @@ use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{ActiveSetpoint, BoilerState, Demand, Fault};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
 
+pub(crate) use ambient::AHEAD_MAX;
 pub use ambient::{AmbientReading, Unusable, age_max};
 pub use command::{Action, Approval, Approved, BasedOn, Command, Reset};
 pub use event::{Decision, Event, EventBody, FaultReport, Outcome};

@@ -29,10 +29,10 @@ impl Monotonic {
         Self(self.0.saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// The moment `earlier` before this one, saturating.
+    /// The moment `earlier` before this one; `None` if that is before the axis begins.
     #[must_use]
-    pub fn before(self, earlier: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX)))
+    pub fn checked_before(self, earlier: Duration) -> Option<Self> {
+        self.0.checked_sub(u64::try_from(earlier.as_nanos()).ok()?).map(Self)
     }
 
     /// How long ago `earlier` was; zero if it is in the future.

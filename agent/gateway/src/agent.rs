@@ -53,7 +53,7 @@ pub enum AgentError {
 /// See [`AgentError`]: all of them need an operator. A boiler that stops leaves the others running.
 pub async fn run(config: &Config, board: &Arc<Board>, shutdown: Shutdown) -> Result<(), AgentError> {
     let connection = Connection::open(&config.nats, User::Agent).await.map_err(AgentError::Connect)?;
-    let session = Arc::new(Session::new(connection, streams::table(config)));
+    let session = Arc::new(Session::new(connection, streams::needed(config, &User::Agent)));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
     board.join("agent", &session, &reporter);

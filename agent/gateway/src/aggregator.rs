@@ -61,7 +61,7 @@ pub enum AggregatorError {
 /// See [`AggregatorError`]: all of them need an operator.
 pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) -> Result<(), AggregatorError> {
     let connection = Connection::open(&config.nats, User::Aggregator).await.map_err(AggregatorError::Connect)?;
-    let session = Session::new(connection, streams::table(config));
+    let session = Session::new(connection, streams::needed(config, &User::Aggregator));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
     board.join("aggregator", &session, &reporter);

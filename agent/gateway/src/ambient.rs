@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{Context, Message};
 use bytes::Bytes;
 use thermowell_flow::published::AmbientReading;
 use thermowell_wire::subject::{self, Ambient, stream};
@@ -28,11 +28,13 @@ const QUEUE: usize = 16;
 /// How long an acknowledgement may take: then the next reading is due.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 
-/// A message of AMBIENT.
+/// What [`follow`] passes on.
 #[derive(Debug)]
-pub struct Arrived {
-    pub subject: String,
-    pub payload: Bytes,
+pub enum Arrived {
+    /// A message of AMBIENT.
+    Reading { subject: String, payload: Bytes },
+    /// Everything that was stored at the begin has been passed on.
+    CaughtUp,
 }
 
 /// The subjects of the configured sources.
@@ -53,14 +55,18 @@ pub fn queue() -> (Sender<Arrived>, Receiver<Arrived>) {
 /// The server does not answer, or the stream cannot be read.
 pub async fn follow(context: &Context, subjects: &[String], to: &Sender<Arrived>) -> Result<Infallible, RequestError> {
     let mut messages = nats::follow(context, stream::AMBIENT, subjects.to_vec(), DeliverPolicy::All).await?;
-    loop {
-        let message = messages.next().await?;
-        let arrived = Arrived { subject: message.subject.to_string(), payload: message.payload.clone() };
-        if to.send(arrived).await.is_err() {
-            // The role has ended, and this task with it.
-            std::future::pending::<()>().await;
-        }
+    // An error is the end of the role, and of this task with it.
+    for _ in 0..messages.pending() {
+        drop(to.send(reading(&messages.next().await?)).await);
     }
+    drop(to.send(Arrived::CaughtUp).await);
+    loop {
+        drop(to.send(reading(&messages.next().await?)).await);
+    }
+}
+
+fn reading(message: &Message) -> Arrived {
+    Arrived::Reading { subject: message.subject.to_string(), payload: message.payload.clone() }
 }
 
 /// The last readings of a boiler: what AMBIENT has of them, for a controller that begins.

@@ -176,6 +176,13 @@ pub fn kernel_reports_synchronised() -> bool {
     state >= 0 && state != libc::TIME_ERROR
 }
 
+/// The runtime's clock, for spans of real time within this process: tests can pause it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn runtime_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,7 +66,7 @@ pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) ->
         return Err(ControllerError::Off);
     }
     let connection = Connection::open(&config.nats, User::Controller).await.map_err(ControllerError::Connect)?;
-    let session = Session::new(connection, streams::table(config));
+    let session = Session::new(connection, streams::needed(config, &User::Controller));
     let context = session.connection().context().clone();
     let reporter = Reporter::start(context.clone(), session.ready());
     board.join("controller", &session, &reporter);
@@ -92,7 +92,8 @@ pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) ->
         nats::in_each_session(session.ready(), what, || ambient::follow(&context, &subjects, &to)).await;
     };
     let context = context.clone();
-    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored, board, ambient };
+    let has_readings = subjects.is_empty();
+    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored, board, ambient, has_readings };
     tokio::select! {
         never = controller.sessions(&session) => match never {},
         () = follow => Ok(()),
@@ -113,6 +114,8 @@ struct Controller {
     board: Arc<Board>,
     /// Readings of sources outside of the boilers.
     ambient: Receiver<Arrived>,
+    /// The stored ones have been taken.
+    has_readings: bool,
 }
 
 struct Boiler {
@@ -183,6 +186,7 @@ impl Controller {
         let mut events = control::events(&self.context, &ids).await?;
         self.poll_authors(&ids).await?;
         self.read_past(&mut events).await?;
+        self.read_ambient().await;
         self.read_last(&ids).await?;
         let mut poll_at = self.clock.now().monotonic.after(self.poll);
         loop {
@@ -285,7 +289,7 @@ impl Controller {
             let recent = self.boilers.get(id).into_iter().flat_map(|boiler| boiler.recent.iter());
             let recent: Vec<_> = recent.map(|(what, reading)| (what, reading.clone())).collect();
             for (what, reading) in recent {
-                self.step(id, Input::Ambient(what, &reading)).await?;
+                self.step(id, Input::Ambient { what, reading: &reading, is_new: false }).await?;
             }
             for (stream, subject) in [(stream::STATUS, subject::status(id)), (stream::STATE, subject::state(id))] {
                 if let Some(message) = nats::last(&self.context, stream, &subject).await? {
@@ -328,25 +332,43 @@ impl Controller {
         }
     }
 
-    async fn take_ambient(&mut self, arrived: &Arrived) -> Result<(), RequestError> {
-        let Arrived { subject, payload } = arrived;
-        let (Some(id), Some(what)) = (self.own(subject), subject::ambient_in(subject)) else { return Ok(()) };
+    /// Keeps the stored readings of sources, so that the first decision has them. It does not wait long: a source may
+    /// be added while the server has no right for it yet.
+    async fn read_ambient(&mut self) {
+        let read = async {
+            while !self.has_readings
+                && let Some(arrived) = self.ambient.recv().await
+            {
+                drop(self.keep(&arrived));
+            }
+        };
+        if tokio::time::timeout(LOOK_BACK, read).await.is_err() {
+            tracing::warn!("temperatures of sources cannot be read yet, starting without them");
+        }
+    }
+
+    /// Keeps a reading for a controller that begins. Returns it if it is one.
+    fn keep(&mut self, arrived: &Arrived) -> Option<(BoilerId, Ambient, AmbientReading)> {
+        let Arrived::Reading { subject, payload } = arrived else {
+            self.has_readings = true;
+            return None;
+        };
+        let (id, what) = (self.own(subject)?, subject::ambient_in(subject)?);
         match nats::parse::<AmbientReading>(payload) {
             Ok(reading) if reading.is_at(&id, what, subject) => {
-                if let Some(boiler) = self.boilers.get_mut(&id) {
-                    boiler.recent.keep(what, reading.clone());
-                }
-                self.step(&id, Input::Ambient(what, &reading)).await
+                self.boilers.get_mut(&id)?.recent.keep(what, reading.clone());
+                return Some((id, what, reading));
             }
-            Ok(_) => {
-                self.ignore(id, subject, "temperature in another source's name", None);
-                Ok(())
-            }
-            Err(error) => {
-                self.ignore(id, subject, "malformed temperature", Some(error.to_string()));
-                Ok(())
-            }
+            Ok(_) => self.ignore(id, subject, "temperature in another source's name", None),
+            Err(error) => self.ignore(id, subject, "malformed temperature", Some(error.to_string())),
         }
+        None
+    }
+
+    async fn take_ambient(&mut self, arrived: &Arrived) -> Result<(), RequestError> {
+        let Some((id, what, reading)) = self.keep(arrived) else { return Ok(()) };
+        let is_new = self.has_readings;
+        self.step(&id, Input::Ambient { what, reading: &reading, is_new }).await
     }
 
     fn ignore(&mut self, id: BoilerId, subject: &str, what: &'static str, error: Option<String>) {

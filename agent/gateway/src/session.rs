@@ -1,7 +1,8 @@
 //! A session: the time between two disconnects in which the server is verified and every stream exists.
 //!
 //! Roles work only inside a session. Each new one starts from what is stored on the server, never from memory: after a
-//! crash of the server its streams may have lost their tails, or may be gone.
+//! crash of the server its streams may have lost their tails, or may be gone. Room and outdoor temperatures of sources
+//! are an exception (`crate::ambient`): they are no part of a count.
 
 use std::pin::Pin;
 

@@ -87,6 +87,14 @@ impl StreamError {
     }
 }
 
+/// The streams without which `user` cannot work: all but AMBIENT, which only its owner needs. A source's temperature may
+/// not hold up the samples.
+#[must_use]
+pub fn needed(config: &config::Config, user: &User) -> Vec<Config> {
+    let is_needed = |stream: &Config| stream.name != stream::AMBIENT || rights::changes(user, stream::AMBIENT);
+    table(config).into_iter().filter(is_needed).collect()
+}
+
 /// Every stream that this configuration needs.
 #[must_use]
 pub fn table(config: &config::Config) -> Vec<Config> {
@@ -108,7 +116,8 @@ pub fn table(config: &config::Config) -> Vec<Config> {
         command(sizes.command),
         Config { max_age: days(400), ..file(stream::EVENT, vec![wildcard::EVENT.to_owned()], sizes.event) },
     ];
-    if config.ambient().next().is_some() {
+    // It is the controller's.
+    if config.control.enabled && config.ambient().next().is_some() {
         table.push(ambient());
     }
     if config.feed.enabled {

@@ -25,6 +25,8 @@ struct Bench {
     /// When the active lease ends.
     obeys_until_s: i64,
     at_s: i64,
+    /// A step of UTC.
+    utc_step_s: i64,
     effects: Vec<Effect>,
     state: State,
     status: Status,
@@ -44,6 +46,7 @@ impl Bench {
             disobeys: false,
             obeys_until_s: 0,
             at_s: 0,
+            utc_step_s: 0,
             effects: vec![],
             state: testing::state(Slot::new(Boot::new(1, 1), 0), 0.0),
             status: testing::status(Boot::new(1, 1), 0.0),
@@ -51,7 +54,7 @@ impl Bench {
     }
 
     fn now(&self) -> Now {
-        let utc = Utc((START_S + self.at_s) * SECOND_NS);
+        let utc = Utc((START_S + self.utc_step_s + self.at_s) * SECOND_NS);
         let monotonic = Monotonic(u64::try_from(self.at_s * SECOND_NS).unwrap() + 5);
         Now { monotonic, utc, clock: ClockQuality::Synced }
     }
@@ -64,7 +67,7 @@ impl Bench {
     /// One second with a fresh state and status; returns the effects.
     fn second(&mut self) -> Vec<Effect> {
         self.at_s += 1;
-        self.state.stamp = (Utc((START_S + self.at_s) * SECOND_NS)).unix_seconds();
+        self.state.stamp = self.now().utc.unix_seconds();
         self.state.slot.seq += 100;
         self.obey();
         self.input(Input::Status(&self.status.clone()));

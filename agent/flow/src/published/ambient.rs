@@ -10,7 +10,7 @@ use thermowell_wire::{BoilerId, SourceName};
 use crate::plausible::Quantity;
 
 /// How far a source's clock may be ahead of ours.
-const AHEAD_MAX: Duration = Duration::from_secs(60);
+pub(crate) const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// `boiler.{id}.room.{source}` and `boiler.{id}.outdoor.{source}`: one reading of a source outside of the boiler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

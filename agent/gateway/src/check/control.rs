@@ -125,13 +125,19 @@ fn sources(it: &Evidence) -> Finding {
     if outside.is_empty() {
         return find(Skipped, "the device's own sensors count".to_owned());
     }
-    let Some(silent) = outside.iter().find(|outside| outside.value.is_none()) else {
+    let silent: Vec<&Outside> = outside.iter().filter(|outside| outside.value.is_none()).collect();
+    if silent.is_empty() {
         return find(Fine, outside.iter().filter_map(known).collect::<Vec<_>>().join("; "));
+    }
+    let unknown = |outside: &&Outside| {
+        format!("the {} temperature is unknown: {}", outside.what, outside.why.as_deref().unwrap_or_default())
     };
-    let Outside { what, source, why, .. } = silent;
-    find(Warning, format!("the {what} temperature is unknown: {}", why.as_deref().unwrap_or_default())).advise(format!(
-        "the source publishes to boiler.{}.{what}.{source} with its own key, source-{source}.nk; if it is read from \
-         MQTT, look at its topic and at the front's log. Without it the law has no {what} term",
+
+    let Outside { what, source, .. } = silent[0];
+    find(Warning, silent.iter().map(unknown).collect::<Vec<_>>().join("; ")).advise(format!(
+        "it is published to boiler.{}.{what}.{source} with source-{source}.nk; if it is read from MQTT, look at \
+         its topic and at the front's log. Without a room temperature the law has no room term; without an outdoor \
+         one it uses the mean of the day before, then the boiler is on its own control",
         it.last.boiler
     ))
 }

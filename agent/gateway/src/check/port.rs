@@ -158,11 +158,12 @@ mod tests {
         assert_eq!(look(&boiler, false, &root).map(|finding| finding.status), [Status::Ok; 3]);
         let agent = open(&port);
         flock(&agent, FlockOperation::NonBlockingLockExclusive).unwrap();
-        // This process itself is no other one.
-        assert_eq!(free(&boiler, false, &root).status, Status::Unknown);
+        // This process itself is no other one. A program that another test starts has its files until it begins.
+        let is_found = |status| (0..1_000).any(|_| free(&boiler, false, &root).status == status);
+        assert!(is_found(Status::Unknown));
         assert_eq!(free(&boiler, true, &root).status, Status::Ok, "as when an agent of another user reports");
         drop(agent);
-        assert_eq!(free(&boiler, false, &root).status, Status::Ok);
+        assert!(is_found(Status::Ok));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Exit {
             Self::Usage => "the command line is wrong",
             Self::Unknown => "nothing is known",
             Self::Configuration => "the configuration or a key is wrong: a restart does not help",
-            Self::Interrupted => "Ctrl-C or SIGTERM ended a command",
+            Self::Interrupted => "Ctrl-C, SIGTERM, SIGHUP or SIGQUIT ended a command",
         }
     }
 }

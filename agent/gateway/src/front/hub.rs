@@ -21,7 +21,7 @@ use super::cards::{self, Frame, Ledger, Row};
 use super::model::{Boiler, Model, Moment};
 use super::width::Width;
 use super::{bars, chart, rows};
-use crate::clock::{Clock, realtime_ns};
+use crate::clock::{self, Clock, realtime_ns};
 
 /// The most viewers.
 pub(super) const VIEWERS_MAX: usize = 16;
@@ -132,7 +132,7 @@ impl Hub {
             oldest.end.send(()).unwrap_or_default();
         }
         let (end, ended) = oneshot::channel();
-        seats.push_back(Seat { since: Instant::now(), end });
+        seats.push_back(Seat { since: clock::runtime_now(), end });
         Some(ended)
     }
 

@@ -60,7 +60,10 @@ fn judge(input: &[u8]) -> bool {
                 Err(_) => continue,
             },
             ROOM => match serde_json::from_slice::<AmbientReading>(line.bytes) {
-                Ok(reading) => step(&mut controller, passed_ns, Input::Ambient(Ambient::Room, &reading)),
+                Ok(reading) => {
+                    let input = Input::Ambient { what: Ambient::Room, reading: &reading, is_new: true };
+                    step(&mut controller, passed_ns, input)
+                }
                 Err(_) => continue,
             },
             PASS => {

@@ -15,7 +15,11 @@ impl Bench {
     /// A reading that was measured `age_s` ago.
     fn read(&mut self, what: Ambient, source: &str, value: f64, age_s: f64) -> Vec<Effect> {
         let (stamp, source) = (self.now().utc.unix_seconds() - age_s, source.parse().unwrap());
-        self.input(Input::Ambient(what, &AmbientReading { value, stamp, source, version: 1 }));
+        self.take(what, &AmbientReading { value, stamp, source, version: 1 }, true)
+    }
+
+    fn take(&mut self, what: Ambient, reading: &AmbientReading, is_new: bool) -> Vec<Effect> {
+        self.input(Input::Ambient { what, reading, is_new });
         core::mem::take(&mut self.effects)
     }
 
@@ -41,6 +45,14 @@ fn last_decision(output: &[Effect]) -> &Decision {
 fn logs(output: &[Effect]) -> Vec<String> {
     let log = |effect: &Effect| if let Effect::Log(log) = effect { Some(alloc::format!("{log:?}")) } else { None };
     output.iter().filter_map(log).collect()
+}
+
+fn sensor_events(output: &[Effect]) -> Vec<serde_json::Value> {
+    let event = |effect: &Effect| match effect {
+        Effect::Event(EventKind::Sensor, body) => Some(serde_json::to_value(body).unwrap()),
+        Effect::Event(..) | Effect::Lease(_) | Effect::Decision(_) | Effect::Log(_) => None,
+    };
+    output.iter().filter_map(event).collect()
 }
 
 #[test]
@@ -74,6 +86,43 @@ fn stored_readings_start_a_new_controller_at_once() {
     bench.read(Ambient::Room, "hall", 18.2, 0.0);
     assert_eq!(room(&bench), Some(18.0), "the median of five");
     assert_eq!(bench.controller.outdoor.state(bench.now().monotonic).celsius(), Some(2.0));
+}
+
+#[test]
+fn stored_readings_are_judged_and_not_reported() {
+    let mut bench = bench();
+    bench.at_s = 3_600;
+    let stamp = bench.now().utc.unix_seconds();
+    let reading =
+        |value, age_s: f64| AmbientReading { value, stamp: stamp - age_s, source: "hall".parse().unwrap(), version: 1 };
+    let mut output = bench.take(Ambient::Room, &reading(18.0, 2_000.0), false);
+    for minutes in [25.0, 20.0, 15.0, 10.0, 5.0] {
+        output.extend(bench.take(Ambient::Room, &reading(18.0, 60.0 * minutes), false));
+    }
+    output.extend(bench.take(Ambient::Room, &reading(85.0, 10.0), false));
+    assert!(
+        sensor_events(&output).is_empty() && logs(&output).iter().all(|log| !log.contains("Ambient")),
+        "{output:?}"
+    );
+    assert_eq!(bench.controller.room.state(bench.now().monotonic).celsius(), Some(18.0));
+}
+
+/// A gateway without a battery for its clock begins with a wrong one, which MQTT readings are stamped with.
+#[test]
+fn source_counts_again_after_our_clock_has_gone_back() {
+    let mut bench = bench();
+    bench.minutes(6, |_| 18.0, 2.0);
+    let room = |bench: &Bench| bench.controller.room.state(bench.now().monotonic).celsius();
+    assert_eq!(room(&bench), Some(18.0));
+    bench.utc_step_s = -7_200;
+    bench.seconds(60);
+    bench.read(Ambient::Room, "hall", 18.3, 0.0);
+    assert_eq!(room(&bench), Some(18.3));
+    // From before this machine started: its age cannot be counted on the monotonic axis.
+    let mut young = self::bench();
+    young.at_s = 60;
+    (0..6).for_each(|n| drop(young.read(Ambient::Room, "hall", 18.0, 600.0 - f64::from(n) * 60.0)));
+    assert_eq!(room(&young), None);
 }
 
 #[test]
@@ -111,23 +160,27 @@ fn wrong_clock_of_a_source_is_reported_once() {
 fn impossible_and_jumping_readings_are_reported_and_not_used() {
     let mut bench = bench();
     bench.minutes(6, |_| 18.0, 2.0);
-    for (value, word) in [(85.0, "85.00 °C is outside of what is plausible"), (1e300, "is outside of"), (26.0, "after")]
-    {
-        let mut output = bench.seconds(2);
+    for (value, word) in [
+        (85.0, "85.00 °C is outside of what is plausible: -10.00 °C to 50.00 °C are allowed"),
+        (-1e300, "-21474836.47 °C is outside of what is plausible"),
+        (26.0, "13.50 °C to 22.50 °C are allowed after 18.00 °C"),
+    ] {
+        let mut bench = self::bench();
+        bench.minutes(6, |_| 18.0, 2.0);
+        let mut output = bench.seconds(120);
         output.extend(bench.read(Ambient::Room, "hall", value, 0.0));
-        let implausible = output.iter().find_map(|effect| match effect {
-            Effect::Event(EventKind::Sensor, body) => Some(serde_json::to_value(body).unwrap()),
-            Effect::Event(..) | Effect::Lease(_) | Effect::Decision(_) | Effect::Log(_) => None,
-        });
-        if let Some(event) = implausible {
-            assert_eq!((&event["quantity"], &event["source"]), (&"room".into(), &"hall".into()), "{event}");
-            assert!(event["reason"].as_str().unwrap().contains(word), "{event}");
-        }
+        let [event] = sensor_events(&output).try_into().expect("one event");
+        assert_eq!((&event["quantity"], &event["source"]), (&"room".into(), &"hall".into()), "{event}");
+        assert!(event["reason"].as_str().unwrap().contains(word), "{event}");
         assert_eq!(bench.controller.room.state(bench.now().monotonic).celsius(), Some(18.0), "{value}");
+        bench.seconds(2);
+        assert!(sensor_events(&bench.read(Ambient::Room, "hall", value, 0.0)).is_empty(), "reported once");
     }
+    bench.seconds(2);
+    bench.read(Ambient::Room, "hall", 85.0, 0.0);
     let output = bench.minutes(3, |_| 18.1, 2.0);
-    let sound = output.iter().filter(|effect| matches!(effect, Effect::Event(EventKind::Sensor, _))).count();
-    assert_eq!(sound, 1, "plausible again");
+    let [sound] = sensor_events(&output).try_into().expect("one event");
+    assert_eq!(sound["name"], "SensorSound");
     assert_eq!(bench.controller.room.state(bench.now().monotonic).celsius(), Some(18.1));
 }
 
