@@ -54,8 +54,8 @@ pub enum BoilerError {
     Bound { id: BoilerId, bound: String, serial_number: String },
     /// It would be accepted, and stay refused.
     #[error(
-        "the board that answers as boiler {id} now is {board}, not {serial_number}: correct the number, or connect that \
-         board first"
+        "the board that answers as boiler {id} now is {board}, not {serial_number}: correct the number, or connect \
+         that board first"
     )]
     Other { id: BoilerId, board: String, serial_number: String },
     #[error("boiler {id} has no samples: the first board that answers is accepted without this command")]

@@ -3,7 +3,7 @@
 //! | what | bound | why |
 //! |---|---|---|
 //! | viewers | 16 | a small gateway, and 6 connections of a browser each |
-//! | a viewer's time if another one waits | 60 s | one that reads nothing is not seen until its system's buffers are full |
+//! | a viewer's time if another one waits | 60 s | one that reads nothing is not seen until buffers are full |
 //! | frames that wait for a viewer | the newest one of each kind | a slow viewer skips frames, it delays none |
 //! | drawings per tick | one for each view with a viewer | nothing is drawn without one |
 

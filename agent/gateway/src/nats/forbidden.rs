@@ -175,8 +175,8 @@ mod tests {
             let error = RequestError::of_api("read MINE", before, request, "timed out");
             crate::logs::chain(&error)
         };
-        let forbidden = "read MINE: the server forbids reader to publish to plant.api.STREAM.INFO.MINE; its permissions \
-                         come from `thermowell keys`";
+        let forbidden = "read MINE: the server forbids reader to publish to plant.api.STREAM.INFO.MINE; its \
+                         permissions come from `thermowell keys`";
         assert_eq!(cause("STREAM.INFO.MINE"), forbidden);
         assert_eq!(cause("STREAM.INFO.M"), "read MINE: timed out");
         assert_eq!(cause("INFO.MINE.ALL"), "read MINE: timed out");
