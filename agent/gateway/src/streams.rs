@@ -87,8 +87,8 @@ impl StreamError {
     }
 }
 
-/// The streams without which `user` cannot work: all but AMBIENT, which only its owner needs. A source's temperature may
-/// not hold up the samples.
+/// The streams without which `user` cannot work: all but AMBIENT, which only its owner needs. The temperature of a
+/// source may not hold up the samples.
 #[must_use]
 pub fn needed(config: &config::Config, user: &User) -> Vec<Config> {
     let is_needed = |stream: &Config| stream.name != stream::AMBIENT || rights::changes(user, stream::AMBIENT);
