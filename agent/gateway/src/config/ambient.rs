@@ -97,6 +97,20 @@ mod tests {
     use super::super::Config;
 
     #[test]
+    fn table_above_its_boiler_or_in_another_file_is_named() {
+        let boiler = "[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n";
+        let room = "[boiler.room]\nsource = \"hall\"\n";
+        let error = Config::parse(&format!("{room}{boiler}"), "t.toml").unwrap_err().to_string();
+        assert!(error.contains("; move [boiler.room] below the [[boiler]] that it belongs to"), "{error}");
+        let error = Config::checked([(boiler, "a.toml"), (room, "b.toml")]).unwrap_err().to_string();
+        let expected = "boiler: a table here, and a list at a.toml:1:3; move [boiler.room] below the [[boiler]] that \
+                        it belongs to, in its file";
+        assert!(error.contains(expected), "{error}");
+        let twice = Config::parse(&format!("[boiler]\nid = \"b0\"\n{boiler}"), "t.toml").unwrap_err().to_string();
+        assert!(twice.contains("write [[boiler]], in two brackets, at both places"), "{twice}");
+    }
+
+    #[test]
     fn temperatures_come_from_a_source_or_a_topic() {
         let parse = |room: &str, mqtt: &str| {
             let text = format!("[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n[boiler.room]\n{room}\n[mqtt]\n{mqtt}");

@@ -133,6 +133,7 @@ fn merge_below(into: &mut Table, from: Table, path: &str, problems: &mut Vec<Pro
             into.entries.push(entry);
             continue;
         };
+        let part = [&there.node.value, &entry.node.value].into_iter().find_map(part);
         match (&mut there.node.value, entry.node.value) {
             (Value::Table(there), Value::Table(more)) => merge_below(there, more, &path, problems),
             (Value::List(there), Value::List(more)) if APPENDED.contains(&path.as_str()) => there.extend(more),
@@ -141,7 +142,13 @@ fn merge_below(into: &mut Table, from: Table, path: &str, problems: &mut Vec<Pro
                 let message = match one == other {
                     true => format!("{path}: set twice, first at {}", there.place),
                     false if APPENDED.contains(&path.as_str()) => {
-                        format!("{path}: {one} here, and {other} at {}; write [[{path}]] in both places", there.place)
+                        let hint = match part {
+                            Some(part) => {
+                                format!("move [{path}.{part}] below the [[{path}]] that it belongs to, in its file")
+                            }
+                            None => format!("write [[{path}]] in both places"),
+                        };
+                        format!("{path}: {one} here, and {other} at {}; {hint}", there.place)
                     }
                     false => format!("{path}: {one} here, and {other} at {}", there.place),
                 };
@@ -149,6 +156,13 @@ fn merge_below(into: &mut Table, from: Table, path: &str, problems: &mut Vec<Pro
             }
         }
     }
+}
+
+/// The first table in a table that has nothing else: `room` of `[boiler.room]`.
+fn part(value: &Value) -> Option<String> {
+    let Value::Table(table) = value else { return None };
+    let is_table = |entry: &Entry| matches!(entry.node.value, Value::Table(_));
+    table.entries.first().filter(|_| table.entries.iter().all(is_table)).map(|entry| entry.key.clone())
 }
 
 struct Source<'a> {

@@ -75,6 +75,11 @@ pub(super) fn twice(text: &str, root: &DeTable<'_>, at: usize, key: &str) -> Twi
     if let Some(header) = Header::of(line) {
         let (first, is_list) = first_of(above, &header.path).unzip();
         let path = &header.path;
+        let below = above.lines().filter_map(Header::of).find(|other| other.path.starts_with(&format!("{path}.")));
+        if let Some(below) = below.filter(|_| header.is_list && is_list == Some(false)) {
+            let hint = format!("; move [{}] below the [[{path}]] that it belongs to", below.path);
+            return Twice { path: header.shown(), first, hint };
+        }
         let hint = match header.is_list || is_list == Some(true) {
             true => format!("; write [[{path}]], in two brackets, at both places"),
             false => "; put all of its keys below the first one".to_owned(),

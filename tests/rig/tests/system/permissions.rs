@@ -194,7 +194,8 @@ impl Server {
         );
         let broker = broker.unwrap();
         let text = format!(
-            "[nats]\nurl = \"{}\"\nkeys = \"{}\"\n[feed]\nenabled = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n\
+            "[nats]\nurl = \"{}\"\nkeys = \"{}\"\n[feed]\nenabled = true\n\
+             [control]\nenabled = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n\
              [boiler.room]\nsource = \"hall\"\n",
             broker.url(),
             keys.display()

@@ -88,7 +88,9 @@ fn judge_lines(stage: &mut Stage, before: usize) {
     }
     for line in &lines {
         let words: &[&str] = if line.contains("no connection") {
-            &[&url, "tries=", "Connection refused"]
+            // A server that has not quite ended yet resets the connection.
+            let cause = if line.contains("Connection reset") { "Connection reset" } else { "Connection refused" };
+            &[&url, "tries=", cause]
         } else if line.contains(CONNECTED) {
             &[&url, "tries=", "away="]
         } else {
