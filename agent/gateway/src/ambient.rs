@@ -111,7 +111,12 @@ impl Publisher {
         for (_, _, ambient) in read {
             sources.entry(ambient.source.clone()).or_insert_with(|| {
                 let (sender, readings) = mpsc::channel(QUEUE);
-                tokio::spawn(publish(config.nats.clone(), ambient.source.clone(), readings));
+                tokio::spawn(publish(
+                    config.nats.clone(),
+                    config.source(&ambient.source),
+                    ambient.source.clone(),
+                    readings,
+                ));
                 sender
             });
         }
@@ -125,13 +130,13 @@ impl Publisher {
     }
 }
 
-async fn publish(nats: config::Nats, source: SourceName, mut readings: Receiver<Outgoing>) {
+async fn publish(nats: config::Nats, user: User, source: SourceName, mut readings: Receiver<Outgoing>) {
     let mut failures = Throttle::default();
     let mut connection = None;
     while let Some(Outgoing { boiler, what, reading }) = readings.recv().await {
         if connection.is_none() {
             // A key that is made later is found with a later reading.
-            connection = match Connection::open(&nats, User::Source(source.to_string())).await {
+            connection = match Connection::open(&nats, user.clone()).await {
                 Ok(open) => Some(open),
                 Err(error) => {
                     failed(&mut failures, &source, logs::chain(&error));

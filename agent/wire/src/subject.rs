@@ -145,12 +145,6 @@ pub fn ambient(boiler: &BoilerId, what: Ambient, source: &SourceName) -> Subject
     joined(boiler, format_args!(".{}.{source}", what.token()))
 }
 
-/// `boiler.*.room.{source}` and `boiler.*.outdoor.{source}`: every reading that one source may write.
-#[must_use]
-pub fn ambient_of(what: Ambient, source: &SourceName) -> Subject {
-    wild(format_args!("{}.{source}", what.token()))
-}
-
 /// What a subject of [`ambient`] is about; `None` for any other subject.
 #[must_use]
 pub fn ambient_in(subject: &str) -> Option<Ambient> {
@@ -312,7 +306,6 @@ mod tests {
             Ambient::ALL.map(|what| ambient(&b1, what, &hall)),
             ["boiler.b1.room.hall", "boiler.b1.outdoor.hall"]
         );
-        assert_eq!(Ambient::ALL.map(|what| ambient_of(what, &hall)), ["boiler.*.room.hall", "boiler.*.outdoor.hall"]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thermowell_wire::subject::Ambient;
+use thermowell_wire::subject::{self, Ambient};
 use thermowell_wire::{BoilerId, CentiCelsius, OperatorName, SourceName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -388,8 +388,15 @@ impl Config {
     pub fn users(&self) -> Vec<User> {
         let operators = self.operators.iter().map(|name| User::Operator(name.as_str().to_owned()));
         let sources: BTreeSet<&SourceName> = self.ambient().map(|(_, _, ambient)| &ambient.source).collect();
-        let sources = sources.into_iter().map(|name| User::Source(name.as_str().to_owned()));
-        User::ROLES.into_iter().chain(operators).chain(sources).collect()
+        User::ROLES.into_iter().chain(operators).chain(sources.into_iter().map(|name| self.source(name))).collect()
+    }
+
+    /// The user of a source, with the subjects for which this configuration names it.
+    #[must_use]
+    pub fn source(&self, name: &SourceName) -> User {
+        let own = self.ambient().filter(|(_, _, ambient)| ambient.source == *name);
+        let subjects = own.map(|(boiler, what, _)| subject::ambient(boiler, what, name).to_string());
+        User::Source { name: name.as_str().to_owned(), subjects: subjects.collect() }
     }
 
     /// The temperatures that come from sources outside of the boilers.

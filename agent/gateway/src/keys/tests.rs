@@ -48,15 +48,23 @@ fn each_user_gets_a_key_once() {
 }
 
 #[test]
-fn source_may_write_its_own_temperatures_only() {
+fn source_may_write_its_configured_temperatures_only() {
     let folder = tempfile::tempdir().unwrap();
-    let with_source = [users(&[]), vec![User::Source("hall".to_owned())]].concat();
-    make(folder.path(), &with_source, &[]).unwrap();
+    let boiler = |id: &str, what: &str, source: &str| {
+        format!("[[boiler]]\nid = \"{id}\"\nport = \"/dev/{id}\"\n[boiler.{what}]\nsource = \"{source}\"\n")
+    };
+    let [b1, b2, b3] = [boiler("b1", "room", "hall"), boiler("b2", "outdoor", "hall"), boiler("b3", "room", "attic")];
+    let users = |text: &str| crate::config::Config::parse(text, "t.toml").unwrap().users();
+    make(folder.path(), &users(&(b1.clone() + &b2 + &b3)), &[]).unwrap();
+    assert!(!are_current(folder.path(), &users(&(b1 + &b3 + &boiler("b2", "room", "hall")))).unwrap(), "another kind");
     assert!(folder.path().join("source-hall.nk").is_file());
     let text = fs::read_to_string(folder.path().join(PERMISSIONS)).unwrap();
     let own = text.split("    source-hall: {").nth(1).unwrap();
     let allowed = own.split("publish: { allow: [").nth(1).unwrap().split(']').next().unwrap();
-    assert_eq!(allowed.split_whitespace().collect::<Vec<_>>(), ["\"boiler.*.room.hall\"", "\"boiler.*.outdoor.hall\""]);
+    assert_eq!(
+        allowed.split_whitespace().collect::<Vec<_>>(),
+        ["\"boiler.b1.room.hall\"", "\"boiler.b2.outdoor.hall\""]
+    );
 }
 
 #[test]

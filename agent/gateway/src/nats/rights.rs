@@ -6,7 +6,7 @@
 //! | aggregator | state, snapshots, feed | samples | FEED, STATE, SNAPSHOT |
 //! | controller | **set-points**, decisions | state, status, commands, temperatures of sources | LEASE, AMBIENT |
 //! | operator | commands, approvals, *under their own name* | state, status, commands | – |
-//! | source | room and outdoor temperatures, *under its own name* | – | – |
+//! | source | the room and outdoor temperatures for which the configuration names it | – | – |
 //! | front | nothing | stored messages of eight streams | – |
 //! | reader | nothing | new messages; the last messages of six streams | – |
 //! | inspector | nothing | stored messages | – |
@@ -43,12 +43,13 @@
 //! complete: a newly created stream can be lost in a power cut, and memory streams are gone after each restart of the
 //! server. An existing stream is **updated** only by its owner; the others wait for that.
 //!
-//! Subjects are for all boilers: another boiler in the configuration needs no new permissions.
+//! Subjects are for all boilers: another boiler in the configuration needs no new permissions, except of its sources.
+//! These have exact subjects, because AMBIENT is small: with made-up boilers one source would push out all others.
 
 use thermowell_wire::subject::EventKind::{self, Answer, Approval, Boiler, Boot, Clock, Command, Decision, Delivery};
 use thermowell_wire::subject::EventKind::{Fault, Gap, Reset, Sensor, Snapshot};
 use thermowell_wire::subject::stream::{AMBIENT, COMMAND, EVENT, FEED, LEASE, SAMPLES, SNAPSHOT, STATE, STATUS};
-use thermowell_wire::subject::{self, Ambient, wildcard};
+use thermowell_wire::subject::{self, wildcard};
 
 use super::User;
 
@@ -63,7 +64,7 @@ pub fn account(user: &User) -> String {
     match user {
         User::Agent | User::Aggregator | User::Controller => PLANT.to_owned(),
         User::Front | User::Reader | User::Inspector => PEOPLE.to_owned(),
-        User::Operator(_) | User::Source(_) | User::Installer => user.to_string(),
+        User::Operator(_) | User::Source { .. } | User::Installer => user.to_string(),
     }
 }
 
@@ -178,7 +179,7 @@ const OPERATOR: Rights = Rights {
     ..NOTHING
 };
 
-/// [`publishes`] adds the temperatures under the source's own name.
+/// [`publishes`] adds the temperatures for which it is configured.
 const SOURCE: Rights =
     Rights { purpose: "a source of room or outdoor temperatures outside of the boilers", info: &[], ..NOTHING };
 
@@ -217,7 +218,7 @@ fn rights(user: &User) -> Rights {
         User::Aggregator => AGGREGATOR,
         User::Controller => CONTROLLER,
         User::Operator(_) => OPERATOR,
-        User::Source(_) => SOURCE,
+        User::Source { .. } => SOURCE,
         User::Front => FRONT,
         User::Reader => READER,
         User::Inspector => INSPECTOR,
@@ -247,10 +248,8 @@ pub fn publishes(user: &User) -> Vec<String> {
     {
         subjects.extend([subject::commands_of(&name), subject::approvals_of(&name)].map(|own| own.to_string()));
     }
-    if let User::Source(name) = user
-        && let Ok(name) = name.parse()
-    {
-        subjects.extend(Ambient::ALL.map(|what| subject::ambient_of(what, &name).to_string()));
+    if let User::Source { subjects: own, .. } = user {
+        subjects.extend(own.iter().cloned());
     }
     subjects.extend(rights.events.iter().map(|kind| subject::events(*kind).to_string()));
     let api = api(user);
@@ -294,9 +293,9 @@ mod tests {
     use super::*;
 
     fn all_users() -> Vec<User> {
-        let named =
-            [User::Operator("anna".to_owned()), User::Operator("ben".to_owned()), User::Source("hall".to_owned())];
-        User::ROLES.into_iter().chain(named).collect()
+        let operators = ["anna", "ben"].map(|name| User::Operator(name.to_owned()));
+        let hall = User::Source { name: "hall".to_owned(), subjects: vec!["boiler.b1.room.hall".to_owned()] };
+        User::ROLES.into_iter().chain(operators).chain([hall]).collect()
     }
 
     fn writers(subject: &str) -> Vec<String> {
@@ -310,8 +309,7 @@ mod tests {
         assert_eq!(writers("boiler.*.reset.*"), ["agent"]);
         assert_eq!(writers("boiler.*.approval.*.anna"), ["operator-anna"]);
         assert_eq!(writers("boiler.*.command.*.anna"), ["operator-anna"]);
-        assert_eq!(writers("boiler.*.room.hall"), ["source-hall"]);
-        assert_eq!(writers("boiler.*.outdoor.hall"), ["source-hall"]);
+        assert_eq!(writers("boiler.b1.room.hall"), ["source-hall"]);
         assert_eq!(writers("boiler.*.samples.v1"), ["agent"]);
         assert_eq!(writers("boiler.*.status"), ["agent"]);
         assert_eq!(writers("boiler.*.state"), ["aggregator"]);

@@ -15,8 +15,12 @@ pub enum User {
     Controller,
     /// A person, by name, who gives commands and approves resets.
     Operator(String),
-    /// A source of room or outdoor temperatures outside of the boilers, by name.
-    Source(String),
+    /// A source of room or outdoor temperatures outside of the boilers, with the subjects for which the configuration
+    /// names it.
+    Source {
+        name: String,
+        subjects: Vec<String>,
+    },
     /// A program that receives published messages and publishes nothing.
     Reader,
     /// The dashboard: reads stored messages. A role, but its process faces the network, so it is not trusted as one.
@@ -62,7 +66,7 @@ impl fmt::Display for User {
             Self::Aggregator => f.write_str("aggregator"),
             Self::Controller => f.write_str("controller"),
             Self::Operator(name) => write!(f, "operator-{name}"),
-            Self::Source(name) => write!(f, "source-{name}"),
+            Self::Source { name, .. } => write!(f, "source-{name}"),
             Self::Front => f.write_str("front"),
             Self::Reader => f.write_str("reader"),
             Self::Inspector => f.write_str("inspector"),
@@ -80,7 +84,8 @@ mod tests {
         let anna = User::Operator("anna".to_owned());
         assert_eq!(anna.seed_file_name(), "operator-anna.nk");
         assert_eq!(anna.inbox(), "_INBOX_operator-anna");
-        let impostors = [User::Operator, User::Source].map(|kind| kind("agent".to_owned()).to_string());
+        let source = User::Source { name: "agent".to_owned(), subjects: Vec::new() };
+        let impostors = [User::Operator("agent".to_owned()), source].map(|user| user.to_string());
         assert!(User::ROLES.iter().all(|role| !impostors.contains(&role.to_string())) && impostors[0] != impostors[1]);
     }
 }

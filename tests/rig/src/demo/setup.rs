@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use thermowell::config::Config;
 use thermowell::keys;
-use thermowell::nats::User;
 
 use super::options::Options;
 use crate::clock::{boottime_ns, realtime_ns};
@@ -34,10 +34,8 @@ const KEYS: &str = "keys";
 
 /// The operators: they may give commands and approve resets.
 const OPERATORS: [&str; 3] = ["anna", "ben", "carla"];
-/// The source of room and outdoor temperatures outside of the boilers, if [`Options::ambient`] names it, and the one
-/// whose readings come from MQTT.
-const SOURCE: &str = "hall";
-const MQTT_SOURCE: &str = "mqtt";
+/// The only boiler of [`make_keys`], and the source of its room temperature.
+const SOURCED: &str = "\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n[boiler.room]\nsource = \"hall\"\n";
 /// The operator of Home Assistant's buttons, in a run with an MQTT broker.
 pub const BUTTONS: &str = "home-assistant";
 
@@ -161,7 +159,7 @@ impl Processes {
     /// # Errors
     /// A file cannot be written, or a process cannot be started.
     pub fn start(options: &Options, folder: &Path, server: &NatsServer, programs: &Programs) -> Result<(Self, Plan)> {
-        make_keys_of(&keys_in(folder), &operators(options), &sources(options))?;
+        make_keys_of(&keys_in(folder), &people_and_boilers(options, folder))?;
         let broker_options = BrokerOptions {
             port: options.nats_port,
             ..BrokerOptions::with_keys(folder.join("nats"), &keys_in(folder))
@@ -248,34 +246,32 @@ fn keys_in(folder: &Path) -> PathBuf {
     folder.join(KEYS)
 }
 
-/// Makes a key for every role, operator and source, and permissions for the rig's own user.
+/// Makes a key for every role and operator, for the source of the room temperature of b1, and permissions for the rig's
+/// own user.
 ///
 /// # Errors
 /// The folder cannot be made or written.
 pub fn make_keys(folder: &Path) -> Result<()> {
-    make_keys_of(folder, &OPERATORS, &[SOURCE])
+    make_keys_of(folder, &(named(&OPERATORS) + SOURCED))
 }
 
 fn operators(options: &Options) -> Vec<&'static str> {
     OPERATORS.into_iter().chain(options.mqtt.is_some().then_some(BUTTONS)).collect()
 }
 
-/// Those that [`Options::ambient`] names.
-fn sources(options: &Options) -> Vec<&'static str> {
-    let named = [(SOURCE, "source"), (MQTT_SOURCE, "topic")];
-    named.into_iter().filter(|(_, key)| options.ambient.contains(key)).map(|(source, _)| source).collect()
+fn named(operators: &[&str]) -> String {
+    operators.iter().map(|name| format!("\n[[operator]]\nname = \"{name}\"\n")).collect()
 }
 
-fn make_keys_of(folder: &Path, operators: &[&str], sources: &[&str]) -> Result<()> {
+/// For the users of this part of a configuration.
+fn make_keys_of(folder: &Path, people_and_boilers: &str) -> Result<()> {
     let others = folder.join(keys::OTHERS);
     let (user, password) = RIG_LOGIN;
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&others, format!("{{ user: {user}, password: {password} }}\n")))
         .with_context(|| make(&others))?;
-    let operators = operators.iter().map(|name| User::Operator((*name).to_owned()));
-    let sources = sources.iter().map(|name| User::Source((*name).to_owned()));
-    let users: Vec<User> = User::ROLES.into_iter().chain(operators).chain(sources).collect();
-    keys::make(folder, &users, &[]).map(drop).context("make keys")
+    let config = Config::parse(people_and_boilers, "the demo's boilers").context("make keys")?;
+    keys::make(folder, &config.users(), &[]).map(drop).context("make keys")
 }
 
 fn supervise(launch: Launch) -> Result<Supervised> {
@@ -303,19 +299,23 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker, dashboard: Soc
         );
     }
     text += &http(options, dashboard);
-    if let Some(url) = &options.mqtt {
-        text += &format!("\n[mqtt]\nurl = \"{url}\"\noperator = \"{BUTTONS}\"\n");
-    }
     text += &format!("\n[batch]\nsamples = {}\n", options.batch);
     let (after, directory) = (options.spill_after, plan.spool());
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
     text += "\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
-    for name in operators(options) {
-        text += &format!("\n[[operator]]\nname = \"{name}\"\n");
+    text + &people_and_boilers(options, &plan.folder)
+}
+
+/// `[mqtt]`, the operators, and the boilers with their sources.
+fn people_and_boilers(options: &Options, folder: &Path) -> String {
+    let mut text = String::new();
+    if let Some(url) = &options.mqtt {
+        text += &format!("\n[mqtt]\nurl = \"{url}\"\noperator = \"{BUTTONS}\"\n");
     }
+    text += &named(&operators(options));
     for n in 1..=options.boilers {
-        let port = plan.folder.join("ports").join(format!("b{n}"));
+        let port = folder.join("ports").join(format!("b{n}"));
         text += &format!("\n[[boiler]]\nid = \"b{n}\"\nport = \"{}\"\n{}", port.display(), options.ambient);
     }
     text

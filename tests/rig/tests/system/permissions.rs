@@ -47,7 +47,8 @@ const MAY_PUBLISH: &[(&str, &[&str])] = &[
     ("boiler.b1.approval.00000003deadbeef-7.ben", &["operator-ben"]),
     ("boiler.b1.approval.00000003deadbeef-7.dora", NO_USER),
     ("boiler.b1.room.hall", &["source-hall"]),
-    ("boiler.b1.outdoor.hall", &["source-hall"]),
+    ("boiler.b1.outdoor.hall", NO_USER),
+    ("boiler.b2.room.hall", NO_USER),
     ("boiler.b1.room.attic", NO_USER),
     ("boiler.b1.room", NO_USER),
     ("boiler.b1.event.boot", AGENT),
@@ -207,7 +208,8 @@ impl Server {
 
 pub(super) fn users() -> Vec<User> {
     let operators = ["anna", "ben", "carla"].map(|name| User::Operator(name.to_owned()));
-    User::ROLES.into_iter().chain(operators).chain([User::Source("hall".to_owned())]).collect()
+    let hall = User::Source { name: "hall".to_owned(), subjects: vec!["boiler.b1.room.hall".to_owned()] };
+    User::ROLES.into_iter().chain(operators).chain([hall]).collect()
 }
 
 /// A connection that records the server's errors.
