@@ -17,11 +17,12 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nkeys::KeyPair;
+use serde::Serialize;
+
 use crate::nats::{User, user_pair};
 use crate::output::{Report, word};
 use crate::regular;
-use nkeys::KeyPair;
-use serde::Serialize;
 
 /// The folder of the keys, unless the configuration names one.
 pub const DEFAULT_FOLDER: &str = "/etc/thermowell/keys";
@@ -269,11 +270,14 @@ impl Report for KeySet {
             text += &format!("  thermowell.toml  keys = \"{folder}\" in [nats]\n");
         }
         text += "  the server       systemctl reload thermowell-nats\n";
-        if self
-            .users
-            .iter()
-            .any(|key| key.done != Done::Kept && !key.user.starts_with("operator-") && !key.user.starts_with("source-"))
-        {
+        let is_source = |key: &Key| key.user.starts_with("source-");
+        let mut new = self.users.iter().filter(|key| key.done != Done::Kept);
+        if new.clone().any(is_source) {
+            text +=
+                "  source of MQTT   its LoadCredential= in the drop-in of thermowell-front, systemctl daemon-reload,\n";
+            text += "                   systemctl try-restart thermowell-front: the unit copies keys when it starts\n";
+        }
+        if new.any(|key| !key.user.starts_with("operator-") && !is_source(key)) {
             text += "  the roles        systemctl try-restart thermowell-{agent,aggregator,controller,front}\n";
         }
         text + "  then             thermowell check\n"

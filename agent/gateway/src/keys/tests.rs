@@ -55,7 +55,8 @@ fn source_may_write_its_configured_temperatures_only() {
     };
     let [b1, b2, b3] = [boiler("b1", "room", "hall"), boiler("b2", "outdoor", "hall"), boiler("b3", "room", "attic")];
     let users = |text: &str| crate::config::Config::parse(text, "t.toml").unwrap().users();
-    make(folder.path(), &users(&(b1.clone() + &b2 + &b3)), &[]).unwrap();
+    let made = make(folder.path(), &users(&(b1.clone() + &b2 + &b3)), &[]).unwrap();
+    assert!(made.text().contains("LoadCredential=") && made.text().contains("daemon-reload"), "{}", made.text());
     assert!(!are_current(folder.path(), &users(&(b1 + &b3 + &boiler("b2", "room", "hall")))).unwrap(), "another kind");
     assert!(folder.path().join("source-hall.nk").is_file());
     let text = fs::read_to_string(folder.path().join(PERMISSIONS)).unwrap();
