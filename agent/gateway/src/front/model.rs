@@ -180,7 +180,10 @@ impl Boiler {
         let (state, status) = (self.state.clone(), self.status.clone());
         let judged = status::Boiler::of(self.id.clone(), |stamp| at.age_s(stamp), state, status, lease, None);
         let now_s = at.now.unix_seconds();
-        let outside = self.sources.iter().map(|(sourced, reading)| sourced.judge(reading.as_ref(), now_s));
+        let outside = self
+            .sources
+            .iter()
+            .map(|(sourced, reading)| sourced.judge(reading.as_ref(), now_s, |stamp| at.age_s(stamp)));
         status::Boiler { outside: outside.collect(), ..judged }
     }
 

@@ -173,6 +173,7 @@ mod tests {
         assert!(record.take("Permissions Violation for Publish to \"plant.api.STREAM.INFO.MINE\""));
         let cause = |request: &str| {
             let error = RequestError::of_api("read MINE", before, request, "timed out");
+            assert_eq!(error.is_forbidden(), request == "STREAM.INFO.MINE");
             crate::logs::chain(&error)
         };
         let forbidden = "read MINE: the server forbids reader to publish to plant.api.STREAM.INFO.MINE; its \

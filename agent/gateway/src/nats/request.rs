@@ -12,7 +12,7 @@ use serde::Serialize;
 use thermowell_flow::published::Event;
 use thermowell_wire::subject::{self, EventKind};
 
-use super::forbidden::{Mark, mark, request_forbidden_since};
+use super::forbidden::{Forbidden, Mark, mark, request_forbidden_since};
 
 /// A request failed. Worth a retry in a new session.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,12 @@ impl RequestError {
     /// An error of `operation`.
     pub fn new(operation: impl Into<String>, source: impl Into<async_nats::Error>) -> Self {
         Self { operation: operation.into(), source: source.into() }
+    }
+
+    /// Whether the cause is a missing right.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.source.is::<Forbidden>()
     }
 
     /// An error of `operation`, which made `request` to the server's API after `mark`. The server does not answer what

@@ -8,6 +8,7 @@ use thermowell_wire::{BoilerId, SourceName};
 
 use super::Boiler;
 use crate::config::Config;
+use crate::logs;
 use crate::nats::{self, Connection, RequestError};
 
 /// A temperature whose source is outside of the boiler.
@@ -18,7 +19,7 @@ pub struct Outside {
     pub source: SourceName,
     /// °C; `null` while it is unknown.
     pub value: Option<f64>,
-    /// Age of the source's last reading in seconds; `null` without one.
+    /// Age of the source's last reading in seconds of real time; `null` without one.
     pub age_s: Option<f64>,
     /// Why the value is unknown.
     pub why: Option<String>,
@@ -53,8 +54,8 @@ impl Sourced {
         Ok(reading.filter(|reading| reading.source == self.source))
     }
 
-    /// What is known at `now_s`, Unix seconds.
-    pub(crate) fn judge(&self, reading: Option<&AmbientReading>, now_s: f64) -> Outside {
+    /// What is known at `now_s`, Unix seconds. `age_s` is the age of a stamp in real seconds.
+    pub(crate) fn judge(&self, reading: Option<&AmbientReading>, now_s: f64, age_s: impl Fn(f64) -> f64) -> Outside {
         let value = match reading.map(|reading| reading.celsius(self.what, now_s)) {
             None => Err(format!("no reading of {}", self.source)),
             Some(Err(why)) => Err(format!("{}: {why}", self.source)),
@@ -64,9 +65,19 @@ impl Sourced {
             what: self.what.token(),
             source: self.source.clone(),
             value: value.as_ref().ok().copied(),
-            age_s: reading.map(|reading| now_s - reading.stamp),
+            age_s: reading.map(|reading| age_s(reading.stamp)),
             why: value.err(),
         }
+    }
+
+    /// What is known if AMBIENT cannot be read.
+    pub(crate) fn unread(&self, error: &RequestError) -> Outside {
+        let why = match error.is_forbidden() {
+            true => "no right to read it: thermowell keys, then reload the server".to_owned(),
+            false => logs::chain(error),
+        };
+        let Self { what, source, .. } = self;
+        Outside { what: what.token(), source: source.clone(), value: None, age_s: None, why: Some(why) }
     }
 }
 
@@ -98,7 +109,7 @@ mod tests {
     /// A boiler whose room temperature comes from `hall`; its device reports 20.5 °C and −3 °C outdoors.
     fn boiler(reading: Option<AmbientReading>) -> Boiler {
         let sourced = Sourced { boiler: "b1".parse().unwrap(), what: Ambient::Room, source: "hall".parse().unwrap() };
-        let outside = vec![sourced.judge(reading.as_ref(), NOW_S)];
+        let outside = vec![sourced.judge(reading.as_ref(), NOW_S, |stamp| NOW_S - stamp)];
         let status = crate::front::testing::status(NOW_S);
         let boiler = Boiler::of("b1".parse().unwrap(), |stamp| NOW_S - stamp, None, Some(status), None, None);
         Boiler { outside, ..boiler }
@@ -106,6 +117,20 @@ mod tests {
 
     fn reading(value: f64, age_s: f64) -> Option<AmbientReading> {
         Some(AmbientReading { value, stamp: NOW_S - age_s, source: "hall".parse().unwrap(), version: 1 })
+    }
+
+    #[test]
+    fn failed_read_is_the_reason() {
+        let sourced = Sourced { boiler: "b1".parse().unwrap(), what: Ambient::Room, source: "hall".parse().unwrap() };
+        let outside = sourced.unread(&RequestError::new("read the last message", "timed out"));
+        assert_eq!((outside.value, outside.why.as_deref()), (None, Some("read the last message: timed out")));
+    }
+
+    #[test]
+    fn age_is_in_real_seconds() {
+        let sourced = Sourced { boiler: "b1".parse().unwrap(), what: Ambient::Room, source: "hall".parse().unwrap() };
+        let outside = sourced.judge(reading(18.25, 90.0).as_ref(), NOW_S, |stamp| (NOW_S - stamp) / 60.0);
+        assert_eq!(outside.age_s, Some(1.5));
     }
 
     #[test]
