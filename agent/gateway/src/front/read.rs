@@ -96,9 +96,10 @@ impl Optional {
             Err(error) => {
                 let pause = self.failed.map_or(OPTIONAL_RETRY, |(_, pause)| (2 * pause).min(OPTIONAL_RETRY_MAX));
                 self.failed = Some((boottime_ns(), pause));
+                let advice = "make the keys again (thermowell keys) and reload the server";
+                let advice = error.is_forbidden().then_some(advice);
                 let error = logs::chain(&error);
                 if let Some(tries) = self.failures.admits(error.clone()) {
-                    let advice = "make the keys again (thermowell keys) and reload the server";
                     tracing::warn!(tries, error, advice, "{what} cannot be read and are unknown");
                 }
                 None
