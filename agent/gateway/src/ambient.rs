@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::message::PublishMessage;
@@ -16,7 +17,6 @@ use thermowell_flow::published::AmbientReading;
 use thermowell_wire::subject::{self, Ambient, stream};
 use thermowell_wire::{BoilerId, SourceName};
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::timeout;
 
 use crate::config::{self, Config};
 use crate::logs::{self, Throttle};
@@ -25,8 +25,6 @@ use crate::streams::AMBIENT_KEPT;
 
 /// Readings between a task and its role.
 const QUEUE: usize = 16;
-/// How long an acknowledgement may take: then the next reading is due.
-const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 
 /// What [`follow`] passes on.
 #[derive(Debug)]
@@ -100,42 +98,67 @@ pub struct Outgoing {
 
 /// Publishes readings, each in the name of its source. Its tasks end when it is dropped.
 #[derive(Debug)]
-pub struct Publisher(BTreeMap<SourceName, Sender<Outgoing>>);
+pub struct Publisher {
+    sources: BTreeMap<SourceName, Sender<Outgoing>>,
+    counts: Arc<Counts>,
+}
+
+/// What became of the readings.
+#[derive(Debug, Default)]
+struct Counts {
+    stored: AtomicU64,
+    /// Without room in the queue, without a key, or not acknowledged.
+    dropped: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
 
 impl Publisher {
     /// For the sources that are read from MQTT.
     #[must_use]
     pub fn start(config: &Config) -> Self {
         let read = config.ambient().filter(|(_, _, ambient)| ambient.mqtt.is_some());
-        let mut sources = BTreeMap::new();
+        let (mut sources, counts) = (BTreeMap::new(), Arc::new(Counts::default()));
         for (_, _, ambient) in read {
             sources.entry(ambient.source.clone()).or_insert_with(|| {
                 let (sender, readings) = mpsc::channel(QUEUE);
-                tokio::spawn(publish(
-                    config.nats.clone(),
-                    config.source(&ambient.source),
-                    ambient.source.clone(),
-                    readings,
-                ));
+                let user = config.source(&ambient.source);
+                tokio::spawn(publish(config.nats.clone(), user, ambient.source.clone(), readings, counts.clone()));
                 sender
             });
         }
-        Self(sources)
+        Self { sources, counts }
     }
 
-    /// Queues a reading. Returns false if there is no room: then the server is away, and it is dropped.
+    /// Queues a reading. If there is no room, the server is away, and it is dropped.
+    pub fn send(&self, outgoing: Outgoing) {
+        let queue = self.sources.get(&outgoing.reading.source);
+        if queue.is_none_or(|queue| queue.try_send(outgoing).is_err()) {
+            count(&self.counts.dropped);
+        }
+    }
+
+    /// How many readings were stored, and how many dropped.
     #[must_use]
-    pub fn send(&self, outgoing: Outgoing) -> bool {
-        self.0.get(&outgoing.reading.source).is_some_and(|sender| sender.try_send(outgoing).is_ok())
+    pub fn counts(&self) -> (u64, u64) {
+        (self.counts.stored.load(Ordering::Relaxed), self.counts.dropped.load(Ordering::Relaxed))
     }
 }
 
-async fn publish(nats: config::Nats, user: User, source: SourceName, mut readings: Receiver<Outgoing>) {
+async fn publish(
+    nats: config::Nats,
+    user: User,
+    source: SourceName,
+    mut readings: Receiver<Outgoing>,
+    counts: Arc<Counts>,
+) {
     let mut failures = Throttle::default();
     let mut connection = None;
     while let Some(Outgoing { boiler, what, reading }) = readings.recv().await {
         if connection.is_none() {
-            // A key that is made later is found with a later reading.
+            // Tried again with each reading. A unit's key is a copy that systemd makes when it starts.
             connection = match Connection::open(&nats, user.clone()).await {
                 Ok(open) => Some(open),
                 Err(error) => {
@@ -144,16 +167,17 @@ async fn publish(nats: config::Nats, user: User, source: SourceName, mut reading
                 }
             };
         }
-        let Some(open) = &connection else { continue };
+        let Some(open) = &connection else {
+            count(&counts.dropped);
+            continue;
+        };
         let subject = subject::ambient(&boiler, what, &source);
-        let stored = nats::publish_if(open.context(), &subject, PublishMessage::build(), &reading);
-        match timeout(ACKNOWLEDGED, stored).await {
-            Ok(Ok(_)) => drop(failures.end()),
-            Ok(Err(Doubt::Unknown(error))) => failed(&mut failures, &source, logs::chain(&error)),
-            Ok(Err(Doubt::Conflict)) => {
-                failed(&mut failures, &source, "the server expects another sequence".to_owned())
-            }
-            Err(_) => failed(&mut failures, &source, "the server does not answer".to_owned()),
+        let stored = nats::publish_if(open.context(), &subject, PublishMessage::build(), &reading).await;
+        count(if stored.is_ok() { &counts.stored } else { &counts.dropped });
+        match stored {
+            Ok(_) => drop(failures.end()),
+            Err(Doubt::Unknown(error)) => failed(&mut failures, &source, logs::chain(&error)),
+            Err(Doubt::Conflict) => failed(&mut failures, &source, "the server expects another sequence".to_owned()),
         }
     }
 }
@@ -168,6 +192,23 @@ fn failed(failures: &mut Throttle<String>, source: &SourceName, error: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nothing listens at the address.
+    #[tokio::test]
+    async fn reading_that_cannot_be_published_is_a_drop() {
+        let text = "[nats]\nurl = \"nats://127.0.0.1:9\"\nkeys = \"/nonexistent\"\n[mqtt]\nurl = \"mqtt://h\"\n\
+                    [[boiler]]\nid = \"b1\"\nport = \"/dev/a\"\n[boiler.room]\ntopic = \"hall\"";
+        let publisher = Publisher::start(&Config::parse(text, "t.toml").unwrap());
+        let source: SourceName = "mqtt".parse().unwrap();
+        let reading = AmbientReading { value: 20.0, stamp: 7.0, source, version: 1 };
+        publisher.send(Outgoing { boiler: "b1".parse().unwrap(), what: Ambient::Room, reading });
+        let dropped = async {
+            while publisher.counts() != (0, 1) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), dropped).await.expect("it is counted");
+    }
 
     #[test]
     fn recent_readings_are_bounded_for_each_temperature() {

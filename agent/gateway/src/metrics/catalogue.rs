@@ -197,7 +197,7 @@ pub(super) const CATALOGUE: &[Metric] = &[
         "role",
         "mqtt_temperatures_total",
         "outcome",
-        "room and outdoor temperatures of other devices: taken, refused, or dropped while the NATS server was away",
+        "room and outdoor temperatures of other devices: stored (taken), refused, or dropped on the way to the server",
     ),
     metric("process", "aggregator_lag_messages", "", "messages of SAMPLES that the aggregator has not read yet"),
     metric("process", "build_info", "version, roles", "always 1"),

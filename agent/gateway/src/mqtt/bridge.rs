@@ -54,11 +54,11 @@ pub struct Counters {
     pub accepted: u64,
     /// Commands and numbers that were refused.
     pub refused: u64,
-    /// Room and outdoor temperatures that were taken.
+    /// Room and outdoor temperatures that were stored.
     pub readings: u64,
     /// Messages of their topics that were refused.
     pub readings_refused: u64,
-    /// Temperatures without room while the NATS server was away.
+    /// Temperatures that the NATS server did not store.
     pub readings_dropped: u64,
 }
 
@@ -285,10 +285,8 @@ impl Bridge {
         match self.readings.receive(topic, payload, is_retained, now(), stamp) {
             None => return false,
             Some(Ok(readings)) => {
-                for outgoing in readings {
-                    let is_taken = self.publisher.as_ref().is_some_and(|publisher| publisher.send(outgoing));
-                    let Counters { readings, readings_dropped, .. } = &mut self.counters;
-                    *(if is_taken { readings } else { readings_dropped }) += 1;
+                if let Some(publisher) = &self.publisher {
+                    readings.into_iter().for_each(|outgoing| publisher.send(outgoing));
                 }
             }
             Some(Err(why)) => {
@@ -348,6 +346,9 @@ impl Bridge {
 
     fn report(&mut self) {
         self.counters.dropped = self.session.dropped();
+        if let Some(publisher) = &self.publisher {
+            (self.counters.readings, self.counters.readings_dropped) = publisher.counts();
+        }
         self.board.mqtt(self.counters);
     }
 }
