@@ -19,6 +19,8 @@ pub struct Published {
     /// Its subject. What is in braces is a token that varies.
     pub subject: &'static str,
     generate: fn(SchemaGenerator) -> schemars::Schema,
+    /// Whether others write it: then fields with a default are optional.
+    is_theirs: bool,
 }
 
 /// Every kind, in the order of the table in OPERATING.md.
@@ -32,14 +34,14 @@ pub const PUBLISHED: [Published; 10] = [
     published::<Reset>("reset", "boiler.{id}.reset.{fault}"),
     published::<Event>("event", "boiler.{id}.event.{kind}"),
     published::<FeedEvent>("sample", "boiler.{id}"),
-    published::<AmbientReading>("ambient", "boiler.{id}.{room|outdoor}.{source}"),
+    Published { is_theirs: true, ..published::<AmbientReading>("ambient", "boiler.{id}.{room|outdoor}.{source}") },
 ];
 
 /// The report of `thermowell status --json`, which is no message.
 pub const REPORT: Published = published::<Boilers>("report", "thermowell status --json");
 
 const fn published<T: JsonSchema>(name: &'static str, subject: &'static str) -> Published {
-    Published { name, subject, generate: SchemaGenerator::into_root_schema_for::<T> }
+    Published { name, subject, generate: SchemaGenerator::into_root_schema_for::<T>, is_theirs: false }
 }
 
 impl Published {
@@ -56,7 +58,9 @@ impl Published {
     /// Its schema, of draft 2020-12. Fields that it does not name are allowed: later versions add some.
     #[must_use]
     pub fn schema(&self) -> Value {
-        let mut schema = (self.generate)(SchemaSettings::draft2020_12().for_serialize().into_generator());
+        let settings = SchemaSettings::draft2020_12();
+        let settings = if self.is_theirs { settings.for_deserialize() } else { settings.for_serialize() };
+        let mut schema = (self.generate)(settings.into_generator());
         schema.insert("title".to_owned(), self.subject.into());
         let mut schema = schema.to_value();
         plain(&mut schema);

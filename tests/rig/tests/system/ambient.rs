@@ -13,6 +13,8 @@ use thermowell_wire::subject::{self, EventKind, stream};
 
 const PAGE: &str = include_str!("../../../../deploy/PROGRAMS.md");
 
+const SCHEMA: &str = include_str!("../../../../config/schema/ambient.json");
+
 /// The program of the page, which publishes the numbers that it reads.
 fn source(house: &House, arguments: [&str; 3]) -> Child {
     let (_, section) = PAGE.split_once("\n## A room or outdoor temperature").expect("the section");
@@ -54,6 +56,12 @@ fn source_with_a_key_of_its_own_gives_the_room_temperature() {
     });
     assert!(decision.room.is_some_and(|room| (17.0..18.0).contains(&room)), "{decision:?}");
     assert!(decision.wish > first.wish, "a cold room: {first:?}, {decision:?}");
+
+    let subject = subject::ambient(&boiler, subject::Ambient::Room, &"hall".parse().unwrap());
+    let message: Value = house.last_json(stream::AMBIENT, &subject).expect("the reading");
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let required = schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+    assert!(required.clone().count() == 3 && required.clone().all(|name| message.get(name).is_some()), "{message}");
 
     writeln!(stdin, "85").unwrap();
     let event = house.until("the impossible reading is reported", SOON, |house| {
