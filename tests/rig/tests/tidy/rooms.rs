@@ -19,7 +19,7 @@ const ORDERS: [(&str, &str); 2] = [
 ];
 
 const GATEWAY_ROOMS: &str =
-    "serial decode batch spool publish consume aggregate snapshot feed control actuate command reset";
+    "serial decode batch spool publish consume aggregate snapshot feed control actuate command reset ambient";
 /// The composers of the gateway's rooms.
 const GATEWAY_COMPOSERS: &str = "agent aggregator controller front cli commands run";
 
