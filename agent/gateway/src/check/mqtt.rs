@@ -85,7 +85,8 @@ fn advice(mqtt: &Mqtt, error: &LinkError) -> Option<String> {
         }
         LinkError::Login => match &mqtt.user {
             Some(user) => format!(
-                "try it: mosquitto_pub -V 5 -h {host} -p {port} -u {user} -P PASSWORD -t {}/check -n\n\
+                "try it: mosquitto_pub -V 5 -h {host} -p {port} -u {user} -t {}/check -n\n\
+                 with the line `-P PASSWORD` in ~/.config/mosquitto_pub (mode 600): `ps` shows arguments\n\
                  a new password on Mosquitto: mosquitto_passwd /etc/mosquitto/passwd {user}",
                 mqtt.prefix
             ),
@@ -162,7 +163,7 @@ mod tests {
         found.each_ref().map(|it| it.status)
     }
 
-    fn says(it: &Finding, message: &str, advice: &str) {
+    fn reports(it: &Finding, message: &str, advice: &str) {
         assert!(it.message.contains(message), "{it:?}");
         assert!(it.advice.as_ref().is_some_and(|found| found.contains(advice)), "{it:?}");
     }
@@ -179,7 +180,7 @@ mod tests {
     async fn absent_listener_is_a_warning() {
         let found = found(Answers { publish: |_| NO_MATCHING_SUBSCRIBERS, ..GOOD }).await;
         assert_eq!(statuses(&found), [Fine, Warning]);
-        says(
+        reports(
             &found[1],
             "listens for devices on homeassistant/device/+/config",
             "set discovery in [mqtt] to its prefix",
@@ -191,7 +192,7 @@ mod tests {
         let announces = |topic: &str| if topic.starts_with("homeassistant/") { NOT_AUTHORIZED } else { 0 };
         let found_announcing = found(Answers { publish: announces, ..GOOD }).await;
         assert_eq!(statuses(&found_announcing), [Fine, Error]);
-        says(
+        reports(
             &found_announcing[1],
             "publish homeassistant/device/",
             "acl_file: topic write homeassistant/device/+/config",
@@ -199,10 +200,10 @@ mod tests {
         let values = |topic: &str| if topic.starts_with("thermowell/b1/") { NOT_AUTHORIZED } else { 0 };
         let found_values = found(Answers { publish: values, ..GOOD }).await;
         assert_eq!(statuses(&found_values), [Error, Fine]);
-        says(&found_values[0], "publish thermowell/b1/", "topic write thermowell/#");
+        reports(&found_values[0], "publish thermowell/b1/", "topic write thermowell/#");
         let found_reading = found(Answers { subscribe: NOT_AUTHORIZED, ..GOOD }).await;
         assert_eq!(statuses(&found_reading), [Error, Fine]);
-        says(&found_reading[0], "homeassistant/status, thermowell/b1/set/+", "topic read thermowell/b1/set/+");
+        reports(&found_reading[0], "homeassistant/status, thermowell/b1/set/+", "topic read thermowell/b1/set/+");
     }
 
     #[tokio::test]
@@ -213,13 +214,13 @@ mod tests {
         let refused = || fake::broker(Answers { connect: NOT_AUTHORIZED, ..GOOD });
         let anonymous = at(refused().await, "").await;
         assert_eq!(statuses(&anonymous), [Error, Unknown]);
-        says(&anonymous[0], "rejects our login", "set user and password_file");
+        reports(&anonymous[0], "rejects our login", "set user and password_file");
         let missing = at(9, &login).await;
-        says(&missing[0], "mqtt.password_file: ", "sudo install -m 640 -o root -g thermowell /dev/stdin");
+        reports(&missing[0], "mqtt.password_file: ", "sudo install -m 640 -o root -g thermowell /dev/stdin");
         std::fs::write(&file, "secret").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
         let rejected = at(refused().await, &login).await;
-        says(&rejected[0], "rejects our login", " -u tw -P PASSWORD ");
+        reports(&rejected[0], "rejects our login", " -u tw -t ");
         assert!(!rejected.iter().any(|it| format!("{it:?}").contains("secret")));
     }
 
@@ -227,7 +228,7 @@ mod tests {
     async fn absent_and_old_brokers_are_errors() {
         let absent = at(9, "").await;
         assert_eq!(statuses(&absent), [Error, Unknown]);
-        says(&absent[0], "Connection refused", "systemctl start mosquitto");
+        reports(&absent[0], "Connection refused", "systemctl start mosquitto");
         let old = at(fake::broker(Answers { connect: 0x84, ..GOOD }).await, "").await;
         assert!(old[0].status == Error && old[0].message.contains("Home Assistant from 2027.1 on"), "{old:?}");
     }
