@@ -23,13 +23,14 @@ Examples:
 A block for each boiler: the flow temperature and how old it is; the mean of
 the last hour and how much of it is known; what the controller asks for and
 what the boiler takes, while its lease lasts; the active command; the burner;
-and the last closed hour with the sum of its slots. What is not known is
-\"unknown\" with the reason, never the last value.
+room and outdoor temperature, where they come from a source outside of the
+boiler; and the last closed hour with the sum of its slots. What is not known
+is \"unknown\" with the reason, never the last value.
 
 The JSON has one entry per boiler: boiler, freshness (fresh, warming,
 no_valid_reading, coasting, fault or null), age_s, and the last messages as
 they were published: state, status, lease, command, snapshot, each null where
-it is absent.
+it is absent; and in outside the temperatures of sources.
 
 Exit codes: 0 every boiler is fresh, 1 one is not or the server does not
 answer, 3 no state of any boiler, 78 the configuration is wrong, 130 Ctrl-C";
