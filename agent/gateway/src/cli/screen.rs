@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::process::{Signal, getpgid, getpgrp, getpid, getppid, getsid, kill_process};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
@@ -38,7 +38,14 @@ impl Screen {
         }
         restore_in_a_panic();
         let shown = Arc::new(Mutex::new(String::new()));
-        let jobs = tokio::spawn(stop_and_continue(shown.clone()));
+        // Before anything is drawn: the first frame may be stopped, too. Without handlers the system stops it.
+        let kinds = [Signal::TSTP, Signal::CONT].map(|it| signal(SignalKind::from_raw(it.as_raw())));
+        let shows = shown.clone();
+        let jobs = tokio::spawn(async move {
+            if let [Ok(stops), Ok(continues)] = kinds {
+                stop_and_continue(stops, continues, shows).await;
+            }
+        });
         write(ENTER)?;
         Ok(Some(Self { shown, jobs }))
     }
@@ -64,10 +71,7 @@ fn draw(text: &str) -> io::Result<()> {
 }
 
 /// Gives the terminal back while the process is stopped, and takes it again.
-async fn stop_and_continue(shown: Arc<Mutex<String>>) {
-    let kinds = [Signal::TSTP, Signal::CONT].map(|it| signal(SignalKind::from_raw(it.as_raw())));
-    // Without handlers the system stops the process as it is.
-    let [Ok(mut stops), Ok(mut continues)] = kinds else { return };
+async fn stop_and_continue(mut stops: Signals, mut continues: Signals, shown: Arc<Mutex<String>>) {
     let mut has_keys = false;
     loop {
         tokio::select! {
