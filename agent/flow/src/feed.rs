@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use thermowell_wire::Slot;
-use thermowell_wire::batch::Packed;
+use thermowell_wire::batch::{self, Packed};
 
 use crate::consume::Consume;
 use crate::published::{FeedData, FeedEvent};
@@ -15,6 +15,7 @@ use crate::time::Utc;
 #[derive(Debug)]
 pub struct Feed {
     consume: Consume,
+    last: Option<Slot>,
     replay_from: Option<u64>,
 }
 
@@ -24,9 +25,10 @@ impl Feed {
     pub fn new(last: Option<(u64, FeedEvent)>) -> Self {
         match last {
             Some((_, event)) => {
-                Self { consume: Consume::after(Slot::new(event.boot, event.seq)), replay_from: Some(event.samples) }
+                let last = Slot::new(event.boot, event.seq);
+                Self { consume: Consume::after(last), last: Some(last), replay_from: Some(event.samples) }
             }
-            None => Self { consume: Consume::new(), replay_from: None },
+            None => Self { consume: Consume::new(), last: None, replay_from: None },
         }
     }
 
@@ -34,6 +36,17 @@ impl Feed {
     #[must_use]
     pub fn replay_from(&self) -> Option<u64> {
         self.replay_from
+    }
+
+    /// Takes the message of this boiler in SAMPLES at [`Feed::replay_from`]. If there is none, or another one than the
+    /// last event was made from, reading starts at the beginning: a power cut may take more of SAMPLES than of the
+    /// feed, and what is stored again has other sequences.
+    pub fn found_at_replay(&mut self, message: Option<&[u8]>) {
+        let Some(last) = self.last else { return };
+        let found = message.and_then(|bytes| batch::decode(bytes).ok());
+        if !found.is_some_and(|packed| (packed.first()..packed.end()).contains(&last)) {
+            self.replay_from = None;
+        }
     }
 
     /// Adds the events of one message to `out`: none for a gap, for malformed bytes, and for slots seen before.

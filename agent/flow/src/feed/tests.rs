@@ -47,6 +47,25 @@ fn event_serializes_as_published() {
     );
 }
 
+/// The feed is ahead of SAMPLES, which is then filled again in other batches.
+#[test]
+fn feed_that_outlived_samples_has_no_hole() {
+    let mut events = vec![];
+    Feed::new(None).events(3, &message(1, 5, 2), &mut events);
+    let begins_at = |found: Option<Vec<u8>>| {
+        let mut feed = Feed::new(events.last().map(|event| (2, event.clone())));
+        feed.found_at_replay(found.as_deref());
+        feed.replay_from()
+    };
+    assert_eq!(begins_at(None), None);
+    assert_eq!(begins_at(Some(message(1, 9, 2))), None, "slots 7 and 8 are in another message");
+    assert_eq!(begins_at(Some(message(2, 0, 2))), None);
+    assert_eq!(begins_at(Some(message(1, 4, 9))), Some(3));
+    let mut feed = Feed::new(None);
+    feed.found_at_replay(None);
+    assert_eq!(feed.replay_from(), None);
+}
+
 #[test]
 fn each_sample_is_emitted_once_and_in_order_after_any_event() {
     let stream =

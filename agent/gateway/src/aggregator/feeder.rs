@@ -69,7 +69,7 @@ async fn follow(
         Some((boiler.clone(), Lane { feed: Feed::new(last), expected, events: Vec::new() }))
     };
     let mut lanes: BTreeMap<BoilerId, Lane> = boilers.iter().filter_map(lane).collect();
-    let starts: Vec<_> = lanes.iter().map(|(id, lane)| start(context, id, lane.feed.replay_from())).collect();
+    let starts: Vec<_> = lanes.iter_mut().map(|(id, lane)| lane.start(context, id)).collect();
     let starts = futures_util::stream::iter(starts).buffer_unordered(BEGINS);
     let starts: Vec<Option<u64>> = starts.try_collect().await?;
     let from = starts.into_iter().min().flatten();
@@ -94,6 +94,15 @@ async fn follow(
 }
 
 impl Lane {
+    /// The sequence in SAMPLES to start from; none is the beginning.
+    async fn start(&mut self, context: &Context, boiler: &BoilerId) -> Result<Option<u64>, RequestError> {
+        if let Some(from) = self.feed.replay_from() {
+            let found = consume::message(context, from, &subject::samples(boiler)).await?;
+            self.feed.found_at_replay(found.as_deref());
+        }
+        Ok(self.feed.replay_from())
+    }
+
     /// Publishes the collected events, one atomic batch after another.
     async fn publish(&mut self, context: &Context, boiler: &BoilerId) -> Result<(), RequestError> {
         for events in self.events.chunks(feed::EVENTS_MAX) {
@@ -102,12 +111,4 @@ impl Lane {
         self.events.clear();
         Ok(())
     }
-}
-
-/// The sequence to start from: that of the message from which the last event was made. None, the beginning of the
-/// stream, if SAMPLES has no message of this boiler there, because the stream was created again.
-async fn start(context: &Context, boiler: &BoilerId, from: Option<u64>) -> Result<Option<u64>, RequestError> {
-    let Some(from) = from else { return Ok(None) };
-    let found = consume::message(context, from, &subject::samples(boiler)).await?;
-    Ok(found.map(|_| from))
 }
