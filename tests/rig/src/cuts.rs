@@ -144,7 +144,9 @@ fn run(options: &Options) -> Result<Ran> {
     let wanted = |number| options.life.is_none_or(|only| only == number);
     for plan in moment::lives(cuts).into_iter().filter(|plan| wanted(plan.number)) {
         let mut each = |cut: &report::Cut| say(&cut.line());
-        lives.push(life::live(&bench, &outer, plan, &mut each)?);
+        let life = life::live(&bench, &outer, plan, &mut each)?;
+        life.problems.iter().for_each(|problem| say(&format!("life {:>2} ledger  FOUND: {problem}", plan.number)));
+        lives.push(life);
     }
     let mut report = Report { origin, nats_server, boilers, seed, lives, ok: false };
     report.ok = report.judge();
