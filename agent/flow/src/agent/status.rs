@@ -49,17 +49,11 @@ impl Agent {
             pressure_mbar: Some(status.pressure_mbar),
         };
         for change in self.sensors.take(&reported, self.out.now.monotonic) {
-            let (body, log) = match change {
-                Change::Began(it) => {
-                    let (quantity, value, reason) = (it.quantity, it.reads(), it.to_string());
-                    (EventBody::SensorImplausible { quantity, value, reason, source: None }, Log::SensorImplausible(it))
-                }
-                Change::Ended(quantity) => {
-                    (EventBody::SensorSound { quantity, source: None }, Log::SensorSound { quantity })
-                }
-            };
-            self.out.effects.push(Effect::Log(log));
-            self.out.event(EventKind::Sensor, body);
+            self.out.effects.push(Effect::Log(match change {
+                Change::Began(it) => Log::SensorImplausible(it),
+                Change::Ended(quantity) => Log::SensorSound { quantity },
+            }));
+            self.out.event(EventKind::Sensor, EventBody::sensor(change, None));
         }
     }
 

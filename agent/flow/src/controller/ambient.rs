@@ -14,7 +14,6 @@
 //! sensors in two places differ by more than a room changes.
 
 use alloc::boxed::Box;
-use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -97,19 +96,13 @@ impl Outside {
         (self.last, self.at) = (Some(reading.stamp), at);
         let most = i64::from(i32::MAX);
         let value = i32::try_from(centi(reading.value).clamp(-most, most)).expect("it is within its limits");
-        match self.sensor.take(Some(value), at).filter(|_| is_new) {
-            Some(Change::Began(it)) => {
-                let (quantity, value, reason) = (it.quantity, it.reads(), it.to_string());
-                let body = EventBody::SensorImplausible { quantity, value, reason, source: Some(source.clone()) };
-                effects.push(Effect::Log(Log::AmbientImplausible { source, it }));
-                effects.push(Effect::Event(EventKind::Sensor, Box::new(body)));
-            }
-            Some(Change::Ended(quantity)) => {
-                let body = EventBody::SensorSound { quantity, source: Some(source.clone()) };
-                effects.push(Effect::Log(Log::AmbientSound { source, quantity }));
-                effects.push(Effect::Event(EventKind::Sensor, Box::new(body)));
-            }
-            None => {}
+        if let Some(change) = self.sensor.take(Some(value), at).filter(|_| is_new) {
+            let body = EventBody::sensor(change, Some(source.clone()));
+            effects.push(Effect::Log(match change {
+                Change::Began(it) => Log::AmbientImplausible { source, it },
+                Change::Ended(quantity) => Log::AmbientSound { source, quantity },
+            }));
+            effects.push(Effect::Event(EventKind::Sensor, Box::new(body)));
         }
         let accepted = self.sensor.reading(at, Duration::ZERO)?;
         Some((f64::from(accepted) / 100.0, at))

@@ -1,7 +1,7 @@
 //! Events: the JSON of `boiler.{id}.event.{kind}`.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use thermowell_wire::line::{self, BoilerState, Demand, Fault, FaultKind, Refusal
 use thermowell_wire::{BoilerId, Boot, CommandId, Occurrence, OperatorName, Slot, SourceName};
 
 use super::{Action, Approved, Snapshot};
-use crate::plausible::Quantity;
+use crate::plausible::{Change, Quantity};
 
 /// `boiler.{id}.event.{kind}`. The last token of the subject is the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -189,6 +189,20 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<SourceName>,
     },
+}
+
+impl EventBody {
+    /// A sensor's change; `source` is its source, if it is not the device.
+    #[must_use]
+    pub fn sensor(change: Change, source: Option<SourceName>) -> Self {
+        match change {
+            Change::Began(it) => {
+                let (quantity, value, reason) = (it.quantity, it.reads(), it.to_string());
+                Self::SensorImplausible { quantity, value, reason, source }
+            }
+            Change::Ended(quantity) => Self::SensorSound { quantity, source },
+        }
+    }
 }
 
 /// The device's answer to a set-point, release or reset.

@@ -7,7 +7,7 @@ use super::Boiler;
 use super::document::{Node, Value};
 use super::error::Kind;
 use super::section::Section;
-use super::value::text;
+use super::value::{named, text};
 
 /// The source of temperatures that are read from MQTT, unless they have a name.
 const MQTT_SOURCE: &str = "mqtt";
@@ -46,7 +46,7 @@ impl Boiler {
 pub(super) fn read(boiler: &Section<'_>, key: &'static str) -> Option<AmbientSource> {
     let is_set = boiler.spot(key).is_some();
     boiler.section(key, |ambient| {
-        let source = ambient.optional("source", source_name);
+        let source = ambient.optional("source", named);
         let topic = ambient.optional("topic", topic);
         let pointer = ambient.value("pointer", String::new(), pointer);
         if topic.is_none()
@@ -62,10 +62,6 @@ pub(super) fn read(boiler: &Section<'_>, key: &'static str) -> Option<AmbientSou
         let source = source.or_else(|| mqtt.is_some().then(|| MQTT_SOURCE.parse().expect("it is a name")));
         source.map(|source| AmbientSource { source, mqtt })
     })
-}
-
-fn source_name(node: &Node) -> Result<SourceName, String> {
-    text(node)?.parse().map_err(|error: thermowell_wire::InvalidSourceName| error.to_string())
 }
 
 /// A topic without wildcards.

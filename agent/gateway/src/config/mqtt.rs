@@ -5,8 +5,8 @@ use thermowell_wire::{CentiCelsius, OperatorName};
 use super::document::Node;
 use super::error::Kind;
 use super::section::{Findings, Section};
-use super::tables::{host_and_port, operator_name, secs};
-use super::value::{difference, duration, path, text};
+use super::tables::{host_and_port, secs};
+use super::value::{difference, duration, named, path, text};
 use super::{Address, Mqtt, MqttTls};
 
 /// The longest beginning of topics: with a boiler's id and a last level they stay far below the 65,535 bytes of MQTT.
@@ -24,7 +24,7 @@ pub(super) fn table(mqtt: &Section<'_>) -> Option<Mqtt> {
     let discovery = mqtt.value("discovery", "homeassistant".to_owned(), levels);
     let every = mqtt.value("every", secs(10), duration(secs(1)..=secs(60)));
     let change = mqtt.value("change", CentiCelsius(20), difference(1..=500));
-    let operator = mqtt.optional("operator", operator_name);
+    let operator = mqtt.optional("operator", named);
     if mqtt.spot("url").is_none() {
         let without = NEED_A_BROKER.iter().find_map(|key| Some((key, mqtt.spot(key)?)));
         if let Some((key, spot)) = without {

@@ -16,8 +16,7 @@ pub(super) fn check(config: &Config, findings: &Findings) {
         super::mqtt::relations(mqtt, &config.operators, findings);
     } else {
         let message = "needs a broker; set url in [mqtt], such as \"mqtt://homeassistant.local\"";
-        let read = config.boilers.iter().flat_map(|boiler| [&boiler.room, &boiler.outdoor]).flatten();
-        if read.into_iter().any(|ambient| ambient.mqtt.is_some()) {
+        if config.ambient().any(|(_, _, ambient)| ambient.mqtt.is_some()) {
             findings.relation(&["boiler.room.topic", "boiler.outdoor.topic"], message);
         }
     }

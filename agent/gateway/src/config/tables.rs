@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use thermowell_wire::{BoilerId, CentiCelsius, OperatorName};
+use thermowell_wire::{CentiCelsius, OperatorName};
 use tracing_subscriber::filter::Targets;
 
 use super::ambient;
@@ -14,7 +14,7 @@ use super::document::{Node, Value};
 use super::error::Kind;
 use super::section::{Section, Spot};
 use super::value::{
-    boolean, bytes, duration, number, path, temperature, text, time_of_day, unquoted, utc_offset, whole,
+    boolean, bytes, duration, named, number, path, temperature, text, time_of_day, unquoted, utc_offset, whole,
 };
 use super::{
     Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Disk, Dtr, Epoch, Feed, Http, Law, Log, Nats,
@@ -115,7 +115,7 @@ fn clock(clock: &Section<'_>) -> Clock {
 fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
     let seen = RefCell::new(BTreeMap::new());
     let read = |section: &Section<'_>| {
-        let id = section.required("id", boiler_id);
+        let id = section.required("id", named);
         let port = section.required("port", path("/dev/thermowell-b1"));
         let baud = section.value("baud", default_baud, baud);
         let serial_number = section.optional("serial_number", serial_number);
@@ -140,7 +140,7 @@ fn boilers(root: &Section<'_>, default_baud: u32) -> Vec<Boiler> {
 fn operators(root: &Section<'_>) -> Vec<OperatorName> {
     let seen = RefCell::new(BTreeMap::new());
     let read = |section: &Section<'_>| {
-        let name = section.required("name", operator_name)?;
+        let name: OperatorName = section.required("name", named)?;
         unique(section, &seen, "operator", "name", name.to_string());
         Some(name)
     };
@@ -286,14 +286,6 @@ fn name(node: &Node) -> Result<String, String> {
     } else {
         Err("not a name, allowed are 1 to 64 characters of a-z, A-Z, 0-9, '-', '_' and '.'".into())
     }
-}
-
-fn boiler_id(node: &Node) -> Result<BoilerId, String> {
-    text(node)?.parse().map_err(|error: thermowell_wire::InvalidBoilerId| error.to_string())
-}
-
-pub(super) fn operator_name(node: &Node) -> Result<OperatorName, String> {
-    text(node)?.parse().map_err(|error: thermowell_wire::InvalidOperatorName| error.to_string())
 }
 
 fn serial_number(node: &Node) -> Result<String, String> {

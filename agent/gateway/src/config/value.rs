@@ -1,7 +1,9 @@
 //! The parsers of single values. Every error message has the allowed values.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use thermowell_wire::CentiCelsius;
@@ -56,7 +58,7 @@ fn amount<T>(
 /// A whole number within `range`.
 pub(super) fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&Node) -> Parsed<T>
 where
-    T: TryFrom<i64> + PartialOrd + std::fmt::Display,
+    T: TryFrom<i64> + PartialOrd + Display,
 {
     move |node| {
         let allowed = format!("{} to {}", range.start(), range.end());
@@ -106,6 +108,11 @@ pub(super) fn text(node: &Node) -> Parsed<String> {
             Err(format!("{}, expected one text in quotes", node.value.what()))
         }
     }
+}
+
+/// A name with rules of its own; its error says what is allowed.
+pub(super) fn named<T: FromStr<Err: Display>>(node: &Node) -> Parsed<T> {
+    text(node)?.parse().map_err(|error: T::Err| error.to_string())
 }
 
 /// An absolute path, such as `example`: a service's working directory is never the intended base.

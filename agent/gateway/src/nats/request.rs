@@ -55,9 +55,9 @@ pub(crate) fn info_of(stream: &str) -> String {
     format!("STREAM.INFO.{stream}")
 }
 
-/// The request for a message of `stream`.
-fn message_of(stream: &str) -> String {
-    format!("STREAM.MSG.GET.{stream}")
+/// A message of `stream` cannot be read by `operation`, which began at `mark`.
+fn unread(operation: String, mark: Mark, stream: &str, error: async_nats::Error) -> RequestError {
+    RequestError::of_api(operation, mark, &format!("STREAM.MSG.GET.{stream}"), error)
 }
 
 /// The outcome of a publish under a condition.
@@ -158,12 +158,10 @@ pub async fn stream_state(context: &Context, stream: &str) -> Result<State, Requ
 /// # Errors
 /// The server does not answer, or the stream does not exist.
 pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RequestError> {
-    let (mark, request) = (mark(), message_of(stream));
-    let failed = |error: async_nats::Error| {
-        RequestError::of_api(format!("read the last message of {subject}"), mark, &request, error)
-    };
-    let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
-    if_any(stream.get_last_raw_message_by_subject(subject).await).map_err(|error| failed(error.into()))
+    let mark = mark();
+    let failed = |error| unread(format!("read the last message of {subject}"), mark, stream, error);
+    let found = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+    if_any(found.get_last_raw_message_by_subject(subject).await).map_err(|error| failed(error.into()))
 }
 
 /// The message of `stream` at `sequence`, if there is one.
@@ -171,10 +169,8 @@ pub async fn last(context: &Context, stream: &str, subject: &str) -> Result<Opti
 /// # Errors
 /// The server does not answer, or the stream does not exist.
 pub async fn at(context: &Context, stream: &str, sequence: u64) -> Result<Option<StreamMessage>, RequestError> {
-    let (mark, request) = (mark(), message_of(stream));
-    let failed = |error: async_nats::Error| {
-        RequestError::of_api(format!("read message {sequence} of {stream}"), mark, &request, error)
-    };
+    let mark = mark();
+    let failed = |error| unread(format!("read message {sequence} of {stream}"), mark, stream, error);
     // The server reads 0 as a request without a sequence, and refuses it.
     if sequence == 0 {
         return Ok(None);
@@ -193,12 +189,10 @@ pub async fn first_from(
     subject: &str,
     sequence: u64,
 ) -> Result<Option<StreamMessage>, RequestError> {
-    let (mark, request) = (mark(), message_of(stream));
-    let failed = |error: async_nats::Error| {
-        RequestError::of_api(format!("read {subject} from message {sequence} on"), mark, &request, error)
-    };
-    let stream = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
-    if_any(stream.get_first_raw_message_by_subject(subject, sequence).await).map_err(|error| failed(error.into()))
+    let mark = mark();
+    let failed = |error| unread(format!("read {subject} from message {sequence} on"), mark, stream, error);
+    let found = context.get_stream_no_info(stream).await.map_err(|error| failed(error.into()))?;
+    if_any(found.get_first_raw_message_by_subject(subject, sequence).await).map_err(|error| failed(error.into()))
 }
 
 /// No message is a valid answer, not an error.

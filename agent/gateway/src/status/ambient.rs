@@ -92,8 +92,13 @@ impl Boiler {
         self.ambient(Ambient::Outdoor, |device| device.outdoor)
     }
 
+    /// What comes from a source, and not from the device.
+    pub(super) fn sourced(&self, what: Ambient) -> Option<&Outside> {
+        self.outside.iter().find(|outside| outside.what == what.token())
+    }
+
     fn ambient(&self, what: Ambient, own: fn(&DeviceStatus) -> Option<f64>) -> (Option<f64>, Option<&SourceName>) {
-        match self.outside.iter().find(|outside| outside.what == what.token()) {
+        match self.sourced(what) {
             Some(outside) => (outside.value, Some(&outside.source)),
             None => (self.device().ok().and_then(own), None),
         }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use thermowell_flow::published::{AcceptedSetpoint, DeviceStatus, Freshness, Missing, SlotQuality, Snapshot};
 use thermowell_wire::line::BoilerState;
+use thermowell_wire::subject::Ambient;
 
 use super::{Boiler, age, heat};
 use crate::output::word;
@@ -18,8 +19,8 @@ impl Boiler {
             ("asks", Some(self.asks())),
             ("command", self.command()),
             ("burner", Some(self.burner())),
-            ("room", self.sourced("room")),
-            ("outdoors", self.sourced("outdoor")),
+            ("room", self.of_source(Ambient::Room)),
+            ("outdoors", self.of_source(Ambient::Outdoor)),
             ("last hour", Some(self.last_hour())),
         ];
         for (name, value) in lines.into_iter().filter_map(|(name, value)| Some((name, value?))) {
@@ -99,8 +100,8 @@ impl Boiler {
     }
 
     /// A temperature whose source is not the device.
-    fn sourced(&self, what: &str) -> Option<String> {
-        let outside = self.outside.iter().find(|outside| outside.what == what)?;
+    fn of_source(&self, what: Ambient) -> Option<String> {
+        let outside = self.sourced(what)?;
         Some(match (outside.value, &outside.why) {
             (Some(value), _) => {
                 let age = age(outside.age_s.unwrap_or_default());
