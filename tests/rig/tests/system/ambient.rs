@@ -1,38 +1,24 @@
 //! Room and outdoor temperatures of a source outside of the boiler: by the program in deploy/PROGRAMS.md.
 
-use std::fs;
-use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::io::{Read as _, Write as _};
 
 use rig::house::{House, SOON, assert_whole};
-use rig::nats::python_client;
 use serde_json::Value;
-use thermowell_flow::published::{Decision, Event, EventBody};
-use thermowell_wire::BoilerId;
 use thermowell_wire::subject::{self, EventKind, stream};
+
+use super::control::decision;
+use super::stranger::{KilledAtEnd, client, python};
 
 const PAGE: &str = include_str!("../../../../deploy/PROGRAMS.md");
 
 const SCHEMA: &str = include_str!("../../../../config/schema/ambient.json");
 
 /// The program of the page, which publishes the numbers that it reads.
-fn source(house: &House, arguments: [&str; 3]) -> Child {
+fn source(house: &House, arguments: [&str; 3]) -> KilledAtEnd {
     let (_, section) = PAGE.split_once("\n## A room or outdoor temperature").expect("the section");
     let (_, block) = section.split_once("```python\n").expect("its program");
     let program = block.split("```").next().unwrap();
-    let client = python_client(&mut |_| {}).unwrap();
-    let text = fs::read_to_string(house.config()).unwrap();
-    let url = text.lines().find_map(|line| line.strip_prefix("url = ")).unwrap().trim_matches('"').to_owned();
-    let mut command = Command::new("python3");
-    command.args(["-c", program]).args(arguments).env("PYTHONPATH", client).env("NATS_URL", url);
-    command.env("NATS_NKEY", house.folder().join("keys").join(format!("source-{}.nk", arguments[2])));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
-}
-
-fn decided(house: &House, boiler: &BoilerId) -> Option<Decision> {
-    let event: Event = house.last_json(stream::EVENT, &subject::event(boiler, EventKind::Decision))?;
-    let EventBody::Decided(decision) = event.body else { panic!("no decision: {event:?}") };
-    Some(*decision)
+    python(house, &client(), program, &arguments, &format!("source-{}", arguments[2]))
 }
 
 #[test]
@@ -40,19 +26,19 @@ fn source_with_a_key_of_its_own_gives_the_room_temperature() {
     let ambient = "[boiler.room]\nsource = \"hall\"\n";
     let mut house = House::start(super::DEMO, &["--boilers", "1", "--speed", "1", "--ambient", ambient]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
-    let first = house.until("a decision", SOON, |house| decided(house, &boiler).filter(|it| it.demand.is_some()));
+    let first = house.until("a decision", SOON, |house| decision(house, &boiler).filter(|it| it.demand.is_some()));
     assert_eq!((first.room, first.room_source.as_ref().map(|source| source.as_str())), (None, Some("hall")));
     assert_eq!(first.outdoor_source, None);
 
     let mut child = source(&house, ["b1", "room", "hall"]);
-    let mut stdin = child.stdin.take().unwrap();
+    let mut stdin = child.0.stdin.take().unwrap();
     // It publishes once a second, as a sensor does. The first value counts after five.
     let mut value = 17.0;
     let decision = house.until("the room is in a decision", SOON, |house| {
         value += 0.01;
         writeln!(stdin, "{value:.2}").unwrap();
         house.go_on(std::time::Duration::from_millis(1_100));
-        decided(house, &boiler).filter(|it| it.room.is_some())
+        decision(house, &boiler).filter(|it| it.room.is_some())
     });
     assert!(decision.room.is_some_and(|room| (17.0..18.0).contains(&room)), "{decision:?}");
     assert!(decision.wish > first.wish, "a cold room: {first:?}, {decision:?}");
@@ -80,9 +66,9 @@ fn source_with_a_key_of_its_own_gives_the_room_temperature() {
     assert!(code == Some(0) && text.contains(&format!("room {value:.1} °C of hall, ")), "{text}");
 
     drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let answers = String::from_utf8(output.stdout).unwrap();
+    let mut answers = String::new();
+    child.0.stdout.take().unwrap().read_to_string(&mut answers).unwrap();
+    assert!(child.0.wait().unwrap().success(), "{answers}");
     assert!(answers.lines().count() >= 6 && answers.lines().all(|line| line.contains("AMBIENT")), "{answers}");
     assert_whole(&house.close());
 }

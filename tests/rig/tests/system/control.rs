@@ -6,7 +6,7 @@ use rig::house::{self, House, SOON, assert_whole};
 use rig::process::{Child, Launch};
 use rustix::process::Signal;
 use thermowell_flow::published::{
-    self, Action, BasedOn, Command, DeviceStatus, EventBody, FaultReport, Lease, Outcome, Status,
+    self, Action, BasedOn, Command, Decision, DeviceStatus, EventBody, FaultReport, Lease, Outcome, Status,
 };
 use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Refusal};
 use thermowell_wire::subject::{self, EventKind, stream};
@@ -20,11 +20,16 @@ fn leased(house: &House, boiler: &BoilerId) -> Option<bool> {
     Some(status.device?.setpoint.is_some())
 }
 
-/// The rule of the controller's newest decision, and the flow temperature that it asks for.
-fn decided(house: &House, boiler: &BoilerId) -> Option<(String, Option<f64>)> {
+/// The controller's newest decision.
+pub(super) fn decision(house: &House, boiler: &BoilerId) -> Option<Decision> {
     let event: published::Event = house.last_json(stream::EVENT, &subject::event(boiler, EventKind::Decision))?;
     let EventBody::Decided(decision) = event.body else { panic!("no decision: {event:?}") };
-    Some((decision.rule, decision.flow))
+    Some(*decision)
+}
+
+/// Its rule, and the flow temperature that it asks for.
+fn decided(house: &House, boiler: &BoilerId) -> Option<(String, Option<f64>)> {
+    decision(house, boiler).map(|decision| (decision.rule, decision.flow))
 }
 
 fn until_decided(house: &mut House, boiler: &BoilerId, rule: &str) {

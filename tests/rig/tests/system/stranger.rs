@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -109,12 +110,27 @@ fn a_plain_consumer_reads_each_sample_once() {
 }
 
 /// A process that is killed at the end of its test, also if the test fails.
-struct KilledAtEnd(Child);
+pub(super) struct KilledAtEnd(pub(super) Child);
 
 impl Drop for KilledAtEnd {
     fn drop(&mut self) {
         self.0.kill().and_then(|()| self.0.wait()).map(drop).unwrap_or_default();
     }
+}
+
+/// The folder of the public client, for `PYTHONPATH`.
+pub(super) fn client() -> PathBuf {
+    let mut progress = String::new();
+    python_client(&mut |line| progress += line).unwrap_or_else(|error| panic!("{progress}{error}"))
+}
+
+/// A program of the documents with the public client, the address of the house, and this key.
+pub(super) fn python(house: &House, client: &Path, program: &str, arguments: &[&str], key: &str) -> KilledAtEnd {
+    let mut python = Command::new("python3");
+    python.args(["-u", "-c", program]).args(arguments);
+    python.env("PYTHONPATH", client).env("NATS_URL", house.processes.broker.url());
+    python.env("NATS_NKEY", house.plan.keys().join(format!("{key}.nk")));
+    KilledAtEnd(python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
 }
 
 /// The program of the README, verbatim, with the public client and the reader's key.
@@ -123,21 +139,11 @@ fn the_reader_of_the_readme_reads_state_and_hours() {
     let readme = include_str!("../../../../README.md");
     let (_, program) = readme.split_once("```python\n").expect("a program in the README");
     let (program, _) = program.split_once("```").expect("its end");
-    let mut progress = String::new();
-    let client = python_client(&mut |line| progress += line).unwrap_or_else(|error| panic!("{progress}{error}"));
-
+    let client = client();
     let mut house = House::start(super::DEMO, &["--speed", "300", "--boilers", "1"]);
     let [boiler] = house.boilers().try_into().expect("one boiler");
     house.until("a closed hour", SOON * 2, |house| house.last(stream::SNAPSHOT, &subject::snapshot(&boiler)).map(drop));
-    let python = Command::new("python3")
-        .args(["-u", "-c", program])
-        .env("PYTHONPATH", client)
-        .env("NATS_URL", house.processes.broker.url())
-        .env("NATS_NKEY", house.plan.keys().join("reader.nk"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut python = KilledAtEnd(python);
+    let mut python = python(&house, &client, program, &[], "reader");
     let (sender, lines) = channel();
     let out = BufReader::new(python.0.stdout.take().expect("it is piped"));
     thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
