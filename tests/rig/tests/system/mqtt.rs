@@ -1,7 +1,7 @@
 //! Home Assistant's side of MQTT, on Debian's Mosquitto: a client of the other version of MQTT, which knows our topics
 //! only from what it reads there.
 
-mod authority;
+pub(super) mod authority;
 mod doctor;
 
 use std::fs;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// The name in the broker's certificate.
-pub(super) const NAME: &str = "localhost";
+pub(crate) const NAME: &str = "localhost";
 
 /// Makes `ca.pem`, `broker.pem` with `broker.key`, and `other.pem`, which signed nothing; false where there is no
 /// `openssl`.
-pub(super) fn make(folder: &Path) -> bool {
+pub(crate) fn make(folder: &Path) -> bool {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj"];
     let request = |arguments: &[&str]| openssl(folder, &[&["req"], &key[..], arguments].concat());
     let Some(()) = request(&["/CN=ca", "-x509", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem"]) else {
