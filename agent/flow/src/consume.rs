@@ -62,6 +62,11 @@ impl Consume {
         Self { next: Some(slot_after(last)), ..Self::default() }
     }
 
+    /// Sets the device of what was seen before: boots of another one are not compared with it.
+    pub fn set_device(&mut self, device: u32) {
+        self.device = Some(device);
+    }
+
     /// Sets the stream's first sequence: messages before it have been discarded.
     pub fn stream_begins_at(&mut self, first_sequence: u64) {
         self.stream_begins_at = first_sequence;

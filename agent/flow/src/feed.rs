@@ -38,19 +38,34 @@ impl Feed {
         self.replay_from
     }
 
-    /// Takes the message of this boiler in SAMPLES at [`Feed::replay_from`]. If there is none, or another one than the
-    /// last event was made from, reading starts at the beginning: a power cut may take more of SAMPLES than of the
-    /// feed, and what is stored again has other sequences.
-    pub fn found_at_replay(&mut self, message: Option<&[u8]>) {
-        let Some(last) = self.last else { return };
-        let found = message.and_then(|bytes| batch::decode(bytes).ok());
-        if !found.is_some_and(|packed| (packed.first()..packed.end()).contains(&last)) {
-            self.replay_from = None;
-        }
+    /// Takes the message of this boiler in SAMPLES at [`Feed::replay_from`]. False if it does not hold the last event's
+    /// slot, or there is none: a power cut may take more of SAMPLES than of the feed, and what is stored again has other
+    /// sequences. Then [`Feed::look_back`] is to be given what is stored; until it finds more, the place is the
+    /// beginning.
+    pub fn found_at_replay(&mut self, message: Option<&[u8]>) -> bool {
+        self.replay_from.take().is_none_or(|from| message.is_some_and(|bytes| self.look_back(from, bytes)))
     }
 
-    /// Adds the events of one message to `out`: none for a gap, for malformed bytes, and for slots seen before.
+    /// Takes a stored message of this boiler; they are given from the oldest on. Returns whether it holds the last
+    /// event's slot: then it is the place, and no more are needed. Else the place is the newest one of the event's boot
+    /// that begins before it. Only of that boot the device is known to be the event's.
+    pub fn look_back(&mut self, sequence: u64, bytes: &[u8]) -> bool {
+        let (Some(last), Ok(packed)) = (self.last, batch::decode(bytes)) else { return false };
+        let first = packed.first();
+        if first.boot != last.boot || first > last {
+            return false;
+        }
+        self.consume.set_device(packed.device());
+        self.replay_from = Some(sequence);
+        last < packed.end()
+    }
+
+    /// Adds the events of one message to `out`: none for a gap, for malformed bytes, for slots seen before, and ahead
+    /// of [`Feed::replay_from`].
     pub fn events(&mut self, sequence: u64, bytes: &[u8], out: &mut Vec<FeedEvent>) {
+        if self.replay_from.is_some_and(|from| sequence < from) {
+            return;
+        }
         let Ok(arrival) = self.consume.accept(sequence, bytes) else { return };
         let Packed::Batch(batch) = arrival.packed else { return };
         let header = batch.header;

@@ -425,7 +425,7 @@ pub struct FeedEvent {
     /// The slot in it.
     pub seq: u64,
     pub data: FeedData,
-    /// The sequence of its message in SAMPLES: the resume point.
+    /// The sequence of its message in SAMPLES when it was made; after a power cut that may be another message.
     pub samples: u64,
 }
 

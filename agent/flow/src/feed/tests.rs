@@ -6,8 +6,12 @@ use thermowell_wire::{Boot, CentiCelsius, Quality, Reading};
 use super::*;
 
 fn message(boot: u32, seq: u64, count: u16) -> Vec<u8> {
+    of_device(1, boot, seq, count)
+}
+
+fn of_device(device: u32, boot: u32, seq: u64, count: u16) -> Vec<u8> {
     let header = BatchHeader {
-        device: 1,
+        device,
         boot: Boot::new(boot, 0),
         seq,
         count,
@@ -47,23 +51,56 @@ fn event_serializes_as_published() {
     );
 }
 
-/// The feed is ahead of SAMPLES, which is then filled again in other batches.
-#[test]
-fn feed_that_outlived_samples_has_no_hole() {
+/// The events after `last`, made from message `samples` of what `stream` was then.
+fn after(last: (u32, u64), samples: u64, stream: &[Vec<u8>]) -> Vec<(u32, u64)> {
+    resumed(last, samples, stream, stream.len())
+}
+
+/// The same, with only the first `stored` messages there at the start.
+fn resumed(last: (u32, u64), samples: u64, stream: &[Vec<u8>], stored: usize) -> Vec<(u32, u64)> {
+    let mut made = vec![];
+    Feed::new(None).events(samples, &message(last.0, last.1, 1), &mut made);
+    let mut feed = Feed::new(made.pop().map(|event| (1, event)));
+    let numbered = || (1..).zip(stream);
+    let mut at_start = numbered().take(stored);
+    let found = at_start.clone().find(|(sequence, _)| *sequence == samples).map(|(_, bytes)| bytes.as_slice());
+    if !feed.found_at_replay(found) {
+        let _holder = at_start.find(|(sequence, bytes)| feed.look_back(*sequence, bytes));
+    }
     let mut events = vec![];
-    Feed::new(None).events(3, &message(1, 5, 2), &mut events);
-    let begins_at = |found: Option<Vec<u8>>| {
-        let mut feed = Feed::new(events.last().map(|event| (2, event.clone())));
-        feed.found_at_replay(found.as_deref());
-        feed.replay_from()
-    };
-    assert_eq!(begins_at(None), None);
-    assert_eq!(begins_at(Some(message(1, 9, 2))), None, "slots 7 and 8 are in another message");
-    assert_eq!(begins_at(Some(message(2, 0, 2))), None);
-    assert_eq!(begins_at(Some(message(1, 4, 9))), Some(3));
-    let mut feed = Feed::new(None);
-    feed.found_at_replay(None);
-    assert_eq!(feed.replay_from(), None);
+    // Another boiler of the same reader may begin earlier.
+    numbered().for_each(|(sequence, bytes)| feed.events(sequence, bytes, &mut events));
+    assert!(events.iter().all(|event| event.samples >= feed.replay_from().unwrap_or(0)));
+    places(&events)
+}
+
+/// The feed kept more of its end than SAMPLES, which is then filled again in other batches.
+#[test]
+fn feed_that_outlived_samples_has_no_hole_and_no_duplicate() {
+    let again = [message(1, 0, 3), message(1, 3, 5), message(1, 8, 1), message(1, 9, 1)];
+    let rest = [(1, 7), (1, 8), (1, 9)];
+    for samples in 1..=9 {
+        assert_eq!(after((1, 6), samples, &again), rest, "{samples}");
+    }
+    for stored in 0..=again.len() {
+        assert_eq!(resumed((1, 6), 3, &again, stored), rest, "{stored}");
+    }
+    assert_eq!(after((1, 6), 3, &[message(1, 0, 3), vec![1], message(1, 6, 2)]), [(1, 7)]);
+    // Everything is new.
+    assert_eq!(after((1, 6), 3, &[message(2, 0, 1), message(2, 1, 1)]), [(2, 0), (2, 1)]);
+}
+
+#[test]
+fn boots_of_another_board_are_not_compared() {
+    // Replaced after the last event, by a board that has started less often.
+    let replaced = [of_device(1, 5, 0, 2), of_device(2, 1, 0, 2)];
+    assert_eq!(after((5, 1), 1, &replaced), [(1, 0), (1, 1)]);
+    let twice = [of_device(2, 1, 0, 2), of_device(1, 5, 0, 3)];
+    assert_eq!(resumed((5, 1), 1, &twice, 1), [(5, 2)]);
+    // Replaced before it: what the old board sampled was published.
+    for samples in 1..=3 {
+        assert_eq!(after((1, 0), samples, &replaced), [(1, 1)], "{samples}");
+    }
 }
 
 #[test]

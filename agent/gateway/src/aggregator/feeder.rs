@@ -1,11 +1,13 @@
 //! The optional feed: one JSON event per sample, for programs that expect that form.
 //!
 //! The feed is a derived view: Thermowell itself never reads it. It has its own consumer, so that a slow feed does not
-//! delay the average. Each session starts from the last event of each boiler, which names its SAMPLES message.
+//! delay the average. Each session starts from the last event of each boiler, which names its SAMPLES message; after a
+//! power cut that may be another one, and the place is looked for.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::slice;
 use std::sync::{Mutex, PoisonError};
 
 use async_nats::jetstream::Context;
@@ -96,9 +98,16 @@ async fn follow(
 impl Lane {
     /// The sequence in SAMPLES to start from; none is the beginning.
     async fn start(&mut self, context: &Context, boiler: &BoilerId) -> Result<Option<u64>, RequestError> {
-        if let Some(from) = self.feed.replay_from() {
-            let found = consume::message(context, from, &subject::samples(boiler)).await?;
-            self.feed.found_at_replay(found.as_deref());
+        let Some(from) = self.feed.replay_from() else { return Ok(None) };
+        let found = consume::message(context, from, &subject::samples(boiler)).await?;
+        if !self.feed.found_at_replay(found.as_deref()) {
+            let mut messages = consume::samples(context, slice::from_ref(boiler), None).await?;
+            for _ in 0..messages.pending() {
+                let message = messages.next().await?;
+                if self.feed.look_back(nats::sequence(&message)?, &message.payload) {
+                    break;
+                }
+            }
         }
         Ok(self.feed.replay_from())
     }
