@@ -39,8 +39,8 @@ impl Feed {
     }
 
     /// Takes the message of this boiler in SAMPLES at [`Feed::replay_from`]. False if it does not hold the last event's
-    /// slot, or there is none: a power cut may take more of SAMPLES than of the feed, and what is stored again has other
-    /// sequences. Then [`Feed::look_back`] is to be given what is stored; until it finds more, the place is the
+    /// slot, or there is none: a power cut may take more of SAMPLES than of the feed, and what is stored again has
+    /// other sequences. Then [`Feed::look_back`] is to be given what is stored; until it finds more, the place is the
     /// beginning.
     pub fn found_at_replay(&mut self, message: Option<&[u8]>) -> bool {
         self.replay_from.take().is_none_or(|from| message.is_some_and(|bytes| self.look_back(from, bytes)))

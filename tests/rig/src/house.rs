@@ -24,6 +24,7 @@ use anyhow::{Context as _, Result, bail};
 use async_nats::Client;
 use rustix::process::Signal;
 use tempfile::TempDir;
+use thermowell::nats::DENIED;
 use thermowell_wire::subject::{self, stream};
 use thermowell_wire::{BoilerId, Boot};
 use tokio::runtime::Runtime;
@@ -359,7 +360,7 @@ impl House {
         }
         for role in self.processes.all() {
             let log = log(role.log());
-            let forbidden = log.lines().find(|line| line.contains("the server forbids us"));
+            let forbidden = log.lines().find(|line| line.contains(DENIED));
             assert!(forbidden.is_none(), "{}: {}", role.name(), forbidden.unwrap_or_default());
         }
         ledger

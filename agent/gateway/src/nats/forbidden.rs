@@ -78,6 +78,9 @@ fn newest_since(mark: Mark, is_it: impl Fn(&str) -> bool) -> Option<Forbidden> {
     Some(newest.clone())
 }
 
+/// How the log line of a violation begins.
+pub const DENIED: &str = "permission denied";
+
 /// Records the violations of one connection, and logs each once.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -97,7 +100,7 @@ impl Record {
         let Some((what, subject)) = parse(text) else { return false };
         let forbidden = Forbidden { user: self.user.clone(), what, subject: subject.to_owned() };
         if !self.logged.contains(&forbidden) && self.logged.len() < LOGGED_MAX {
-            tracing::error!(user = forbidden.user, "permission denied: {what} {subject}");
+            tracing::error!(user = forbidden.user, "{DENIED}: {what} {subject}");
             self.logged.push(forbidden.clone());
         }
         violations().take(forbidden.clone());

@@ -33,7 +33,7 @@ pub use async_nats::jetstream::message::StreamMessage;
 
 pub use file::{FileError, user_pair};
 pub use follow::{MESSAGES_MAX, Messages, follow, in_each_session, read_stored, remaining, sequence};
-pub use forbidden::{Forbidden, Mark, forbidden_since, mark};
+pub use forbidden::{DENIED, Forbidden, Mark, forbidden_since, mark};
 pub use in_order::{InOrder, end, first_since, one_before};
 pub use last_of_each::last_of_each;
 pub(crate) use request::info_of;

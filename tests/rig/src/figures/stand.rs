@@ -36,8 +36,14 @@ pub(super) fn late(what: &str) -> String {
 impl Bench {
     /// Starts the demo with these parameters, each role as its own process.
     pub(super) fn start(&self, boilers: u16, speed: u32, batch: u32) -> Result<House> {
+        self.start_with(boilers, speed, batch, &[])
+    }
+
+    /// The same, with more of the demo's arguments.
+    pub(super) fn start_with(&self, boilers: u16, speed: u32, batch: u32, more: &[&str]) -> Result<House> {
         let words = [("--boilers", boilers.into()), ("--speed", speed), ("--batch", batch)];
-        let arguments: Vec<String> = words.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]).collect();
+        let words = words.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]);
+        let arguments: Vec<String> = words.chain(more.iter().map(|&word| word.to_owned())).collect();
         Builder::new(self.programs.clone(), &arguments).server(&self.server).start()
     }
 

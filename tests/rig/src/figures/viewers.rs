@@ -1,20 +1,24 @@
 //! What people cost: eight pages of the dashboard, and a front that is flooded or hangs.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
 use super::shape::{Budget, Figure, percentile, real};
 use super::stand::{Bench, PATIENCE, settle};
 use super::steady::{CALM, Watched, account, delays, watch};
 use crate::house::House;
-use crate::process::Supervised;
+use crate::nats::free_port;
+use crate::process::{Child, Launch, Role, Supervised};
 
 /// Pages that are open.
 const VIEWERS: usize = 8;
@@ -65,8 +69,27 @@ fn read(address: SocketAddr, path: &str, stop: &AtomicBool) -> std::io::Result<(
     Ok(())
 }
 
+/// A broker for Home Assistant's messages; none where there is no mosquitto.
+fn broker(bench: &Bench, folder: &Path) -> Result<Option<(Child, String)>> {
+    if Command::new("mosquitto").arg("-h").stdout(Stdio::null()).status().is_err() {
+        return Ok(None);
+    }
+    let port = free_port()?;
+    let launch = Launch {
+        name: "mosquitto".to_owned(),
+        programs: bench.programs.clone(),
+        role: Role::Program("mosquitto".into()),
+        args: vec!["-p".into(), port.to_string().into()],
+        log: folder.join("mosquitto.log"),
+    };
+    Ok(Some((Child::spawn(&launch)?, format!("mqtt://127.0.0.1:{port}"))))
+}
+
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let mut house = bench.start(1, 1, 100)?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let broker = broker(bench, folder.path())?;
+    let mqtt: Vec<&str> = broker.iter().flat_map(|(_, url)| ["--mqtt", url]).collect();
+    let mut house = bench.start_with(1, 1, 100, &mqtt)?;
     settle(&mut house, CALM)?;
     let address = house.dashboard();
     let calm = look(&house, bench)?;
@@ -80,6 +103,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 
     let thermowell = bench.unite(&mut house)?;
     settle(&mut house, CALM)?;
+    let log = fs::read_to_string(thermowell.log()).context("read the log")?;
+    ensure!(broker.is_none() || log.contains("connected to the MQTT broker"), "the front has no broker:\n{log}");
     let alone = watch(&house, bench.window, &[&thermowell])?;
     let viewers = Clients::start(VIEWERS, address, "/events?w=1120&boiler=b1");
     settle(&mut house, CALM)?;
@@ -87,7 +112,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     drop(viewers);
     house.processes.simulator.stop(PATIENCE)?;
 
-    let mut figures = cost(&alone, &seen);
+    let mqtt = if broker.is_some() { "HTTP and MQTT on" } else { "HTTP on, without MQTT: there is no mosquitto" };
+    let mut figures = cost(&alone, &seen, mqtt);
     let account = account(&house)?;
     for (watched, what) in [
         (&calm, "calm".to_owned()),
@@ -111,11 +137,13 @@ fn look(house: &House, bench: &Bench) -> Result<Watched> {
     watch(house, bench.window, &roles).context("watch the roles")
 }
 
-fn cost(alone: &Watched, seen: &Watched) -> Vec<Figure> {
+fn cost(alone: &Watched, seen: &Watched, on: &str) -> Vec<Figure> {
     let used = seen.of("thermowell");
     let memory = real(used.resident_kib) * 1_024.0 / 1e6;
-    let how =
-        format!("`thermowell run`, VmRSS after {:.0} s; each page is one boiler at 1120 px", seen.took.as_secs_f64());
+    let how = format!(
+        "`thermowell run` with {on}, VmRSS after {:.0} s; each page is one boiler at 1120 px",
+        seen.took.as_secs_f64()
+    );
     let (without, with) = (alone.cpu("thermowell"), seen.cpu("thermowell"));
     vec![
         Figure::new("memory with 8 pages open", memory, "MB", Budget::AtMost(8.0), how),
