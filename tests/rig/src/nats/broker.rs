@@ -3,9 +3,11 @@
 //! It runs with the documented configuration for a gateway, [`SAMPLE_CONFIG`], with other ports and another store. So
 //! the tests of power cuts and restarts are valid for the documented settings.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -34,6 +36,8 @@ const READY_LOOK: Duration = Duration::from_millis(10);
 const MONITOR_LIMIT: Duration = Duration::from_secs(2);
 /// After SIGTERM the server syncs and closes its stores.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// The kernel has 28,000 ports to choose from.
+const GIVEN_TRIES: u32 = 100;
 /// Another process can take a free port before the server has it. Three times in a row is no coincidence.
 const PORT_TRIES: u32 = 3;
 
@@ -311,14 +315,22 @@ fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that this process was not given before: until a program listens there, the
+/// kernel may choose it again.
 ///
 /// # Errors
 /// There is none.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(loopback(0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).context("no free port")
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..GIVEN_TRIES {
+        let listener = TcpListener::bind(loopback(0)).context("no free port")?;
+        let port = listener.local_addr().context("no free port")?.port();
+        if given.insert(port) {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free that was not given before")
 }
 
 /// A minimal HTTP request: status and body.

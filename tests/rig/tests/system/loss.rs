@@ -1,8 +1,6 @@
 //! If any process is killed or hangs, or the cable is pulled, the boiler is on its own control after the end of the
 //! lease, and gets leases again after that is mended.
 
-use std::time::Duration;
-
 use firmware_sim::account::{Account, Event};
 use rig::house::{House, SOON, assert_whole};
 use rustix::process::Signal;
@@ -11,11 +9,7 @@ use thermowell_wire::units::SECOND_NS;
 
 /// Simulated seconds per real second.
 const SPEED: u32 = 20;
-/// The length of a lease, and the maximum age of the data for a renewal, in simulated time.
-const LEASE: Duration = Duration::from_secs(60 + 5);
-/// For a busy machine, in real time: the account is exact.
-const BUSY: Duration = Duration::from_secs(5);
-/// Maximum delay of the end of control.
+/// Maximum delay of the end of control, by the simulator's account.
 const LATE_NS: i64 = 2 * SECOND_NS;
 
 #[derive(Clone, Copy)]
@@ -72,7 +66,7 @@ fn loses(losses: &[Loss]) {
     until_leased(&mut house, &boiler);
     for loss in losses {
         loss.strike(&mut house);
-        house.until("own control", LEASE / SPEED + BUSY, |house| (!house.place(&boiler)?.leased).then_some(()));
+        house.until("own control", SOON, |house| (!house.place(&boiler)?.leased).then_some(()));
         if let Killed("controller") = loss {
             house.until("the table shows it", SOON, |house| (obeyed(house, &boiler) == "own").then_some(()));
         }
