@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -38,7 +37,7 @@ impl Prometheus {
     /// None where there is no Prometheus.
     fn start(targets: &[u16]) -> Option<Self> {
         if Command::new("prometheus").arg("--version").stdout(Stdio::null()).status().is_err() {
-            writeln!(std::io::stderr().lock(), "SKIPPED: there is no prometheus; apt-get install prometheus").unwrap();
+            super::skipped("there is no prometheus; apt-get install prometheus");
             return None;
         }
         let folder = TempDir::new().unwrap();
@@ -133,14 +132,18 @@ fn start(arguments: &[&str], others: &[u16]) -> Option<(House, Prometheus)> {
     Some((house, prometheus))
 }
 
+fn until_sampled(house: &mut House) {
+    house.until("samples of both", SOON, |house| {
+        house.boilers().iter().all(|id| house.stored(id).is_some_and(|(_, next)| next > 1_000)).then_some(())
+    });
+}
+
 /// In real time, as the rules' limits are.
 #[test]
 #[ignore = "two minutes in real time"]
 fn alerts_fire_for_faults_of_cable_role_and_server() {
     let Some((mut house, prometheus)) = start(&["--speed", "1"], &[]) else { return };
-    house.until("samples of both", SOON, |house| {
-        house.boilers().iter().all(|id| house.stored(id).is_some_and(|(_, next)| next > 1_000)).then_some(())
-    });
+    until_sampled(&mut house);
     prometheus.until_quiet(&mut house);
     assert_eq!(house.order("miss b2 3s"), "silent");
     prometheus.until_firing(&mut house, "Loss", Some("b2"));
@@ -190,9 +193,7 @@ fn alerts_fire_for_rights_a_hole_and_a_certificate() {
     let port = free_port().unwrap();
     let Some((mut house, prometheus)) = start(&["--speed", "1"], &[port]) else { return };
     let [b1, b2] = house.boilers().try_into().unwrap();
-    house.until("samples of both", SOON, |house| {
-        [&b1, &b2].iter().all(|id| house.stored(id).is_some_and(|(_, next)| next > 1_000)).then_some(())
-    });
+    until_sampled(&mut house);
     let absent = Firing::from([("ThermowellDown".to_owned(), None)]);
     house.until("nothing but the target that is not there yet", SOON * 2, |_| {
         (prometheus.firing_in_real_time()? == absent).then_some(())
@@ -236,7 +237,7 @@ fn alerts_fire_for_rights_a_hole_and_a_certificate() {
 
     let folder = TempDir::new().unwrap();
     if !authority::make(folder.path()) {
-        writeln!(std::io::stderr().lock(), "SKIPPED: there is no openssl; apt-get install openssl").unwrap();
+        super::skipped("there is no openssl; apt-get install openssl");
         return;
     }
     let mqtt = format!("\n[mqtt]\nurl = \"mqtts://localhost:9\"\nca = \"{}/ca.pem\"\n", folder.path().display());

@@ -37,8 +37,7 @@ const SCREENS: [Screen; 4] = [
 fn browser() -> Option<Browser> {
     let browser = Browser::start(super::DEMO);
     if browser.is_none() {
-        let missing = "SKIPPED: there is no browser; apt-get install chromium chromium-driver";
-        writeln!(std::io::stderr().lock(), "{missing}").unwrap();
+        super::skipped("there is no browser; apt-get install chromium chromium-driver");
     }
     browser
 }

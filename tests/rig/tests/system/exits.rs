@@ -1,7 +1,6 @@
 //! How a process ends: after a signal, or with an exit code after which a restart is pointless.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,11 +24,6 @@ fn configuration(folder: &Path, nats: &str) -> PathBuf {
     );
     fs::write(&path, text).unwrap();
     path
-}
-
-/// On standard error itself, because the harness captures what a test prints.
-fn skipped(reason: &str) {
-    writeln!(std::io::stderr().lock(), "SKIPPED: {reason}").unwrap();
 }
 
 fn role(name: &str, folder: &Path, config: &Path) -> Child {
@@ -83,7 +77,7 @@ fn a_key_file_of_another_user_is_78_with_its_name() {
     fs::write(&file, "").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&file).is_ok() {
-        return skipped("root reads the files of all users");
+        return super::skipped("root reads the files of all users");
     }
     let nats = format!("keys = \"{}\"", folder.path().display());
     let mut child = role("agent", folder.path(), &configuration(folder.path(), &nats));
@@ -96,7 +90,7 @@ fn a_key_file_of_another_user_is_78_with_its_name() {
 #[test]
 fn each_role_drains_at_a_hangup() {
     if is_ignored(SignalKind::hangup()) {
-        return skipped("SIGHUP is ignored here");
+        return super::skipped("SIGHUP is ignored here");
     }
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), "");
@@ -169,7 +163,7 @@ fn log_level_of_a_running_role_changes_for_a_while() {
 #[test]
 fn a_terminal_that_closes_ends_a_role_in_order() {
     if is_ignored(SignalKind::hangup()) {
-        return skipped("SIGHUP is ignored here");
+        return super::skipped("SIGHUP is ignored here");
     }
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), "");

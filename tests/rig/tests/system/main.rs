@@ -39,6 +39,7 @@ mod stranger;
 mod terminal;
 mod verify;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -51,4 +52,9 @@ fn thermowell(config: &Path, arguments: &[&str]) -> (Option<i32>, String, String
     let output = command.arg("thermowell").args(arguments).arg("--config").arg(config).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// On standard error itself, because the harness captures what a test prints.
+fn skipped(reason: &str) {
+    writeln!(std::io::stderr().lock(), "SKIPPED: {reason}").unwrap();
 }

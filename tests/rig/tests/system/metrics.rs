@@ -117,7 +117,7 @@ fn check(text: &str) {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut promtool) = promtool.spawn() else {
-        writeln!(std::io::stderr().lock(), "SKIPPED: there is no promtool; apt-get install prometheus").unwrap();
+        super::skipped("there is no promtool; apt-get install prometheus");
         return;
     };
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();

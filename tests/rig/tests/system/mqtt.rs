@@ -5,7 +5,6 @@ pub(super) mod authority;
 mod doctor;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,8 +41,7 @@ impl Broker {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path).map(|folder| folder.join("mosquitto")).chain([USUAL.into()]);
         let Some(program) = found.into_iter().find(|program| program.is_file()) else {
-            let line = "SKIPPED: there is no mosquitto; apt-get install mosquitto";
-            writeln!(std::io::stderr().lock(), "{line}").unwrap();
+            super::skipped("there is no mosquitto; apt-get install mosquitto");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

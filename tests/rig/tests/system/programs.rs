@@ -130,7 +130,7 @@ fn judge(interpreter: &[&str], language: &str, driver: &str) {
     assert!(decoder.lines().count() <= 25, "{language}: {} lines", decoder.lines().count());
     match answers(interpreter, &format!("{decoder}{driver}"), &lines) {
         Some(answers) => assert_eq!(answers, expected, "{language}"),
-        None => writeln!(std::io::stderr().lock(), "SKIPPED: there is no {}", interpreter[0]).unwrap(),
+        None => super::skipped(&format!("there is no {}", interpreter[0])),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The name in the broker's certificate.
-pub(crate) const NAME: &str = "localhost";
+pub(super) const NAME: &str = "localhost";
 
 /// Makes `ca.pem`, `broker.pem` with `broker.key`, and `other.pem`, which signed nothing; false where there is no
 /// `openssl`.
