@@ -39,6 +39,8 @@ pub struct Inputs {
     pub second_flow: Option<CentiCelsius>,
     /// Water flow, as reported by the pump or a flow switch. None without such a report.
     pub water_moves: Option<bool>,
+    /// The fan moves air: a pressure switch or the fan's speed. None without such a report.
+    pub air_proof: Option<bool>,
     /// The knob at the panel.
     pub panel: Panel,
     /// The reset button at the boiler.
@@ -67,13 +69,15 @@ pub enum Diverter {
     HotWater,
 }
 
-/// The firmware's commands to burner, pump and valves.
+/// The firmware's commands to burner, fan, pump and valves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Actuators {
     /// Burner power in thousandths of the maximum; 0 is off, any other value opens the gas valve.
     pub burner_permille: u16,
     /// The ignition spark.
     pub spark: bool,
+    /// The fan: through the whole sequence of the burner and 10 s after the gas has closed.
+    pub fan: bool,
     pub pump: bool,
     pub diverter: Diverter,
 }

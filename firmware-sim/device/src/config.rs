@@ -1,6 +1,7 @@
 //! The installer's settings.
 
 use thermowell_wire::CentiCelsius;
+use thermowell_wire::units::MINUTE_US;
 
 /// Everything about one device that stays fixed while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +25,18 @@ pub struct Config {
     pub curve: HeatingCurve,
     /// Flow temperature while hot water is drawn.
     pub hot_water_flow: CentiCelsius,
+    /// After a draw of this length heating has a turn of the same length if it wants heat, and so on.
+    pub hot_water_priority_us: u64,
     /// Longest lease in seconds.
     pub lease_s_max: u16,
     /// Minimum off time between two heating cycles; it also passes in full after each boot.
     pub minimum_off_us: u64,
     /// Pump overrun.
     pub overrun_us: u64,
-    /// Minimum burner power in thousandths of the maximum; also the ignition power.
+    /// Minimum burner power in thousandths of the maximum.
     pub burner_permille_min: u16,
+    /// Burner power at ignition, and for a few seconds after it; at least the minimum.
+    pub start_permille: u16,
     /// The burner starts this many hundredths of a degree below the target.
     pub start_below: i16,
     /// A second flow sensor is fitted; its absence is a fault then.
@@ -54,10 +59,12 @@ impl Default for Config {
             flow_max: CentiCelsius(7_500),
             curve: HeatingCurve::default(),
             hot_water_flow: CentiCelsius(6_800),
+            hot_water_priority_us: 30 * MINUTE_US,
             lease_s_max: 120,
             minimum_off_us: 180_000_000,
             overrun_us: 180_000_000,
             burner_permille_min: 200,
+            start_permille: 500,
             start_below: 300,
             second_sensor: false,
             pressure_sensor: true,

@@ -150,7 +150,8 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             ..Seen::default()
         };
         let draw = measured.is_some_and(|it| it.hot_water);
-        Situation { seen, flame: measured.map(|it| it.flame), draw, heating: Heating::Own(None), locked: false }
+        let (flame, air) = (measured.map(|it| it.flame), self.inputs.air_proof);
+        Situation { seen, flame, air, draw, heating: Heating::Own(None), locked: false }
     }
 
     fn note_fault(&mut self) {

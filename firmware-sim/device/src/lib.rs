@@ -20,6 +20,9 @@
 //! | ring | 120 s | how long a gateway may be away without losing a sample; overwritten by age alone |
 //! | control | 100 ms | a boiler body changes by less than 0.2 K in it |
 //! | ignition | 5 s of purge, at most 5 s of gas without a flame, 3 tries | `burner` has the state diagram |
+//! | start load | 50 % for 5 s | a flame lights better there than at the minimum |
+//! | pump | 180 s of overrun; 60 s a day for exercise | the heat of the body; a pump that stands still seizes |
+//! | hot water first | for 30 min, then heating has its turn | a flow switch can be stuck |
 //! | limits | 88, 95, 110 °C and the others | `safety` has the table, with the sources |
 //! | lockout, resets | both survive a power cut; 5 resets in 15 min | `memory` lists what else is kept |
 //! | lease | at most 120 s | if the gateway hangs, the boiler returns to its own control after that |

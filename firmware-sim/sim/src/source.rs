@@ -129,6 +129,7 @@ impl PlantSource {
             pressure_mbar: millibar(pressure_bar),
             second_flow: (quality == Quality::Ok).then_some(second),
             water_moves: Some(water_moves),
+            air_proof: Some(actuators.fan),
             panel,
             reset_pressed: std::mem::take(&mut self.pressed),
         }

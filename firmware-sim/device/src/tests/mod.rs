@@ -4,6 +4,7 @@ mod leases;
 mod line;
 mod plant;
 mod safety;
+mod sequence;
 mod witness;
 
 use std::collections::BTreeSet;

@@ -110,7 +110,7 @@ impl Rig {
         self.board.inputs.second_flow = Some(CentiCelsius(centi));
     }
 
-    fn press(&mut self) {
+    pub(super) fn press(&mut self) {
         self.board.inputs.reset_pressed = true;
         self.steps(1);
         self.board.inputs.reset_pressed = false;
@@ -121,7 +121,7 @@ impl Rig {
         self.device.actuators().burner_permille > 0
     }
 
-    fn pumps(&self) -> bool {
+    pub(super) fn pumps(&self) -> bool {
         self.device.actuators().pump
     }
 

@@ -22,6 +22,7 @@ enum Step {
     Pressure(u16),
     Water(Option<bool>),
     Draw(bool),
+    Air(Option<bool>),
     Panel(Panel),
     Press,
     Ask(i16),
@@ -43,6 +44,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => prop_oneof![Just(1_500), 0..1_000_u16].prop_map(Step::Pressure),
         2 => prop_oneof![Just(Some(true)), Just(Some(false)), Just(None)].prop_map(Step::Water),
         1 => any::<bool>().prop_map(Step::Draw),
+        2 => prop_oneof![Just(Some(true)), Just(Some(false)), Just(None)].prop_map(Step::Air),
         1 => prop_oneof![
             2 => Just(Panel::Automatic),
             1 => (0..12_000_i16).prop_map(|flow| Panel::Flow(CentiCelsius(flow))),
@@ -64,6 +66,8 @@ struct Witness {
     silence: u64,
     /// Steps with the gas open and no flame.
     dark: u64,
+    /// Steps with the gas open and no air.
+    airless: u64,
     /// Steps of a steady rise, and the rise per step.
     rising: (u64, i16),
     resets: Vec<u64>,
@@ -84,6 +88,8 @@ impl Witness {
         self.silence = if self.rig.board.silent { self.silence + 1 } else { 0 };
         let lit = self.rig.board.flame != Flame::Never;
         self.dark = if self.rig.burns() && !lit { self.dark + 1 } else { 0 };
+        let airless = self.rig.burns() && self.rig.board.inputs.air_proof == Some(false);
+        self.airless = if airless { self.airless + 1 } else { 0 };
         assert!(before.is_none() || self.rig.device.memory().lockout == before, "a lockout lasts until its reset");
         self.look();
     }
@@ -98,6 +104,8 @@ impl Witness {
         assert!(device.memory().lockout.is_none(), "locked out");
         assert!(self.silence <= 12, "no reading");
         assert!(self.dark <= 51, "gas without a flame for {} steps", self.dark);
+        assert!(self.airless <= 51, "gas without air for {} steps", self.airless);
+        assert!(device.actuators().fan, "gas without the fan");
         assert!(device.actuators().pump, "firing without the pump");
         if self.settled < 2 {
             return;
@@ -139,6 +147,7 @@ impl Witness {
             Step::Pressure(mbar) => self.change(|rig| rig.board.inputs.pressure_mbar = mbar),
             Step::Water(moves) => self.change(|rig| rig.board.inputs.water_moves = moves),
             Step::Draw(draw) => self.change(|rig| rig.board.hot_water = draw),
+            Step::Air(air) => self.change(|rig| rig.board.inputs.air_proof = air),
             Step::Panel(panel) => self.change(|rig| rig.board.inputs.panel = panel),
             Step::Press => {
                 let locked = self.rig.device.memory().lockout.is_some();
@@ -170,7 +179,7 @@ impl Witness {
                 assert!(after.fault_counter >= before.fault_counter && after.boot_counter == before.boot_counter + 1);
                 assert_eq!(after.resets, before.resets);
                 assert_eq!(self.rig.status().burner_starts, 0, "volatile state is cleared");
-                (self.silence, self.dark, self.settled) = (0, 0, 0);
+                (self.silence, self.dark, self.airless, self.settled) = (0, 0, 0, 0);
             }
         }
     }
@@ -196,8 +205,8 @@ proptest! {
     #[test]
     fn burner_never_fires_beyond_a_limit(steps in prop::collection::vec(any_step(), 1..60)) {
         let rig = Rig::burning();
-        let mut witness =
-            Witness { rig, settled: 9, silence: 0, dark: 0, rising: (0, 0), resets: Vec::new(), clock: 0 };
+        let (resets, rising) = (Vec::new(), (0, 0));
+        let mut witness = Witness { rig, settled: 9, silence: 0, dark: 0, airless: 0, rising, resets, clock: 0 };
         for step in &steps {
             witness.act(step);
         }
