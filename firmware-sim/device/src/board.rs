@@ -41,6 +41,12 @@ pub struct Inputs {
     pub water_moves: Option<bool>,
     /// The fan moves air: a pressure switch or the fan's speed. None without such a report.
     pub air_proof: Option<bool>,
+    /// A room thermostat's contact: true is closed, heat is wanted. None if none is fitted.
+    ///
+    /// It is the thermostat of the boiler's own control alone, and does not end or refuse a lease: a gateway has a room
+    /// temperature and a target of its own, and a thermostat left at 20 °C would hold back every boost. It is connected
+    /// so that the house is not overheated when the gateway is gone.
+    pub room_contact: Option<bool>,
     /// The knob at the panel.
     pub panel: Panel,
     /// The reset button at the boiler.

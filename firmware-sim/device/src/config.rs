@@ -1,7 +1,7 @@
 //! The installer's settings.
 
 use thermowell_wire::CentiCelsius;
-use thermowell_wire::units::MINUTE_US;
+use thermowell_wire::units::{DAY_US, MINUTE_US};
 
 /// Everything about one device that stays fixed while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct Config {
     pub flow_max: CentiCelsius,
     /// Heating curve of the boiler's own control.
     pub curve: HeatingCurve,
+    /// The boiler's own control does not heat while the day's outdoor temperature is at or above this.
+    pub heating_limit: CentiCelsius,
+    /// Longest heating by the boiler's own control without an outdoor temperature, a lease, a person or a room contact.
+    pub unguided_us: u64,
     /// Flow temperature while hot water is drawn.
     pub hot_water_flow: CentiCelsius,
     /// After a draw of this length heating has a turn of the same length if it wants heat, and so on.
@@ -58,6 +62,8 @@ impl Default for Config {
             flow_min: CentiCelsius(2_500),
             flow_max: CentiCelsius(7_500),
             curve: HeatingCurve::default(),
+            heating_limit: CentiCelsius(1_500),
+            unguided_us: 3 * DAY_US,
             hot_water_flow: CentiCelsius(6_800),
             hot_water_priority_us: 30 * MINUTE_US,
             lease_s_max: 120,

@@ -6,7 +6,7 @@
 //!    ▲  ▲ │                       ▲                                                                             │
 //!    │  │ │ 180 s                 │ flow > target + 5 K, or a limit                                             │
 //!    │ Overrun ◀──────────────────┴─────────────────────────────────────────────────────────────────────────────┘
-//!    │    │       nothing wanted: a lease or the panel asks for none
+//!    │    │       nothing wanted: a lease or the panel asks for none, or own control withholds it (`season`)
 //!    └────┘ exercise: 60 s of pump after 24 h without
 //!
 //!   Blocked: as Waiting or Overrun, while a fault is active that clears by itself

@@ -4,7 +4,7 @@ use thermowell_wire::line::{FrameReader, Rejection, Status};
 use thermowell_wire::{Boot, CentiCelsius, Reading};
 
 use crate::firmware::Core;
-use crate::{Actuators, Board, Config, NonVolatile};
+use crate::{Actuators, Board, Config, NoHeat, NonVolatile};
 
 /// The firmware from one start to the next.
 #[derive(Clone, Debug)]
@@ -33,6 +33,13 @@ pub enum Event {
         /// Number of the lease that ended.
         n: u32,
         /// Device time of the end.
+        device_us: u64,
+    },
+    /// The boiler's own control begins to give heat, or to give none. It is reported during a lease too: what happens
+    /// when it ends.
+    OwnHeat {
+        /// Why it gives no heat; None if it does.
+        withheld: Option<NoHeat>,
         device_us: u64,
     },
 }
@@ -124,10 +131,24 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Device<S> {
         self.core.ring.oldest()
     }
 
-    /// Flow temperature of the boiler's own control.
+    /// Flow temperature of the boiler's own control; the installer's lower limit while it gives no heat.
     #[must_use]
     pub fn own_flow(&self) -> CentiCelsius {
         self.core.own_flow()
+    }
+
+    /// Flow temperature of the boiler's own control, or why it gives no heat.
+    ///
+    /// # Errors
+    /// The reason, if it gives none.
+    pub fn own_heat(&self) -> Result<CentiCelsius, NoHeat> {
+        self.core.own_heat()
+    }
+
+    /// The day's outdoor temperature, which decides about the heating limit; None if unknown.
+    #[must_use]
+    pub fn outdoor_day(&self) -> Option<CentiCelsius> {
+        self.core.season.day()
     }
 
     #[must_use]

@@ -11,7 +11,8 @@ use crate::lease::{Lease, Leases};
 use crate::link::{Link, Next, ROOM};
 use crate::memory::Memory;
 use crate::safety::Seen;
-use crate::{Board, Config, Counters, Event, Inputs, Measured, NonVolatile, Panel, Ring};
+use crate::season::Season;
+use crate::{Board, Config, Counters, Event, Inputs, Measured, NoHeat, NonVolatile, Panel, Ring};
 
 /// Device time between two `Status` messages.
 const STATUS_US: u64 = 1_000_000;
@@ -35,6 +36,11 @@ pub(crate) struct Core<S> {
     pub(crate) leases: Leases,
     pub(crate) control: Control,
     pub(crate) memory: Memory,
+    pub(crate) season: Season,
+    /// A person turned the knob or pressed the reset button since the last control step.
+    attended: bool,
+    /// Why own control gave no heat at the last control step.
+    withheld: Option<NoHeat>,
     control_due_us: u64,
     status_due_us: u64,
     measured: Measured,
@@ -58,6 +64,9 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
             leases: Leases::new(boot),
             control: Control::new(),
             memory: Memory::new(memory),
+            season: Season::new(),
+            attended: false,
+            withheld: None,
             control_due_us: 0,
             status_due_us: 0,
             measured: Measured::default(),
@@ -93,11 +102,13 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         let slot_us = seq.saturating_mul(u64::from(self.config.period_us));
         if slot_us >= self.control_due_us {
             self.control_due_us = slot_us - slot_us % STEP_US + STEP_US;
-            let pressed = self.inputs.reset_pressed;
+            let before = self.inputs;
             self.inputs = plausible(board.inputs(slot_us, self.control.actuators()));
-            if self.inputs.reset_pressed && !pressed {
+            let pressed = self.inputs.reset_pressed && !before.reset_pressed;
+            if pressed {
                 self.reset_here();
             }
+            self.attended |= pressed || self.inputs.panel != before.panel;
             // No control step before the first reading.
             if seq > 0 {
                 self.control(slot_us);
@@ -123,8 +134,9 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         if self.objection().is_some() {
             self.end_lease(now_us);
         }
-        let own = (self.inputs.panel != Panel::Off).then(|| self.own_flow());
-        let heating = self.leases.current().map_or(Heating::Own(own), Heating::Leased);
+        self.watch_season(now_us);
+        let own = Heating::Own(self.own_heat().ok());
+        let heating = self.leases.current().map_or(own, Heating::Leased);
         let locked = self.memory.kept.lockout.is_some();
         let situation = Situation { heating, locked, ..self.look(now_us) };
         if let Some(kind) = self.control.step(now_us, &situation, &self.config) {
@@ -134,6 +146,17 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         self.note_fault();
         // Report a change at once; at most ten times a second, because control steps are 100 ms apart.
         self.link.status_due |= before != self.visible();
+    }
+
+    fn watch_season(&mut self, now_us: u64) {
+        let Inputs { outdoor, room_contact, .. } = self.inputs;
+        let attended = core::mem::take(&mut self.attended) || self.leases.current().is_some() || room_contact.is_some();
+        self.season.step(now_us, outdoor, attended, &self.config);
+        let withheld = self.own_heat().err();
+        if withheld != self.withheld {
+            self.withheld = withheld;
+            self.report(Event::OwnHeat { withheld, device_us: now_us });
+        }
     }
 
     /// The inputs of a control step, without stale readings.
@@ -201,14 +224,24 @@ impl<S: AsRef<[Reading]> + AsMut<[Reading]>> Core<S> {
         Reading::new(CentiCelsius(0), quality, self.control.actuators().pump, hot_water, flame).marks
     }
 
+    /// As `Hello` and answers report it. The line has no word for *no heat*: that is the lower limit.
     pub(crate) fn own_flow(&self) -> CentiCelsius {
+        self.own_heat().unwrap_or(self.config.flow_min)
+    }
+
+    /// Flow temperature of own control within the installer's limits, or why it gives no heat. A person who sets a flow
+    /// temperature at the panel gets it in summer too.
+    pub(crate) fn own_heat(&self) -> Result<CentiCelsius, NoHeat> {
         let Config { curve, flow_min, flow_max, .. } = &self.config;
         let flow = match self.inputs.panel {
-            Panel::Automatic => curve.flow(self.inputs.outdoor),
+            Panel::Off => return Err(NoHeat::Panel),
             Panel::Flow(flow) => flow,
-            Panel::Off => *flow_min,
+            Panel::Automatic if self.season.is_warm() => return Err(NoHeat::HeatingLimit),
+            Panel::Automatic if self.inputs.room_contact == Some(false) => return Err(NoHeat::RoomContact),
+            Panel::Automatic if self.season.is_unguided() => return Err(NoHeat::Unguided),
+            Panel::Automatic => curve.flow(self.inputs.outdoor),
         };
-        flow.min(*flow_max).max(*flow_min)
+        Ok(flow.min(*flow_max).max(*flow_min))
     }
 
     pub(crate) fn handle(&mut self, message: &ToDevice, now_us: u64) {

@@ -26,8 +26,10 @@
 //! | limits | 88, 95, 110 °C and the others | `safety` has the table, with the sources |
 //! | lockout, resets | both survive a power cut; 5 resets in 15 min | `memory` lists what else is kept |
 //! | lease | at most 120 s | if the gateway hangs, the boiler returns to its own control after that |
+//! | own control | no heat from 15 °C outdoors on; 72 h without any guide | `season` |
 //!
-//! Priority, highest first: limits, lockout, hot water, frost protection, panel, lease, heating curve.
+//! Priority, highest first: limits, lockout, hot water, frost protection, panel, lease, heating limit, room contact,
+//! heating curve.
 //!
 //! **This is a demonstrator.** It must not drive a gas valve; limiters are independent hardware (EN 14597).
 #![no_std]
@@ -47,12 +49,14 @@ mod link;
 mod memory;
 mod ring;
 mod safety;
+mod season;
 
 pub use board::{Actuators, Board, Diverter, Inputs, Measured, Panel};
 pub use config::{Config, CurvePoint, HeatingCurve, LineConfig};
 pub use device::{Counters, Device, Event};
 pub use memory::NonVolatile;
 pub use ring::{Ring, Stretch};
+pub use season::NoHeat;
 
 #[cfg(test)]
 mod tests;

@@ -70,8 +70,9 @@ impl Boiler {
             id,
             config: match source {
                 Source::Plant(_) => scenario.firmware(device),
-                // A recording has one temperature, so there is no second sensor.
-                Source::Replay(_) => device,
+                // A recording has one temperature, so there is no second sensor. It has no outdoor temperature either,
+                // and may last for months: its boiler heats by itself all the time.
+                Source::Replay(_) => Config { unguided_us: u64::MAX, ..device },
             },
             seed: scenario.seed_of("boot"),
             drift_ppb: parts_per_billion(scenario.device.drift_ppm),
@@ -257,6 +258,10 @@ fn note_events(running: &mut Running, drift_ppb: i64, journal: &mut Vec<Entry>) 
                 Event::Lease { t_ns: when(device_us), boot, n, flow, lease_s }
             }
             DeviceEvent::OwnControl { n, device_us } => Event::OwnControl { t_ns: when(device_us), boot, n },
+            DeviceEvent::OwnHeat { withheld, device_us } => {
+                let withheld = withheld.map(|reason| reason.name().to_owned());
+                Event::OwnHeat { t_ns: when(device_us), boot, withheld }
+            }
         }));
     }
 }
@@ -376,6 +381,19 @@ mod tests {
         boiler.advance(3_600 * SECOND_NS, |_| 0);
         assert_eq!(lockout(&boiler), Some(fault));
         assert!(boiler.device().is_some_and(|device| device.boot().counter() == 7 && !device.is_leased()));
+    }
+
+    #[test]
+    fn withheld_heat_is_in_the_journal_with_its_reason() {
+        let mut boiler =
+            boiler("[weather]\nmean_c = 25\n[[device.panel]]\nat = \"10 s\"\nfor = \"10 s\"\nflow_c = 40", 100);
+        boiler.advance(30 * SECOND_NS, |_| 0);
+        let heat = journal(&mut boiler).into_iter().filter_map(|it| match it {
+            Entry::Event(Event::OwnHeat { t_ns, withheld, .. }) => Some((t_ns / SECOND_NS, withheld)),
+            Entry::Event(_) | Entry::Slot(_) => None,
+        });
+        let limit = Some(String::from("heating_limit"));
+        assert_eq!(heat.collect::<Vec<_>>(), [(0, limit.clone()), (10, None), (20, limit)]);
     }
 
     #[test]

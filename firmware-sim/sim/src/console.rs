@@ -48,7 +48,7 @@ const COMMANDS: [Usage; 12] = [
     usage("fail BOILER flame|pump TIME", "no flame, or no water flow, for TIME"),
     usage("panel BOILER auto|off|5..95", "set the panel: automatic, off, or a flow temperature"),
     usage("press BOILER", "press the reset button at the boiler"),
-    usage("status BOILER", "show boot, slots, lease, corrupted and dropped bytes"),
+    usage("status BOILER", "show boot, slots, lease, own control, corrupted and dropped bytes"),
     usage("help", "list these commands"),
     usage("quit", "stop, with a complete account"),
 ];
@@ -99,7 +99,7 @@ pub enum Action {
     Panel(Panel),
     /// Press the reset button.
     Press,
-    /// Report boot, slots, lease, corrupted and dropped bytes.
+    /// Report boot, slots, lease, own control, corrupted and dropped bytes.
     Status,
 }
 
@@ -161,11 +161,15 @@ fn on_plant(station: &mut Station, done: &str, action: impl FnOnce(&mut PlantSou
     }
 }
 
+/// `own` is the flow temperature of the boiler's own control, or why it gives no heat.
 fn status(station: &Station) -> String {
     let Some(device) = station.boiler().device() else { return String::from("off") };
     let (boot, next, oldest, leased) = (device.boot(), device.next(), device.oldest(), device.is_leased());
     let (broken, dropped) = (station.line().broken(), station.dropped());
-    format!("boot={boot} next={next} oldest={oldest} leased={leased} broken={broken} dropped={dropped}")
+    let own = device.own_heat().map_or_else(|reason| reason.name().to_owned(), |flow| flow.to_string());
+    let day = device.outdoor_day().map_or_else(|| String::from("unknown"), |day| day.to_string());
+    let line = format!("broken={broken} dropped={dropped}");
+    format!("boot={boot} next={next} oldest={oldest} leased={leased} own={own} outdoor_day={day} {line}")
 }
 
 fn parse(line: &str) -> Result<Command, String> {
@@ -336,7 +340,14 @@ fn read_standard(bytes: &mut [u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use thermowell_device::Config;
+
     use super::*;
+    use crate::boiler::{Boiler, BoilerSetup};
+    use crate::line::Line;
+    use crate::port::{Port, PortKind};
+    use crate::scenario::Scenario;
+    use crate::source::Source;
 
     #[test]
     fn commands_are_parsed_or_refused() {
@@ -383,6 +394,23 @@ mod tests {
             let arguments = command.usage.replace("BOILER", "b1").replace("TIME", "5s").replace("COUNT", "7");
             let line = arguments.replace("flame|pump", "pump").replace("auto|off|5..95", "off");
             assert!(line == "help" || parse(&line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn status_has_the_reason_for_no_heat() {
+        let folder = tempfile::tempdir().unwrap();
+        for (mean_c, expected) in [(25, "own=heating_limit outdoor_day=2"), (-20, "own=75.00 outdoor_day=-2")] {
+            let id: BoilerId = "b1".parse().unwrap();
+            let text = format!("[weather]\nmean_c = {mean_c}\nwander_k = 0");
+            let scenario = Scenario::parse("test", &text).unwrap().boiler(&id);
+            let source = Source::plant(&scenario);
+            let setup = BoilerSetup { id, device: Config::default(), scenario, source, ring: 100, boots: 0 };
+            let port = Port::open(PortKind::Socket, folder.path().join("b1")).unwrap();
+            let mut station = Station::new(Boiler::new(setup, 0), Line::new(Vec::new(), 1), port, None);
+            station.boiler_mut().advance(1_000_000_000, |_| 0);
+            let reply = Action::Status.execute(&mut station, 1_000_000_000).unwrap();
+            assert!(reply.contains(expected), "{reply}");
         }
     }
 

@@ -130,6 +130,7 @@ impl PlantSource {
             second_flow: (quality == Quality::Ok).then_some(second),
             water_moves: Some(water_moves),
             air_proof: Some(actuators.fan),
+            room_contact: None,
             panel,
             reset_pressed: std::mem::take(&mut self.pressed),
         }

@@ -66,7 +66,8 @@ impl Truth {
                 | Event::Missed { .. }
                 | Event::Unplug { .. }
                 | Event::Plug { .. }
-                | Event::OwnControl { .. },
+                | Event::OwnControl { .. }
+                | Event::OwnHeat { .. },
             ) => {}
         }
     }

@@ -2,6 +2,7 @@
 
 mod leases;
 mod line;
+mod own;
 mod plant;
 mod safety;
 mod sequence;

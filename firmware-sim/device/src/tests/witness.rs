@@ -23,6 +23,8 @@ enum Step {
     Water(Option<bool>),
     Draw(bool),
     Air(Option<bool>),
+    Contact(Option<bool>),
+    Outdoor(Option<i16>),
     Panel(Panel),
     Press,
     Ask(i16),
@@ -45,6 +47,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => prop_oneof![Just(Some(true)), Just(Some(false)), Just(None)].prop_map(Step::Water),
         1 => any::<bool>().prop_map(Step::Draw),
         2 => prop_oneof![Just(Some(true)), Just(Some(false)), Just(None)].prop_map(Step::Air),
+        1 => any::<Option<bool>>().prop_map(Step::Contact),
+        2 => prop::option::of(-6_000..7_000_i16).prop_map(Step::Outdoor),
         1 => prop_oneof![
             2 => Just(Panel::Automatic),
             1 => (0..12_000_i16).prop_map(|flow| Panel::Flow(CentiCelsius(flow))),
@@ -118,6 +122,10 @@ impl Witness {
             assert!((i32::from(board.flow) - i32::from(second)).abs() <= 1_000, "the sensors disagree");
         }
         assert!(board.inputs.water_moves != Some(false) || self.settled < 33, "no water flow");
+        let asked = device.is_leased() || board.inputs.panel != Panel::Automatic || board.hot_water || board.silent;
+        let withheld = board.inputs.room_contact == Some(false) || device.own_heat().is_err();
+        // Frost protection goes up to 15 °C, and a ramp is at most 0.8 K ahead of what it has seen.
+        assert!(asked || !withheld || board.flow <= 1_580, "own control heats although {:?}", device.own_heat());
         let (steps, per_step) = self.rising;
         // A little beyond the limits: how exactly a rise is measured is the firmware's business.
         assert!(steps < 25 || per_step < 28, "no water in the boiler");
@@ -148,6 +156,8 @@ impl Witness {
             Step::Water(moves) => self.change(|rig| rig.board.inputs.water_moves = moves),
             Step::Draw(draw) => self.change(|rig| rig.board.hot_water = draw),
             Step::Air(air) => self.change(|rig| rig.board.inputs.air_proof = air),
+            Step::Contact(contact) => self.change(|rig| rig.board.inputs.room_contact = contact),
+            Step::Outdoor(outdoor) => self.change(|rig| rig.board.inputs.outdoor = outdoor.map(CentiCelsius)),
             Step::Panel(panel) => self.change(|rig| rig.board.inputs.panel = panel),
             Step::Press => {
                 let locked = self.rig.device.memory().lockout.is_some();

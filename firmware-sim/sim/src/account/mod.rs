@@ -83,6 +83,13 @@ pub enum Event {
         /// Number of the lease that ended.
         n: u32,
     },
+    /// The boiler's own control began to give heat, or to give none; during a lease too.
+    OwnHeat {
+        t_ns: u64,
+        boot: Boot,
+        /// Why it gives none: `panel`, `heating_limit`, `room_contact` or `unguided`. None if it gives heat.
+        withheld: Option<String>,
+    },
 }
 
 /// One entry of the account.

@@ -189,7 +189,8 @@ impl BootRecord {
             | Event::Unplug { .. }
             | Event::Plug { .. }
             | Event::Lease { .. }
-            | Event::OwnControl { .. } => {}
+            | Event::OwnControl { .. }
+            | Event::OwnHeat { .. } => {}
         }
     }
 

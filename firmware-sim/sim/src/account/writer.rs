@@ -128,7 +128,8 @@ fn resume(path: &Path) -> io::Result<(File, u32)> {
         | Event::Unplug { .. }
         | Event::Plug { .. }
         | Event::Lease { .. }
-        | Event::OwnControl { .. } => None,
+        | Event::OwnControl { .. }
+        | Event::OwnHeat { .. } => None,
     });
     Ok((file, boots.max().unwrap_or(0)))
 }
