@@ -25,6 +25,7 @@ pub struct PlantSource {
     /// In the same pocket, and never faulty.
     second: Sensor,
     senses: Senses,
+    thermostat: Option<Thermostat>,
     manual: Vec<ManualSetting>,
     /// Set by a command; overrides the scenario's setting.
     ordered: Option<Panel>,
@@ -83,7 +84,8 @@ impl PlantSource {
         let sound = SensorConfig { pocket_lag, noise_counts, ..SensorConfig::default() };
         let second = Sensor::new(&sound, scenario.seed_of("second sensor"));
         let (senses, manual) = (scenario.senses.clone(), scenario.device.manual.clone());
-        Self { plant, sensor, second, senses, manual, ordered: None, pressed: false, signals }
+        let thermostat = scenario.device.room_contact_c.map(Thermostat::new);
+        Self { plant, sensor, second, senses, thermostat, manual, ordered: None, pressed: false, signals }
     }
 
     /// Turns the knob at the panel; this overrides the scenario.
@@ -130,7 +132,7 @@ impl PlantSource {
             second_flow: (quality == Quality::Ok).then_some(second),
             water_moves: Some(water_moves),
             air_proof: Some(actuators.fan),
-            room_contact: None,
+            room_contact: self.thermostat.as_mut().map(|thermostat| thermostat.contact(room_c)),
             panel,
             reset_pressed: std::mem::take(&mut self.pressed),
         }
@@ -139,6 +141,29 @@ impl PlantSource {
     fn advance(&mut self, t_us: u64, actuators: &Actuators) {
         self.plant.step_to(t_us, actuators);
         self.signals = self.plant.signals();
+    }
+}
+
+/// A room thermostat with a contact, as on a living room's wall: it feels the true room temperature.
+#[derive(Clone, Copy, Debug)]
+struct Thermostat {
+    target_c: f64,
+    closed: bool,
+}
+
+impl Thermostat {
+    /// Half the difference between closing and opening: that of a bimetal.
+    const HYSTERESIS_K: f64 = 0.5;
+
+    fn new(target_c: f64) -> Self {
+        Self { target_c, closed: false }
+    }
+
+    /// Whether the contact is closed in a room of `room_c`.
+    fn contact(&mut self, room_c: f64) -> bool {
+        let offset_k = if self.closed { Self::HYSTERESIS_K } else { -Self::HYSTERESIS_K };
+        self.closed = room_c < self.target_c + offset_k;
+        self.closed
     }
 }
 

@@ -18,15 +18,36 @@ pub struct ManualSetting {
     pub panel: Panel,
 }
 
+/// The installer's settings; None keeps the firmware's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct InstallerSettings {
+    /// Hysteresis below the target at which the burner starts, in K, 1 to 30.
+    pub start_below_k: Option<f64>,
+    /// Heating limit of the boiler's own control in °C, 5 to 30.
+    pub heating_limit_c: Option<f64>,
+    /// Lower limit of the flow temperature in °C, 10 to 30.
+    pub flow_min_c: Option<f64>,
+    /// Upper limit of the flow temperature in °C, 30 to 85; 45 for a heated floor. The two ranges meet in one value, so
+    /// the limits are never the wrong way round.
+    pub flow_max_c: Option<f64>,
+}
+
 impl BoilerScenario {
     /// The firmware's configuration for this boiler: `base`, with the settings of its plant and installer. A simulated
     /// plant has two flow sensors in one pocket.
     #[must_use]
     pub fn firmware(&self, base: Config) -> Config {
-        let start_below =
-            self.device.start_below_k.map_or(base.start_below, |kelvin| CentiCelsius::from_celsius(kelvin).0);
-        let burner_permille_min = permille(self.plant.heating.minimum_percent);
-        Config { start_below, burner_permille_min, second_sensor: true, ..base }
+        let set = |value: Option<f64>, own| value.map_or(own, CentiCelsius::from_celsius);
+        let InstallerSettings { start_below_k, heating_limit_c, flow_min_c, flow_max_c } = self.device.installer;
+        Config {
+            start_below: set(start_below_k, CentiCelsius(base.start_below)).0,
+            heating_limit: set(heating_limit_c, base.heating_limit),
+            flow_min: set(flow_min_c, base.flow_min),
+            flow_max: set(flow_max_c, base.flow_max),
+            burner_permille_min: permille(self.plant.heating.minimum_percent),
+            second_sensor: true,
+            ..base
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use thermowell_wire::BoilerId;
 
 use self::hardware::PanelTable;
-pub use self::hardware::{FaultyReading, ManualSetting, Senses};
+pub use self::hardware::{FaultyReading, InstallerSettings, ManualSetting, Senses};
 pub use self::must::{FaultName, Must, When};
 pub use crate::sensor::Outage;
 use crate::{
@@ -96,8 +96,10 @@ pub struct DeviceScenario {
     pub drift_ppm: f64,
     /// Faults by time, without overlaps.
     pub faults: Vec<DeviceFault>,
-    /// Hysteresis below the target at which the burner starts, in K; None keeps the firmware's own.
-    pub start_below_k: Option<f64>,
+    /// The installer's settings.
+    pub installer: InstallerSettings,
+    /// Target of a simulated room thermostat in °C, whose contact is wired to the boiler; None without one.
+    pub room_contact_c: Option<f64>,
     /// Manual settings at the panel, the earlier first.
     pub manual: Vec<ManualSetting>,
     /// Length of the ring in simulated time. Without it, 120 s of real time: at higher speeds that is so many times
@@ -312,6 +314,14 @@ struct DeviceTable {
     drift_ppm: f64,
     #[serde(deserialize_with = "quantity::perhaps::<_, 1, 30>")]
     start_below_k: Option<f64>,
+    #[serde(deserialize_with = "quantity::perhaps::<_, 5, 30>")]
+    heating_limit_c: Option<f64>,
+    #[serde(deserialize_with = "quantity::perhaps::<_, 10, 30>")]
+    flow_min_c: Option<f64>,
+    #[serde(deserialize_with = "quantity::perhaps::<_, 30, 85>")]
+    flow_max_c: Option<f64>,
+    #[serde(deserialize_with = "quantity::perhaps::<_, 5, 30>")]
+    room_contact_c: Option<f64>,
     #[serde(deserialize_with = "quantity::perhaps_memory")]
     remembers: Option<Duration>,
     panel: Vec<PanelTable>,
@@ -323,8 +333,10 @@ impl DeviceTable {
     fn scenario(&self) -> DeviceScenario {
         let mut manual: Vec<ManualSetting> = self.panel.iter().map(PanelTable::setting).collect();
         manual.sort_by_key(|setting| setting.from_us);
-        let Self { drift_ppm, start_below_k, remembers, .. } = *self;
-        DeviceScenario { drift_ppm, faults: self.faults(), start_below_k, manual, remembers }
+        let Self { drift_ppm, start_below_k, heating_limit_c, flow_min_c, flow_max_c, .. } = *self;
+        let installer = InstallerSettings { start_below_k, heating_limit_c, flow_min_c, flow_max_c };
+        let Self { room_contact_c, remembers, .. } = *self;
+        DeviceScenario { drift_ppm, faults: self.faults(), installer, room_contact_c, manual, remembers }
     }
 
     fn faults(&self) -> Vec<DeviceFault> {

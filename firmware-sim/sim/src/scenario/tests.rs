@@ -1,5 +1,8 @@
 //! Parsing of scenario files, and the errors for wrong ones.
 
+use thermowell_device::Config;
+use thermowell_wire::CentiCelsius;
+
 use super::*;
 
 fn id(text: &str) -> BoilerId {
@@ -93,6 +96,24 @@ fn all_kinds_of_keys_are_parsed() {
             (1_200_000_000, 1_230_000_000, LineFaultKind::Unplug),
         ]
     );
+}
+
+#[test]
+fn installers_settings_reach_the_firmware() {
+    let own = Config::default();
+    let firmware = |text: &str| parse(text).boiler(&id("b1")).firmware(own.clone());
+    let plain = firmware("");
+    assert_eq!((plain.heating_limit, plain.flow_min, plain.flow_max), (own.heating_limit, own.flow_min, own.flow_max));
+    assert_eq!(plain.start_below, own.start_below);
+    let floor = "[device]\nheating_limit_c = 12.5\nflow_min_c = 20\nflow_max_c = 45\nstart_below_k = 2\n";
+    let set = firmware(floor);
+    let celsius = [set.heating_limit, set.flow_min, set.flow_max].map(CentiCelsius::celsius);
+    assert_eq!((celsius, set.start_below), ([12.5, 20.0, 45.0], 200));
+    for wrong in
+        ["heating_limit_c = 4", "heating_limit_c = 31", "flow_min_c = 31", "flow_max_c = 29", "room_contact_c = 40"]
+    {
+        assert!(refused(&format!("[device]\n{wrong}\n")).contains("is not from"), "{wrong}");
+    }
 }
 
 #[test]
