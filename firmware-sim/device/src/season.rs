@@ -19,6 +19,9 @@
 //! The day's temperature is the mean of the readings of each minute since the start; after 24 h each new reading has a
 //! weight of 1 ÷ 1,441, which makes it a low-pass. It is fed during leases too, so that it is right when one ends. It
 //! is volatile: after a start on a cold summer night the boiler heats until the mean of the morning reaches the limit.
+//! The hysteresis begins with a whole day: held down to 13 °C by the mean of one afternoon, a house would get cold in a
+//! week of 14 °C, and a day of heating too much costs less.
+//!
 //! It counts in millionths of a degree, because a minute moves it by less than a hundredth; what the division cuts off
 //! is less than 1.5 mK of the mean.
 
@@ -89,7 +92,8 @@ impl Season {
         }
         let limit = i64::from(config.heating_limit.0) * HUNDREDTH;
         let was_warm = self.warm;
-        let reaches = |day: &Day| day.mean >= limit || (was_warm && day.mean > limit - HYSTERESIS);
+        let holds = |day: &Day| was_warm && day.is_whole() && day.mean > limit - HYSTERESIS;
+        let reaches = |day: &Day| day.mean >= limit || holds(day);
         self.warm = self.day.as_ref().is_some_and(reaches);
         if outdoor.is_some() || attended {
             self.guided_us = now_us;
@@ -130,6 +134,11 @@ struct Day {
 impl Day {
     fn new(now_us: u64) -> Self {
         Self { mean: 0, readings: 0, due_us: now_us, read_us: now_us }
+    }
+
+    /// Whether it is the mean of a day, and not of a part.
+    fn is_whole(&self) -> bool {
+        self.readings >= READINGS_MAX
     }
 
     /// Each reading stands for a minute, also the first one after an outage: what was not measured does not count.
@@ -229,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn first_day_has_no_hysteresis() {
+        let mut rig = Rig::new();
+        rig.hold(6 * HOUR, Some(1_700));
+        assert!(rig.season.is_warm());
+        rig.hold(12 * HOUR, Some(1_300));
+        assert!(!rig.season.is_warm(), "{} after an afternoon and a night", rig.day());
+        rig.hold(24 * HOUR, Some(1_700));
+        assert!(rig.season.is_warm());
+        rig.hold(24 * HOUR, Some(1_200));
+        assert!(rig.season.is_warm(), "{} from then on", rig.day());
+    }
+
+    #[test]
     fn day_outlasts_its_sensor_by_24_hours() {
         let mut rig = Rig::new();
         rig.hold(HOUR, Some(2_000));
@@ -298,9 +320,10 @@ mod tests {
                 let before = rig.season.is_warm();
                 rig.step(outdoor, false);
                 let warm = rig.season.is_warm();
+                let whole = rig.season.day.as_ref().is_some_and(Day::is_whole);
                 match rig.season.day.as_ref().map(|day| day.mean) {
                     Some(mean) if mean >= 15 * DEGREE => prop_assert!(warm),
-                    Some(mean) if mean <= 13 * DEGREE => prop_assert!(!warm),
+                    Some(mean) if mean <= 13 * DEGREE || !whole => prop_assert!(!warm),
                     Some(_) => prop_assert_eq!(warm, before),
                     None => prop_assert!(!warm),
                 }
