@@ -1,17 +1,23 @@
 //! The control law: the flow temperature to request. Pure arithmetic on the controller's inputs.
 //!
 //! ```text
-//! T* = clamp(curve(outdoor) + clamp(Kp · (target − room), −10, +15), flow_min, flow_max)
-//! late = asked − avg        the mean S less the mean flow temperature of the last hour's heating seconds
-//! trend = current − avg     excess = trend − clamp(trend, −8, +8)
-//! u = share · clamp(k · late − 0.5 · excess, −5, +5)
+//! e = target − room
+//! T* = clamp(curve(outdoor) + clamp(Kp · e, low, high) + I, flow_min, flow_max)
+//! dI/dt = Ki · clamp(e, −0.5, +0.5)     while T* heats the rooms; never further into a limit
+//! late = asked − average                 the mean S less the mean flow temperature of the last hour's heating seconds
+//! u = share · clamp(k · late, 0, +5)
 //! S = clamp(T* + u, flow_min, flow_max), at most 2 K/min, changed only by ≥ 0.5 K
 //! ```
 //!
-//! The room term controls comfort; the hourly term compensates for a boiler that delivers less than requested. `asked`
-//! is the requested set-point including the correction, not T*: so `late` measures only the boiler's deficit, and the
-//! correction does not act on itself with an hour's delay. All temperatures are °C; set-points are in centi-degrees, so
-//! that limits are exact to the last digit.
+//! The room term reacts to people, sun and wind. The integral removes what is constant: a curve that does not fit the
+//! house, or a boiler that always delivers less. The hourly term compensates at once for a boiler that has delivered
+//! less than requested; on a sound boiler it is about 0, and its worth is the diagnosis. `asked` is the requested
+//! set-point including the correction, not T*: so `late` measures only the boiler's deficit, and the correction does
+//! not act on itself with an hour's delay.
+//!
+//! Above the heating limit no heat is requested, whatever the room: the house is warm by its gains, or will be.
+//!
+//! All temperatures are °C; set-points are in centi-degrees, so that limits are exact to the last digit.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -21,12 +27,13 @@ use crate::time::{Monotonic, Utc};
 #[cfg(test)]
 mod tests;
 
-/// The room term's limits, K.
-const ROOM_TERM: (f64, f64) = (-10.0, 15.0);
-/// The hourly term's limit either way, K.
+/// The hourly term's limit, K.
 const CORRECTION_MAX: f64 = 5.0;
-/// Dead band of the current temperature around the average, for the cycling of burners, K.
-const SWING: f64 = 8.0;
+/// The integral takes at most this error, K: a morning's warm-up of hours adds little to it.
+const INTEGRATED_MAX: f64 = 0.5;
+/// Below the heating limit by this much, heat may be requested again, K. More than the day's swing leaves of itself in
+/// the day's outdoor temperature.
+const LIMIT_HYSTERESIS: f64 = 2.0;
 /// How fast the set-point may move: 2 K/min.
 const RAMP_CENTI_PER_MIN: u64 = 200;
 /// Smaller changes are not applied.
@@ -37,14 +44,20 @@ const RAMP_SAVED: Duration = Duration::from_secs(15);
 /// The law's parameters. `flow_min ≤ flow_max`, and the curve's cold point is the colder one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Law {
+    /// What heats the rooms.
+    pub emitter: Emitter,
     /// Flow temperature by outdoor temperature.
     pub curve: Curve,
     /// Room temperature target, by time of day.
     pub schedule: Schedule,
     /// K of flow temperature per K of room deficit, 0 to 12.
     pub kp: f64,
+    /// K of flow temperature per K of room deficit and hour, 0 to 2.
+    pub ki: f64,
     /// Gain of the hourly deficit, 0 to 1.
     pub k: f64,
+    /// No heat at or above this outdoor temperature of the day, °C.
+    pub heating_limit: f64,
     /// The lowest set-point, °C.
     pub flow_min: f64,
     /// The highest set-point, °C.
@@ -53,6 +66,17 @@ pub struct Law {
     pub lease_s: u16,
     /// How often it is renewed.
     pub renew: Duration,
+}
+
+/// What heats the rooms: how far the room may move the flow temperature, and which flow temperature still heats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emitter {
+    /// Radiators and convectors.
+    Radiators,
+    /// Heated floors: slow, and warm enough at a few kelvins above the room.
+    Floor,
+    /// Fan coils: quick, and a draught while their water is lukewarm.
+    FanCoil,
 }
 
 /// A line through two points, constant outside of them.
@@ -94,7 +118,7 @@ pub struct Period {
 /// T*, the target before the hourly correction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wish {
-    /// Curve plus room term without limits, °C: decides whether heat is wanted.
+    /// Curve, room term and integral without limits, °C: decides whether heat is wanted.
     pub free: f64,
     /// The same within the limits, °C.
     pub flow: f64,
@@ -103,14 +127,41 @@ pub struct Wish {
 /// Means over the last hour's heating seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastHour {
-    /// Flow temperature now, through a 60 s low-pass, °C.
-    pub current: f64,
     /// Mean flow temperature, °C.
     pub average: f64,
     /// Mean set-point, °C.
     pub asked: f64,
     /// Heating seconds ÷ 3,600.
     pub share: f64,
+}
+
+impl Emitter {
+    /// The limits of the room term, K. A floor's water is a few kelvins above the room, and it answers after hours.
+    #[must_use]
+    pub fn room_term(self) -> (f64, f64) {
+        match self {
+            Self::Radiators | Self::FanCoil => (-10.0, 15.0),
+            Self::Floor => (-5.0, 5.0),
+        }
+    }
+
+    /// The limit of the integral either way, K.
+    #[must_use]
+    pub fn integral_max(self) -> f64 {
+        match self {
+            Self::Radiators | Self::FanCoil => 10.0,
+            Self::Floor => 5.0,
+        }
+    }
+
+    /// The least useful distance of the flow to the room, to continue and to begin, K.
+    fn lift(self) -> (f64, f64) {
+        match self {
+            Self::Radiators => (4.0, 6.0),
+            Self::Floor => (1.0, 2.0),
+            Self::FanCoil => (8.0, 10.0),
+        }
+    }
 }
 
 impl Curve {
@@ -136,12 +187,30 @@ impl Schedule {
 }
 
 impl Law {
-    /// T*, from outdoor and room temperature. Without a room temperature its term is 0.
+    /// T*, from outdoor and room temperature and the integral. Without a room temperature its term is 0.
     #[must_use]
-    pub fn wish(&self, outdoor: f64, room: Option<f64>, target: f64) -> Wish {
-        let room_term = room.map_or(0.0, |room| (self.kp * (target - room)).clamp(ROOM_TERM.0, ROOM_TERM.1));
-        let free = self.curve.flow(outdoor) + room_term;
+    pub fn wish(&self, outdoor: f64, room: Option<f64>, target: f64, integral: f64) -> Wish {
+        let (low, high) = self.emitter.room_term();
+        let room_term = room.map_or(0.0, |room| (self.kp * (target - room)).clamp(low, high));
+        let free = self.curve.flow(outdoor) + room_term + integral;
         Wish { free, flow: free.clamp(self.flow_min, self.flow_max) }
+    }
+
+    /// The integral after `passed` of heating with `room`, K. It does not grow into a limit of the set-point that holds
+    /// already.
+    #[must_use]
+    pub fn integrate(&self, integral: f64, wish: &Wish, room: f64, target: f64, passed: Duration) -> f64 {
+        let error = (target - room).clamp(-INTEGRATED_MAX, INTEGRATED_MAX);
+        let is_limited = if error > 0.0 { wish.free >= self.flow_max } else { wish.free <= self.flow_min };
+        let change = if is_limited { 0.0 } else { self.ki * error * passed.as_secs_f64() / 3_600.0 };
+        self.bound_integral(integral + change)
+    }
+
+    /// An integral within its limits, K; 0 for one that is not a number.
+    #[must_use]
+    pub fn bound_integral(&self, integral: f64) -> f64 {
+        let most = self.emitter.integral_max();
+        if integral.is_nan() { 0.0 } else { integral.clamp(-most, most) }
     }
 
     /// u: the hourly correction, K; 0 without `hour`.
@@ -149,9 +218,7 @@ impl Law {
     pub fn correction(&self, hour: Option<&LastHour>) -> f64 {
         let Some(hour) = hour else { return 0.0 };
         let late = hour.asked - hour.average;
-        let trend = hour.current - hour.average;
-        let excess = trend - trend.clamp(-SWING, SWING);
-        hour.share * (self.k * late - 0.5 * excess).clamp(-CORRECTION_MAX, CORRECTION_MAX)
+        hour.share * (self.k * late).clamp(0.0, CORRECTION_MAX)
     }
 
     /// T* + u within the limits, centi-degrees.
@@ -160,14 +227,21 @@ impl Law {
         centi((wish.flow + correction).clamp(self.flow_min, self.flow_max))
     }
 
-    /// Whether heat is wanted, with hysteresis on `was`: off below room + 4 K or above target + 0.7 K, on again above
-    /// room + 6 K and below target + 0.4 K. Without a room temperature the target is used instead.
+    /// Whether it is cold enough outdoors to heat, by the outdoor temperature of the day, with hysteresis on `was`.
     #[must_use]
-    pub fn is_heat_wanted(wish: &Wish, room: Option<f64>, target: f64, was: bool) -> bool {
-        let room = room.unwrap_or(target);
-        let (margin, excess) = if was { (4.0, 0.7) } else { (6.0, 0.4) };
+    pub fn is_heating_season(&self, day: f64, was: bool) -> bool {
+        day < if was { self.heating_limit } else { self.heating_limit - LIMIT_HYSTERESIS }
+    }
+
+    /// Whether the room wants heat, with hysteresis on `was`: off above target + 0.7 K, on again below target + 0.4 K;
+    /// off while T* is too little above the room to heat it. Without a room temperature it does.
+    #[must_use]
+    pub fn is_heat_wanted(&self, wish: &Wish, room: Option<f64>, target: f64, was: bool) -> bool {
+        let Some(room) = room else { return true };
+        let (lift_off, lift_on) = self.emitter.lift();
+        let (lift, excess) = if was { (lift_off, 0.7) } else { (lift_on, 0.4) };
         let enough = if was { room > target + excess } else { room >= target + excess };
-        let pointless = if was { wish.free < room + margin } else { wish.free <= room + margin };
+        let pointless = if was { wish.free < room + lift } else { wish.free <= room + lift };
         !enough && !pointless
     }
 }
@@ -209,6 +283,8 @@ impl Ramp {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LowPass {
     time_constant_s: f64,
+    /// The time constant now: of one that begins with a mean, the time that it has seen.
+    now_s: f64,
     value: Option<f64>,
 }
 
@@ -216,14 +292,31 @@ impl LowPass {
     /// A low-pass without a value.
     #[must_use]
     pub fn new(time_constant: Duration) -> Self {
-        Self { time_constant_s: time_constant.as_secs_f64(), value: None }
+        let time_constant_s = time_constant.as_secs_f64();
+        Self { time_constant_s, now_s: time_constant_s, value: None }
+    }
+
+    /// A low-pass whose value is the mean of all inputs until the time constant has passed: the first one does not
+    /// weigh more than the others.
+    #[must_use]
+    pub fn beginning_with_a_mean(time_constant: Duration) -> Self {
+        Self { now_s: 0.0, ..Self::new(time_constant) }
+    }
+
+    /// Replaces the value by one of a predecessor that has seen more.
+    pub fn continue_from(&mut self, value: f64) {
+        if value.is_finite() {
+            (self.value, self.now_s) = (Some(value), self.time_constant_s);
+        }
     }
 
     /// Adds `input`, which lasted for `passed`; the first input is the initial value.
     pub fn add(&mut self, input: f64, passed: Duration) {
         let passed_s = passed.as_secs_f64();
-        let part = passed_s / (self.time_constant_s + passed_s);
+        let whole_s = self.now_s + passed_s;
+        let part = if whole_s > 0.0 { passed_s / whole_s } else { 0.0 };
         self.value = Some(self.value.map_or(input, |value| value + part * (input - value)));
+        self.now_s = whole_s.min(self.time_constant_s);
     }
 
     #[must_use]

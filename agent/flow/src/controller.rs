@@ -24,7 +24,8 @@
 //! | `lockout` | the boiler is locked out | asks nothing; it would refuse |
 //! | `boost`, `tap`, `hold` | an operator's command is active | asks for its set-point |
 //! | `no_outdoor` | the outdoor temperature is unknown (`controller/senses.rs`) | releases |
-//! | `no_heat_wanted` | it is warm enough | asks for no heat, which is a lease too |
+//! | `heating_limit` | the outdoor temperature of the day is above the limit | asks for no heat, which is a lease too |
+//! | `no_heat_wanted` | the room is warm enough | the same |
 //! | `hot_water` | hot water is drawn, and for 120 s after | keeps the set-point |
 //! | `set_back` | an operator has set the rooms back | the law, with that target |
 //! | `warming`, `law` | otherwise | the law, without and with the hourly correction |
@@ -32,10 +33,11 @@
 //!
 //! The last one overrides every rule that would ask. If this program stops, the lease expires and the boiler is on its
 //! own control, without any action here. Of two controllers, one asks (`controller/author.rs`). A new one continues
-//! from the set-point that the boiler obeys, and from its predecessor's decisions of the last hour.
+//! from the set-point that the boiler obeys, and from its predecessor's decisions: the set-points of the last hour, the
+//! integral and the outdoor temperature of the day.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -58,8 +60,9 @@ pub use tell::Log;
 
 use ambient::Outside;
 use boiler::Boiler;
+use delivery::Delivery;
 use hindsight::SetpointHistory;
-use orders::{Orders, Premise};
+use orders::Orders;
 use senses::{Outdoor, Room};
 use tell::{Decided, Reported};
 use verdict::{Act, Verdict};
@@ -67,9 +70,11 @@ use verdict::{Act, Verdict};
 mod ambient;
 mod author;
 mod boiler;
+mod delivery;
 mod hindsight;
 mod orders;
 mod senses;
+mod slow;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -81,6 +86,9 @@ const CURRENT_LOW_PASS: Duration = Duration::from_secs(60);
 const OVERRIDE_PROBE: Duration = Duration::from_secs(60);
 /// The rule during a draw: its seconds do not heat rooms.
 const HOT_WATER: &str = "hot_water";
+/// The rules that request no heat.
+const HEATING_LIMIT: &str = "heating_limit";
+const NO_HEAT_WANTED: &str = "no_heat_wanted";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -182,9 +190,15 @@ pub struct Controller {
     held: Option<(Demand, i64)>,
     /// The set-points of the last hour's heating seconds.
     history: SetpointHistory,
+    delivery: Delivery,
     /// The current set-point, if heat is requested, centi-degrees.
     heating_setpoint: Option<i64>,
     heat_wanted: bool,
+    /// It is colder than the heating limit.
+    is_season: bool,
+    /// The law's integral, K, and when it was last continued.
+    integral: f64,
+    integrated_at: Option<Monotonic>,
     ramp: Option<Ramp>,
     asked: Option<Asked>,
     decided: Option<Decided>,
@@ -215,8 +229,12 @@ impl Controller {
             orders: Orders::default(),
             held: None,
             history: SetpointHistory::new(),
+            delivery: Delivery::default(),
             heating_setpoint: None,
             heat_wanted: true,
+            is_season: true,
+            integral: 0.0,
+            integrated_at: None,
             ramp: None,
             asked: None,
             decided: None,
@@ -228,7 +246,10 @@ impl Controller {
     /// Processes one input. Nothing else changes the controller's state.
     pub fn step(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
         match input {
-            Input::State(state) => self.take_state(now.monotonic, state),
+            Input::State(state) => {
+                self.take_state(now.monotonic, state);
+                self.look_at_delivery(now.monotonic, effects);
+            }
             Input::Status(status) => self.take_status(&now, status),
             Input::Command(sequence, command) => self.take_command(&now, sequence, command, true, effects),
             Input::LastCommand(last) => {
@@ -249,6 +270,7 @@ impl Controller {
         let weather = self.outdoor.state(now.monotonic);
         let target = self.target(&now);
         let verdict = self.verdict(&now, room.celsius(), weather.celsius(), target);
+        self.integrate(now.monotonic, &verdict, room, target);
         self.heating_setpoint = match verdict.act {
             Act::Ask(Demand::Heat, flow_centi) => Some(flow_centi),
             Act::Ask(Demand::None, _) | Act::Wait | Act::Release | Act::Probe(..) => None,
@@ -298,7 +320,7 @@ impl Controller {
         }
         let second = whole(state.stamp);
         if before.is_none() {
-            self.continue_from(second);
+            self.continue_from(second, now);
         }
         // A boiler that obeys a lease had a running controller until now; otherwise the last lease expired soon.
         let alive = self.boiler.obeys(now).map_or(i64::from(self.settings.law.lease_s), |_| i64::MAX);
@@ -316,13 +338,6 @@ impl Controller {
             share: if plausible { state.heating_share } else { 0.0 },
             simulated: state.simulated,
         });
-    }
-
-    /// A new controller takes the state of the hysteresis from its predecessor's last decision.
-    fn continue_from(&mut self, second: i64) {
-        if let Some(decision) = self.history.newest(second) {
-            self.heat_wanted = decision.demand != Some(Demand::None);
-        }
     }
 
     fn take_status(&mut self, now: &Now, status: &Status) {
@@ -366,35 +381,6 @@ impl Controller {
     /// The source of a temperature, if it is not the device.
     fn source(&self, what: Ambient) -> Option<&SourceName> {
         self.outside.iter().find(|outside| outside.what() == what).map(Outside::source)
-    }
-
-    /// Takes an operator's command. A refusal is published if the command is `new`; at the begin of a session it was
-    /// published long before.
-    fn take_command(&mut self, now: &Now, sequence: u64, command: &Command, new: bool, effects: &mut Vec<Effect>) {
-        let id = command.id.clone();
-        let premise = self.known.filter(|_| new).map(|known| self.premise(&known));
-        match self.orders.take(sequence, command, premise.as_ref(), now, &self.settings.law) {
-            Ok(false) => return,
-            Ok(true) => effects.push(Effect::Log(Log::Ordered { id })),
-            Err(Unfit::Expired) if !new => {}
-            Err(cause) => {
-                let (by, action, reason) = (command.by.clone(), command.action, cause.to_string());
-                if new {
-                    let refused = EventBody::CommandRefused { id: id.clone(), by, action, reason };
-                    effects.push(Effect::Event(EventKind::Decision, Box::new(refused)));
-                }
-                effects.push(Effect::Log(Log::Unfit { id, why: cause }));
-            }
-        }
-        // A new controller has no request of its own: then it holds the set-point that the boiler obeys.
-        let obeyed = self.boiler.obeys(now.monotonic).map(|flow_centi| (Demand::Heat, flow_centi));
-        self.held = self.asked.map(|asked| (asked.demand, asked.flow_centi)).or(obeyed);
-    }
-
-    fn premise(&self, known: &Known) -> Premise {
-        let (first, at) = known.first;
-        let pace = (known.moved_at.since(at), known.slot.seq.saturating_sub(first));
-        Premise { newest: known.slot, pace, freshness: self.settings.freshness }
     }
 
     /// The room's target: of the schedule, or lower by an operator's set-back.

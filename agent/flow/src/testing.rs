@@ -7,7 +7,7 @@ use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{self, BoilerState, Hello, PROTOCOL};
 use thermowell_wire::{Boot, CentiCelsius, Reading, Slot};
 
-use crate::control::{Curve, CurvePoint, Law, Schedule};
+use crate::control::{Curve, CurvePoint, Emitter, Law, Schedule};
 use crate::published::{DeviceStatus, Link, Provisional, SlotQuality, State, Status};
 
 /// A simulated device with a 120 s ring that samples slot `next` now, at 100 Hz.
@@ -120,13 +120,16 @@ pub fn state(slot: Slot, stamp: f64) -> State {
 #[must_use]
 pub fn law() -> Law {
     Law {
+        emitter: Emitter::Radiators,
         curve: Curve {
             cold: CurvePoint { outdoor: -12.0, flow: 60.0 },
             warm: CurvePoint { outdoor: 18.0, flow: 25.0 },
         },
         schedule: Schedule { offset_s: 0, periods: vec![] },
         kp: 8.0,
+        ki: 1.0,
         k: 0.5,
+        heating_limit: 15.0,
         flow_min: 25.0,
         flow_max: 65.0,
         lease_s: 60,

@@ -71,7 +71,7 @@ const SERVER: Duration = Duration::from_secs(5);
 /// The beginnings of the ids for which the streams of each boiler are read.
 const OF_BOILERS: [&str; 4] = ["device", "data", "aggregate", "control"];
 /// The ids of these checks.
-const OF_EVIDENCE: [&str; 13] = [
+const OF_EVIDENCE: [&str; 14] = [
     "device.answers",
     "device.identity",
     "device.protocol",
@@ -84,6 +84,7 @@ const OF_EVIDENCE: [&str; 13] = [
     "aggregate.lag",
     "control.lease",
     "control.cycles",
+    "control.delivery",
     "control.sources",
 ];
 /// The ids beside these for which the server is asked.

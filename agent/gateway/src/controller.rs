@@ -466,13 +466,16 @@ fn law(law: &config::Law) -> Law {
         |target: &config::Target| Period { from_s: u32::from(target.from_minute) * 60, target: target.room.celsius() };
     let [cold, warm] = law.curve;
     Law {
+        emitter: law.emitter.expect("control is not enabled without an emitter"),
         curve: Curve { cold: point(cold), warm: point(warm) },
         schedule: Schedule {
             offset_s: i32::from(law.utc_offset_minutes) * 60,
             periods: law.target.iter().map(period).collect(),
         },
         kp: law.kp,
+        ki: law.ki,
         k: law.k,
+        heating_limit: law.heating_limit.celsius(),
         flow_min: law.flow_min.celsius(),
         flow_max: law.flow_max.celsius(),
         lease_s: u16::try_from(law.lease.as_secs()).expect("the configuration allows at most 120 s"),

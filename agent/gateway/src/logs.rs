@@ -19,6 +19,7 @@ use crate::clock::boottime_ns;
 use crate::quantity::show_measured;
 
 pub use journal::start;
+pub(crate) use sentence::delivers_less;
 pub use throttle::Throttle;
 
 /// An error and its causes on one line, each level once.
@@ -69,7 +70,12 @@ pub fn controller(boiler: &BoilerId, log: &controller::Log) {
     let line = sentence::controller(log);
     if matches!(
         log,
-        Log::Rule { .. } | Log::RoomBack | Log::AmbientSound { .. } | Log::Ordered { .. } | Log::OrderEnded { .. }
+        Log::Rule { .. }
+            | Log::RoomBack
+            | Log::AmbientSound { .. }
+            | Log::DeliversAgain(_)
+            | Log::Ordered { .. }
+            | Log::OrderEnded { .. }
     ) {
         tracing::info!(%boiler, "{line}");
     } else {

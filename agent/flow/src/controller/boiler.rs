@@ -22,6 +22,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(3_600);
 pub(super) struct Boiler {
     draw_at: Option<Monotonic>,
     locked: bool,
+    blocked: bool,
     fault: Option<Fault>,
     /// The flow temperature of the active lease, and its end.
     obeys: Option<(i64, Monotonic)>,
@@ -43,6 +44,7 @@ impl Boiler {
             self.draw_at = Some(now);
         }
         self.locked = device.state == BoilerState::Lockout;
+        self.blocked = device.state == BoilerState::Blocked;
         self.fault = device.fault;
         self.obeys = device.setpoint.filter(|setpoint| setpoint.demand == Demand::Heat).map(|setpoint| {
             let left = Duration::try_from_secs_f64(setpoint.lease_left_s).unwrap_or_default();
@@ -114,6 +116,11 @@ impl Boiler {
     /// The lockout, if any, and its fault, if reported.
     pub(super) fn lockout(&self) -> Option<Option<Fault>> {
         self.locked.then_some(self.fault)
+    }
+
+    /// Whether a limit holds the burner off.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Whether it refuses requests: by an answer, or by not obeying for a whole lease.

@@ -84,9 +84,9 @@ impl SetpointHistory {
         }
     }
 
-    /// The newest decision of the predecessor, within the hour before `second`.
-    pub(super) fn newest(&self, second: i64) -> Option<&Decision> {
-        let newest = self.past.last().filter(|past| super::whole(past.at) > second.saturating_sub(WINDOW_S));
+    /// The newest decision of the predecessor, within `within_s` before `second`.
+    pub(super) fn newest(&self, second: i64, within_s: i64) -> Option<&Decision> {
+        let newest = self.past.last().filter(|past| super::whole(past.at) > second.saturating_sub(within_s));
         newest.map(|past| &past.decision)
     }
 

@@ -6,12 +6,18 @@
 //! longer, and an invalid one ends the active one. A command ends at its calendar time, and by our own clock at the
 //! latest after the longest duration of its action.
 
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use thermowell_wire::line::Demand;
+use thermowell_wire::subject::EventKind;
 use thermowell_wire::{Boot, CommandId, Slot};
 
+use super::{Controller, Effect, Known, Log};
 use crate::control::Law;
-use crate::published::{Action, Command, FreshnessLimits as Freshness};
+use crate::published::{Action, Command, EventBody, FreshnessLimits as Freshness};
 use crate::time::{Monotonic, Now};
 
 /// How far the calendar of the accepting host may be ahead of ours: both require a state of at most 5 s age.
@@ -205,5 +211,43 @@ impl Orders {
         let order = self.standing.as_ref()?;
         let left = Duration::try_from_secs_f64(order.valid_until - now.utc.unix_seconds()).unwrap_or_default();
         Some(order.ends_at.min(now.monotonic.after(left.max(Duration::from_millis(1)))))
+    }
+}
+
+impl Controller {
+    /// Takes an operator's command. A refusal is published if the command is `new`; at the begin of a session it was
+    /// published long before.
+    pub(super) fn take_command(
+        &mut self,
+        now: &Now,
+        sequence: u64,
+        command: &Command,
+        new: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = command.id.clone();
+        let premise = self.known.filter(|_| new).map(|known| self.premise(&known));
+        match self.orders.take(sequence, command, premise.as_ref(), now, &self.settings.law) {
+            Ok(false) => return,
+            Ok(true) => effects.push(Effect::Log(Log::Ordered { id })),
+            Err(Unfit::Expired) if !new => {}
+            Err(cause) => {
+                let (by, action, reason) = (command.by.clone(), command.action, cause.to_string());
+                if new {
+                    let refused = EventBody::CommandRefused { id: id.clone(), by, action, reason };
+                    effects.push(Effect::Event(EventKind::Decision, Box::new(refused)));
+                }
+                effects.push(Effect::Log(Log::Unfit { id, why: cause }));
+            }
+        }
+        // A new controller has no request of its own: then it holds the set-point that the boiler obeys.
+        let obeyed = self.boiler.obeys(now.monotonic).map(|flow_centi| (Demand::Heat, flow_centi));
+        self.held = self.asked.map(|asked| (asked.demand, asked.flow_centi)).or(obeyed);
+    }
+
+    fn premise(&self, known: &Known) -> Premise {
+        let (first, at) = known.first;
+        let pace = (known.moved_at.since(at), known.slot.seq.saturating_sub(first));
+        Premise { newest: known.slot, pace, freshness: self.settings.freshness }
     }
 }

@@ -3,15 +3,18 @@
 //! | what | valid | otherwise |
 //! |---|---|---|
 //! | room | while it is at most 30 min old | the room is unknown: its term is 0 |
-//! | room | while it changes: the same number through 12 h of heating is a sensor that hangs | the same |
+//! | room | while it changes: constant through 12 h (24 h, 72 h: below) of heating is a sensor that hangs | the same |
 //! | room | the same, 5 K or more below the target: through 6 h of heating | the same |
 //! | room | the same, 5 K or more above the target: until the house must have lost 2 K | the same |
 //! | outdoor | while it is at most 3 h old, through a low-pass of 1 h | the mean of the day before it went silent |
 //! | that mean | for a day, and only of at least 12 hours | the outdoor temperature is unknown |
+//! | outdoor of the day | through a low-pass of 24 h; in the first day, the mean until now | the last one |
 //!
 //! Heating changes every room temperature that is measured to a hundredth of a degree, so a good sensor is never
-//! constant for 12 h of it; without heating it may well be. Far below its target a room is heated with the law's full
-//! range: that changes it by at least 0.1 K/h, which a sensor of half a degree shows within 6 h.
+//! constant for 12 h of it; without heating it may well be. A sensor with steps of 0.1 K is constant for longer in a
+//! room that is controlled well, one of 0.5 K for days: the readings so far tell the step. Far below its target a
+//! room is heated with the law's full range: that changes it by at least 0.1 K/h, which a sensor of half a degree shows
+//! within 6 h.
 //!
 //! Far above its target a room is not heated, and is constant as long as people and the sun replace its loss. A sensor
 //! is frozen where that is impossible. The house is assumed to be heavy and insulated (a time constant of [`LOSS_H`];
@@ -38,8 +41,9 @@ use crate::time::{HOUR_NS, Monotonic};
 
 /// Maximum age of a room temperature.
 const ROOM_AGE_MAX: Duration = age_max(Ambient::Room);
-/// A room temperature that is constant through this much heating is frozen.
-const ROOM_FROZEN: Duration = Duration::from_secs(12 * 3_600);
+/// A room temperature that is constant through this much heating is frozen, by the step of its sensor in hundredths of
+/// a degree.
+const ROOM_FROZEN: [(i64, Duration); 3] = [(50, hours_of(72)), (10, hours_of(24)), (1, hours_of(12))];
 /// From this distance to its target a room changes sooner, K.
 const ROOM_FAR: f64 = 5.0;
 /// Heating that changes a room this far below its target.
@@ -51,6 +55,8 @@ const GAINS: f64 = 10.0;
 /// A room far above its target that should have lost this much is frozen, K.
 const LOST: f64 = 2.0;
 const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(3_600);
+/// The heating limit is compared with the outdoor temperature of the day: a daily swing of 4 K leaves 0.6 K of it.
+const DAY_LOW_PASS: Duration = DAY;
 /// Maximum age of an outdoor temperature.
 const OUTDOOR_AGE_MAX: Duration = age_max(Ambient::Outdoor);
 const HOURS: usize = 24;
@@ -83,6 +89,8 @@ impl RoomState {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Room {
     newest: Option<(f64, Monotonic)>,
+    /// The place in [`ROOM_FROZEN`] of the coarsest step that all readings fit.
+    step: usize,
     /// Heating since the number last changed.
     still: Duration,
     /// The part of that since it has been far below its target; `None` if it is not.
@@ -103,6 +111,10 @@ impl Room {
         if !is_constant {
             (self.still, self.cold, self.lost) = (Duration::ZERO, None, None);
         }
+        let centi = crate::control::centi(room);
+        while ROOM_FROZEN[self.step].0 > 1 && centi % ROOM_FROZEN[self.step].0 != 0 {
+            self.step += 1;
+        }
         let unheated = passed.saturating_sub(core::mem::take(&mut self.heated));
         let loss = outdoor.map_or(0.0, |outdoor| (room - outdoor - GAINS).max(0.0) / LOSS_H);
         self.cold = (target - room >= ROOM_FAR).then(|| self.cold.unwrap_or_default());
@@ -117,7 +129,7 @@ impl Room {
     }
 
     pub(super) fn state(&self, now: Monotonic) -> RoomState {
-        let is_frozen = self.still >= ROOM_FROZEN
+        let is_frozen = self.still >= ROOM_FROZEN[self.step].1
             || self.cold.is_some_and(|heated| heated >= ROOM_COLD_FROZEN)
             || self.lost.is_some_and(|lost| lost >= LOST);
         match self.newest {
@@ -127,6 +139,10 @@ impl Room {
             None => RoomState::Missing,
         }
     }
+}
+
+const fn hours_of(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3_600)
 }
 
 fn hours(duration: Duration) -> f64 {
@@ -157,6 +173,7 @@ impl Weather {
 #[derive(Clone, Debug)]
 pub(super) struct Outdoor {
     low_pass: LowPass,
+    day: LowPass,
     at: Option<Monotonic>,
     /// A ring by the hour of the monotonic axis: the newest hour and those before it.
     hours: [Hour; HOURS],
@@ -171,12 +188,25 @@ struct Hour {
 
 impl Outdoor {
     pub(super) fn new() -> Self {
-        Self { low_pass: LowPass::new(OUTDOOR_LOW_PASS), at: None, hours: [Hour::default(); HOURS] }
+        let (low_pass, day) = (LowPass::new(OUTDOOR_LOW_PASS), LowPass::beginning_with_a_mean(DAY_LOW_PASS));
+        Self { low_pass, day, at: None, hours: [Hour::default(); HOURS] }
+    }
+
+    /// The outdoor temperature of the day, °C.
+    pub(super) fn day(&self) -> Option<f64> {
+        self.day.value()
+    }
+
+    /// Continues from that of a predecessor.
+    pub(super) fn continue_day(&mut self, day: f64) {
+        self.day.continue_from(day);
     }
 
     pub(super) fn take(&mut self, outdoor: f64, now: Monotonic) {
         let before = self.at.replace(now);
-        self.low_pass.add(outdoor, before.map_or(Duration::ZERO, |at| now.since(at)));
+        let passed = before.map_or(Duration::ZERO, |at| now.since(at));
+        self.low_pass.add(outdoor, passed);
+        self.day.add(outdoor, passed);
         let (first, last) = (before.map_or(hour(now), hour), hour(now));
         // Clears hours that are a day old, also for hours without readings.
         let passed = last.saturating_sub(first).min(HOURS as u64);
@@ -229,14 +259,14 @@ mod tests {
         let mut room = Room::default();
         assert_eq!(room.state(at(0)), RoomState::Missing);
         for minute in 0..24 * 60 {
-            room.take(20.0, 20.0, None, at(minute * 60));
-            assert_eq!(room.state(at(minute * 60)), RoomState::Celsius(20.0), "without heating it may be constant");
+            room.take(20.02, 20.0, None, at(minute * 60));
+            assert_eq!(room.state(at(minute * 60)), RoomState::Celsius(20.02), "without heating it may be constant");
         }
         let mut now = 0;
         for minute in 24 * 60..36 * 60 {
             now = minute * 60;
-            room.take(20.0, 20.0, None, at(now));
-            assert_eq!(room.state(at(now)), RoomState::Celsius(20.0), "minute {minute}");
+            room.take(20.02, 20.0, None, at(now));
+            assert_eq!(room.state(at(now)), RoomState::Celsius(20.02), "minute {minute}");
             room.heated(Duration::from_secs(60));
         }
         assert_eq!(room.state(at(now)), RoomState::Frozen);
@@ -265,12 +295,24 @@ mod tests {
             assert_eq!(frozen_after(stuck, Some(0.0), true), Some(5), "the last minute of six hours");
             assert_eq!(frozen_after(stuck, Some(0.0), false), None, "without heat it may be constant");
         }
-        assert_eq!(frozen_after(15.1, Some(0.0), true), Some(11));
+        assert_eq!(frozen_after(15.11, Some(0.0), true), Some(11));
         // A set-back counts from its beginning, not from the last change of the room.
         let mut room = Room::default();
         (0..600).for_each(|minute| room.take(20.0, 20.0, None, at(minute * 60)));
         room.take(20.0, 15.0, None, at(36_000));
         assert_eq!(room.state(at(36_000)), RoomState::Celsius(20.0));
+    }
+
+    #[test]
+    fn coarse_sensor_may_be_constant_for_longer() {
+        for (room, hours) in [(20.01, 11), (20.1, 23), (20.5, 71)] {
+            assert_eq!(frozen_after(room, Some(0.0), true), Some(hours), "{room} °C");
+        }
+        // One reading between the steps shows a finer sensor.
+        let mut room = Room::default();
+        [20.0, 20.5, 20.25, 20.5].into_iter().for_each(|reading| room.take(reading, 20.0, None, at(0)));
+        (0..12 * 60).for_each(|_| room.heated(Duration::from_secs(60)));
+        assert_eq!(room.state(at(0)), RoomState::Frozen);
     }
 
     #[test]

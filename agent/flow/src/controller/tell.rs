@@ -13,7 +13,7 @@ use super::senses::{RoomState, Weather};
 use super::verdict::{Act, Verdict};
 use super::{Controller, Effect};
 use crate::plausible::{Implausible, Quantity};
-use crate::published::{Decision, EventBody, Unusable, celsius};
+use crate::published::{Decision, Deficit, EventBody, Unusable, celsius};
 use crate::time::Now;
 
 /// A change of T* by this much publishes a decision, K.
@@ -53,6 +53,10 @@ pub enum Log {
     Refused,
     /// The burner starts more than three times an hour.
     Cycling,
+    /// The boiler has delivered less than it was asked for, for an hour.
+    DeliversLess(Deficit),
+    /// It does no more.
+    DeliversAgain(Deficit),
     /// An operator's command takes effect; a release has ended the active one.
     Ordered { id: CommandId },
     /// An operator's command is not executed.
@@ -68,6 +72,7 @@ pub(super) struct Decided {
     demand: Option<Demand>,
     flow_centi: i64,
     wish: Option<f64>,
+    has_deficit: bool,
 }
 
 /// The reported conditions, so that each is reported once.
@@ -149,7 +154,8 @@ impl Controller {
             Act::Ask(Demand::Heat, flow_centi) => (Some(Demand::Heat), flow_centi),
         };
         let wish = verdict.wish.map(|wish| wish.flow);
-        let decided = Decided { rule: verdict.rule, demand, flow_centi, wish };
+        let deficit = self.delivery.deficit();
+        let decided = Decided { rule: verdict.rule, demand, flow_centi, wish, has_deficit: deficit.is_some() };
         let is_same = self.decided.is_some_and(|before| {
             let moved = before.wish.zip(wish).map_or(0.0, |(before, wish)| (wish - before).abs());
             before == Decided { wish: before.wish, ..decided } && moved < WISH_MOVED
@@ -167,6 +173,7 @@ impl Controller {
             flow: (demand == Some(Demand::Heat)).then(|| celsius(flow_centi)),
             wish,
             correction: verdict.correction,
+            integral: self.integral,
             current: self.current.value(),
             average: self.known.and_then(|known| known.average_heating),
             asked: self.known.and_then(|known| self.asked_mean(&known)),
@@ -175,8 +182,10 @@ impl Controller {
             room_source: self.source(Ambient::Room).cloned(),
             outdoor,
             outdoor_source: self.source(Ambient::Outdoor).cloned(),
+            outdoor_day: self.outdoor.day(),
             target,
             based_on: self.known.map(|known| known.slot),
+            deficit,
             command: self.orders.standing().filter(|_| is_law).map(|order| order.id.clone()),
         })));
     }

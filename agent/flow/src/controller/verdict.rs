@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use thermowell_wire::line::Demand;
 
-use super::{Controller, HOT_WATER, Known};
-use crate::control::{LastHour, Law, Ramp, Wish, centi};
+use super::{Controller, HEATING_LIMIT, HOT_WATER, Known, NO_HEAT_WANTED};
+use crate::control::{LastHour, Ramp, Wish, centi};
 use crate::published::{self, Action, celsius};
 use crate::time::{Monotonic, Now};
 
@@ -28,6 +28,13 @@ pub(super) enum Act {
     Ask(Demand, i64),
     /// Requests the set-point at intervals, because the boiler refuses it.
     Probe(Demand, i64),
+}
+
+impl Verdict {
+    /// The law requests heat, and the boiler is not known to refuse it.
+    pub(super) fn is_law_heating(&self) -> bool {
+        matches!(self.act, Act::Ask(Demand::Heat, _)) && ["law", "warming", "set_back"].contains(&self.rule)
+    }
 }
 
 impl Controller {
@@ -93,11 +100,15 @@ impl Controller {
             return Verdict { rule: "no_outdoor", act: Act::Release, wish: None, correction: 0.0 };
         };
         let law = &self.settings.law;
-        let wish = law.wish(outdoor, room, target);
-        self.heat_wanted = Law::is_heat_wanted(&wish, room, target, self.heat_wanted);
-        if !self.heat_wanted {
+        let wish = law.wish(outdoor, room, target, self.integral);
+        if let Some(day) = self.outdoor.day() {
+            self.is_season = law.is_heating_season(day, self.is_season);
+        }
+        self.heat_wanted = law.is_heat_wanted(&wish, room, target, self.heat_wanted);
+        if !(self.is_season && self.heat_wanted) {
             let act = Act::Ask(Demand::None, centi(law.flow_min));
-            return Verdict { rule: "no_heat_wanted", act, wish: Some(wish), correction: 0.0 };
+            let rule = if self.is_season { NO_HEAT_WANTED } else { HEATING_LIMIT };
+            return Verdict { rule, act, wish: Some(wish), correction: 0.0 };
         }
         let correction = law.correction(self.last_hour(known).as_ref());
         let aim = law.aim(&wish, correction);
@@ -131,7 +142,7 @@ impl Controller {
     /// The last hour, if the set-point is known for nine tenths of its heating seconds; otherwise the correction is 0.
     pub(super) fn last_hour(&self, known: &Known) -> Option<LastHour> {
         let asked = self.asked_mean(known)?;
-        Some(LastHour { current: self.current.value()?, average: known.average_heating?, asked, share: known.share })
+        Some(LastHour { average: known.average_heating?, asked, share: known.share })
     }
 
     pub(super) fn asked_mean(&self, known: &Known) -> Option<f64> {

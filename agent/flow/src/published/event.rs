@@ -165,6 +165,10 @@ pub enum EventBody {
         /// Starts within the last hour, at least.
         starts: u32,
     },
+    /// The boiler has delivered less than it was asked for, for an hour and longer.
+    DeliversLess(Deficit),
+    /// It delivers what it is asked for again, or has not heated for a day.
+    DeliversAgain(Deficit),
     /// The device reports a new fault.
     FaultBegan(FaultReport),
     /// The reported fault has become a lockout.
@@ -263,8 +267,11 @@ pub struct Decision {
     pub flow: Option<f64>,
     /// T*: the target before the hour's correction, °C.
     pub wish: Option<f64>,
-    /// The correction u, K.
+    /// The hour's correction u, K.
     pub correction: f64,
+    /// The integral of the room's error, a part of `wish`, K.
+    #[serde(default)]
+    pub integral: f64,
     /// Flow temperature through the 60 s low-pass, °C.
     pub current: Option<f64>,
     /// Mean over the last hour's heating seconds, °C.
@@ -283,6 +290,9 @@ pub struct Decision {
     /// Its source, if that is not the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outdoor_source: Option<SourceName>,
+    /// The outdoor temperature of the day, through a low-pass of 24 h, °C: compared with the heating limit.
+    #[serde(default)]
+    pub outdoor_day: Option<f64>,
     /// Target of the room temperature, °C.
     pub target: f64,
     /// The newest slot known at the decision.
@@ -290,4 +300,20 @@ pub struct Decision {
     /// The operator's command on which it is based.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandId>,
+    /// The boiler delivers less than it is asked for: only while that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deficit: Option<Deficit>,
+}
+
+/// How much less than asked a boiler delivers: the mean set-point less the mean flow temperature, over the heating
+/// seconds of an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Deficit {
+    /// The difference, K.
+    pub kelvin: f64,
+    /// Heating seconds of the hour ÷ 3,600.
+    pub share: f64,
+    /// For how long, hours.
+    pub hours: f64,
 }

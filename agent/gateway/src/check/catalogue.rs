@@ -129,6 +129,7 @@ pub(super) const CATALOGUE: &[Check] = &[
     check(Data, "aggregate.lag", W, "the aggregator is over 5 s behind, or is another gateway's"),
     check(Control, "control.lease", W, "asked and accepted differ, no controller asks, or two do"),
     check(Control, "control.cycles", W, "the burner starts more than three times an hour"),
+    check(Control, "control.delivery", W, "the boiler delivers less than it is asked for"),
     check(Control, "control.sources", W, "a source of the room or outdoor temperature is silent, or not plausible"),
     check(Units, "unit.state", WE, "a unit failed, restarted, or runs a program that has been replaced"),
     check(Units, "unit.hardening", W, "a unit runs as root, or has an exposure above 2.0"),

@@ -7,6 +7,7 @@ use super::Finding;
 use super::Status::{Ok as Fine, Skipped, Unknown, Warning};
 use super::evidence::{Evidence, Moment};
 use super::finding::of;
+use crate::logs;
 use crate::quantity::moment;
 use crate::status::{Outside, age, heat};
 
@@ -19,9 +20,9 @@ const HOUR_S: f64 = 3_600.0;
 pub(super) fn check(it: &Evidence, now: &Moment, gateway: &str, is_enabled: bool) -> Vec<Finding> {
     if !is_enabled {
         let off = |id| Finding::new(id, Skipped, "the controller is off: [control] enabled");
-        return ["control.lease", "control.cycles", "control.sources"].map(off).into();
+        return ["control.lease", "control.cycles", "control.delivery", "control.sources"].map(off).into();
     }
-    vec![lease(it, now, gateway), cycles(it, now), sources(it)]
+    vec![lease(it, now, gateway), cycles(it, now), delivery(it), sources(it)]
 }
 
 fn lease(it: &Evidence, now: &Moment, gateway: &str) -> Finding {
@@ -114,6 +115,22 @@ fn cycles(it: &Evidence, now: &Moment) -> Finding {
     }
 }
 
+/// Whether the boiler delivers what it is asked for, by the controller's last decision.
+fn delivery(it: &Evidence) -> Finding {
+    let find = of("control.delivery");
+    match it.decisions.iter().rev().find_map(decision) {
+        None => find(Unknown, "no controller has decided yet".to_owned()),
+        Some((_, Decision { deficit: None, .. })) => find(Fine, "what is asked is delivered".to_owned()),
+        Some((at, Decision { deficit: Some(deficit), .. })) => {
+            let less = logs::delivers_less(deficit);
+            find(Warning, format!("the boiler {less}, at {}", moment(at))).advise(
+                "look at the boiler's own limit of the flow temperature and at its power, for closed valves and air in \
+                 the pipes; the curve may ask for more than it can give: `curve` and `flow_max` in [control]",
+            )
+        }
+    }
+}
+
 /// Whether the sources of room and outdoor temperature are heard, if they are not the device.
 fn sources(it: &Evidence) -> Finding {
     let find = of("control.sources");
@@ -151,14 +168,15 @@ fn celsius(demand: Demand, flow: f64) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use thermowell_flow::published::Deficit;
 
     use super::super::Status;
     use super::super::evidence::testing::{NOW, event, evidence};
     use super::*;
 
-    fn found(it: &Evidence) -> [(Status, String, String); 3] {
+    fn found(it: &Evidence) -> [(Status, String, String); 4] {
         let found = check(it, &NOW, "cellar", true);
-        [0, 1, 2].map(|at| {
+        [0, 1, 2, 3].map(|at| {
             let finding = found[at].clone();
             let what = [finding.advice.unwrap_or_default(), finding.fix.unwrap_or_default().join(" ")].join(" $ ");
             (finding.status, finding.message, what)
@@ -167,9 +185,10 @@ mod tests {
 
     #[test]
     fn control_in_good_order_has_no_finding() {
-        let [lease, cycles, sources] = found(&evidence(&[]));
+        let [lease, cycles, delivery, sources] = found(&evidence(&[]));
         assert_eq!(sources.0, Skipped, "the device's own sensors");
         assert_eq!((lease.0, lease.1.as_str(), cycles.0), (Fine, "asked 52.5 °C, accepted 52.5 °C", Fine));
+        assert_eq!(delivery.0, Fine);
         assert!(check(&evidence(&[]), &NOW, "cellar", false).iter().all(|finding| finding.status == Skipped));
     }
 
@@ -219,7 +238,7 @@ mod tests {
         };
         let mut it = evidence(&[]);
         it.last.outside = vec![room(Some(20.5), None)];
-        assert_eq!(found(&it)[2].1, "room 20.5 °C of hall, 1 min 30 s old");
+        assert_eq!(found(&it)[3].1, "room 20.5 °C of hall, 1 min 30 s old");
         it.last.outside = vec![room(None, Some("no reading of hall"))];
         let [.., (status, message, advice)] = found(&it);
         assert_eq!((status, message.as_str()), (Warning, "the room temperature is unknown: no reading of hall"));
@@ -227,10 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn boiler_that_delivers_less_is_a_warning() {
+        let mut it = evidence(&[]);
+        assert_eq!(found(&it)[2].0, Fine);
+        let EventBody::Decided(decision) = &mut it.decisions[0].body else { panic!() };
+        decision.deficit = Some(Deficit { kelvin: 6.04, share: 0.9, hours: 3.0 });
+        let [_, _, (status, message, advice), _] = found(&it);
+        assert_eq!(status, Warning);
+        assert!(
+            message.starts_with("the boiler delivers 6.0 K less than asked for 3.0 h, heating for 90 %"),
+            "{message}"
+        );
+        assert!(advice.contains("flow_max"));
+    }
+
+    #[test]
     fn burner_that_cycles_is_a_warning_for_an_hour() {
         let mut it = evidence(&[]);
         it.decisions.push(event(1_200.0, json!({"name": "BurnerCycles", "starts": 5})));
-        let [_, (status, message, advice), _] = found(&it);
+        let [_, (status, message, advice), ..] = found(&it);
         assert_eq!(
             (status, message.as_str()),
             (Warning, "the burner started 5 times in the hour before 2026-01-07T11:40:00Z")

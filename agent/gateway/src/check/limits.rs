@@ -193,8 +193,8 @@ fn judge(whose: Whose, bounds: &Bounds, wanted: Room, others: Room) -> Finding {
 #[cfg(test)]
 mod tests {
     use thermowell_flow::published::{
-        self, AcceptedSetpoint, Decision, DeviceStatus, Event, EventBody, HeatingPart, Link, Missing, Provisional,
-        SamplesRange, SlotQuality, Snapshot, State,
+        self, AcceptedSetpoint, Decision, Deficit, DeviceStatus, Event, EventBody, HeatingPart, Link, Missing,
+        Provisional, SamplesRange, SlotQuality, Snapshot, State,
     };
     use thermowell_flow::time::hour_text;
     use thermowell_wire::batch::ClockQuality;
@@ -376,6 +376,7 @@ mod tests {
             flow: CELSIUS,
             wish: CELSIUS,
             correction: LONG,
+            integral: LONG,
             current: CELSIUS,
             average: CELSIUS,
             asked: CELSIUS,
@@ -383,10 +384,12 @@ mod tests {
             room: CELSIUS,
             room_source: Some("c".repeat(32).parse().unwrap()),
             outdoor: CELSIUS,
+            outdoor_day: Some(LONG),
             outdoor_source: Some("c".repeat(32).parse().unwrap()),
             target: LONG,
             based_on: Some(slot()),
             command: Some("c".repeat(32).parse().unwrap()),
+            deficit: Some(Deficit { kelvin: LONG, share: LONG, hours: LONG }),
         }
     }
 

@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(ids(&["port.free"]).unwrap(), ["port.free"]);
         assert_eq!(
             ids(&["control", "port.free"]).unwrap(),
-            ["port.free", "control.lease", "control.cycles", "control.sources"]
+            ["port.free", "control.lease", "control.cycles", "control.delivery", "control.sources"]
         );
         let error = ids(&["port.fre"]).unwrap_err();
         assert!(error.starts_with("--only port.fre: no such check") && error.contains("config, port, line"), "{error}");

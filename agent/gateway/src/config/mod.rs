@@ -33,6 +33,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use thermowell_flow::control::Emitter;
 use thermowell_wire::subject::{self, Ambient};
 use thermowell_wire::{BoilerId, CentiCelsius, OperatorName, SourceName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -241,6 +242,8 @@ pub struct Control {
 /// The parameters of the control law.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Law {
+    /// What heats the rooms; control needs it. It gives the defaults of the other keys.
+    pub emitter: Option<Emitter>,
     /// The heating curve's two points, the colder outdoor temperature first.
     pub curve: [CurvePoint; 2],
     /// The target room temperature from each time of day on, by time; before the first, the last applies.
@@ -249,8 +252,12 @@ pub struct Law {
     pub utc_offset_minutes: i16,
     /// Flow kelvins for each kelvin that the room is too cold: 0 to 12.
     pub kp: f64,
+    /// Flow kelvins for each kelvin that the room is too cold, in each hour: 0 to 2.
+    pub ki: f64,
     /// The share of the last hour's shortfall that is added to the set-point: 0 to 1.
     pub k: f64,
+    /// No heat is requested at or above this outdoor temperature of the day.
+    pub heating_limit: CentiCelsius,
     /// The lowest flow set-point.
     pub flow_min: CentiCelsius,
     /// The highest flow set-point.

@@ -1,7 +1,10 @@
 //! The relations between values that are each valid.
 
+use thermowell_flow::control::Emitter;
+use thermowell_wire::CentiCelsius;
+
 use super::section::Findings;
-use super::{Config, RING};
+use super::{Config, Law, RING};
 use crate::quantity::show_duration;
 
 /// Reports every relation that does not hold.
@@ -101,6 +104,9 @@ fn control(config: &Config, findings: &Findings) {
             format!("flow_min must be below flow_max, but {} °C is not below {} °C", law.flow_min, law.flow_max);
         findings.relation(&["control.flow_min", "control.flow_max"], &message);
     }
+    if law.emitter == Some(Emitter::Floor) {
+        floor(law, findings);
+    }
     let [cold, warm] = law.curve;
     if cold.outdoor >= warm.outdoor || cold.flow < warm.flow {
         let message = "the first point must have the lower outdoor temperature, and no lower flow temperature";
@@ -108,6 +114,23 @@ fn control(config: &Config, findings: &Findings) {
     }
     if law.target.windows(2).any(|steps| steps[0].from_minute >= steps[1].from_minute) {
         findings.relation(&["control.target"], "steps must be in ascending order, each time once");
+    }
+}
+
+/// What a heated floor takes: a screed may get no warmer than 55 °C, and its surface no warmer than 29 °C (EN 1264-2),
+/// which floors reach at about 45 °C of flow; it answers so late that a high gain overshoots.
+fn floor(law: &Law, findings: &Findings) {
+    const FLOW_MAX: CentiCelsius = CentiCelsius(45_00);
+    const KP_MAX: f64 = 4.0;
+    let too_hot = format!("a heated floor takes at most {FLOW_MAX} °C");
+    if law.flow_max > FLOW_MAX {
+        findings.relation(&["control.flow_max", "control.emitter"], &too_hot);
+    }
+    if law.curve.iter().any(|point| point.flow > FLOW_MAX) {
+        findings.relation(&["control.curve", "control.emitter"], &too_hot);
+    }
+    if law.kp > KP_MAX {
+        findings.relation(&["control.kp", "control.emitter"], &format!("a heated floor takes at most {KP_MAX}"));
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use thermowell_flow::control::Emitter;
 use thermowell_wire::{CentiCelsius, OperatorName};
 use tracing_subscriber::filter::Targets;
 
@@ -30,10 +31,48 @@ pub const SERIAL_NUMBER_MAX: usize = 24;
 /// The supported rates of serial ports.
 const BAUDS: [u32; 6] = [38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
 
-const DEFAULT_CURVE: [CurvePoint; 2] = [
-    CurvePoint { outdoor: CentiCelsius(-10_00), flow: CentiCelsius(55_00) },
-    CurvePoint { outdoor: CentiCelsius(15_00), flow: CentiCelsius(30_00) },
-];
+/// The defaults of `[control]` that depend on what heats the rooms.
+struct EmitterDefaults {
+    curve: [CurvePoint; 2],
+    kp: f64,
+    ki: f64,
+    flow: (CentiCelsius, CentiCelsius),
+}
+
+impl EmitterDefaults {
+    /// Before the emitter is named: those of radiators.
+    const fn of(emitter: Option<Emitter>) -> Self {
+        match emitter {
+            None | Some(Emitter::Radiators) => Self {
+                curve: curve_between(55_00, 30_00),
+                kp: 10.0,
+                ki: 1.0,
+                flow: (CentiCelsius(25_00), CentiCelsius(75_00)),
+            },
+            Some(Emitter::Floor) => Self {
+                curve: curve_between(38_00, 25_00),
+                kp: 3.0,
+                ki: 0.3,
+                flow: (CentiCelsius(20_00), CentiCelsius(45_00)),
+            },
+            Some(Emitter::FanCoil) => Self {
+                curve: curve_between(50_00, 38_00),
+                kp: 6.0,
+                ki: 1.0,
+                flow: (CentiCelsius(35_00), CentiCelsius(60_00)),
+            },
+        }
+    }
+}
+
+/// From −10 to 15 °C outdoors.
+const fn curve_between(cold: i16, warm: i16) -> [CurvePoint; 2] {
+    [
+        CurvePoint { outdoor: CentiCelsius(-10_00), flow: CentiCelsius(cold) },
+        CurvePoint { outdoor: CentiCelsius(15_00), flow: CentiCelsius(warm) },
+    ]
+}
+
 const DEFAULT_TARGET: [Target; 2] = [
     Target { from_minute: 6 * 60, room: CentiCelsius(21_00) },
     Target { from_minute: 22 * 60, room: CentiCelsius(18_00) },
@@ -196,31 +235,50 @@ fn streams(streams: &Section<'_>) -> Streams {
 
 fn control(control: &Section<'_>) -> Option<Control> {
     let enabled = control.value("enabled", false, boolean);
-    let (curve, target) = (curve(control), target(control));
+    let emitter = control.optional("emitter", emitter);
+    if enabled && control.spot("emitter").is_none() {
+        control.missing("emitter", &format!("; control needs what heats the rooms: {EMITTERS}"));
+    }
+    let defaults = EmitterDefaults::of(emitter);
+    let (curve, target) = (curve(control, defaults.curve), target(control));
     let law = |curve, target| Law {
+        emitter,
         curve,
         target,
         utc_offset_minutes: control.value("utc_offset", 0, utc_offset),
-        kp: control.value("kp", 10.0, number(0.0..=12.0)),
+        kp: control.value("kp", defaults.kp, number(0.0..=12.0)),
+        ki: control.value("ki", defaults.ki, number(0.0..=2.0)),
         k: control.value("k", 0.5, number(0.0..=1.0)),
-        flow_min: control.value("flow_min", CentiCelsius(25_00), temperature(15..=90)),
-        flow_max: control.value("flow_max", CentiCelsius(75_00), temperature(15..=90)),
+        heating_limit: control.value("heating_limit", CentiCelsius(15_00), temperature(5..=30)),
+        flow_min: control.value("flow_min", defaults.flow.0, temperature(15..=90)),
+        flow_max: control.value("flow_max", defaults.flow.1, temperature(15..=90)),
         lease: control.value("lease", secs(60), whole_seconds),
         renew: control.value("renew", secs(15), duration(secs(1)..=secs(60))),
     };
     // Read in any case, so that every key is requested; returned only if both lists are valid.
     let is_fine = curve.is_some() && target.is_some();
-    let law = law(curve.unwrap_or(DEFAULT_CURVE), target.unwrap_or_default());
+    let law = law(curve.unwrap_or(defaults.curve), target.unwrap_or_default());
     is_fine.then_some(Control { enabled, law })
 }
 
-fn curve(control: &Section<'_>) -> Option<[CurvePoint; 2]> {
+const EMITTERS: &str = "\"radiators\", \"floor\" or \"fan-coil\"";
+
+fn emitter(node: &Node) -> Result<Emitter, String> {
+    match text(node).as_deref() {
+        Ok("radiators") => Ok(Emitter::Radiators),
+        Ok("floor") => Ok(Emitter::Floor),
+        Ok("fan-coil") => Ok(Emitter::FanCoil),
+        Ok(_) | Err(_) => Err(format!("not an emitter, allowed are {EMITTERS}")),
+    }
+}
+
+fn curve(control: &Section<'_>, default: [CurvePoint; 2]) -> Option<[CurvePoint; 2]> {
     let points = control.list("curve", |point| {
         let outdoor = point.required("outdoor", temperature(-50..=30));
         let flow = point.required("flow", temperature(15..=90));
         Some(CurvePoint { outdoor: outdoor?, flow: flow? })
     });
-    let Some(points) = points else { return Some(DEFAULT_CURVE) };
+    let Some(points) = points else { return Some(default) };
     let points = points.into_iter().collect::<Option<Vec<_>>>()?;
     let curve = <[CurvePoint; 2]>::try_from(points).ok();
     if curve.is_none() {

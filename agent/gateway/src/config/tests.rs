@@ -19,6 +19,10 @@ const KEYS: &[(&str, &str)] = &[
     ("nats.sync_intervall = \"5 s\"", "1:6: nats.sync_intervall: unknown key; did you mean \"sync_interval\"?"),
     ("[contrl]\nenabled = true", "1:2: contrl: unknown key; did you mean \"control\"?"),
     ("batch.colour = 1", "1:7: batch.colour: unknown key; known here are samples"),
+    (
+        "[control]\nenabled = true",
+        "1:1: control.emitter: missing; control needs what heats the rooms: \"radiators\", \"floor\" or \"fan-coil\"",
+    ),
     ("clock = { speed = 60, epoch = { utc = \"2026-01-07T00:00:00Z\" } }", "1:31: clock.epoch.monotonic_ns: missing"),
 ];
 
@@ -76,6 +80,10 @@ const RANGES: &[(&str, &str)] = &[
     ("batch.samples = 1001", "1:17: batch.samples = 1001: out of range, allowed are 1 to 1000"),
     ("batch.samples = 65537", "1:17: batch.samples = 65537: out of range, allowed are 1 to 1000"),
     ("clock.speed = -1", "1:15: clock.speed = -1: out of range, allowed are 1 to 1000"),
+    (
+        "control.emitter = \"convector\"",
+        "1:19: control.emitter = \"convector\": not an emitter, allowed are \"radiators\", \"floor\" or \"fan-coil\"",
+    ),
     ("control.k = 1.01", "1:13: control.k = 1.01: out of range, allowed are 0 to 1"),
     ("control.k = nan", "1:13: control.k = nan: out of range, allowed are 0 to 1"),
     ("control.lease = \"60.5 s\"", "1:17: control.lease = \"60.5 s\": not in whole seconds"),
@@ -177,6 +185,17 @@ const RELATIONS: &[(&str, &str)] = &[
         "nats.sync_interval = \"30 s\"",
         "1:22: nats.sync_interval = \"30 s\": spool.spill_after + 3 × nats.sync_interval must be less than the \
          2 min of the device's ring, but is 2 min",
+    ),
+    (
+        "control = { emitter = \"floor\", flow_max = \"50 °C\" }",
+        "1:43: control.flow_max = \"50 °C\": a heated floor takes at most 45.00 °C",
+    ),
+    ("control = { emitter = \"floor\", kp = 5 }", "1:37: control.kp = 5: a heated floor takes at most 4"),
+    (
+        "control = { emitter = \"floor\", curve = [{ outdoor = \"-10 °C\", flow = \"55 °C\" }, \
+         { outdoor = \"15 °C\", flow = \"30 °C\" }] }",
+        "1:40: control.curve = [{ outdoor = \"-10 °C\", flow = \"55 °C\" }, { outdoor = \"15 °C\"…: a heated floor \
+         takes at most 45.00 °C",
     ),
     (
         "control.flow_min = \"75 °C\"",

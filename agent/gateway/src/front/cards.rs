@@ -85,7 +85,7 @@ impl Frame {
         self.flow(&judged);
         self.mean(&judged);
         self.setpoint(boiler, &judged, at);
-        self.burner(&judged);
+        self.burner(boiler, &judged);
         self.rows.insert("device", device_rows(&judged));
         self.s.insert("simulated", if judged.is_simulated() { "yes" } else { "no" });
     }
@@ -133,7 +133,7 @@ impl Frame {
         self.w.insert("lease", percent(left_s / whole_s));
     }
 
-    fn burner(&mut self, judged: &status::Boiler) {
+    fn burner(&mut self, boiler: &Boiler, judged: &status::Boiler) {
         let device = judged.device();
         let power = match &device {
             Ok(device) if device.flame => format!("{} %", device.modulation),
@@ -145,7 +145,7 @@ impl Frame {
         let hot_water = if device.as_ref().is_ok_and(|device| device.hot_water) { ", hot water" } else { "" };
         let state = device.as_ref().map_or(UNKNOWN, |device| doing(device.state));
         self.text("burner-note", format!("{state}{hot_water}"));
-        let (state, text) = fault(judged);
+        let (state, text) = fault(boiler, judged);
         self.s.insert("fault", state);
         self.text("fault", text);
     }
@@ -216,7 +216,9 @@ fn obeys(boiler: &Boiler, judged: &status::Boiler, at: &Moment) -> (&'static str
     }
 }
 
-fn fault(judged: &status::Boiler) -> (&'static str, String) {
+/// A fault of the device, or that it delivers less than the gateway asks for now.
+fn fault(boiler: &Boiler, judged: &status::Boiler) -> (&'static str, String) {
+    let deficit = boiler.decisions.back().and_then(|(_, decision)| decision.deficit);
     match judged.device() {
         Err(_) => ("unknown", UNKNOWN.to_owned()),
         Ok(DeviceStatus { fault: Some(Fault { kind, lockout: true, .. }), .. }) => {
@@ -224,7 +226,10 @@ fn fault(judged: &status::Boiler) -> (&'static str, String) {
         }
         Ok(DeviceStatus { fault: Some(Fault { kind, .. }), .. }) => ("warn", kind.to_string().replace('_', " ")),
         Ok(DeviceStatus { state: BoilerState::Lockout, .. }) => ("bad", "locked out".to_owned()),
-        Ok(_) => ("ok", "none".to_owned()),
+        Ok(_) => match deficit.filter(|_| judged.lease.is_some()) {
+            Some(deficit) => ("warn", format!("delivers {:.1} K less", deficit.kelvin)),
+            None => ("ok", "none".to_owned()),
+        },
     }
 }
 
@@ -257,7 +262,7 @@ fn device_rows(judged: &status::Boiler) -> Vec<Row> {
 pub(super) fn overview(boiler: &Boiler, at: &Moment, server: &Server) -> Row {
     let judged = boiler.judged(at);
     let (state, pill) = pill(&judged);
-    let (sign, fault) = fault(&judged);
+    let (sign, fault) = fault(boiler, &judged);
     let sign = match sign {
         "ok" => "✓ ",
         "warn" => "▲ ",

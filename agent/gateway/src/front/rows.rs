@@ -51,6 +51,7 @@ fn why(rule: &str) -> Option<&'static str> {
         "law" => "heating curve, room and hour",
         "warming" => "heating curve and room; no hour yet",
         "no_heat_wanted" => "no heat wanted",
+        "heating_limit" => "above the heating limit",
         "no_outdoor" => "the outdoor temperature is unknown",
         "hot_water" => "hot water is drawn: kept as it was",
         "set_back" => "an operator has set the rooms back",

@@ -1,7 +1,7 @@
 //! Log sentences for decisions and events: lower case, in the terms of the README and of the published JSON.
 
 use thermowell_flow::plausible::Quantity;
-use thermowell_flow::published::{Action, Decision, EventBody, FaultReport, Outcome};
+use thermowell_flow::published::{Action, Decision, Deficit, EventBody, FaultReport, Outcome};
 use thermowell_flow::time::hour_text;
 use thermowell_flow::{aggregator, controller};
 use thermowell_wire::line::{Demand, Fault, Refusal};
@@ -59,10 +59,23 @@ pub(super) fn controller(log: &controller::Log) -> String {
         Log::Lockout { fault: None } => "the boiler is locked out".to_owned(),
         Log::Refused => "the boiler refuses or ignores the set-points".to_owned(),
         Log::Cycling => "the burner starts more than three times an hour".to_owned(),
+        Log::DeliversLess(deficit) => format!("the boiler {}", delivers_less(deficit)),
+        Log::DeliversAgain(deficit) => delivers_again(deficit),
         Log::Ordered { id } => format!("command {id} takes effect"),
         Log::Unfit { id, why } => format!("command {id} has no effect: {why}"),
         Log::OrderEnded { id } => format!("command {id} has ended"),
     }
+}
+
+/// Also for the dashboard and the doctor.
+pub(crate) fn delivers_less(deficit: &Deficit) -> String {
+    let Deficit { kelvin, share, hours } = deficit;
+    let share = share * 100.0;
+    format!("delivers {kelvin:.1} K less than asked for {hours:.1} h, heating for {share:.0} % of the last hour")
+}
+
+fn delivers_again(deficit: &Deficit) -> String {
+    format!("the boiler no longer delivers less than asked, after {:.1} h", deficit.hours)
 }
 
 pub(super) fn event(body: &EventBody) -> String {
@@ -111,6 +124,8 @@ pub(super) fn event(body: &EventBody) -> String {
         EventBody::ResetAnswered { fault, outcome, .. } => format!("reset of fault {fault} {}", answer(outcome)),
         EventBody::ResetDropped { fault, reason } => format!("reset of fault {fault} dropped: {reason}"),
         EventBody::BurnerCycles { starts } => format!("the burner started {starts} times within an hour"),
+        EventBody::DeliversLess(deficit) => delivers_less(deficit),
+        EventBody::DeliversAgain(deficit) => delivers_again(deficit),
         EventBody::FaultBegan(report) => fault("began", report),
         EventBody::FaultLockedOut(report) => fault("became a lockout", report),
         EventBody::FaultEnded(report) => fault("ended", report),

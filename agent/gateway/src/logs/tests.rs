@@ -8,7 +8,7 @@ use thermowell_flow::actuate::Declined;
 use thermowell_flow::batch::stamp::Rate;
 use thermowell_flow::controller::Unfit;
 use thermowell_flow::plausible::{Cause, Implausible, Quantity};
-use thermowell_flow::published::Unusable;
+use thermowell_flow::published::{Deficit, Unusable};
 use thermowell_wire::batch::Malformed;
 use thermowell_wire::line::{Fault, FaultKind, Rejection};
 use thermowell_wire::subject::Ambient;
@@ -77,6 +77,8 @@ fn aggregator_lines() -> Vec<aggregator::Log> {
     ]
 }
 
+const DEFICIT: Deficit = Deficit { kelvin: 4.25, share: 0.8, hours: 1.0 };
+
 fn controller_lines() -> Vec<controller::Log> {
     use controller::Log;
     let fault = Fault { boot: BOOT, counter: 3, kind: FaultKind::FlameLoss, lockout: true };
@@ -105,6 +107,8 @@ fn controller_lines() -> Vec<controller::Log> {
         Log::Lockout { fault: None },
         Log::Refused,
         Log::Cycling,
+        Log::DeliversLess(DEFICIT),
+        Log::DeliversAgain(DEFICIT),
         Log::Ordered { id: id() },
         Log::Unfit { id: id(), why: Unfit::Expired },
         Log::Unfit { id: id(), why: Unfit::TooLong { longest: Duration::from_secs(3_600) } },
@@ -165,6 +169,8 @@ fn events() -> Vec<EventBody> {
         json!({"name": "ResetAnswered", "fault": fault, "n": 5, "outcome": accepted}),
         json!({"name": "ResetDropped", "fault": fault, "reason": "the link is down"}),
         json!({"name": "BurnerCycles", "starts": 4}),
+        json!({"name": "DeliversLess", "kelvin": 4.25, "share": 0.8, "hours": 1.0}),
+        json!({"name": "DeliversAgain", "kelvin": 1.2, "share": 0.8, "hours": 26.5}),
         report("FaultBegan", false),
         report("FaultBegan", true),
         report("FaultLockedOut", true),

@@ -19,8 +19,8 @@ const RULES: &str = include_str!("../../../../deploy/prometheus/thermowell.rules
 const OPERATING: &str = include_str!("../../../../deploy/OPERATING.md");
 
 fn config() -> Config {
-    let text =
-        "nats.url = \"nats://127.0.0.1:9\"\ncontrol.enabled = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n";
+    let text = "nats.url = \"nats://127.0.0.1:9\"\ncontrol = { enabled = true, emitter = \"radiators\" }\n\
+                [[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n";
     Config::parse(text, "t.toml").unwrap()
 }
 

@@ -16,7 +16,8 @@ pub(super) fn config(more: &str) -> Config {
     let boilers = ["b1", "b2"].map(|id| format!("[[boiler]]\nid = \"{id}\"\nport = \"/dev/{id}\"\n")).concat();
     let text = format!(
         "gateway = \"cellar\"\n{boilers}[[operator]]\nname = \"home-assistant\"\n[reset]\napprovals = 1\n\
-         [control]\nenabled = true\n[http]\nfront = \"0.0.0.0:8080\"\nhosts = [\"cellar.local\"]\n\
+         [control]\nenabled = true\nemitter = \"radiators\"\n\
+         [http]\nfront = \"0.0.0.0:8080\"\nhosts = [\"cellar.local\"]\n\
          [mqtt]\nurl = \"mqtt://127.0.0.1\"\n{more}\n"
     );
     Config::parse(&text, "t.toml").unwrap()

@@ -303,7 +303,8 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker, dashboard: Soc
     let (after, directory) = (options.spill_after, plan.spool());
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
-    text += "\n[control]\nenabled = true\n# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
+    text += "\n[control]\nenabled = true\nemitter = \"radiators\"\n";
+    text += "# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
     text + &people_and_boilers(options, &plan.folder)
 }
 

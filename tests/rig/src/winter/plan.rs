@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use firmware_sim::scenario::{BoilerScenario, Scenario};
 use serde::Deserialize;
 use thermowell_device::HeatingCurve;
-use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
+use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Period, Schedule};
 use thermowell_wire::CentiCelsius;
 
 /// The committed parameters.
@@ -83,6 +83,9 @@ impl Parameters {
             curve: Curve { cold: point(self.curve.cold), warm: point(self.curve.warm) },
             schedule: Schedule { offset_s: 0, periods: vec![Period { from_s: 0, target: self.target }] },
             kp: self.law.kp,
+            ki: 1.0,
+            heating_limit: 15.0,
+            emitter: Emitter::Radiators,
             k: self.law.k,
             flow_min: self.law.flow_min,
             flow_max: self.law.flow_max,

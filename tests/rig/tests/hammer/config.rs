@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use thermowell::config::{Config, ConfigError, Control, Http, Law, Nats, show_duration};
+use thermowell_flow::control::Emitter;
 use thermowell_wire::CentiCelsius;
 
 use super::inputs::Grammar;
@@ -114,8 +115,15 @@ fn http(http: &Http, line: &mut impl FnMut(String)) {
 }
 
 fn control(control: &Control, line: &mut impl FnMut(String)) {
-    let Law { curve, target, utc_offset_minutes, kp, k, flow_min, flow_max, lease, renew } = &control.law;
+    let Law { emitter, curve, target, utc_offset_minutes, kp, ki, k, heating_limit, flow_min, flow_max, lease, renew } =
+        &control.law;
     line(format!("[control]\nenabled = {}", control.enabled));
+    let word = emitter.map(|emitter| match emitter {
+        Emitter::Radiators => "radiators",
+        Emitter::Floor => "floor",
+        Emitter::FanCoil => "fan-coil",
+    });
+    word.iter().for_each(|word| line(format!("emitter = \"{word}\"")));
     let points = curve
         .map(|point| format!("{{ outdoor = \"{}\", flow = \"{}\" }}", celsius(point.outdoor), celsius(point.flow)));
     line(format!("curve = [{}]", points.join(", ")));
@@ -129,7 +137,7 @@ fn control(control: &Control, line: &mut impl FnMut(String)) {
     line(format!("target = [{}]", steps.join(", ")));
     let (sign, minutes) = (if *utc_offset_minutes < 0 { '-' } else { '+' }, utc_offset_minutes.unsigned_abs());
     line(format!("utc_offset = \"{sign}{:02}:{:02}\"", minutes / 60, minutes % 60));
-    line(format!("kp = {kp:?}\nk = {k:?}"));
+    line(format!("kp = {kp:?}\nki = {ki:?}\nk = {k:?}\nheating_limit = \"{}\"", celsius(*heating_limit)));
     line(format!("flow_min = \"{}\"\nflow_max = \"{}\"", celsius(*flow_min), celsius(*flow_max)));
     line(format!("lease = \"{}\"\nrenew = \"{}\"", show_duration(*lease), show_duration(*renew)));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use thermowell_flow::control::{Curve, CurvePoint, Law, Schedule};
+use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Schedule};
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
 use thermowell_flow::published::{AmbientReading, Lease, State, Status};
 use thermowell_flow::time::{Monotonic, Now, Utc};
@@ -32,10 +32,13 @@ fn settings() -> Settings {
     let curve =
         Curve { cold: CurvePoint { outdoor: -12.0, flow: 60.0 }, warm: CurvePoint { outdoor: 18.0, flow: 25.0 } };
     let law = Law {
+        emitter: Emitter::Radiators,
         curve,
         schedule: Schedule { offset_s: 3_600, periods: Vec::new() },
         kp: 8.0,
+        ki: 1.0,
         k: 0.5,
+        heating_limit: 15.0,
         flow_min: FLOW_MIN,
         flow_max: FLOW_MAX,
         lease_s: LEASE_S,

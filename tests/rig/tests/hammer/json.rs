@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thermowell_flow::plausible::Quantity;
 use thermowell_flow::published::{
-    AcceptedSetpoint, Action, AmbientReading, Approval, Approved, BasedOn, Command, Decision, DeviceStatus, Event,
-    EventBody, FaultReport, FeedData, FeedEvent, HeatingPart, Lease, Link, Missing, Outcome, Provisional, Reset,
+    AcceptedSetpoint, Action, AmbientReading, Approval, Approved, BasedOn, Command, Decision, Deficit, DeviceStatus,
+    Event, EventBody, FaultReport, FeedData, FeedEvent, HeatingPart, Lease, Link, Missing, Outcome, Provisional, Reset,
     SamplesRange, SlotQuality, Snapshot, State, Status,
 };
 use thermowell_wire::batch::ClockQuality;
@@ -167,7 +167,9 @@ fn feed(temperature: Option<f64>, quality: Option<Quality>) -> FeedEvent {
     FeedEvent { name: "TemperatureSampled".to_owned(), boot: BOOT, seq: 7, data, samples: 3_601 }
 }
 
-fn bodies() -> [EventBody; 17] {
+const DEFICIT: Deficit = Deficit { kelvin: 4.25, share: 0.8, hours: 1.5 };
+
+fn bodies() -> [EventBody; 19] {
     let (reason, found) = ("a reason".to_owned(), "a batch of \"attic\"".to_owned());
     let (serial_number, firmware) = ("TW-0001".to_owned(), "0.1.0".to_owned());
     let file = "/var/lib/thermowell/b1.spill.aside-1".to_owned();
@@ -177,6 +179,7 @@ fn bodies() -> [EventBody; 17] {
         flow: Some(47.25),
         wish: Some(46.0),
         correction: 1.25,
+        integral: -0.5,
         current: Some(45.1),
         average: None,
         asked: None,
@@ -184,10 +187,12 @@ fn bodies() -> [EventBody; 17] {
         room: Some(20.5),
         room_source: None,
         outdoor: Some(-3.25),
+        outdoor_day: Some(3.5),
         outdoor_source: Some("roof".parse().expect("a name")),
         target: 21.0,
         based_on: Some(SLOT),
         command: Some("x-9".parse().expect("a command's id")),
+        deficit: Some(DEFICIT),
     };
     [
         EventBody::BootSeen { boot: BOOT, serial_number: serial_number.clone(), firmware },
@@ -209,6 +214,8 @@ fn bodies() -> [EventBody; 17] {
         EventBody::SnapshotDiffers { recomputed: Box::new(snapshot()) },
         EventBody::Decided(Box::new(decision)),
         EventBody::BurnerCycles { starts: 4 },
+        EventBody::DeliversLess(DEFICIT),
+        EventBody::DeliversAgain(DEFICIT),
         EventBody::FaultBegan(fault(false)),
         EventBody::FaultLockedOut(fault(true)),
         EventBody::FaultEnded(fault(true)),

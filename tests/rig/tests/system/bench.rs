@@ -77,7 +77,8 @@ pub(crate) fn bench() -> Bench {
 
 fn settings(url: &str, keys: &Path) -> String {
     let mut text = format!(
-        "gateway = \"g1\"\nnats.url = \"{url}\"\nnats.keys = \"{}\"\ncontrol.enabled = true\n\
+        "gateway = \"g1\"\nnats.url = \"{url}\"\nnats.keys = \"{}\"\n\
+         control.enabled = true\ncontrol.emitter = \"radiators\"\n\
          clock.assume_synced = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/null\"\n",
         keys.display()
     );

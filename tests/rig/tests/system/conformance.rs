@@ -30,7 +30,8 @@ fn stage(folder: &Path, has_users: bool) -> Broker {
     let (url, epoch, spool) = (broker.url(), thermowell::clock::boottime_ns(), folder.join("spool"));
     let text = format!(
         "gateway = \"test\"\n\n[nats]\nurl = \"{url}\"\n{keys}\n[clock]\nassume_synced = true\nspeed = {SPEED}\n\n\
-         [clock.epoch]\nmonotonic_ns = {epoch}\nutc = \"2026-01-07T00:00:00Z\"\n\n[control]\nenabled = true\n\n\
+         [clock.epoch]\nmonotonic_ns = {epoch}\nutc = \"2026-01-07T00:00:00Z\"\n\n\
+         [control]\nenabled = true\nemitter = \"radiators\"\n\n\
          [spool]\ndirectory = \"{}\"\n\n[[boiler]]\nid = \"{BOILER}\"\nport = \"{}\"\n{HTTP_OFF}",
         spool.display(),
         folder.join("port").display()

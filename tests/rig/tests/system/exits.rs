@@ -19,7 +19,8 @@ fn configuration(folder: &Path, nats: &str) -> PathBuf {
     let path = folder.join("thermowell.toml");
     let folder = folder.display();
     let text = format!(
-        "gateway = \"test\"\ncontrol.enabled = true\nspool.directory = \"{folder}/spool\"\n\n\
+        "gateway = \"test\"\ncontrol = {{ enabled = true, emitter = \"radiators\" }}\n\
+         spool.directory = \"{folder}/spool\"\n\n\
          [nats]\nurl = \"nats://127.0.0.1:9\"\n{nats}\n\n[[boiler]]\nid = \"b1\"\nport = \"{folder}/port\"\n{HTTP_OFF}"
     );
     fs::write(&path, text).unwrap();

@@ -196,7 +196,7 @@ impl Server {
         let broker = broker.unwrap();
         let text = format!(
             "[nats]\nurl = \"{}\"\nkeys = \"{}\"\n[feed]\nenabled = true\n\
-             [control]\nenabled = true\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n\
+             [control]\nenabled = true\nemitter = \"radiators\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n\
              [boiler.room]\nsource = \"hall\"\n",
             broker.url(),
             keys.display()
@@ -374,7 +374,7 @@ fn a_command_crosses_the_border_and_is_read_once() {
 fn checked(folder: &Path, nats: &str, control: bool) -> (String, String) {
     let config = folder.join("check.toml");
     let text = format!(
-        "[nats]\n{nats}\n[control]\nenabled = {control}\n[[operator]]\nname = \"anna\"\n\
+        "[nats]\n{nats}\n[control]\nenabled = {control}\nemitter = \"radiators\"\n[[operator]]\nname = \"anna\"\n\
          [[operator]]\nname = \"ben\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/x\"\n"
     );
     fs::write(&config, text).unwrap();

@@ -187,7 +187,7 @@ fn impossible_and_jumping_readings_are_reported_and_not_used() {
 #[test]
 fn frozen_source_is_detected_as_a_frozen_sensor_is() {
     let mut bench = bench();
-    let output = bench.minutes(12 * 60 + 10, |_| 19.5, 2.0);
+    let output = bench.minutes(12 * 60 + 10, |_| 19.52, 2.0);
     assert_eq!(output.iter().filter(|effect| **effect == Effect::Log(Log::RoomFrozen)).count(), 1);
     let output = bench.minutes(2, |_| 19.6, 2.0);
     assert!(output.contains(&Effect::Log(Log::RoomBack)));

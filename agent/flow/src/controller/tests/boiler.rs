@@ -104,15 +104,96 @@ fn hot_water_rare_or_other_boots_starts_raise_no_alarm() {
 #[test]
 fn constant_room_is_ignored_after_12_h_of_heating() {
     let mut bench = Bench::new();
-    bench.device().room = Some(19.0);
+    bench.device().room = Some(19.01);
     let output = bench.seconds(12 * 3_600 - 1);
     assert!(!output.contains(&Effect::Log(Log::RoomFrozen)));
-    assert_eq!(bench.controller.heating_setpoint, Some(5_050));
+    let heating_setpoint = bench.controller.heating_setpoint.unwrap();
+    assert!((5_580..=5_650).contains(&heating_setpoint), "{heating_setpoint}: 7.9 K, and 6 K of the integral");
     let output = bench.seconds(300);
     assert_eq!(output.iter().filter(|effect| **effect == Effect::Log(Log::RoomFrozen)).count(), 1);
-    assert_eq!(bench.controller.heating_setpoint, Some(4_250), "its term is 0");
+    let output = bench.seconds(1_200);
+    assert!(output.iter().all(|effect| *effect != Effect::Log(Log::RoomFrozen)));
+    let heating_setpoint = bench.controller.heating_setpoint.unwrap();
+    assert!((4_200..=4_300).contains(&heating_setpoint), "{heating_setpoint}: its term is 0, and what it has added");
     bench.device().room = Some(19.1);
     assert!(bench.second().contains(&Effect::Log(Log::RoomBack)));
+}
+
+/// The integral after an hour in which the room is 0.2 K too cold.
+fn integral_after(change: impl FnOnce(&mut Bench)) -> f64 {
+    let mut bench = Bench::new();
+    bench.device().room = Some(19.8);
+    change(&mut bench);
+    bench.seconds(3_601);
+    bench.controller.integral
+}
+
+#[test]
+fn integral_grows_only_while_the_law_heats_the_rooms() {
+    let heated = integral_after(|_| {});
+    assert!((heated - 0.2).abs() < 0.001, "{heated}");
+    let frozen: [fn(&mut Bench); 7] = [
+        |bench| bench.device().hot_water = true,
+        |bench| bench.device().state = BoilerState::Blocked,
+        |bench| bench.device().state = BoilerState::Lockout,
+        |bench| bench.device().room = None,
+        |bench| bench.device().outdoor = Some(20.0),
+        |bench| bench.disobeys = true,
+        |bench| bench.controller.settings.law.flow_max = 40.0,
+    ];
+    for (index, change) in frozen.into_iter().enumerate() {
+        let integral = integral_after(change);
+        assert!(integral.abs() < 0.02, "case {index}: {integral}");
+    }
+}
+
+fn bodies(output: &[Effect]) -> Vec<&EventBody> {
+    let mut bodies = vec![];
+    for effect in output {
+        if let Effect::Event(EventKind::Decision, body) = effect {
+            bodies.push(&**body);
+        }
+    }
+    bodies
+}
+
+#[test]
+fn deficit_is_reported_once_and_travels_in_the_decisions() {
+    let mut bench = Bench::new();
+    // 46 °C are requested, 40 °C delivered.
+    bench.device().outdoor = Some(0.0);
+    bench.state.heating_share = 0.9;
+    let mut output = bench.seconds(2 * 3_600);
+    let [EventBody::DeliversLess(deficit)] = bodies(&output)[..] else { panic!("{:?}", bodies(&output)) };
+    assert!((5.5..10.0).contains(&deficit.kelvin) && (deficit.hours - 1.0).abs() < 0.01, "{deficit:?}");
+    let mut decisions = restart::past_decisions(&bench, &output);
+    let last = decisions.pop().unwrap();
+    assert!(last.decision.deficit.is_some(), "{last:?}");
+    let mut bench = restart::restarted(bench);
+    bench.input(Input::Past(&[last]));
+    output = bench.seconds(2 * 3_600);
+    assert!(bodies(&output).is_empty(), "its predecessor has reported it: {:?}", bodies(&output));
+    bench.state.average_heating = Some(49.0);
+    output = bench.seconds(60);
+    assert!(matches!(bodies(&output)[..], [EventBody::DeliversAgain(_)]), "{:?}", bodies(&output));
+}
+
+#[test]
+fn no_heat_is_requested_above_the_heating_limit() {
+    let mut bench = Bench::new();
+    (bench.device().outdoor, bench.device().room) = (Some(12.0), None);
+    assert_eq!(rules(&bench.seconds(600)), ["waiting", "law"]);
+    bench.device().outdoor = Some(18.1);
+    let mut output = bench.seconds(14 * 3_600);
+    assert_eq!(rules(&output).last(), Some(&"heating_limit"));
+    assert_eq!(leases(&output).last().unwrap().demand, Demand::None);
+    // A cold night does not begin the heating season again, two cold days do.
+    bench.device().outdoor = Some(13.5);
+    output = bench.seconds(12 * 3_600);
+    assert!(!rules(&output).contains(&"law"), "{:?}", rules(&output));
+    bench.device().outdoor = Some(8.0);
+    output = bench.seconds(36 * 3_600);
+    assert!(rules(&output).contains(&"law"), "{:?}", rules(&output));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn past_decisions(bench: &Bench, output: &[Effect]) -> Vec<PastDecision> {
+pub(super) fn past_decisions(bench: &Bench, output: &[Effect]) -> Vec<PastDecision> {
     let at = bench.now().utc.unix_seconds();
     let mut past_decisions = vec![];
     for effect in output {
@@ -29,7 +29,7 @@ fn two_hours(bench: &mut Bench) -> Vec<PastDecision> {
 }
 
 /// The same boiler, a new controller.
-fn restarted(mut bench: Bench) -> Bench {
+pub(super) fn restarted(mut bench: Bench) -> Bench {
     bench.controller = Controller::new(bench.controller.settings.clone());
     bench.effects.clear();
     bench
@@ -127,5 +127,24 @@ fn heat_demand_hysteresis_survives_a_restart() {
         let mut bench = restarted(bench);
         bench.input(Input::Past(&decisions));
         assert_eq!(rules(&bench.second()).last(), Some(if was_warm { &"no_heat_wanted" } else { &"law" }));
+    }
+}
+
+#[test]
+fn integral_and_day_of_a_predecessor_count_for_a_day() {
+    for (later_s, counts) in [(20 * 3_600, true), (25 * 3_600, false)] {
+        let mut bench = Bench::new();
+        (bench.device().outdoor, bench.device().room) = (Some(16.0), Some(20.0));
+        let output = bench.seconds(10);
+        let mut decisions = past_decisions(&bench, &output);
+        assert_eq!(decisions.last().map(|past| past.decision.outdoor_day), Some(Some(16.0)));
+        decisions.last_mut().unwrap().decision.integral = 2.5;
+        bench.at_s += later_s;
+        bench.device().outdoor = Some(14.0);
+        let mut bench = restarted(bench);
+        bench.input(Input::Past(&decisions));
+        let output = bench.second();
+        assert_eq!(rules(&output).last(), Some(if counts { &"heating_limit" } else { &"law" }));
+        assert!((bench.controller.integral - if counts { 2.5 } else { 0.0 }).abs() < 1e-9);
     }
 }

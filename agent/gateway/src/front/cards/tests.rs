@@ -1,11 +1,11 @@
 //! The rules against lying, where they are about texts.
 
-use thermowell_flow::published::{Lease, SlotQuality};
+use thermowell_flow::published::{Deficit, EventBody, Lease, SlotQuality};
 use thermowell_flow::time::Utc;
 use thermowell_wire::line::Demand;
 
 use super::super::model::Stored;
-use super::super::testing::{NOON_NS, cable_out, lease, noon_s, snapshot, state, status};
+use super::super::testing::{NOON_NS, cable_out, decided, lease, noon_s, snapshot, state, status};
 use super::*;
 
 /// Noon and so many seconds, in real time.
@@ -165,6 +165,18 @@ fn fault_has_a_word_and_a_sign() {
     assert_eq!(overview(&boiler, &after(1.0), &Server::Answers).t[6], "✕ flame loss, locked out");
     let frame = cards(boiler, &after(1.0));
     assert_eq!((frame.s["fault"], frame.t["fault"].as_str()), ("bad", "flame loss, locked out"));
+}
+
+#[test]
+fn deficit_is_shown_while_the_gateway_asks() {
+    let mut boiler = boiler();
+    let mut event = decided(noon_s(), "law", Some(55.5));
+    let EventBody::Decided(decision) = &mut event.body else { panic!() };
+    decision.deficit = Some(Deficit { kelvin: 4.25, share: 0.8, hours: 3.0 });
+    boiler.take_event(event);
+    assert_eq!(overview(&boiler, &after(1.0), &Server::Answers).t[6], "▲ delivers 4.2 K less");
+    boiler.lease = None;
+    assert_eq!(overview(&boiler, &after(1.0), &Server::Answers).t[6], "✓ none");
 }
 
 /// Rule 7, and only then.
