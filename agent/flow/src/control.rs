@@ -323,6 +323,12 @@ impl LowPass {
     pub fn value(&self) -> Option<f64> {
         self.value
     }
+
+    /// Whether it has seen its time constant.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.now_s >= self.time_constant_s
+    }
 }
 
 /// °C in centi-degrees, the nearest.

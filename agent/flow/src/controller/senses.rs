@@ -197,6 +197,11 @@ impl Outdoor {
         self.day.value()
     }
 
+    /// Whether that is of a whole day, and not of a part of it.
+    pub(super) fn is_day_whole(&self) -> bool {
+        self.day.is_whole()
+    }
+
     /// Continues from that of a predecessor.
     pub(super) fn continue_day(&mut self, day: f64) {
         self.day.continue_from(day);

@@ -102,7 +102,9 @@ impl Controller {
         let law = &self.settings.law;
         let wish = law.wish(outdoor, room, target, self.integral);
         if let Some(day) = self.outdoor.day() {
-            self.is_season = law.is_heating_season(day, self.is_season);
+            // The mean of one warm afternoon must not hold the heating down to the lower limit.
+            let was_season = self.is_season || !self.outdoor.is_day_whole();
+            self.is_season = law.is_heating_season(day, was_season);
         }
         self.heat_wanted = law.is_heat_wanted(&wish, room, target, self.heat_wanted);
         if !(self.is_season && self.heat_wanted) {

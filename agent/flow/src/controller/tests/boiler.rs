@@ -187,9 +187,15 @@ fn no_heat_is_requested_above_the_heating_limit() {
     let mut output = bench.seconds(14 * 3_600);
     assert_eq!(rules(&output).last(), Some(&"heating_limit"));
     assert_eq!(leases(&output).last().unwrap().demand, Demand::None);
-    // A cold night does not begin the heating season again, two cold days do.
+    // In the first day there is no hysteresis: one afternoon must not hold the heating down to 13 °C.
+    bench.device().outdoor = Some(8.0);
+    assert_eq!(rules(&bench.seconds(8 * 3_600)).last(), Some(&"law"), "{:?}", bench.controller.outdoor.day());
+    bench.device().outdoor = Some(20.0);
+    output = bench.seconds(24 * 3_600);
+    assert_eq!(rules(&output).last(), Some(&"heating_limit"));
+    // A cool day does not begin the heating season again, two cold days do.
     bench.device().outdoor = Some(13.5);
-    output = bench.seconds(12 * 3_600);
+    output = bench.seconds(24 * 3_600);
     assert!(!rules(&output).contains(&"law"), "{:?}", rules(&output));
     bench.device().outdoor = Some(8.0);
     output = bench.seconds(36 * 3_600);
