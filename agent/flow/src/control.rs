@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! e = target − room
-//! T* = clamp(curve(outdoor) + clamp(Kp · e, low, high) + I, flow_min, flow_max)
+//! T* = clamp(curve(outdoor) + clamp(Kp · e, low, high) + I, flow_min, flow_max)     Kp ≤ 5 K ÷ the sensor's step
 //! dI/dt = Ki · clamp(e, −0.5, +0.5)     while T* heats the rooms; never further into a limit
 //! late = asked − average                 the mean S less the mean flow temperature of the last hour's heating seconds
 //! u = share · clamp(k · late, 0, +5)
@@ -29,6 +29,8 @@ mod tests;
 
 /// The hourly term's limit, K.
 const CORRECTION_MAX: f64 = 5.0;
+/// A step of the room's sensor may move the flow by this much, K: a coarse sensor gets a lower gain.
+const JUMP_MAX: f64 = 5.0;
 /// The integral takes at most this error, K: a morning's warm-up of hours adds little to it.
 const INTEGRATED_MAX: f64 = 0.5;
 /// Below the heating limit by this much, heat may be requested again, K. More than the day's swing leaves of itself in
@@ -50,7 +52,7 @@ pub struct Law {
     pub curve: Curve,
     /// Room temperature target, by time of day.
     pub schedule: Schedule,
-    /// K of flow temperature per K of room deficit, 0 to 12.
+    /// K of flow temperature per K of room deficit, 0 to 30.
     pub kp: f64,
     /// K of flow temperature per K of room deficit and hour, 0 to 2.
     pub ki: f64,
@@ -187,11 +189,13 @@ impl Schedule {
 }
 
 impl Law {
-    /// T*, from outdoor and room temperature and the integral. Without a room temperature its term is 0.
+    /// T*, from outdoor and room temperature and the integral. Without a room temperature its term is 0. `step` is that
+    /// of the room's sensor, K.
     #[must_use]
-    pub fn wish(&self, outdoor: f64, room: Option<f64>, target: f64, integral: f64) -> Wish {
+    pub fn wish(&self, outdoor: f64, room: Option<f64>, step: f64, target: f64, integral: f64) -> Wish {
         let (low, high) = self.emitter.room_term();
-        let room_term = room.map_or(0.0, |room| (self.kp * (target - room)).clamp(low, high));
+        let kp = self.kp.min(JUMP_MAX / step);
+        let room_term = room.map_or(0.0, |room| (kp * (target - room)).clamp(low, high));
         let free = self.curve.flow(outdoor) + room_term + integral;
         Wish { free, flow: free.clamp(self.flow_min, self.flow_max) }
     }

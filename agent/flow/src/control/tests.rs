@@ -45,10 +45,14 @@ fn schedule_extends_over_midnight_in_local_time() {
 fn room_term_is_limited_and_zero_without_a_room() {
     let law = law();
     for (room, flow) in [(Some(20.0), 42.5 + 8.0), (Some(10.0), 42.5 + 15.0), (Some(25.0), 32.5), (None, 42.5)] {
-        assert!(near(law.wish(3.0, room, 21.0, 0.0).flow, flow), "{room:?}");
+        assert!(near(law.wish(3.0, room, 0.1, 21.0, 0.0).flow, flow), "{room:?}");
     }
-    assert!(near(law.wish(3.0, Some(20.0), 21.0, -2.0).flow, 42.5 + 8.0 - 2.0));
-    let warm = law.wish(18.0, Some(30.0), 21.0, 0.0);
+    assert!(near(law.wish(3.0, Some(20.0), 0.1, 21.0, -2.0).flow, 42.5 + 8.0 - 2.0));
+    let quick = Law { kp: 20.0, ..law.clone() };
+    for (step, flow) in [(0.01, 42.5 + 10.0), (0.1, 42.5 + 10.0), (0.5, 42.5 + 5.0)] {
+        assert!(near(quick.wish(3.0, Some(20.5), step, 21.0, 0.0).flow, flow), "{step}");
+    }
+    let warm = law.wish(18.0, Some(30.0), 0.1, 21.0, 0.0);
     assert!(near(warm.flow, 25.0) && near(warm.free, 15.0));
 }
 
@@ -155,7 +159,7 @@ proptest! {
         let mut integral = 0.0;
         for (passed_ms, outdoor, room, average, asked, share) in steps {
             now = now.after(Duration::from_millis(passed_ms));
-            let wish = law.wish(outdoor, room, 20.0, integral);
+            let wish = law.wish(outdoor, room, 0.1, 20.0, integral);
             let hour = LastHour { average, asked, share };
             if let Some(room) = room {
                 integral = law.integrate(integral, &wish, room, 20.0, Duration::from_millis(passed_ms * 60));
@@ -189,7 +193,7 @@ fn simple_house_reaches_and_keeps_its_target() {
     let (mut flows, mut asks, mut rooms) = (vec![], vec![], vec![]);
     for step in 0..3 * 86_400 / STEP_S {
         let now = Monotonic(u64::from(step) * u64::from(STEP_S) * 1_000_000_000);
-        let wish = law.wish(outdoor, Some(room), 20.0, integral);
+        let wish = law.wish(outdoor, Some(room), 0.1, 20.0, integral);
         integral = law.integrate(integral, &wish, room, 20.0, Duration::from_secs(STEP_S.into()));
         let last = |values: &[f64]| {
             let tail = &values[values.len().saturating_sub(240)..];

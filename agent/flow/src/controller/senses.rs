@@ -128,6 +128,11 @@ impl Room {
         self.cold = self.cold.map(|cold| cold.saturating_add(passed));
     }
 
+    /// The step of its readings, K: the coarsest that all of them fit.
+    pub(super) fn step(&self) -> f64 {
+        celsius(ROOM_FROZEN[self.step].0)
+    }
+
     pub(super) fn state(&self, now: Monotonic) -> RoomState {
         let is_frozen = self.still >= ROOM_FROZEN[self.step].1
             || self.cold.is_some_and(|heated| heated >= ROOM_COLD_FROZEN)

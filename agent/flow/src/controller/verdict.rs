@@ -100,7 +100,7 @@ impl Controller {
             return Verdict { rule: "no_outdoor", act: Act::Release, wish: None, correction: 0.0 };
         };
         let law = &self.settings.law;
-        let wish = law.wish(outdoor, room, target, self.integral);
+        let wish = law.wish(outdoor, room, self.room.step(), target, self.integral);
         if let Some(day) = self.outdoor.day() {
             // The mean of one warm afternoon must not hold the heating down to the lower limit.
             let was_season = self.is_season || !self.outdoor.is_day_whole();

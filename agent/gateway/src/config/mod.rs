@@ -250,7 +250,7 @@ pub struct Law {
     pub target: Vec<Target>,
     /// The schedule's offset from UTC, in minutes, east positive.
     pub utc_offset_minutes: i16,
-    /// Flow kelvins for each kelvin that the room is too cold: 0 to 12.
+    /// Flow kelvins for each kelvin that the room is too cold: 0 to 30.
     pub kp: f64,
     /// Flow kelvins for each kelvin that the room is too cold, in each hour: 0 to 2.
     pub ki: f64,

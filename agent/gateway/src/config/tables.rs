@@ -45,7 +45,7 @@ impl EmitterDefaults {
         match emitter {
             None | Some(Emitter::Radiators) => Self {
                 curve: curve_between(55_00, 30_00),
-                kp: 10.0,
+                kp: 20.0,
                 ki: 1.0,
                 flow: (CentiCelsius(25_00), CentiCelsius(75_00)),
             },
@@ -57,7 +57,7 @@ impl EmitterDefaults {
             },
             Some(Emitter::FanCoil) => Self {
                 curve: curve_between(50_00, 38_00),
-                kp: 6.0,
+                kp: 10.0,
                 ki: 1.0,
                 flow: (CentiCelsius(35_00), CentiCelsius(60_00)),
             },
@@ -246,7 +246,7 @@ fn control(control: &Section<'_>) -> Option<Control> {
         curve,
         target,
         utc_offset_minutes: control.value("utc_offset", 0, utc_offset),
-        kp: control.value("kp", defaults.kp, number(0.0..=12.0)),
+        kp: control.value("kp", defaults.kp, number(0.0..=30.0)),
         ki: control.value("ki", defaults.ki, number(0.0..=2.0)),
         k: control.value("k", 0.5, number(0.0..=1.0)),
         heating_limit: control.value("heating_limit", CentiCelsius(15_00), temperature(5..=30)),

@@ -33,7 +33,7 @@ const TYPES: &[(&str, &str)] = &[
     ("gateway = 7", "1:11: gateway = 7: a number, expected a text; write it in quotes, \"7\""),
     (
         "control.kp = \"8\"",
-        "1:14: control.kp = \"8\": a text, expected a number; write 8 without quotes; allowed are 0 to 12",
+        "1:14: control.kp = \"8\": a text, expected a number; write 8 without quotes; allowed are 0 to 30",
     ),
     ("control.curve = 3", "1:17: control.curve = 3: not a list of tables"),
 ];
