@@ -5,8 +5,11 @@ use thermowell_wire::{CentiCelsius, Quality};
 
 use crate::plant::{Failing, Plant, Signals};
 use crate::replay::{Played, Replay};
-use crate::scenario::{BoilerScenario, ManualSetting, Senses};
+use crate::scenario::{BoilerScenario, ManualSetting, RoomSensorConfig, Senses};
 use crate::sensor::{Sensor, SensorConfig};
+
+/// Resolution of a temperature on the line, K.
+const LINE_STEP_K: f64 = 0.01;
 
 /// Source of readings. Time is simulated microseconds since the epoch and only moves forward.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub struct PlantSource {
     sensor: Sensor,
     /// In the same pocket, and never faulty.
     second: Sensor,
+    room: RoomSensor,
     senses: Senses,
     thermostat: Option<Thermostat>,
     manual: Vec<ManualSetting>,
@@ -83,9 +87,10 @@ impl PlantSource {
         let SensorConfig { pocket_lag, noise_counts, .. } = scenario.sensor;
         let sound = SensorConfig { pocket_lag, noise_counts, ..SensorConfig::default() };
         let second = Sensor::new(&sound, scenario.seed_of("second sensor"));
+        let room = RoomSensor::new(&scenario.room_sensor, signals.room_c);
         let (senses, manual) = (scenario.senses.clone(), scenario.device.manual.clone());
         let thermostat = scenario.device.room_contact_c.map(Thermostat::new);
-        Self { plant, sensor, second, senses, thermostat, manual, ordered: None, pressed: false, signals }
+        Self { plant, sensor, second, room, senses, thermostat, manual, ordered: None, pressed: false, signals }
     }
 
     /// Turns the knob at the panel; this overrides the scenario.
@@ -122,6 +127,7 @@ impl PlantSource {
         self.advance(t_us, actuators);
         let Signals { flow_c, return_c, room_c, outdoor_c, pressure_bar, water_moves, .. } = self.signals;
         let (second, quality) = self.second.sample(t_us, flow_c);
+        let room_c = self.room.sample(t_us, room_c);
         let planned = self.manual.iter().find(|setting| (setting.from_us..setting.until_us).contains(&t_us));
         let panel = self.ordered.or(planned.map(|setting| setting.panel)).unwrap_or_default();
         Inputs {
@@ -167,7 +173,78 @@ impl Thermostat {
     }
 }
 
+/// A first-order lag, then steps. Time only moves forward.
+#[derive(Debug)]
+struct RoomSensor {
+    lag_us: f64,
+    /// 0 without steps: the line protocol has its own.
+    step_k: f64,
+    inside_c: f64,
+    last_us: u64,
+}
+
+impl RoomSensor {
+    fn new(config: &RoomSensorConfig, room_c: f64) -> Self {
+        let RoomSensorConfig { lag, step_k } = *config;
+        let step_k = if step_k > LINE_STEP_K { step_k } else { 0.0 };
+        Self { lag_us: lag.as_secs_f64() * 1e6, step_k, inside_c: room_c, last_us: 0 }
+    }
+
+    /// The reading at `t_us`, °C.
+    fn sample(&mut self, t_us: u64, room_c: f64) -> f64 {
+        let passed_us = t_us.saturating_sub(self.last_us) as f64;
+        self.last_us = t_us;
+        if self.lag_us > 0.0 {
+            self.inside_c += (room_c - self.inside_c) * -(-passed_us / self.lag_us).exp_m1();
+        } else {
+            self.inside_c = room_c;
+        }
+        if self.step_k > 0.0 { (self.inside_c / self.step_k).round() * self.step_k } else { self.inside_c }
+    }
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float to integer `as` saturates")]
 fn millibar(bar: f64) -> u16 {
     (bar * 1_000.0 + 0.5) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    const MINUTE_US: u64 = 60_000_000;
+
+    #[test]
+    fn room_sensor_lags_and_rounds() {
+        let config = RoomSensorConfig { lag: Duration::from_secs(900), step_k: 0.5 };
+        let mut sensor = RoomSensor::new(&config, 20.0);
+        let after_lag = (0..=150).map(|step| sensor.sample(step * MINUTE_US / 10, 30.0)).last().unwrap();
+        assert_eq!(after_lag, 26.5, "20 °C + 10 K × (1 − 1/e) are 26.32 °C");
+        // A pause is one long stride.
+        assert_eq!(sensor.sample(10_000 * MINUTE_US, 30.2), 30.0);
+        let mut perfect = RoomSensor::new(&RoomSensorConfig::default(), 20.0);
+        assert_eq!((perfect.sample(1, 20.123), perfect.sample(1, 21.456)), (20.123, 21.456));
+    }
+
+    #[test]
+    fn faults_override_the_room_sensor_of_a_scenario() {
+        let text = "[room_sensor]\nlag = \"15 min\"\nstep_k = 0.1\n[[senses.room]]\nat = \"1h\"\nfor = \"1h\"\n\
+                    celsius = 85.0\n[weather]\nmean_c = -15.0\n";
+        let scenario = Scenario::parse("test", text).unwrap().boiler(&"b1".parse().unwrap());
+        let mut source = PlantSource::new(&scenario);
+        let mut largest_k = 0.0_f64;
+        for minute in 0..180 {
+            let room = source.inputs(minute * MINUTE_US, &Actuators::default()).room.unwrap();
+            if (60..120).contains(&minute) {
+                assert_eq!(room, CentiCelsius(8_500));
+            } else {
+                assert_eq!(room.0 % 10, 0, "{room}");
+                largest_k = largest_k.max((room.celsius() - source.truth().signals().room_c).abs());
+            }
+        }
+        assert!((0.2..1.5).contains(&largest_k), "a cooling room is below its lagging sensor: {largest_k}");
+    }
 }

@@ -8,6 +8,7 @@
 //!     └───────────────────────────────────────────────────────┼──────────────────┘
 //!                                                    heat to the room
 //! ```
+//! With a floor heating, r1 to r3 are the water in the floor's pipes, and their heat goes to the room through a screed.
 //! Every box is one well-mixed node. All nodes advance together by an explicit step of 100 ms: the fastest one (the
 //! 1.5 l at the inlet of the body) has a time constant of 5 s, so a step is 2 % of it. Each joule that leaves a node is
 //! added to another one or to the [`Account`] in the same expression, so the balance closes to rounding.
@@ -78,7 +79,7 @@ pub struct Account {
     pub tap_j: f64,
     /// Out: from the house to the outside.
     pub outdoors_j: f64,
-    /// Internal: from radiators to rooms.
+    /// Internal: from radiators or floor to rooms.
     pub radiators_j: f64,
     /// Internal: from boiler and pipes to rooms.
     pub casing_j: f64,
@@ -125,6 +126,10 @@ struct Constants {
     /// Heat of one third of the radiators at 50 K.
     radiator_w: f64,
     exponent: f64,
+    /// 0 without a floor heating.
+    screed_j_per_k: f64,
+    /// From one third of the floor's water to the screed.
+    screed_w_per_k: f64,
     pump_w_per_k: f64,
     plate: f64,
     cold_c: f64,
@@ -150,6 +155,8 @@ impl Constants {
             radiator_j_per_k: heating.radiator_litres / 3.0 * WATER_J_PER_KG_K,
             radiator_w: heating.radiator_kw * 1e3 / 3.0,
             exponent: heating.radiator_exponent,
+            screed_j_per_k: heating.screed_mj_per_k * 1e6,
+            screed_w_per_k: heating.screed_w_per_k / 3.0,
             pump_w_per_k: heating.pump_l_per_h / 3_600.0 * WATER_J_PER_KG_K,
             plate: hot_water.plate_percent / 100.0,
             cold_c: hot_water.cold_c,
@@ -171,6 +178,7 @@ struct Nodes {
     supply: f64,
     back: f64,
     radiators: [f64; 3],
+    screed: f64,
     room: f64,
     mass: f64,
 }
@@ -219,6 +227,7 @@ impl Plant {
                 supply: water,
                 back: water,
                 radiators: [water; 3],
+                screed: room,
                 room,
                 mass: room,
             },
@@ -295,14 +304,8 @@ impl Plant {
         let casing_w = body_loss_w + inlet_loss_w + supply_loss_w + back_loss_w;
         to_room_w += casing_w;
 
-        // Radiators emit heat even without flow.
-        let mut radiators_w = 0.0;
-        for node in &mut new.radiators {
-            let above = (*node - old.room).max(0.0);
-            let heat_w = k.radiator_w * (above / 50.0).powf(k.exponent);
-            *node -= heat_w * STEP_S / k.radiator_j_per_k;
-            radiators_w += heat_w;
-        }
+        // Radiators and floors emit heat even without flow.
+        let radiators_w = emit(k, &old, &mut new);
         to_room_w += radiators_w;
 
         // The pump.
@@ -365,6 +368,29 @@ impl Plant {
         };
         self.modulation * self.k.full_w
     }
+}
+
+/// Takes the heat of a step from radiators or floor and returns it in W.
+fn emit(k: &Constants, old: &Nodes, new: &mut Nodes) -> f64 {
+    let share = |node: f64| ((node - old.room).max(0.0) / 50.0).powf(k.exponent);
+    let mut heat_w = 0.0;
+    if k.screed_j_per_k == 0.0 {
+        for node in &mut new.radiators {
+            let node_w = k.radiator_w * share(*node);
+            *node -= node_w * STEP_S / k.radiator_j_per_k;
+            heat_w += node_w;
+        }
+        return heat_w;
+    }
+    let mut to_screed_w = 0.0;
+    for node in &mut new.radiators {
+        let node_w = k.screed_w_per_k * (*node - old.screed);
+        *node -= node_w * STEP_S / k.radiator_j_per_k;
+        to_screed_w += node_w;
+    }
+    heat_w = 3.0 * k.radiator_w * share(old.screed);
+    new.screed += (to_screed_w - heat_w) * STEP_S / k.screed_j_per_k;
+    heat_w
 }
 
 /// Heat capacity flow of the pump in W/K: its full flow, or less if that would change the body's temperature faster

@@ -51,6 +51,7 @@ fn stored_j(plant: &Plant) -> f64 {
         + nodes.inlet * k.inlet_j_per_k
         + (nodes.supply + nodes.back) * k.pipe_j_per_k
         + nodes.radiators.iter().sum::<f64>() * k.radiator_j_per_k
+        + nodes.screed * k.screed_j_per_k
         + nodes.room * k.room_j_per_k
         + nodes.mass * k.mass_j_per_k
 }
@@ -155,6 +156,50 @@ fn radiators_emit_their_rated_heat() {
         let given_w = plant.account().radiators_j / STEP_S;
         assert!((given_w - expected_w).abs() < 1e-6, "{given_w} W at {water_c} °C");
     }
+}
+
+/// A floor of 100 m² with 13 MJ/K of screed.
+fn with_floor(mean_c: f64, draws_per_day: f64) -> PlantConfig {
+    let mut config = config(mean_c, draws_per_day);
+    config.heating.screed_mj_per_k = 13.0;
+    (config.heating.radiator_kw, config.heating.radiator_exponent) = (66.0, 1.1);
+    config
+}
+
+#[test]
+fn energy_balance_closes_with_a_floor_heating() {
+    let mut plant = Plant::new(&with_floor(-5.0, 20.0), 1);
+    let before_j = stored_j(&plant);
+    run(&mut plant, &mut StandIn::new(38.0), 24, |_, _, _, _| {});
+    let (account, gained_j) = (plant.account(), stored_j(&plant) - before_j);
+    assert!(account.radiators_j > 1e8 && plant.nodes.screed > 21.0, "{account:?}");
+    let error = (surplus_j(&account) - gained_j).abs() / account.gas_j;
+    assert!(error < 1e-9, "{error:e} of the gas is unaccounted for");
+}
+
+#[test]
+fn floor_gives_the_heat_of_en_1264() {
+    let mut plant = Plant::new(&with_floor(0.0, 0.0), 1);
+    (plant.nodes.screed, plant.nodes.room) = (26.0, 20.0);
+    plant.step_to(STEP_US, &Actuators::default());
+    let w_per_m2 = plant.account().radiators_j / STEP_S / 100.0;
+    assert!((w_per_m2 - 8.92 * 6.0_f64.powf(1.1)).abs() < 0.1, "{w_per_m2} W/m²");
+    // Without flow the water in the pipes and the screed approach each other.
+    plant.step_to(3_600_000_000, &Actuators::default());
+    assert!((plant.nodes.radiators[1] - plant.nodes.screed).abs() < 0.5, "{:?}", plant.nodes);
+    assert!((20.5..26.0).contains(&plant.nodes.screed), "{:?}", plant.nodes);
+}
+
+#[test]
+fn smallest_screed_with_least_water_is_stable() {
+    let mut config = with_floor(-5.0, 0.0);
+    (config.heating.screed_mj_per_k, config.heating.screed_w_per_k) = (1.0, 10_000.0);
+    (config.heating.radiator_litres, config.heating.radiator_kw) = (10.0, 200.0);
+    let mut plant = Plant::new(&config, 1);
+    run(&mut plant, &mut StandIn::new(40.0), 6, |_, _, _, plant| {
+        let coldest = plant.nodes.radiators.into_iter().fold(plant.nodes.screed, f64::min);
+        assert!(coldest > 15.0 && plant.nodes.screed < plant.nodes.radiators[0] + 1.0, "{:?}", plant.nodes);
+    });
 }
 
 #[test]

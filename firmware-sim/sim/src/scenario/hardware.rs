@@ -76,6 +76,24 @@ fn permille(percent: f64) -> u16 {
     (percent * 10.0 + 0.5) as u16
 }
 
+/// The room sensor, `[room_sensor]`. By default it follows the air at once, in the steps of the line protocol.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoomSensorConfig {
+    /// Time constant of the sensor in its housing on a wall.
+    #[serde(deserialize_with = "quantity::offset")]
+    pub lag: Duration,
+    /// Its readings are multiples of this, in K, 0 to 5; finer than 0.01 K is 0.01 K.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 5>")]
+    pub step_k: f64,
+}
+
+impl Default for RoomSensorConfig {
+    fn default() -> Self {
+        Self { lag: Duration::ZERO, step_k: 0.01 }
+    }
+}
+
 /// Faulty readings of the slow sensors: `[[senses.room]]` and `[[senses.outdoor]]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use thermowell_wire::BoilerId;
 
 use self::hardware::PanelTable;
-pub use self::hardware::{FaultyReading, InstallerSettings, ManualSetting, Senses};
+pub use self::hardware::{FaultyReading, InstallerSettings, ManualSetting, RoomSensorConfig, Senses};
 pub use self::must::{FaultName, Must, When};
 pub use crate::sensor::Outage;
 use crate::{
@@ -83,8 +83,9 @@ pub struct BoilerScenario {
     pub plant: PlantConfig,
     /// The flow sensor, with its faults.
     pub sensor: SensorConfig,
-    /// The room and outdoor sensor, with their faults.
+    /// Faults of the room and outdoor sensor.
     pub senses: Senses,
+    pub room_sensor: RoomSensorConfig,
     pub device: DeviceScenario,
     pub line: LineScenario,
 }
@@ -250,6 +251,7 @@ impl Scenario {
             },
             sensor: tables.sensor.clone(),
             senses: tables.senses.clone(),
+            room_sensor: tables.room_sensor.clone(),
             device: tables.device.scenario(),
             line: LineScenario { faults: tables.line.faults() },
         }
@@ -280,6 +282,7 @@ struct Tables {
     hot_water: HotWaterConfig,
     sensor: SensorConfig,
     senses: Senses,
+    room_sensor: RoomSensorConfig,
     device: DeviceTable,
     line: LineTable,
     trouble: TroubleConfig,
@@ -298,6 +301,7 @@ impl Default for Tables {
             hot_water: HotWaterConfig::default(),
             sensor: SensorConfig::default(),
             senses: Senses::default(),
+            room_sensor: RoomSensorConfig::default(),
             device: DeviceTable::default(),
             line: LineTable::default(),
             trouble: TroubleConfig::default(),

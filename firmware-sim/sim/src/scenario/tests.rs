@@ -158,6 +158,7 @@ fn seeds_depend_on_scenario_boiler_and_part() {
 fn errors_have_line_and_column() {
     for (text, place, words) in [
         ("[weather]\nmean_c = 99.0\n", "test.toml:2:10: ", "99 is not from -40 to 45"),
+        ("[plant]\nscreed_mj_per_k = 0.5\n", "test.toml:2:19: ", "0.5 is neither 0 nor from 1 to 200"),
         ("[weather]\nmean_c = nan\n", "test.toml:2:10: ", "NaN is not from -40 to 45"),
         ("\n[wether]\n", "test.toml:2:2: ", "unknown field `wether`"),
         ("[plant]\nburner_kw = \"24\"\n", "test.toml:2:13: ", "invalid type"),
