@@ -1,4 +1,5 @@
-//! Some days of heating: the product's controller and the real firmware with the plant, without line and broker.
+//! Some days of heating: the product's controller or a rival, and the real firmware with the plant, without line and
+//! broker.
 //!
 //! ```text
 //!   plant ▶ firmware ──reading──▶ window ──State──▶ controller ──lease──▶ firmware
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use firmware_sim::bench::Bench;
 use firmware_sim::scenario::BoilerScenario;
-use thermowell_device::{Config, HeatingCurve};
+use thermowell_device::Config;
 use thermowell_flow::aggregate::{Pane, View, WINDOW_S, Window};
 use thermowell_flow::control::Law;
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
@@ -22,8 +23,14 @@ use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{Demand, Outcome};
 use thermowell_wire::{BoilerId, Boot, CentiCelsius, Reading, Slot};
 
+use super::rivals::Rival;
+
 /// Simulated seconds between two states.
 const STATE_S: i64 = 5;
+/// A rival's lease, and how often it is renewed, s: as ours.
+const RIVAL_LEASE_S: u16 = 60;
+const RIVAL_RENEW_S: u16 = 15;
+const DAY_S: i64 = 86_400;
 /// 2026-01-05 00:00 UTC, a Monday at a full hour.
 const EPOCH_S: i64 = 1_767_571_200;
 
@@ -32,28 +39,50 @@ const EPOCH_S: i64 = 1_767_571_200;
 pub enum Author {
     /// The boiler's own curve.
     Curve,
+    /// What makers ship.
+    Rival(Box<Rival>),
     /// The product's controller with this law.
     Ours(Box<Law>),
+    /// The same without a room sensor.
+    Roomless(Box<Law>),
 }
 
 /// A heated house.
 #[derive(Debug)]
 pub struct Heating {
     bench: Bench,
-    gateway: Option<Gateway>,
+    control: Control,
     second: i64,
 }
 
+/// What renews the leases.
+#[derive(Debug)]
+enum Control {
+    None,
+    Rival(RivalGateway),
+    Ours(Box<Gateway>),
+}
+
 impl Heating {
-    /// From midnight on, with `own` as the boiler's own curve.
+    /// From midnight on, with `firmware` as the boiler's settings and its own curve.
     #[must_use]
-    pub fn new(scenario: &BoilerScenario, own: HeatingCurve, author: Author) -> Self {
-        let bench = Bench::with(scenario, Config { curve: own, ..Config::default() });
-        let gateway = match author {
-            Author::Curve => None,
-            Author::Ours(law) => Some(Gateway::new(*law)),
+    pub fn new(scenario: &BoilerScenario, firmware: Config, author: Author) -> Self {
+        let bench = Bench::with(scenario, firmware);
+        let control = match author {
+            Author::Curve => Control::None,
+            Author::Rival(rival) => Control::Rival(RivalGateway { rival: *rival, asked: None, refused: 0 }),
+            Author::Ours(law) => Control::Ours(Box::new(Gateway::new(*law, true))),
+            Author::Roomless(law) => Control::Ours(Box::new(Gateway::new(*law, false))),
         };
-        Self { bench, gateway, second: 0 }
+        Self { bench, control, second: 0 }
+    }
+
+    /// From now on the controller's calendar jumps from a minute to midnight to a minute past noon, so that the target
+    /// of the afternoon stays: its schedule repeats daily. The jump costs it the set-points of the hour before.
+    pub fn skip_nights(&mut self) {
+        if let Control::Ours(gateway) = &mut self.control {
+            gateway.skips_nights = true;
+        }
     }
 
     /// Simulates one second.
@@ -61,8 +90,10 @@ impl Heating {
         self.second += 1;
         let us = u64::try_from(self.second).expect("time goes forward") * 1_000_000;
         self.bench.run_to(us);
-        if let Some(gateway) = &mut self.gateway {
-            gateway.second(self.second, &mut self.bench);
+        match &mut self.control {
+            Control::None => {}
+            Control::Rival(gateway) => gateway.second(self.second, &mut self.bench),
+            Control::Ours(gateway) => gateway.second(self.second, &mut self.bench),
         }
     }
 
@@ -75,13 +106,45 @@ impl Heating {
     /// The controller's last set-point, °C; `None` while it requests no heat.
     #[must_use]
     pub fn asked(&self) -> Option<f64> {
-        self.gateway.as_ref().and_then(|gateway| gateway.asked)
+        match &self.control {
+            Control::None => None,
+            Control::Rival(gateway) => gateway.asked,
+            Control::Ours(gateway) => gateway.asked,
+        }
     }
 
     /// Leases that the firmware refused.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.gateway.as_ref().map_or(0, |gateway| gateway.refused)
+        match &self.control {
+            Control::None => 0,
+            Control::Rival(gateway) => gateway.refused,
+            Control::Ours(gateway) => gateway.refused,
+        }
+    }
+}
+
+/// What renews a rival's leases.
+#[derive(Debug)]
+struct RivalGateway {
+    rival: Rival,
+    asked: Option<f64>,
+    refused: u64,
+}
+
+impl RivalGateway {
+    fn second(&mut self, second: i64, bench: &mut Bench) {
+        if second % i64::from(RIVAL_RENEW_S) != 0 {
+            return;
+        }
+        let status = bench.status();
+        // Every scenario here has both sensors; the firmware has no reading only before its first second.
+        let (Some(room), Some(outdoor)) = (status.room, status.outdoor) else { return };
+        let (demand, flow) = self.rival.decide(room.celsius(), outdoor.celsius(), f64::from(RIVAL_RENEW_S));
+        self.asked = (demand == Demand::Heat).then_some(flow);
+        if let Outcome::Refused(_) = bench.ask(demand, CentiCelsius::from_celsius(flow), RIVAL_LEASE_S) {
+            self.refused += 1;
+        }
     }
 }
 
@@ -93,12 +156,15 @@ struct Gateway {
     state: State,
     status: Status,
     effects: Vec<Effect>,
+    has_room_sensor: bool,
+    skips_nights: bool,
+    skipped_s: i64,
     asked: Option<f64>,
     refused: u64,
 }
 
 impl Gateway {
-    fn new(law: Law) -> Self {
+    fn new(law: Law, has_room_sensor: bool) -> Self {
         let boiler: BoilerId = "b1".parse().expect("b1 is a name for a boiler");
         let settings = Settings {
             boiler: boiler.clone(),
@@ -122,6 +188,9 @@ impl Gateway {
                 version: 1,
             },
             effects: Vec::new(),
+            has_room_sensor,
+            skips_nights: false,
+            skipped_s: 0,
             asked: None,
             refused: 0,
         }
@@ -132,11 +201,19 @@ impl Gateway {
         let mut pane = Pane::EMPTY;
         pane.add(reading);
         self.window.add(second, &pane);
+        let skips = self.skips_nights && (second + self.skipped_s).rem_euclid(DAY_S) == DAY_S - 60;
+        if skips {
+            self.skipped_s += DAY_S / 2 + 120;
+        }
         let now = Now {
             monotonic: Monotonic(u64::try_from(second * SECOND_NS).expect("time goes forward")),
-            utc: Utc((EPOCH_S + second) * SECOND_NS),
+            utc: Utc((EPOCH_S + second + self.skipped_s) * SECOND_NS),
             clock: ClockQuality::Synced,
         };
+        if skips {
+            // First, so that the state ahead of the jump does not look half a day old.
+            self.pass_state(&now, reading, second);
+        }
         self.pass_status(&now, bench);
         if second % STATE_S == 0 {
             self.pass_state(&now, reading, second);
@@ -151,7 +228,7 @@ impl Gateway {
         let marks = Reading { temperature: CentiCelsius(0), marks: status.marks };
         let device = self.status.device.get_or_insert_with(|| blank_device(bench));
         device.hot_water = marks.hot_water();
-        device.room = status.room.map(CentiCelsius::celsius);
+        device.room = status.room.filter(|_| self.has_room_sensor).map(CentiCelsius::celsius);
         device.outdoor = status.outdoor.map(CentiCelsius::celsius);
         device.state = status.state;
         device.burner_starts = status.burner_starts;

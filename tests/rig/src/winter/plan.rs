@@ -1,16 +1,25 @@
-//! The house, the weather and the law of a simulation.
+//! The houses, the weather, the room sensor, the curve and the law of a simulation.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use firmware_sim::scenario::{BoilerScenario, Scenario};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use thermowell::config::Config;
 use thermowell_device::HeatingCurve;
-use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Period, Schedule};
+use thermowell_flow::control::{self, Curve, CurvePoint, Law, Period, Schedule};
 use thermowell_wire::CentiCelsius;
+use toml::{Table, Value};
 
 /// The committed parameters.
 const COMMITTED: &str = include_str!("../../../../config/winter.toml");
+/// The line of a curve is drawn between these outdoor temperatures, °C, beyond all simulated weather: the law's curve
+/// is constant outside of its points, the firmware's is not.
+const CURVE_ENDS: (f64, f64) = (-25.0, 30.0);
+
+/// The heating limit of our law and of the boiler's own control, °C: the products' default.
+const HEATING_LIMIT: f64 = 15.0;
 
 /// The parameters, as `config/winter.toml` has them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -18,19 +27,80 @@ const COMMITTED: &str = include_str!("../../../../config/winter.toml");
 pub struct Parameters {
     /// Target of the room temperature, °C.
     pub target: f64,
-    /// The heating curve of the boiler and of the law.
-    pub curve: TwoPoints,
-    /// The law's other parameters.
-    pub law: Gains,
+    /// The houses by name.
+    pub house: BTreeMap<String, House>,
+    /// The curves by the name of their house.
+    pub curve: BTreeMap<String, Curves>,
+}
+
+/// The law's gains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gains {
+    /// K of flow per K below the room's target.
+    pub kp: f64,
+    /// K of flow per K below the room's target and hour.
+    pub ki: f64,
+    /// Gain of the last hour's deviation.
+    pub k: f64,
+}
+
+impl Gains {
+    /// The defaults of `[control]`.
+    #[must_use]
+    pub fn of(emitter: Emitter) -> Self {
+        let word = match emitter {
+            Emitter::Radiators => "radiators",
+            Emitter::Floor => "floor",
+        };
+        let text = format!("control.emitter = \"{word}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n");
+        let law = Config::parse(&text, "winter").expect("an emitter is a configuration").control.law;
+        Self { kp: law.kp, ki: law.ki, k: law.k }
+    }
+}
+
+/// A house with its boiler.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct House {
+    /// Its description in the report.
+    pub about: String,
+    /// What heats its rooms.
+    pub emitter: Emitter,
+    /// Lowest flow temperature, °C.
+    pub flow_min: f64,
+    /// Highest flow temperature, °C.
+    pub flow_max: f64,
+    /// What differs from the simulator's own house, as tables of a scenario.
+    pub scenario: Table,
+}
+
+/// What heats the rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Emitter {
+    /// Radiators.
+    Radiators,
+    /// A floor heating.
+    Floor,
+}
+
+/// The curves of a house, tuned in each weather.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curves {
+    /// Tuned in [`Weather::Now`].
+    pub now: Line,
+    /// Tuned in [`Weather::First`].
+    pub first: Line,
 }
 
 /// A line through two points.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TwoPoints {
-    /// The cold end.
+pub struct Line {
+    /// The point at the cold end.
     pub cold: Point,
-    /// The warm end.
+    /// The point at the warm end.
     pub warm: Point,
 }
 
@@ -44,18 +114,105 @@ pub struct Point {
     pub flow: f64,
 }
 
-/// The law's gains and limits.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gains {
-    /// K of flow per K below the room's target.
-    pub kp: f64,
-    /// Gain of the last hour's deviation.
-    pub k: f64,
-    /// Lowest flow temperature, °C.
-    pub flow_min: f64,
-    /// Highest flow temperature, °C.
-    pub flow_max: f64,
+impl Line {
+    /// The flow temperature at an outdoor temperature, °C; on beyond both points.
+    #[must_use]
+    pub fn flow(&self, outdoor: f64) -> f64 {
+        self.cold.flow - self.slope() * (outdoor - self.cold.outdoor)
+    }
+
+    /// K of flow per K of colder weather.
+    #[must_use]
+    pub fn slope(&self) -> f64 {
+        (self.cold.flow - self.warm.flow) / (self.warm.outdoor - self.cold.outdoor)
+    }
+
+    /// The ends of the drawn line.
+    fn ends(&self) -> [Point; 2] {
+        [CURVE_ENDS.0, CURVE_ENDS.1].map(|outdoor| Point { outdoor, flow: self.flow(outdoor) })
+    }
+}
+
+/// A climate: its name and the mean outdoor temperature in °C.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Climate {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Mean outdoor temperature, °C.
+    pub mean_c: f64,
+}
+
+/// The cold climate: also that of the steps and of the cold end of the curves.
+pub const COLD: Climate = Climate { name: "cold", mean_c: -5.0 };
+/// The mild climate.
+pub const MILD: Climate = Climate { name: "mild", mean_c: 5.0 };
+/// The warm climate.
+pub const WARM: Climate = Climate { name: "warm", mean_c: 12.0 };
+/// The simulated climates.
+pub const CLIMATES: [Climate; 3] = [COLD, MILD, WARM];
+
+/// Sun and wander of the weather.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weather {
+    /// The simulator's own: 1.5 kW of sun at a clear noon, a wander of 1 K.
+    Now,
+    /// As first asked for: 3 kW, 2.5 K.
+    First,
+}
+
+impl Weather {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Now, Self::First];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::First => "first",
+        }
+    }
+}
+
+/// The kind of boiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The house's own, which starts 3 K below the set-point.
+    Sound,
+    /// 9.6 kW in one stage, starts 10 K below the set-point.
+    Lazy,
+}
+
+/// A sensor on the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RoomSensor {
+    /// Time constant, minutes.
+    pub lag_min: u32,
+    /// Step of its readings, K.
+    pub step_k: f64,
+}
+
+/// A good sensor: that of all tables.
+pub const GOOD: RoomSensor = RoomSensor { lag_min: 15, step_k: 0.1 };
+/// A poor sensor, for the steps.
+pub const POOR: RoomSensor = RoomSensor { lag_min: 30, step_k: 0.5 };
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Case<'a> {
+    /// The name of the house.
+    pub house: &'a str,
+    /// The weather around it.
+    pub weather: Weather,
+    /// The mean of that weather.
+    pub climate: Climate,
+    /// Its boiler.
+    pub kind: Kind,
+    /// Its room sensor.
+    pub sensor: RoomSensor,
+    /// The seed of weather, draws and sensors.
+    pub seed: u64,
 }
 
 impl Parameters {
@@ -70,94 +227,139 @@ impl Parameters {
     /// Parses the parameters.
     ///
     /// # Errors
-    /// The text is malformed.
+    /// The text is malformed, or a house has no curve.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+        let parameters: Self = toml::from_str(text)?;
+        let without = parameters.house.keys().find(|name| !parameters.curve.contains_key(*name));
+        without.map_or(Ok(()), |name| {
+            Err(serde::de::Error::custom(format_args!("the house {name} has no [curve.{name}]")))
+        })?;
+        Ok(parameters)
     }
 
-    /// The law for the product's controller.
+    /// The curve of a house, which must be one of [`Parameters::house`].
     #[must_use]
-    pub fn law(&self) -> Law {
+    pub fn line(&self, house: &str, weather: Weather) -> Line {
+        let curves = self.curve.get(house).expect("every house has its curves");
+        match weather {
+            Weather::Now => curves.now,
+            Weather::First => curves.first,
+        }
+    }
+
+    /// The house of that name, which must be one of [`Parameters::house`].
+    #[must_use]
+    pub fn house(&self, name: &str) -> &House {
+        self.house.get(name).expect("only known houses are simulated")
+    }
+
+    /// The law for the product's controller, with the product's own gains for the house's emitter.
+    #[must_use]
+    pub fn law(&self, case: &Case<'_>) -> Law {
+        self.law_with(case, Gains::of(self.house(case.house).emitter))
+    }
+
+    /// The same law with other gains.
+    #[must_use]
+    pub fn law_with(&self, case: &Case<'_>, gains: Gains) -> Law {
+        let [cold, warm] = self.line(case.house, case.weather).ends();
         let point = |point: Point| CurvePoint { outdoor: point.outdoor, flow: point.flow };
         Law {
-            curve: Curve { cold: point(self.curve.cold), warm: point(self.curve.warm) },
+            curve: Curve { cold: point(cold), warm: point(warm) },
             schedule: Schedule { offset_s: 0, periods: vec![Period { from_s: 0, target: self.target }] },
-            kp: self.law.kp,
-            ki: 1.0,
-            heating_limit: 15.0,
-            emitter: Emitter::Radiators,
-            k: self.law.k,
-            flow_min: self.law.flow_min,
-            flow_max: self.law.flow_max,
+            emitter: match self.house(case.house).emitter {
+                Emitter::Radiators => control::Emitter::Radiators,
+                Emitter::Floor => control::Emitter::Floor,
+            },
+            kp: gains.kp,
+            ki: gains.ki,
+            k: gains.k,
+            heating_limit: HEATING_LIMIT,
+            flow_min: self.house(case.house).flow_min,
+            flow_max: self.house(case.house).flow_max,
             lease_s: 60,
             renew: Duration::from_secs(15),
         }
     }
 
-    /// The same curve for the boiler's own control.
+    /// The same law, whose target is `step_k` lower from midnight until `from_s`, and after midnight again.
     #[must_use]
-    pub fn own(&self) -> HeatingCurve {
+    pub fn law_with_step(&self, case: &Case<'_>, step_k: f64, from_s: u32) -> Law {
+        let mut law = self.law(case);
+        let low = Period { from_s: 0, target: self.target - step_k };
+        law.schedule.periods = vec![low, Period { from_s, target: self.target }];
+        law
+    }
+
+    /// The firmware's settings: the same curve and limits for the boiler's own control.
+    #[must_use]
+    pub fn firmware(&self, case: &Case<'_>) -> thermowell_device::Config {
+        self.firmware_with(case, &self.line(case.house, case.weather))
+    }
+
+    /// The firmware's settings with another curve.
+    #[must_use]
+    pub fn firmware_with(&self, case: &Case<'_>, line: &Line) -> thermowell_device::Config {
         let point = |point: Point| thermowell_device::CurvePoint {
             outdoor: CentiCelsius::from_celsius(point.outdoor),
             flow: CentiCelsius::from_celsius(point.flow),
         };
-        let TwoPoints { cold, warm } = self.curve;
-        HeatingCurve { cold: point(cold), mild: point(warm), ..HeatingCurve::default() }
+        let [cold, warm] = line.ends();
+        thermowell_device::Config {
+            curve: HeatingCurve { cold: point(cold), mild: point(warm), ..HeatingCurve::default() },
+            flow_min: CentiCelsius::from_celsius(self.house(case.house).flow_min),
+            flow_max: CentiCelsius::from_celsius(self.house(case.house).flow_max),
+            ..thermowell_device::Config::default()
+        }
+    }
+
+    /// The simulator's house, weather and sensors, all from one seed.
+    ///
+    /// # Errors
+    /// The simulator does not accept a key of the house.
+    pub fn scenario(&self, case: &Case<'_>) -> Result<BoilerScenario> {
+        let mut tables = self.house(case.house).scenario.clone();
+        let seed = i64::try_from(case.seed).context("a seed is at most 63 bits long")?;
+        tables.insert(String::from("seed"), Value::Integer(seed));
+        set(&mut tables, "weather", [("mean_c", case.climate.mean_c)]);
+        set(&mut tables, "hot_water", [("draws_per_day", 20.0)]);
+        set(&mut tables, "room_sensor", [("step_k", case.sensor.step_k)]);
+        let lag = Value::String(format!("{} min", case.sensor.lag_min));
+        table(&mut tables, "room_sensor").insert(String::from("lag"), lag);
+        if case.weather == Weather::First {
+            set(&mut tables, "weather", [("solar_peak_w", 3_000.0), ("wander_k", 2.5)]);
+        }
+        if case.kind == Kind::Lazy {
+            set(&mut tables, "plant", [("burner_kw", 9.6), ("minimum_percent", 100.0)]);
+            set(&mut tables, "device", [("start_below_k", 10.0)]);
+        }
+        let text = toml::to_string(&tables).context("write the scenario")?;
+        let id = "b1".parse().expect("b1 is a name for a boiler");
+        let scenario = Scenario::parse("winter", &text).with_context(|| format!("build the house {}", case.house))?;
+        Ok(scenario.boiler(&id))
+    }
+
+    /// The same house without disturbances, `below_k` colder than the target, for the step response.
+    ///
+    /// # Errors
+    /// The simulator does not accept a key of the house.
+    pub fn calm(&self, case: &Case<'_>, below_k: f64) -> Result<BoilerScenario> {
+        let mut scenario = self.scenario(case)?;
+        let weather = &mut scenario.plant.weather;
+        (weather.swing_k, weather.wander_k, weather.solar_peak_w, weather.wind_m_s) = (0.0, 0.0, 0.0, 0.0);
+        scenario.plant.hot_water.draws_per_day = 0.0;
+        scenario.plant.house.room_c = self.target - below_k;
+        Ok(scenario)
     }
 }
 
-/// A climate: its name and the mean outdoor temperature in °C.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Climate {
-    /// Its name in the table.
-    pub name: &'static str,
-    /// Mean outdoor temperature, °C.
-    pub mean_c: f64,
+fn table<'a>(tables: &'a mut Table, name: &str) -> &'a mut Table {
+    let value = tables.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    value.as_table_mut().expect("the tables of a scenario are tables")
 }
 
-/// The simulated climates.
-pub const CLIMATES: [Climate; 3] = [
-    Climate { name: "cold", mean_c: -5.0 },
-    Climate { name: "mild", mean_c: 5.0 },
-    Climate { name: "warm", mean_c: 12.0 },
-];
-
-/// The kind of boiler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// 24 kW, starts 3 K below the set-point.
-    Sound,
-    /// 40 % of that power in one stage, starts 10 K below the set-point.
-    Lazy,
-}
-
-/// The simulator's house and weather in `climate`, all from `seed`. The house is an old one, and there is wind and sun:
-/// a heating curve has no input for either.
-///
-/// # Errors
-/// The simulator does not accept a key.
-pub fn scenario(climate: Climate, kind: Kind, seed: u64) -> Result<BoilerScenario> {
-    let boiler = match kind {
-        Kind::Sound => "",
-        Kind::Lazy => "[plant]\nburner_kw = 9.6\nminimum_percent = 100\n[device]\nstart_below_k = 10\n",
-    };
-    let text = format!(
-        "seed = {seed}\n{boiler}[weather]\nmean_c = {:.1}\nwind_m_s = 5\n[house]\nventilation_w_per_k = 0\n\
-         leakage_cm2 = 600\n[hot_water]\ndraws_per_day = 20\n",
-        climate.mean_c
-    );
-    let id = "b1".parse().expect("b1 is a name for a boiler");
-    Ok(Scenario::parse("winter", &text).context("build the house")?.boiler(&id))
-}
-
-/// The same house without disturbances, for the step response.
-///
-/// # Errors
-/// The simulator does not accept a key.
-pub fn calm(climate: Climate) -> Result<BoilerScenario> {
-    let mut scenario = scenario(climate, Kind::Sound, 1)?;
-    let weather = &mut scenario.plant.weather;
-    (weather.swing_k, weather.wander_k, weather.solar_peak_w, weather.wind_m_s) = (0.0, 0.0, 0.0, 0.0);
-    scenario.plant.hot_water.draws_per_day = 0.0;
-    Ok(scenario)
+fn set<const N: usize>(tables: &mut Table, name: &str, values: [(&str, f64); N]) {
+    for (key, value) in values {
+        table(tables, name).insert(String::from(key), Value::Float(value));
+    }
 }

@@ -1,40 +1,71 @@
 //! The simulations and their comparison.
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::Result;
 use serde::Serialize;
-use thermowell_flow::control::{Law, Period};
+use thermowell_flow::control::Law;
 
 use super::heating::{Author, Heating};
-use super::plan::{CLIMATES, Climate, Kind, Parameters, calm, scenario};
+use super::plan::{COLD, Case, Climate, Emitter, GOOD, Gains, House, Kind, POOR, Parameters, RoomSensor, Weather};
+use super::report::Described;
+use super::rivals::{Pi, Rival};
 use super::week::{Outcome, heat};
 
 /// Days of each run of the sensitivity; only the first seed, in the cold climate.
 const SENSITIVITY_DAYS: u64 = 3;
-/// Days of each run of the lazy boiler, so that a whole `cargo winter` stays within two minutes of one core.
+/// Days of each run of the lazy boiler.
 const LAZY_DAYS: u64 = 3;
-/// The compared pairs of k and Kp.
-const TRIED: [(f64, f64); 7] =
-    [(0.5, 10.0), (0.0, 10.0), (0.25, 10.0), (1.0, 10.0), (0.5, 4.0), (0.5, 8.0), (0.5, 12.0)];
-/// Hours that are reported after a step.
+/// The house of the lazy boiler and of the sensitivity.
+const PLAIN_HOUSE: &str = "readme";
+/// The compared gains: Kp, Ki and k.
+const TRIED: [(f64, f64, f64); 8] = [
+    (20.0, 1.0, 0.5),
+    (20.0, 1.0, 0.0),
+    (20.0, 0.0, 0.5),
+    (20.0, 0.5, 0.5),
+    (20.0, 2.0, 0.5),
+    (10.0, 1.0, 0.5),
+    (15.0, 1.0, 0.5),
+    (30.0, 1.0, 0.5),
+];
+/// When the target rises on the second day: noon.
+const STEP_AT_S: u32 = 43_200;
+/// Hours that are observed after a step.
 const STEP_HOURS: u64 = 12;
+const FLOOR_STEP_HOURS: u64 = 36;
 /// Height of the step, K.
 const STEP_K: f64 = 2.0;
+/// The step has arrived this close to the target, K.
+const ARRIVED_K: f64 = 0.3;
 
 /// Parameters of all simulations.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) parameters: Parameters,
+    pub(crate) houses: Vec<String>,
+    pub(crate) weathers: Vec<Weather>,
+    pub(crate) climates: Vec<Climate>,
     pub(crate) days: u64,
     pub(crate) seeds: Vec<u64>,
 }
 
-/// A climate, with the plain heating curve and with the law.
+/// A house in a climate, under each control.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Compared {
+    pub(crate) house: String,
+    pub(crate) emitter: Emitter,
+    pub(crate) weather: Weather,
     pub(crate) climate: &'static str,
     pub(crate) outdoor_c: f64,
     pub(crate) curve: Outcome,
+    pub(crate) influence: Outcome,
+    pub(crate) pi: Outcome,
     pub(crate) ours: Outcome,
+    /// Ours without a room sensor, with a floor heating only.
+    pub(crate) roomless: Option<Outcome>,
 }
 
 /// A lazy boiler in a climate, without the hourly correction and with it.
@@ -48,112 +79,218 @@ pub(crate) struct Lazy {
 /// Other gains.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Sensitivity {
-    pub(crate) k: f64,
     pub(crate) kp: f64,
+    pub(crate) ki: f64,
+    pub(crate) k: f64,
     pub(crate) ours: Outcome,
 }
 
-/// The response to a step of the target.
+/// The response of a house to a step of the target.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Step {
-    /// Room and set-point for each hour after the step, °C.
-    pub(crate) hours: Vec<StepHour>,
-    /// Overshoot of the room, K.
+    pub(crate) house: String,
+    pub(crate) sensor: RoomSensor,
+    pub(crate) target_c: f64,
+    /// The true room for each hour after the step, °C.
+    pub(crate) room_c: Vec<f64>,
+    /// Overshoot of the true room, K.
     pub(crate) overshoot_k: f64,
     /// Remaining oscillation: the largest distance from the mean of the last three hours within them, K.
     pub(crate) ripple_k: f64,
+    /// Hours until the room is within 0.3 K of the target; none if it does not arrive.
+    pub(crate) arrived_h: Option<f64>,
 }
 
-/// An hour after the step.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct StepHour {
-    pub(crate) hour: u64,
-    pub(crate) room_c: f64,
-    pub(crate) asked_c: Option<f64>,
+/// A week to simulate.
+#[derive(Clone, Debug)]
+struct Run<'a> {
+    case: Case<'a>,
+    author: Author,
+    days: u64,
 }
 
 impl Stage {
-    /// Both laws in all climates.
-    pub(crate) fn climates(&self) -> Result<Vec<Compared>> {
-        CLIMATES.iter().map(|climate| self.compare(*climate)).collect()
+    /// Each house in each weather.
+    pub(crate) fn described(&self) -> Result<Vec<Described>> {
+        let mut described = Vec::new();
+        for house in &self.houses {
+            for weather in &self.weathers {
+                let pi = Pi::of(&self.parameters.scenario(&case(house, *weather, COLD, Kind::Sound))?);
+                described.push(Described {
+                    house: house.clone(),
+                    about: self.parameters.house(house).about.clone(),
+                    weather: *weather,
+                    line: self.parameters.line(house, *weather),
+                    pi,
+                });
+            }
+        }
+        Ok(described)
     }
 
-    /// Both laws in one climate.
-    pub(crate) fn compare(&self, climate: Climate) -> Result<Compared> {
-        Ok(Compared {
-            climate: climate.name,
-            outdoor_c: climate.mean_c,
-            curve: self.all_seeds(climate, Kind::Sound, &Author::Curve)?,
-            ours: self.all_seeds(climate, Kind::Sound, &ours(self.parameters.law()))?,
-        })
+    /// Every control in all houses, weathers and climates.
+    pub(crate) fn table(&self) -> Result<Vec<Compared>> {
+        let mut cases = Vec::new();
+        for house in &self.houses {
+            for weather in &self.weathers {
+                cases.extend(self.climates.iter().map(|climate| case(house, *weather, *climate, Kind::Sound)));
+            }
+        }
+        let mut asked = Vec::new();
+        for case in &cases {
+            let law = Box::new(self.parameters.law(case));
+            let mut authors = vec![Author::Curve, self.rival(case, false)?, self.rival(case, true)?];
+            authors.push(Author::Ours(law.clone()));
+            if self.parameters.house(case.house).emitter == Emitter::Floor {
+                authors.push(Author::Roomless(law));
+            }
+            asked.extend(authors.into_iter().map(|author| (*case, author)));
+        }
+        let mut outcomes = self.all_seeds(&asked, self.days)?.into_iter();
+        let mut next = || outcomes.next().expect("one outcome for each request");
+        let compare = |case: &Case<'_>| {
+            let emitter = self.parameters.house(case.house).emitter;
+            Compared {
+                house: case.house.to_owned(),
+                emitter,
+                weather: case.weather,
+                climate: case.climate.name,
+                outdoor_c: case.climate.mean_c,
+                curve: next(),
+                influence: next(),
+                pi: next(),
+                ours: next(),
+                roomless: (emitter == Emitter::Floor).then(&mut next),
+            }
+        };
+        Ok(cases.iter().map(compare).collect())
     }
 
     /// A lazy boiler with k and without.
     pub(crate) fn lazy(&self) -> Result<Vec<Lazy>> {
-        let short = Self { days: self.days.min(LAZY_DAYS), ..self.clone() };
-        let law = self.parameters.law();
-        let compare = |climate: &Climate| {
-            Ok(Lazy {
-                climate: climate.name,
-                without: short.all_seeds(*climate, Kind::Lazy, &ours(Law { k: 0.0, ..law.clone() }))?,
-                with: short.all_seeds(*climate, Kind::Lazy, &ours(law.clone()))?,
-            })
-        };
-        CLIMATES.iter().map(compare).collect()
+        let days = self.days.min(LAZY_DAYS);
+        let help = Gains::of(self.parameters.house(PLAIN_HOUSE).emitter);
+        let mut asked = Vec::new();
+        for climate in &self.climates {
+            let case = case(PLAIN_HOUSE, Weather::Now, *climate, Kind::Lazy);
+            for gains in [Gains { k: 0.0, ki: 0.0, ..help }, help] {
+                asked.push((case, ours(self.parameters.law_with(&case, gains))));
+            }
+        }
+        let outcomes = self.all_seeds(&asked, days)?;
+        let pairs = self.climates.iter().zip(outcomes.chunks_exact(2));
+        Ok(pairs.map(|(climate, pair)| Lazy { climate: climate.name, without: pair[0], with: pair[1] }).collect())
     }
 
     /// Other gains, in the cold climate.
     pub(crate) fn sensitivity(&self) -> Result<Vec<Sensitivity>> {
-        let short = Self { days: self.days.min(SENSITIVITY_DAYS), seeds: self.seeds[..1].to_vec(), ..self.clone() };
-        let law = self.parameters.law();
-        let attempt = |&(k, kp): &(f64, f64)| {
-            let author = ours(Law { k, kp, ..law.clone() });
-            Ok(Sensitivity { k, kp, ours: short.all_seeds(CLIMATES[0], Kind::Sound, &author)? })
+        let short = Self { seeds: self.seeds[..1].to_vec(), ..self.clone() };
+        let case = case(PLAIN_HOUSE, Weather::Now, COLD, Kind::Sound);
+        let attempt = |(kp, ki, k)| (case, ours(self.parameters.law_with(&case, Gains { kp, ki, k })));
+        let asked: Vec<_> = TRIED.into_iter().map(attempt).collect();
+        let outcomes = short.all_seeds(&asked, self.days.min(SENSITIVITY_DAYS))?;
+        Ok(TRIED.into_iter().zip(outcomes).map(|((kp, ki, k), ours)| Sensitivity { kp, ki, k, ours }).collect())
+    }
+
+    /// At noon of the second day the target rises, in a calm cold climate, in each house and with each sensor.
+    pub(crate) fn steps(&self) -> Result<Vec<Step>> {
+        let sensors = [GOOD, POOR];
+        let cases: Vec<_> = self.houses.iter().flat_map(|house| sensors.map(|sensor| (house, sensor))).collect();
+        in_parallel(&cases, |(house, sensor)| self.step(house, *sensor)).into_iter().collect()
+    }
+
+    /// The same in one house with one sensor.
+    pub(crate) fn step(&self, house: &str, sensor: RoomSensor) -> Result<Step> {
+        let parameters = &self.parameters;
+        let case = Case { sensor, ..case(house, Weather::Now, COLD, Kind::Sound) };
+        let observed_h = match parameters.house(house).emitter {
+            Emitter::Radiators => STEP_HOURS,
+            Emitter::Floor => FLOOR_STEP_HOURS,
         };
-        TRIED.iter().map(attempt).collect()
-    }
-
-    /// At noon of the second day the target rises, in a calm cold climate.
-    pub(crate) fn step(&self) -> Result<Step> {
-        const NOON_S: u32 = 43_200;
-        let target = self.parameters.target;
-        let mut law = self.parameters.law();
-        law.schedule.periods = vec![Period { from_s: 0, target: target - STEP_K }, Period { from_s: NOON_S, target }];
-        let mut heating = Heating::new(&calm(CLIMATES[0])?, self.parameters.own(), ours(law));
-        for _ in 0..86_400 + u64::from(NOON_S) {
+        let author = ours(parameters.law_with_step(&case, STEP_K, STEP_AT_S));
+        let mut heating = Heating::new(&parameters.calm(&case, STEP_K)?, parameters.firmware(&case), author);
+        let before_s = 86_400 + STEP_AT_S;
+        for _ in 0..before_s {
             heating.second();
         }
-        let mut hours = Vec::new();
-        let (mut overshoot_k, mut last) = (f64::MIN, Vec::new());
-        for second in 0..STEP_HOURS * 3_600 {
-            let room_c = heating.bench().signals().room_c;
-            if second % 3_600 == 0 {
-                hours.push(StepHour { hour: second / 3_600, room_c, asked_c: heating.asked() });
-            }
-            overshoot_k = overshoot_k.max(room_c - target);
-            if second >= (STEP_HOURS - 3) * 3_600 {
-                last.push(room_c);
-            }
-            heating.second();
-        }
-        let mean = last.iter().sum::<f64>() / last.len() as f64;
-        let ripple_k = last.iter().map(|room_c| (room_c - mean).abs()).fold(0.0, f64::max);
-        Ok(Step { hours, overshoot_k, ripple_k })
+        heating.skip_nights();
+        Ok(observe(&mut heating, parameters.target, observed_h, house, sensor))
     }
 
-    fn all_seeds(&self, climate: Climate, kind: Kind, author: &Author) -> Result<Outcome> {
-        let (own, target) = (self.parameters.own(), self.parameters.target);
-        let mut weeks = Vec::with_capacity(self.seeds.len());
-        let houses: Vec<_> = self.seeds.iter().map(|seed| scenario(climate, kind, *seed)).collect::<Result<_>>()?;
-        std::thread::scope(|scope| {
-            let run = |house| scope.spawn(move || heat(house, own, author.clone(), self.days, target));
-            let running: Vec<_> = houses.iter().map(run).collect();
-            weeks.extend(running.into_iter().map(|week| week.join().expect("a week does not panic")));
-        });
-        Ok(Outcome::together(&weeks))
+    fn rival(&self, case: &Case<'_>, is_pi: bool) -> Result<Author> {
+        let parameters = &self.parameters;
+        let pi = if is_pi { Some(Pi::of(&parameters.scenario(case)?)) } else { None };
+        let House { flow_min, flow_max, .. } = *parameters.house(case.house);
+        let line = parameters.line(case.house, case.weather);
+        Ok(Author::Rival(Box::new(Rival::new(line, parameters.target, (flow_min, flow_max), pi))))
     }
+
+    /// The outcomes of all requests, each with all seeds.
+    fn all_seeds(&self, asked: &[(Case<'_>, Author)], days: u64) -> Result<Vec<Outcome>> {
+        let mut runs = Vec::new();
+        for (case, author) in asked {
+            let seeded = |seed| Run { case: Case { seed, ..*case }, author: author.clone(), days };
+            runs.extend(self.seeds.iter().map(|seed| seeded(*seed)));
+        }
+        let weeks = in_parallel(&runs, |run| self.week(run)).into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(weeks.chunks(self.seeds.len()).map(Outcome::together).collect())
+    }
+
+    fn week(&self, run: &Run<'_>) -> Result<Outcome> {
+        let scenario = self.parameters.scenario(&run.case)?;
+        let firmware = self.parameters.firmware(&run.case);
+        Ok(heat(&scenario, firmware, run.author.clone(), run.days, self.parameters.target))
+    }
+}
+
+fn case(house: &str, weather: Weather, climate: Climate, kind: Kind) -> Case<'_> {
+    Case { house, weather, climate, kind, sensor: GOOD, seed: 1 }
 }
 
 fn ours(law: Law) -> Author {
     Author::Ours(Box::new(law))
+}
+
+fn observe(heating: &mut Heating, target: f64, hours: u64, house: &str, sensor: RoomSensor) -> Step {
+    let (mut room_c, mut last) = (Vec::new(), Vec::new());
+    let (mut overshoot_k, mut arrived_h) = (f64::MIN, None);
+    for second in 0..hours * 3_600 {
+        let room = heating.bench().signals().room_c;
+        if second % 3_600 == 0 {
+            room_c.push(room);
+        }
+        if arrived_h.is_none() && room >= target - ARRIVED_K {
+            arrived_h = Some(second as f64 / 3_600.0);
+        }
+        overshoot_k = overshoot_k.max(room - target);
+        if second >= (hours - 3) * 3_600 {
+            last.push(room);
+        }
+        heating.second();
+    }
+    let mean = last.iter().sum::<f64>() / last.len() as f64;
+    let ripple_k = last.iter().map(|room| (room - mean).abs()).fold(0.0, f64::max);
+    Step { house: house.to_owned(), sensor, target_c: target, room_c, overshoot_k, ripple_k, arrived_h }
+}
+
+/// The results of `run` for all jobs, in their order, on as many threads as there are cores.
+pub(super) fn in_parallel<J: Sync, R: Send>(jobs: &[J], run: impl Fn(&J) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len());
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(jobs.len())));
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(at) else { return };
+            let result = run(job);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }

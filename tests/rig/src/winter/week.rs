@@ -2,30 +2,44 @@
 
 use firmware_sim::scenario::BoilerScenario;
 use serde::Serialize;
-use thermowell_device::HeatingCurve;
+use thermowell_device::Config;
 use thermowell_wire::Reading;
 
 use super::heating::{Author, Heating};
 
 /// Not counted: the house begins at 20 °C everywhere, and the controller without an hour of history.
-const SETTLE_S: u64 = 6 * 3_600;
+pub const SETTLE_S: u64 = 24 * 3_600;
 const DAY_S: u64 = 86_400;
 /// Joules in a kilowatt-hour.
 const KWH_J: f64 = 3.6e6;
+/// A room within this distance of its target is neither too cold nor too warm, K: half of the 1 K of category I in
+/// EN 16798-1, because the target is constant here.
+pub const BAND_K: f64 = 0.5;
+/// What a start costs beyond the gas that the plant burns, J: the fan blows cold air through the hot body before each
+/// ignition, and burns the unstable start load badly.
+pub const START_J: f64 = 12e3;
 
 /// The figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Outcome {
     /// Root of the mean squared distance of the room from its target, K.
     pub room_rmse_k: f64,
+    /// Mean distance of the room from its target, K.
+    pub room_bias_k: f64,
+    /// Standard deviation of the room, K.
+    pub room_deviation_k: f64,
+    /// Integral of what the room is colder than the band, K·h in a day.
+    pub cold_kh_day: f64,
+    /// Integral of what the room is warmer than the band, K·h in a day.
+    pub warm_kh_day: f64,
     /// Starts of the burner in an hour, draws of hot water included.
     pub starts_per_hour: f64,
     /// Mean return temperature while the burner burns for the rooms, °C.
     pub return_c: f64,
-    /// Gas by its upper heating value, kWh in a day.
+    /// Gas by its upper heating value, the losses of the starts included, kWh in a day.
     pub gas_kwh_day: f64,
-    /// Mean distance of the room from its target, K.
-    pub room_bias_k: f64,
+    /// Hours in a day in which the burner burns for the rooms.
+    pub burning_h_day: f64,
     /// Leases that the firmware refused.
     pub refused: u64,
 }
@@ -38,24 +52,28 @@ impl Outcome {
         let mean = |of: fn(&Self) -> f64| weeks.iter().map(of).sum::<f64>() / count;
         Self {
             room_rmse_k: mean(|week| week.room_rmse_k.powi(2)).sqrt(),
+            room_bias_k: mean(|week| week.room_bias_k),
+            room_deviation_k: mean(|week| week.room_deviation_k.powi(2)).sqrt(),
+            cold_kh_day: mean(|week| week.cold_kh_day),
+            warm_kh_day: mean(|week| week.warm_kh_day),
             starts_per_hour: mean(|week| week.starts_per_hour),
             return_c: mean(|week| week.return_c),
             gas_kwh_day: mean(|week| week.gas_kwh_day),
-            room_bias_k: mean(|week| week.room_bias_k),
+            burning_h_day: mean(|week| week.burning_h_day),
             refused: weeks.iter().map(|week| week.refused).sum(),
         }
     }
 }
 
-/// Heats for `days`, after six hours that do not count.
+/// Heats for `days`, after a day that does not count.
 #[must_use]
-pub fn heat(scenario: &BoilerScenario, own: HeatingCurve, author: Author, days: u64, target: f64) -> Outcome {
-    let mut heating = Heating::new(scenario, own, author);
+pub fn heat(scenario: &BoilerScenario, firmware: Config, author: Author, days: u64, target: f64) -> Outcome {
+    let mut heating = Heating::new(scenario, firmware, author);
     for _ in 0..SETTLE_S {
         heating.second();
     }
     let (starts, gas_j) = (heating.bench().status().burner_starts, heating.bench().account().gas_j);
-    let (mut sum, mut squares) = (0.0, 0.0);
+    let (mut sum, mut squares, mut cold, mut warm) = (0.0, 0.0, 0.0, 0.0);
     let (mut return_sum, mut burning) = (0.0, 0_u64);
     let seconds = days * DAY_S;
     for _ in 0..seconds {
@@ -64,20 +82,28 @@ pub fn heat(scenario: &BoilerScenario, own: HeatingCurve, author: Author, days: 
         let off = signals.room_c - target;
         sum += off;
         squares += off * off;
+        cold += (-off - BAND_K).max(0.0);
+        warm += (off - BAND_K).max(0.0);
         let reading: Reading = heating.bench().reading();
         if signals.flame && !reading.hot_water() {
             return_sum += signals.return_c;
             burning += 1;
         }
     }
-    let started = heating.bench().status().burner_starts - starts;
-    let count = seconds as f64;
+    let started = f64::from(heating.bench().status().burner_starts - starts);
+    let gas_j = heating.bench().account().gas_j - gas_j + START_J * started;
+    let (count, days) = (seconds as f64, days as f64);
+    let bias = sum / count;
     Outcome {
         room_rmse_k: (squares / count).sqrt(),
-        starts_per_hour: f64::from(started) / (count / 3_600.0),
+        room_bias_k: bias,
+        room_deviation_k: (squares / count - bias * bias).max(0.0).sqrt(),
+        cold_kh_day: cold / 3_600.0 / days,
+        warm_kh_day: warm / 3_600.0 / days,
+        starts_per_hour: started / (count / 3_600.0),
         return_c: return_sum / (burning.max(1) as f64),
-        gas_kwh_day: (heating.bench().account().gas_j - gas_j) / KWH_J / days as f64,
-        room_bias_k: sum / count,
+        gas_kwh_day: gas_j / KWH_J / days,
+        burning_h_day: burning as f64 / 3_600.0 / days,
         refused: heating.refused(),
     }
 }

@@ -1,0 +1,72 @@
+//! What is required of the law.
+
+use super::plan::Emitter;
+use super::trial::{Compared, Lazy, Step};
+use super::week::Outcome;
+
+/// Share of the room influence's error that ours may have, with radiators and with a floor heating.
+pub(super) const RADIATORS_MAX: f64 = 0.75;
+pub(super) const FLOOR_MAX: f64 = 1.0;
+/// Share of the room influence's burner starts.
+pub(super) const STARTS_MAX: f64 = 1.1;
+/// With a lazy boiler: share of the law's own error without its hourly correction.
+pub(super) const LAZY_MAX: f64 = 0.6;
+/// After a step: overshoot of the room, and remaining oscillation, K.
+pub(super) const OVERSHOOT_MAX_K: f64 = 0.3;
+pub(super) const RIPPLE_MAX_K: f64 = 0.1;
+
+impl Compared {
+    /// Ours ÷ room influence: room error.
+    pub(super) fn error(&self) -> f64 {
+        ratio(&self.ours, &self.influence, |it| it.room_rmse_k)
+    }
+
+    /// Ours ÷ room influence: burner starts.
+    pub(super) fn starts(&self) -> f64 {
+        ratio(&self.ours, &self.influence, |it| it.starts_per_hour)
+    }
+
+    pub(super) fn error_max(&self) -> f64 {
+        match self.emitter {
+            Emitter::Radiators => RADIATORS_MAX,
+            Emitter::Floor => FLOOR_MAX,
+        }
+    }
+
+    pub(super) fn is_nearer(&self) -> bool {
+        self.error() <= self.error_max()
+    }
+
+    pub(super) fn is_sparing(&self) -> bool {
+        self.starts() <= STARTS_MAX
+    }
+
+    pub(super) fn is_met(&self) -> bool {
+        self.is_nearer() && self.is_sparing()
+    }
+}
+
+impl Lazy {
+    pub(super) fn error(&self) -> f64 {
+        ratio(&self.with, &self.without, |it| it.room_rmse_k)
+    }
+
+    pub(super) fn is_met(&self) -> bool {
+        self.error() <= LAZY_MAX
+    }
+}
+
+impl Step {
+    pub(super) fn is_met(&self) -> bool {
+        self.overshoot_k <= OVERSHOOT_MAX_K && self.ripple_k <= RIPPLE_MAX_K
+    }
+}
+
+/// The word of a verdict.
+pub(super) fn word(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
+
+pub(super) fn ratio(ours: &Outcome, other: &Outcome, of: fn(&Outcome) -> f64) -> f64 {
+    of(ours) / of(other)
+}
