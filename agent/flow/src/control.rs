@@ -5,13 +5,14 @@
 //! T* = clamp(curve(outdoor) + clamp(Kp · e, low, high) + I, flow_min, flow_max)     Kp ≤ 5 K ÷ the sensor's step
 //! dI/dt = Ki · clamp(e, −0.5, +0.5)     while T* heats the rooms; never further into a limit
 //! late = asked − average                 the mean S less the mean flow temperature of the last hour's heating seconds
-//! u = share · clamp(k · late, 0, +5)
-//! S = clamp(T* + u, flow_min, flow_max), at most 2 K/min, changed only by ≥ 0.5 K
+//! u = share · clamp(k · (late − 2), 0, +5)
+//! S = clamp(T* + u, flow_min, flow_max), at most 2 K/min, changed only by ≥ 0.5 K (floor: 0.2 K)
 //! ```
 //!
 //! The room term reacts to people, sun and wind. The integral removes what is constant: a curve that does not fit the
 //! house, or a boiler that always delivers less. The hourly term compensates at once for a boiler that has delivered
-//! less than requested; on a sound boiler it is about 0, and its worth is the diagnosis. `asked` is the requested
+//! less than requested. On a sound boiler, whose flow sags by up to 2 K while its burner pauses, it is 0: 1 K too much
+//! for a floor that needs 24 °C warms the room by as much. `asked` is the requested
 //! set-point including the correction, not T*: so `late` measures only the boiler's deficit, and the correction does
 //! not act on itself with an hour's delay.
 //!
@@ -38,8 +39,8 @@ const INTEGRATED_MAX: f64 = 0.5;
 const LIMIT_HYSTERESIS: f64 = 2.0;
 /// How fast the set-point may move: 2 K/min.
 const RAMP_CENTI_PER_MIN: u64 = 200;
-/// Smaller changes are not applied.
-const CHANGE_MIN_CENTI: i64 = 50;
+/// The flow of a sound boiler is on average this far below its set-point, K: its burner starts 3 K below.
+const SAG: f64 = 2.0;
 /// A constant set-point accumulates ramp for at most this time: one change.
 const RAMP_SAVED: Duration = Duration::from_secs(15);
 
@@ -156,6 +157,15 @@ impl Emitter {
         }
     }
 
+    /// Smaller changes of the set-point are not applied, centi-degrees. Half a kelvin is a tenth of a floor's heat.
+    #[must_use]
+    pub fn change_min_centi(self) -> i64 {
+        match self {
+            Self::Radiators | Self::FanCoil => 50,
+            Self::Floor => 20,
+        }
+    }
+
     /// The least useful distance of the flow to the room, to continue and to begin, K.
     fn lift(self) -> (f64, f64) {
         match self {
@@ -222,7 +232,7 @@ impl Law {
     pub fn correction(&self, hour: Option<&LastHour>) -> f64 {
         let Some(hour) = hour else { return 0.0 };
         let late = hour.asked - hour.average;
-        hour.share * (self.k * late).clamp(0.0, CORRECTION_MAX)
+        hour.share * (self.k * (late - SAG)).clamp(0.0, CORRECTION_MAX)
     }
 
     /// T* + u within the limits, centi-degrees.
@@ -270,13 +280,13 @@ impl Ramp {
         self.centi
     }
 
-    /// Moves towards the aim: at most 2 K/min, and only by 0.5 K or more.
-    pub fn follow(&mut self, aim_centi: i64, now: Monotonic) {
+    /// Moves towards the aim: at most 2 K/min, and only by `least_centi` or more.
+    pub fn follow(&mut self, aim_centi: i64, least_centi: i64, now: Monotonic) {
         let since_ms = now.since(self.changed_at).min(RAMP_SAVED).as_millis();
         let reach = u64::try_from(since_ms).unwrap_or(0) * RAMP_CENTI_PER_MIN / 60_000;
         let reach = i64::try_from(reach).unwrap_or(0);
         let change = (aim_centi - self.centi).clamp(-reach, reach);
-        if change.abs() >= CHANGE_MIN_CENTI {
+        if change.abs() >= least_centi {
             self.centi += change;
             self.changed_at = now;
         }

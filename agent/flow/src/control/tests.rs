@@ -61,7 +61,8 @@ fn correction_compensates_a_deficit_only() {
     let law = law();
     assert!(near(law.correction(None), 0.0));
     assert!(near(law.correction(Some(&hour())), 0.0));
-    assert!(near(law.correction(Some(&LastHour { asked: 54.0, ..hour() })), 2.0));
+    assert!(near(law.correction(Some(&LastHour { asked: 54.0, ..hour() })), 1.0));
+    assert!(near(law.correction(Some(&LastHour { asked: 51.9, ..hour() })), 0.0), "its burner pauses");
     assert!(near(law.correction(Some(&LastHour { asked: 90.0, ..hour() })), 5.0));
     assert!(near(law.correction(Some(&LastHour { asked: 90.0, share: 0.5, ..hour() })), 2.5));
     assert!(near(law.correction(Some(&LastHour { asked: 10.0, ..hour() })), 0.0), "it delivers more than asked");
@@ -126,13 +127,13 @@ fn low_pass_that_begins_with_a_mean_forgets_its_first_input() {
 fn ramp_moves_half_a_kelvin_in_15_seconds() {
     let at = |seconds: u64| Monotonic(seconds * 1_000_000_000);
     let mut ramp = Ramp::begin(5_000, at(0));
-    ramp.follow(5_049, at(600));
+    ramp.follow(5_049, 50, at(600));
     assert_eq!(ramp.centi(), 5_000, "too small a change");
-    ramp.follow(6_000, at(600));
+    ramp.follow(6_000, 50, at(600));
     assert_eq!(ramp.centi(), 5_050, "a constant set-point accumulates one change");
-    ramp.follow(6_000, at(614));
+    ramp.follow(6_000, 50, at(614));
     assert_eq!(ramp.centi(), 5_050, "too early");
-    ramp.follow(4_000, at(615));
+    ramp.follow(4_000, 50, at(615));
     assert_eq!(ramp.centi(), 5_000);
 }
 
@@ -167,7 +168,7 @@ proptest! {
             }
             let aim = law.aim(&wish, law.correction(Some(&hour)));
             let ramp = ramp.get_or_insert(Ramp::begin(aim, now));
-            ramp.follow(aim, now);
+            ramp.follow(aim, 50, now);
             prop_assert!((2_500..=6_500).contains(&ramp.centi()));
             history.push((now, ramp.centi()));
         }
@@ -202,7 +203,7 @@ fn simple_house_reaches_and_keeps_its_target() {
         let hour = (step > 0).then(|| LastHour { average: last(&flows), asked: last(&asks), share: 1.0 });
         let aim = law.aim(&wish, law.correction(hour.as_ref()));
         let ramp = ramp.get_or_insert(Ramp::begin(aim, now));
-        ramp.follow(aim, now);
+        ramp.follow(aim, 50, now);
         // The boiler delivers 2 K less than asked; 0.5 kW/K of radiator, 0.3 kW/K of loss, 8 kWh/K of house.
         let asked = celsius(ramp.centi());
         flow += (asked - 2.0 - flow) * f64::from(STEP_S) / 300.0;

@@ -6,7 +6,7 @@
 //! | room | while it changes: constant through 12 h (24 h, 72 h: below) of heating is a sensor that hangs | the same |
 //! | room | the same, 5 K or more below the target: through 6 h of heating | the same |
 //! | room | the same, 5 K or more above the target: until the house must have lost 2 K | the same |
-//! | outdoor | while it is at most 3 h old, through a low-pass of 1 h | the mean of the day before it went silent |
+//! | outdoor | while it is at most 3 h old, through a low-pass of 15 min | the mean of the day before it went silent |
 //! | that mean | for a day, and only of at least 12 hours | the outdoor temperature is unknown |
 //! | outdoor of the day | through a low-pass of 24 h; in the first day, the mean until now | the last one |
 //!
@@ -54,7 +54,9 @@ const LOSS_H: f64 = 100.0;
 const GAINS: f64 = 10.0;
 /// A room far above its target that should have lost this much is frozen, K.
 const LOST: f64 = 2.0;
-const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(3_600);
+/// The curve has to be early rather than smooth: an hour's low-pass costs a fifth of the room's error, and a sensor in
+/// the sun is wrong for longer than either.
+const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(15 * 60);
 /// The heating limit is compared with the outdoor temperature of the day: a daily swing of 4 K leaves 0.6 K of it.
 const DAY_LOW_PASS: Duration = DAY;
 /// Maximum age of an outdoor temperature.

@@ -202,13 +202,13 @@ fn deficit_is_corrected_once_the_history_is_known() {
     let mut bench = Bench::new();
     bench.state.heating_share = 0.0;
     bench.seconds(1_000);
-    // 40 °C delivered, 42.5 °C requested, in 1,000 of 3,600 seconds: u = 0.2778 · 0.5 · 2.5 = 0.35 K.
+    // 40 °C delivered, 42.5 °C requested, in 1,000 of 3,600 seconds: u = 0.2778 · 0.5 · (2.5 − 2) = 0.07 K.
     bench.state.heating_share = 1_000.0 / 3_600.0;
     bench.seconds(30);
     let known = bench.controller.known.unwrap();
     let hour = bench.controller.last_hour(&known).unwrap();
     assert!((hour.asked - 42.5).abs() < 1e-9);
-    assert!((bench.controller.settings.law.correction(Some(&hour)) - 0.347).abs() < 0.001);
+    assert!((bench.controller.settings.law.correction(Some(&hour)) - 0.069).abs() < 0.001);
     // A new controller does not know the earlier set-points.
     let mut young = Bench::new();
     young.state.heating_share = 0.5;

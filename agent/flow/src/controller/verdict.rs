@@ -136,7 +136,7 @@ impl Controller {
         let begin = self.boiler.obeys(now).map_or(aim, |flow_centi| flow_centi.clamp(min, max));
         let ramp = self.ramp.get_or_insert(Ramp::begin(begin, now));
         if !drawing {
-            ramp.follow(aim, now);
+            ramp.follow(aim, law.emitter.change_min_centi(), now);
         }
         ramp.centi()
     }

@@ -121,7 +121,7 @@ fn control(config: &Config, findings: &Findings) {
 /// which floors reach at about 45 °C of flow; it answers so late that a high gain overshoots.
 fn floor(law: &Law, findings: &Findings) {
     const FLOW_MAX: CentiCelsius = CentiCelsius(45_00);
-    const KP_MAX: f64 = 4.0;
+    const KP_MAX: f64 = 10.0;
     let too_hot = format!("a heated floor takes at most {FLOW_MAX} °C");
     if law.flow_max > FLOW_MAX {
         findings.relation(&["control.flow_max", "control.emitter"], &too_hot);

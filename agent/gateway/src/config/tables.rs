@@ -51,8 +51,8 @@ impl EmitterDefaults {
             },
             Some(Emitter::Floor) => Self {
                 curve: curve_between(38_00, 25_00),
-                kp: 3.0,
-                ki: 0.3,
+                kp: 8.0,
+                ki: 0.2,
                 flow: (CentiCelsius(20_00), CentiCelsius(45_00)),
             },
             Some(Emitter::FanCoil) => Self {

@@ -190,7 +190,7 @@ const RELATIONS: &[(&str, &str)] = &[
         "control = { emitter = \"floor\", flow_max = \"50 °C\" }",
         "1:43: control.flow_max = \"50 °C\": a heated floor takes at most 45.00 °C",
     ),
-    ("control = { emitter = \"floor\", kp = 5 }", "1:37: control.kp = 5: a heated floor takes at most 4"),
+    ("control = { emitter = \"floor\", kp = 11 }", "1:37: control.kp = 11: a heated floor takes at most 10"),
     (
         "control = { emitter = \"floor\", curve = [{ outdoor = \"-10 °C\", flow = \"55 °C\" }, \
          { outdoor = \"15 °C\", flow = \"30 °C\" }] }",
