@@ -102,7 +102,7 @@ pub struct HouseConfig {
     /// Floor area in m², 20 to 5,000.
     #[serde(deserialize_with = "quantity::within::<_, 20, 5_000>")]
     pub area_m2: f64,
-    /// Heat capacity in kJ/(m² K), 50 to 500; 165 is a medium building of ISO 52016-1.
+    /// Heat capacity in kJ/(m² K), 50 to 500; 165 is a medium building of ISO 13790.
     #[serde(deserialize_with = "quantity::within::<_, 50, 500>")]
     pub kj_per_m2_k: f64,
     /// Share of that capacity which is air, furniture and surfaces, in %, 5 to 50.
