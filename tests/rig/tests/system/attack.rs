@@ -108,7 +108,7 @@ fn a_foreign_snapshot_or_feed_event_stops_its_boiler_alone() {
         house.until(line, SOON, |house| log(house.role("aggregator").log()).contains(line).then_some(()));
     }
     for (stream, subject) in [(stream::STATE, subject::state(&second)), (stream::FEED, subject::feed(&second))] {
-        let before = house.last(stream, &subject).expect("it was published");
+        let before = house.until("the other boiler has data", SOON, |house| house.last(stream, &subject));
         house.until("the other boiler goes on", SOON, |house| {
             house.last(stream, &subject).filter(|last| *last != before)
         });
