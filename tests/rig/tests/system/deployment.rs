@@ -243,7 +243,8 @@ impl Gateway {
 
     /// The end of step 7.
     fn enable_the_controller(&self) {
-        edit(CONFIG, "# enabled = false\n# The heating curve", "enabled = true\n# The heating curve");
+        edit(CONFIG, "# enabled = false\n# What heats", "enabled = true\n# What heats");
+        edit(CONFIG, "#emitter = ", "emitter = ");
         self.run_quoted("systemctl restart thermowell-agent && systemctl enable --now thermowell-controller");
         self.until("a boiler obeys", || text(&self.shell("thermowell status")).contains(", lease ").then_some(()));
     }
