@@ -150,9 +150,13 @@ fn alerts_fire_for_faults_of_cable_role_and_server() {
     assert_eq!(house.order("unplug b1"), "unplugged");
     prometheus.until_firing(&mut house, "LinkDown", Some("b1"));
     prometheus.until_firing(&mut house, "Stale", Some("b1"));
-    let b2: Firing =
-        prometheus.firing_in_real_time().unwrap().into_iter().filter(|(_, id)| id.as_deref() == Some("b2")).collect();
-    assert_eq!(b2, Firing::from([("ThermowellLoss".to_owned(), Some("b2".to_owned()))]));
+    // A scrape that a busy machine delays leaves a second without the agent's series, and the rules have no `for` here.
+    let expected = Firing::from([("ThermowellLoss".to_owned(), Some("b2".to_owned()))]);
+    house.until("b2 has its own alert, and no other", SOON, |_| {
+        let firing = prometheus.firing_in_real_time()?;
+        let b2: Firing = firing.into_iter().filter(|(_, id)| id.as_deref() == Some("b2")).collect();
+        (b2 == expected).then_some(())
+    });
     assert_eq!(house.order("plug b1"), "plugged");
     house.until("b1 is well again", SOON * 2, |_| {
         let firing = prometheus.firing_in_real_time()?;
