@@ -18,7 +18,7 @@ const VERIFY: Duration = Duration::from_secs(120);
 pub(super) struct Closed {
     /// Every value against the simulator's account, every hour against an independent sum.
     pub(super) ledger: Ledger,
-    /// The sum of `thermowell verify`: hours by verdict, and `agrees`.
+    /// The sum of `thermowell verify`: hours by verdict, and `agrees`; `disagreeing` has the lines of the other hours.
     pub(super) verified: Value,
 }
 
@@ -33,17 +33,23 @@ pub(super) fn close(house: &mut House) -> Result<Closed> {
     Ok(Closed { ledger, verified })
 }
 
-/// Runs `thermowell verify` over everything; its last line is the sum.
+/// Runs `thermowell verify` over everything; its last line is the sum, those before it are hours.
 fn verify(house: &House) -> Result<Value> {
     let args = vec!["verify".into(), "--json".into(), "--config".into(), house.config().into()];
     let launch = Launch { args, ..house.another("", &house.config(), "verify") };
     let ended = Child::spawn(&launch)?.wait(VERIFY)?;
     let log = launch.log;
     let output = fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))?;
-    let last = output.lines().rev().find(|line| line.starts_with('{'));
-    let sum = last.and_then(|line| serde_json::from_str(line).ok());
-    match (ended, sum) {
-        (Some(_), Some(sum)) => Ok(sum),
+    let objects = output.lines().filter(|line| line.starts_with('{'));
+    let mut lines: Vec<Value> = objects.filter_map(|line| serde_json::from_str(line).ok()).collect();
+    match (ended, lines.pop()) {
+        (Some(_), Some(mut sum)) => {
+            lines.retain(|line| ["different", "no_snapshot"].iter().any(|verdict| line["verdict"] == *verdict));
+            if sum["agrees"] != true {
+                sum["disagreeing"] = lines.into();
+            }
+            Ok(sum)
+        }
         (_, None) | (None, _) => {
             bail!("thermowell verify has no sum; the end of its output:\n{}", last_lines(&log))
         }

@@ -225,6 +225,12 @@ impl Report {
         self.dropped_unsynced_data() && self.lives.iter().all(Life::is_whole)
     }
 
+    /// What `verify` found, if it does not agree with the hours.
+    fn disagreement(&self) -> String {
+        let unequal = self.lives.iter().filter(|life| life.verified["agrees"] != true);
+        unequal.map(|life| format!(", of which verify says {}", life.verified)).collect()
+    }
+
     /// The verdict in a sentence.
     #[must_use]
     pub(super) fn verdict(&self) -> String {
@@ -232,7 +238,7 @@ impl Report {
         let findings: usize = self.cuts().map(|cut| cut.findings.len()).sum();
         let problems: usize = self.lives.iter().map(|life| life.problems.len()).sum();
         format!(
-            "{}: {} cuts, {} samples of {} lives: {} lost, {} twice, {} wrong, {} named missing; {} hours; \
+            "{}: {} cuts, {} samples of {} lives: {} lost, {} twice, {} wrong, {} named missing; {} hours{}; \
              {findings} findings, {problems} problems in the ledgers; {}",
             if self.ok { "as predicted" } else { "NOT as predicted" },
             self.cuts().count(),
@@ -243,6 +249,7 @@ impl Report {
             sum(|life| life.wrong),
             sum(|life| life.named),
             self.lives.iter().map(|life| life.hours).sum::<usize>(),
+            self.disagreement(),
             if self.dropped_unsynced_data() { "the cuts dropped unsynced data" } else { "cuts that dropped NOTHING" },
         )
     }
