@@ -151,7 +151,7 @@ struct Window {
 /// The flow sensor. Time only moves forward.
 #[derive(Clone, Debug)]
 pub struct Sensor {
-    lag_us: f64,
+    pocket: Lag,
     noise_counts: f64,
     windows: Vec<Window>,
     /// Start of the first window and end of the last, to skip the search without a fault.
@@ -159,14 +159,42 @@ pub struct Sensor {
     faulty_until_us: u64,
     rng: ChaCha8Rng,
     table: Vec<(CentiCelsius, Quality)>,
-    /// Temperature in the pocket; None before the first sample.
-    pocket_c: Option<f64>,
+    count: u16,
+}
+
+/// A first-order lag: the temperature of a sensor in its pocket, or in its housing on a wall. Time only moves forward.
+#[derive(Clone, Debug)]
+pub(crate) struct Lag {
+    lag_us: f64,
+    /// None before the first sample, which it takes at once.
+    celsius: Option<f64>,
     last_us: u64,
-    /// Share of the way to the water that the pocket covers in `stride_us`; cached, because the stride hardly ever
+    /// Share of the way to its surroundings that it covers in `stride_us`; cached, because the stride hardly ever
     /// changes.
     stride_us: u64,
     approach: f64,
-    count: u16,
+}
+
+impl Lag {
+    pub(crate) fn new(lag: Duration, celsius: Option<f64>) -> Self {
+        Self { lag_us: lag.as_secs_f64() * 1e6, celsius, last_us: 0, stride_us: 0, approach: 0.0 }
+    }
+
+    /// Its temperature at `t_us`, °C, in surroundings of `around_c` since the last call.
+    pub(crate) fn settle(&mut self, t_us: u64, around_c: f64) -> f64 {
+        let stride_us = t_us.saturating_sub(self.last_us);
+        if stride_us != self.stride_us {
+            self.stride_us = stride_us;
+            // Without a lag this divides by zero: e^-∞ is 0, and 0 ÷ 0 gives NaN.
+            let left = (-(stride_us as f64) / self.lag_us).exp();
+            self.approach = if left.is_nan() { 1.0 } else { 1.0 - left };
+        }
+        self.last_us = t_us;
+        let before_c = self.celsius.unwrap_or(around_c);
+        let celsius = before_c + (around_c - before_c) * self.approach;
+        self.celsius = Some(celsius);
+        celsius
+    }
 }
 
 impl Sensor {
@@ -175,24 +203,20 @@ impl Sensor {
     pub fn new(config: &SensorConfig, seed: u64) -> Self {
         let windows = windows(config);
         Self {
-            lag_us: config.pocket_lag.as_secs_f64() * 1e6,
+            pocket: Lag::new(config.pocket_lag, None),
             noise_counts: config.noise_counts,
             faulty_from_us: windows.iter().map(|window| window.from_us).min().unwrap_or(u64::MAX),
             faulty_until_us: windows.iter().map(|window| window.until_us).max().unwrap_or(0),
             windows,
             rng: ChaCha8Rng::seed_from_u64(seed),
             table: (0..=FULL_SCALE).map(convert).collect(),
-            pocket_c: None,
-            last_us: 0,
-            stride_us: 0,
-            approach: 0.0,
             count: 0,
         }
     }
 
     /// The reading at `t_us` in water of `water_c`.
     pub fn sample(&mut self, t_us: u64, water_c: f64) -> (CentiCelsius, Quality) {
-        let pocket_c = self.settle(t_us, water_c);
+        let pocket_c = self.pocket.settle(t_us, water_c);
         // Drawn for every sample, so that a fault does not shift the noise after it.
         let noise = normal(&mut self.rng) * self.noise_counts;
         let (mut offset_k, mut broken) = (0.0, None);
@@ -214,22 +238,6 @@ impl Sensor {
             Some(Fault::Offset { .. }) | None => quantise(divider(pocket_c + offset_k) + noise),
         };
         self.table[usize::from(self.count)]
-    }
-
-    /// Advances the pocket temperature to `t_us`.
-    fn settle(&mut self, t_us: u64, water_c: f64) -> f64 {
-        let stride_us = t_us.saturating_sub(self.last_us);
-        if stride_us != self.stride_us {
-            self.stride_us = stride_us;
-            // Without a lag this divides by zero: e^-∞ is 0, and 0 ÷ 0 gives NaN.
-            let left = (-(stride_us as f64) / self.lag_us).exp();
-            self.approach = if left.is_nan() { 1.0 } else { 1.0 - left };
-        }
-        self.last_us = t_us;
-        let before_c = self.pocket_c.unwrap_or(water_c);
-        let pocket_c = before_c + (water_c - before_c) * self.approach;
-        self.pocket_c = Some(pocket_c);
-        pocket_c
     }
 }
 
@@ -322,10 +330,10 @@ mod tests {
             sensor.sample(slot * 10_000, 80.0);
         }
         let after_6_s = 80.0 - 60.0 * (-1.0_f64).exp();
-        assert!((sensor.pocket_c.unwrap() - after_6_s).abs() < 1e-6, "{:?}", sensor.pocket_c);
+        assert!((sensor.pocket.celsius.unwrap() - after_6_s).abs() < 1e-6, "{:?}", sensor.pocket);
         // A pause is one long stride.
         sensor.sample(66_000_000, 80.0);
-        assert!((sensor.pocket_c.unwrap() - 80.0).abs() < 0.01);
+        assert!((sensor.pocket.celsius.unwrap() - 80.0).abs() < 0.01);
         let mut bare = Sensor::new(&SensorConfig { pocket_lag: Duration::ZERO, ..quiet() }, 1);
         bare.sample(0, 20.0);
         assert!((bare.sample(10_000, 80.0).0.celsius() - 80.0).abs() < 0.05);

@@ -6,7 +6,7 @@ use thermowell_wire::{CentiCelsius, Quality};
 use crate::plant::{Failing, Plant, Signals};
 use crate::replay::{Played, Replay};
 use crate::scenario::{BoilerScenario, ManualSetting, RoomSensorConfig, Senses};
-use crate::sensor::{Sensor, SensorConfig};
+use crate::sensor::{Lag, Sensor, SensorConfig};
 
 /// Resolution of a temperature on the line, K.
 const LINE_STEP_K: f64 = 0.01;
@@ -176,30 +176,23 @@ impl Thermostat {
 /// A first-order lag, then steps. Time only moves forward.
 #[derive(Debug)]
 struct RoomSensor {
-    lag_us: f64,
+    /// None without a lag: the reading is exactly the room's temperature.
+    lag: Option<Lag>,
     /// 0 without steps: the line protocol has its own.
     step_k: f64,
-    inside_c: f64,
-    last_us: u64,
 }
 
 impl RoomSensor {
     fn new(config: &RoomSensorConfig, room_c: f64) -> Self {
         let RoomSensorConfig { lag, step_k } = *config;
         let step_k = if step_k > LINE_STEP_K { step_k } else { 0.0 };
-        Self { lag_us: lag.as_secs_f64() * 1e6, step_k, inside_c: room_c, last_us: 0 }
+        Self { lag: (!lag.is_zero()).then(|| Lag::new(lag, Some(room_c))), step_k }
     }
 
     /// The reading at `t_us`, °C.
     fn sample(&mut self, t_us: u64, room_c: f64) -> f64 {
-        let passed_us = t_us.saturating_sub(self.last_us) as f64;
-        self.last_us = t_us;
-        if self.lag_us > 0.0 {
-            self.inside_c += (room_c - self.inside_c) * -(-passed_us / self.lag_us).exp_m1();
-        } else {
-            self.inside_c = room_c;
-        }
-        if self.step_k > 0.0 { (self.inside_c / self.step_k).round() * self.step_k } else { self.inside_c }
+        let inside_c = self.lag.as_mut().map_or(room_c, |lag| lag.settle(t_us, room_c));
+        if self.step_k > 0.0 { (inside_c / self.step_k).round() * self.step_k } else { inside_c }
     }
 }
 
