@@ -12,16 +12,19 @@
 //! The room term reacts to people, sun and wind. The integral removes what is constant: a curve that does not fit the
 //! house, or a boiler that always delivers less. The hourly term compensates at once for a boiler that has delivered
 //! less than requested. On a sound boiler, whose flow sags by up to 2 K while its burner pauses, it is 0: 1 K too much
-//! for a floor that needs 24 °C warms the room by as much. `asked` is the requested
-//! set-point including the correction, not T*: so `late` measures only the boiler's deficit, and the correction does
-//! not act on itself with an hour's delay.
+//! for a floor that needs 24 °C warms the room by as much. `asked` is the requested set-point including the correction,
+//! not T*: so `late` measures only the boiler's deficit, and the correction does not act on itself with an hour's
+//! delay.
 //!
 //! Above the heating limit no heat is requested, whatever the room: the house is warm by its gains, or will be.
 //!
 //! All temperatures are °C; set-points are in centi-degrees, so that limits are exact to the last digit.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::time::{Monotonic, Utc};
 
@@ -72,7 +75,8 @@ pub struct Law {
 }
 
 /// What heats the rooms: how far the room may move the flow temperature, and which flow temperature still heats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Emitter {
     /// Radiators and convectors.
     Radiators,
@@ -138,7 +142,17 @@ pub struct LastHour {
     pub share: f64,
 }
 
+/// The name in the configuration.
+impl fmt::Display for Emitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 impl Emitter {
+    /// Every emitter.
+    pub const ALL: [Self; 3] = [Self::Radiators, Self::Floor, Self::FanCoil];
+
     /// The limits of the room term, K. A floor's water is a few kelvins above the room, and it answers after hours.
     #[must_use]
     pub fn room_term(self) -> (f64, f64) {

@@ -69,9 +69,9 @@ pub struct Options {
 enum Part {
     /// Every control in all houses and climates.
     Table,
-    /// A boiler of one stage that starts 10 K below the set-point, with k and without.
+    /// A boiler of one stage that starts 10 K below the set-point, with integral and hour and without.
     Lazy,
-    /// Other k and Kp.
+    /// Other Kp, Ki and k.
     Sensitivity,
     /// The target of the room rises by 2 K.
     Step,

@@ -264,12 +264,9 @@ fn control(control: &Section<'_>) -> Option<Control> {
 const EMITTERS: &str = "\"radiators\", \"floor\" or \"fan-coil\"";
 
 fn emitter(node: &Node) -> Result<Emitter, String> {
-    match text(node).as_deref() {
-        Ok("radiators") => Ok(Emitter::Radiators),
-        Ok("floor") => Ok(Emitter::Floor),
-        Ok("fan-coil") => Ok(Emitter::FanCoil),
-        Ok(_) | Err(_) => Err(format!("not an emitter, allowed are {EMITTERS}")),
-    }
+    let named = |word: String| Emitter::ALL.into_iter().find(|emitter| emitter.to_string() == word);
+    let emitter = text(node).ok().and_then(named);
+    emitter.ok_or_else(|| format!("not an emitter, allowed are {EMITTERS}"))
 }
 
 fn curve(control: &Section<'_>, default: [CurvePoint; 2]) -> Option<[CurvePoint; 2]> {

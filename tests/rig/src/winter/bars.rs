@@ -1,6 +1,7 @@
 //! What is required of the law.
 
-use super::plan::Emitter;
+use thermowell_flow::control::Emitter;
+
 use super::trial::{Compared, Lazy, Step};
 use super::week::Outcome;
 
@@ -9,7 +10,7 @@ pub(super) const RADIATORS_MAX: f64 = 0.75;
 pub(super) const FLOOR_MAX: f64 = 1.0;
 /// Share of the room influence's burner starts.
 pub(super) const STARTS_MAX: f64 = 1.1;
-/// With a lazy boiler: share of the law's own error without its hourly correction.
+/// With a lazy boiler: share of the law's own error without integral and hourly correction.
 pub(super) const LAZY_MAX: f64 = 0.6;
 /// After a step: overshoot of the room, and remaining oscillation, K.
 pub(super) const OVERSHOOT_MAX_K: f64 = 0.3;
@@ -28,7 +29,7 @@ impl Compared {
 
     pub(super) fn error_max(&self) -> f64 {
         match self.emitter {
-            Emitter::Radiators => RADIATORS_MAX,
+            Emitter::Radiators | Emitter::FanCoil => RADIATORS_MAX,
             Emitter::Floor => FLOOR_MAX,
         }
     }

@@ -8,7 +8,7 @@ use firmware_sim::scenario::{BoilerScenario, Scenario};
 use serde::{Deserialize, Serialize};
 use thermowell::config::Config;
 use thermowell_device::HeatingCurve;
-use thermowell_flow::control::{self, Curve, CurvePoint, Law, Period, Schedule};
+use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Period, Schedule};
 use thermowell_wire::CentiCelsius;
 use toml::{Table, Value};
 
@@ -17,9 +17,6 @@ const COMMITTED: &str = include_str!("../../../../config/winter.toml");
 /// The line of a curve is drawn between these outdoor temperatures, °C, beyond all simulated weather: the law's curve
 /// is constant outside of its points, the firmware's is not.
 const CURVE_ENDS: (f64, f64) = (-25.0, 30.0);
-
-/// The heating limit of our law and of the boiler's own control, °C: the products' default.
-const HEATING_LIMIT: f64 = 15.0;
 
 /// The parameters, as `config/winter.toml` has them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -31,31 +28,6 @@ pub struct Parameters {
     pub house: BTreeMap<String, House>,
     /// The curves by the name of their house.
     pub curve: BTreeMap<String, Curves>,
-}
-
-/// The law's gains.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gains {
-    /// K of flow per K below the room's target.
-    pub kp: f64,
-    /// K of flow per K below the room's target and hour.
-    pub ki: f64,
-    /// Gain of the last hour's deviation.
-    pub k: f64,
-}
-
-impl Gains {
-    /// The defaults of `[control]`.
-    #[must_use]
-    pub fn of(emitter: Emitter) -> Self {
-        let word = match emitter {
-            Emitter::Radiators => "radiators",
-            Emitter::Floor => "floor",
-        };
-        let text = format!("control.emitter = \"{word}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n");
-        let law = Config::parse(&text, "winter").expect("an emitter is a configuration").control.law;
-        Self { kp: law.kp, ki: law.ki, k: law.k }
-    }
 }
 
 /// A house with its boiler.
@@ -72,16 +44,6 @@ pub struct House {
     pub flow_max: f64,
     /// What differs from the simulator's own house, as tables of a scenario.
     pub scenario: Table,
-}
-
-/// What heats the rooms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Emitter {
-    /// Radiators.
-    Radiators,
-    /// A floor heating.
-    Floor,
 }
 
 /// The curves of a house, tuned in each weather.
@@ -253,30 +215,25 @@ impl Parameters {
         self.house.get(name).expect("only known houses are simulated")
     }
 
-    /// The law for the product's controller, with the product's own gains for the house's emitter.
+    /// The law for the product's controller: the defaults of `[control]` for the house's emitter, with its curve and
+    /// flow limits.
     #[must_use]
     pub fn law(&self, case: &Case<'_>) -> Law {
-        self.law_with(case, Gains::of(self.house(case.house).emitter))
-    }
-
-    /// The same law with other gains.
-    #[must_use]
-    pub fn law_with(&self, case: &Case<'_>, gains: Gains) -> Law {
+        let House { emitter, flow_min, flow_max, .. } = *self.house(case.house);
+        let text = format!("control.emitter = \"{emitter}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n");
+        let product = Config::parse(&text, "winter").expect("an emitter is a configuration").control.law;
         let [cold, warm] = self.line(case.house, case.weather).ends();
         let point = |point: Point| CurvePoint { outdoor: point.outdoor, flow: point.flow };
         Law {
             curve: Curve { cold: point(cold), warm: point(warm) },
             schedule: Schedule { offset_s: 0, periods: vec![Period { from_s: 0, target: self.target }] },
-            emitter: match self.house(case.house).emitter {
-                Emitter::Radiators => control::Emitter::Radiators,
-                Emitter::Floor => control::Emitter::Floor,
-            },
-            kp: gains.kp,
-            ki: gains.ki,
-            k: gains.k,
-            heating_limit: HEATING_LIMIT,
-            flow_min: self.house(case.house).flow_min,
-            flow_max: self.house(case.house).flow_max,
+            emitter,
+            kp: product.kp,
+            ki: product.ki,
+            k: product.k,
+            heating_limit: product.heating_limit.celsius(),
+            flow_min,
+            flow_max,
             lease_s: 60,
             renew: Duration::from_secs(15),
         }

@@ -143,11 +143,15 @@ impl Report {
             "\na lazy boiler: one stage of 9.6 kW, begins 10 K below; house readme, at most three days\n{HEAD}"
         )?;
         for it in &self.lazy {
-            row(text, it.climate, "k = 0", &it.without)?;
-            row(text, "", "with k", &it.with)?;
+            row(text, it.climate, "without help", &it.without)?;
+            row(text, "", "with help", &it.with)?;
             writeln!(text, "{:>27} {:>12.2}", "with ÷ without", it.error())?;
         }
-        writeln!(text, "wanted of k: at most {LAZY_MAX:.2}: {}", word(self.lazy.iter().all(Lazy::is_met)))
+        writeln!(
+            text,
+            "wanted of the help (integral and hour): at most {LAZY_MAX:.2}: {}",
+            word(self.lazy.iter().all(Lazy::is_met))
+        )
     }
 
     fn steps(&self, text: &mut String) -> Result {

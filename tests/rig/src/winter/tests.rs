@@ -1,5 +1,7 @@
+use thermowell_flow::control::Emitter;
+
 use super::heating::{Author, Heating};
-use super::plan::{COLD, Case, Climate, Emitter, GOOD, Kind, POOR, Parameters, Weather};
+use super::plan::{COLD, Case, Climate, GOOD, Kind, POOR, Parameters, Weather};
 use super::report::Report;
 use super::rivals::Pi;
 use super::trial::{Compared, Lazy, Stage, Step, in_parallel};

@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use serde::Serialize;
-use thermowell_flow::control::Law;
+use thermowell_flow::control::{Emitter, Law};
 
 use super::heating::{Author, Heating};
-use super::plan::{COLD, Case, Climate, Emitter, GOOD, Gains, House, Kind, POOR, Parameters, RoomSensor, Weather};
+use super::plan::{COLD, Case, Climate, GOOD, House, Kind, POOR, Parameters, RoomSensor, Weather};
 use super::report::Described;
 use super::rivals::{Pi, Rival};
 use super::week::{Outcome, heat};
@@ -68,7 +68,7 @@ pub(crate) struct Compared {
     pub(crate) roomless: Option<Outcome>,
 }
 
-/// A lazy boiler in a climate, without the hourly correction and with it.
+/// A lazy boiler in a climate, without the help of integral and hourly correction and with it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Lazy {
     pub(crate) climate: &'static str,
@@ -166,16 +166,14 @@ impl Stage {
         Ok(cases.iter().map(compare).collect())
     }
 
-    /// A lazy boiler with k and without.
+    /// A lazy boiler with the help of integral and hourly correction, and without.
     pub(crate) fn lazy(&self) -> Result<Vec<Lazy>> {
         let days = self.days.min(LAZY_DAYS);
-        let help = Gains::of(self.parameters.house(PLAIN_HOUSE).emitter);
         let mut asked = Vec::new();
         for climate in &self.climates {
             let case = case(PLAIN_HOUSE, Weather::Now, *climate, Kind::Lazy);
-            for gains in [Gains { k: 0.0, ki: 0.0, ..help }, help] {
-                asked.push((case, ours(self.parameters.law_with(&case, gains))));
-            }
+            let law = self.parameters.law(&case);
+            asked.extend([Law { k: 0.0, ki: 0.0, ..law.clone() }, law].map(|law| (case, ours(law))));
         }
         let outcomes = self.all_seeds(&asked, days)?;
         let pairs = self.climates.iter().zip(outcomes.chunks_exact(2));
@@ -186,7 +184,8 @@ impl Stage {
     pub(crate) fn sensitivity(&self) -> Result<Vec<Sensitivity>> {
         let short = Self { seeds: self.seeds[..1].to_vec(), ..self.clone() };
         let case = case(PLAIN_HOUSE, Weather::Now, COLD, Kind::Sound);
-        let attempt = |(kp, ki, k)| (case, ours(self.parameters.law_with(&case, Gains { kp, ki, k })));
+        let law = self.parameters.law(&case);
+        let attempt = |(kp, ki, k)| (case, ours(Law { kp, ki, k, ..law.clone() }));
         let asked: Vec<_> = TRIED.into_iter().map(attempt).collect();
         let outcomes = short.all_seeds(&asked, self.days.min(SENSITIVITY_DAYS))?;
         Ok(TRIED.into_iter().zip(outcomes).map(|((kp, ki, k), ours)| Sensitivity { kp, ki, k, ours }).collect())
@@ -204,7 +203,7 @@ impl Stage {
         let parameters = &self.parameters;
         let case = Case { sensor, ..case(house, Weather::Now, COLD, Kind::Sound) };
         let observed_h = match parameters.house(house).emitter {
-            Emitter::Radiators => STEP_HOURS,
+            Emitter::Radiators | Emitter::FanCoil => STEP_HOURS,
             Emitter::Floor => FLOOR_STEP_HOURS,
         };
         let author = ours(parameters.law_with_step(&case, STEP_K, STEP_AT_S));

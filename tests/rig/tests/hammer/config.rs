@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use thermowell::config::{Config, ConfigError, Control, Http, Law, Nats, show_duration};
-use thermowell_flow::control::Emitter;
 use thermowell_wire::CentiCelsius;
 
 use super::inputs::Grammar;
@@ -118,12 +117,7 @@ fn control(control: &Control, line: &mut impl FnMut(String)) {
     let Law { emitter, curve, target, utc_offset_minutes, kp, ki, k, heating_limit, flow_min, flow_max, lease, renew } =
         &control.law;
     line(format!("[control]\nenabled = {}", control.enabled));
-    let word = emitter.map(|emitter| match emitter {
-        Emitter::Radiators => "radiators",
-        Emitter::Floor => "floor",
-        Emitter::FanCoil => "fan-coil",
-    });
-    word.iter().for_each(|word| line(format!("emitter = \"{word}\"")));
+    emitter.iter().for_each(|emitter| line(format!("emitter = \"{emitter}\"")));
     let points = curve
         .map(|point| format!("{{ outdoor = \"{}\", flow = \"{}\" }}", celsius(point.outdoor), celsius(point.flow)));
     line(format!("curve = [{}]", points.join(", ")));
