@@ -144,7 +144,7 @@ impl Burner {
             return Some(fault);
         }
         let airless = air == Some(false);
-        // A flame without air soots and dies: it counts as lost at once.
+        // A flame without air soots and dies: it counts as none, and unlit gas without air must not wait for one.
         let lit = flame == Some(true) && !airless;
         match self.phase {
             Phase::Off if wanted && flame == Some(false) => self.purge(now_us),
@@ -167,7 +167,9 @@ impl Burner {
                 self.ignitions += 1;
                 self.phase = Phase::Burning { lit_us: now_us, flame_us: now_us };
             }
-            Phase::Igniting { until_us } if !wanted || now_us >= until_us => return self.end_try(now_us, wanted),
+            Phase::Igniting { until_us } if !wanted || airless || now_us >= until_us => {
+                return self.end_try(now_us, wanted);
+            }
             Phase::Igniting { .. } => {}
             Phase::Burning { .. } if !wanted => self.close(now_us, Phase::Off),
             Phase::Burning { lit_us, .. } if lit => self.burn(now_us, passed_us, lit_us),
@@ -449,6 +451,18 @@ mod tests {
         rig.air = Some(false);
         let (tenths, fault) = rig.until_change(true, true, 20);
         assert_eq!((tenths, fault, rig.burner.losses), (5, None, 1));
+        assert!(!rig.burner.has_gas());
+    }
+
+    #[test]
+    fn lost_air_ends_an_ignition_at_once() {
+        let mut rig = Rig { air: Some(true), ..Rig::new() };
+        while !matches!(rig.burner.phase(), Phase::Igniting { .. }) {
+            rig.step(true, Some(false));
+        }
+        assert!(rig.burner.has_gas());
+        rig.air = Some(false);
+        rig.step(true, Some(false));
         assert!(!rig.burner.has_gas());
     }
 

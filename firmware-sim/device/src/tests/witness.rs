@@ -108,7 +108,7 @@ impl Witness {
         assert!(device.memory().lockout.is_none(), "locked out");
         assert!(self.silence <= 12, "no reading");
         assert!(self.dark <= 51, "gas without a flame for {} steps", self.dark);
-        assert!(self.airless <= 51, "gas without air for {} steps", self.airless);
+        assert!(self.airless <= 6, "gas without air for {} steps", self.airless);
         assert!(device.actuators().fan, "gas without the fan");
         assert!(device.actuators().pump, "firing without the pump");
         if self.settled < 2 {
