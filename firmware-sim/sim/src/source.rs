@@ -127,12 +127,12 @@ impl PlantSource {
         self.advance(t_us, actuators);
         let Signals { flow_c, return_c, room_c, outdoor_c, pressure_bar, water_moves, .. } = self.signals;
         let (second, quality) = self.second.sample(t_us, flow_c);
-        let room_c = self.room.sample(t_us, room_c);
+        let sensed_c = self.room.sample(t_us, room_c);
         let planned = self.manual.iter().find(|setting| (setting.from_us..setting.until_us).contains(&t_us));
         let panel = self.ordered.or(planned.map(|setting| setting.panel)).unwrap_or_default();
         Inputs {
             return_temperature: Some(CentiCelsius::from_celsius(return_c)),
-            room: Some(CentiCelsius::from_celsius(self.senses.room_c(t_us, room_c))),
+            room: Some(CentiCelsius::from_celsius(self.senses.room_c(t_us, sensed_c))),
             outdoor: Some(CentiCelsius::from_celsius(self.senses.outdoor_c(t_us, outdoor_c))),
             pressure_mbar: millibar(pressure_bar),
             second_flow: (quality == Quality::Ok).then_some(second),
