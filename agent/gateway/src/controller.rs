@@ -267,10 +267,12 @@ impl Controller {
             }
             Ok::<(), RequestError>(())
         };
-        match tokio::time::timeout(LOOK_BACK, read).await {
-            Ok(read) => read?,
-            Err(_) => tracing::warn!(pending, "reading the last hour's events timed out, starting without them"),
-        }
+        let Ok(read) = tokio::time::timeout(LOOK_BACK, read).await else {
+            // The newest ones are missing, and an older one must not count as the last.
+            tracing::warn!(pending, "reading the last events timed out, starting without them");
+            return Ok(());
+        };
+        read?;
         for (id, told) in past {
             self.step(&id, Input::Past(&told)).await?;
         }

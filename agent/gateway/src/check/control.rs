@@ -16,6 +16,8 @@ const DIFFERS_S: f64 = 60.0;
 /// The least difference of two set-points that counts, K: the device may round.
 const APART: f64 = 0.5;
 const HOUR_S: f64 = 3_600.0;
+/// The share of heating seconds in an hour below which nothing is known of a deficit.
+const SHARE_MIN: f64 = 0.25;
 
 pub(super) fn check(it: &Evidence, now: &Moment, gateway: &str, is_enabled: bool) -> Vec<Finding> {
     if !is_enabled {
@@ -120,7 +122,12 @@ fn delivery(it: &Evidence) -> Finding {
     let find = of("control.delivery");
     match it.decisions.iter().rev().find_map(decision) {
         None => find(Unknown, "no controller has decided yet".to_owned()),
-        Some((_, Decision { deficit: None, .. })) => find(Fine, "what is asked is delivered".to_owned()),
+        Some((_, Decision { deficit: None, asked: Some(_), average: Some(_), share, .. })) if *share >= SHARE_MIN => {
+            find(Fine, "what is asked is delivered".to_owned())
+        }
+        Some((_, Decision { deficit: None, .. })) => {
+            find(Unknown, "the boiler has hardly heated by set-points of the gateway in the last hour".to_owned())
+        }
         Some((at, Decision { deficit: Some(deficit), .. })) => {
             let less = logs::delivers_less(deficit);
             find(Warning, format!("the boiler {less}, at {}", moment(at))).advise(
