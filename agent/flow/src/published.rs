@@ -102,7 +102,7 @@ pub struct DeviceStatus {
     pub outdoor: Option<f64>,
     /// Water pressure, mbar.
     pub pressure_mbar: Option<u16>,
-    /// The flow temperature that the device holds on its own control, °C.
+    /// The flow temperature of the device's own control when it connected, °C; its lower limit if it gave no heat.
     pub own_flow: f64,
     /// The active lease; `None` if the device is on its own control.
     pub setpoint: Option<AcceptedSetpoint>,

@@ -188,7 +188,7 @@ fn asked(judged: &status::Boiler, is_served: bool) -> String {
 fn accepted(judged: &status::Boiler) -> String {
     match judged.device() {
         Ok(DeviceStatus { setpoint: Some(setpoint), .. }) => heat(setpoint.demand, setpoint.flow),
-        Ok(DeviceStatus { own_flow, .. }) => format!("own {own_flow:.1}"),
+        Ok(_) => "own control".to_owned(),
         Err(_) => UNKNOWN.to_owned(),
     }
 }

@@ -154,7 +154,7 @@ pub(super) const CATALOGUE: &[Metric] = &[
     metric("agent", "room_temperature_celsius", "", "room temperature"),
     metric("agent", "outdoor_temperature_celsius", "", "outdoor temperature"),
     metric("agent", "water_pressure_pascals", "", "pressure of the heating water"),
-    metric("agent", "setpoint_own_celsius", "", "flow temperature that the device holds on its own control"),
+    metric("agent", "setpoint_own_celsius", "", "flow temperature of the device's own control when it connected"),
     metric(
         "agent",
         "setpoint_accepted_celsius",

@@ -66,7 +66,7 @@ impl Boiler {
         let asked = self.lease.as_ref().map_or("nothing".to_owned(), |lease| heat(lease.demand, lease.flow));
         match self.device() {
             Err(why) => format!("{asked} → {why}"),
-            Ok(DeviceStatus { setpoint: None, own_flow, .. }) => format!("{asked} → own control at {own_flow:.1}"),
+            Ok(DeviceStatus { setpoint: None, .. }) => format!("{asked} → own control"),
             Ok(DeviceStatus { setpoint: Some(AcceptedSetpoint { demand, flow, lease_left_s, .. }), .. }) => {
                 format!("{asked} → {}, lease {lease_left_s:.0} s", heat(*demand, *flow))
             }

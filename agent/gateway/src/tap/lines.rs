@@ -180,7 +180,7 @@ fn device_fields(device: &DeviceStatus) -> String {
 }
 
 fn device_words(device: &DeviceStatus) -> String {
-    let setpoint = device.setpoint.map_or(format!("own {:.1} °C", device.own_flow), |setpoint| {
+    let setpoint = device.setpoint.map_or("own control".to_owned(), |setpoint| {
         format!("obeys {:.1} °C for {:.0} s", setpoint.flow, setpoint.lease_left_s)
     });
     let fault = device.fault.map(|fault| format!(", fault {}", fault.kind)).unwrap_or_default();

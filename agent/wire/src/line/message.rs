@@ -88,7 +88,7 @@ pub struct Hello {
     pub device_us: u64,
     /// Not a real boiler.
     pub simulated: bool,
-    /// The flow temperature that the device holds on its own control.
+    /// The flow temperature of the device's own control now; its lower limit if it gives no heat.
     pub own_flow: CentiCelsius,
 }
 

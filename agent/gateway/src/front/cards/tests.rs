@@ -141,13 +141,13 @@ fn asked_is_no_heat_or_nothing_but_never_an_old_number() {
 }
 
 #[test]
-fn own_control_is_named_with_its_temperature() {
+fn own_control_is_named() {
     let mut boiler = boiler();
     let mut own = status(noon_s());
     own.device.as_mut().unwrap().setpoint = None;
     boiler.take_status(Some(own));
     let frame = cards(boiler, &after(1.0));
-    assert_eq!(frame.t["accepted"], "own 50.0");
+    assert_eq!(frame.t["accepted"], "own control");
     assert_eq!(frame.t["setpoint-note"], "the boiler is on its own control, though it is asked");
 }
 
