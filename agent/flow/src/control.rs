@@ -331,10 +331,10 @@ impl LowPass {
         Self { now_s: 0.0, ..Self::new(time_constant) }
     }
 
-    /// Replaces the value by one of a predecessor that has seen more.
-    pub fn continue_from(&mut self, value: f64) {
+    /// Replaces the value by that of a predecessor, which has seen inputs for `seen`.
+    pub fn continue_from(&mut self, value: f64, seen: Duration) {
         if value.is_finite() {
-            (self.value, self.now_s) = (Some(value), self.time_constant_s);
+            (self.value, self.now_s) = (Some(value), seen.as_secs_f64().min(self.time_constant_s));
         }
     }
 
@@ -350,6 +350,12 @@ impl LowPass {
     #[must_use]
     pub fn value(&self) -> Option<f64> {
         self.value
+    }
+
+    /// For how long it has seen inputs, at most its time constant.
+    #[must_use]
+    pub fn seen(&self) -> Duration {
+        Duration::try_from_secs_f64(self.now_s).unwrap_or_default()
     }
 
     /// Whether it has seen its time constant.

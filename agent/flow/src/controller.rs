@@ -24,7 +24,7 @@
 //! | `lockout` | the boiler is locked out | asks nothing; it would refuse |
 //! | `boost`, `tap`, `hold` | an operator's command is active | asks for its set-point |
 //! | `no_outdoor` | the outdoor temperature is unknown (`controller/senses.rs`) | releases |
-//! | `heating_limit` | the outdoor temperature of the day is above the limit | asks for no heat, which is a lease too |
+//! | `heating_limit` | the day outdoors is above the limit, or was until its sensor fell silent | asks for no heat |
 //! | `no_heat_wanted` | the room is warm enough | the same |
 //! | `hot_water` | hot water is drawn, and for 120 s after | keeps the set-point |
 //! | `set_back` | an operator has set the rooms back | the law, with that target |
@@ -89,6 +89,8 @@ const HOT_WATER: &str = "hot_water";
 /// The rules that request no heat.
 const HEATING_LIMIT: &str = "heating_limit";
 const NO_HEAT_WANTED: &str = "no_heat_wanted";
+/// The rule before the first state.
+const WAITING: &str = "waiting";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -277,7 +279,7 @@ impl Controller {
         };
         self.act(&now, &verdict, effects);
         self.report_changes(&now, &verdict, room, weather, effects);
-        self.report_decision(&verdict, room.celsius(), weather.celsius(), target, effects);
+        self.report_decision(now.monotonic, &verdict, room.celsius(), weather.celsius(), target, effects);
         self.wake_at = self.next_wake(&now, &verdict);
     }
 

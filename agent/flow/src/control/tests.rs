@@ -118,7 +118,7 @@ fn low_pass_that_begins_with_a_mean_forgets_its_first_input() {
         day.add(value, hour);
     }
     assert!(day.value().is_some_and(|value| near(value, 20.0)), "{day:?}");
-    day.continue_from(15.0);
+    day.continue_from(15.0, hour * 24);
     day.add(40.0, hour);
     assert!(day.value().is_some_and(|value| near(value, 16.0)), "{day:?}");
 }

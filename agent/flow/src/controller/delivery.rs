@@ -2,11 +2,12 @@
 //! mean flow temperature.
 //!
 //! ```text
-//!               3 K or more for an hour                      less than 1.5 K
+//!               3 K or more for two hours                    less than 1.5 K
 //!   delivers ───────────────────────────▶ delivers less ───────────────────────▶ delivers
 //! ```
 //!
-//! Only hours with a quarter of an hour of heating count: in less, the warm-up is most of it. Without such an hour for
+//! After a set-back a sound boiler is late for up to an hour, and the mean of the last hour for one hour more. Only
+//! hours with a quarter of an hour of heating count: in less, the warm-up is most of it. Without such an hour for
 //! a day the answer is unknown again. A sound boiler is up to 2 K below its set-point, because its burner pauses; one
 //! with too little power, a wrong limit or closed valves is far below it, whatever the law asks for.
 
@@ -21,8 +22,8 @@ const BEGINS: f64 = 3.0;
 const ENDS: f64 = 1.5;
 /// The least share of heating seconds in an hour that counts.
 const SHARE_MIN: f64 = 0.25;
-/// A deficit is reported after this time; the mean is that of the hour before, too.
-const LASTS: Duration = Duration::from_secs(3_600);
+/// A deficit is reported after this time.
+const LASTS: Duration = Duration::from_secs(2 * 3_600);
 /// Without an hour that counts for this long, the diagnosis is dropped.
 const SILENT_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -49,16 +50,15 @@ impl Delivery {
         if let Some(hour) = hour.filter(|hour| hour.share >= SHARE_MIN) {
             let kelvin = hour.asked - hour.average;
             self.seen = Some((now, kelvin, hour.share));
-            if kelvin < ENDS {
-                self.since = None;
-            } else if kelvin >= BEGINS {
-                self.since.get_or_insert(now);
-            }
+            let stands = if self.is_reported { kelvin >= ENDS } else { kelvin >= BEGINS };
+            self.since = stands.then(|| self.since.unwrap_or(now));
+        } else if !self.is_reported {
+            self.since = None;
         }
         if self.seen.is_some_and(|(at, ..)| now.since(at) > SILENT_MAX) {
             *self = Self { is_reported: self.is_reported, ..Self::default() };
         }
-        let lasts = self.since.is_some_and(|since| now.since(since) >= LASTS);
+        let lasts = self.since.is_some_and(|since| self.is_reported || now.since(since) >= LASTS);
         match (core::mem::replace(&mut self.is_reported, lasts), lasts) {
             (false, true) => self.deficit().map(Change::Began),
             (true, false) => before.map(Change::Ended),
@@ -99,12 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn deficit_of_an_hour_is_reported_once_and_so_is_its_end() {
+    fn deficit_of_two_hours_is_reported_once_and_so_is_its_end() {
         let mut delivery = Delivery::default();
         assert_eq!(run(&mut delivery, 0..300, 2.0, 1.0), []);
         let began = run(&mut delivery, 300..600, 4.0, 0.5);
-        let [(360, Change::Began(deficit))] = began[..] else { panic!("{began:?}") };
-        assert_eq!(deficit, Deficit { kelvin: 4.0, share: 0.5, hours: 1.0 });
+        let [(420, Change::Began(deficit))] = began[..] else { panic!("{began:?}") };
+        assert_eq!(deficit, Deficit { kelvin: 4.0, share: 0.5, hours: 2.0 });
         assert_eq!(run(&mut delivery, 600..700, 2.0, 1.0), [], "between the limits it stands");
         let now = delivery.deficit().unwrap();
         assert_eq!((now.kelvin, now.hours), (2.0, 399.0 / 60.0));
@@ -114,12 +114,32 @@ mod tests {
     }
 
     #[test]
+    fn begin_needs_two_whole_hours_of_the_deficit() {
+        let mut delivery = Delivery::default();
+        assert_eq!(run(&mut delivery, 0..110, 4.0, 1.0), []);
+        assert_eq!(run(&mut delivery, 110..120, 2.5, 1.0), [], "between the limits it is not one yet");
+        assert_eq!(run(&mut delivery, 120..230, 4.0, 1.0), []);
+        assert_eq!(run(&mut delivery, 230..240, 4.0, 0.2), [], "nor without heating");
+        assert_eq!(run(&mut delivery, 240..350, 4.0, 1.0), []);
+    }
+
+    #[test]
+    fn deficit_of_a_predecessor_stands_after_a_reboot() {
+        let mut delivery = Delivery::default();
+        let hours = 3.0;
+        delivery.continue_from(Some(Deficit { kelvin: 4.0, share: 0.5, hours }), Monotonic(60_000_000_000));
+        assert_eq!(run(&mut delivery, 1..30, 4.0, 1.0), []);
+        assert!(matches!(run(&mut delivery, 30..31, 1.0, 1.0)[..], [(30, Change::Ended(_))]));
+    }
+
+    #[test]
     fn a_day_of_short_heating_drops_the_diagnosis() {
         let mut delivery = Delivery::default();
         assert_eq!(run(&mut delivery, 0..300, 9.0, 0.2), []);
-        assert_eq!(run(&mut delivery, 300..400, 9.0, 0.3).len(), 1);
-        assert_eq!(run(&mut delivery, 400..1_839, 0.0, 0.2), []);
-        let ended = run(&mut delivery, 1_839..2_000, 0.0, 0.2);
-        assert!(matches!(ended[..], [(1_840, Change::Ended(_))]), "{ended:?}");
+        assert_eq!(run(&mut delivery, 300..421, 9.0, 0.3).len(), 1);
+        assert_eq!(run(&mut delivery, 421..1_860, 0.0, 0.2), []);
+        assert!(delivery.deficit().is_some());
+        let ended = run(&mut delivery, 1_860..2_000, 0.0, 0.2);
+        assert!(matches!(ended[..], [(1_861, Change::Ended(_))]), "{ended:?}");
     }
 }

@@ -84,9 +84,11 @@ impl SetpointHistory {
         }
     }
 
-    /// The newest decision of the predecessor, within `within_s` before `second`.
+    /// The newest decision of the predecessor, within `within_s` before `second`. One that waited for data knew
+    /// nothing.
     pub(super) fn newest(&self, second: i64, within_s: i64) -> Option<&Decision> {
-        let newest = self.past.last().filter(|past| super::whole(past.at) > second.saturating_sub(within_s));
+        let knew = self.past.iter().rfind(|past| past.decision.rule != super::WAITING);
+        let newest = knew.filter(|past| super::whole(past.at) > second.saturating_sub(within_s));
         newest.map(|past| &past.decision)
     }
 

@@ -12,9 +12,9 @@
 //!
 //! Heating changes every room temperature that is measured to a hundredth of a degree, so a good sensor is never
 //! constant for 12 h of it; without heating it may well be. A sensor with steps of 0.1 K is constant for longer in a
-//! room that is controlled well, one of 0.5 K for days: the readings so far tell the step. Far below its target a
-//! room is heated with the law's full range: that changes it by at least 0.1 K/h, which a sensor of half a degree shows
-//! within 6 h.
+//! room that is controlled well, one of 0.25 K or 1 °F for days. The least change so far is its step; before the first
+//! change, the coarsest usual one that the reading fits. Far below its target a room is heated with the law's full
+//! range: that changes it by at least 0.1 K/h, which a sensor of half a degree shows within 6 h.
 //!
 //! Far above its target a room is not heated, and is constant as long as people and the sun replace its loss. A sensor
 //! is frozen where that is impossible. The house is assumed to be heavy and insulated (a time constant of [`LOSS_H`];
@@ -35,15 +35,17 @@ use core::time::Duration;
 
 use thermowell_wire::subject::Ambient;
 
-use crate::control::LowPass;
+use crate::control::{LowPass, centi};
 use crate::published::{age_max, celsius, centi_mean};
 use crate::time::{HOUR_NS, Monotonic};
 
 /// Maximum age of a room temperature.
 const ROOM_AGE_MAX: Duration = age_max(Ambient::Room);
-/// A room temperature that is constant through this much heating is frozen, by the step of its sensor in hundredths of
-/// a degree.
-const ROOM_FROZEN: [(i64, Duration); 3] = [(50, hours_of(72)), (10, hours_of(24)), (1, hours_of(12))];
+/// A room temperature that is constant through this much heating is frozen, by the least step of its sensor in
+/// hundredths of a degree.
+const ROOM_FROZEN: [(i64, Duration); 3] = [(25, hours_of(72)), (10, hours_of(24)), (1, hours_of(12))];
+/// Usual steps of room sensors, in hundredths of a degree.
+const STEPS: [i64; 4] = [50, 25, 10, 1];
 /// From this distance to its target a room changes sooner, K.
 const ROOM_FAR: f64 = 5.0;
 /// Heating that changes a room this far below its target.
@@ -59,6 +61,8 @@ const LOST: f64 = 2.0;
 const OUTDOOR_LOW_PASS: Duration = Duration::from_secs(15 * 60);
 /// The heating limit is compared with the outdoor temperature of the day: a daily swing of 4 K leaves 0.6 K of it.
 const DAY_LOW_PASS: Duration = DAY;
+/// A reading stands for at most this much of the day: sources send as rarely as that.
+const DAY_READING_MAX: Duration = Duration::from_secs(3_600);
 /// Maximum age of an outdoor temperature.
 const OUTDOOR_AGE_MAX: Duration = age_max(Ambient::Outdoor);
 const HOURS: usize = 24;
@@ -91,8 +95,8 @@ impl RoomState {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Room {
     newest: Option<(f64, Monotonic)>,
-    /// The place in [`ROOM_FROZEN`] of the coarsest step that all readings fit.
-    step: usize,
+    /// The least change of the readings so far, in hundredths of a degree.
+    least_centi: Option<i64>,
     /// Heating since the number last changed.
     still: Duration,
     /// The part of that since it has been far below its target; `None` if it is not.
@@ -113,9 +117,9 @@ impl Room {
         if !is_constant {
             (self.still, self.cold, self.lost) = (Duration::ZERO, None, None);
         }
-        let centi = crate::control::centi(room);
-        while ROOM_FROZEN[self.step].0 > 1 && centi % ROOM_FROZEN[self.step].0 != 0 {
-            self.step += 1;
+        let change = before.map_or(0, |(before, _)| (centi(room) - centi(before)).abs());
+        if change > 0 {
+            self.least_centi = Some(self.least_centi.map_or(change, |least| least.min(change)));
         }
         let unheated = passed.saturating_sub(core::mem::take(&mut self.heated));
         let loss = outdoor.map_or(0.0, |outdoor| (room - outdoor - GAINS).max(0.0) / LOSS_H);
@@ -130,13 +134,20 @@ impl Room {
         self.cold = self.cold.map(|cold| cold.saturating_add(passed));
     }
 
-    /// The step of its readings, K: the coarsest that all of them fit.
+    /// The step of its readings, K.
     pub(super) fn step(&self) -> f64 {
-        celsius(ROOM_FROZEN[self.step].0)
+        celsius(self.step_centi())
+    }
+
+    fn step_centi(&self) -> i64 {
+        let room_centi = self.newest.map_or(1, |(room, _)| centi(room));
+        let coarsest = || STEPS.into_iter().find(|step| room_centi % step == 0);
+        self.least_centi.or_else(coarsest).unwrap_or(1)
     }
 
     pub(super) fn state(&self, now: Monotonic) -> RoomState {
-        let is_frozen = self.still >= ROOM_FROZEN[self.step].1
+        let frozen_after = ROOM_FROZEN.iter().find(|(step_centi, _)| self.step_centi() >= *step_centi);
+        let is_frozen = frozen_after.is_some_and(|(_, after)| self.still >= *after)
             || self.cold.is_some_and(|heated| heated >= ROOM_COLD_FROZEN)
             || self.lost.is_some_and(|lost| lost >= LOST);
         match self.newest {
@@ -209,16 +220,25 @@ impl Outdoor {
         self.day.is_whole()
     }
 
+    /// For how long readings have been in it, at most a day.
+    pub(super) fn day_seen(&self) -> Duration {
+        self.day.seen()
+    }
+
     /// Continues from that of a predecessor.
-    pub(super) fn continue_day(&mut self, day: f64) {
-        self.day.continue_from(day);
+    pub(super) fn continue_day(&mut self, day: f64, seen: Duration) {
+        self.day.continue_from(day, seen);
     }
 
     pub(super) fn take(&mut self, outdoor: f64, now: Monotonic) {
         let before = self.at.replace(now);
         let passed = before.map_or(Duration::ZERO, |at| now.since(at));
         self.low_pass.add(outdoor, passed);
-        self.day.add(outdoor, passed);
+        if passed > DAY {
+            self.day = LowPass::beginning_with_a_mean(DAY_LOW_PASS);
+        }
+        // What was not measured does not count: one reading after a silence is not the day.
+        self.day.add(outdoor, passed.min(DAY_READING_MAX));
         let (first, last) = (before.map_or(hour(now), hour), hour(now));
         // Clears hours that are a day old, also for hours without readings.
         let passed = last.saturating_sub(first).min(HOURS as u64);
@@ -317,14 +337,28 @@ mod tests {
 
     #[test]
     fn coarse_sensor_may_be_constant_for_longer() {
-        for (room, hours) in [(20.01, 11), (20.1, 23), (20.5, 71)] {
+        for (room, hours) in [(20.01, 11), (20.1, 23), (20.25, 71), (20.5, 71)] {
             assert_eq!(frozen_after(room, Some(0.0), true), Some(hours), "{room} °C");
         }
-        // One reading between the steps shows a finer sensor.
-        let mut room = Room::default();
-        [20.0, 20.5, 20.25, 20.5].into_iter().for_each(|reading| room.take(reading, 20.0, None, at(0)));
-        (0..12 * 60).for_each(|_| room.heated(Duration::from_secs(60)));
-        assert_eq!(room.state(at(0)), RoomState::Frozen);
+    }
+
+    #[test]
+    fn least_change_is_the_step() {
+        let fahrenheit = [68.0, 69.0, 70.0, 69.0].map(|reading: f64| (reading - 32.0) / 1.8);
+        for (readings, step, hours) in [
+            (fahrenheit, 0.55, 72),
+            ([20.25, 20.5, 20.75, 20.5], 0.25, 72),
+            ([20.0, 20.5, 20.4, 20.5], 0.1, 24),
+            ([20.0, 20.5, 20.47, 20.5], 0.03, 12),
+        ] {
+            let mut room = Room::default();
+            readings.into_iter().for_each(|reading| room.take(reading, 20.0, None, at(0)));
+            assert!((room.step() - step).abs() < 1e-9, "{readings:?}: {}", room.step());
+            room.heated(Duration::from_secs(hours * 3_600 - 1));
+            assert_ne!(room.state(at(0)), RoomState::Frozen, "{readings:?}");
+            room.heated(Duration::from_secs(1));
+            assert_eq!(room.state(at(0)), RoomState::Frozen, "{readings:?}");
+        }
     }
 
     #[test]
@@ -366,6 +400,16 @@ mod tests {
     /// A day that swings by 5 K around 3 °C.
     fn swing(hour: u64) -> f64 {
         if hour % 24 < 12 { -2.0 } else { 8.0 }
+    }
+
+    #[test]
+    fn reading_after_a_silence_is_not_the_day() {
+        let mut outdoor = Outdoor::new();
+        (0..48 * 60).for_each(|minute| outdoor.take(8.0, at(minute * 60)));
+        outdoor.take(19.0, at(47 * 3_600 + 20 * 3_600));
+        assert!(outdoor.day().is_some_and(|day| day < 8.5), "{:?}", outdoor.day());
+        outdoor.take(19.0, at(100 * 3_600));
+        assert_eq!((outdoor.day(), outdoor.is_day_whole()), (Some(19.0), false), "after a day it begins again");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use thermowell_wire::subject::EventKind;
 use super::delivery::Change;
 use super::senses::RoomState;
 use super::verdict::Verdict;
-use super::{Controller, Effect, HEATING_LIMIT, Log, NO_HEAT_WANTED};
+use super::{Controller, Effect, Log, NO_HEAT_WANTED};
 use crate::aggregate::WINDOW_S;
 use crate::published::EventBody;
 use crate::time::Monotonic;
@@ -26,20 +26,29 @@ impl Controller {
             self.heat_wanted = decision.rule != NO_HEAT_WANTED;
         }
         if let Some(decision) = self.history.newest(second, DAY_S) {
-            self.is_season = decision.rule != HEATING_LIMIT;
+            self.is_season = decision.heating_season.unwrap_or(true);
             self.integral = self.settings.law.bound_integral(decision.integral);
             self.delivery.continue_from(decision.deficit, now);
             if let Some(day) = decision.outdoor_day {
-                self.outdoor.continue_day(day);
+                let seen = Duration::try_from_secs_f64(decision.outdoor_day_hours * 3_600.0).unwrap_or_default();
+                self.outdoor.continue_day(day, seen);
             }
         }
+    }
+
+    /// The boiler obeys a lower set-point than requested: its installer's limit.
+    fn is_capped(&self, now: Monotonic) -> bool {
+        const ROUNDED_CENTI: i64 = 100;
+        let below = |flow_centi: i64| self.asked.is_some_and(|asked| flow_centi + ROUNDED_CENTI < asked.flow_centi);
+        self.boiler.obeys(now).is_some_and(below)
     }
 
     /// Continues the law's integral while the law heats the rooms. A boiler that is blocked or draws hot water does not
     /// show what its set-point is worth. What a frozen sensor has added is dropped with it.
     pub(super) fn integrate(&mut self, now: Monotonic, verdict: &Verdict, room: RoomState, target: f64) {
         let passed = self.integrated_at.replace(now).map_or(Duration::ZERO, |at| now.since(at));
-        let can_show = verdict.is_law_heating() && !self.boiler.is_drawing(now) && !self.boiler.is_blocked();
+        let is_held = self.boiler.is_drawing(now) || self.boiler.is_blocked() || self.is_capped(now);
+        let can_show = verdict.is_law_heating() && !is_held;
         match (room, &verdict.wish) {
             (RoomState::Celsius(room), Some(wish)) if can_show => {
                 // A longer silence is not heating that was seen.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use thermowell_wire::line::{Demand, Fault};
 use thermowell_wire::subject::{Ambient, EventKind};
@@ -14,10 +15,12 @@ use super::verdict::{Act, Verdict};
 use super::{Controller, Effect};
 use crate::plausible::{Implausible, Quantity};
 use crate::published::{Decision, Deficit, EventBody, Unusable, celsius};
-use crate::time::Now;
+use crate::time::{Monotonic, Now};
 
 /// A change of T* by this much publishes a decision, K.
 const WISH_MOVED: f64 = 1.0;
+/// So does this time: a new controller continues from what slowly changes in it.
+const DECIDED_MAX: Duration = Duration::from_secs(3 * 3_600);
 
 /// Log lines.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +56,7 @@ pub enum Log {
     Refused,
     /// The burner starts more than three times an hour.
     Cycling,
-    /// The boiler has delivered less than it was asked for, for an hour.
+    /// The boiler has delivered less than it was asked for, for two hours.
     DeliversLess(Deficit),
     /// It does no more.
     DeliversAgain(Deficit),
@@ -73,6 +76,7 @@ pub(super) struct Decided {
     flow_centi: i64,
     wish: Option<f64>,
     has_deficit: bool,
+    at: Monotonic,
 }
 
 /// The reported conditions, so that each is reported once.
@@ -139,9 +143,10 @@ impl Controller {
         }
     }
 
-    /// Publishes a decision if it, or its T*, has changed.
+    /// Publishes a decision if it, or its T*, has changed, and every few hours.
     pub(super) fn report_decision(
         &mut self,
+        now: Monotonic,
         verdict: &Verdict,
         room: Option<f64>,
         outdoor: Option<f64>,
@@ -154,11 +159,14 @@ impl Controller {
             Act::Ask(Demand::Heat, flow_centi) => (Some(Demand::Heat), flow_centi),
         };
         let wish = verdict.wish.map(|wish| wish.flow);
-        let deficit = self.delivery.deficit();
-        let decided = Decided { rule: verdict.rule, demand, flow_centi, wish, has_deficit: deficit.is_some() };
+        let (deficit, outdoor_day) = (self.delivery.deficit(), self.outdoor.day());
+        let has_deficit = deficit.is_some();
+        let decided = Decided { rule: verdict.rule, demand, flow_centi, wish, has_deficit, at: now };
         let is_same = self.decided.is_some_and(|before| {
             let moved = before.wish.zip(wish).map_or(0.0, |(before, wish)| (wish - before).abs());
-            before == Decided { wish: before.wish, ..decided } && moved < WISH_MOVED
+            before == Decided { wish: before.wish, at: before.at, ..decided }
+                && moved < WISH_MOVED
+                && now.since(before.at) < DECIDED_MAX
         });
         if is_same {
             return;
@@ -182,7 +190,9 @@ impl Controller {
             room_source: self.source(Ambient::Room).cloned(),
             outdoor,
             outdoor_source: self.source(Ambient::Outdoor).cloned(),
-            outdoor_day: self.outdoor.day(),
+            outdoor_day,
+            outdoor_day_hours: self.outdoor.day_seen().as_secs_f64() / 3_600.0,
+            heating_season: outdoor_day.map(|_| self.is_season),
             target,
             based_on: self.known.map(|known| known.slot),
             deficit,

@@ -4,10 +4,13 @@ use core::time::Duration;
 
 use thermowell_wire::line::Demand;
 
-use super::{Controller, HEATING_LIMIT, HOT_WATER, Known, NO_HEAT_WANTED};
+use super::{Controller, HEATING_LIMIT, HOT_WATER, Known, NO_HEAT_WANTED, WAITING};
 use crate::control::{LastHour, Ramp, Wish, centi};
 use crate::published::{self, Action, celsius};
 use crate::time::{Monotonic, Now};
+
+/// Above the heating limit, without an outdoor temperature: this far below its target a room needs heat, K.
+const BLIND_BELOW: f64 = 1.0;
 
 /// An action and its rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +59,7 @@ impl Controller {
 
     /// Checks the conditions of any request; returns the rule and its action if one fails.
     fn gate(&self, now: &Now) -> Result<Known, (&'static str, Act)> {
-        let known = self.known.ok_or(("waiting", Act::Wait))?;
+        let known = self.known.ok_or((WAITING, Act::Wait))?;
         if self.status_simulated.is_some_and(|simulated| simulated != known.simulated) {
             return Err(("mixed", Act::Release));
         }
@@ -97,10 +100,12 @@ impl Controller {
     /// The action of the control law.
     fn lawful(&mut self, now: &Now, known: &Known, room: Option<f64>, outdoor: Option<f64>, target: f64) -> Verdict {
         let Some(outdoor) = outdoor else {
-            return Verdict { rule: "no_outdoor", act: Act::Release, wish: None, correction: 0.0 };
+            return self.blind(room, target);
         };
         let law = &self.settings.law;
-        let wish = law.wish(outdoor, room, self.room.step(), target, self.integral);
+        // Without a room nothing would undo a wrong integral.
+        let integral = room.map_or(0.0, |_| self.integral);
+        let wish = law.wish(outdoor, room, self.room.step(), target, integral);
         if let Some(day) = self.outdoor.day() {
             // The mean of one warm afternoon must not hold the heating down to the lower limit.
             let was_season = self.is_season || !self.outdoor.is_day_whole();
@@ -124,6 +129,17 @@ impl Controller {
             () => "law",
         };
         Verdict { rule, act: Act::Ask(Demand::Heat, flow_centi), wish: Some(wish), correction }
+    }
+
+    /// Without an outdoor temperature the boiler is on its own control. Where its sensor fell silent above the heating
+    /// limit, that control would heat in July: the room says when there is need.
+    fn blind(&self, room: Option<f64>, target: f64) -> Verdict {
+        let is_warm = room.is_some_and(|room| room > target - BLIND_BELOW);
+        let (rule, act) = match self.is_season || !is_warm {
+            true => ("no_outdoor", Act::Release),
+            false => (HEATING_LIMIT, Act::Ask(Demand::None, centi(self.settings.law.flow_min))),
+        };
+        Verdict { rule, act, wish: None, correction: 0.0 }
     }
 
     /// The set-point ramped towards `aim`, centi-degrees. It begins at the set-point that the boiler obeys, if any, and

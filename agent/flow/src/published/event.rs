@@ -165,7 +165,7 @@ pub enum EventBody {
         /// Starts within the last hour, at least.
         starts: u32,
     },
-    /// The boiler has delivered less than it was asked for, for an hour and longer.
+    /// The boiler has delivered less than it was asked for, for two hours and longer.
     DeliversLess(Deficit),
     /// It delivers what it is asked for again, or has not heated for a day.
     DeliversAgain(Deficit),
@@ -293,6 +293,12 @@ pub struct Decision {
     /// The outdoor temperature of the day, through a low-pass of 24 h, °C: compared with the heating limit.
     #[serde(default)]
     pub outdoor_day: Option<f64>,
+    /// Hours of readings in it, at most 24.
+    #[serde(default)]
+    pub outdoor_day_hours: f64,
+    /// It is colder than the heating limit; null before the outdoor temperature was known.
+    #[serde(default)]
+    pub heating_season: Option<bool>,
     /// Target of the room temperature, °C.
     pub target: f64,
     /// The newest slot known at the decision.

@@ -385,6 +385,8 @@ mod tests {
             room_source: Some("c".repeat(32).parse().unwrap()),
             outdoor: CELSIUS,
             outdoor_day: Some(LONG),
+            outdoor_day_hours: LONG,
+            heating_season: Some(true),
             outdoor_source: Some("c".repeat(32).parse().unwrap()),
             target: LONG,
             based_on: Some(slot()),

@@ -188,6 +188,8 @@ fn bodies() -> [EventBody; 19] {
         room_source: None,
         outdoor: Some(-3.25),
         outdoor_day: Some(3.5),
+        outdoor_day_hours: 24.0,
+        heating_season: Some(true),
         outdoor_source: Some("roof".parse().expect("a name")),
         target: 21.0,
         based_on: Some(SLOT),

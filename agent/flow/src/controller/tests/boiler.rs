@@ -132,7 +132,7 @@ fn integral_after(change: impl FnOnce(&mut Bench)) -> f64 {
 fn integral_grows_only_while_the_law_heats_the_rooms() {
     let heated = integral_after(|_| {});
     assert!((heated - 0.2).abs() < 0.001, "{heated}");
-    let frozen: [fn(&mut Bench); 7] = [
+    let frozen: [fn(&mut Bench); 8] = [
         |bench| bench.device().hot_water = true,
         |bench| bench.device().state = BoilerState::Blocked,
         |bench| bench.device().state = BoilerState::Lockout,
@@ -140,6 +140,7 @@ fn integral_grows_only_while_the_law_heats_the_rooms() {
         |bench| bench.device().outdoor = Some(20.0),
         |bench| bench.disobeys = true,
         |bench| bench.controller.settings.law.flow_max = 40.0,
+        |bench| bench.obeys_at_most = 40.0,
     ];
     for (index, change) in frozen.into_iter().enumerate() {
         let integral = integral_after(change);
@@ -157,21 +158,31 @@ fn bodies(output: &[Effect]) -> Vec<&EventBody> {
     bodies
 }
 
+/// Nothing would undo a wrong one.
+#[test]
+fn integral_does_not_count_without_a_room() {
+    let mut bench = Bench::new();
+    bench.device().room = None;
+    let curve = leases(&bench.seconds(60)).last().unwrap().flow;
+    bench.controller.integral = 3.0;
+    assert!(leases(&bench.seconds(60)).iter().all(|lease| (lease.flow - curve).abs() < 1e-9), "{curve}");
+}
+
 #[test]
 fn deficit_is_reported_once_and_travels_in_the_decisions() {
     let mut bench = Bench::new();
     // 46 °C are requested, 40 °C delivered.
     bench.device().outdoor = Some(0.0);
     bench.state.heating_share = 0.9;
-    let mut output = bench.seconds(2 * 3_600);
+    let mut output = bench.seconds(3 * 3_600);
     let [EventBody::DeliversLess(deficit)] = bodies(&output)[..] else { panic!("{:?}", bodies(&output)) };
-    assert!((5.5..10.0).contains(&deficit.kelvin) && (deficit.hours - 1.0).abs() < 0.01, "{deficit:?}");
+    assert!((5.5..10.0).contains(&deficit.kelvin) && (deficit.hours - 2.0).abs() < 0.01, "{deficit:?}");
     let mut decisions = restart::past_decisions(&bench, &output);
     let last = decisions.pop().unwrap();
     assert!(last.decision.deficit.is_some(), "{last:?}");
     let mut bench = restart::restarted(bench);
     bench.input(Input::Past(&[last]));
-    output = bench.seconds(2 * 3_600);
+    output = bench.seconds(3 * 3_600);
     assert!(bodies(&output).is_empty(), "its predecessor has reported it: {:?}", bodies(&output));
     bench.state.average_heating = Some(49.0);
     output = bench.seconds(60);
@@ -200,6 +211,27 @@ fn no_heat_is_requested_above_the_heating_limit() {
     bench.device().outdoor = Some(8.0);
     output = bench.seconds(36 * 3_600);
     assert!(rules(&output).contains(&"law"), "{:?}", rules(&output));
+}
+
+/// The boiler's own control does not know that it is summer.
+#[test]
+fn silent_outdoor_sensor_does_not_begin_to_heat_in_summer() {
+    let mut bench = Bench::new();
+    (bench.device().outdoor, bench.device().room) = (Some(20.0), Some(19.1));
+    bench.seconds(24 * 3_600);
+    bench.device().outdoor = None;
+    let mut output = vec![];
+    for minute in 0..48 * 60 {
+        // A sensor that hangs would not count.
+        bench.device().room = Some(19.1 + f64::from(minute % 5) / 10.0);
+        output.extend(bench.seconds(60));
+    }
+    assert!(!rules(&output).contains(&"no_outdoor"), "{:?}", rules(&output));
+    assert_eq!(leases(&output).last().unwrap().demand, Demand::None);
+    bench.device().room = Some(18.9);
+    assert_eq!(rules(&bench.seconds(10)), ["no_outdoor"], "the room needs heat");
+    bench.device().room = None;
+    assert!(!rules(&bench.seconds(3_600)).contains(&"heating_limit"), "nor without a room");
 }
 
 #[test]

@@ -138,7 +138,14 @@ fn integral_and_day_of_a_predecessor_count_for_a_day() {
         let output = bench.seconds(10);
         let mut decisions = past_decisions(&bench, &output);
         assert_eq!(decisions.last().map(|past| past.decision.outdoor_day), Some(Some(16.0)));
-        decisions.last_mut().unwrap().decision.integral = 2.5;
+        let mut waiting = decisions[0].clone();
+        let last = decisions.last_mut().unwrap();
+        assert_eq!((waiting.decision.rule.as_str(), last.decision.heating_season), ("waiting", Some(false)));
+        (last.decision.integral, last.decision.outdoor_day_hours) = (2.5, 24.0);
+        // Within the hysteresis: the season has not begun again. A restart that saw no state knows nothing.
+        last.decision.outdoor_day = Some(14.5);
+        waiting.at = last.at;
+        decisions.push(waiting);
         bench.at_s += later_s;
         bench.device().outdoor = Some(14.0);
         let mut bench = restarted(bench);
