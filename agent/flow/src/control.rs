@@ -20,16 +20,18 @@
 //!
 //! All temperatures are °C; set-points are in centi-degrees, so that limits are exact to the last digit.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::{Monotonic, Utc};
+use crate::time::Monotonic;
 
+mod plan;
 #[cfg(test)]
 mod tests;
+
+pub use plan::{Plan, Step};
 
 /// The hourly term's limit, K.
 const CORRECTION_MAX: f64 = 5.0;
@@ -54,8 +56,8 @@ pub struct Law {
     pub emitter: Emitter,
     /// Flow temperature by outdoor temperature.
     pub curve: Curve,
-    /// Room temperature target, by time of day.
-    pub schedule: Schedule,
+    /// The targets of the room temperature.
+    pub plan: Plan,
     /// K of flow temperature per K of room deficit, 0 to 30.
     pub kp: f64,
     /// K of flow temperature per K of room deficit and hour, 0 to 2.
@@ -102,24 +104,6 @@ pub struct CurvePoint {
     pub outdoor: f64,
     /// Flow temperature, °C.
     pub flow: f64,
-}
-
-/// Room temperature target, by time of day.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Schedule {
-    /// Local time minus UTC, seconds.
-    pub offset_s: i32,
-    /// In order of time; the last one extends over midnight to the first. Without any, the target is 20 °C.
-    pub periods: Vec<Period>,
-}
-
-/// A target from a time of day on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Period {
-    /// Seconds since local midnight.
-    pub from_s: u32,
-    /// Room temperature, °C.
-    pub target: f64,
 }
 
 /// T*, the target before the hourly correction.
@@ -197,18 +181,6 @@ impl Curve {
         let (cold, warm) = (self.cold, self.warm);
         let part = (outdoor - cold.outdoor) / (warm.outdoor - cold.outdoor);
         cold.flow + part.clamp(0.0, 1.0) * (warm.flow - cold.flow)
-    }
-}
-
-impl Schedule {
-    /// The target at `utc`, °C.
-    #[must_use]
-    pub fn target(&self, utc: Utc) -> f64 {
-        const DAY_S: i64 = 86_400;
-        const UNSCHEDULED: f64 = 20.0;
-        let of_day = (utc.second() + i64::from(self.offset_s)).rem_euclid(DAY_S);
-        let current = self.periods.iter().rfind(|period| i64::from(period.from_s) <= of_day);
-        current.or(self.periods.last()).map_or(UNSCHEDULED, |period| period.target)
     }
 }
 

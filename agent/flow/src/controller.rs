@@ -27,14 +27,15 @@
 //! | `heating_limit` | the day outdoors is above the limit, or was until its sensor fell silent | asks for no heat |
 //! | `no_heat_wanted` | the room is warm enough | the same |
 //! | `hot_water` | hot water is drawn, and for 120 s after | keeps the set-point |
-//! | `set_back` | an operator has set the rooms back | the law, with that target |
+//! | `preheat` | it is time to heat for the next higher target (`controller/warm_up.rs`) | the law, with that target |
+//! | `set_back` | an operator has set the rooms back | the same |
 //! | `warming`, `law` | otherwise | the law, without and with the hourly correction |
 //! | `refused` | the boiler does not obey: an override at its panel | probes once a minute, to detect the end |
 //!
 //! The last one overrides every rule that would ask. If this program stops, the lease expires and the boiler is on its
 //! own control, without any action here. Of two controllers, one asks (`controller/author.rs`). A new one continues
 //! from the set-point that the boiler obeys, and from its predecessor's decisions: the set-points of the last hour, the
-//! integral and the outdoor temperature of the day.
+//! integral, how fast the rooms warm up, and the outdoor temperature of the day.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -45,7 +46,7 @@ use thermowell_wire::line::Demand;
 use thermowell_wire::subject::{Ambient, EventKind};
 use thermowell_wire::{BoilerId, Slot, SourceName};
 
-use crate::control::{Law, LowPass, Ramp};
+use crate::control::{Law, LowPass, Plan, Ramp};
 use crate::plausible::{Quantity, is_water};
 use crate::published::{
     Action, AmbientReading, Command, Decision, EventBody, Lease, Outcome, SlotQuality, State, Status, celsius,
@@ -66,6 +67,7 @@ use orders::Orders;
 use senses::{Outdoor, Room};
 use tell::{Decided, Reported};
 use verdict::{Act, Verdict};
+use warm_up::WarmUp;
 
 mod ambient;
 mod author;
@@ -79,6 +81,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod warm_up;
 
 const CURRENT_LOW_PASS: Duration = Duration::from_secs(60);
 /// Interval of requests to a boiler that does not obey: rare enough not to fight an override at its panel, often enough
@@ -120,6 +123,8 @@ pub enum Input<'a> {
     Past(&'a [PastDecision]),
     /// A reading of a source outside of the boiler; `is_new` if it was not stored before this controller began.
     Ambient { what: Ambient, reading: &'a AmbientReading, is_new: bool },
+    /// The targets of the room temperature from now on.
+    Plan(&'a Plan),
     /// Time has passed.
     Wake,
 }
@@ -201,6 +206,7 @@ pub struct Controller {
     /// The law's integral, K, and when it was last continued.
     integral: f64,
     integrated_at: Option<Monotonic>,
+    warm_up: WarmUp,
     ramp: Option<Ramp>,
     asked: Option<Asked>,
     decided: Option<Decided>,
@@ -219,6 +225,7 @@ impl Controller {
         assert!(settings.law.curve.cold.outdoor < settings.law.curve.warm.outdoor, "the curve's points are in order");
         let sources = settings.sources.iter();
         let outside = sources.map(|(what, source)| Outside::new(*what, source.clone())).collect();
+        let warm_up = WarmUp::new(settings.law.emitter);
         Self {
             settings,
             known: None,
@@ -237,6 +244,7 @@ impl Controller {
             is_season: true,
             integral: 0.0,
             integrated_at: None,
+            warm_up,
             ramp: None,
             asked: None,
             decided: None,
@@ -263,6 +271,7 @@ impl Controller {
             Input::Answer(outcome) => self.boiler.answered(outcome),
             Input::Past(past) => self.history.read(past),
             Input::Ambient { what, reading, is_new } => self.take_ambient(&now, what, reading, is_new, effects),
+            Input::Plan(plan) => self.settings.law.plan.clone_from(plan),
             Input::Wake => {}
         }
         if let Some(order) = self.orders.expire(&now) {
@@ -270,9 +279,11 @@ impl Controller {
         }
         let room = self.room.state(now.monotonic);
         let weather = self.outdoor.state(now.monotonic);
-        let target = self.target(&now);
+        let planned = self.target(&now);
+        let target = self.early(&now, room, planned).unwrap_or(planned);
         let verdict = self.verdict(&now, room.celsius(), weather.celsius(), target);
         self.integrate(now.monotonic, &verdict, room, target);
+        self.warm_up.measure(room.celsius(), target, verdict.is_law_heating(), now.monotonic);
         self.heating_setpoint = match verdict.act {
             Act::Ask(Demand::Heat, flow_centi) => Some(flow_centi),
             Act::Ask(Demand::None, _) | Act::Wait | Act::Release | Act::Probe(..) => None,
@@ -385,9 +396,9 @@ impl Controller {
         self.outside.iter().find(|outside| outside.what() == what).map(Outside::source)
     }
 
-    /// The room's target: of the schedule, or lower by an operator's set-back.
+    /// The room's target: of the plan, or lower by an operator's set-back.
     fn target(&self, now: &Now) -> f64 {
-        let target = self.settings.law.schedule.target(now.utc);
+        let target = self.settings.law.plan.target(now.utc);
         match self.orders.standing().map(|order| order.action) {
             Some(Action::SetBack { room }) => target.min(room),
             Some(Action::Boost { .. } | Action::HotWater { .. } | Action::Hold | Action::Release) | None => target,

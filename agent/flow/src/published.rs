@@ -21,7 +21,7 @@ use thermowell_wire::{BoilerId, Boot, CentiCelsius, Quality, Slot};
 pub(crate) use ambient::AHEAD_MAX;
 pub use ambient::{AmbientReading, Unusable, age_max};
 pub use command::{Action, Approval, Approved, BasedOn, Command, Reset};
-pub use event::{Decision, Deficit, Event, EventBody, FaultReport, Outcome};
+pub use event::{Decision, Deficit, Event, EventBody, FaultReport, Forecast, Outcome};
 
 /// The mean of `count` centi-degrees that add up to `sum`, in centi-degrees, half away from zero; `None` if `count` is
 /// 0.

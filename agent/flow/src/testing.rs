@@ -1,13 +1,12 @@
 //! A boiler, its messages and a law, for tests. A test changes what it is about.
 
-use alloc::vec;
 use core::time::Duration;
 
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{self, BoilerState, Hello, PROTOCOL};
 use thermowell_wire::{Boot, CentiCelsius, Reading, Slot};
 
-use crate::control::{Curve, CurvePoint, Emitter, Law, Schedule};
+use crate::control::{Curve, CurvePoint, Emitter, Law, Plan};
 use crate::published::{DeviceStatus, Link, Provisional, SlotQuality, State, Status};
 
 /// A simulated device with a 120 s ring that samples slot `next` now, at 100 Hz.
@@ -116,7 +115,7 @@ pub fn state(slot: Slot, stamp: f64) -> State {
     }
 }
 
-/// A law without a schedule: 42.5 °C of flow at 3 °C outdoors.
+/// A law with a target of 20 °C: 42.5 °C of flow at 3 °C outdoors.
 #[must_use]
 pub fn law() -> Law {
     Law {
@@ -125,7 +124,7 @@ pub fn law() -> Law {
             cold: CurvePoint { outdoor: -12.0, flow: 60.0 },
             warm: CurvePoint { outdoor: 18.0, flow: 25.0 },
         },
-        schedule: Schedule { offset_s: 0, periods: vec![] },
+        plan: Plan::constant(20.0),
         kp: 8.0,
         ki: 1.0,
         k: 0.5,

@@ -81,6 +81,25 @@ impl Utc {
         self.0.div_euclid(HOUR_NS)
     }
 
+    /// This moment and `later`, saturating.
+    #[must_use]
+    pub fn after(self, later: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(later.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// This moment less `earlier`, saturating.
+    #[must_use]
+    pub fn before(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(earlier.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// Unix seconds of JSON, to the microsecond.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "float to integer `as` saturates, and NaN gives 0")]
+    pub fn from_unix_seconds(seconds: f64) -> Self {
+        Self(((seconds * 1e6) as i64).saturating_mul(1_000))
+    }
+
     /// Unix seconds to the microsecond, as published in JSON.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 stay below 2^53 until the year 2255")]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_nats::Subscriber;
 use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
-use thermowell_flow::control::{Curve, CurvePoint, Law, Period, Schedule};
+use jiff::civil::Date;
 use thermowell_flow::controller::{self as flow, Author, Effect, Input, PastDecision};
 use thermowell_flow::published::{AmbientReading, Command, Event, EventBody, Lease, Outcome, State, Status};
 use thermowell_flow::time::Monotonic;
@@ -26,6 +26,7 @@ use thermowell_wire::subject::{self, Ambient, EventKind, stream, wildcard};
 use tokio::sync::mpsc::Receiver;
 
 use crate::ambient::{self, Arrived, Recent};
+use crate::calendar;
 use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::control::{self, Published};
@@ -72,7 +73,7 @@ pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) ->
     board.join("controller", &session, &reporter);
     let clock = Clock::new(&config.clock);
     let instance = instance(&config.gateway);
-    let law = law(&config.control.law);
+    let law = config.control.law.to_flow();
     let boilers = config.boilers.iter().map(|boiler| {
         let freshness = flow::Freshness::at_speed(clock.speed());
         let source = |what| boiler.ambient(what).map(|ambient| (what, ambient.source.clone()));
@@ -93,7 +94,9 @@ pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) ->
     };
     let context = context.clone();
     let has_readings = subjects.is_empty();
-    let mut controller = Controller { context, reporter, clock, boilers, poll, ignored, board, ambient, has_readings };
+    let law = config.control.law.clone();
+    let mut controller =
+        Controller { law, context, reporter, clock, boilers, poll, ignored, board, ambient, has_readings };
     tokio::select! {
         never = controller.sessions(&session) => match never {},
         () = follow => Ok(()),
@@ -103,6 +106,8 @@ pub async fn run(config: &Config, board: &Arc<Board>, mut shutdown: Shutdown) ->
 }
 
 struct Controller {
+    /// The calendar of the targets.
+    law: config::Law,
     context: Context,
     reporter: Reporter,
     clock: Clock,
@@ -120,6 +125,8 @@ struct Controller {
 
 struct Boiler {
     settings: flow::Settings,
+    /// The day of its plan.
+    planned: Option<Date>,
     controller: flow::Controller,
     author: Author,
     expected: Option<u64>,
@@ -134,7 +141,7 @@ impl Boiler {
         let controller = flow::Controller::new(settings.clone());
         let author = Author::new(settings.instance.clone(), &settings.law);
         let recent = Recent::default();
-        Self { settings, controller, author, expected: None, unpublished: Throttle::default(), recent }
+        Self { settings, planned: None, controller, author, expected: None, unpublished: Throttle::default(), recent }
     }
 
     /// Stops publishing set-points. A later takeover starts from the streams.
@@ -411,6 +418,10 @@ impl Controller {
         let now = self.clock.now();
         let mut effects = Vec::new();
         if let Some(boiler) = self.boilers.get_mut(id).filter(|boiler| boiler.is_author()) {
+            if let Some(plan) = calendar::renew(&self.law, &mut boiler.planned, now.utc) {
+                boiler.settings.law.plan.clone_from(&plan);
+                boiler.controller.step(now, Input::Plan(&plan), &mut effects);
+            }
             boiler.controller.step(now, input, &mut effects);
         }
         for effect in effects {
@@ -459,30 +470,6 @@ impl Controller {
 /// A name for this process, unique among all that ever ran with this configuration.
 fn instance(gateway: &str) -> String {
     format!("{gateway}-{}-{:x}", std::process::id(), clock::boottime_ns())
-}
-
-/// The configured law in the units of `flow`.
-fn law(law: &config::Law) -> Law {
-    let point = |point: config::CurvePoint| CurvePoint { outdoor: point.outdoor.celsius(), flow: point.flow.celsius() };
-    let period =
-        |target: &config::Target| Period { from_s: u32::from(target.from_minute) * 60, target: target.room.celsius() };
-    let [cold, warm] = law.curve;
-    Law {
-        emitter: law.emitter.expect("control is not enabled without an emitter"),
-        curve: Curve { cold: point(cold), warm: point(warm) },
-        schedule: Schedule {
-            offset_s: i32::from(law.utc_offset_minutes) * 60,
-            periods: law.target.iter().map(period).collect(),
-        },
-        kp: law.kp,
-        ki: law.ki,
-        k: law.k,
-        heating_limit: law.heating_limit.celsius(),
-        flow_min: law.flow_min.celsius(),
-        flow_max: law.flow_max.celsius(),
-        lease_s: u16::try_from(law.lease.as_secs()).expect("the configuration allows at most 120 s"),
-        renew: law.renew,
-    }
 }
 
 /// An event and the boiler of its subject; none for one that cannot be parsed (of a later version).

@@ -15,6 +15,7 @@ pub mod agent;
 pub mod aggregator;
 pub mod ambient;
 pub mod boilers;
+pub mod calendar;
 pub mod check;
 pub mod cli;
 pub mod clock;

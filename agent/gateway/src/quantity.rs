@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use thermowell_flow::time::Utc;
 
 /// A kind of quantity.
 pub(crate) struct Kind {
@@ -164,9 +165,8 @@ pub(crate) fn moment(unix_seconds: f64) -> String {
 }
 
 /// Unix seconds in nanoseconds.
-#[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
 pub(crate) fn nanos(unix_seconds: f64) -> i64 {
-    ((unix_seconds * 1e6) as i64).saturating_mul(1_000)
+    Utc::from_unix_seconds(unix_seconds).0
 }
 
 /// A duration in its largest whole unit, as the configuration takes it.

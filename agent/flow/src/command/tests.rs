@@ -109,8 +109,8 @@ fn refused_temperature_or_duration_names_the_limits() {
         (Action::HotWater { flow: 60.0 }, 0, "a hot-water of 0 s is not allowed; allowed are 60 s to 60 min"),
         (
             Action::SetBack { room: 16.0 },
-            8 * 24 * 60,
-            "a set-back of 8 days is not allowed; allowed are 60 s to 7 days",
+            61 * 24 * 60,
+            "a set-back of 61 days is not allowed; allowed are 60 s to 60 days",
         ),
     ] {
         assert_eq!(bench.decide(action, minutes).unwrap_err().to_string(), reason);
@@ -280,7 +280,7 @@ proptest! {
             Action::Boost { flow } => {
                 prop_assert!(flow > average && (draw || flow > current) && flow <= 75.0 && length <= 3_600.0);
             }
-            Action::SetBack { room } => prop_assert!((5.0..=21.0).contains(&room) && length <= 604_800.0),
+            Action::SetBack { room } => prop_assert!((5.0..=21.0).contains(&room) && length <= 60.0 * 86_400.0),
             Action::HotWater { flow } => prop_assert!((25.0..=75.0).contains(&flow) && length <= 3_600.0),
             Action::Hold => prop_assert!(!unleased && length <= 3_600.0),
             Action::Release => unreachable!("not generated"),

@@ -4,14 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing;
-use crate::time::SECOND_NS;
 
 fn law() -> Law {
-    Law { schedule: Schedule { offset_s: 3_600, periods: vec![period(6, 21.0), period(22, 17.0)] }, ..testing::law() }
-}
-
-fn period(hour: u32, target: f64) -> Period {
-    Period { from_s: hour * 3_600, target }
+    testing::law()
 }
 
 fn near(a: f64, b: f64) -> bool {
@@ -28,17 +23,6 @@ fn curve_is_linear_between_its_points_and_constant_outside() {
     for (outdoor, flow) in [(-30.0, 60.0), (-12.0, 60.0), (3.0, 42.5), (18.0, 25.0), (30.0, 25.0)] {
         assert!(near(curve.flow(outdoor), flow), "{outdoor}");
     }
-}
-
-#[test]
-fn schedule_extends_over_midnight_in_local_time() {
-    let schedule = law().schedule;
-    for (utc_hour, target) in [(4, 17.0), (5, 21.0), (20, 21.0), (21, 17.0), (23, 17.0), (0, 17.0)] {
-        assert!(near(schedule.target(Utc(utc_hour * 3_600 * SECOND_NS)), target), "{utc_hour}");
-    }
-    assert!(near(schedule.target(Utc(5 * 3_600 * SECOND_NS - 1)), 17.0));
-    let none = Schedule { offset_s: 0, periods: vec![] };
-    assert!(near(none.target(Utc(0)), 20.0));
 }
 
 #[test]
@@ -186,7 +170,7 @@ proptest! {
 #[test]
 fn simple_house_reaches_and_keeps_its_target() {
     const STEP_S: u32 = 15;
-    let law = Law { schedule: Schedule { offset_s: 0, periods: vec![period(0, 20.0)] }, ..law() };
+    let law = law();
     let (mut room, mut flow) = (16.0, 30.0);
     let outdoor = 0.0;
     let mut ramp: Option<Ramp> = None;

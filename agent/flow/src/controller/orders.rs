@@ -18,7 +18,7 @@ use thermowell_wire::{Boot, CommandId, Slot};
 use super::{Controller, Effect, Known, Log};
 use crate::control::Law;
 use crate::published::{Action, Command, EventBody, FreshnessLimits as Freshness};
-use crate::time::{Monotonic, Now};
+use crate::time::{Monotonic, Now, Utc};
 
 /// How far the calendar of the accepting host may be ahead of ours: both require a state of at most 5 s age.
 const CLOCKS_APART: Duration = Duration::from_secs(10);
@@ -79,6 +79,8 @@ pub enum Unfit {
 pub(super) struct Order {
     pub(super) id: CommandId,
     pub(super) action: Action,
+    /// For how long it was given.
+    pub(super) length: Duration,
     /// End by the calendar, Unix seconds.
     valid_until: f64,
     /// Latest end, by our own clock.
@@ -119,7 +121,13 @@ impl Order {
             premise.holds(based_on.slot)?;
         }
         let (id, action) = (command.id.clone(), command.action);
-        Ok(Some(Self { id, action, valid_until, ends_at: now.monotonic.after(left.min(longest)) }))
+        let length = Duration::try_from_secs_f64(valid_until - command.created_at).unwrap_or_default();
+        Ok(Some(Self { id, action, length, valid_until, ends_at: now.monotonic.after(left.min(longest)) }))
+    }
+
+    /// End by the calendar.
+    pub(super) fn ends(&self) -> Utc {
+        Utc::from_unix_seconds(self.valid_until)
     }
 
     fn is_over(&self, now: &Now) -> bool {

@@ -1,5 +1,5 @@
-//! What changes slowly, and outlasts a controller: the integral, the heating season, the outdoor temperature of the
-//! day, and whether the boiler delivers what it is asked for.
+//! What changes slowly, and outlasts a controller: the integral, the heating season, how fast the rooms warm up, the
+//! outdoor temperature of the day, and whether the boiler delivers what it is asked for.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ const DAY_S: i64 = 86_400;
 
 impl Controller {
     /// A new controller takes what is slow from its predecessor's last decision: the state of the hystereses, the
-    /// integral, the outdoor temperature of the day, a deficit.
+    /// integral, how fast the rooms warm up, the outdoor temperature of the day, a deficit.
     pub(super) fn continue_from(&mut self, second: i64, now: Monotonic) {
         if let Some(decision) = self.history.newest(second, WINDOW_S) {
             self.heat_wanted = decision.rule != NO_HEAT_WANTED;
@@ -29,6 +29,7 @@ impl Controller {
             self.is_season = decision.heating_season.unwrap_or(true);
             self.integral = self.settings.law.bound_integral(decision.integral);
             self.delivery.continue_from(decision.deficit, now);
+            self.warm_up.continue_from(decision.warm_up);
             if let Some(day) = decision.outdoor_day {
                 let seen = Duration::try_from_secs_f64(decision.outdoor_day_hours * 3_600.0).unwrap_or_default();
                 self.outdoor.continue_day(day, seen);

@@ -14,7 +14,7 @@ use super::senses::{RoomState, Weather};
 use super::verdict::{Act, Verdict};
 use super::{Controller, Effect};
 use crate::plausible::{Implausible, Quantity};
-use crate::published::{Decision, Deficit, EventBody, Unusable, celsius};
+use crate::published::{Decision, Deficit, EventBody, Forecast, Unusable, celsius};
 use crate::time::{Monotonic, Now};
 
 /// A change of T* by this much publishes a decision, K.
@@ -76,6 +76,7 @@ pub(super) struct Decided {
     flow_centi: i64,
     wish: Option<f64>,
     has_deficit: bool,
+    forecast: Option<Forecast>,
     at: Monotonic,
 }
 
@@ -161,10 +162,16 @@ impl Controller {
         let wish = verdict.wish.map(|wish| wish.flow);
         let (deficit, outdoor_day) = (self.delivery.deficit(), self.outdoor.day());
         let has_deficit = deficit.is_some();
-        let decided = Decided { rule: verdict.rule, demand, flow_centi, wish, has_deficit, at: now };
+        let forecast = self.warm_up.forecast();
+        let decided = Decided { rule: verdict.rule, demand, flow_centi, wish, has_deficit, forecast, at: now };
         let is_same = self.decided.is_some_and(|before| {
             let moved = before.wish.zip(wish).map_or(0.0, |(before, wish)| (wish - before).abs());
-            before == Decided { wish: before.wish, at: before.at, ..decided }
+            let is_expected = match (before.forecast, forecast) {
+                (Some(before), Some(forecast)) => before.is_near(&forecast),
+                (before, forecast) => before.is_none() && forecast.is_none(),
+            };
+            before == Decided { wish: before.wish, forecast: before.forecast, at: before.at, ..decided }
+                && is_expected
                 && moved < WISH_MOVED
                 && now.since(before.at) < DECIDED_MAX
         });
@@ -194,6 +201,8 @@ impl Controller {
             outdoor_day_hours: self.outdoor.day_seen().as_secs_f64() / 3_600.0,
             heating_season: outdoor_day.map(|_| self.is_season),
             target,
+            forecast,
+            warm_up: self.warm_up.rate(),
             based_on: self.known.map(|known| known.slot),
             deficit,
             command: self.orders.standing().filter(|_| is_law).map(|order| order.id.clone()),

@@ -14,6 +14,7 @@ mod ambient;
 mod boiler;
 mod orders;
 mod restart;
+mod warm_up;
 
 const START_S: i64 = 1_767_754_800;
 

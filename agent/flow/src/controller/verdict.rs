@@ -36,7 +36,7 @@ pub(super) enum Act {
 impl Verdict {
     /// The law requests heat, and the boiler is not known to refuse it.
     pub(super) fn is_law_heating(&self) -> bool {
-        matches!(self.act, Act::Ask(Demand::Heat, _)) && ["law", "warming", "set_back"].contains(&self.rule)
+        matches!(self.act, Act::Ask(Demand::Heat, _)) && ["law", "warming", "preheat", "set_back"].contains(&self.rule)
     }
 }
 
@@ -124,6 +124,7 @@ impl Controller {
         let set_back = self.orders.standing().is_some();
         let rule = match () {
             () if drawing => HOT_WATER,
+            () if self.warm_up.is_early() => "preheat",
             () if set_back => "set_back",
             () if !known.has_average => "warming",
             () => "law",

@@ -17,8 +17,8 @@ use thermowell_wire::{BoilerId, CommandId, Occurrence, OperatorName, Slot};
 
 /// Longest command that runs the burner harder than the control law would: an hour, then it must be given again.
 const HEAT_LONGEST: Duration = Duration::from_secs(60 * 60);
-/// Longest set-back: a week of absence. For longer ones the schedule is changed.
-const SET_BACK_LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Longest set-back: an absence of two months. Rooms are not set back below 5 °C.
+const SET_BACK_LONGEST: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// `boiler.{id}.command.{command}.{operator}`: an operator's command that passed every rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -299,8 +299,14 @@ pub struct Decision {
     /// It is colder than the heating limit; null before the outdoor temperature was known.
     #[serde(default)]
     pub heating_season: Option<bool>,
-    /// Target of the room temperature, °C.
+    /// Target of the room temperature, °C: already that of the forecast, with the rule `preheat`.
     pub target: f64,
+    /// The next higher target, within a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
+    /// How fast the rooms have warmed up lately, K/h; null before that was measured.
+    #[serde(default)]
+    pub warm_up: Option<f64>,
     /// The newest slot known at the decision.
     pub based_on: Option<Slot>,
     /// The operator's command on which it is based.
@@ -309,6 +315,28 @@ pub struct Decision {
     /// The boiler delivers less than it is asked for: only while that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deficit: Option<Deficit>,
+}
+
+/// The next higher target of the room temperature, and when heating for it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Forecast {
+    /// The target, °C.
+    pub target: f64,
+    /// From when on, Unix seconds.
+    pub at: f64,
+    /// When heating for it begins, Unix seconds: an estimate until then.
+    pub heats_from: f64,
+}
+
+impl Forecast {
+    /// The same target, and heating begins within a quarter of an hour.
+    pub(crate) fn is_near(&self, other: &Self) -> bool {
+        const NEAR_S: f64 = 900.0;
+        let Self { target, at, heats_from } = *self;
+        Self { heats_from, ..*other } == Self { target, at, heats_from }
+            && (other.heats_from - heats_from).abs() < NEAR_S
+    }
 }
 
 /// How much less than asked a boiler delivers: the mean set-point less the mean flow temperature, over the heating

@@ -193,8 +193,8 @@ fn judge(whose: Whose, bounds: &Bounds, wanted: Room, others: Room) -> Finding {
 #[cfg(test)]
 mod tests {
     use thermowell_flow::published::{
-        self, AcceptedSetpoint, Decision, Deficit, DeviceStatus, Event, EventBody, HeatingPart, Link, Missing,
-        Provisional, SamplesRange, SlotQuality, Snapshot, State,
+        self, AcceptedSetpoint, Decision, Deficit, DeviceStatus, Event, EventBody, Forecast, HeatingPart, Link,
+        Missing, Provisional, SamplesRange, SlotQuality, Snapshot, State,
     };
     use thermowell_flow::time::hour_text;
     use thermowell_wire::batch::ClockQuality;
@@ -389,6 +389,8 @@ mod tests {
             heating_season: Some(true),
             outdoor_source: Some("c".repeat(32).parse().unwrap()),
             target: LONG,
+            forecast: Some(Forecast { target: LONG, at: LONG, heats_from: LONG }),
+            warm_up: Some(LONG),
             based_on: Some(slot()),
             command: Some("c".repeat(32).parse().unwrap()),
             deficit: Some(Deficit { kelvin: LONG, share: LONG, hours: LONG }),

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use jiff::civil::DateTime;
 use serde_json::{Value, json};
 use thermowell_flow::command::{Ask, Refusal};
 use thermowell_flow::published::{Action, Command};
 use thermowell_wire::{BoilerId, CommandId, OperatorName};
 
 use super::{Exit, Outcome, Source, print, print_refusal};
+use crate::calendar;
+use crate::clock::Clock;
 use crate::command::{self, Accepted, Answer};
 use crate::quantity::{duration, moment};
 
@@ -40,13 +43,13 @@ pub(super) enum AskCommand {
         #[command(flatten)]
         who: Who,
     },
-    /// Lower the target room temperature, for at most a week
+    /// Lower the target room temperature, for at most 60 days
     SetBack {
         /// Room temperature, °C
         #[arg(long, value_name = "CELSIUS", value_parser = celsius, allow_hyphen_values = true)]
         room: f64,
         #[command(flatten)]
-        length: Length,
+        stay: Stay,
         #[command(flatten)]
         who: Who,
     },
@@ -81,6 +84,18 @@ pub(super) struct Length {
     length: Duration,
 }
 
+/// How long a set-back lasts.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Stay {
+    /// Duration, such as 8h or 3d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    length: Option<Duration>,
+    /// Local time by [control] timezone, such as 2027-01-03T16:00, when the rooms are to be warm again
+    #[arg(long, value_name = "TIME", value_parser = local_time)]
+    until: Option<DateTime>,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Who {
     /// The boiler
@@ -104,18 +119,27 @@ fn celsius(text: &str) -> Result<f64, String> {
     number.filter(|it| it.is_finite()).ok_or_else(|| "expected °C as a number, such as 65 or 62.5".to_owned())
 }
 
+fn local_time(text: &str) -> Result<DateTime, String> {
+    calendar::local_time(text).ok_or_else(|| "expected a date and a time, such as 2027-01-03T16:00".to_owned())
+}
+
 pub(super) fn run(command: &AskCommand) -> Outcome {
-    let (action, length, who) = match command {
-        AskCommand::Boost { flow, length, who } => (Action::Boost { flow: *flow }, length.length, who),
-        AskCommand::SetBack { room, length, who } => (Action::SetBack { room: *room }, length.length, who),
-        AskCommand::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, length.length, who),
-        AskCommand::Hold { length, who } => (Action::Hold, length.length, who),
-        AskCommand::Release { who } => (Action::Release, Duration::ZERO, who),
+    let whole = |length: &Length| Stay { length: Some(length.length), until: None };
+    let (action, stay, who) = match command {
+        AskCommand::Boost { flow, length, who } => (Action::Boost { flow: *flow }, whole(length), who),
+        AskCommand::SetBack { room, stay, who } => (Action::SetBack { room: *room }, *stay, who),
+        AskCommand::HotWater { flow, length, who } => (Action::HotWater { flow: *flow }, whole(length), who),
+        AskCommand::Hold { length, who } => (Action::Hold, whole(length), who),
+        AskCommand::Release { who } => (Action::Release, Stay { length: None, until: None }, who),
     };
     let id = who.id.clone().unwrap_or_else(command::new_id);
-    let ask = Ask { id, boiler: who.boiler.clone(), by: who.by.clone(), action, length };
     let clicked = who.id.is_none();
-    let answer = super::command(&who.source, async |config| command::ask(config, &ask, clicked).await)?;
+    let (ask, answer) = super::command(&who.source, async |config| {
+        let until = |until| calendar::until(&config.control.law, until, Clock::new(&config.clock).now().utc);
+        let length = stay.length.or_else(|| stay.until.map(until)).unwrap_or_default();
+        let ask = Ask { id: id.clone(), boiler: who.boiler.clone(), by: who.by.clone(), action, length };
+        command::ask(config, &ask, clicked).await.map(|answer| (ask, answer))
+    })?;
     Ok(match &answer {
         Answer::Refused(refusal) => print_refusal(refusal, who.json, &refused(&ask, refusal)),
         Answer::Accepted(accepted) if who.json => print(&format!("{}\n", in_json(accepted)), Exit::Success),

@@ -14,6 +14,7 @@
 mod ambient;
 mod document;
 mod error;
+mod law;
 mod mqtt;
 mod relations;
 mod sample;
@@ -33,6 +34,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use thermowell_flow::control::Emitter;
 use thermowell_wire::subject::{self, Ambient};
 use thermowell_wire::{BoilerId, CentiCelsius, OperatorName, SourceName};
@@ -41,6 +44,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub use ambient::{AmbientSource, AmbientTopic};
 pub use error::{ConfigError, Kind, Place, Problem};
 
+use crate::calendar::{Absence, Days};
 use crate::nats::User;
 pub use crate::quantity::{show_bytes, show_duration};
 use crate::regular;
@@ -246,10 +250,14 @@ pub struct Law {
     pub emitter: Option<Emitter>,
     /// The heating curve's two points, the colder outdoor temperature first.
     pub curve: [CurvePoint; 2],
-    /// The target room temperature from each time of day on, by time; before the first, the last applies.
+    /// The target room temperature from each time of some days on, until the next one.
     pub target: Vec<Target>,
-    /// The schedule's offset from UTC, in minutes, east positive.
-    pub utc_offset_minutes: i16,
+    /// The time zone of targets, holidays and absences.
+    pub timezone: TimeZone,
+    /// Days with the targets of `holiday`, or of Sunday where there are none.
+    pub holidays: Vec<Date>,
+    /// When the rooms are set back.
+    pub absence: Vec<Absence>,
     /// Flow kelvins for each kelvin that the room is too cold: 0 to 30.
     pub kp: f64,
     /// Flow kelvins for each kelvin that the room is too cold, in each hour: 0 to 2.
@@ -275,9 +283,11 @@ pub struct CurvePoint {
     pub flow: CentiCelsius,
 }
 
-/// A step of the schedule.
+/// A target of the room temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// The days on which it applies.
+    pub on: Days,
     /// The minute of the day from which it applies.
     pub from_minute: u16,
     /// The target room temperature.

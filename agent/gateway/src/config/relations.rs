@@ -5,6 +5,7 @@ use thermowell_wire::CentiCelsius;
 
 use super::section::Findings;
 use super::{Config, Law, RING};
+use crate::calendar;
 use crate::quantity::show_duration;
 
 /// Reports every relation that does not hold.
@@ -112,8 +113,12 @@ fn control(config: &Config, findings: &Findings) {
         let message = "the first point must have the lower outdoor temperature, and no lower flow temperature";
         findings.relation(&["control.curve"], message);
     }
-    if law.target.windows(2).any(|steps| steps[0].from_minute >= steps[1].from_minute) {
-        findings.relation(&["control.target"], "steps must be in ascending order, each time once");
+    if let Some(day) = calendar::unordered(law) {
+        let message = format!("steps of a day must be in ascending order, each time once; those of {day} are not");
+        findings.relation(&["control.target"], &message);
+    }
+    if law.absence.iter().any(|absence| absence.from >= absence.until) {
+        findings.relation(&["control.absence"], "from must be before until");
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use thermowell_flow::control::Emitter;
 use thermowell_wire::{CentiCelsius, OperatorName};
 use tracing_subscriber::filter::Targets;
@@ -15,12 +16,14 @@ use super::document::{Node, Value};
 use super::error::Kind;
 use super::section::{Section, Spot};
 use super::value::{
-    boolean, bytes, duration, named, number, path, temperature, text, time_of_day, unquoted, utc_offset, whole,
+    boolean, bytes, dates, duration, local_time, named, number, path, temperature, text, time_of_day, timezone,
+    unquoted, whole,
 };
 use super::{
     Address, Batch, Boiler, Clock, Command, Config, Control, CurvePoint, Disk, Dtr, Epoch, Feed, Http, Law, Log, Nats,
     Reset, SAMPLE_LINE_BYTES, SAMPLES_PER_SECOND, Spool, Streams, Target, Tls,
 };
+use crate::calendar::{Absence, Days};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -74,8 +77,8 @@ const fn curve_between(cold: i16, warm: i16) -> [CurvePoint; 2] {
 }
 
 const DEFAULT_TARGET: [Target; 2] = [
-    Target { from_minute: 6 * 60, room: CentiCelsius(21_00) },
-    Target { from_minute: 22 * 60, room: CentiCelsius(18_00) },
+    Target { on: Days::DAILY, from_minute: 6 * 60, room: CentiCelsius(21_00) },
+    Target { on: Days::DAILY, from_minute: 22 * 60, room: CentiCelsius(18_00) },
 ];
 
 // 100 samples/s × 20 B × 10 bits are 20,000 bit/s; a device catches up at no more than 80 % of the line.
@@ -240,12 +243,14 @@ fn control(control: &Section<'_>) -> Option<Control> {
         control.missing("emitter", &format!("; control needs what heats the rooms: {EMITTERS}"));
     }
     let defaults = EmitterDefaults::of(emitter);
-    let (curve, target) = (curve(control, defaults.curve), target(control));
-    let law = |curve, target| Law {
+    let (curve, target, absence) = (curve(control, defaults.curve), target(control), absence(control));
+    let law = |curve, target, absence| Law {
         emitter,
         curve,
         target,
-        utc_offset_minutes: control.value("utc_offset", 0, utc_offset),
+        timezone: control.value("timezone", TimeZone::UTC, timezone),
+        holidays: control.value("holidays", Vec::new(), dates),
+        absence,
         kp: control.value("kp", defaults.kp, number(0.0..=30.0)),
         ki: control.value("ki", defaults.ki, number(0.0..=2.0)),
         k: control.value("k", 0.5, number(0.0..=1.0)),
@@ -255,9 +260,9 @@ fn control(control: &Section<'_>) -> Option<Control> {
         lease: control.value("lease", secs(60), whole_seconds),
         renew: control.value("renew", secs(15), duration(secs(1)..=secs(60))),
     };
-    // Read in any case, so that every key is requested; returned only if both lists are valid.
-    let is_fine = curve.is_some() && target.is_some();
-    let law = law(curve.unwrap_or(defaults.curve), target.unwrap_or_default());
+    // Read in any case, so that every key is requested; returned only if all lists are valid.
+    let is_fine = curve.is_some() && target.is_some() && absence.is_some();
+    let law = law(curve.unwrap_or(defaults.curve), target.unwrap_or_default(), absence.unwrap_or_default());
     is_fine.then_some(Control { enabled, law })
 }
 
@@ -284,11 +289,21 @@ fn curve(control: &Section<'_>, default: [CurvePoint; 2]) -> Option<[CurvePoint;
     curve
 }
 
+fn absence(control: &Section<'_>) -> Option<Vec<Absence>> {
+    let absences = control.list("absence", |absence| {
+        let (from, until) = (absence.required("from", local_time), absence.required("until", local_time));
+        let room = absence.required("room", temperature(5..=30));
+        Some(Absence { from: from?, until: until?, room: room? })
+    });
+    absences.unwrap_or_default().into_iter().collect()
+}
+
 fn target(control: &Section<'_>) -> Option<Vec<Target>> {
     let steps = control.list("target", |step| {
+        let on = step.value("on", Days::DAILY, named);
         let from_minute = step.required("from", time_of_day);
         let room = step.required("room", temperature(5..=30));
-        Some(Target { from_minute: from_minute?, room: room? })
+        Some(Target { on, from_minute: from_minute?, room: room? })
     });
     let Some(steps) = steps else { return Some(DEFAULT_TARGET.to_vec()) };
     let steps = steps.into_iter().collect::<Option<Vec<_>>>()?;

@@ -106,8 +106,23 @@ const RANGES: &[(&str, &str)] = &[
         "1:18: control.target = []: needs at least one step, such as { from = \"06:00\", room = \"21 °C\" }",
     ),
     (
-        "control.utc_offset = \"1:00\"",
-        "1:22: control.utc_offset = \"1:00\": not an offset from UTC, allowed are \"-12:00\" to \"+14:00\"",
+        "control.timezone = \"CET+1\"",
+        "1:20: control.timezone = \"CET+1\": not a time zone, expected a name of the IANA database, such as \
+         \"Europe/Berlin\"",
+    ),
+    (
+        "control.holidays = [\"25.12.2026\"]",
+        "1:20: control.holidays = [\"25.12.2026\"]: \"25.12.2026\" is not a date, expected dates, such as \
+         [\"2026-12-25\", \"2027-01-01\"]",
+    ),
+    (
+        "control.target = [{ on = \"fri-mon\", from = \"06:00\", room = \"21 °C\" }]",
+        "1:26: control.target.on = \"fri-mon\": not days, allowed are \"daily\", or some of mon, tue, wed, thu, fri, \
+         sat, sun and holiday: \"mon-fri, holiday\"",
+    ),
+    (
+        "control.absence = [{ from = \"2026-12-20\", until = \"2026-12-21T12:00\", room = \"15 °C\" }]",
+        "1:29: control.absence.from = \"2026-12-20\": not a date and time, such as \"2026-12-20T16:00\"",
     ),
     (
         "serial.baud = 9600",
@@ -375,18 +390,20 @@ fn units_are_exact() {
 }
 
 #[test]
-fn times_of_day_and_offsets_have_one_form() {
+fn times_and_days_have_one_form() {
     let time = |text: &str| refusal(&format!("control.target = [{{ from = \"{text}\", room = \"21 °C\" }}]\n{ONE}"));
     for wrong in ["6:00", "006:00", "06:0", "06:60", "+6:00", "0600", "06-00", "é6:00"] {
         assert!(time(wrong).contains("not a time of day"), "{wrong}");
     }
     let law = |text: &str| Config::parse(&format!("control.{text}\n{ONE}"), "t.toml").unwrap().control.law;
     assert_eq!(law("target = [{ from = \"23:59\", room = \"21 °C\" }]").target[0].from_minute, 1439);
-    assert_eq!(law("utc_offset = \"-03:30\"").utc_offset_minutes, -210);
-    assert_eq!(law("utc_offset = \"+14:00\"").utc_offset_minutes, 840);
-    for wrong in ["+14:01", "-12:01", "+1:00", "+01:60", "01:00", "", "+01-00", "é01:00"] {
-        assert!(refusal(&format!("control.utc_offset = \"{wrong}\"\n{ONE}")).contains("utc_offset"), "{wrong}");
-    }
+    let step = |on: &str, from: &str| format!("{{ on = \"{on}\", from = \"{from}\", room = \"20 °C\" }}");
+    let steps = |steps: [String; 2]| format!("target = [{}]", steps.join(", "));
+    assert_eq!(law(&steps([step("mon-fri", "06:00"), step("sat, sun, holiday", "06:00")])).target.len(), 2);
+    let twice = refusal(&format!("control.{}\n{ONE}", steps([step("mon-fri", "06:00"), step("fri-sun", "06:00")])));
+    assert!(twice.contains("each time once; those of fri are not"), "{twice}");
+    let absence = "{ from = \"2026-12-21T12:00\", until = \"2026-12-21T12:00\", room = \"15 °C\" }";
+    assert!(refusal(&format!("control.absence = [{absence}]\n{ONE}")).contains("from must be before until"));
 }
 
 #[test]
@@ -477,7 +494,8 @@ mod sample {
     #[test]
     fn schema_has_every_key_that_is_read_and_no_other() {
         let findings = Findings::default();
-        let text = format!("{}\n[clock.epoch]\n[[operator]]\nname = \"anna\"\n", uncommented());
+        let text = uncommented().replace("\n#absence", "\nabsence");
+        let text = format!("{text}\n[clock.epoch]\n[[operator]]\nname = \"anna\"\n");
         Config::read([(text.as_str(), "config/thermowell.toml")], &findings);
         let mut found = std::collections::BTreeSet::new();
         paths(&schema(), "", &mut found);

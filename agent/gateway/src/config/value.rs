@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
 use thermowell_wire::CentiCelsius;
 
 use super::document::{Node, Value};
+use crate::calendar;
 use crate::quantity::{DIFFERENCE, Kind, SIZE, TEMPERATURE, TIME};
 
 type Parsed<T> = Result<T, String>;
@@ -146,15 +149,27 @@ pub(super) fn time_of_day(node: &Node) -> Parsed<u16> {
     inside.ok_or_else(|| "not a time of day, allowed are \"00:00\" to \"23:59\"".to_owned())
 }
 
-/// An offset from UTC in minutes.
-pub(super) fn utc_offset(node: &Node) -> Parsed<i16> {
-    let text = text(node).unwrap_or_default();
-    let minutes = match text.strip_prefix('-') {
-        Some(rest) => hours_and_minutes(rest).map(|minutes| -minutes),
-        None => text.strip_prefix('+').and_then(hours_and_minutes),
+/// A time zone by its name in the IANA database.
+pub(super) fn timezone(node: &Node) -> Parsed<TimeZone> {
+    let zone = text(node).ok().and_then(|name| TimeZone::get(&name).ok());
+    zone.ok_or_else(|| "not a time zone, expected a name of the IANA database, such as \"Europe/Berlin\"".to_owned())
+}
+
+/// A list of dates.
+pub(super) fn dates(node: &Node) -> Parsed<Vec<Date>> {
+    const EXPECTED: &str = "expected dates, such as [\"2026-12-25\", \"2027-01-01\"]";
+    let Value::List(items) = &node.value else { return Err(EXPECTED.to_owned()) };
+    let date = |item: &Node| {
+        let date = text(item).ok().and_then(|date| Date::strptime("%Y-%m-%d", date).ok());
+        date.ok_or_else(|| format!("{} is not a date, {EXPECTED}", item.text))
     };
-    let inside = minutes.filter(|minutes| (-12 * 60..=14 * 60).contains(minutes));
-    inside.ok_or_else(|| "not an offset from UTC, allowed are \"-12:00\" to \"+14:00\"".to_owned())
+    items.iter().map(date).collect()
+}
+
+/// A date and a time of day.
+pub(super) fn local_time(node: &Node) -> Parsed<DateTime> {
+    let time = text(node).ok().and_then(|time| calendar::local_time(&time));
+    time.ok_or_else(|| "not a date and time, such as \"2026-12-20T16:00\"".to_owned())
 }
 
 /// `HH:MM` in minutes.

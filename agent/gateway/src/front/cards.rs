@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use thermowell_flow::published::{DeviceStatus, Freshness, Lease, Link, Missing, Snapshot, State};
+use thermowell_flow::published::{Decision, DeviceStatus, Freshness, Lease, Link, Missing, Snapshot, State};
 use thermowell_wire::SourceName;
 use thermowell_wire::line::{BoilerState, Fault};
 
@@ -86,7 +86,7 @@ impl Frame {
         self.mean(&judged);
         self.setpoint(boiler, &judged, at);
         self.burner(boiler, &judged);
-        self.rows.insert("device", device_rows(&judged));
+        self.rows.insert("device", device_rows(boiler, &judged));
         self.s.insert("simulated", if judged.is_simulated() { "yes" } else { "no" });
     }
 
@@ -233,7 +233,17 @@ fn fault(boiler: &Boiler, judged: &status::Boiler) -> (&'static str, String) {
     }
 }
 
-fn device_rows(judged: &status::Boiler) -> Vec<Row> {
+/// The room's target, and the next higher one.
+fn target(decision: &Decision) -> String {
+    let next = decision.forecast.map(|forecast| {
+        let [at, heats_from] = [forecast.at, forecast.heats_from].map(|at| clock(at).get(..5).map(str::to_owned));
+        let [at, heats_from] = [at, heats_from].map(Option::unwrap_or_default);
+        format!("; {:.1} °C at {at}, heats from {heats_from}", forecast.target)
+    });
+    format!("{:.1} °C{}", decision.target, next.unwrap_or_default())
+}
+
+fn device_rows(boiler: &Boiler, judged: &status::Boiler) -> Vec<Row> {
     let device = judged.device().ok();
     let status = judged.fresh_status();
     let celsius = |value: Option<f64>| value.map_or(UNKNOWN.to_owned(), |value| format!("{value:.1} °C"));
@@ -242,6 +252,7 @@ fn device_rows(judged: &status::Boiler) -> Vec<Row> {
         None => celsius(value),
     };
     let of_device = |read: fn(&DeviceStatus) -> String| device.map_or(UNKNOWN.to_owned(), read);
+    let decision = boiler.decisions.back().filter(|_| judged.lease.is_some());
     let pressure = device.and_then(|device| device.pressure_mbar);
     let rows = [
         ("return", celsius(device.and_then(|device| device.return_temperature))),
@@ -254,6 +265,7 @@ fn device_rows(judged: &status::Boiler) -> Vec<Row> {
         ("board", of_device(|device| device.serial_number.clone())),
         ("firmware", of_device(|device| device.firmware.clone())),
         ("clock", judged.valid_state().map_or(UNKNOWN.to_owned(), |state| word(&state.clock))),
+        ("room's target", decision.map_or(UNKNOWN.to_owned(), |(_, decision)| target(decision))),
     ];
     rows.map(|(name, value)| Row { t: vec![name.to_owned(), value], ..Row::default() }).into()
 }

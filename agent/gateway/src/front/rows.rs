@@ -54,6 +54,7 @@ fn why(rule: &str) -> Option<&'static str> {
         "heating_limit" => "above the heating limit",
         "no_outdoor" => "the outdoor temperature is unknown",
         "hot_water" => "hot water is drawn: kept as it was",
+        "preheat" => "heating early for the next target",
         "set_back" => "an operator has set the rooms back",
         "boost" => "an operator's boost",
         "tap" => "an operator asks for hot water",

@@ -128,7 +128,7 @@ fn screen(model: &Model, at: &Moment, choice: &Choice, head: &Head<'_>, rows: us
     text += &sums(boiler, at, choice, &part("ledger"), &part("ledger-note"));
     if choice.is_detailed {
         let rows = frame.rows.get("device").map(Vec::as_slice).unwrap_or_default();
-        for pair in rows.chunks(2) {
+        for pair in rows.chunks(2).take(DETAIL_LINES) {
             let cells = pair.iter().map(|row| format!("{:<15}{:<24}", row.t[0], row.t[1]));
             text += &line(cells.collect::<String>().trim_end());
         }
@@ -137,6 +137,9 @@ fn screen(model: &Model, at: &Moment, choice: &Choice, head: &Head<'_>, rows: us
     }
     text + &format!("{BOLD} ↑↓ boiler  ⏎ detail  t sum/rate  p pause  ? help  q quit{PLAIN}\n")
 }
+
+/// The lines of details that fit 24 rows.
+const DETAIL_LINES: usize = 5;
 
 const HELP: &str = "\
 thermowell top: what is stored, read once a second. It writes nothing.

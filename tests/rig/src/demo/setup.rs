@@ -304,7 +304,7 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker, dashboard: Soc
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
     text += "\n[control]\nenabled = true\nemitter = \"radiators\"\n";
-    text += "# The scenario's day begins at 06:00.\nutc_offset = \"+06:00\"\n";
+    text += "# The scenario's day begins at 06:00; the sign is that of POSIX.\ntimezone = \"Etc/GMT-6\"\n";
     text + &people_and_boilers(options, &plan.folder)
 }
 

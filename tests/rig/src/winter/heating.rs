@@ -15,7 +15,7 @@ use firmware_sim::bench::Bench;
 use firmware_sim::scenario::BoilerScenario;
 use thermowell_device::Config;
 use thermowell_flow::aggregate::{Pane, View, WINDOW_S, Window};
-use thermowell_flow::control::Law;
+use thermowell_flow::control::{Law, Plan};
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
 use thermowell_flow::published::{self, AcceptedSetpoint, DeviceStatus, Link, Provisional, SlotQuality, State, Status};
 use thermowell_flow::time::{Monotonic, Now, SECOND_NS, Utc};
@@ -30,9 +30,8 @@ const STATE_S: i64 = 5;
 /// A rival's lease, and how often it is renewed, s: as ours.
 const RIVAL_LEASE_S: u16 = 60;
 const RIVAL_RENEW_S: u16 = 15;
-const DAY_S: i64 = 86_400;
-/// 2026-01-05 00:00 UTC, a Monday at a full hour.
-const EPOCH_S: i64 = 1_767_571_200;
+/// 2026-01-05 00:00 UTC, a Monday at a full hour: when a simulation begins.
+pub const EPOCH_S: i64 = 1_767_571_200;
 
 /// Who sets the flow temperature.
 #[derive(Clone, Debug)]
@@ -77,11 +76,12 @@ impl Heating {
         Self { bench, control, second: 0 }
     }
 
-    /// From now on the controller's calendar jumps from a minute to midnight to a minute past noon, so that the target
-    /// of the afternoon stays: its schedule repeats daily. The jump costs it the set-points of the hour before.
-    pub fn skip_nights(&mut self) {
+    /// The controller's targets from now on.
+    pub fn plan(&mut self, plan: &Plan) {
         if let Control::Ours(gateway) = &mut self.control {
-            gateway.skips_nights = true;
+            let now = now(self.second);
+            gateway.controller.step(now, Input::Plan(plan), &mut gateway.effects);
+            gateway.carry_out(&mut self.bench);
         }
     }
 
@@ -157,8 +157,6 @@ struct Gateway {
     status: Status,
     effects: Vec<Effect>,
     has_room_sensor: bool,
-    skips_nights: bool,
-    skipped_s: i64,
     asked: Option<f64>,
     refused: u64,
 }
@@ -189,8 +187,6 @@ impl Gateway {
             },
             effects: Vec::new(),
             has_room_sensor,
-            skips_nights: false,
-            skipped_s: 0,
             asked: None,
             refused: 0,
         }
@@ -201,19 +197,7 @@ impl Gateway {
         let mut pane = Pane::EMPTY;
         pane.add(reading);
         self.window.add(second, &pane);
-        let skips = self.skips_nights && (second + self.skipped_s).rem_euclid(DAY_S) == DAY_S - 60;
-        if skips {
-            self.skipped_s += DAY_S / 2 + 120;
-        }
-        let now = Now {
-            monotonic: Monotonic(u64::try_from(second * SECOND_NS).expect("time goes forward")),
-            utc: Utc((EPOCH_S + second + self.skipped_s) * SECOND_NS),
-            clock: ClockQuality::Synced,
-        };
-        if skips {
-            // First, so that the state ahead of the jump does not look half a day old.
-            self.pass_state(&now, reading, second);
-        }
+        let now = now(second);
         self.pass_status(&now, bench);
         if second % STATE_S == 0 {
             self.pass_state(&now, reading, second);
@@ -271,6 +255,14 @@ impl Gateway {
                 self.refused += 1;
             }
         }
+    }
+}
+
+fn now(second: i64) -> Now {
+    Now {
+        monotonic: Monotonic(u64::try_from(second * SECOND_NS).expect("time goes forward")),
+        utc: Utc((EPOCH_S + second) * SECOND_NS),
+        clock: ClockQuality::Synced,
     }
 }
 

@@ -1,14 +1,13 @@
 //! The houses, the weather, the room sensor, the curve and the law of a simulation.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use firmware_sim::scenario::{BoilerScenario, Scenario};
 use serde::{Deserialize, Serialize};
 use thermowell::config::Config;
 use thermowell_device::HeatingCurve;
-use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Period, Schedule};
+use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Plan};
 use thermowell_wire::CentiCelsius;
 use toml::{Table, Value};
 
@@ -224,28 +223,8 @@ impl Parameters {
         let product = Config::parse(&text, "winter").expect("an emitter is a configuration").control.law;
         let [cold, warm] = self.line(case.house, case.weather).ends();
         let point = |point: Point| CurvePoint { outdoor: point.outdoor, flow: point.flow };
-        Law {
-            curve: Curve { cold: point(cold), warm: point(warm) },
-            schedule: Schedule { offset_s: 0, periods: vec![Period { from_s: 0, target: self.target }] },
-            emitter,
-            kp: product.kp,
-            ki: product.ki,
-            k: product.k,
-            heating_limit: product.heating_limit.celsius(),
-            flow_min,
-            flow_max,
-            lease_s: 60,
-            renew: Duration::from_secs(15),
-        }
-    }
-
-    /// The same law, whose target is `step_k` lower from midnight until `from_s`, and after midnight again.
-    #[must_use]
-    pub fn law_with_step(&self, case: &Case<'_>, step_k: f64, from_s: u32) -> Law {
-        let mut law = self.law(case);
-        let low = Period { from_s: 0, target: self.target - step_k };
-        law.schedule.periods = vec![low, Period { from_s, target: self.target }];
-        law
+        let curve = Curve { cold: point(cold), warm: point(warm) };
+        Law { curve, plan: Plan::constant(self.target), flow_min, flow_max, ..product.to_flow() }
     }
 
     /// The firmware's settings: the same curve and limits for the boiler's own control.

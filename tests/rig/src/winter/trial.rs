@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use serde::Serialize;
-use thermowell_flow::control::{Emitter, Law};
+use thermowell_flow::control::{Emitter, Law, Plan};
 
 use super::heating::{Author, Heating};
 use super::plan::{COLD, Case, Climate, GOOD, House, Kind, POOR, Parameters, RoomSensor, Weather};
@@ -32,7 +32,7 @@ const TRIED: [(f64, f64, f64); 8] = [
     (30.0, 1.0, 0.5),
 ];
 /// When the target rises on the second day: noon.
-const STEP_AT_S: u32 = 43_200;
+const STEP_AT_S: u64 = 43_200;
 /// Hours that are observed after a step.
 const STEP_HOURS: u64 = 12;
 const FLOOR_STEP_HOURS: u64 = 36;
@@ -206,13 +206,14 @@ impl Stage {
             Emitter::Radiators | Emitter::FanCoil => STEP_HOURS,
             Emitter::Floor => FLOOR_STEP_HOURS,
         };
-        let author = ours(parameters.law_with_step(&case, STEP_K, STEP_AT_S));
+        let low = Plan::constant(parameters.target - STEP_K);
+        let author = ours(Law { plan: low, ..parameters.law(&case) });
         let mut heating = Heating::new(&parameters.calm(&case, STEP_K)?, parameters.firmware(&case), author);
         let before_s = 86_400 + STEP_AT_S;
         for _ in 0..before_s {
             heating.second();
         }
-        heating.skip_nights();
+        heating.plan(&Plan::constant(parameters.target));
         Ok(observe(&mut heating, parameters.target, observed_h, house, sensor))
     }
 
@@ -242,7 +243,7 @@ impl Stage {
     }
 }
 
-fn case(house: &str, weather: Weather, climate: Climate, kind: Kind) -> Case<'_> {
+pub(super) fn case(house: &str, weather: Weather, climate: Climate, kind: Kind) -> Case<'_> {
     Case { house, weather, climate, kind, sensor: GOOD, seed: 1 }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use thermowell::calendar::Absence;
 use thermowell::config::{Config, ConfigError, Control, Http, Law, Nats, show_duration};
 use thermowell_wire::CentiCelsius;
 
@@ -14,7 +15,7 @@ const FILE: &str = "thermowell.toml";
 pub(crate) const TARGET: Target = Target { grammar, judge, cases: &[] };
 
 const WORDS: &str = "[[boiler]]\n|\nid = \"b2\"\n|[nats.tls]\nca = \"/ca\"\n|user = \"u\"\npassword_file = \"/c\"\n|\
-    credentials = \"/a\"\n|[serial]\nbaud = 921600\n|utc_offset = \"-12:00\"\n| ms\"| min\"| TiB\"| °C\"|[[|{a=|\
+    credentials = \"/a\"\n|[serial]\nbaud = 921600\n|timezone = \"Asia/Kolkata\"\n| ms\"| min\"| TiB\"| °C\"|[[|{a=|\
     0x7fffffffffffffff|1979-05-27T07:32:00Z|1e999|nan|\"\"\"|'''|\\u0000|\\U0010FFFF|\u{feff}|\r\n|a.b.c = 1\n|\
     epoch = { monotonic_ns = 0, utc = \"2026-01-07T00:00:00Z\" }\n";
 
@@ -114,8 +115,8 @@ fn http(http: &Http, line: &mut impl FnMut(String)) {
 }
 
 fn control(control: &Control, line: &mut impl FnMut(String)) {
-    let Law { emitter, curve, target, utc_offset_minutes, kp, ki, k, heating_limit, flow_min, flow_max, lease, renew } =
-        &control.law;
+    let Law { emitter, curve, target, timezone, holidays, absence, .. } = &control.law;
+    let Law { kp, ki, k, heating_limit, flow_min, flow_max, lease, renew, .. } = &control.law;
     line(format!("[control]\nenabled = {}", control.enabled));
     emitter.iter().for_each(|emitter| line(format!("emitter = \"{emitter}\"")));
     let points = curve
@@ -125,12 +126,18 @@ fn control(control: &Control, line: &mut impl FnMut(String)) {
         .iter()
         .map(|step| {
             let (hour, minute) = (step.from_minute / 60, step.from_minute % 60);
-            format!("{{ from = \"{hour:02}:{minute:02}\", room = \"{}\" }}", celsius(step.room))
+            let (on, room) = (step.on, celsius(step.room));
+            format!("{{ on = \"{on}\", from = \"{hour:02}:{minute:02}\", room = \"{room}\" }}")
         })
         .collect();
     line(format!("target = [{}]", steps.join(", ")));
-    let (sign, minutes) = (if *utc_offset_minutes < 0 { '-' } else { '+' }, utc_offset_minutes.unsigned_abs());
-    line(format!("utc_offset = \"{sign}{:02}:{:02}\"", minutes / 60, minutes % 60));
+    line(format!("timezone = \"{}\"", timezone.iana_name().expect("a time zone of the database has a name")));
+    line(format!("holidays = {:?}", holidays.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    let absences = absence.iter().map(|Absence { from, until, room }| {
+        let [from, until] = [from, until].map(|at| at.strftime("%Y-%m-%dT%H:%M"));
+        format!("{{ from = \"{from}\", until = \"{until}\", room = \"{}\" }}", celsius(*room))
+    });
+    line(format!("absence = [{}]", absences.collect::<Vec<_>>().join(", ")));
     line(format!("kp = {kp:?}\nki = {ki:?}\nk = {k:?}\nheating_limit = \"{}\"", celsius(*heating_limit)));
     line(format!("flow_min = \"{}\"\nflow_max = \"{}\"", celsius(*flow_min), celsius(*flow_max)));
     line(format!("lease = \"{}\"\nrenew = \"{}\"", show_duration(*lease), show_duration(*renew)));

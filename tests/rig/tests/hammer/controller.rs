@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Schedule};
+use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Plan};
 use thermowell_flow::controller::{Controller, Effect, Freshness, Input, Settings};
 use thermowell_flow::published::{AmbientReading, Lease, State, Status};
 use thermowell_flow::time::{Monotonic, Now, Utc};
@@ -34,7 +34,7 @@ fn settings() -> Settings {
     let law = Law {
         emitter: Emitter::Radiators,
         curve,
-        schedule: Schedule { offset_s: 3_600, periods: Vec::new() },
+        plan: Plan::constant(20.0),
         kp: 8.0,
         ki: 1.0,
         k: 0.5,

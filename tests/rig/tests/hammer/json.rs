@@ -8,8 +8,8 @@ use serde_json::Value;
 use thermowell_flow::plausible::Quantity;
 use thermowell_flow::published::{
     AcceptedSetpoint, Action, AmbientReading, Approval, Approved, BasedOn, Command, Decision, Deficit, DeviceStatus,
-    Event, EventBody, FaultReport, FeedData, FeedEvent, HeatingPart, Lease, Link, Missing, Outcome, Provisional, Reset,
-    SamplesRange, SlotQuality, Snapshot, State, Status,
+    Event, EventBody, FaultReport, FeedData, FeedEvent, Forecast, HeatingPart, Lease, Link, Missing, Outcome,
+    Provisional, Reset, SamplesRange, SlotQuality, Snapshot, State, Status,
 };
 use thermowell_wire::batch::ClockQuality;
 use thermowell_wire::line::{BoilerState, Demand, Fault, FaultKind, Refusal};
@@ -192,6 +192,8 @@ fn bodies() -> [EventBody; 19] {
         heating_season: Some(true),
         outdoor_source: Some("roof".parse().expect("a name")),
         target: 21.0,
+        forecast: Some(Forecast { target: 21.0, at: UTC, heats_from: UTC }),
+        warm_up: Some(0.75),
         based_on: Some(SLOT),
         command: Some("x-9".parse().expect("a command's id")),
         deficit: Some(DEFICIT),

@@ -3,7 +3,7 @@
 use thermowell_wire::batch::ClockQuality;
 
 use super::*;
-use crate::control::{Law, Period, Schedule};
+use crate::control::{Law, Plan};
 use crate::controller::{Controller, Effect, Input, Settings};
 use crate::published::{Decision, EventBody};
 use crate::testing;
@@ -12,7 +12,7 @@ use crate::time::{Monotonic, Now};
 /// A controller with the limits, state and status of [`bench`].
 fn controller(bench: &Bench, now: Now) -> Controller {
     let law = Law {
-        schedule: Schedule { offset_s: 0, periods: std::vec![Period { from_s: 0, target: 21.0 }] },
+        plan: Plan::constant(21.0),
         flow_min: *bench.limits.flow.start(),
         flow_max: *bench.limits.flow.end(),
         ..testing::law()

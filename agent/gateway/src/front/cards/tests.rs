@@ -1,6 +1,6 @@
 //! The rules against lying, where they are about texts.
 
-use thermowell_flow::published::{Deficit, EventBody, Lease, SlotQuality};
+use thermowell_flow::published::{Deficit, EventBody, Forecast, Lease, SlotQuality};
 use thermowell_flow::time::Utc;
 use thermowell_wire::line::Demand;
 
@@ -138,6 +138,26 @@ fn asked_is_no_heat_or_nothing_but_never_an_old_number() {
     let frame = cards(none, &after(1.0));
     assert_eq!((frame.t["asked"].as_str(), frame.t["accepted"].as_str()), ("no heat", "no heat"));
     assert_eq!(cards(boiler(), &after(61.0)).t["asked"], "nothing");
+}
+
+#[test]
+fn target_has_the_next_one_and_is_unknown_without_a_lease() {
+    let target = |at: f64, change: fn(&mut Decision)| {
+        let mut boiler = boiler();
+        let mut event = decided(noon_s(), "law", Some(40.0));
+        let EventBody::Decided(decision) = &mut event.body else { unreachable!() };
+        change(decision);
+        boiler.take_event(event);
+        cards(boiler, &after(at)).rows["device"].last().map(|row| row.t.join(": "))
+    };
+    let next = |decision: &mut Decision| {
+        let at = noon_s() + 3_600.0 * 18.0;
+        decision.forecast = Some(Forecast { target: 22.0, at, heats_from: at - 5_400.0 });
+    };
+    assert_eq!(target(1.0, |_| {}).as_deref(), Some("room's target: 21.0 °C"));
+    let shown = "room's target: 21.0 °C; 22.0 °C at 06:00, heats from 04:30";
+    assert_eq!(target(1.0, next).as_deref(), Some(shown));
+    assert_eq!(target(61.0, next).as_deref(), Some("room's target: –"));
 }
 
 #[test]
