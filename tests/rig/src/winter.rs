@@ -6,6 +6,7 @@
 
 mod bars;
 pub mod heating;
+mod night;
 pub mod plan;
 mod report;
 pub mod rivals;
@@ -75,6 +76,8 @@ enum Part {
     Sensitivity,
     /// The target of the room rises by 2 K.
     Step,
+    /// The rooms are set back by 4 K in each night, and are to be warm at six.
+    Night,
 }
 
 /// A climate as an argument.
@@ -153,6 +156,7 @@ fn play(options: &Options, stage: &trial::Stage) -> Result<report::Report> {
         table: if wants(Part::Table) { stage.table()? } else { Vec::new() },
         lazy: if wants(Part::Lazy) { stage.lazy()? } else { Vec::new() },
         sensitivity: if wants(Part::Sensitivity) { stage.sensitivity()? } else { Vec::new() },
+        nights: if wants(Part::Night) { stage.nights()? } else { Vec::new() },
         steps: if wants(Part::Step) { stage.steps()? } else { Vec::new() },
     })
 }

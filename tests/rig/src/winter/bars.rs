@@ -2,6 +2,7 @@
 
 use thermowell_flow::control::Emitter;
 
+use super::night::Night;
 use super::trial::{Compared, Lazy, Step};
 use super::week::Outcome;
 
@@ -12,6 +13,8 @@ pub(super) const FLOOR_MAX: f64 = 1.0;
 pub(super) const STARTS_MAX: f64 = 1.1;
 /// With a lazy boiler: share of the law's own error without integral and hourly correction.
 pub(super) const LAZY_MAX: f64 = 0.6;
+/// With an optimum start: share of the K·h too cold of a start at the time itself.
+pub(super) const NIGHT_MAX: f64 = 0.25;
 /// After a step: overshoot of the room, and remaining oscillation, K.
 pub(super) const OVERSHOOT_MAX_K: f64 = 0.3;
 pub(super) const RIPPLE_MAX_K: f64 = 0.1;
@@ -60,6 +63,13 @@ impl Lazy {
 impl Step {
     pub(super) fn is_met(&self) -> bool {
         self.overshoot_k <= OVERSHOOT_MAX_K && self.ripple_k <= RIPPLE_MAX_K
+    }
+}
+
+impl Night {
+    /// Against a start at the time itself, `late`.
+    pub(super) fn is_in_time(&self, late: &Self) -> bool {
+        self.cold_kh_day <= NIGHT_MAX * late.cold_kh_day
     }
 }
 

@@ -4,7 +4,10 @@ use std::fmt::{Result, Write as _};
 
 use serde::Serialize;
 
-use super::bars::{FLOOR_MAX, LAZY_MAX, OVERSHOOT_MAX_K, RADIATORS_MAX, RIPPLE_MAX_K, STARTS_MAX, ratio, word};
+use super::bars::{
+    FLOOR_MAX, LAZY_MAX, NIGHT_MAX, OVERSHOOT_MAX_K, RADIATORS_MAX, RIPPLE_MAX_K, STARTS_MAX, ratio, word,
+};
+use super::night::{Begin, Night};
 use super::plan::{GOOD, Line, Weather};
 use super::rivals::Pi;
 use super::trial::{Compared, Lazy, Sensitivity, Step};
@@ -22,6 +25,7 @@ pub(crate) struct Report {
     pub(crate) lazy: Vec<Lazy>,
     pub(crate) sensitivity: Vec<Sensitivity>,
     pub(crate) steps: Vec<Step>,
+    pub(crate) nights: Vec<Night>,
 }
 
 /// A house in a weather, for the heading of its table.
@@ -43,7 +47,11 @@ impl Report {
     /// Whether all requirements are met.
     pub(crate) fn is_as_wanted(&self) -> bool {
         let Self { table, lazy, steps, .. } = self;
-        table.iter().all(Compared::is_met) && lazy.iter().all(Lazy::is_met) && steps.iter().all(Step::is_met)
+        let is_in_time = self.starts().all(|[late, _, optimum]| optimum.is_in_time(late));
+        table.iter().all(Compared::is_met)
+            && lazy.iter().all(Lazy::is_met)
+            && steps.iter().all(Step::is_met)
+            && is_in_time
     }
 
     pub(crate) fn json(&self) -> String {
@@ -76,6 +84,7 @@ impl Report {
         }
         self.lazy(text)?;
         self.steps(text)?;
+        self.nights(text)?;
         if !self.table.is_empty() {
             self.houses(text)?;
         }
@@ -178,6 +187,35 @@ impl Report {
             let arrived = it.arrived_h.map_or(String::from("never"), |hours| format!("{hours:.1} h"));
             let (over, ripple) = (it.overshoot_k.max(0.0), it.ripple_k);
             writeln!(text, "{arrived:>14}{over:>6.2}{ripple:>8.2} {}", word(it.is_met()))?;
+        }
+        Ok(())
+    }
+
+    /// The three starts of each house and climate.
+    fn starts(&self) -> impl Iterator<Item = &[Night; 3]> {
+        self.nights.as_chunks().0.iter()
+    }
+
+    fn nights(&self, text: &mut String) -> Result {
+        if self.nights.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            text,
+            "\nset back by 4 K from 22 to 6, four days after three: the true room; wanted of the optimum start:\n\
+             too cold for at most {NIGHT_MAX:.2} of the start at six"
+        )?;
+        writeln!(text, "\n house   climate  heats from     cold by day   at six  warm before      gas")?;
+        writeln!(text, "                                     K·h/day  K short            h  kWh/day")?;
+        for starts in self.starts() {
+            for it in starts {
+                let Night { house, climate, cold_kh_day, short_k, early_h, gas_kwh_day, .. } = it;
+                let name = it.begin.name();
+                write!(text, " {house:<8}{climate:<9}{name:<14}{cold_kh_day:>12.2}{short_k:>9.2}")?;
+                write!(text, "{early_h:>13.1}{gas_kwh_day:>9.1}")?;
+                let verdict = if it.begin == Begin::Optimum { word(it.is_in_time(&starts[0])) } else { "" };
+                writeln!(text, "{}{verdict}", if verdict.is_empty() { "" } else { " " })?;
+            }
         }
         Ok(())
     }

@@ -151,6 +151,7 @@ fn report(emitter: Emitter, ours: Outcome, with: Outcome, overshoot_k: f64, ripp
         lazy: vec![Lazy { climate: "cold", without: of(1.0, 2.0), with }],
         sensitivity: Vec::new(),
         steps: vec![step],
+        nights: Vec::new(),
     }
 }
 

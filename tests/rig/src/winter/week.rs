@@ -11,7 +11,7 @@ use super::heating::{Author, Heating};
 pub const SETTLE_S: u64 = 24 * 3_600;
 const DAY_S: u64 = 86_400;
 /// Joules in a kilowatt-hour.
-const KWH_J: f64 = 3.6e6;
+pub(super) const KWH_J: f64 = 3.6e6;
 /// A room within this distance of its target is neither too cold nor too warm, K: half of the 1 K of category I in
 /// EN 16798-1, because the target is constant here.
 pub const BAND_K: f64 = 0.5;
