@@ -10,6 +10,7 @@ mod night;
 pub mod plan;
 mod report;
 pub mod rivals;
+mod summer;
 mod trial;
 mod tune;
 pub mod week;
@@ -78,6 +79,8 @@ enum Part {
     Step,
     /// The rooms are set back by 4 K in each night, and are to be warm at six.
     Night,
+    /// No heat in summer, under the law and without it.
+    Summer,
 }
 
 /// A climate as an argument.
@@ -157,6 +160,7 @@ fn play(options: &Options, stage: &trial::Stage) -> Result<report::Report> {
         lazy: if wants(Part::Lazy) { stage.lazy()? } else { Vec::new() },
         sensitivity: if wants(Part::Sensitivity) { stage.sensitivity()? } else { Vec::new() },
         nights: if wants(Part::Night) { stage.nights()? } else { Vec::new() },
+        summers: if wants(Part::Summer) { stage.summers()? } else { Vec::new() },
         steps: if wants(Part::Step) { stage.steps()? } else { Vec::new() },
     })
 }

@@ -3,6 +3,7 @@
 use thermowell_flow::control::Emitter;
 
 use super::night::Night;
+use super::summer::Summer;
 use super::trial::{Compared, Lazy, Step};
 use super::week::Outcome;
 
@@ -15,6 +16,8 @@ pub(super) const STARTS_MAX: f64 = 1.1;
 pub(super) const LAZY_MAX: f64 = 0.6;
 /// With an optimum start: share of the K·h too cold of a start at the time itself.
 pub(super) const NIGHT_MAX: f64 = 0.25;
+/// In summer: the warmest room, against a house that nothing heats, K.
+pub(super) const SUMMER_MAX_K: f64 = 0.1;
 /// After a step: overshoot of the room, and remaining oscillation, K.
 pub(super) const OVERSHOOT_MAX_K: f64 = 0.3;
 pub(super) const RIPPLE_MAX_K: f64 = 0.1;
@@ -70,6 +73,13 @@ impl Night {
     /// Against a start at the time itself, `late`.
     pub(super) fn is_in_time(&self, late: &Self) -> bool {
         self.cold_kh_day <= NIGHT_MAX * late.cold_kh_day
+    }
+}
+
+impl Summer {
+    pub(super) fn is_met(&self) -> bool {
+        let warm = [self.own, self.ours, self.roomless];
+        warm.iter().all(|it| it.gas_kwh_day <= 0.0 && it.room_c <= self.free_c + SUMMER_MAX_K)
     }
 }
 

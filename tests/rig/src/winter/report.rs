@@ -5,11 +5,12 @@ use std::fmt::{Result, Write as _};
 use serde::Serialize;
 
 use super::bars::{
-    FLOOR_MAX, LAZY_MAX, NIGHT_MAX, OVERSHOOT_MAX_K, RADIATORS_MAX, RIPPLE_MAX_K, STARTS_MAX, ratio, word,
+    FLOOR_MAX, LAZY_MAX, NIGHT_MAX, OVERSHOOT_MAX_K, RADIATORS_MAX, RIPPLE_MAX_K, STARTS_MAX, SUMMER_MAX_K, ratio, word,
 };
 use super::night::{Begin, Night};
 use super::plan::{GOOD, Line, Weather};
 use super::rivals::Pi;
+use super::summer::Summer;
 use super::trial::{Compared, Lazy, Sensitivity, Step};
 use super::tune::TUNED_WITH;
 use super::week::{BAND_K, Outcome, START_J};
@@ -26,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) sensitivity: Vec<Sensitivity>,
     pub(crate) steps: Vec<Step>,
     pub(crate) nights: Vec<Night>,
+    pub(crate) summers: Vec<Summer>,
 }
 
 /// A house in a weather, for the heading of its table.
@@ -52,6 +54,7 @@ impl Report {
             && lazy.iter().all(Lazy::is_met)
             && steps.iter().all(Step::is_met)
             && is_in_time
+            && self.summers.iter().all(Summer::is_met)
     }
 
     pub(crate) fn json(&self) -> String {
@@ -85,6 +88,7 @@ impl Report {
         self.lazy(text)?;
         self.steps(text)?;
         self.nights(text)?;
+        self.summers(text)?;
         if !self.table.is_empty() {
             self.houses(text)?;
         }
@@ -216,6 +220,26 @@ impl Report {
                 let verdict = if it.begin == Begin::Optimum { word(it.is_in_time(&starts[0])) } else { "" };
                 writeln!(text, "{}{verdict}", if verdict.is_empty() { "" } else { " " })?;
             }
+        }
+        Ok(())
+    }
+
+    fn summers(&self, text: &mut String) -> Result {
+        if self.summers.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            text,
+            "\nsummer without draws, after two days, first seed: gas in kWh/day and the warmest room; wanted: 0 kWh, and at\n\
+             most {SUMMER_MAX_K:.1} K more than in a house that nothing heats\n\n \
+             house   outdoors   free        own control        the law            the law, no room"
+        )?;
+        for it in &self.summers {
+            write!(text, " {:<8}{:>5.0} °C {:>6.1} °C", it.house, it.outdoor_c, it.free_c)?;
+            for warm in [it.own, it.ours, it.roomless] {
+                write!(text, "{:>8.1} {:>6.1} °C", warm.gas_kwh_day, warm.room_c)?;
+            }
+            writeln!(text, " {}", word(it.is_met()))?;
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 use thermowell_flow::control::Emitter;
 
-use super::heating::{Author, Heating};
 use super::plan::{COLD, Case, Climate, GOOD, Kind, POOR, Parameters, Weather};
 use super::report::Report;
 use super::rivals::Pi;
@@ -42,45 +41,19 @@ fn a_step_is_observed_until_the_room_arrives() {
     assert!((step.room_c[11] - 20.0).abs() < 0.5, "{:?}", step.room_c);
 }
 
-/// Gas of the days after the first two, and the warmest room in them, °C.
-fn summer(mean_c: f64, author: impl Fn(&Parameters, &Case<'_>) -> Option<Author>) -> (f64, f64) {
-    const DAY_S: u64 = 86_400;
-    let parameters = Parameters::committed().unwrap();
-    let climate = Climate { name: "summer", mean_c };
-    let case = Case { house: "readme", weather: Weather::Now, climate, kind: Kind::Sound, sensor: GOOD, seed: 1 };
-    let mut scenario = parameters.scenario(&case).unwrap();
-    scenario.plant.hot_water.draws_per_day = 0.0;
-    let mut firmware = parameters.firmware(&case);
-    let author = author(&parameters, &case).unwrap_or_else(|| {
-        // A house that nothing heats.
-        firmware.heating_limit = thermowell_wire::CentiCelsius(-5_000);
-        Author::Curve
-    });
-    let mut heating = Heating::new(&scenario, firmware, author);
-    (0..2 * DAY_S).for_each(|_| heating.second());
-    let gas_j = heating.bench().account().gas_j;
-    let warmest = (0..2 * DAY_S).fold(f64::MIN, |warmest, _| {
-        heating.second();
-        warmest.max(heating.bench().signals().room_c)
-    });
-    (heating.bench().account().gas_j - gas_j, warmest)
-}
-
 #[test]
 fn summer_burns_nothing_under_the_law_and_without_it() {
-    let ours = |parameters: &Parameters, case: &Case<'_>| Some(Author::Ours(Box::new(parameters.law(case))));
-    let roomless = |parameters: &Parameters, case: &Case<'_>| Some(Author::Roomless(Box::new(parameters.law(case))));
-    let own = |_: &Parameters, _: &Case<'_>| Some(Author::Curve);
-    for mean_c in [15.0, 20.0] {
-        let (_, free) = summer(mean_c, |_, _| None);
-        for (gas_j, warmest) in [summer(mean_c, ours), summer(mean_c, roomless), summer(mean_c, own)] {
-            assert_eq!(gas_j, 0.0, "at {mean_c} °C");
-            // At 15 °C the first day may heat: its mean is not known yet.
-            assert!(warmest <= free + if mean_c > 15.0 { 0.1 } else { 1.0 }, "{warmest} and {free} at {mean_c} °C");
-        }
+    let mut summer = Stage { days: 2, ..stage("readme") };
+    let summers = summer.summers().unwrap();
+    assert_eq!(summers.iter().map(|it| it.outdoor_c).collect::<Vec<_>>(), [15.0, 18.0, 20.0, 22.0]);
+    for it in &summers {
+        // At 15 °C the first days may heat, and the house is warmer for days.
+        assert!(it.is_met() || it.outdoor_c < 16.0, "{it:?}");
+        assert!(it.free_c > it.outdoor_c + 1.0, "the sun shines: {it:?}");
     }
-    let (gas_j, _) = summer(8.0, ours);
-    assert!(gas_j > 1e8, "it does heat in spring: {gas_j}");
+    summer.climates = vec![Climate { name: "spring", mean_c: 8.0 }];
+    let spring = summer.table().unwrap();
+    assert!(spring[0].ours.gas_kwh_day > 20.0, "it does heat in spring: {spring:?}");
 }
 
 #[test]
@@ -152,6 +125,7 @@ fn report(emitter: Emitter, ours: Outcome, with: Outcome, overshoot_k: f64, ripp
         sensitivity: Vec::new(),
         steps: vec![step],
         nights: Vec::new(),
+        summers: Vec::new(),
     }
 }
 
