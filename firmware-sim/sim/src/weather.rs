@@ -2,11 +2,13 @@
 //!
 //! Outdoor temperature = mean + a daily wave that is warmest at 15:00 + a seeded wander (an Ornstein-Uhlenbeck process:
 //! it decays within hours and stays bounded). The sun is half a sine wave from 8:00 to 16:00, dimmed by a cloudiness
-//! that wanders likewise. The wind is the length of a vector of two such wanders: a Rayleigh distribution, as real wind
-//! speeds have. Values are drawn once a minute in one fixed order and interpolated between, so that the same seed gives
-//! the same weather; the wind has a generator of its own, so that it changes nothing else.
+//! that wanders likewise. People and appliances give heat always, or not in the working hours of working days. The wind
+//! is the length of a vector of two such wanders: a Rayleigh distribution, as real wind speeds have. Values are drawn
+//! once a minute in one fixed order and interpolated between, so that the same seed gives the same weather; the wind
+//! has a generator of its own, so that it changes nothing else.
 
 use std::f64::consts::{PI, TAU};
+use std::time::Duration;
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -14,7 +16,7 @@ use rand_chacha::{
 };
 use serde::Deserialize;
 
-use thermowell_wire::units::MINUTE_US;
+use thermowell_wire::units::{DAY_US, MINUTE_US};
 
 use crate::quantity;
 
@@ -40,11 +42,103 @@ pub struct WeatherConfig {
     /// Heat of people and appliances in W, 0 to 5,000.
     #[serde(deserialize_with = "quantity::within::<_, 0, 5_000>")]
     pub internal_w: f64,
+    /// When the house is empty and nothing but the sun heats it from inside; None for never.
+    pub empty: Option<Empty>,
+}
+
+/// The hours of each working day in which the house is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "EmptyTable")]
+pub struct Empty {
+    /// Begin, since midnight.
+    pub from: Duration,
+    /// End, since midnight.
+    pub until: Duration,
+    /// The day on which the simulation starts.
+    pub starts_on: Weekday,
+}
+
+/// `empty = { from = "7h", until = "20h", starts_on = "friday" }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmptyTable {
+    #[serde(deserialize_with = "quantity::offset")]
+    from: Duration,
+    #[serde(deserialize_with = "quantity::offset")]
+    until: Duration,
+    #[serde(default)]
+    starts_on: Weekday,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weekday {
+    #[default]
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+impl Weekday {
+    /// From Monday on.
+    pub const ALL: [Self; 7] =
+        [Self::Monday, Self::Tuesday, Self::Wednesday, Self::Thursday, Self::Friday, Self::Saturday, Self::Sunday];
+
+    /// The day `days` later.
+    #[must_use]
+    pub fn after(self, days: u64) -> Self {
+        let mut week = Self::ALL.into_iter().cycle().skip_while(|day| *day != self);
+        let within = usize::try_from(days % 7).expect("a week is short");
+        week.nth(within).expect("a cycle has no end")
+    }
+
+    /// Saturday and Sunday.
+    #[must_use]
+    pub fn is_weekend(self) -> bool {
+        self >= Self::Saturday
+    }
+}
+
+impl TryFrom<EmptyTable> for Empty {
+    type Error = String;
+
+    fn try_from(table: EmptyTable) -> Result<Self, String> {
+        let EmptyTable { from, until, starts_on } = table;
+        if from < until && until <= DAY {
+            return Ok(Self { from, until, starts_on });
+        }
+        Err(format!(
+            "the house is empty from {from:?} until {until:?}, which are not two times of a day in their order"
+        ))
+    }
+}
+
+impl Empty {
+    /// Whether the house is empty at `since`, the time since the midnight at which the first day began.
+    #[must_use]
+    pub fn is_at(&self, since: Duration) -> bool {
+        let days = since.as_secs() / DAY.as_secs();
+        let of_day = since - Duration::from_secs(days * DAY.as_secs());
+        !self.starts_on.after(days).is_weekend() && (self.from..self.until).contains(&of_day)
+    }
 }
 
 impl Default for WeatherConfig {
     fn default() -> Self {
-        Self { mean_c: 0.0, swing_k: 4.0, wander_k: 1.0, solar_peak_w: 1_500.0, wind_m_s: 0.0, internal_w: 350.0 }
+        Self {
+            mean_c: 0.0,
+            swing_k: 4.0,
+            wander_k: 1.0,
+            solar_peak_w: 1_500.0,
+            wind_m_s: 0.0,
+            internal_w: 350.0,
+            empty: None,
+        }
     }
 }
 
@@ -62,6 +156,7 @@ pub struct Sky {
 }
 
 const DAY_S: f64 = 86_400.0;
+const DAY: Duration = Duration::from_micros(DAY_US);
 /// Correlation time of the wander and of the clouds, in minutes.
 const WANDER_MINUTES: f64 = 360.0;
 const CLOUD_MINUTES: f64 = 90.0;
@@ -144,10 +239,12 @@ impl Weather {
         let sun = if (8.0..16.0).contains(&hour) { ((hour - 8.0) / 8.0 * PI).sin() } else { 0.0 };
         // One standard deviation of cloud is a third of the light; an overcast sky still has a tenth.
         let clear = (0.6 - 0.33 * self.cloud).clamp(0.1, 1.0);
+        let since = Duration::from_micros(self.starts_at_us + self.ahead_minute * MINUTE_US);
+        let is_empty = self.config.empty.is_some_and(|empty| empty.is_at(since));
         Sky {
             outdoor_c: self.config.mean_c + self.config.swing_k * wave + self.config.wander_k * self.wander,
             sun_w: self.config.solar_peak_w * sun * clear,
-            internal_w: self.config.internal_w,
+            internal_w: if is_empty { 0.0 } else { self.config.internal_w },
             wind_m_s: self.config.wind_m_s / RAYLEIGH_MEAN * self.wind[0].hypot(self.wind[1]),
         }
     }
@@ -220,6 +317,30 @@ mod tests {
         assert!((3.8..4.2).contains(&mean), "mean {mean}");
         assert!((0.49..0.56).contains(&(variance.sqrt() / mean)), "deviation {}", variance.sqrt());
         assert!(speeds.iter().all(|speed| *speed >= 0.0));
+    }
+
+    #[test]
+    fn house_is_empty_in_working_hours_of_working_days() {
+        let empty = Empty {
+            from: Duration::from_secs(7 * 3_600),
+            until: Duration::from_secs(20 * 3_600),
+            starts_on: Weekday::Friday,
+        };
+        let config = WeatherConfig { internal_w: 73.0, empty: Some(empty), ..WeatherConfig::default() };
+        // From six in the morning of a Friday.
+        let mut weather = Weather::new(&config, 6 * 3_600 * 1_000_000, 1);
+        let hours: Vec<f64> = (0..7 * 24).map(|hour| weather.at(hour * 60 * MINUTE_US).internal_w).collect();
+        let is_empty = |day: usize, hour: usize| hours[day * 24 + hour - 6] == 0.0;
+        for (day, expected) in [(0, true), (1, false), (2, false), (3, true), (6, true)] {
+            assert!(!is_empty(day, 6) && !is_empty(day, 20) && !is_empty(day, 23), "day {day}");
+            assert!([7, 12, 19].into_iter().all(|hour| is_empty(day, hour) == expected), "day {day}");
+        }
+        let mut always = Weather::new(&WeatherConfig { empty: None, ..config.clone() }, 0, 1);
+        let mut at_times = Weather::new(&config, 0, 1);
+        for minute in 0..3_000 {
+            let (always, at_times) = (always.at(minute * MINUTE_US), at_times.at(minute * MINUTE_US));
+            assert_eq!(Sky { internal_w: 0.0, ..always }, Sky { internal_w: 0.0, ..at_times });
+        }
     }
 
     #[test]

@@ -59,6 +59,12 @@ pub struct HeatingConfig {
     /// resistance, so 10 W/(m² K) remain for pipe and screed, on 100 m².
     #[serde(deserialize_with = "quantity::within::<_, 100, 10_000>")]
     pub screed_w_per_k: f64,
+    /// Share of the emitters' heat that goes to the mass of the walls in %, 0 to 100: radiation.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 100>")]
+    pub to_mass_percent: f64,
+    /// Loss of each of the two pipes to the rooms in W/K, 0 to 100.
+    #[serde(deserialize_with = "quantity::within::<_, 0, 100>")]
+    pub pipe_loss_w_per_k: f64,
     /// Initial temperature of all the water in °C, 5 to 80.
     #[serde(deserialize_with = "quantity::within::<_, 5, 80>")]
     pub water_c: f64,
@@ -80,6 +86,8 @@ impl Default for HeatingConfig {
             radiator_exponent: 1.3,
             screed_mj_per_k: 0.0,
             screed_w_per_k: 1_000.0,
+            to_mass_percent: 0.0,
+            pipe_loss_w_per_k: 15.0,
             water_c: 35.0,
             pressure_bar: 1.5,
         }
@@ -111,6 +119,10 @@ pub struct HouseConfig {
     /// Between room and mass in W/K, 100 to 20,000.
     #[serde(deserialize_with = "quantity::within::<_, 100, 20_000>")]
     pub coupling_w_per_k: f64,
+    /// Share of the sun that goes to the mass in %, 0 to 100; half of the people's and appliances' heat is shared out
+    /// in the same way. None for that of a medium building of ISO 13790: 56 %.
+    #[serde(deserialize_with = "quantity::perhaps::<_, 0, 100>")]
+    pub sun_to_mass_percent: Option<f64>,
     /// Transmission to the outside in W/K, 10 to 10,000.
     #[serde(deserialize_with = "quantity::within::<_, 10, 10_000>")]
     pub transmission_w_per_k: f64,
@@ -133,6 +145,7 @@ impl Default for HouseConfig {
             kj_per_m2_k: 165.0,
             room_percent: 10.0,
             coupling_w_per_k: 1_500.0,
+            sun_to_mass_percent: None,
             transmission_w_per_k: 160.0,
             ventilation_w_per_k: 60.0,
             leakage_cm2: 0.0,

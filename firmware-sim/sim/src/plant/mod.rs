@@ -79,7 +79,7 @@ pub struct Account {
     pub tap_j: f64,
     /// Out: from the house to the outside.
     pub outdoors_j: f64,
-    /// Internal: from radiators or floor to rooms.
+    /// Internal: from radiators or floor to rooms and walls.
     pub radiators_j: f64,
     /// Internal: from boiler and pipes to rooms.
     pub casing_j: f64,
@@ -91,20 +91,20 @@ const STEP_S: f64 = 0.1;
 /// Heat capacity of water in J/(kg K); a litre is taken as a kilogram.
 const WATER_J_PER_KG_K: f64 = 4_186.0;
 const INLET_LITRES: f64 = 1.5;
-/// Losses to the room around the boiler and along the pipes in W/K. The parts after the body cool down faster than the
-/// body, so that the return is never warmer than the flow.
+/// Losses to the room around the boiler in W/K. The parts after the body cool down faster than the body, so that the
+/// return is never warmer than the flow.
 const BODY_LOSS_W_PER_K: f64 = 1.5;
 const INLET_LOSS_W_PER_K: f64 = 2.0;
-const PIPE_LOSS_W_PER_K: f64 = 15.0;
 /// Rate at which the fan changes the power, as a share of the full one per second.
 const MODULATION_PER_S: f64 = 0.1;
 /// Temperature at which the hardware limiter closes the gas (EN 14597; the makers' 110 °C).
 const LIMITER_C: f64 = 110.0;
-/// Share of the sun that falls on the mass of the walls, the rest on surfaces and contents of the room: area of mass ÷
-/// area of all surfaces of a medium building, 2.5 ÷ 4.5 (ISO 13790, simple hourly method).
+/// Share of the sun that falls on the mass of the walls, the rest on surfaces and contents of the room, unless the
+/// scenario has another one: area of mass ÷ area of all surfaces of a medium building, 2.5 ÷ 4.5 (ISO 13790, simple
+/// hourly method).
 const SUN_TO_MASS: f64 = 2.5 / 4.5;
-/// Half of the heat of people and appliances is radiation, distributed like the sun (ISO 13790).
-const INTERNAL_TO_MASS: f64 = 0.5 * SUN_TO_MASS;
+/// Share of the heat of people and appliances that is radiation, distributed like the sun (ISO 13790).
+const INTERNAL_RADIATION: f64 = 0.5;
 /// Air through leaks, (l/s)² per cm⁴ and per kelvin between inside and outside or per (m/s)² of wind: a house of two
 /// storeys sheltered by other houses (Sherman and Grimsrud's model, from the ASHRAE Handbook of Fundamentals).
 const STACK: f64 = 0.000_290;
@@ -130,12 +130,16 @@ struct Constants {
     screed_j_per_k: f64,
     /// From one third of the floor's water to the screed.
     screed_w_per_k: f64,
+    emitter_to_mass: f64,
+    pipe_loss_w_per_k: f64,
     pump_w_per_k: f64,
     plate: f64,
     cold_c: f64,
     room_j_per_k: f64,
     mass_j_per_k: f64,
     coupling_w_per_k: f64,
+    sun_to_mass: f64,
+    internal_to_mass: f64,
     outdoors_w_per_k: f64,
     leakage_cm2: f64,
     pressure_bar: f64,
@@ -146,6 +150,7 @@ impl Constants {
         let PlantConfig { heating, house, hot_water, .. } = config;
         let house_j_per_k = house.area_m2 * house.kj_per_m2_k * 1e3;
         let room_share = house.room_percent / 100.0;
+        let sun_to_mass = house.sun_to_mass_percent.map_or(SUN_TO_MASS, |percent| percent / 100.0);
         Self {
             full_w: heating.burner_kw * 1e3,
             minimum: heating.minimum_percent / 100.0,
@@ -157,12 +162,16 @@ impl Constants {
             exponent: heating.radiator_exponent,
             screed_j_per_k: heating.screed_mj_per_k * 1e6,
             screed_w_per_k: heating.screed_w_per_k / 3.0,
+            emitter_to_mass: heating.to_mass_percent / 100.0,
+            pipe_loss_w_per_k: heating.pipe_loss_w_per_k,
             pump_w_per_k: heating.pump_l_per_h / 3_600.0 * WATER_J_PER_KG_K,
             plate: hot_water.plate_percent / 100.0,
             cold_c: hot_water.cold_c,
             room_j_per_k: house_j_per_k * room_share,
             mass_j_per_k: house_j_per_k * (1.0 - room_share),
             coupling_w_per_k: house.coupling_w_per_k,
+            sun_to_mass,
+            internal_to_mass: INTERNAL_RADIATION * sun_to_mass,
             outdoors_w_per_k: house.transmission_w_per_k + house.ventilation_w_per_k,
             leakage_cm2: house.leakage_cm2,
             pressure_bar: heating.pressure_bar,
@@ -288,7 +297,7 @@ impl Plant {
         let old = self.nodes;
         let mut new = old;
         let sky = self.sky;
-        let to_mass_w = SUN_TO_MASS * sky.sun_w + INTERNAL_TO_MASS * sky.internal_w;
+        let mut to_mass_w = k.sun_to_mass * sky.sun_w + k.internal_to_mass * sky.internal_w;
         let gains_w = sky.sun_w + sky.internal_w;
         let mut to_room_w = gains_w - to_mass_w;
 
@@ -296,8 +305,8 @@ impl Plant {
         // leaving it out means that only the burner can warm the body, so that P ÷ C bounds its rise exactly.
         let body_loss_w = BODY_LOSS_W_PER_K * (old.body - old.room).max(0.0);
         let inlet_loss_w = INLET_LOSS_W_PER_K * (old.inlet - old.room);
-        let supply_loss_w = PIPE_LOSS_W_PER_K * (old.supply - old.room);
-        let back_loss_w = PIPE_LOSS_W_PER_K * (old.back - old.room);
+        let supply_loss_w = k.pipe_loss_w_per_k * (old.supply - old.room);
+        let back_loss_w = k.pipe_loss_w_per_k * (old.back - old.room);
         new.inlet -= inlet_loss_w * STEP_S / k.inlet_j_per_k;
         new.supply -= supply_loss_w * STEP_S / k.pipe_j_per_k;
         new.back -= back_loss_w * STEP_S / k.pipe_j_per_k;
@@ -306,7 +315,8 @@ impl Plant {
 
         // Radiators and floors emit heat even without flow.
         let radiators_w = emit(k, &old, &mut new);
-        to_room_w += radiators_w;
+        to_room_w += (1.0 - k.emitter_to_mass) * radiators_w;
+        to_mass_w += k.emitter_to_mass * radiators_w;
 
         // The pump.
         let direct_w = burner_w - body_loss_w;

@@ -96,6 +96,29 @@ fn energy_balance_closes() {
     }
 }
 
+/// Room and mass after a day of heating and sun, with these shares in % to the mass.
+fn shared_out(sun: Option<f64>, emitters: f64) -> (f64, f64) {
+    let mut config = config(-5.0, 0.0);
+    config.house.sun_to_mass_percent = sun;
+    config.heating.to_mass_percent = emitters;
+    let mut plant = Plant::new(&config, 1);
+    let before_j = stored_j(&plant);
+    run(&mut plant, &mut StandIn::new(52.0), 12, |_, _, _, _| {});
+    let error_j = surplus_j(&plant.account()) - (stored_j(&plant) - before_j);
+    assert!(error_j.abs() < 1e-9 * plant.account().gas_j, "{error_j} J are unaccounted for");
+    (plant.nodes.room, plant.nodes.mass)
+}
+
+#[test]
+fn shares_move_heat_from_the_room_to_the_mass() {
+    let (room, mass) = shared_out(None, 0.0);
+    assert_eq!((room, mass), shared_out(Some(100.0 * SUN_TO_MASS), 0.0), "the share of ISO 13790");
+    for (sun, emitters) in [(Some(90.0), 0.0), (None, 20.0)] {
+        let (colder, warmer) = shared_out(sun, emitters);
+        assert!(colder < room && warmer > mass, "{sun:?} {emitters}: {colder} and {warmer}, not {room} and {mass}");
+    }
+}
+
 #[test]
 fn flow_is_not_colder_than_return_while_firing() {
     for (seed, mean_c) in [(1, -5.0), (2, 5.0), (3, 12.0)] {
@@ -124,6 +147,7 @@ fn steady_state_heat_and_gains_equal_the_loss() {
             solar_peak_w: 0.0,
             wind_m_s: 0.0,
             internal_w: 300.0,
+            empty: None,
         };
         let mut plant = Plant::new(&still, 1);
         // The flow temperature that a radiator of this size needs for a room of 20 °C.
