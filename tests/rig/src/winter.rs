@@ -5,6 +5,7 @@
 //! [`heating`]. The rivals are in [`rivals`], the requirements in `bars`.
 
 mod bars;
+mod bestest;
 pub mod heating;
 mod night;
 pub mod plan;
@@ -81,6 +82,8 @@ enum Part {
     Night,
     /// No heat in summer, under the law and without it.
     Summer,
+    /// The public test case bestest_hydronic of BOPTEST, and its own control.
+    Bestest,
 }
 
 /// A climate as an argument.
@@ -162,5 +165,6 @@ fn play(options: &Options, stage: &trial::Stage) -> Result<report::Report> {
         nights: if wants(Part::Night) { stage.nights()? } else { Vec::new() },
         summers: if wants(Part::Summer) { stage.summers()? } else { Vec::new() },
         steps: if wants(Part::Step) { stage.steps()? } else { Vec::new() },
+        bestest: if wants(Part::Bestest) { stage.bestest()? } else { Vec::new() },
     })
 }

@@ -18,6 +18,9 @@ pub(super) const LAZY_MAX: f64 = 0.6;
 pub(super) const NIGHT_MAX: f64 = 0.25;
 /// In summer: the warmest room, against a house that nothing heats, K.
 pub(super) const SUMMER_MAX_K: f64 = 0.1;
+/// In BOPTEST's case: shares of the baseline's discomfort and energy.
+pub(super) const BESTEST_DISCOMFORT_MAX: f64 = 0.5;
+pub(super) const BESTEST_ENERGY_MAX: f64 = 1.03;
 /// After a step: overshoot of the room, and remaining oscillation, K.
 pub(super) const OVERSHOOT_MAX_K: f64 = 0.3;
 pub(super) const RIPPLE_MAX_K: f64 = 0.1;

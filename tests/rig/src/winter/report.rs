@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::bars::{
     FLOOR_MAX, LAZY_MAX, NIGHT_MAX, OVERSHOOT_MAX_K, RADIATORS_MAX, RIPPLE_MAX_K, STARTS_MAX, SUMMER_MAX_K, ratio, word,
 };
+use super::bestest::{self, Bestest};
 use super::night::{Begin, Night};
 use super::plan::{GOOD, Line, Weather};
 use super::rivals::Pi;
@@ -28,6 +29,7 @@ pub(crate) struct Report {
     pub(crate) steps: Vec<Step>,
     pub(crate) nights: Vec<Night>,
     pub(crate) summers: Vec<Summer>,
+    pub(crate) bestest: Vec<Bestest>,
 }
 
 /// A house in a weather, for the heading of its table.
@@ -55,6 +57,7 @@ impl Report {
             && steps.iter().all(Step::is_met)
             && is_in_time
             && self.summers.iter().all(Summer::is_met)
+            && self.bestest.iter().all(Bestest::is_met)
     }
 
     pub(crate) fn json(&self) -> String {
@@ -89,6 +92,7 @@ impl Report {
         self.steps(text)?;
         self.nights(text)?;
         self.summers(text)?;
+        bestest::write(text, &self.bestest)?;
         if !self.table.is_empty() {
             self.houses(text)?;
         }

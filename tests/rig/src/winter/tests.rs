@@ -126,6 +126,7 @@ fn report(emitter: Emitter, ours: Outcome, with: Outcome, overshoot_k: f64, ripp
         steps: vec![step],
         nights: Vec::new(),
         summers: Vec::new(),
+        bestest: Vec::new(),
     }
 }
 
