@@ -234,8 +234,8 @@ impl Report {
         }
         writeln!(
             text,
-            "\nsummer without draws, after two days, first seed: gas in kWh/day and the warmest room; wanted: 0 kWh, and at\n\
-             most {SUMMER_MAX_K:.1} K more than in a house that nothing heats\n\n \
+            "\nsummer without draws, after two days, first seed: gas in kWh/day and the warmest room; wanted: 0 kWh, \
+             and at\nmost {SUMMER_MAX_K:.1} K more than in a house that nothing heats\n\n \
              house   outdoors   free        own control        the law            the law, no room"
         )?;
         for it in &self.summers {
