@@ -1,5 +1,7 @@
 //! A set-back in each night: the rooms are to be warm at six.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde::Serialize;
 use thermowell_flow::control::{Law, Plan, Step};
@@ -106,7 +108,9 @@ impl Stage {
             Begin::Optimum => (Plan::new(plan(from_s)), Vec::new()),
         };
         let law = Law { plan: planned, ..self.parameters.law(case) };
-        let scenario = self.parameters.scenario(case)?;
+        let mut scenario = self.parameters.scenario(case)?;
+        // The controller's clock begins at midnight; sun and cold must follow the same one.
+        scenario.plant.starts_at = Duration::ZERO;
         let mut heating = Heating::new(&scenario, self.parameters.firmware(case), Author::Ours(Box::new(law)));
         let mut seen = Seen::default();
         for second in 0..(LEARNING_DAYS + COUNTED_DAYS) * DAY_S {
