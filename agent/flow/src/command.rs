@@ -42,6 +42,8 @@ pub struct Ask {
     pub action: Action,
     /// Duration; ignored for a release.
     pub length: Duration,
+    /// Its end, where that was asked for: the duration is what is left.
+    pub until: Option<Utc>,
 }
 
 /// The configured limits.
@@ -51,7 +53,7 @@ pub struct Limits {
     pub control: bool,
     /// Flow temperatures, °C.
     pub flow: RangeInclusive<f64>,
-    /// Room temperatures of a set-back, °C: at most the highest target of the schedule.
+    /// Room temperatures of a set-back, °C: at most the highest target.
     pub room: RangeInclusive<f64>,
     /// The required coverage of the last hour, 0 to 1.
     pub coverage: f64,
@@ -176,12 +178,16 @@ pub enum Refusal {
 }
 
 impl Ask {
-    /// Whether `command` is the same request: boiler, operator, action and duration agree. The id is ignored.
+    /// Whether `command` is the same request: boiler, operator, action and duration or end agree. The id is ignored.
     #[must_use]
     pub fn is(&self, command: &Command) -> bool {
-        let length = command.valid_until.map_or(0.0, |until| until - command.created_at);
+        let difference = match (self.until, command.valid_until) {
+            (Some(until), Some(ends)) => ends - until.unix_seconds(),
+            (None, Some(ends)) => ends - command.created_at - self.length.as_secs_f64(),
+            (_, None) => self.length.as_secs_f64(),
+        };
         let same = (&command.boiler, &command.by, &command.action) == (&self.boiler, &self.by, &self.action);
-        same && (length - self.length.as_secs_f64()).abs() < 0.01
+        same && difference.abs() < 0.01
     }
 }
 
@@ -238,7 +244,7 @@ pub fn decide(now: Utc, ask: &Ask, known: &Known<'_>, limits: &Limits) -> Result
         by: ask.by.clone(),
         action: ask.action,
         created_at,
-        valid_until: based_on.map(|_| created_at + ask.length.as_secs_f64()),
+        valid_until: based_on.map(|_| ask.until.map_or(created_at + ask.length.as_secs_f64(), Utc::unix_seconds)),
         based_on,
         version: 1,
     })

@@ -49,12 +49,13 @@ use thermowell_wire::{BoilerId, Slot, SourceName};
 use crate::control::{Law, LowPass, Plan, Ramp};
 use crate::plausible::{Quantity, is_water};
 use crate::published::{
-    Action, AmbientReading, Command, Decision, EventBody, Lease, Outcome, SlotQuality, State, Status, celsius,
+    AmbientReading, Command, Decision, EventBody, Lease, Outcome, SlotQuality, State, Status, celsius,
 };
 use crate::time::{Monotonic, Now};
 
 pub use crate::published::FreshnessLimits as Freshness;
 pub use author::{Author, Standing};
+pub use delivery::SHARE_MIN;
 pub use hindsight::{PastDecision, replay};
 pub use orders::Unfit;
 pub use tell::Log;
@@ -92,6 +93,8 @@ const HOT_WATER: &str = "hot_water";
 /// The rules that request no heat.
 const HEATING_LIMIT: &str = "heating_limit";
 const NO_HEAT_WANTED: &str = "no_heat_wanted";
+/// The rule of a start before its time.
+const PREHEAT: &str = "preheat";
 /// The rule before the first state.
 const WAITING: &str = "waiting";
 
@@ -201,8 +204,10 @@ pub struct Controller {
     /// The current set-point, if heat is requested, centi-degrees.
     heating_setpoint: Option<i64>,
     heat_wanted: bool,
-    /// It is colder than the heating limit.
-    is_season: bool,
+    /// It is colder than the heating limit; `None` before the outdoor temperature is known.
+    is_season: Option<bool>,
+    /// Without an outdoor temperature: the room needs heat.
+    is_cold: bool,
     /// The law's integral, K, and when it was last continued.
     integral: f64,
     integrated_at: Option<Monotonic>,
@@ -241,7 +246,8 @@ impl Controller {
             delivery: Delivery::default(),
             heating_setpoint: None,
             heat_wanted: true,
-            is_season: true,
+            is_season: None,
+            is_cold: false,
             integral: 0.0,
             integrated_at: None,
             warm_up,
@@ -283,7 +289,8 @@ impl Controller {
         let target = self.early(&now, room, planned).unwrap_or(planned);
         let verdict = self.verdict(&now, room.celsius(), weather.celsius(), target);
         self.integrate(now.monotonic, &verdict, room, target);
-        self.warm_up.measure(room.celsius(), target, verdict.is_law_heating(), now.monotonic);
+        let heats = verdict.is_law_heating() && !self.boiler.is_blocked();
+        self.warm_up.measure(room.celsius(), target, heats, now.monotonic);
         self.heating_setpoint = match verdict.act {
             Act::Ask(Demand::Heat, flow_centi) => Some(flow_centi),
             Act::Ask(Demand::None, _) | Act::Wait | Act::Release | Act::Probe(..) => None,
@@ -354,7 +361,7 @@ impl Controller {
     }
 
     fn take_status(&mut self, now: &Now, status: &Status) {
-        let (target, now) = (self.target(now), now.monotonic);
+        let (target, now) = (self.aim(now), now.monotonic);
         let weather = self.outdoor.state(now).celsius();
         self.status_simulated = Some(status.simulated);
         let Some(device) = &status.device else { return };
@@ -384,7 +391,7 @@ impl Controller {
         let Some((celsius, at)) = outside.take(reading, is_new, now, effects) else { return };
         match what {
             Ambient::Room => {
-                let (target, weather) = (self.target(now), self.outdoor.state(now.monotonic).celsius());
+                let (target, weather) = (self.aim(now), self.outdoor.state(now.monotonic).celsius());
                 self.room.take(celsius, target, weather, at);
             }
             Ambient::Outdoor => self.outdoor.take(celsius, at),
@@ -394,15 +401,6 @@ impl Controller {
     /// The source of a temperature, if it is not the device.
     fn source(&self, what: Ambient) -> Option<&SourceName> {
         self.outside.iter().find(|outside| outside.what() == what).map(Outside::source)
-    }
-
-    /// The room's target: of the plan, or lower by an operator's set-back.
-    fn target(&self, now: &Now) -> f64 {
-        let target = self.settings.law.plan.target(now.utc);
-        match self.orders.standing().map(|order| order.action) {
-            Some(Action::SetBack { room }) => target.min(room),
-            Some(Action::Boost { .. } | Action::HotWater { .. } | Action::Hold | Action::Release) | None => target,
-        }
     }
 
     fn act(&mut self, now: &Now, verdict: &Verdict, effects: &mut Vec<Effect>) {

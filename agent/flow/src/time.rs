@@ -93,6 +93,12 @@ impl Utc {
         Self(self.0.saturating_sub(i64::try_from(earlier.as_nanos()).unwrap_or(i64::MAX)))
     }
 
+    /// How long ago `earlier` was; zero if it is in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// Unix seconds of JSON, to the microsecond.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "float to integer `as` saturates, and NaN gives 0")]

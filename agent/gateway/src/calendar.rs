@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -111,21 +110,16 @@ pub fn local_time(text: &str) -> Option<DateTime> {
     DateTime::strptime("%Y-%m-%dT%H:%M", text).ok()
 }
 
-/// The time from `now` until a local time; zero if it is over.
-#[must_use]
-pub fn until(law: &Law, local: DateTime, now: Utc) -> Duration {
-    let left_ns = utc(&law.timezone, local).map_or(0, |end| end.0.saturating_sub(now.0));
-    Duration::from_nanos(u64::try_from(left_ns).unwrap_or(0))
-}
-
 fn plan(law: &Law, today: Date) -> Plan {
     let days = (-DAYS_BEFORE..=DAYS_AFTER).filter_map(|day| today.checked_add(Span::new().days(day)).ok());
     let steps = days.flat_map(|date| {
         let day = kind(law, date);
         let targets = law.target.iter().filter(move |target| target.on.has(day));
-        targets.filter_map(move |target| {
+        // Summer time may take a step behind the next one of its day: then it is over at once.
+        targets.scan(Utc(i64::MIN), move |last, target| {
             let [hour, minute] = [target.from_minute / 60, target.from_minute % 60].map(i8::try_from).map(Result::ok);
-            Some((utc(&law.timezone, date.at(hour?, minute?, 0, 0))?, target.room))
+            *last = utc(&law.timezone, date.at(hour?, minute?, 0, 0))?.max(*last);
+            Some((*last, target.room))
         })
     });
     let targets = Plan::new(steps.map(step).collect());
@@ -162,7 +156,9 @@ fn kind(law: &Law, date: Date) -> usize {
     }
 }
 
-fn utc(timezone: &TimeZone, local: DateTime) -> Option<Utc> {
+/// A local time in UTC.
+#[must_use]
+pub fn utc(timezone: &TimeZone, local: DateTime) -> Option<Utc> {
     let at = timezone.to_timestamp(local).ok()?;
     i64::try_from(at.as_nanosecond()).ok().map(Utc)
 }
@@ -227,6 +223,13 @@ mod tests {
     }
 
     #[test]
+    fn steps_of_a_day_keep_their_order() {
+        let target = "target = [{ from = \"02:30\", room = \"20 °C\" }, { from = \"03:00\", room = \"18 °C\" }]";
+        let law = law(&format!("timezone = \"Europe/Berlin\"\n{target}"));
+        assert_eq!(targets(&law, ["2026-03-29T01:29:00Z", "2026-03-29T01:31:00Z", "2026-03-29T12:00:00Z"]), [18.0; 3]);
+    }
+
+    #[test]
     fn holiday_is_a_sunday_or_has_targets_of_its_own() {
         // A Friday.
         let christmas = ["2026-12-25T06:00:00Z", "2026-12-25T07:00:00Z"];
@@ -248,7 +251,8 @@ mod tests {
         assert_eq!(targets(&law, times), [21.0, 18.0, 17.0, 18.0], "the night is colder still");
         assert_eq!(targets(&law, ["2026-01-10T10:59:00Z", "2026-01-10T11:00:00Z"]), [18.0, 20.0]);
         let plan = renew(&law, &mut None, at("2026-01-10T00:00:00Z")).unwrap();
-        let rise = plan.rise(at("2026-01-10T10:00:00Z"), at("2026-01-11T00:00:00Z"), 18.0).unwrap();
+        let mut rises = plan.rises(at("2026-01-10T10:00:00Z"), at("2026-01-11T00:00:00Z"), 18.0);
+        let rise = rises.next().unwrap();
         assert_eq!((rise.from, rise.target), (at("2026-01-10T11:00:00Z"), 20.0), "to be warm in time for");
     }
 

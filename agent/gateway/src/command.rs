@@ -196,12 +196,13 @@ impl Submission<'_> {
     /// The message id by which the server deduplicates clicks. None for a release, which must never be dropped, and for
     /// a caller's own id, which identifies the command better.
     fn click(&self) -> Option<String> {
-        let Ask { boiler, by, action, length, .. } = self.ask;
+        let Ask { boiler, by, action, length, until, .. } = self.ask;
         if !self.clicked || *action == Action::Release {
             return None;
         }
         let degrees = action.temperature().map(|celsius| format!("{celsius}/")).unwrap_or_default();
-        Some(format!("{boiler}:{by}:{}:{degrees}{}s", action.word(), length.as_secs_f64()))
+        let end = until.map_or(format!("{}s", length.as_secs_f64()), |until| format!("until {}", until.second()));
+        Some(format!("{boiler}:{by}:{}:{degrees}{end}", action.word()))
     }
 
     /// The answer for an id that is already stored.

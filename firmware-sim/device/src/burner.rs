@@ -144,7 +144,7 @@ impl Burner {
             return Some(fault);
         }
         let airless = air == Some(false);
-        // A flame without air soots and dies: it counts as none, and unlit gas without air must not wait for one.
+        // A flame without air soots and dies: it does not count, and an ignition without air ends.
         let lit = flame == Some(true) && !airless;
         match self.phase {
             Phase::Off if wanted && flame == Some(false) => self.purge(now_us),

@@ -75,6 +75,7 @@ fn ask(id: &str, action: Action, minutes: u64) -> Ask {
         by: "anna".parse().unwrap(),
         action,
         length: Duration::from_secs(minutes * 60),
+        until: None,
     }
 }
 
@@ -287,4 +288,25 @@ proptest! {
         }
         prop_assert!(length >= 60.0);
     }
+}
+
+#[test]
+fn repeated_request_with_an_end_is_the_same() {
+    let mut first = ask("x1", Action::SetBack { room: 16.0 }, 60);
+    let ends = Utc(1_767_800_000 * SECOND_NS);
+    first.until = Some(ends);
+    let command = Command {
+        id: first.id.clone(),
+        boiler: first.boiler.clone(),
+        by: first.by.clone(),
+        action: first.action,
+        created_at: 0.0,
+        valid_until: Some(ends.unix_seconds()),
+        based_on: None,
+        version: 1,
+    };
+    let later = Ask { length: Duration::from_secs(3_580), ..first.clone() };
+    assert!(first.is(&command) && later.is(&command), "20 s later");
+    let another = Ask { until: Some(Utc(ends.0 + SECOND_NS)), ..later };
+    assert!(!another.is(&command));
 }

@@ -46,10 +46,10 @@ impl Plan {
         current.or(self.steps.first()).map_or(UNPLANNED, |step| step.target)
     }
 
-    /// The first step after `utc`, until `end`, to more than `target`.
-    #[must_use]
-    pub fn rise(&self, utc: Utc, end: Utc, target: f64) -> Option<Step> {
-        self.steps.iter().find(|step| step.from > utc && step.from <= end && step.target > target).copied()
+    /// The steps after `utc`, until `end`, to more than `target`.
+    pub fn rises(&self, utc: Utc, end: Utc, target: f64) -> impl Iterator<Item = Step> {
+        let steps = self.steps.iter().copied();
+        steps.filter(move |step| step.from > utc && step.from <= end && step.target > target)
     }
 }
 
@@ -72,11 +72,12 @@ mod tests {
     }
 
     #[test]
-    fn rise_is_the_next_higher_target() {
+    fn rises_are_the_higher_targets_to_come() {
         let plan = Plan::new(Vec::from([step(10, 17.0), step(20, 16.0), step(30, 18.0), step(40, 21.0)]));
-        assert_eq!(plan.rise(Utc(10), Utc(99), 17.0), Some(step(30, 18.0)));
-        assert_eq!(plan.rise(Utc(10), Utc(29), 17.0), None, "after the end");
-        assert_eq!(plan.rise(Utc(30), Utc(99), 18.0), Some(step(40, 21.0)), "the current one is over");
-        assert_eq!(plan.rise(Utc(40), Utc(99), 21.0), None);
+        let rises = |utc, end, target| plan.rises(Utc(utc), Utc(end), target).collect::<Vec<_>>();
+        assert_eq!(rises(10, 99, 17.0), [step(30, 18.0), step(40, 21.0)]);
+        assert_eq!(rises(10, 39, 17.0), [step(30, 18.0)], "until the end");
+        assert_eq!(rises(30, 99, 18.0), [step(40, 21.0)], "the current one is over");
+        assert_eq!(rises(40, 99, 21.0), []);
     }
 }

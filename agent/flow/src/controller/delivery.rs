@@ -21,7 +21,7 @@ use crate::time::Monotonic;
 const BEGINS: f64 = 3.0;
 const ENDS: f64 = 1.5;
 /// The least share of heating seconds in an hour that counts.
-const SHARE_MIN: f64 = 0.25;
+pub const SHARE_MIN: f64 = 0.25;
 /// A deficit is reported after this time.
 const LASTS: Duration = Duration::from_secs(2 * 3_600);
 /// Without an hour that counts for this long, the diagnosis is dropped.

@@ -220,6 +220,11 @@ impl Outdoor {
         self.day.is_whole()
     }
 
+    /// The same for a successor; `None` without a reading for a day: the next one begins it again.
+    pub(super) fn recent_day(&self, now: Monotonic) -> Option<f64> {
+        self.at.filter(|at| now.since(*at) <= DAY).and(self.day.value())
+    }
+
     /// For how long readings have been in it, at most a day.
     pub(super) fn day_seen(&self) -> Duration {
         self.day.seen()

@@ -10,7 +10,7 @@ use thermowell_wire::subject::EventKind;
 use super::delivery::Change;
 use super::senses::RoomState;
 use super::verdict::Verdict;
-use super::{Controller, Effect, Log, NO_HEAT_WANTED};
+use super::{Controller, Effect, Log, NO_HEAT_WANTED, PREHEAT};
 use crate::aggregate::WINDOW_S;
 use crate::published::EventBody;
 use crate::time::Monotonic;
@@ -26,10 +26,11 @@ impl Controller {
             self.heat_wanted = decision.rule != NO_HEAT_WANTED;
         }
         if let Some(decision) = self.history.newest(second, DAY_S) {
-            self.is_season = decision.heating_season.unwrap_or(true);
+            self.is_season = decision.heating_season;
             self.integral = self.settings.law.bound_integral(decision.integral);
             self.delivery.continue_from(decision.deficit, now);
-            self.warm_up.continue_from(decision.warm_up);
+            let begun = decision.forecast.filter(|_| decision.rule == PREHEAT);
+            self.warm_up.continue_from(decision.warm_up, begun);
             if let Some(day) = decision.outdoor_day {
                 let seen = Duration::try_from_secs_f64(decision.outdoor_day_hours * 3_600.0).unwrap_or_default();
                 self.outdoor.continue_day(day, seen);

@@ -160,7 +160,7 @@ impl Controller {
             Act::Ask(Demand::Heat, flow_centi) => (Some(Demand::Heat), flow_centi),
         };
         let wish = verdict.wish.map(|wish| wish.flow);
-        let (deficit, outdoor_day) = (self.delivery.deficit(), self.outdoor.day());
+        let (deficit, outdoor_day) = (self.delivery.deficit(), self.outdoor.recent_day(now));
         let has_deficit = deficit.is_some();
         let forecast = self.warm_up.forecast();
         let decided = Decided { rule: verdict.rule, demand, flow_centi, wish, has_deficit, forecast, at: now };
@@ -199,7 +199,7 @@ impl Controller {
             outdoor_source: self.source(Ambient::Outdoor).cloned(),
             outdoor_day,
             outdoor_day_hours: self.outdoor.day_seen().as_secs_f64() / 3_600.0,
-            heating_season: outdoor_day.map(|_| self.is_season),
+            heating_season: self.is_season,
             target,
             forecast,
             warm_up: self.warm_up.rate(),

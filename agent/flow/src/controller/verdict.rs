@@ -4,13 +4,14 @@ use core::time::Duration;
 
 use thermowell_wire::line::Demand;
 
-use super::{Controller, HEATING_LIMIT, HOT_WATER, Known, NO_HEAT_WANTED, WAITING};
+use super::{Controller, HEATING_LIMIT, HOT_WATER, Known, NO_HEAT_WANTED, PREHEAT, WAITING};
 use crate::control::{LastHour, Ramp, Wish, centi};
 use crate::published::{self, Action, celsius};
 use crate::time::{Monotonic, Now};
 
-/// Above the heating limit, without an outdoor temperature: this far below its target a room needs heat, K.
-const BLIND_BELOW: f64 = 1.0;
+/// Above the heating limit, without an outdoor temperature: this far below its target a room begins to need heat, and
+/// ends to, K.
+const COLD: (f64, f64) = (2.0, 1.0);
 
 /// An action and its rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +37,7 @@ pub(super) enum Act {
 impl Verdict {
     /// The law requests heat, and the boiler is not known to refuse it.
     pub(super) fn is_law_heating(&self) -> bool {
-        matches!(self.act, Act::Ask(Demand::Heat, _)) && ["law", "warming", "preheat", "set_back"].contains(&self.rule)
+        matches!(self.act, Act::Ask(Demand::Heat, _)) && ["law", "warming", PREHEAT, "set_back"].contains(&self.rule)
     }
 }
 
@@ -108,13 +109,14 @@ impl Controller {
         let wish = law.wish(outdoor, room, self.room.step(), target, integral);
         if let Some(day) = self.outdoor.day() {
             // The mean of one warm afternoon must not hold the heating down to the lower limit.
-            let was_season = self.is_season || !self.outdoor.is_day_whole();
-            self.is_season = law.is_heating_season(day, was_season);
+            let was_season = self.is_season.unwrap_or(true) || !self.outdoor.is_day_whole();
+            self.is_season = Some(law.is_heating_season(day, was_season));
         }
+        let is_season = self.is_season.unwrap_or(true);
         self.heat_wanted = law.is_heat_wanted(&wish, room, target, self.heat_wanted);
-        if !(self.is_season && self.heat_wanted) {
+        if !(is_season && self.heat_wanted) {
             let act = Act::Ask(Demand::None, centi(law.flow_min));
-            let rule = if self.is_season { NO_HEAT_WANTED } else { HEATING_LIMIT };
+            let rule = if is_season { NO_HEAT_WANTED } else { HEATING_LIMIT };
             return Verdict { rule, act, wish: Some(wish), correction: 0.0 };
         }
         let correction = law.correction(self.last_hour(known).as_ref());
@@ -124,7 +126,7 @@ impl Controller {
         let set_back = self.orders.standing().is_some();
         let rule = match () {
             () if drawing => HOT_WATER,
-            () if self.warm_up.is_early() => "preheat",
+            () if self.warm_up.early().is_some() => PREHEAT,
             () if set_back => "set_back",
             () if !known.has_average => "warming",
             () => "law",
@@ -134,9 +136,11 @@ impl Controller {
 
     /// Without an outdoor temperature the boiler is on its own control. Where its sensor fell silent above the heating
     /// limit, that control would heat in July: the room says when there is need.
-    fn blind(&self, room: Option<f64>, target: f64) -> Verdict {
-        let is_warm = room.is_some_and(|room| room > target - BLIND_BELOW);
-        let (rule, act) = match self.is_season || !is_warm {
+    fn blind(&mut self, room: Option<f64>, target: f64) -> Verdict {
+        let (begin, end) = COLD;
+        let below = if self.is_cold { end } else { begin };
+        self.is_cold = room.is_none_or(|room| room <= target - below);
+        let (rule, act) = match self.is_season != Some(false) || self.is_cold {
             true => ("no_outdoor", Act::Release),
             false => (HEATING_LIMIT, Act::Ask(Demand::None, centi(self.settings.law.flow_min))),
         };

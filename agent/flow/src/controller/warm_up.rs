@@ -4,7 +4,7 @@
 //! lead = (target − 0.3 K − room) ÷ rate          at most half a day, with a floor a day
 //! rate = how fast the rooms have warmed up lately, K/h: what they rise by ÷ how long it takes
 //! ```
-//! Every warm-up of 1 K and more is measured, from the first heat until 0.3 K below the target, with all that delays
+//! Warm-ups of 0.6 K and more are measured, from the first heat until 0.3 K below the target, with all that delays
 //! it: the boiler's start, the ramp, the lag of floor and sensor. So the rate fits the depth of the usual set-back, and
 //! the boiler. A quarter of each new one counts, and half of the first: one sunny morning changes little. Once begun, a
 //! start is not taken back.
@@ -14,6 +14,7 @@
 use core::time::Duration;
 
 use super::Controller;
+use super::orders::Order;
 use super::senses::RoomState;
 use crate::control::{Emitter, Step};
 use crate::published::{Action, Forecast};
@@ -21,14 +22,14 @@ use crate::time::{Monotonic, Now, Utc};
 
 /// A room this far below its target counts as warm, K.
 const CLOSE: f64 = 0.3;
-/// The least warm-up that is measured, K.
-const LEAST: f64 = 1.0;
-/// An unfinished warm-up is measured after this time.
+/// The least warm-up that is measured, K. A night of a rate that is far too low still has as much.
+const LEAST: f64 = 0.6;
+/// An unfinished warm-up is measured after this time, if the room has become as much warmer.
 const UNFINISHED: Duration = Duration::from_secs(2 * 3_600);
 /// A warm-up without heating in more than a fifth of its time is not measured: it was interrupted, or the sun's.
 const HEATED_MIN: f64 = 0.8;
-/// The limits of the rate, K/h.
-const RATE: (f64, f64) = (0.05, 5.0);
+/// The rate is at most this many times the usual one, or that part of it.
+const RATE_SPAN: f64 = 5.0;
 /// The shares of a new rate: of the first one, and of any other.
 const LEARNS: (f64, f64) = (0.5, 0.25);
 /// A target is looked for within this time.
@@ -46,6 +47,7 @@ pub(super) struct WarmUp {
     forecast: Option<Forecast>,
     /// The step for which heating has begun, and when.
     begun: Option<(Utc, Utc)>,
+    early: Option<f64>,
 }
 
 /// A warm-up while it lasts.
@@ -68,51 +70,72 @@ impl Measured {
     fn rate(&self) -> Option<f64> {
         let hours = self.lasts().as_secs_f64() / 3_600.0;
         let is_heated = self.heated.as_secs_f64() / 3_600.0 >= HEATED_MIN * hours;
-        let rate = (self.room - self.from) / hours;
-        (is_heated && rate.is_finite()).then(|| rate.clamp(RATE.0, RATE.1))
+        let rise = self.room - self.from;
+        let is_whole = self.room >= self.to - CLOSE;
+        (is_heated && hours > 0.0 && (is_whole || rise >= LEAST)).then_some(rise / hours)
     }
 }
 
 impl WarmUp {
     pub(super) fn new(emitter: Emitter) -> Self {
-        Self { emitter, rate: None, measured: None, forecast: None, begun: None }
+        Self { emitter, rate: None, measured: None, forecast: None, begun: None, early: None }
     }
 
     pub(super) fn rate(&self) -> Option<f64> {
         self.rate
     }
 
-    /// It heats for a later target.
-    pub(super) fn is_early(&self) -> bool {
-        self.begun.is_some()
+    /// The later target that is heated for already, °C.
+    pub(super) fn early(&self) -> Option<f64> {
+        self.early
     }
 
     pub(super) fn forecast(&self) -> Option<Forecast> {
         self.forecast
     }
 
-    /// Continues from a predecessor.
-    pub(super) fn continue_from(&mut self, rate: Option<f64>) {
-        self.rate = rate.filter(|rate| rate.is_finite()).map(|rate| rate.clamp(RATE.0, RATE.1));
+    /// Continues from a predecessor, which has `begun` to heat for a step.
+    pub(super) fn continue_from(&mut self, rate: Option<f64>, begun: Option<Forecast>) {
+        self.rate = rate.filter(|rate| rate.is_finite()).map(|rate| self.bound(rate));
+        self.begun = begun.map(|it| (Utc::from_unix_seconds(it.at), Utc::from_unix_seconds(it.heats_from)));
     }
 
-    /// Looks ahead to `rise`. Returns its target if it is time to heat for it.
-    fn look(&mut self, rise: Option<Step>, room: Option<f64>, utc: Utc) -> Option<f64> {
-        self.forecast = None;
-        self.begun = self.begun.filter(|(from, _)| room.is_some() && rise.is_some_and(|rise| rise.from == *from));
-        let (rise, room) = (rise?, room?);
+    /// Looks ahead to higher targets, and sets that for which it is time: the highest of several.
+    fn look(&mut self, rises: impl Iterator<Item = Step>, room: Option<f64>, utc: Utc) {
+        (self.forecast, self.early) = (None, None);
+        // A sensor that is silent for a while does not take a start back.
+        let Some(room) = room else { return };
+        let mut due: Option<(Step, Utc)> = None;
+        let mut next: Option<(Step, Utc)> = None;
+        for rise in rises {
+            let begun = self.begun.filter(|(from, _)| *from == rise.from).map(|(_, at)| at);
+            let begin = begun.unwrap_or_else(|| self.begin(&rise, room));
+            if begin > utc {
+                next = next.filter(|(_, at)| *at <= begin).or(Some((rise, begin)));
+            } else if due.is_none_or(|(other, _)| other.target < rise.target) {
+                due = Some((rise, begun.unwrap_or(utc)));
+            }
+        }
+        self.begun = due.map(|(rise, at)| (rise.from, at));
+        self.early = due.map(|(rise, _)| rise.target);
+        self.forecast = due.or(next).map(|(rise, begin)| Forecast {
+            target: rise.target,
+            at: rise.from.unix_seconds(),
+            heats_from: begin.unix_seconds(),
+        });
+    }
+
+    /// When heating for a step is to begin; not before it if the room is warm.
+    fn begin(&self, rise: &Step, room: f64) -> Utc {
         let (usual, longest) = usual(self.emitter);
         let missing = (rise.target - CLOSE - room).max(0.0);
         let lead = Duration::try_from_secs_f64(missing / self.rate.unwrap_or(usual) * 3_600.0);
-        let lead = lead.map_or(longest, |lead| lead.min(longest));
-        let begin = rise.from.before(lead);
-        if missing > 0.0 && utc >= begin {
-            self.begun.get_or_insert((rise.from, utc));
-        }
-        let heats_from = self.begun.map_or(begin, |(_, at)| at);
-        let (at, heats_from) = (rise.from.unix_seconds(), heats_from.unix_seconds());
-        self.forecast = Some(Forecast { target: rise.target, at, heats_from });
-        self.begun.map(|_| rise.target)
+        rise.from.before(lead.map_or(longest, |lead| lead.min(longest)))
+    }
+
+    fn bound(&self, rate: f64) -> f64 {
+        let (usual, _) = usual(self.emitter);
+        rate.clamp(usual / RATE_SPAN, usual * RATE_SPAN)
     }
 
     /// Measures a warm-up to `target`.
@@ -145,32 +168,41 @@ impl WarmUp {
     }
 
     fn learn(&mut self, measured: &Measured, counts: bool) {
-        let Some(new) = measured.rate().filter(|_| counts) else { return };
+        let Some(new) = measured.rate().filter(|_| counts).map(|rate| self.bound(rate)) else { return };
         let (old, share) = self.rate.map_or((usual(self.emitter).0, LEARNS.0), |rate| (rate, LEARNS.1));
-        // In times, not in rates: a start that is late by an hour counts as much as one that is early by an hour.
+        // The mean of hours for each kelvin: a start late by an hour counts as much as one early by it.
         self.rate = Some(1.0 / ((1.0 - share) / old + share / new));
     }
 }
 
 impl Controller {
-    /// The target that is heated for: that of the next step, if it is time.
-    pub(super) fn early(&mut self, now: &Now, room: RoomState, target: f64) -> Option<f64> {
-        let rise = self.rise(now, target);
-        self.warm_up.look(rise, room.celsius(), now.utc)
+    /// The room's target: of the plan, or lower by an operator's set-back.
+    pub(super) fn target(&self, now: &Now) -> f64 {
+        let target = self.settings.law.plan.target(now.utc);
+        match self.orders.standing().map(|order| order.action) {
+            Some(Action::SetBack { room }) => target.min(room),
+            Some(Action::Boost { .. } | Action::HotWater { .. } | Action::Hold | Action::Release) | None => target,
+        }
     }
 
-    /// The next higher target.
-    fn rise(&self, now: &Now, target: f64) -> Option<Step> {
+    /// The target that is heated for: early that of a later step.
+    pub(super) fn aim(&self, now: &Now) -> f64 {
+        self.warm_up.early().unwrap_or_else(|| self.target(now))
+    }
+
+    /// Looks ahead. Returns the later target that is heated for, if it is time.
+    pub(super) fn early(&mut self, now: &Now, room: RoomState, target: f64) -> Option<f64> {
         let plan = &self.settings.law.plan;
         let end = now.utc.after(HORIZON);
-        match self.orders.standing() {
-            Some(order) if matches!(order.action, Action::SetBack { .. }) => {
-                let from = order.ends();
-                let step = Step { from, target: plan.target(from) };
-                (order.length >= ABSENCE && from <= end && step.target > target).then_some(step)
-            }
-            Some(_) | None => plan.rise(now.utc, end, target),
-        }
+        // Before the end of a set-back, the plan's own steps are lowered too.
+        let set_back = self.orders.standing().filter(|order| matches!(order.action, Action::SetBack { .. }));
+        let from = set_back.map_or(now.utc, Order::ends);
+        let is_known = set_back.is_none_or(|order| order.length >= ABSENCE) && self.is_season != Some(false);
+        let resumed = set_back.map(|_| Step { from, target: plan.target(from) });
+        let resumed = resumed.filter(|step| step.from <= end && step.target > target);
+        let rises = resumed.into_iter().chain(plan.rises(from, end, target)).filter(|_| is_known);
+        self.warm_up.look(rises, room.celsius(), now.utc);
+        self.warm_up.early()
     }
 }
 

@@ -299,9 +299,9 @@ pub struct Decision {
     /// It is colder than the heating limit; null before the outdoor temperature was known.
     #[serde(default)]
     pub heating_season: Option<bool>,
-    /// Target of the room temperature, °C: already that of the forecast, with the rule `preheat`.
+    /// Target of the room temperature, °C: already that of the forecast, once `heats_from` has passed.
     pub target: f64,
-    /// The next higher target, within a day.
+    /// A higher target within a day, with a known room temperature and below the heating limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
     /// How fast the rooms have warmed up lately, K/h; null before that was measured.

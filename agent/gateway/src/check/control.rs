@@ -1,5 +1,6 @@
 //! Whether a controller asks, and the boiler accepts.
 
+use thermowell_flow::controller::SHARE_MIN;
 use thermowell_flow::published::{AcceptedSetpoint, Decision, Event, EventBody, Lease};
 use thermowell_wire::line::Demand;
 
@@ -16,8 +17,6 @@ const DIFFERS_S: f64 = 60.0;
 /// The least difference of two set-points that counts, K: the device may round.
 const APART: f64 = 0.5;
 const HOUR_S: f64 = 3_600.0;
-/// The share of heating seconds in an hour below which nothing is known of a deficit.
-const SHARE_MIN: f64 = 0.25;
 
 pub(super) fn check(it: &Evidence, now: &Moment, gateway: &str, is_enabled: bool) -> Vec<Finding> {
     if !is_enabled {
@@ -125,9 +124,10 @@ fn delivery(it: &Evidence) -> Finding {
         Some((_, Decision { deficit: None, asked: Some(_), average: Some(_), share, .. })) if *share >= SHARE_MIN => {
             find(Fine, "what is asked is delivered".to_owned())
         }
-        Some((_, Decision { deficit: None, .. })) => {
-            find(Unknown, "the boiler has hardly heated by set-points of the gateway in the last hour".to_owned())
-        }
+        Some((_, Decision { deficit: None, .. })) => find(
+            Unknown,
+            "the boiler has hardly heated by set-points of the gateway in the hour before its last decision".to_owned(),
+        ),
         Some((at, Decision { deficit: Some(deficit), .. })) => {
             let less = logs::delivers_less(deficit);
             find(Warning, format!("the boiler {less}, at {}", moment(at))).advise(

@@ -135,9 +135,10 @@ pub(super) fn run(command: &AskCommand) -> Outcome {
     let id = who.id.clone().unwrap_or_else(command::new_id);
     let clicked = who.id.is_none();
     let (ask, answer) = super::command(&who.source, async |config| {
-        let until = |until| calendar::until(&config.control.law, until, Clock::new(&config.clock).now().utc);
-        let length = stay.length.or_else(|| stay.until.map(until)).unwrap_or_default();
-        let ask = Ask { id: id.clone(), boiler: who.boiler.clone(), by: who.by.clone(), action, length };
+        let until = stay.until.and_then(|until| calendar::utc(&config.control.law.timezone, until));
+        let left = until.map(|until| until.since(Clock::new(&config.clock).now().utc));
+        let length = stay.length.or(left).unwrap_or_default();
+        let ask = Ask { id: id.clone(), boiler: who.boiler.clone(), by: who.by.clone(), action, length, until };
         command::ask(config, &ask, clicked).await.map(|answer| (ask, answer))
     })?;
     Ok(match &answer {

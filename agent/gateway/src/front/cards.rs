@@ -238,7 +238,7 @@ fn target(decision: &Decision) -> String {
     let next = decision.forecast.map(|forecast| {
         let [at, heats_from] = [forecast.at, forecast.heats_from].map(|at| clock(at).get(..5).map(str::to_owned));
         let [at, heats_from] = [at, heats_from].map(Option::unwrap_or_default);
-        format!("; {:.1} °C at {at}, heats from {heats_from}", forecast.target)
+        format!("; {:.1} °C at {at} UTC, heats from {heats_from}", forecast.target)
     });
     format!("{:.1} °C{}", decision.target, next.unwrap_or_default())
 }
@@ -257,15 +257,15 @@ fn device_rows(boiler: &Boiler, judged: &status::Boiler) -> Vec<Row> {
     let rows = [
         ("return", celsius(device.and_then(|device| device.return_temperature))),
         ("room", sourced(judged.room())),
+        ("target", decision.map_or(UNKNOWN.to_owned(), |(_, decision)| target(decision))),
         ("outdoors", sourced(judged.outdoor())),
         ("pressure", pressure.map_or(UNKNOWN.to_owned(), |mbar| format!("{:.2} bar", f64::from(mbar) / 1_000.0))),
         ("burner starts", of_device(|device| device.burner_starts.to_string())),
         ("link", status.map_or(UNKNOWN.to_owned(), |status| word(&status.link))),
         ("not yet stored", status.map_or(UNKNOWN.to_owned(), |status| format!("{} slots", grouped(status.backlog)))),
-        ("board", of_device(|device| device.serial_number.clone())),
         ("firmware", of_device(|device| device.firmware.clone())),
         ("clock", judged.valid_state().map_or(UNKNOWN.to_owned(), |state| word(&state.clock))),
-        ("room's target", decision.map_or(UNKNOWN.to_owned(), |(_, decision)| target(decision))),
+        ("board", of_device(|device| device.serial_number.clone())),
     ];
     rows.map(|(name, value)| Row { t: vec![name.to_owned(), value], ..Row::default() }).into()
 }

@@ -129,7 +129,7 @@ fn screen(model: &Model, at: &Moment, choice: &Choice, head: &Head<'_>, rows: us
     if choice.is_detailed {
         let rows = frame.rows.get("device").map(Vec::as_slice).unwrap_or_default();
         for pair in rows.chunks(2).take(DETAIL_LINES) {
-            let cells = pair.iter().map(|row| format!("{:<15}{:<24}", row.t[0], row.t[1]));
+            let cells = pair.iter().map(|row| format!("{:<15}{:<24.24}", row.t[0], row.t[1]));
             text += &line(cells.collect::<String>().trim_end());
         }
     } else {

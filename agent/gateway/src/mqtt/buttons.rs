@@ -42,7 +42,7 @@ pub(super) async fn work(config: Config, by: OperatorName, mut presses: Receiver
 
 async fn give(config: &Config, by: &OperatorName, press: Press) -> Outcome {
     let Press { boiler, action, length } = press;
-    let ask = Ask { id: command::new_id(), boiler: boiler.clone(), by: by.clone(), action, length };
+    let ask = Ask { id: command::new_id(), boiler: boiler.clone(), by: by.clone(), action, length, until: None };
     match command::ask(config, &ask, true).await {
         Ok(Answer::Accepted(Accepted { command, again, .. })) => {
             tracing::info!(%boiler, action = action.word(), id = %command.id, "button of Home Assistant: accepted");

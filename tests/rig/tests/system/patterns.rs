@@ -17,7 +17,7 @@ const BOOST: Action = Action::Boost { flow: 65.0 };
 
 fn request(id: &str, by: &str, action: Action) -> Ask {
     let length = if action == Action::Release { Duration::ZERO } else { Duration::from_secs(1_800) };
-    Ask { id: id.parse().unwrap(), boiler: b1(), by: by.parse().unwrap(), action, length }
+    Ask { id: id.parse().unwrap(), boiler: b1(), by: by.parse().unwrap(), action, length, until: None }
 }
 
 impl Bench {

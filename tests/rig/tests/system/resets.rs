@@ -217,7 +217,8 @@ fn a_lockout_is_reset_by_two_people_and_the_boiler_burns_again() {
     // publish.
     let boost = |house: &House, id: &str| {
         let (action, length) = (Action::Boost { flow: 70.0 }, Duration::from_secs(1_800));
-        let ask = Ask { id: id.parse().unwrap(), boiler: b1(), by: "ben".parse().unwrap(), action, length };
+        let ask =
+            Ask { id: id.parse().unwrap(), boiler: b1(), by: "ben".parse().unwrap(), action, length, until: None };
         house.wait_for(patiently(async || command::ask(&config, &ask, false).await))
     };
     let refused = boost(&house, "too-early");

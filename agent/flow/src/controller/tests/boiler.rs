@@ -217,19 +217,23 @@ fn no_heat_is_requested_above_the_heating_limit() {
 #[test]
 fn silent_outdoor_sensor_does_not_begin_to_heat_in_summer() {
     let mut bench = Bench::new();
-    (bench.device().outdoor, bench.device().room) = (Some(20.0), Some(19.1));
+    (bench.device().outdoor, bench.device().room) = (Some(20.0), Some(18.1));
     bench.seconds(24 * 3_600);
     bench.device().outdoor = None;
     let mut output = vec![];
     for minute in 0..48 * 60 {
         // A sensor that hangs would not count.
-        bench.device().room = Some(19.1 + f64::from(minute % 5) / 10.0);
+        bench.device().room = Some(18.1 + f64::from(minute % 5) / 10.0);
         output.extend(bench.seconds(60));
     }
     assert!(!rules(&output).contains(&"no_outdoor"), "{:?}", rules(&output));
     assert_eq!(leases(&output).last().unwrap().demand, Demand::None);
-    bench.device().room = Some(18.9);
+    bench.device().room = Some(17.9);
     assert_eq!(rules(&bench.seconds(10)), ["no_outdoor"], "the room needs heat");
+    bench.device().room = Some(18.9);
+    assert_eq!(rules(&bench.seconds(10)), Vec::<&str>::new(), "until it is 1 K below its target");
+    bench.device().room = Some(19.1);
+    assert_eq!(rules(&bench.seconds(10)), ["heating_limit"]);
     bench.device().room = None;
     assert!(!rules(&bench.seconds(3_600)).contains(&"heating_limit"), "nor without a room");
 }

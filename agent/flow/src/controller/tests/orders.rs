@@ -1,7 +1,7 @@
 //! Operators' commands.
 
 use super::*;
-use crate::published::BasedOn;
+use crate::published::{Action, BasedOn};
 
 /// A command of `minutes` from now on, accepted now.
 fn command(bench: &Bench, id: &str, action: Action, minutes: f64) -> Command {

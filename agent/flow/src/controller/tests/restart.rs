@@ -155,3 +155,19 @@ fn integral_and_day_of_a_predecessor_count_for_a_day() {
         assert!((bench.controller.integral - if counts { 2.5 } else { 0.0 }).abs() < 1e-9);
     }
 }
+
+#[test]
+fn day_of_a_sensor_that_died_in_summer_does_not_count_in_winter() {
+    let mut bench = Bench::new();
+    (bench.device().outdoor, bench.device().room) = (Some(20.0), Some(20.02));
+    bench.seconds(24 * 3_600);
+    bench.device().outdoor = None;
+    let output = bench.seconds(30 * 3_600);
+    let decisions = past_decisions(&bench, &output);
+    let last = &decisions.last().unwrap().decision;
+    assert_eq!((last.outdoor_day, last.heating_season), (None, Some(false)), "{last:?}");
+    let mut bench = restarted(bench);
+    bench.device().outdoor = Some(2.0);
+    bench.input(Input::Past(&decisions));
+    assert_eq!(rules(&bench.seconds(10)).last(), Some(&"law"), "the sensor is replaced");
+}

@@ -2,7 +2,7 @@ use super::*;
 use crate::control::{Plan, Step};
 use crate::published::{Action, Forecast};
 
-/// 16 °C, and 20 °C from an hour of the bench's calendar on.
+/// 16 °C, and 20 °C from `rise_h` hours after the start.
 fn bench(rise_h: i64) -> Bench {
     let mut bench = Bench::new();
     let step = |at_s: i64, target| Step { from: Utc((START_S + at_s) * SECOND_NS), target };
@@ -75,7 +75,9 @@ fn learned(rate: f64, change: impl Fn(&mut Bench, u32)) -> Option<f64> {
         change(&mut bench, minute);
         let output = bench.seconds(60);
         let heats = bench.controller.heating_setpoint.is_some();
-        if heats && (bench.at_s > 3_600 || rules(&output).contains(&"preheat") || bench.controller.warm_up.is_early()) {
+        if heats
+            && (bench.at_s > 3_600 || rules(&output).contains(&"preheat") || bench.controller.warm_up.early().is_some())
+        {
             room = (room + rate / 60.0).min(20.0);
         }
     }
@@ -139,4 +141,61 @@ fn rate_of_a_predecessor_counts() {
     let output = bench.seconds(10);
     let heats_from = self::decisions(&output).last().unwrap().forecast.unwrap().heats_from;
     assert!((hours(heats_from) - 1.0).abs() < 1e-6, "2.5 K at 0.5 K/h before 6: {}", hours(heats_from));
+}
+
+#[test]
+fn small_step_does_not_hide_a_large_one() {
+    let mut bench = bench(6);
+    let at = |hour: i64| Utc((START_S + hour * 3_600) * SECOND_NS);
+    let step = |hour, target| Step { from: at(hour), target };
+    bench.controller.settings.law.plan = Plan::new(vec![step(-1, 16.0), step(5, 17.5), step(6, 20.0)]);
+    bench.device().room = Some(17.19);
+    let output = bench.seconds(3 * 3_600 + 1_900);
+    let early = decisions(&output).last().copied().unwrap();
+    assert_eq!((early.rule.as_str(), early.target), ("preheat", 20.0), "{early:?}");
+    // The small one alone would begin ten minutes early.
+    bench.device().room = Some(19.71);
+    assert!(bench.seconds(3_600).iter().all(|it| !matches!(it, Effect::Decision(it) if it.target < 20.0)));
+}
+
+#[test]
+fn restart_and_silent_sensor_do_not_take_a_start_back() {
+    let mut first = bench(6);
+    first.device().room = Some(17.19);
+    let output = first.seconds(3 * 3_600 + 2_000);
+    let decisions = restart::past_decisions(&first, &output);
+    assert_eq!(decisions.last().unwrap().decision.rule, "preheat");
+    let mut bench = restart::restarted(first);
+    bench.device().room = Some(19.11);
+    bench.input(Input::Past(&decisions));
+    let output = bench.seconds(10);
+    assert_eq!(rules(&output).last(), Some(&"preheat"), "0.6 K would begin later");
+    bench.device().room = None;
+    bench.seconds(40 * 60);
+    bench.device().room = Some(19.12);
+    assert_eq!(rules(&bench.seconds(10)).last(), Some(&"preheat"));
+}
+
+#[test]
+fn failed_warm_up_does_not_make_nights_long() {
+    let mut bench = bench(1);
+    for _ in 0..3 {
+        bench.device().room = Some(18.71);
+        bench.input(Input::Plan(&Plan::constant(20.0)));
+        bench.seconds(4 * 3_600);
+        bench.input(Input::Plan(&Plan::constant(16.0)));
+        bench.seconds(60);
+    }
+    assert_eq!(bench.controller.warm_up.rate(), None, "open windows: the room does not warm up");
+    let mut warm_up = bench.controller.warm_up;
+    warm_up.continue_from(Some(0.001), None);
+    assert_eq!(warm_up.rate(), Some(0.2), "a fifth of the usual one");
+}
+
+#[test]
+fn summer_needs_no_start() {
+    let mut bench = bench(6);
+    (bench.device().room, bench.device().outdoor) = (Some(18.31), Some(19.0));
+    let output = bench.seconds(5 * 3_600);
+    assert!(decisions(&output).iter().skip(2).all(|it| it.forecast.is_none() && it.target < 17.0), "{output:?}");
 }

@@ -148,16 +148,17 @@ fn target_has_the_next_one_and_is_unknown_without_a_lease() {
         let EventBody::Decided(decision) = &mut event.body else { unreachable!() };
         change(decision);
         boiler.take_event(event);
-        cards(boiler, &after(at)).rows["device"].last().map(|row| row.t.join(": "))
+        let frame = cards(boiler, &after(at));
+        frame.rows["device"].iter().find(|row| row.t[0] == "target").map(|row| row.t[1].clone())
     };
     let next = |decision: &mut Decision| {
         let at = noon_s() + 3_600.0 * 18.0;
         decision.forecast = Some(Forecast { target: 22.0, at, heats_from: at - 5_400.0 });
     };
-    assert_eq!(target(1.0, |_| {}).as_deref(), Some("room's target: 21.0 °C"));
-    let shown = "room's target: 21.0 °C; 22.0 °C at 06:00, heats from 04:30";
+    assert_eq!(target(1.0, |_| {}).as_deref(), Some("21.0 °C"));
+    let shown = "21.0 °C; 22.0 °C at 06:00 UTC, heats from 04:30";
     assert_eq!(target(1.0, next).as_deref(), Some(shown));
-    assert_eq!(target(61.0, next).as_deref(), Some("room's target: –"));
+    assert_eq!(target(61.0, next).as_deref(), Some("–"));
 }
 
 #[test]
