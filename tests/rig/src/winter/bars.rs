@@ -16,6 +16,8 @@ pub(super) const STARTS_MAX: f64 = 1.1;
 pub(super) const LAZY_MAX: f64 = 0.6;
 /// With an optimum start: share of the K·h too cold of a start at the time itself.
 pub(super) const NIGHT_MAX: f64 = 0.25;
+/// And share of its gas: heating all night would be in time, too.
+pub(super) const NIGHT_GAS_MAX: f64 = 1.03;
 /// In summer: the warmest room, against a house that nothing heats, K.
 pub(super) const SUMMER_MAX_K: f64 = 0.1;
 /// In BOPTEST's case: shares of the baseline's discomfort and energy.
@@ -75,7 +77,7 @@ impl Step {
 impl Night {
     /// Against a start at the time itself, `late`.
     pub(super) fn is_in_time(&self, late: &Self) -> bool {
-        self.cold_kh_day <= NIGHT_MAX * late.cold_kh_day
+        self.cold_kh_day <= NIGHT_MAX * late.cold_kh_day && self.gas_kwh_day <= NIGHT_GAS_MAX * late.gas_kwh_day
     }
 }
 

@@ -101,7 +101,7 @@ impl Stage {
             let step = |day: i64, of_day: i64, target| Step { from: at(day * DAY_S + of_day), target };
             days.clone().flat_map(|day| [step(day, begin_s, target), step(day, until_s, target - SET_BACK_K)]).collect()
         };
-        // Without an optimum start, each step comes as a surprise.
+        // Without an optimum start, the controller does not see a step in advance.
         let (planned, surprises): (Plan, Vec<Step>) = match begin {
             Begin::AtTheTime => (Plan::constant(target), plan(from_s)),
             Begin::AnHourBefore => (Plan::constant(target), plan(from_s - HOUR_S)),

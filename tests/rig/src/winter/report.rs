@@ -5,7 +5,8 @@ use std::fmt::{Result, Write as _};
 use serde::Serialize;
 
 use super::bars::{
-    FLOOR_MAX, LAZY_MAX, NIGHT_MAX, OVERSHOOT_MAX_K, RADIATORS_MAX, RIPPLE_MAX_K, STARTS_MAX, SUMMER_MAX_K, ratio, word,
+    FLOOR_MAX, LAZY_MAX, NIGHT_GAS_MAX, NIGHT_MAX, OVERSHOOT_MAX_K, RADIATORS_MAX, RIPPLE_MAX_K, STARTS_MAX,
+    SUMMER_MAX_K, ratio, word,
 };
 use super::bestest::{self, Bestest};
 use super::night::{Begin, Night};
@@ -211,7 +212,7 @@ impl Report {
         writeln!(
             text,
             "\nset back by 4 K from 22 to 6, four days after three: the true room; wanted of the optimum start:\n\
-             too cold for at most {NIGHT_MAX:.2} of the start at six"
+             too cold for at most {NIGHT_MAX:.2} of the start at six, with {NIGHT_GAS_MAX:.2} of its gas"
         )?;
         writeln!(text, "\n house   climate  heats from     cold by day   at six  warm before      gas")?;
         writeln!(text, "                                     K·h/day  K short            h  kWh/day")?;

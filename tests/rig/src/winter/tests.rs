@@ -1,5 +1,6 @@
 use thermowell_flow::control::Emitter;
 
+use super::night::Night;
 use super::plan::{COLD, Case, Climate, GOOD, Kind, POOR, Parameters, Weather};
 use super::report::Report;
 use super::rivals::Pi;
@@ -48,12 +49,24 @@ fn summer_burns_nothing_under_the_law_and_without_it() {
     assert_eq!(summers.iter().map(|it| it.outdoor_c).collect::<Vec<_>>(), [15.0, 18.0, 20.0, 22.0]);
     for it in &summers {
         // At 15 °C the first days may heat, and the house is warmer for days.
+        let burnt = [it.own, it.ours, it.roomless].map(|warm| warm.gas_kwh_day);
+        assert_eq!(burnt, [0.0; 3], "{it:?}");
         assert!(it.is_met() || it.outdoor_c < 16.0, "{it:?}");
         assert!(it.free_c > it.outdoor_c + 1.0, "the sun shines: {it:?}");
     }
     summer.climates = vec![Climate { name: "spring", mean_c: 8.0 }];
     let spring = summer.table().unwrap();
     assert!(spring[0].ours.gas_kwh_day > 20.0, "it does heat in spring: {spring:?}");
+}
+
+#[test]
+fn nights_are_in_time_and_not_all_night() {
+    let nights = stage("readme").nights().unwrap();
+    let [late, hour, optimum] = nights.as_slice() else { panic!("{nights:?}") };
+    assert!(late.short_k > 2.0 && hour.short_k < 1.0, "they differ: {nights:?}");
+    assert!(optimum.is_in_time(late) && !late.is_in_time(late), "{nights:?}");
+    let all_night = Night { gas_kwh_day: late.gas_kwh_day * 1.05, ..optimum.clone() };
+    assert!(!all_night.is_in_time(late));
 }
 
 #[test]
