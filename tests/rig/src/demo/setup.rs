@@ -304,7 +304,11 @@ fn configuration(options: &Options, plan: &Plan, broker: &Broker, dashboard: Soc
     text += &format!("\n[spool]\nspill_after = \"{after} s\"\ndirectory = \"{}\"\n", directory.display());
     text += &format!("\n[feed]\nenabled = {}\n", options.feed);
     text += "\n[control]\nenabled = true\nemitter = \"radiators\"\n";
-    text += "# The scenario's day begins at 06:00; the sign is that of POSIX.\ntimezone = \"Etc/GMT-6\"\n";
+    text += match options.speed {
+        // The calendar is the machine's, and the scenario's day begins now: it has no night.
+        1 => "target = [{ from = \"00:00\", room = \"21 °C\" }]\n",
+        _ => "# The scenario's day begins at 06:00; the sign is that of POSIX.\ntimezone = \"Etc/GMT-6\"\n",
+    };
     text + &people_and_boilers(options, &plan.folder)
 }
 
