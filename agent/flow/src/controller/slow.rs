@@ -41,7 +41,9 @@ impl Controller {
     /// The boiler obeys a lower set-point than requested: its installer's limit.
     fn is_capped(&self, now: Monotonic) -> bool {
         const ROUNDED_CENTI: i64 = 100;
-        let below = |flow_centi: i64| self.asked.is_some_and(|asked| flow_centi + ROUNDED_CENTI < asked.flow_centi);
+        let below = |flow_centi: i64| {
+            self.asked.is_some_and(|asked| flow_centi.saturating_add(ROUNDED_CENTI) < asked.flow_centi)
+        };
         self.boiler.obeys(now).is_some_and(below)
     }
 
