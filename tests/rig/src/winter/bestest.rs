@@ -33,16 +33,16 @@ use firmware_sim::bench::Bench;
 use firmware_sim::scenario::{BoilerScenario, Scenario};
 use firmware_sim::weather::{Empty, Weekday};
 use serde::Serialize;
-use thermowell::config::Config;
-use thermowell_flow::control::{Curve, CurvePoint, Law, Plan, Step};
+use thermowell_flow::control::{Curve, CurvePoint, Emitter, Law, Plan, Step};
 use thermowell_flow::time::{SECOND_NS, Utc};
 use thermowell_wire::CentiCelsius;
 use thermowell_wire::line::{Demand, Outcome};
 
 use super::bars::{BESTEST_DISCOMFORT_MAX, BESTEST_ENERGY_MAX, word};
-use super::heating::{Author, EPOCH_S, Heating};
+use super::heating::{Author, EPOCH_S, Heating, RIVAL_LEASE_S, RIVAL_RENEW_S};
+use super::plan::product;
 use super::trial::{Stage, in_parallel};
-use super::week::{KWH_J, START_J};
+use super::week::{Burnt, KWH_J};
 
 /// A plant of two nodes, fitted to 60 published results of the case: 0.8 % off in the energy, 9 % in the discomfort.
 ///
@@ -106,9 +106,6 @@ const KP: f64 = 10.0;
 const TI_S: f64 = 300.0;
 /// The limiter is followed with 0.9 of the reset time.
 const UNWIND_S: f64 = 0.9 * TI_S;
-/// How often the baseline sets the flow, and its lease, s.
-const RENEW_S: i64 = 15;
-const LEASE_S: u16 = 60;
 
 /// A fortnight of the case.
 ///
@@ -196,24 +193,21 @@ impl Period {
     fn run(&self, mean_c: f64, seed: u64, is_ours: bool) -> Result<Kpis> {
         let scenario = self.scenario(mean_c, seed)?;
         let empty = scenario.plant.weather.empty.context("the case has a person who is away")?;
-        let mut house = if is_ours { House::ours(&scenario, &empty)? } else { House::baseline(&scenario) };
-        let (mut gas_j, mut pump_s, mut discomfort_ks) = (0.0, 0.0, 0.0);
-        let mut starts = 0;
-        for second in 0..(WARM_UP_DAYS + COUNTED_DAYS) * DAY_S {
-            if second == WARM_UP_DAYS * DAY_S {
-                (gas_j, starts) = (house.bench().account().gas_j, house.bench().status().burner_starts);
-            }
-            let (low, high) = band(&empty, second);
-            house.second(second, low + OFFSET_K, high)?;
-            if second >= WARM_UP_DAYS * DAY_S {
-                let signals = house.bench().signals();
-                discomfort_ks += (low - signals.room_c).max(0.0) + (signals.room_c - high).max(0.0);
-                pump_s += f64::from(u8::from(signals.water_moves));
-            }
+        let mut house = if is_ours { House::ours(&scenario, &empty) } else { House::baseline(&scenario) };
+        for second in 0..WARM_UP_DAYS * DAY_S {
+            house.second(second, band(&empty, second))?;
         }
-        let started = f64::from(house.bench().status().burner_starts - starts);
-        let gas_j = house.bench().account().gas_j - gas_j + START_J * started;
-        Ok(Kpis { energy_kwh_m2: (gas_j + PUMP_W * pump_s) / KWH_J / AREA_M2, discomfort_kh: discomfort_ks / 3_600.0 })
+        let burnt = Burnt::since_now(house.bench());
+        let (mut pump_s, mut discomfort_ks) = (0.0, 0.0);
+        for second in WARM_UP_DAYS * DAY_S..(WARM_UP_DAYS + COUNTED_DAYS) * DAY_S {
+            let (low, high) = band(&empty, second);
+            house.second(second, (low, high))?;
+            let signals = house.bench().signals();
+            discomfort_ks += (low - signals.room_c).max(0.0) + (signals.room_c - high).max(0.0);
+            pump_s += f64::from(u8::from(signals.water_moves));
+        }
+        let energy_kwh = burnt.kwh(house.bench()) + PUMP_W * pump_s / KWH_J;
+        Ok(Kpis { energy_kwh_m2: energy_kwh / AREA_M2, discomfort_kh: discomfort_ks / 3_600.0 })
     }
 
     fn scenario(&self, mean_c: f64, seed: u64) -> Result<BoilerScenario> {
@@ -240,11 +234,15 @@ impl House {
         Self::Baseline(Box::new(Baseline { bench, integral: FLOW_C.0, pumps: true }))
     }
 
-    fn ours(scenario: &BoilerScenario, empty: &Empty) -> Result<Self> {
-        let product = "control.emitter = \"radiators\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n";
-        let law = Config::parse(product, "bestest").context("configure the controller")?.control.law.to_flow();
-        let law = Law { curve: CURVE, plan: plan(empty), flow_min: FLOW_C.0, flow_max: FLOW_C.1, ..law };
-        Ok(Self::Ours(Box::new(Heating::new(scenario, firmware(), Author::Ours(Box::new(law))))))
+    fn ours(scenario: &BoilerScenario, empty: &Empty) -> Self {
+        let law = Law {
+            curve: CURVE,
+            plan: plan(empty),
+            flow_min: FLOW_C.0,
+            flow_max: FLOW_C.1,
+            ..product(Emitter::Radiators)
+        };
+        Self::Ours(Box::new(Heating::new(scenario, firmware(), Author::Ours(Box::new(law)))))
     }
 
     fn bench(&self) -> &Bench {
@@ -254,10 +252,10 @@ impl House {
         }
     }
 
-    /// Simulates one second. Ours has the set-points as a plan.
-    fn second(&mut self, second: i64, set_point: f64, upper: f64) -> Result<()> {
+    /// Simulates one second with this band. Ours has the set-points as a plan.
+    fn second(&mut self, second: i64, (low, high): (f64, f64)) -> Result<()> {
         match self {
-            Self::Baseline(baseline) => baseline.second(second, set_point, upper),
+            Self::Baseline(baseline) => baseline.second(second, low + OFFSET_K, high),
             Self::Ours(heating) => {
                 heating.second();
                 anyhow::ensure!(heating.refused() == 0, "the firmware refused a lease of ours");
@@ -278,21 +276,23 @@ struct Baseline {
 impl Baseline {
     fn second(&mut self, second: i64, set_point: f64, upper: f64) -> Result<()> {
         self.bench.run_to(u64::try_from(second + 1).context("time goes forward")? * 1_000_000);
-        let Some(room) = self.bench.status().room.filter(|_| second % RENEW_S == 0) else { return Ok(()) };
+        let Some(room) = self.bench.status().room.filter(|_| second % i64::from(RIVAL_RENEW_S) == 0) else {
+            return Ok(());
+        };
         let flow = self.decide(room.celsius(), set_point, upper);
         let demand = if self.pumps { Demand::Heat } else { Demand::None };
-        let outcome = self.bench.ask(demand, CentiCelsius::from_celsius(flow), LEASE_S);
+        let outcome = self.bench.ask(demand, CentiCelsius::from_celsius(flow), RIVAL_LEASE_S);
         anyhow::ensure!(!matches!(outcome, Outcome::Refused(_)), "the firmware refused a lease: {outcome:?}");
         Ok(())
     }
 
-    /// The flow temperature for the next [`RENEW_S`].
+    /// The flow temperature for the next [`RIVAL_RENEW_S`].
     fn decide(&mut self, room: f64, set_point: f64, upper: f64) -> f64 {
         self.pumps = if self.pumps { room < upper } else { room < set_point };
         let below = set_point - room;
         let free = self.integral + KP * below;
         let flow = free.clamp(FLOW_C.0, FLOW_C.1);
-        self.integral += (KP * below / TI_S + (flow - free) / UNWIND_S) * RENEW_S as f64;
+        self.integral += (KP * below / TI_S + (flow - free) / UNWIND_S) * f64::from(RIVAL_RENEW_S);
         flow
     }
 }

@@ -28,8 +28,8 @@ use super::rivals::Rival;
 /// Simulated seconds between two states.
 const STATE_S: i64 = 5;
 /// A rival's lease, and how often it is renewed, s: as ours.
-const RIVAL_LEASE_S: u16 = 60;
-const RIVAL_RENEW_S: u16 = 15;
+pub(super) const RIVAL_LEASE_S: u16 = 60;
+pub(super) const RIVAL_RENEW_S: u16 = 15;
 /// 2026-01-05 00:00 UTC, a Monday at a full hour: when a simulation begins.
 pub const EPOCH_S: i64 = 1_767_571_200;
 

@@ -8,9 +8,9 @@ use thermowell_flow::control::{Law, Plan, Step};
 use thermowell_flow::time::{SECOND_NS, Utc};
 
 use super::heating::{Author, EPOCH_S, Heating};
-use super::plan::{Case, Climate, Kind};
-use super::trial::{Stage, in_parallel};
-use super::week::{BAND_K, KWH_J, START_J};
+use super::plan::{Case, Climate, Kind, Weather};
+use super::trial::{Stage, case, in_parallel};
+use super::week::{BAND_K, Burnt};
 
 const DAY_S: i64 = 86_400;
 /// The rooms are to be warm from this time of day until that one, s.
@@ -76,8 +76,7 @@ impl Stage {
     /// The mean of all seeds.
     fn night(&self, house: &str, climate: Climate, begin: Begin) -> Result<Night> {
         let nights = self.seeds.iter().map(|seed| {
-            let case =
-                Case { seed: *seed, ..super::trial::case(house, super::plan::Weather::Now, climate, Kind::Sound) };
+            let case = Case { seed: *seed, ..case(house, Weather::Now, climate, Kind::Sound) };
             self.nights_of(&case, begin)
         });
         let nights = nights.collect::<Result<Vec<_>>>()?;
@@ -112,21 +111,15 @@ impl Stage {
         // The controller's clock begins at midnight; sun and cold must follow the same one.
         scenario.plant.starts_at = Duration::ZERO;
         let mut heating = Heating::new(&scenario, self.parameters.firmware(case), Author::Ours(Box::new(law)));
+        let counted = LEARNING_DAYS * DAY_S..(LEARNING_DAYS + COUNTED_DAYS) * DAY_S;
+        (0..counted.start).for_each(|second| pass(&mut heating, &surprises, second));
+        let burnt = Burnt::since_now(heating.bench());
         let mut seen = Seen::default();
-        for second in 0..(LEARNING_DAYS + COUNTED_DAYS) * DAY_S {
-            if let Some(step) = surprises.iter().find(|step| step.from == at(second)) {
-                heating.plan(&Plan::constant(step.target));
-            }
-            heating.second();
-            if second >= LEARNING_DAYS * DAY_S {
-                seen.second(second.rem_euclid(DAY_S), &heating, target);
-            } else {
-                seen.begin(&heating);
-            }
+        for second in counted {
+            pass(&mut heating, &surprises, second);
+            seen.second(second.rem_euclid(DAY_S), &heating, target);
         }
         let days = COUNTED_DAYS as f64;
-        let starts = f64::from(heating.bench().status().burner_starts - seen.starts);
-        let gas_j = heating.bench().account().gas_j - seen.gas_j + START_J * starts;
         Ok(Night {
             house: case.house.to_owned(),
             climate: case.climate.name,
@@ -134,7 +127,7 @@ impl Stage {
             cold_kh_day: seen.cold / 3_600.0 / days,
             short_k: seen.short / days,
             early_h: seen.early / 3_600.0 / days,
-            gas_kwh_day: gas_j / KWH_J / days,
+            gas_kwh_day: burnt.kwh(heating.bench()) / days,
         })
     }
 }
@@ -142,18 +135,12 @@ impl Stage {
 /// Sums over the days that count.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    gas_j: f64,
-    starts: u32,
     cold: f64,
     short: f64,
     early: f64,
 }
 
 impl Seen {
-    fn begin(&mut self, heating: &Heating) {
-        (self.gas_j, self.starts) = (heating.bench().account().gas_j, heating.bench().status().burner_starts);
-    }
-
     fn second(&mut self, of_day: i64, heating: &Heating, target: f64) {
         let below = target - heating.bench().signals().room_c;
         if (WARM_S.0..WARM_S.1).contains(&of_day) {
@@ -165,6 +152,14 @@ impl Seen {
             self.short += below;
         }
     }
+}
+
+/// Simulates a second, with the step of the target that comes then, if any.
+fn pass(heating: &mut Heating, surprises: &[Step], second: i64) {
+    if let Some(step) = surprises.iter().find(|step| step.from == at(second)) {
+        heating.plan(&Plan::constant(step.target));
+    }
+    heating.second();
 }
 
 fn at(second: i64) -> Utc {

@@ -219,12 +219,10 @@ impl Parameters {
     #[must_use]
     pub fn law(&self, case: &Case<'_>) -> Law {
         let House { emitter, flow_min, flow_max, .. } = *self.house(case.house);
-        let text = format!("control.emitter = \"{emitter}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n");
-        let product = Config::parse(&text, "winter").expect("an emitter is a configuration").control.law;
         let [cold, warm] = self.line(case.house, case.weather).ends();
         let point = |point: Point| CurvePoint { outdoor: point.outdoor, flow: point.flow };
         let curve = Curve { cold: point(cold), warm: point(warm) };
-        Law { curve, plan: Plan::constant(self.target), flow_min, flow_max, ..product.to_flow() }
+        Law { curve, plan: Plan::constant(self.target), flow_min, flow_max, ..product(emitter) }
     }
 
     /// The firmware's settings: the same curve and limits for the boiler's own control.
@@ -298,4 +296,11 @@ fn set<const N: usize>(tables: &mut Table, name: &str, values: [(&str, f64); N])
     for (key, value) in values {
         table(tables, name).insert(String::from(key), Value::Float(value));
     }
+}
+
+/// The law with the defaults of `[control]`.
+#[must_use]
+pub fn product(emitter: Emitter) -> Law {
+    let text = format!("control.emitter = \"{emitter}\"\n[[boiler]]\nid = \"b1\"\nport = \"/dev/b1\"\n");
+    Config::parse(&text, "winter").expect("an emitter is a configuration").control.law.to_flow()
 }

@@ -1,5 +1,6 @@
 //! Figures of some days of heating: comfort, starts, return temperature, gas.
 
+use firmware_sim::bench::Bench;
 use firmware_sim::scenario::BoilerScenario;
 use serde::Serialize;
 use thermowell_device::Config;
@@ -65,6 +66,29 @@ impl Outcome {
     }
 }
 
+/// What the boiler has burnt since a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Burnt {
+    gas_j: f64,
+    starts: u32,
+}
+
+impl Burnt {
+    pub(super) fn since_now(bench: &Bench) -> Self {
+        Self { gas_j: bench.account().gas_j, starts: bench.status().burner_starts }
+    }
+
+    /// Starts of the burner until now.
+    pub(super) fn starts(&self, bench: &Bench) -> f64 {
+        f64::from(bench.status().burner_starts - self.starts)
+    }
+
+    /// Gas until now with what the starts cost, kWh.
+    pub(super) fn kwh(&self, bench: &Bench) -> f64 {
+        (bench.account().gas_j - self.gas_j + START_J * self.starts(bench)) / KWH_J
+    }
+}
+
 /// Heats for `days`, after a day that does not count.
 #[must_use]
 pub fn heat(scenario: &BoilerScenario, firmware: Config, author: Author, days: u64, target: f64) -> Outcome {
@@ -72,7 +96,7 @@ pub fn heat(scenario: &BoilerScenario, firmware: Config, author: Author, days: u
     for _ in 0..SETTLE_S {
         heating.second();
     }
-    let (starts, gas_j) = (heating.bench().status().burner_starts, heating.bench().account().gas_j);
+    let burnt = Burnt::since_now(heating.bench());
     let (mut sum, mut squares, mut cold, mut warm) = (0.0, 0.0, 0.0, 0.0);
     let (mut return_sum, mut burning) = (0.0, 0_u64);
     let seconds = days * DAY_S;
@@ -90,8 +114,6 @@ pub fn heat(scenario: &BoilerScenario, firmware: Config, author: Author, days: u
             burning += 1;
         }
     }
-    let started = f64::from(heating.bench().status().burner_starts - starts);
-    let gas_j = heating.bench().account().gas_j - gas_j + START_J * started;
     let (count, days) = (seconds as f64, days as f64);
     let bias = sum / count;
     Outcome {
@@ -100,9 +122,9 @@ pub fn heat(scenario: &BoilerScenario, firmware: Config, author: Author, days: u
         room_deviation_k: (squares / count - bias * bias).max(0.0).sqrt(),
         cold_kh_day: cold / 3_600.0 / days,
         warm_kh_day: warm / 3_600.0 / days,
-        starts_per_hour: started / (count / 3_600.0),
+        starts_per_hour: burnt.starts(heating.bench()) / (count / 3_600.0),
         return_c: return_sum / (burning.max(1) as f64),
-        gas_kwh_day: gas_j / KWH_J / days,
+        gas_kwh_day: burnt.kwh(heating.bench()) / days,
         burning_h_day: burning as f64 / 3_600.0 / days,
         refused: heating.refused(),
     }
