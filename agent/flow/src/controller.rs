@@ -285,8 +285,8 @@ impl Controller {
         }
         let room = self.room.state(now.monotonic);
         let weather = self.outdoor.state(now.monotonic);
-        let planned = self.target(&now);
-        let target = self.early(&now, room, planned).unwrap_or(planned);
+        self.look_ahead(&now, room);
+        let target = self.aim(&now);
         let verdict = self.verdict(&now, room.celsius(), weather.celsius(), target);
         self.integrate(now.monotonic, &verdict, room, target);
         let heats = verdict.is_law_heating() && !self.boiler.is_blocked();

@@ -119,10 +119,10 @@ fn plan(law: &Law, today: Date) -> Plan {
         targets.scan(Utc(i64::MIN), move |last, target| {
             let [hour, minute] = [target.from_minute / 60, target.from_minute % 60].map(i8::try_from).map(Result::ok);
             *last = utc(&law.timezone, date.at(hour?, minute?, 0, 0))?.max(*last);
-            Some((*last, target.room))
+            Some(Step { from: *last, target: target.room.celsius() })
         })
     });
-    let targets = Plan::new(steps.map(step).collect());
+    let targets = Plan::new(steps.collect());
     // Within an absence, steps and both its ends count, each with the lower target.
     let absences: Vec<(Utc, Utc, CentiCelsius)> = law
         .absence
@@ -139,10 +139,6 @@ fn plan(law: &Law, today: Date) -> Plan {
         Step { from, target }
     });
     Plan::new(lowered.collect())
-}
-
-fn step((from, room): (Utc, CentiCelsius)) -> Step {
-    Step { from, target: room.celsius() }
 }
 
 /// The day of [`DAY_NAMES`] whose targets apply. A holiday is a Sunday where no target names holidays.

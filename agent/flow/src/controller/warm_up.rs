@@ -66,13 +66,17 @@ impl Measured {
         self.last.since(self.since)
     }
 
+    fn is_whole(&self) -> bool {
+        self.room >= self.to - CLOSE
+    }
+
     /// Its rate, K/h; `None` if it is no measure.
     fn rate(&self) -> Option<f64> {
         let hours = self.lasts().as_secs_f64() / 3_600.0;
         let is_heated = self.heated.as_secs_f64() / 3_600.0 >= HEATED_MIN * hours;
         let rise = self.room - self.from;
-        let is_whole = self.room >= self.to - CLOSE;
-        (is_heated && hours > 0.0 && (is_whole || rise >= LEAST)).then_some(rise / hours)
+        let counts = self.is_whole() || (self.lasts() >= UNFINISHED && rise >= LEAST);
+        (is_heated && hours > 0.0 && counts).then_some(rise / hours)
     }
 }
 
@@ -152,23 +156,22 @@ impl WarmUp {
             return;
         };
         if (target - measured.to).abs() > f64::EPSILON {
-            self.learn(&measured, measured.lasts() >= UNFINISHED);
+            self.learn(&measured);
             return;
         }
         if is_heating {
             measured.heated += now.since(measured.last);
         }
         (measured.last, measured.room) = (now, room);
-        let is_warm = room >= target - CLOSE;
-        if is_warm || measured.lasts() >= HORIZON {
-            self.learn(&measured, true);
+        if measured.is_whole() || measured.lasts() >= HORIZON {
+            self.learn(&measured);
         } else {
             self.measured = Some(measured);
         }
     }
 
-    fn learn(&mut self, measured: &Measured, counts: bool) {
-        let Some(new) = measured.rate().filter(|_| counts).map(|rate| self.bound(rate)) else { return };
+    fn learn(&mut self, measured: &Measured) {
+        let Some(new) = measured.rate().map(|rate| self.bound(rate)) else { return };
         let (old, share) = self.rate.map_or((usual(self.emitter).0, LEARNS.0), |rate| (rate, LEARNS.1));
         // The mean of hours for each kelvin: a start late by an hour counts as much as one early by it.
         self.rate = Some(1.0 / ((1.0 - share) / old + share / new));
@@ -190,8 +193,9 @@ impl Controller {
         self.warm_up.early().unwrap_or_else(|| self.target(now))
     }
 
-    /// Looks ahead. Returns the later target that is heated for, if it is time.
-    pub(super) fn early(&mut self, now: &Now, room: RoomState, target: f64) -> Option<f64> {
+    /// Looks ahead to later targets, for [`Controller::aim`].
+    pub(super) fn look_ahead(&mut self, now: &Now, room: RoomState) {
+        let target = self.target(now);
         let plan = &self.settings.law.plan;
         let end = now.utc.after(HORIZON);
         // Before the end of a set-back, the plan's own steps are lowered too.
@@ -202,7 +206,6 @@ impl Controller {
         let resumed = resumed.filter(|step| step.from <= end && step.target > target);
         let rises = resumed.into_iter().chain(plan.rises(from, end, target)).filter(|_| is_known);
         self.warm_up.look(rises, room.celsius(), now.utc);
-        self.warm_up.early()
     }
 }
 

@@ -333,9 +333,8 @@ impl Forecast {
     /// The same target, and heating begins within a quarter of an hour.
     pub(crate) fn is_near(&self, other: &Self) -> bool {
         const NEAR_S: f64 = 900.0;
-        let Self { target, at, heats_from } = *self;
-        Self { heats_from, ..*other } == Self { target, at, heats_from }
-            && (other.heats_from - heats_from).abs() < NEAR_S
+        let is_same = Self { heats_from: self.heats_from, ..*other } == *self;
+        is_same && (other.heats_from - self.heats_from).abs() < NEAR_S
     }
 }
 

@@ -144,7 +144,7 @@ pub(super) fn unquoted(node: &Node, wanted: &str, is_fine: impl Fn(&str) -> bool
 
 /// A time of day as minutes since midnight.
 pub(super) fn time_of_day(node: &Node) -> Parsed<u16> {
-    let minutes = text(node).ok().and_then(|text| hours_and_minutes(&text)).and_then(|it| u16::try_from(it).ok());
+    let minutes = text(node).ok().and_then(|text| hours_and_minutes(&text));
     let inside = minutes.filter(|minutes| *minutes < 24 * 60);
     inside.ok_or_else(|| "not a time of day, allowed are \"00:00\" to \"23:59\"".to_owned())
 }
@@ -173,11 +173,11 @@ pub(super) fn local_time(node: &Node) -> Parsed<DateTime> {
 }
 
 /// `HH:MM` in minutes.
-fn hours_and_minutes(text: &str) -> Option<i16> {
+fn hours_and_minutes(text: &str) -> Option<u16> {
     let [h, o, b':', m, i] = *text.as_bytes() else { return None };
     let number = |ten: u8, one: u8| {
         let is_number = ten.is_ascii_digit() && one.is_ascii_digit();
-        is_number.then(|| i16::from(ten - b'0') * 10 + i16::from(one - b'0'))
+        is_number.then(|| u16::from(ten - b'0') * 10 + u16::from(one - b'0'))
     };
     let (hours, minutes) = (number(h, o)?, number(m, i)?);
     (minutes < 60).then_some(hours * 60 + minutes)

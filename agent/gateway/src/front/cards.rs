@@ -236,8 +236,8 @@ fn fault(boiler: &Boiler, judged: &status::Boiler) -> (&'static str, String) {
 /// The room's target, and the next higher one.
 fn target(decision: &Decision) -> String {
     let next = decision.forecast.map(|forecast| {
-        let [at, heats_from] = [forecast.at, forecast.heats_from].map(|at| clock(at).get(..5).map(str::to_owned));
-        let [at, heats_from] = [at, heats_from].map(Option::unwrap_or_default);
+        let minute = |unix_seconds| clock(unix_seconds).get(..5).unwrap_or_default().to_owned();
+        let [at, heats_from] = [forecast.at, forecast.heats_from].map(minute);
         format!("; {:.1} °C at {at} UTC, heats from {heats_from}", forecast.target)
     });
     format!("{:.1} °C{}", decision.target, next.unwrap_or_default())
